@@ -1,0 +1,64 @@
+# Needs Python 3.11 or newer, pip and make; everything else is installed into .venv.
+# Another interpreter: make PYTHON=python3.12. Your pip configuration is used as it is.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-long lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with hpcurate (editable), its tests' and the video pipeline's packages
+
+demo: $(READY) | demo/videos ## Curate a few sample videos on this machine, into demo/store
+	$(PY) -m hpcurate +pipeline=video input=demo/videos store=demo/store launcher=local
+	@echo
+	@echo "clips, metadata, previews:   ls -R demo/store/runs/latest/output"
+	@echo "counts of each stage:        cat demo/store/runs/latest/summary.json"
+	@echo "what failed, and why:        $(PY) -m hpcurate logs --failed --store demo/store"
+
+test: $(READY) ## All checks and tests (12 minutes on 2 cores); as root on Debian installs Slurm first
+	scripts/install-test-deps
+	$(MAKE) --no-print-directory lint
+	$(PY) -m pytest
+
+test-long: $(READY) ## The long campaigns, and only these
+	scripts/install-test-deps
+	$(PY) -m pytest -m long -o timeout=3600
+
+lint: $(READY) ## Style and types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+format: $(READY) ## Rewrite the code in the house's format
+	$(PY) -m ruff check --select I --fix
+	$(PY) -m ruff format
+
+clean: ## Remove what make and the tests made here: .venv, demo, caches
+	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Rendered beside and renamed, so that an interrupted rendering is not taken for a finished one.
+demo/videos: | $(READY)
+	rm -rf $@.part
+	mkdir -p $@.part
+	$(PY) scripts/make-samples $@.part
+	mv $@.part $@
+
+# Debian without python3-venv cannot put pip into a new environment: pip installs itself there from outside.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hpcurate needs Python 3.11 or newer, $(PYTHON) is older; try: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { \
+	  $(PYTHON) -m venv --clear --without-pip .venv && \
+	  $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; }
+
+$(READY): pyproject.toml constraints.txt | $(PY)
+	@echo "installing into .venv"
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev,video]'
+	@touch $@

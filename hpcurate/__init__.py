@@ -1,0 +1,48 @@
+"""hpcurate: curate data in Slurm job arrays.
+
+Light by design: importing it loads no Hydra, no submitit and no model library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Chain": "stage",
+    "File": "task",
+    "FileTask": "task",
+    "Files": "source",
+    "Resources": "stage",
+    "Source": "source",
+    "Stage": "stage",
+    "Task": "task",
+    "WorkerInfo": "stage",
+    "run": "api",
+    "stable_id": "task",
+}
+
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from hpcurate.api import run as run
+    from hpcurate.source import Files as Files
+    from hpcurate.source import Source as Source
+    from hpcurate.stage import Chain as Chain
+    from hpcurate.stage import Resources as Resources
+    from hpcurate.stage import Stage as Stage
+    from hpcurate.stage import WorkerInfo as WorkerInfo
+    from hpcurate.task import File as File
+    from hpcurate.task import FileTask as FileTask
+    from hpcurate.task import Task as Task
+    from hpcurate.task import stable_id as stable_id
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use."""
+    from importlib import import_module
+
+    if name in _HOME:
+        return getattr(import_module(f"hpcurate.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'hpcurate' has no attribute {name!r}")

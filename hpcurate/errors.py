@@ -1,0 +1,39 @@
+"""Every error hpcurate raises on purpose, in one tree.
+
+A message names the thing, says what was expected, and what to type next. The command line prints a
+`UserError` as one message and exits 2; anything else that escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class HpcurateError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UserError(HpcurateError):
+    """The user can mend this: a key, a path, a type, a site limit. Exit status 2, no traceback."""
+
+
+class ConfigError(UserError):
+    """A config key or value is wrong."""
+
+
+class PipelineError(UserError):
+    """Stages do not fit together, or a stage class breaks its contract."""
+
+
+class StoreError(UserError):
+    """What lies on shared storage is missing, unreadable, or of another format."""
+
+
+class LauncherError(UserError):
+    """The scheduler or the machine refused what the plan asks for."""
+
+
+class RecordError(HpcurateError):
+    """A task cannot be written as a row, or a row cannot be read as the declared type."""
+
+
+class StageError(HpcurateError):
+    """A stage broke its contract while it ran (wrong type returned, contradictory fate of a task …)."""

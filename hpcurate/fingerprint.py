@@ -1,0 +1,75 @@
+"""Identity of a stage: what determines its output, and nothing else. Pure but for reading sources."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from hpcurate.errors import PipelineError
+from hpcurate.spec import InputFile, coerce_parameters, to_spec
+from hpcurate.stage import Chain, Stage
+
+__all__ = ["digest", "stage_identity", "syntax_digest"]
+
+
+def digest(plain: Any) -> str:
+    """SHA-256 of the canonical JSON of plain values."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stage_identity(stage: Stage[Any, Any]) -> dict[str, Any]:
+    """The readable parts of a stage's fingerprint: class, version, parameters that differ from defaults.
+
+    A chain's identity is that of its members. Resources, environment and slicing are not part of it.
+    """
+    if isinstance(stage, Chain):
+        return {"chain": [stage_identity(member) for member in stage.stages]}
+    cls = type(stage)
+    version = f"v{cls.version}" if cls.version is not None else f"syntax:{syntax_digest(cls)}"
+    return {"class": to_spec(stage).target, "version": version, "parameters": _parameters(stage)}
+
+
+def _parameters(stage: Stage[Any, Any]) -> dict[str, Any]:
+    cls = type(stage)
+    given = coerce_parameters(cls, stage.arguments())
+    plain = to_spec(stage).parameters
+    signature = {} if cls.__init__ is object.__init__ else inspect.signature(cls.__init__).parameters
+    result = {}
+    for name, value in given.items():
+        if name in signature and signature[name].default == value:
+            continue
+        result[name] = _content(value) if isinstance(value, InputFile) else _normal(plain[name], value)
+    return result
+
+
+def _normal(plain: Any, value: Any) -> Any:
+    """The coerced value where it is plain, so that 1 and 1.0 for a float are the same."""
+    return value if isinstance(value, (bool, int, float, str, type(None))) else plain
+
+
+def _content(path: InputFile) -> dict[str, str]:
+    try:
+        return {"sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    except OSError as error:
+        raise PipelineError(f"cannot read the input file {str(path)!r}: {error.strerror}") from None
+
+
+def syntax_digest(cls: type) -> str:
+    """Digest of the syntax tree of the module that defines `cls`: comments and layout do not count.
+
+    Normalised by `ast.unparse`, which is steadier across Python versions than `ast.dump`.
+    """
+    try:
+        source = inspect.getsource(sys.modules[cls.__module__])
+    except (OSError, TypeError, KeyError):
+        raise PipelineError(
+            f"{cls.__module__}:{cls.__qualname__} has no source file to take a digest of; "
+            f"put the class into a .py file, or give it `version = 1`"
+        ) from None
+    return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]

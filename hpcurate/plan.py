@@ -1,0 +1,125 @@
+"""Plans: all that a round's workers need to know, frozen in one file before anything is submitted (I3)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import attrs
+
+from hpcurate.spec import StageSpec
+from hpcurate.stage import Resources
+from hpcurate.units import megabytes
+
+PLAN_VERSION = 1
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Timing:
+    """Clocks of the claim protocol, in seconds."""
+
+    heartbeat_s: float = 30.0
+    """How often a worker raises its counter."""
+    lease_s: float = 300.0
+    """How long a counter may stand still before its worker counts as gone."""
+    listing_s: float = 30.0
+    """How often a worker lists the claims, at most."""
+    drain_s: float = 120.0
+    """How long before the end of its wall time a worker is told to drain."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Plan:
+    """One submission: one stage, one round."""
+
+    run: str
+    stage: str
+    """Name in the pipeline."""
+    folder: str
+    """Name of the stage's folder in the store."""
+    store: str
+    spec: StageSpec
+    lists: tuple[str, ...]
+    """Shard lists of the run's live set."""
+    round: int
+    workers: int
+    processes: int = 1
+    """Stage processes of one worker."""
+    resources: Resources = Resources()
+    """Of one stage process."""
+    batch_size: int = 1
+    attempts: int = 5
+    """Attempts without a result after which a shard's tasks become dead letters."""
+    task_timeout: Optional[float] = None
+    """Seconds one batch may take; None: no bound."""
+    python: tuple[str, ...] = ()
+    """Command that starts the stage's Python; empty: the worker's own."""
+    code: Optional[str] = None
+    """Frozen copy of the code, first on the import path."""
+    secrets: tuple[str, ...] = ()
+    """Names of environment variables that parameters refer to."""
+    timing: Timing = Timing()
+    version: int = PLAN_VERSION
+
+    @property
+    def cpus(self) -> int:
+        """Cores of one worker."""
+        return max(1, math.ceil(self.resources.cpus * self.processes))
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one worker."""
+        return math.ceil(round(self.resources.gpus * self.processes, 6))
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory of one worker, MiB."""
+        return megabytes(self.resources.memory) * self.processes
+
+    def save(self, submission: str) -> None:
+        """Write `plan.json` into the submission's folder, once."""
+        Path(submission, "plan.json").write_text(json.dumps(attrs.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, submission: str) -> Plan:
+        """Read `plan.json`."""
+        return cls.from_json(json.loads(Path(submission, "plan.json").read_text()))
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Plan:
+        """Inverse of `attrs.asdict`."""
+        plain = dict(plain)
+        plain["spec"] = StageSpec(**plain["spec"])
+        plain["resources"] = Resources(**plain["resources"])
+        plain["timing"] = Timing(**plain["timing"])
+        for name in ("lists", "python", "secrets"):
+            plain[name] = tuple(plain[name])
+        return cls(**plain)
+
+
+def processes_per_worker(resources: Resources, wanted: Optional[int]) -> int:
+    """How many stage processes share a worker: as wanted, or as many as fill its one GPU. Pure."""
+    if wanted:
+        return wanted
+    if 0 < resources.gpus < 1:
+        return max(1, int(1 / resources.gpus + 1e-9))
+    return 1
+
+
+def worker_count(open_shards: int, processes: int, wanted: Optional[int], most: int) -> int:
+    """Exactly as many workers as have use, within what was asked for and what there may be. Pure."""
+    useful = math.ceil(open_shards / max(1, processes))
+    return max(1, min(useful, wanted or most, most))
+
+
+def submission_name(stage: str, round_number: int) -> str:
+    """Folder name of a submission."""
+    return f"{stage}-{round_number:04d}"
+
+
+def log_path(submission: str, worker: int) -> str:
+    """Log of one worker and its stage processes."""
+    return os.path.join(submission, "logs", f"{worker:04d}.log")

@@ -1,0 +1,121 @@
+"""Who a process is, so that another one on the same machine can tell whether it still lives.
+
+A pid alone is reused; host, boot, pid namespace and start time together are not. Runs in every stage
+environment: Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any, Optional
+
+import attrs
+
+
+@attrs.define(frozen=True)
+class ProcessIdentity:
+    """One process, unmistakably."""
+
+    host: str
+    """Host name, boot id and pid namespace: pids mean the same only where all three agree."""
+    pid: int
+    start: int
+    """Start time in clock ticks since boot."""
+
+    @classmethod
+    def mine(cls) -> ProcessIdentity:
+        """The calling process."""
+        return cls(this_host(), os.getpid(), start_time(os.getpid()) or 0)
+
+    def alive(self) -> Optional[bool]:
+        """True or False on the same host; None where only the scheduler can tell."""
+        if self.host != this_host():
+            return None
+        return start_time(self.pid) == self.start
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form."""
+        return {"host": self.host, "pid": self.pid, "start": self.start}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> ProcessIdentity:
+        """Inverse of `to_json`."""
+        return cls(plain["host"], plain["pid"], plain["start"])
+
+
+def this_host() -> str:
+    """See `ProcessIdentity.host`."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # no /proc: a host name has to do, and liveness is then unknown anyway
+        boot = namespace = "?"
+    return f"{socket.gethostname()} {boot} {namespace}"
+
+
+def start_time(pid: int) -> Optional[int]:
+    """Field 22 of /proc/PID/stat (proc(5)), or None if the process is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def die_with_parent(parent: int, how: int = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process when its parent dies (prctl(2), PR_SET_PDEATHSIG)."""
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(1, how, 0, 0, 0)
+    except (OSError, AttributeError):  # not Linux: the closed channel still ends a stage process
+        return
+    if os.getppid() != parent:
+        os.kill(os.getpid(), how)
+
+
+def session_members(session: int) -> list[int]:
+    """Pids of all processes of a session."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and _session(int(entry.name)) == session:
+            found.append(int(entry.name))
+    return found
+
+
+def _session(pid: int) -> Optional[int]:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def writers_under(folder: str, pids: list[int]) -> list[tuple[int, str]]:
+    """(pid, path) of every descriptor open for writing below `folder` in these processes."""
+    found = []
+    prefix = os.path.join(os.path.realpath(folder), "")
+    for pid in pids:
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            path = _open_for_writing(pid, descriptor)
+            if path and path.startswith(prefix):
+                found.append((pid, path[len(prefix) :]))
+    return found
+
+
+def _open_for_writing(pid: int, descriptor: str) -> Optional[str]:
+    try:
+        path = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+        if not path.startswith("/"):
+            return None
+        info = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()
+    except OSError:
+        return None
+    flags = next((int(line.split()[1], 8) for line in info.splitlines() if line.startswith("flags:")), 0)
+    return path if flags & os.O_ACCMODE != os.O_RDONLY else None

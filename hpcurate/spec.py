@@ -1,0 +1,169 @@
+"""How a stage crosses from the driver to a stage process: `module:qualname` and plain parameters.
+
+No pickle: the stage process imports the class in its own environment and constructs it again. Runs in
+every stage environment: Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import os
+import re
+from pathlib import PurePath
+from typing import Any, Optional, get_type_hints
+
+import attrs
+import msgspec
+
+from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.stage import Stage
+
+__all__ = ["InputFile", "StageSpec", "coerce_parameters", "find_class", "from_spec", "to_spec"]
+
+_STAGE = "$stage"
+_SECRET = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,(.*))?\}")
+
+
+class InputFile(str):
+    """Parameter type: the path of a file that the stage reads. Fingerprinted by content, not by name."""
+
+
+@attrs.define(frozen=True)
+class StageSpec:
+    """Class and constructor arguments of a stage, as plain values."""
+
+    target: str
+    """`module:qualname`."""
+    parameters: dict[str, Any] = attrs.field(factory=dict)
+    """Constructor arguments that differ from their defaults or were given; JSON values only."""
+
+
+def to_spec(stage: Stage[Any, Any]) -> StageSpec:
+    """Plain form of a constructed stage."""
+    cls = type(stage)
+    return StageSpec(f"{cls.__module__}:{cls.__qualname__}", {k: _plain(v) for k, v in stage.arguments().items()})
+
+
+def from_spec(spec: StageSpec, *, secrets: bool = False) -> Stage[Any, Any]:
+    """Construct the stage again. With `secrets`, `${oc.env:NAME}` values are read from the environment.
+
+    Raises PipelineError or ConfigError naming the parameter.
+    """
+    cls = find_class(spec.target)
+    given = {name: _alive(value, secrets) for name, value in spec.parameters.items()}
+    return cls(**coerce_parameters(cls, given))
+
+
+def find_class(target: str) -> type[Stage[Any, Any]]:
+    """The stage class that `module:qualname` names. Raises PipelineError with the cause."""
+    module_name, _, qualname = target.replace(":", ".", 1).rpartition(".") if ":" not in target else target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a module of the user's may raise anything at import
+        raise PipelineError(f"cannot import stage class {target!r}: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        raise PipelineError(f"{target!r} is not a Stage class but {found!r}")
+    return found
+
+
+def coerce_parameters(cls: type[Stage[Any, Any]], given: dict[str, Any]) -> dict[str, Any]:
+    """Check names and convert values to the constructor's annotated types.
+
+    Raises ConfigError whose message starts with the parameter's name.
+    """
+    signature = {} if cls.__init__ is object.__init__ else dict(inspect.signature(cls.__init__).parameters)
+    names = [n for n in signature if n != "self"]
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values())
+    hints = _hints(cls)
+    result = {}
+    for name, value in given.items():
+        if name not in names and not open_ended:
+            raise ConfigError(_unknown_parameter(name, names, cls))
+        result[name] = _convert(name, value, hints.get(name, Any))
+    for name in names:
+        missing = signature[name].default is inspect.Parameter.empty
+        if missing and name not in result and signature[name].kind is not inspect.Parameter.VAR_KEYWORD:
+            raise ConfigError(f"{name}: {cls.__qualname__} needs a value for it")
+    return result
+
+
+def _unknown_parameter(name: str, names: list[str], cls: type) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it takes: {', '.join(names) or 'no parameters'}"
+    return f"{name}: {cls.__qualname__} has no parameter {name!r}; {hint}"
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls.__init__)
+    except Exception:  # e.g. `int | None` evaluated on Python 3.9: the driver has checked already
+        return {}
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    if hint is Any or _holds_stage(value) or (isinstance(value, str) and _SECRET.fullmatch(value)):
+        return value
+    if hint is str and not isinstance(value, str):
+        return str(value)
+    try:
+        return msgspec.convert(value, hint, strict=not isinstance(value, str) or hint is str, dec_hook=_from_text)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {error}, got {value!r}") from None
+    except TypeError:
+        return value
+
+
+def _from_text(kind: type, value: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, (InputFile, PurePath)):
+        return value if isinstance(value, kind) else kind(value)
+    raise TypeError(kind)
+
+
+def _holds_stage(value: Any) -> bool:
+    return isinstance(value, Stage) or (isinstance(value, list) and any(isinstance(v, Stage) for v in value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Stage):
+        return {_STAGE: attrs.asdict(to_spec(value), recurse=False)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, InputFile):
+        return str(value)
+    if isinstance(value, PurePath):
+        return os.fspath(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise PipelineError(f"a stage parameter must be plain data (number, text, list, dict), got {value!r}")
+
+
+def _alive(value: Any, secrets: bool) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_STAGE}:
+            return from_spec(StageSpec(**value[_STAGE]), secrets=secrets)
+        return {k: _alive(v, secrets) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_alive(v, secrets) for v in value]
+    if secrets and isinstance(value, str):
+        return _secret(value)
+    return value
+
+
+def _secret(value: str) -> Optional[str]:
+    match = _SECRET.fullmatch(value)
+    if not match:
+        return value
+    found = os.environ.get(match[1], match[2])
+    if found is None:
+        raise ConfigError(f"environment variable {match[1]} is not set on this node; export it before submitting")
+    return found

@@ -1,0 +1,263 @@
+"""Stages: what a user writes. A stage turns a list of tasks into a list of tasks.
+
+This module runs in every stage environment: Python 3.9 or newer, attrs and the standard library only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
+
+import attrs
+
+from hpcurate.errors import PipelineError, StageError
+from hpcurate.task import File, Task, stable_id
+
+__all__ = ["Chain", "Resources", "Stage", "WorkerInfo", "task_types"]
+
+In = TypeVar("In", bound=Task)
+Out = TypeVar("Out", bound=Task)
+Child = TypeVar("Child", bound=Task)
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Resources:
+    """What one stage process needs. Memory and time always have a value and always reach sbatch."""
+
+    cpus: float = 1.0
+    """Logical CPU cores."""
+    gpus: float = 0.0
+    """GPUs; 0.25 puts four processes on one GPU, 2 gives one process two."""
+    memory: str = "2GB"
+    """Main memory, e.g. `32GB`."""
+    time: str = "1h"
+    """Wall time of the job, e.g. `30m`, `1h`, `2-00:00:00`."""
+    nodes: int = 1
+    """Nodes of one array element."""
+    disk: Optional[str] = None
+    """Node-local scratch space, e.g. `100GB`; None asks for nothing."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class WorkerInfo:
+    """What `setup` is told about the process it runs in."""
+
+    index: int
+    """Number of the worker in its round."""
+    process: int
+    """Number of this stage process in its worker."""
+    cpus: int
+    """Cores this process may use."""
+    gpus: tuple[str, ...] = ()
+    """Device names this process may use (`CUDA_VISIBLE_DEVICES`)."""
+    scratch: Optional[str] = None
+    """A node-local folder that is removed when the worker ends."""
+
+
+class Scope(Protocol):
+    """What the engine lends a stage while one batch is processed."""
+
+    def child_id(self, parent: Task, wanted: Optional[str]) -> str:
+        """Id for a new task made from `parent`."""
+
+    def drop(self, task: Task, reason: str) -> None:
+        """Record that `task` ends here."""
+
+    def file(self, task: Task, name: str) -> File:
+        """Place for a file of `task`."""
+
+
+class Stage(Generic[In, Out]):
+    """Base of all stages. Only `process` must be written.
+
+    The constructor runs in the driver: it takes typed, documented parameters and imports nothing heavy.
+    `setup` and what follows run in the stage's environment, on the node. The parameters are overridable
+    from the command line and are part of the stage's fingerprint.
+    """
+
+    env: ClassVar[Optional[str]] = None
+    """Environment of the stage process: a name under `envs/`, a prefix, or None for the current one."""
+    resources: ClassVar[Resources] = Resources()
+    """Needs of one stage process."""
+    batch_size: ClassVar[int] = 1
+    """Tasks given to one `process` call; 0 gives the whole shard."""
+    version: ClassVar[Optional[int]] = None
+    """Raise it when the output changes meaning; None: a digest of the module's syntax tree."""
+    deterministic: ClassVar[bool] = True
+    """False if two attempts may give different bytes."""
+    gather: ClassVar[bool] = False
+    """True: one shard with every task of the run, in one `process` call."""
+
+    _arguments: dict[str, Any]
+    _scope: Optional[Scope]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Stage[In, Out]:
+        """Remember the arguments: they cross to the stage process, and the fingerprint needs them."""
+        self = super().__new__(cls)
+        self._arguments = _bind(cls, args, kwargs)
+        self._scope = None
+        return self
+
+    # -- written by the user ------------------------------------------------------------------------
+
+    def setup_on_node(self, node: Any) -> None:
+        """Once per node and job, before any `setup` there."""
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Once per stage process, in the stage's environment: load the model here."""
+
+    def prepare(self, task: In) -> None:
+        """CPU work for one task, overlapped with `process`; leave results in `task.memory`."""
+
+    def process(self, tasks: list[In]) -> list[Out]:
+        """Turn a batch of tasks into tasks: fewer, more, or of another type."""
+        raise PipelineError(f"{type(self).__qualname__} does not define process(self, tasks)")
+
+    def teardown(self) -> None:
+        """Once per stage process, at its regular end."""
+
+    # -- used by the user ---------------------------------------------------------------------------
+
+    def child(self, parent: Task, cls: type[Child], *, id: Optional[str] = None, **fields: Any) -> Child:
+        """Make a new task from `parent`.
+
+        The id is the UUID5 of parent, stage and ordinal unless `id` gives a better stable one.
+        Raises StageError for a random id.
+        """
+        return cls(id=self._lent().child_id(parent, id), parents=(parent.id,), **fields)
+
+    def drop(self, task: Task, reason: str) -> None:
+        """End `task` here, on purpose; the reason is counted and shown."""
+        self._lent().drop(task, reason)
+
+    def file(self, task: Task, name: str) -> File:
+        """A place to write a file of `task`; it becomes visible when the shard commits.
+
+        Put the result into a field typed `File`. `name` is relative, and unique for the task.
+        """
+        return self._lent().file(task, name)
+
+    # -- used by the engine -------------------------------------------------------------------------
+
+    def bind(self, scope: Optional[Scope]) -> None:
+        """Lend the stage a scope for one batch, or take it back."""
+        self._scope = scope
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments as given, by name."""
+        return dict(self._arguments)
+
+    def member_names(self) -> tuple[str, ...]:
+        """Names under which failures and drops are reported."""
+        return (type(self).__qualname__,)
+
+    def _lent(self) -> Scope:
+        if self._scope is None:
+            raise StageError("child(), drop() and file() work only while process() runs")
+        return self._scope
+
+
+def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    if cls.__init__ is object.__init__:
+        if args or kwargs:
+            raise PipelineError(f"{cls.__qualname__} takes no parameters, got {list(args) + list(kwargs)}")
+        return {}
+    try:
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise PipelineError(f"{cls.__qualname__}: {error}") from None
+    arguments = dict(bound.arguments)
+    arguments.pop(next(iter(inspect.signature(cls.__init__).parameters)), None)
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(parameter.name, {}))
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            raise PipelineError(f"{cls.__qualname__}: parameters need names, *{parameter.name} has none")
+    return arguments
+
+
+def task_types(cls: type) -> tuple[type[Task], type[Task]]:
+    """The task types a stage class takes and returns, from `Stage[In, Out]`.
+
+    Raises PipelineError when the class does not say.
+    """
+    for base in inspect.getmro(cls):
+        for generic in getattr(base, "__orig_bases__", ()):
+            origin, arguments = get_origin(generic), get_args(generic)
+            if isinstance(origin, type) and issubclass(origin, Stage) and len(arguments) == 2:
+                if all(isinstance(a, type) and issubclass(a, Task) for a in arguments):
+                    return arguments[0], arguments[1]
+    raise PipelineError(
+        f"{cls.__module__}:{cls.__qualname__} does not say what it takes and returns; "
+        f"write class {cls.__name__}(Stage[InTask, OutTask])"
+    )
+
+
+class Chain(Stage[Task, Task]):
+    """Several stages as one: tasks are handed on in memory, in one process, without a manifest between.
+
+    Asks for the largest of each resource; `prepare` of the first member alone runs ahead; a member that
+    fails fails the chain's input task and is named.
+    """
+
+    def __init__(self, stages: list[Stage[Any, Any]]) -> None:
+        if not stages:
+            raise PipelineError("Chain needs at least one stage, e.g. Chain([Cut(), Motion()])")
+        self.stages = list(stages)
+        environments = sorted({str(stage.env) for stage in self.stages})
+        if len(environments) > 1:
+            raise PipelineError(f"the stages of a Chain share one env, these differ: {', '.join(environments)}")
+        first = self.stages[0]
+        self.env = first.env  # type: ignore[misc]
+        self.batch_size = first.batch_size  # type: ignore[misc]
+        self.gather = first.gather  # type: ignore[misc]
+        self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
+        self.resources = _largest([stage.resources for stage in self.stages])  # type: ignore[misc]
+
+    def setup_on_node(self, node: Any) -> None:
+        """Each member's, in order."""
+        for stage in self.stages:
+            stage.setup_on_node(node)
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Each member's, in order."""
+        for stage in self.stages:
+            stage.setup(worker)
+
+    def prepare(self, task: Task) -> None:
+        """The first member's."""
+        self.stages[0].prepare(task)
+
+    def teardown(self) -> None:
+        """Each member's, last first."""
+        for stage in reversed(self.stages):
+            stage.teardown()
+
+    def member_names(self) -> tuple[str, ...]:
+        """One name a member, numbered where a class comes twice."""
+        names = [type(stage).__qualname__ for stage in self.stages]
+        return tuple(n if names.count(n) == 1 else f"{n}-{i}" for i, n in enumerate(names))
+
+
+def _largest(needs: list[Resources]) -> Resources:
+    from hpcurate.units import megabytes, minutes  # here, so that the module's imports stay minimal
+
+    disks = [n.disk for n in needs if n.disk is not None]
+    return Resources(
+        cpus=max(n.cpus for n in needs),
+        gpus=max(n.gpus for n in needs),
+        memory=max((n.memory for n in needs), key=megabytes),
+        time=max((n.time for n in needs), key=minutes),
+        nodes=max(n.nodes for n in needs),
+        disk=max(disks, key=megabytes) if disks else None,
+    )
+
+
+def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
+    """The stages that run one after the other inside `stage`: itself, or a chain's members, flattened."""
+    if isinstance(stage, Chain):
+        return [inner for member in stage.stages for inner in members(member)]
+    return [stage]
+
+
+Parameter = Union[None, bool, int, float, str, list, dict]

@@ -1,0 +1,106 @@
+"""Tasks: the small typed records that travel between stages. Heavy data are files beside them.
+
+This module runs in every stage environment: Python 3.9 or newer, attrs and the standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from pathlib import PurePosixPath
+from typing import Any, Optional
+
+import attrs
+
+__all__ = ["File", "FileTask", "Task", "stable_id"]
+
+NAMESPACE = uuid.UUID("6f1d9a3e-5d0c-5c1b-9a55-0b6b6f0e6f10")
+
+
+class _Memory:
+    """Gives each task a dict that is never written: it lives while tasks are handed over in memory."""
+
+    __slots__ = ("_memory",)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """Scratch space shared by the members of a `Chain` and by `prepare`; never serialised."""
+        try:
+            return self._memory
+        except AttributeError:
+            self._memory: dict[str, Any] = {}
+            return self._memory
+
+
+@attrs.define(kw_only=True)
+class Task(_Memory):
+    """One work item.
+
+    Subclasses must be `attrs.define(kw_only=True)` classes, so that mandatory fields may follow the
+    optional ones of this base.
+    """
+
+    id: str
+    """Stable name of the item; never random, or a second run could not recognise it."""
+    parents: tuple[str, ...] = ()
+    """Ids of the tasks this one was made from."""
+    weight: float = 1.0
+    """Expected cost in any unit the pipeline keeps to, e.g. seconds of video."""
+
+
+@attrs.define(kw_only=True)
+class FileTask(Task):
+    """An input file as its source found it."""
+
+    source: str
+    """Path relative to the input root; undecodable bytes are surrogate-escaped."""
+    path: str
+    """Absolute path."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """Modification time in nanoseconds, compared only with itself to notice a changed file."""
+
+
+class File(os.PathLike):  # type: ignore[type-arg]
+    """A file that a stage made: a field type, and an `os.PathLike` for `open()`.
+
+    `ref` is where it lies under the store's `stages/` folder once its shard is committed, and is all
+    that a row holds; `path` is where it lies now, which during the attempt is the attempt's folder.
+    """
+
+    __slots__ = ("path", "ref")
+
+    def __init__(self, ref: str, path: Optional[str] = None) -> None:
+        self.ref = ref
+        self.path = path
+
+    def __fspath__(self) -> str:
+        if self.path is None:
+            raise FileNotFoundError(f"file reference {self.ref!r} was read without its store")
+        return self.path
+
+    @property
+    def name(self) -> str:
+        """Final path component."""
+        return PurePosixPath(self.ref).name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, File) and other.ref == self.ref
+
+    def __hash__(self) -> int:
+        return hash(self.ref)
+
+    def __repr__(self) -> str:
+        return f"File({self.ref!r})"
+
+
+def stable_id(*parts: object) -> str:
+    """UUID5 of the parts (RFC 9562), safe for surrogate-escaped names.
+
+    `uuid.uuid5` refuses undecodable file names, so the bytes are hashed here.
+    """
+    name = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogateescape")
+    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))

@@ -1,0 +1,65 @@
+"""Try a stage without a store or a scheduler: for tests of stages, and for a first look."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Union
+
+import attrs
+
+from hpcurate.records import codec
+from hpcurate.stage import Stage, WorkerInfo
+from hpcurate.task import Task
+from hpcurate.worker.shard import ShardCounts, ShardJob, ShardRunner, types_of
+
+__all__ = ["Outcome", "try_stage"]
+
+
+@attrs.define(frozen=True)
+class Outcome:
+    """Where every input of a trial ended."""
+
+    tasks: list[Any]
+    """Tasks returned, read back from their rows."""
+    dropped: list[dict[str, Any]]
+    """Rows of `dropped.jsonl`."""
+    failed: list[dict[str, Any]]
+    """Rows of `failed.jsonl`."""
+    counts: ShardCounts
+    folder: Path
+    """Files lie under `files/`."""
+
+
+def try_stage(stage: Stage[Any, Any], tasks: list[Any], folder: Union[str, Path], *, batch_size: int = -1) -> Outcome:
+    """Run `stage` in this process over `tasks`, through real rows, in `folder` (made if missing).
+
+    `batch_size` -1 takes the stage's own. A task that fails does not raise: look at `failed`.
+    """
+    folder = Path(folder).absolute()
+    shard = folder / "trial"
+    shard.mkdir(parents=True)
+    given, returned = types_of(stage)
+    rows = folder / "input.jsonl"
+    rows.write_bytes(b"".join(codec(given).encode_lines(tasks)))
+    job = ShardJob(
+        shard="trial",
+        directory=os.fspath(shard),
+        ref="trial",
+        root=os.fspath(folder),
+        inputs=[(os.fspath(rows), 0, len(tasks))],
+        batch_size=stage.batch_size if batch_size < 0 else batch_size,
+    )
+    stage.setup(WorkerInfo(index=0, process=0, cpus=1))
+    runner = ShardRunner(stage)
+    try:
+        counts = runner.run(job)
+    finally:
+        runner.close()
+    out: list[Task] = codec(returned, os.fspath(folder)).decode_lines((shard / "tasks.jsonl").read_bytes())
+    return Outcome(out, _rows(shard / "dropped.jsonl"), _rows(shard / "failed.jsonl"), counts, shard)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []

@@ -1,0 +1,44 @@
+"""Sizes and times as people write them, to the units Slurm takes. Pure; runs in every stage environment."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from hpcurate.errors import ConfigError
+
+_SIZE = re.compile(r"(?i)\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*")
+_FACTOR = {"k": 1 / 1024, "m": 1.0, "": 1.0, "g": 1024.0, "t": 1024.0 * 1024.0}
+_UNIT = {"s": 1 / 60, "m": 1.0, "h": 60.0, "d": 1440.0}
+
+
+def megabytes(text: str) -> int:
+    """`32GB`, `500M`, `1.5T` → MiB as Slurm counts them; a bare number is MiB, as with sbatch --mem."""
+    match = _SIZE.fullmatch(str(text))
+    if not match:
+        raise ConfigError(f"{text!r} is not a size; write for example 500MB or 32GB")
+    return max(1, math.ceil(float(match[1]) * _FACTOR[match[2].lower()]))
+
+
+def minutes(text: str) -> int:
+    """`90s`, `30m`, `1h30m`, `2d`, `HH:MM:SS`, `D-HH:MM:SS` → whole minutes, at least 1.
+
+    A bare number is minutes and `MM:SS` is minutes and seconds, as with sbatch --time.
+    """
+    text = str(text).strip()
+    units = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", text.lower())
+    if units and re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]\s*)+", text.lower()):
+        return max(1, math.ceil(sum(float(n) * _UNIT[u] for n, u in units)))
+    clock = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if not clock:
+        raise ConfigError(f"{text!r} is not a time; write for example 30m, 2h or 1-12:00:00")
+    return max(1, math.ceil(_clock_minutes(clock)))
+
+
+def _clock_minutes(clock: re.Match[str]) -> float:
+    days, a, b, c = (int(part) if part else 0 for part in clock.groups())
+    if clock[1] is not None:
+        return days * 1440 + a * 60 + b + c / 60
+    if clock[4] is not None:
+        return a * 60 + b + c / 60
+    return a + b / 60

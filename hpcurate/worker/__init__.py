@@ -1,0 +1,1 @@
+"""What runs inside one array element: a supervisor and its stage processes."""

@@ -1,0 +1,12 @@
+"""`python -m hpcurate.worker <submission>`: the command of an array element."""
+
+import os
+import sys
+
+from hpcurate.process import die_with_parent
+from hpcurate.worker.supervisor import main
+
+if __name__ == "__main__":
+    if "HPCURATE_PARENT" in os.environ:  # local launcher: no worker outlives its driver
+        die_with_parent(int(os.environ["HPCURATE_PARENT"]), how=15)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""A worker's heartbeat: a counter on shared storage, raised by a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from hpcurate.store.filesystem import Filesystem
+from hpcurate.store.layout import StageFolder
+
+
+class Heartbeat:
+    """Raises a counter while the worker lives; also knows since when that went through without a gap."""
+
+    def __init__(self, filesystem: Filesystem, folder: StageFolder, worker: str, every_s: float) -> None:
+        self.worker = worker
+        self.gapless_since = time.monotonic()
+        self._filesystem, self._path, self._every = filesystem, folder.worker(worker), every_s
+        self._count = 0
+        self._last = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Beat once, then keep beating."""
+        self._filesystem.make_folders(os.path.dirname(self._path))
+        self._beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
+            self._beat()
+
+    def _beat(self) -> None:
+        self._count += 1
+        try:
+            self._filesystem.beat(self._path, b"%012d\n" % self._count)
+        except OSError:  # storage may be away for a while; the gap is what counts
+            return
+        now = time.monotonic()
+        if now - self._last > 3 * self._every:
+            self.gapless_since = now
+        self._last = now

@@ -1,0 +1,145 @@
+"""Which shard next: heaviest first, each worker from its own start, claims listed seldom."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+import attrs
+
+from hpcurate.process import ProcessIdentity
+from hpcurate.store.claims import Claim, Latest, LeaseWatch, claimed, latest_attempts, read_claim, read_ending, try_claim
+from hpcurate.store.commits import committed_names
+from hpcurate.store.filesystem import Filesystem
+from hpcurate.store.layout import StageFolder, fan_of
+from hpcurate.store.lists import ShardLine
+from hpcurate.worker.heartbeat import Heartbeat
+
+WATCHED_CLAIMS = 64
+"""Claims of others that one worker looks into at a listing, so that looking does not grow with workers squared."""
+
+
+def order_of_trial(lines: Sequence[ShardLine], index: int, workers: int) -> list[ShardLine]:
+    """Heaviest first; this worker's share (every `workers`-th from `index`) before the others'. Pure.
+
+    Shares make collisions rare, and the rest makes every worker finish what others have not begun.
+    """
+    heavy = sorted(lines, key=lambda line: (-line.weight, line.id))
+    index %= max(1, workers)
+    own = heavy[index::workers]
+    others = [line for position, line in enumerate(heavy) if position % workers != index]
+    return own + others
+
+
+@attrs.define(frozen=True)
+class Pick:
+    """A shard claimed by this worker."""
+
+    line: ShardLine
+    claim: Claim
+
+
+class Picker:
+    """Claims shards for the slots of one worker. Thread-safe."""
+
+    def __init__(
+        self,
+        filesystem: Filesystem,
+        folder: StageFolder,
+        lines: Sequence[ShardLine],
+        heartbeat: Heartbeat,
+        *,
+        index: int,
+        workers: int,
+        listing_s: float,
+        lease_s: float,
+        new_nonce: Callable[[], str],
+    ) -> None:
+        self._filesystem, self._folder, self._heartbeat = filesystem, folder, heartbeat
+        self._order = order_of_trial(lines, index, workers)
+        self._listing_s, self._watch, self._new_nonce = listing_s, LeaseWatch(lease_s), new_nonce
+        self._done: set[str] = set()
+        self._latest: dict[str, Latest] = {}
+        self._listed = float("-inf")
+        self._lock = threading.Lock()
+        self._me = ProcessIdentity.mine()
+
+    def next(self, fits: Callable[[ShardLine], bool] = lambda line: True) -> Optional[Pick]:
+        """Claim the next free shard that `fits` in the time left; None when there is nothing to do."""
+        with self._lock:
+            if time.monotonic() - self._listed >= self._listing_s:
+                self._list()
+            pick = self._claim_first(fits)
+            if pick is None:  # all seen are taken: look once more, for shards handed back or left by the dead
+                self._list()
+                pick = self._claim_first(fits)
+            return pick
+
+    def _list(self) -> None:
+        lines = self._order
+        self._done = committed_names(self._filesystem, self._folder, lines)
+        latest: dict[str, Latest] = {}
+        for fan in dict.fromkeys(fan_of(line.id) for line in lines):
+            latest.update(latest_attempts(self._filesystem.names(self._folder.claims(fan))))
+        self._latest = latest
+        self._listed = time.monotonic()
+        self._look_for_the_dead()
+
+    def _claim_first(self, fits: Callable[[ShardLine], bool]) -> Optional[Pick]:
+        for line in self._order:
+            latest = self._latest.get(line.id)
+            if line.id in self._done or (latest and latest.ending is None) or not fits(line):
+                continue
+            pick = self._claim(line, latest)
+            if pick:
+                return pick
+        return None
+
+    def _claim(self, line: ShardLine, latest: Optional[Latest]) -> Optional[Pick]:
+        attempt = latest.attempt + 1 if latest else 1
+        claim = Claim(
+            shard=line.id,
+            attempt=attempt,
+            nonce=self._new_nonce(),
+            worker=self._heartbeat.worker,
+            process=self._me,
+            history=self._history(line.id, latest),
+        )
+        self._latest[line.id] = Latest(attempt)  # ours or another's: taken either way
+        return Pick(line, claim) if try_claim(self._filesystem, self._folder, claim) else None
+
+    def _history(self, shard: str, latest: Optional[Latest]) -> tuple[dict[str, Any], ...]:
+        if latest is None:
+            return ()
+        before = read_claim(self._filesystem, self._folder, shard, latest.attempt)
+        ended = read_ending(self._filesystem, self._folder, shard, latest)
+        return (*(before.history if before else ()), ended)
+
+    def _look_for_the_dead(self) -> None:
+        """Find attempts whose worker is gone, among the first few open claims in our order."""
+        running = [line.id for line in self._order if self._is_running(line.id)]
+        for shard in running[:WATCHED_CLAIMS]:
+            latest = self._latest[shard]
+            claim = read_claim(self._filesystem, self._folder, shard, latest.attempt)
+            if claim is None or claim.worker == self._heartbeat.worker:
+                continue
+            ending = claimed(claim.process, self._is_marked_dead(claim.worker), self._stood_still(claim.worker))
+            if ending:
+                self._latest[shard] = Latest(latest.attempt, ending)
+
+    def _is_running(self, shard: str) -> bool:
+        latest = self._latest.get(shard)
+        return shard not in self._done and latest is not None and latest.ending is None
+
+    def _is_marked_dead(self, worker: str) -> bool:
+        folder, _, name = self._folder.worker(worker).rpartition("/")
+        return f"{name}.dead" in self._filesystem.names(folder)
+
+    def _stood_still(self, worker: str) -> bool:
+        try:
+            counter = self._filesystem.read(self._folder.worker(worker))
+        except OSError:
+            counter = b""
+        return self._watch.stood_still(worker, counter, time.monotonic(), self._heartbeat.gapless_since)

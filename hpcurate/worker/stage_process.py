@@ -1,0 +1,248 @@
+"""A stage process as its supervisor sees it: start, give a shard, wait, kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Optional, Protocol
+
+import attrs
+
+from hpcurate.plan import Plan
+from hpcurate.process import session_members, writers_under
+from hpcurate.spec import from_spec
+from hpcurate.stage import WorkerInfo
+from hpcurate.store.claims import Ending
+from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
+from hpcurate.worker.shard import ShardJob, ShardRunner
+
+SETTLE_S = 5.0
+"""How long files of an attempt may stay open for writing after the stage said it is done."""
+
+
+@attrs.define(frozen=True)
+class ShardEnded(Exception):
+    """The shard was not finished: why, and what was in flight."""
+
+    ending: Ending
+    detail: str
+    in_flight: tuple[str, ...] = ()
+
+
+class SetupFailed(Exception):
+    """The stage could not be set up; `traceback` says where."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.traceback = trace
+
+
+@attrs.define(frozen=True)
+class ShardDone:
+    """What a finished shard reports."""
+
+    counts: dict[str, Any]
+    environment: dict[str, str]
+
+
+class StageHost(Protocol):
+    """Something that runs shards through a set-up stage."""
+
+    def start(self) -> None:
+        """Set the stage up. Raises SetupFailed."""
+
+    def run(self, job: ShardJob) -> ShardDone:
+        """Run one shard. Raises ShardEnded."""
+
+    def kill(self) -> None:
+        """End it at once, from any thread."""
+
+    def close(self) -> None:
+        """End it in order."""
+
+
+class InProcess:
+    """The stage in the supervisor's own process: breakpoints work, crashes are yours. Launcher `inline`."""
+
+    def __init__(self, plan: Plan, info: WorkerInfo, node_key: str) -> None:
+        self._plan, self._info, self._node_key = plan, info, node_key
+        self._runner: Optional[ShardRunner] = None
+
+    def start(self) -> None:
+        """See `StageHost`."""
+        from hpcurate.worker.child import build_runner
+
+        plan = self._plan
+        hello = _hello(plan, self._info, self._node_key)
+        try:
+            self._runner = build_runner(hello)
+        except Exception as error:
+            raise SetupFailed(f"{type(error).__name__}: {error}") from error
+
+    def run(self, job: ShardJob) -> ShardDone:
+        """See `StageHost`."""
+        from hpcurate.worker.child import environment
+
+        assert self._runner is not None, "start() comes first"
+        try:
+            counts = self._runner.run(job)
+        except Exception as error:
+            raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
+        return ShardDone(attrs.asdict(counts), environment())
+
+    def kill(self) -> None:
+        """Nothing to kill: a signal reaches the stage's code itself."""
+
+    def close(self) -> None:
+        """See `StageHost`."""
+        if self._runner:
+            self._runner.close()
+
+
+class StageProcess:
+    """The stage in a process of its own, in its own environment and session."""
+
+    def __init__(self, plan: Plan, info: WorkerInfo, node_key: str, log: Callable[[str], None]) -> None:
+        self._plan, self._info, self._node_key, self._log = plan, info, node_key, log
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._channel: Optional[Channel] = None
+        self._killed = False
+
+    def start(self) -> None:
+        """See `StageHost`."""
+        ours, theirs = socket.socketpair()
+        descriptor = theirs.fileno()
+        command = [*(self._plan.python or (sys.executable,)), "-m", "hpcurate.worker.child", str(descriptor), str(os.getpid())]
+        self._process = subprocess.Popen(
+            command, pass_fds=(descriptor,), stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
+        )
+        theirs.close()
+        self._channel = Channel(ours)
+        try:
+            self._channel.send("hello", **_hello(self._plan, self._info, self._node_key))
+            answer = self._channel.receive()
+        except ChannelClosed:
+            raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
+        if answer is None or answer["type"] != "ready":
+            answer = answer or {}
+            raise SetupFailed(f"{answer.get('error')}: {answer.get('message')}", answer.get("traceback", ""))
+
+    def _environment(self) -> dict[str, str]:
+        environment = dict(os.environ)
+        path = [p for p in (self._plan.code, environment.get("PYTHONPATH")) if p]
+        environment["PYTHONPATH"] = os.pathsep.join(path)
+        environment["PYTHONUNBUFFERED"] = "1"
+        threads = str(self._info.cpus)
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment.setdefault(name, threads)
+        if self._info.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._info.gpus)
+        return environment
+
+    def run(self, job: ShardJob) -> ShardDone:
+        """See `StageHost`. A process that has ended is set up again for the next shard."""
+        if self._killed:
+            raise ShardEnded(Ending.FREE, "drained")
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        assert self._channel is not None
+        in_flight: tuple[str, ...] = ()
+        try:
+            self._channel.send("shard", job=attrs.asdict(job))
+            while True:
+                message = self._channel.receive(self._plan.task_timeout)
+                if message is None:
+                    self._stop_hard()
+                    raise ShardEnded(Ending.TIMEOUT, f"a batch took over {self._plan.task_timeout:g} s", in_flight)
+                if message["type"] == "started":
+                    in_flight = tuple(message["tasks"])
+                else:
+                    return self._finish(job, message)
+        except ChannelClosed:
+            raise self._ended(in_flight) from None
+
+    def _finish(self, job: ShardJob, message: Message) -> ShardDone:
+        if message["type"] == "broken":
+            raise ShardEnded(Ending.ERROR, f"{message['error']}: {message['message']}\n{message['traceback']}")
+        self._wait_for_writers(job.directory)
+        return ShardDone(message["counts"], message["environment"])
+
+    def _wait_for_writers(self, directory: str) -> None:
+        """No descriptor of the stage's session may still write into the attempt (I11)."""
+        assert self._process is not None
+        deadline = time.monotonic() + SETTLE_S
+        while writers := writers_under(directory, session_members(self._process.pid)):
+            if time.monotonic() > deadline:
+                pid, path = writers[0]
+                self._stop_hard()
+                raise ShardEnded(Ending.ERROR, f"process {pid} still writes {path!r}; close files before process() returns")
+            time.sleep(0.05)
+
+    def _ended(self, in_flight: tuple[str, ...]) -> ShardEnded:
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        how = _how_it_ended(self._process)
+        self._stop_hard()
+        if self._killed:
+            return ShardEnded(Ending.FREE, "drained")
+        ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH
+        self._log(f"stage process {how} ({ending.value}); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
+        return ShardEnded(ending, f"the stage process {how}", in_flight)
+
+    def kill(self) -> None:
+        """See `StageHost`. The shard in work, if any, is handed back."""
+        self._killed = True
+        self._stop_hard()
+
+    def close(self) -> None:
+        """See `StageHost`. teardown() gets ten seconds."""
+        if self._channel:
+            self._channel.close()
+        if self._process:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self._stop_hard()
+
+    def _stop_hard(self) -> None:
+        """Kill every process of the stage's session: none may write after its attempt has ended."""
+        if self._process is None:
+            return
+        for pid in session_members(self._process.pid):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _hello(plan: Plan, info: WorkerInfo, node_key: str) -> Message:
+    return {
+        "protocol": PROTOCOL,
+        "stage": plan.stage,
+        "spec": attrs.asdict(plan.spec),
+        "worker": attrs.asdict(info),
+        "node_key": node_key,
+    }
+
+
+def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    code = process.poll()
+    if code is None:
+        return "closed its channel"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with status {code}"
+
+
+def _killed_for_memory() -> bool:
+    """Whether the kernel's out-of-memory killer struck in our control group (cgroup v2, memory.events)."""
+    with suppress(OSError, ValueError):
+        with open("/proc/self/cgroup") as groups:
+            group = next(line.split("::", 1)[1].strip() for line in groups if line.startswith("0::"))
+        with open(f"/sys/fs/cgroup{group}/memory.events") as events:
+            counts = dict(line.split() for line in events)
+        return int(counts.get("oom_kill", 0)) > 0
+    return False

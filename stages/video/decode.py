@@ -1,0 +1,176 @@
+"""The one way to decode pictures: every frame is counted, and nothing depends on how many cores there are."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import attrs
+
+from stages.video.mp4 import mp4_fault
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+DECODE_LOG = "HPCURATE_DECODE_LOG"
+"""Environment variable: a file that gets a line `pid source frames` for each pass over a video."""
+DECODE_THREADS = 2
+"""Fixed, because what a damaged frame is replaced with may depend on it."""
+FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,dv"
+"""Containers that are opened. Not playlists and not image sequences, which name other files."""
+
+frames_decoded: Counter[str] = Counter()
+"""Frames decoded in this process, by source."""
+
+
+class VideoError(ValueError):
+    """A video cannot be used; the message names it and says what is wrong."""
+
+
+@attrs.define
+class Video:
+    """An open video file and its picture."""
+
+    container: InputContainer
+    stream: VideoStream
+    source: str
+    """Name used in messages and counts."""
+
+    def packets(self) -> Iterator[Packet]:
+        """Packets of the picture in file order, from where the file stands."""
+        try:
+            yield from (packet for packet in self.container.demux(self.stream) if packet.size)
+        except _ffmpeg_error() as error:
+            raise VideoError(f"{self.source}: unreadable: {error.strerror}") from error
+
+    def decode(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+        """Frames of the packets in display order, counted. Raises VideoError for damaged data."""
+        count, last, waiting = 0, 0.0, _Waiting(self.container.format.name == "avi")
+        try:
+            for packet in itertools.chain(packets, (None,)):
+                waiting.sent(packet)
+                for frame in self.stream.decode(packet):
+                    count += 1
+                    waiting.got(frame)
+                    frame.time_base = self.stream.time_base  # frames from the flush have none
+                    last = frame.time or last
+                    yield frame
+        except _ffmpeg_error() as error:
+            raise VideoError(f"{self.source}: damaged after {last:.1f} s: {error.strerror}") from error
+        finally:
+            _record(self.source, count)
+
+    def packets_from(self, pts: int) -> Iterator[Packet]:
+        """Packets from a keyframe at or before `pts` on.
+
+        A seek may land behind its target (reordered frames, files without an index): then further back.
+        """
+        start = self.stream.start_time or 0
+        back = 0
+        while pts - back > start:
+            self._seek(pts - back)
+            packets = itertools.dropwhile(lambda packet: not packet.is_keyframe, self.packets())
+            first = next(packets, None)
+            if first is not None and _at(first) is not None and _at(first) <= pts:
+                return itertools.chain([first], packets)
+            back = max(back * 4, self._ticks(1.0))
+        if back:
+            self._seek(start)
+        return self.packets()
+
+    def _seek(self, pts: int) -> None:
+        self.container.seek(pts, stream=self.stream, backward=True)
+
+    def _ticks(self, seconds: float) -> int:
+        base = self.stream.time_base
+        return max(1, int(seconds / base)) if base else 1
+
+
+class _Waiting:
+    """Timestamps of packets whose frames are still to come.
+
+    AVI keeps no display times and FFmpeg's guesses are out of order where frames are, so there each frame
+    gets the least timestamp that waits.
+    """
+
+    def __init__(self, needed: bool) -> None:
+        self._needed = needed
+        self._times: list[int] = []
+
+    def sent(self, packet: Packet | None) -> None:
+        if self._needed and packet is not None:
+            heapq.heappush(self._times, _at(packet))
+
+    def got(self, frame: VideoFrame) -> None:
+        if self._times:
+            frame.pts = heapq.heappop(self._times)
+
+
+@contextmanager
+def open_video(path: str, source: str, threads: int = DECODE_THREADS) -> Iterator[Video]:
+    """Open a file for decoding. Raises VideoError: empty, truncated, not a video, no video stream."""
+    import av
+
+    if os.path.getsize(path) == 0:
+        raise VideoError(f"{source}: empty file")
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(path, metadata_errors="replace", options=options)
+    except _ffmpeg_error() as error:
+        raise VideoError(f"{source}: {mp4_fault(path) or f'not a video file: {error.strerror}'}") from error
+    with container:
+        stream = _picture(container, source)
+        stream.codec_context.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        yield Video(container, stream, source)
+
+
+def frame_pts(frame: VideoFrame) -> int:
+    """Timestamp of a frame; that of its packet where it has none. Raises VideoError."""
+    pts = frame.pts if frame.pts is not None else frame.dts
+    if pts is None:
+        raise VideoError("a frame without a timestamp")
+    return int(pts)
+
+
+def packet_pts(packet: Packet) -> int | None:
+    """Timestamp of a packet, by the same rule; None for frames that an edit list hides."""
+    return None if packet.is_discard else _at(packet)
+
+
+def _at(packet: Packet) -> int:
+    return packet.pts if packet.pts is not None else packet.dts  # type: ignore[return-value]
+
+
+def _picture(container: InputContainer, source: str) -> VideoStream:
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return stream
+    audio = ", only sound" if container.streams.audio else ""
+    raise VideoError(f"{source}: no video stream{audio}")
+
+
+def _ffmpeg_error() -> type[Exception]:
+    from av.error import FFmpegError
+
+    return FFmpegError
+
+
+def _record(source: str, frames: int) -> None:
+    frames_decoded[source] += frames
+    log = os.environ.get(DECODE_LOG)
+    if log:
+        name = quote(source.encode("utf-8", "surrogateescape"))
+        with open(log, "a", encoding="ascii") as file:
+            file.write(f"{os.getpid()} {name} {frames}\n")
