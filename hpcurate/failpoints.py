@@ -21,6 +21,7 @@ POINTS = (
     "ticket.after",
     "submit.before",
     "submit.after",
+    "gate.before_submit",
     "gate.start",
 )
 """Every failpoint there is; the kill tests go through this list."""

@@ -51,6 +51,7 @@ class Plan:
     resources: Resources = Resources()
     """Of one stage process."""
     batch_size: int = 1
+    gather: bool = False
     attempts: int = 5
     """Attempts without a result after which a shard's tasks become dead letters."""
     task_timeout: Optional[float] = None

@@ -55,12 +55,12 @@ class SlurmSite:
         """
         fields = ",".join(SACCT_FIELDS)
         table = self.run("sacct", "-X", "-n", "-P", "-o", fields, "-j", ",".join(job_ids))
-        return [dict(zip(SACCT_FIELDS, line.split("|"))) for line in table.splitlines()]
+        return [dict(zip(SACCT_FIELDS, line.split("|"), strict=True)) for line in table.splitlines()]
 
     def squeue(self) -> list[dict[str, str]]:
         """One row a job or array element that is not over."""
         table = self.run("squeue", "-h", "-r", "-o", "|".join(SQUEUE_FIELDS.values()))
-        return [dict(zip(SQUEUE_FIELDS, line.split("|"))) for line in table.splitlines()]
+        return [dict(zip(SQUEUE_FIELDS, line.split("|"), strict=True)) for line in table.splitlines()]
 
     def wait_idle(self, timeout: float) -> None:
         """Return when no job is queued or running and all nodes are idle; `timeout` in seconds."""
@@ -100,7 +100,7 @@ def running_slurm(*options: str) -> Iterator[SlurmSite]:
 def dev_slurm(command: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run `scripts/dev-slurm` on a folder, with the Python that runs the tests."""
     argv = [sys.executable, str(SCRIPT), command, "--dir", str(folder), *options]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
 
 
 def new_folder(owner_pid: int) -> Path:

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slurm
 
 
 def eventually(condition: Callable[[], bool], timeout: float = 20) -> None:
+    """Wait until the condition holds; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"

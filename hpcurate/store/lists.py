@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Optional
+from typing import Callable, Optional
 
 import attrs
 import msgspec
@@ -61,6 +61,10 @@ class Slicing:
     """One shard with everything."""
 
 
+WeightsOf = Callable[[Committed], Sequence[float]]
+"""Gives the weight of each row of a committed shard."""
+
+
 @attrs.define
 class _Piece:
     """A shard line in the making."""
@@ -87,32 +91,24 @@ class _Piece:
 
 
 def slice_shards(
-    name: str, stage: str, upstream: Iterable[Committed], slicing: Slicing, weights: WeightsOf
+    name: str, stage: str, upstream: Iterable[Committed], slicing: Slicing, weights: WeightsOf, start: int = 0
 ) -> list[ShardLine]:
     """Cut the rows of committed upstream shards into shards of about the target size, in order.
 
     Small neighbours are merged, empty shards make no line, large ones are cut. `weights(shard)` gives each
-    row's weight and is asked only for shards that have to be cut.
+    row's weight and is asked only for shards that have to be cut. `start` is the first ordinal.
     """
     lines: list[ShardLine] = []
     piece = _Piece()
     for shard in upstream:
         for lo, hi, weight in _bounds(shard, slicing, weights):
             if not piece.fits(hi - lo, weight, slicing):
-                lines.append(_line(name, len(lines), piece))
+                lines.append(_line(name, start + len(lines), piece))
                 piece = _Piece()
             piece.add(stage, shard, lo, hi, weight)
     if piece.count:
-        lines.append(_line(name, len(lines), piece))
+        lines.append(_line(name, start + len(lines), piece))
     return lines
-
-
-class WeightsOf:
-    """Gives the weights of a shard's rows. Replaced by whoever can read them."""
-
-    def __call__(self, shard: Committed) -> Sequence[float]:
-        """Weight of each row; equal shares where nothing better is known."""
-        return [shard.weight_out / shard.tasks_out] * shard.tasks_out
 
 
 def _bounds(shard: Committed, slicing: Slicing, weights: WeightsOf) -> Iterable[tuple[int, int, float]]:

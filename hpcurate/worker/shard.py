@@ -47,6 +47,8 @@ class ShardJob:
     inputs: list[tuple[str, int, int]]
     """Committed `tasks.jsonl` files with the row range [lo, hi) of each."""
     batch_size: int
+    whole: bool = False
+    """A gather: `process` is called once even if there are no tasks."""
     isolate: bool = False
     """One task at a time, because an earlier attempt crashed."""
     poison: dict[str, str] = attrs.field(factory=dict)
@@ -159,6 +161,8 @@ class ShardRunner:
             if len(waiting) > (LOOK_AHEAD if self._prepares else 0):
                 yield waiting.pop(0)
         yield from waiting
+        if job.whole and not sum(high - low for _, low, high in job.inputs):
+            yield _Batch([], source, self._prepare_all)
 
     def _prepare_all(self, tasks: Sequence[Task]) -> list[Future[None]]:
         return [self._pool.submit(self.stage.prepare, task) for task in tasks] if self._pool else []
@@ -214,12 +218,15 @@ class _Attempt:
         return self._files[name]
 
     def batch(self, batch: _Batch) -> None:
+        """Process one batch, task by task where that is asked for or needed."""
         poisoned = [i for i, task in enumerate(batch.tasks) if task.id in self._job.poison]
         if poisoned or self._job.isolate and len(batch.tasks) > 1:
             for single in batch.singles():
                 self._single(single)
         elif len(batch.tasks) == 1:
             self._single(batch)
+        elif self._job.whole:
+            self._process(batch)
         else:
             self._several(batch)
 
@@ -265,7 +272,7 @@ class _Attempt:
     def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str]) -> list[Task]:
         runner = self._runner
         for stage, name, types in zip(runner.members, runner.names, runner.types):
-            if not tasks:
+            if not tasks and not self._job.whole:
                 break
             scope = BatchScope(name, self._job)
             stage.bind(scope)

@@ -221,6 +221,7 @@ class Supervisor:
                 (os.path.join(self._store.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
             ],
             batch_size=self.plan.batch_size,
+            whole=self.plan.gather,
             isolate=isolate,
             poison=poison,
         )

@@ -43,7 +43,7 @@ def client(folder: Folder, *argv: str) -> str:
     command = [program(argv[0]), *argv[1:]]
     try:
         done = subprocess.run(
-            command, env=clean_environment(folder), capture_output=True, text=True, timeout=15
+            command, env=clean_environment(folder), capture_output=True, text=True, timeout=15, check=False
         )
     except subprocess.TimeoutExpired:
         raise DevSlurmError(f"`{' '.join(argv)}` did not answer within 15 s") from None
@@ -151,7 +151,7 @@ def _start_mariadbd(folder: Folder) -> None:
         "--skip-test-db",
     ]
     with folder.output("mariadbd").open("ab") as output:
-        if subprocess.run(install, stdout=output, stderr=output).returncode:
+        if subprocess.run(install, stdout=output, stderr=output, check=False).returncode:
             raise DaemonFailed(folder, "mariadbd", "could not make its data folder")
     mariadbd = _start(
         folder,
@@ -190,8 +190,8 @@ def _start_slurmctld(folder: Folder, ports: Ports) -> None:
 
 
 def _start_nodes(folder: Folder) -> None:
-    daemons = [_start(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node) for node in config.NODES]
-    for node, daemon in zip(config.NODES, daemons):
+    daemons = {node: _start(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node) for node in config.NODES}
+    for node, daemon in daemons.items():
         _wait_ready(folder, daemon, partial(_idle, folder, node))
 
 

@@ -45,34 +45,42 @@ class Folder:
 
     @property
     def marker(self) -> Path:
+        """Says that the folder is ours, and with which settings."""
         return self.root / "dev-slurm.json"
 
     @property
     def slurm_conf(self) -> Path:
+        """What `SLURM_CONF` points to; slurmdbd.conf and the others lie beside it."""
         return self.root / "slurm.conf"
 
     @property
     def pids(self) -> Path:
+        """One file a daemon: its pid and start time."""
         return self.root / "pids"
 
     @property
     def munge_socket(self) -> Path:
+        """Where our munged answers."""
         return self.root / "munge" / "socket"
 
     @property
     def munge_key(self) -> Path:
+        """The secret that our daemons and clients share, closed to others."""
         return self.root / "munge" / "key"
 
     @property
     def database(self) -> Path:
+        """MariaDB's data and socket, closed to others."""
         return self.root / "database"
 
     @property
     def database_socket(self) -> Path:
+        """The only way to the database."""
         return self.database / "socket"
 
     @property
     def devices(self) -> Path:
+        """The device files that stand for GPUs."""
         return self.root / "dev"
 
     def output(self, daemon: str) -> Path:
@@ -80,6 +88,7 @@ class Folder:
         return self.root / "log" / f"{daemon}.out"
 
     def exists(self) -> bool:
+        """Whether an `up` made this folder and no `down` has removed it."""
         return self.marker.exists()
 
     def settings(self) -> Settings:

@@ -43,7 +43,7 @@ def require(accounting: bool, install: bool) -> None:
     line = f"apt-get update && apt-get install -y --no-install-recommends {packages}"
     if not install:
         raise CannotRunHere(f"not installed: {', '.join(names)}. Type `{line}`, or add --install")
-    subprocess.run(["sh", "-c", line], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    subprocess.run(["sh", "-c", line], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
     if names := _missing(needed):
         raise CannotRunHere(f"still not installed after `{line}`: {', '.join(names)}")
 

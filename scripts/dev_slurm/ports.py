@@ -34,6 +34,8 @@ def reserved_ports() -> Iterator[config.Ports]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.append(port)
             if len(found) == wanted:
-                yield config.Ports(found[0], found[1], dict(zip(config.NODES, found[2:])))
+                slurmctld, slurmdbd, *others = found
+                slurmd = {node: others[index] for index, node in enumerate(config.NODES)}
+                yield config.Ports(slurmctld, slurmdbd, slurmd)
                 return
     raise DevSlurmError(f"no free TCP ports from {CANDIDATES[0]} to {CANDIDATES[-1]}: what uses them?")

@@ -23,6 +23,7 @@ class Process:
     start: int  # clock ticks since boot, field 22 of /proc/PID/stat
 
     def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
         return start_time(self.pid) == self.start
 
 

@@ -1,0 +1,229 @@
+"""`hpcurate.run(...)`: the same engine from Python, and the one path every start takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hpcurate.code import freeze_code
+from hpcurate.driver import Driver, Look
+from hpcurate.intake import Intake, take_in, write_stage_json
+from hpcurate.launcher import Launcher, make_launcher
+from hpcurate.pipeline import Budget, Node, Pipeline, build
+from hpcurate.plan import Timing
+from hpcurate.reconcile import StageView
+from hpcurate.run import Frozen, Run, check_store_writable, open_run, open_store, point_latest
+from hpcurate.source import Items, Source
+from hpcurate.stage import Stage, members
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.rounds import read_rounds
+from hpcurate.summary import RunState
+from hpcurate.task import Task
+
+Echo = Callable[[str], None]
+LAUNCHERS = {
+    "inline": "launchers.inline.InlineLauncher",
+    "local": "launchers.local.LocalLauncher",
+    "slurm": "launchers.slurm.SlurmLauncher",
+}
+
+
+@attrs.define(frozen=True)
+class Outcome:
+    """Where a start left its run."""
+
+    run: Run
+    state: RunState
+    summary: dict[str, Any]
+    """As in `summary.json`."""
+
+    @property
+    def output(self) -> str:
+        """Folder of the run's result."""
+        return str(self.summary["output"])
+
+
+def run(
+    stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]],
+    source: Source | Iterable[Task],
+    *,
+    store: str | Path,
+    launcher: str | Mapping[str, Any] = "local",
+    name: str = "pipeline",
+    output: str | Path | None = None,
+    wait: bool | None = None,
+    budget: Budget | None = None,
+    timing: Timing | None = None,
+    echo: Echo = lambda line: None,
+) -> Outcome:
+    """Run stages over a source.
+
+    `stages` are in order, or a mapping of names to stages or `Node`s (a stage with options); `launcher` is
+    `inline`, `local`, `slurm`, or a mapping with `_target_`. Raises UserError before anything is written if
+    something does not fit.
+    """
+    nodes = _nodes(stages)
+    where = source if hasattr(source, "identity") else Items(tuple(source))  # type: ignore[arg-type]
+    config = {"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher)
+    return execute(
+        lambda _: build(name, where, nodes, budget=budget, timing=timing),  # type: ignore[arg-type]
+        where,  # type: ignore[arg-type]
+        store=os.fspath(store),
+        output=None if output is None else os.fspath(output),
+        launcher=config,
+        wait=wait,
+        modules=[type(m).__module__ for node in nodes.values() for m in members(node.stage)],
+        config="",
+        echo=echo,
+    )
+
+
+def _nodes(stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]]) -> dict[str, Node]:
+    if not isinstance(stages, Mapping):
+        names = [_snake(type(stage).__name__) for stage in stages]
+        unique = [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
+        stages = dict(zip(unique, stages, strict=True))
+    return {name: stage if isinstance(stage, Node) else Node(stage) for name, stage in stages.items()}
+
+
+def _snake(name: str) -> str:
+    return "".join(("_" if c.isupper() and i else "") + c.lower() for i, c in enumerate(name.lstrip("_")))
+
+
+def execute(
+    make: Callable[[str], Pipeline],
+    source: Source,
+    *,
+    store: str,
+    output: str | None,
+    launcher: dict[str, Any],
+    wait: bool | None,
+    modules: Sequence[str],
+    config: str,
+    prepare: Callable[[], None] = lambda: None,
+    echo: Echo = lambda line: None,
+) -> Outcome:
+    """Check everything, then open the run, take in the source, and drive or submit.
+
+    `make(output)` builds the pipeline. Raises UserError; until then nothing is written or submitted.
+    """
+    engine = make_launcher(launcher)
+    engine.check(make(output or "/nowhere"))
+    check_store_writable(store)
+    tasks = list(source.tasks())
+    prepare()
+    opened = open_store(store)
+    current, pipeline = open_run(opened, make, output)
+    intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, source, tasks)
+    _tell_intake(intake, echo)
+    _write_run(current, pipeline, intake, launcher, modules, config, output or current.output)
+    echo(f"run {current.name}")
+    return _go(current, engine, wait, echo)
+
+
+def _write_run(
+    run: Run, pipeline: Pipeline, intake: Intake, launcher: dict[str, Any], modules: Sequence[str], config: str, out: str
+) -> None:
+    """Everything the gates and workers will read, before anything is submitted (I3)."""
+    filesystem, store = PosixFilesystem(), run.store
+    code = freeze_code([*modules, str(launcher["_target_"])], run.path)
+    for stage in pipeline.stages:
+        folder = store.stage(stage.folder)
+        above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
+        parts = {"stage": stage.name, "fingerprint": stage.fingerprint, "parts": stage.identity, "upstream": above}
+        write_stage_json(filesystem, folder, {**parts, "deterministic": stage.deterministic})
+        filesystem.make_folders(folder.wanted)
+        filesystem.create(os.path.join(folder.wanted, run.name), b"")
+    filesystem.replace(os.path.join(run.path, "config.yaml"), config.encode("utf-8", "surrogateescape"))
+    forgiven = {s.name: len(read_rounds(filesystem, store.stage(s.folder))) for s in pipeline.stages}
+    frozen = Frozen(
+        pipeline=pipeline, source_lists=intake.lists, launcher=launcher, code=code, forgiven=forgiven, output=out
+    )
+    run.freeze(frozen)
+    if run.cancelled:
+        os.unlink(os.path.join(run.path, "cancelled"))
+    point_latest(run)
+
+
+def _go(run: Run, launcher: Launcher, wait: bool | None, echo: Echo) -> Outcome:
+    stays = launcher.stays if wait is None else wait
+    driver = Driver(run, launcher, echo=echo, stays=stays)
+    before = driver.look()
+    if not stays and launcher.kind == "local":
+        return _detach(run, before, driver, echo)
+    with _sigterm_as_interrupt():
+        look = driver.drive(Progress(echo)) if stays else driver.step()
+    if before.decision.state is RunState.COMPLETE:
+        echo("nothing to do: every shard was committed before, none was attempted")
+    return Outcome(run, look.decision.state, driver.summary(look))
+
+
+def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
+    """`launcher=local wait=false`: a driver of its own session carries on."""
+    import subprocess
+
+    log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115
+    code = run.frozen().code
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
+    subprocess.Popen(
+        [sys.executable, "-m", "hpcurate.driver", run.path],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+    )  # fmt: skip
+    echo(f"a driver carries on in the background; its log: {log.name}")
+    return Outcome(run, RunState.RUNNING, driver.summary(attrs.evolve(before)))
+
+
+def _tell_intake(intake: Intake, echo: Echo) -> None:
+    grown = f", {intake.new} of them new" if 0 < intake.new < intake.tasks else ""
+    echo(f"input: {intake.tasks} tasks{grown}")
+    for what, names in (("changed since they were taken in", intake.changed), ("no longer there", intake.vanished)):
+        if names:
+            echo(f"input: {len(names)} files {what}, e.g. {ascii(names[0])}; their old results stay")
+
+
+class Progress:
+    """One line a stage whenever something moved, at most every second or so."""
+
+    def __init__(self, echo: Echo) -> None:
+        self._echo = echo
+        self._told: dict[str, tuple[int, int]] = {}
+
+    def __call__(self, views: list[StageView]) -> None:
+        """Tell what changed."""
+        for view in views:
+            counts = view.counts
+            now = (counts.shards_done, counts.failed)
+            if counts.shards is None or self._told.get(view.name) == now:
+                continue
+            self._told[view.name] = now
+            failed = f", {counts.failed} failed" if counts.failed else ""
+            self._echo(
+                f"{view.name}: {counts.shards_done}/{counts.shards} shards, "
+                f"{counts.tasks_in} in, {counts.tasks_out} out, {counts.dropped} dropped{failed}"
+            )
+
+
+class _sigterm_as_interrupt:  # noqa: N801
+    """While the driver stays, SIGTERM hands the work back as Ctrl-C does."""
+
+    def __enter__(self) -> None:
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        try:
+            self._before = signal.signal(signal.SIGTERM, interrupt)
+        except ValueError:  # not the main thread: a notebook's or a test's business
+            self._before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+__all__ = ["Outcome", "execute", "run"]

@@ -1,0 +1,349 @@
+"""The driver: looks, lets `reconcile` decide, does it. Local driver, gate and repeated command are one.
+
+`python -m hpcurate.driver <run folder>` continues a run in the background; with `--gate STAGE N` it is the
+gate after round N: it looks once, submits what is next, and exits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import HpcurateError, LauncherError
+from hpcurate.failpoints import failpoint
+from hpcurate.launcher import Launcher, Submission, make_launcher
+from hpcurate.observe import Observer
+from hpcurate.pipeline import PlannedStage, python_command
+from hpcurate.plan import Plan, submission_name, worker_count
+from hpcurate.reconcile import Decision, MakeLists, Phase, StageView, Submit, Watch, reconcile
+from hpcurate.run import Frozen, Run
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
+from hpcurate.store.rounds import mark_over, record_job, take_ticket
+from hpcurate.summary import RunState
+
+POLL_S = 2.0
+"""How often a waiting driver looks at the store."""
+ASK_S = 30.0
+"""How often a waiting driver asks the scheduler, at most."""
+
+Echo = Callable[[str], None]
+
+
+@attrs.define(frozen=True)
+class Look:
+    """One look at a run."""
+
+    views: list[StageView]
+    decision: Decision
+
+
+class Driver:
+    """Moves one run forward."""
+
+    def __init__(self, run: Run, launcher: Launcher, *, echo: Echo = lambda line: None, stays: bool = False) -> None:
+        self.run, self.launcher, self.stays = run, launcher, stays
+        self._frozen: Frozen = run.frozen()
+        self._pipeline = self._frozen.pipeline
+        self._filesystem = PosixFilesystem()
+        self._echo = echo
+        self._mine: dict[tuple[str, int], str] = {}
+        self._observer = Observer(
+            self._filesystem,
+            run.store,
+            self._pipeline,
+            self._frozen.source_lists,
+            _Patient(launcher, ASK_S if stays else 0.0),
+            forgiven=self._frozen.forgiven,
+            watched=self._is_watched,
+        )
+
+    # -- looking ------------------------------------------------------------------------------------
+
+    def look(self) -> Look:
+        """Look at the store and decide, without doing anything."""
+        views = self._observer.look()
+        return Look(views, reconcile(views, self._pipeline.budget, cancelled=self.run.cancelled))
+
+    def step(self) -> Look:
+        """Do everything that can be done now; the look after it."""
+        while True:
+            look = self.look()
+            if not look.decision.actions:
+                if self._is_submitting(look.views):  # another's ticket, whose job is written within moments
+                    time.sleep(0.1)
+                    continue
+                self._summarise(look)
+                return look
+            for action in look.decision.actions:
+                if isinstance(action, MakeLists):
+                    self._observer.make_lists(self._pipeline.stage(action.stage))
+                elif isinstance(action, Submit):
+                    self._submit(action)
+                else:
+                    self._watch(action)
+
+    def drive(self, progress: Callable[[list[StageView]], None] = lambda views: None) -> Look:
+        """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
+        try:
+            while True:
+                look = self.step()
+                progress(look.views)
+                if look.decision.state is not RunState.RUNNING:
+                    return look
+                self.launcher.wait(POLL_S)
+                self._close_own_rounds()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _is_submitting(self, views: list[StageView]) -> bool:
+        return any(v.rounds and v.rounds[-1].phase is Phase.SUBMITTING and v.ready and not v.complete for v in views)
+
+    # -- submitting ---------------------------------------------------------------------------------
+
+    def _submit(self, action: Submit) -> None:
+        stage = self._pipeline.stage(action.stage)
+        folder = self._observer.folder(stage)
+        done = self._done(stage)
+        name = f"{stage.folder}-r{action.round}"
+        ours = take_ticket(
+            self._filesystem, folder, action.round, run=self.run.name, launcher=self.launcher.kind, name=name, done=done
+        )
+        if not ours:
+            return
+        submission = self._prepare(stage, action, name)
+        workers = submission.plan.workers
+        self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {workers} workers")
+        failpoint("submit.before")
+        try:
+            jobs = self.launcher.submit(submission)
+        except (HpcurateError, OSError):
+            mark_over(self._filesystem, folder, action.round)
+            raise
+        failpoint("submit.after")
+        record_job(self._filesystem, folder, action.round, jobs)
+        self._mine[stage.name, action.round] = submission.path
+        if self.launcher.kind == "inline":
+            mark_over(self._filesystem, folder, action.round)
+        elif self.launcher.kind == "slurm":
+            self._watch(Watch(stage.name, action.round, jobs))
+
+    def _done(self, stage: PlannedStage) -> int:
+        view = next(v for v in self._observer.look() if v.name == stage.name)
+        return view.counts.shards_done
+
+    def _prepare(self, stage: PlannedStage, action: Submit, name: str) -> Submission:
+        """Write the immutable plan before anything is submitted."""
+        most = self.launcher.most_workers(stage)
+        plan = Plan(
+            run=self.run.name,
+            stage=stage.name,
+            folder=stage.folder,
+            store=self.run.store.root,
+            spec=stage.spec,
+            lists=self._observer.live_lists(stage),
+            round=action.round,
+            workers=worker_count(action.open_shards, stage.processes, stage.workers, most),
+            processes=stage.processes,
+            resources=stage.resources,
+            batch_size=stage.batch_size,
+            gather=stage.slicing.gather,
+            attempts=stage.attempts,
+            task_timeout=stage.task_timeout,
+            python=python_command(stage.env),
+            code=self._frozen.code,
+            timing=self._pipeline.timing,
+        )
+        path = os.path.join(self.run.path, "submissions", submission_name(stage.name, action.round))
+        os.makedirs(os.path.join(path, "logs"), mode=0o700, exist_ok=True)
+        plan.save(path)
+        return Submission(plan=plan, path=path, name=name, stage=stage)
+
+    def _close_own_rounds(self) -> None:
+        """A local round is over when the last of its workers has left."""
+        working = getattr(self.launcher, "working", None)
+        for (stage, number), path in list(self._mine.items()):
+            if working is not None and not working(path):
+                mark_over(self._filesystem, self._observer.folder(self._pipeline.stage(stage)), number)
+                del self._mine[stage, number]
+
+    def _stop(self) -> None:
+        stop = getattr(self.launcher, "stop", None)
+        if stop is not None:
+            stop()
+            self._close_own_rounds()
+
+    # -- gates --------------------------------------------------------------------------------------
+
+    def _gate_file(self, stage: str, number: int) -> str:
+        return os.path.join(self.run.path, "gates", f"{stage}-{number:04d}")
+
+    def _is_watched(self, stage: str, number: int) -> bool:
+        """Whether a gate of this run is queued for the round. Drivers that stay are their own gate."""
+        if self.launcher.kind != "slurm":
+            return True
+        try:
+            job = self._filesystem.read(self._gate_file(stage, number)).decode().strip()
+        except OSError:
+            return False
+        return self.launcher.alive([job]) is not False
+
+    def _watch(self, action: Watch) -> None:
+        failpoint("gate.before_submit")
+        job = self.launcher.submit_gate(self.run.path, self._frozen.code, action.stage, action.round, action.jobs)
+        if job is not None:
+            path = self._gate_file(action.stage, action.round)
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            self._filesystem.replace(path, f"{job}\n".encode())
+
+    # -- telling ------------------------------------------------------------------------------------
+
+    def _summarise(self, look: Look) -> None:
+        plain = summary(self.run, self._frozen, look)
+        with suppress(OSError):
+            self._filesystem.replace(self.run.summary_json, json.dumps(plain, indent=1).encode() + b"\n")
+
+    def summary(self, look: Look) -> dict[str, Any]:
+        """What `summary.json` holds."""
+        return summary(self.run, self._frozen, look)
+
+
+class _Patient:
+    """Asks the launcher's queue at most every so often, and remembers the answer meanwhile."""
+
+    def __init__(self, launcher: Launcher, every_s: float) -> None:
+        self.kind = launcher.kind
+        self._launcher, self._every = launcher, every_s
+        self._answers: dict[tuple[str, ...], tuple[float, bool | None]] = {}
+
+    def alive(self, jobs: Any) -> bool | None:
+        key = tuple(jobs)
+        asked, answer = self._answers.get(key, (float("-inf"), None))
+        if time.monotonic() - asked >= self._every:
+            answer = self._launcher.alive(key)
+            self._answers[key] = (time.monotonic(), answer)
+        return answer
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        return self._launcher.find(name)
+
+
+def summary(run: Run, frozen: Frozen, look: Look) -> dict[str, Any]:
+    """The content of `summary.json` (design §11)."""
+    state = look.decision.state
+    where = f"--store {run.store.root}"
+    hints = {
+        RunState.RUNNING: f"hpcurate status {run.name} {where}",
+        RunState.COMPLETE: "",
+        RunState.FAILED: f"hpcurate logs {run.name} --failed {where}; then mend it, or raise budget.failed",
+        RunState.STALLED: f"hpcurate logs {run.name} {where}; then type the run's command again",
+        RunState.INCOMPLETE: "type the run's command again",
+        RunState.CANCELLED: "type the run's command again to go on",
+    }
+    return {
+        "run": run.name,
+        "pipeline": frozen.pipeline.name,
+        "state": state.value,
+        "reason": look.decision.reason or _setup_failure(run),
+        "as_of": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "stages": {view.name: view.counts.to_json() for view in look.views},
+        "output": frozen.output,
+        "next": hints[state],
+    }
+
+
+def _setup_failure(run: Run) -> str:
+    return ""
+
+
+def look(run: Run) -> dict[str, Any]:
+    """The run's summary, freshly computed from store and queue; also written to `summary.json`."""
+    frozen = run.frozen()
+    driver = Driver(run, make_launcher(frozen.launcher))
+    seen = driver.look()
+    if seen.decision.actions and not _someone_works(seen):
+        seen = Look(seen.views, Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive"))
+    driver._summarise(seen)
+    return driver.summary(seen)
+
+
+def _someone_works(seen: Look) -> bool:
+    phases = (Phase.ACTIVE, Phase.UNKNOWN, Phase.SUBMITTING)
+    return any(v.rounds and v.rounds[-1].phase in phases for v in seen.views if v.ready and not v.complete)
+
+
+def cancel(run: Run) -> list[str]:
+    """Stop what nobody else wants. Returns what was done, for the user."""
+    frozen = run.frozen()
+    launcher = make_launcher(frozen.launcher)
+    filesystem = PosixFilesystem()
+    filesystem.create(os.path.join(run.path, "cancelled"), b"")
+    driver = Driver(run, launcher)
+    messages = []
+    for stage, view in zip(frozen.pipeline.stages, driver._observer.look(), strict=True):
+        last = view.rounds[-1] if view.rounds else None
+        if last is None or last.phase is not Phase.ACTIVE:
+            continue
+        others = [n for n in filesystem.names(run.store.stage(stage.folder).wanted) if n != run.name and _wants(run.store, n)]
+        if others:
+            messages.append(f"{stage.name}: left running, {others[0]} wants it too")
+            continue
+        _stop_round(launcher, last.launcher, last.jobs)
+        mark_over(filesystem, run.store.stage(stage.folder), last.number, cancelled=True)
+        messages.append(f"{stage.name}: round {last.number} stopped ({', '.join(last.jobs) or 'no jobs'})")
+    gates = os.path.join(run.path, "gates")
+    for name in filesystem.names(gates):
+        launcher.cancel([filesystem.read(os.path.join(gates, name)).decode().strip()])
+    driver._summarise(driver.look())
+    return messages or ["nothing was queued or running"]
+
+
+def _stop_round(launcher: Launcher, kind: str, jobs: tuple[str, ...]) -> None:
+    if kind == "local" and launcher.kind != "local":
+        launcher = make_launcher({"_target_": "launchers.local.LocalLauncher"})
+    launcher.cancel(jobs)
+
+
+def _wants(store: Store, name: str) -> bool:
+    """Whether another run that refers to a stage is still to be served."""
+    with suppress(OSError, ValueError):
+        plain = json.loads(PosixFilesystem().read(Run(store, name).summary_json))
+        return bool(plain["state"] == RunState.RUNNING.value)
+    return False
+
+
+def main(argv: list[str]) -> int:
+    """Gate, or background driver. Exit status as the command line's."""
+    failpoint("gate.start")
+    root, name = os.path.split(argv[0].rstrip("/"))
+    run = Run(Store(os.path.dirname(root)), name)
+    frozen = run.frozen()
+    launcher = make_launcher(frozen.launcher)
+    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        if "--gate" in argv:
+            stage, number = argv[argv.index("--gate") + 1 :][:2]
+            folder = run.store.stage(frozen.pipeline.stage(stage).folder)
+            mark_over(driver._filesystem, folder, int(number))  # its dependency was fulfilled: Slurm says so
+            result = driver.step()
+        else:
+            result = driver.drive()
+    except LauncherError as error:
+        print(f"cannot go on from here: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(driver.summary(result), indent=1), flush=True)
+    return result.decision.state.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""What the engine asks of a launcher, and how one is made from its configuration."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.pipeline import Pipeline, PlannedStage, suggestion
+from hpcurate.plan import Plan
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Submission:
+    """One round, ready to start: plan, code and logs lie in its folder."""
+
+    plan: Plan
+    path: str
+    """Folder of the submission; `plan.json` lies there."""
+    name: str
+    """Unique job name."""
+    stage: PlannedStage
+
+
+class Launcher(Protocol):
+    """Turns plans into running workers. Knows plans, not stages."""
+
+    kind: str
+    """`inline`, `local` or `slurm`."""
+    stays: bool
+    """Whether the driver stays until the end unless told otherwise."""
+
+    def check(self, pipeline: Pipeline) -> None:
+        """Refuse, before anything is written, what could never run. Raises LauncherError."""
+
+    def most_workers(self, stage: PlannedStage) -> int:
+        """Workers of this stage that may run at once here."""
+
+    def submit(self, submission: Submission) -> tuple[str, ...]:
+        """Start the workers; job ids. `inline` returns when they are done."""
+
+    def alive(self, jobs: Sequence[str]) -> bool | None:
+        """Whether any of the jobs is queued or runs; None if nobody can tell."""
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """Jobs of that name, queued or past; None if nobody can tell."""
+
+    def submit_gate(self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str]) -> str | None:
+        """Queue the gate that follows these jobs; None where the driver itself stays."""
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Stop the jobs."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a change, at most so long."""
+
+
+def make_launcher(config: dict[str, Any]) -> Launcher:
+    """The launcher that `{"_target_": "module.Class", …}` describes. Raises ConfigError."""
+    parameters = {k: v for k, v in config.items() if k != "_target_"}
+    module, _, name = str(config["_target_"]).rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"launcher._target_={config['_target_']}: {error}") from None
+    names = [f.name for f in attrs.fields(cls) if f.init]
+    for key in parameters:
+        if key not in names:
+            raise ConfigError(f"launcher.{key}: {name} has no such field; {suggestion(key, names)}")
+    launcher: Launcher = cls(**parameters)
+    return launcher

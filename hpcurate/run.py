@@ -1,0 +1,170 @@
+"""A run: a resolved configuration and the stage folders it refers to. Its folder is private to its owner."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import StoreError
+from hpcurate.fingerprint import digest
+from hpcurate.pipeline import Pipeline
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import FORMAT, Store
+
+__all__ = ["Run", "find_run", "open_run", "open_store"]
+
+UNNAMED = "<run>/output"
+"""Stands for the run's own output folder while the run has no name yet."""
+
+
+@attrs.define(frozen=True)
+class Run:
+    """Paths and frozen values of one run."""
+
+    store: Store
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The run's folder."""
+        return self.store.run(self.name)
+
+    @property
+    def output(self) -> str:
+        """Default place of its result."""
+        return os.path.join(self.path, "output")
+
+    @property
+    def summary_json(self) -> str:
+        """State and counts, rewritten by every call that looks."""
+        return os.path.join(self.path, "summary.json")
+
+    @property
+    def cancelled(self) -> bool:
+        """A user stopped the run and has not started it again."""
+        return "cancelled" in os.listdir(self.path)
+
+    def frozen(self) -> Frozen:
+        """What the latest call froze. Raises StoreError."""
+        path = os.path.join(self.path, "pipeline.json")
+        try:
+            plain = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read {path}: {error}; type the run's command again") from None
+        return Frozen(
+            pipeline=Pipeline.from_json(plain["pipeline"]),
+            source_lists=tuple(plain["source_lists"]),
+            launcher=plain["launcher"],
+            code=plain["code"],
+            forgiven=plain["forgiven"],
+            output=plain["output"],
+        )
+
+    def freeze(self, frozen: Frozen) -> None:
+        """Write `pipeline.json`: gates and verbs read nothing else of the configuration."""
+        plain = {**attrs.asdict(frozen, recurse=False), "pipeline": frozen.pipeline.to_json()}
+        PosixFilesystem().replace(os.path.join(self.path, "pipeline.json"), json.dumps(plain, indent=1).encode())
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Frozen:
+    """The resolved configuration of a run as its gates see it."""
+
+    pipeline: Pipeline
+    source_lists: tuple[str, ...]
+    """Lists of the source that are this run's live set (I10)."""
+    launcher: dict[str, Any]
+    """`_target_` and parameters."""
+    code: str
+    """Frozen copy of the code."""
+    forgiven: dict[str, int] = attrs.field(factory=dict)
+    """Stage → last round before the user's latest call."""
+    output: str = ""
+
+
+def open_store(root: str) -> Store:
+    """The store at `root`, made if missing. Raises StoreError if it cannot be used."""
+    store = Store(os.path.abspath(os.path.expanduser(root)))
+    filesystem = PosixFilesystem()
+    try:
+        for folder in (store.root, store.stages, store.runs):
+            filesystem.make_folders(folder)
+        if "format.json" not in filesystem.names(store.root):
+            filesystem.create(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
+        found = json.loads(filesystem.read(store.format_json))["format"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
+    if found != FORMAT:
+        raise StoreError(f"store={root}: has format {found}, this hpcurate writes {FORMAT}; name a new store")
+    return store
+
+
+def check_store_writable(root: str) -> None:
+    """Whether a store could be made or used at `root`; writes nothing. Raises StoreError."""
+    path = os.path.abspath(os.path.expanduser(root))
+    there = path
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise StoreError(f"store={root}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK) or _is_read_only(there):
+        raise StoreError(f"store={root}: {there} is not writable; name a folder on shared storage that is yours")
+
+
+def _is_read_only(path: str) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def open_run(store: Store, make: Callable[[str], Pipeline], output: str | None) -> tuple[Run, Pipeline]:
+    """The run of this configuration: the one there is, or a new one whose name sorts by time.
+
+    `make(output)` builds the pipeline. What a run is does not depend on its launcher or resources.
+    """
+    draft = make(output or UNNAMED)
+    identity = digest(
+        {"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}}
+    )
+    names = os.path.join(store.runs, ".names")
+    filesystem = PosixFilesystem()
+    filesystem.make_folders(names)
+    entry = os.path.join(names, identity[:16])
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S")
+    filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
+    run = Run(store, filesystem.read(entry).decode().strip())
+    os.makedirs(run.path, mode=0o700, exist_ok=True)
+    return run, draft if output else make(run.output)
+
+
+def point_latest(run: Run) -> None:
+    """Let `runs/latest` point to this run."""
+    link = os.path.join(run.store.runs, "latest")
+    temporary = f"{link}.{os.getpid()}"
+    with suppress(OSError):
+        os.symlink(run.name, temporary)
+        os.replace(temporary, link)
+
+
+def find_run(store: Store, wanted: str | None) -> Run:
+    """The run a user means: a name, a path, a unique part of a name, or nothing for the latest.
+
+    Raises StoreError listing the candidates.
+    """
+    names = sorted(n for n in PosixFilesystem().names(store.runs) if not n.startswith(".") and n != "latest")
+    if not names:
+        raise StoreError(f"store={store.root}: there are no runs yet")
+    if wanted is None or wanted == "latest":
+        link = os.path.join(store.runs, "latest")
+        return Run(store, os.readlink(link) if os.path.islink(link) else names[-1])
+    wanted = os.path.basename(wanted.rstrip("/"))
+    found = [n for n in names if n == wanted] or [n for n in names if n.startswith(wanted)] or [n for n in names if wanted in n]
+    if len(found) != 1:
+        some = ", ".join((found or names)[-5:])
+        raise StoreError(f"{'no' if not found else 'more than one'} run is called {wanted!r}; there are: {some}")
+    return Run(store, found[0])
