@@ -256,7 +256,7 @@ def sbatch_parameters(
     written |= {"output": os.path.join(folder, output)}
     parameters: dict[str, Any] = {"job_name": name, "use_srun": False, "stderr_to_stdout": True}
     parameters["additional_parameters"] = written
-    parameters["setup"] = ["umask 077", *setup]
+    parameters["setup"] = list(setup) or None
     if "wckey" not in written:
         parameters["wckey"] = None
     if elements is not None:

@@ -314,9 +314,7 @@ def main(argv: list[str]) -> int:
 
 
 def _log_to_file(submission: str, index: int) -> None:
-    """Send stdout and stderr of this worker and its children to its log, unless Slurm does."""
-    if os.environ.get("SLURM_JOB_ID") and "HPCURATE_WORKER" not in os.environ:
-        return
+    """Send stdout and stderr of this worker and its children to its log; Slurm's file keeps what came before."""
     from hpcurate.plan import log_path
 
     path = Path(log_path(submission, index))
