@@ -1,7 +1,8 @@
 """Named places where a test may kill the process. Free of cost and effect unless the environment asks.
 
 `HPCURATE_FAILPOINTS="commit.before_rename@/tmp/once"`: the process that first reaches the point and can
-create the file dies there by SIGKILL, as if the node had lost power; later ones pass. Several points are
+create the file dies there by SIGKILL, as if the node had lost power; later ones pass. With a third part,
+`…@/tmp/once@hpcurate.worker`, only processes with that text in their command line die. Several points are
 separated by commas.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 POINTS = (
     "claim.before",
@@ -28,7 +30,14 @@ POINTS = (
 
 
 def _parse(text: str) -> dict[str, str]:
-    return dict(item.split("@", 1) for item in text.split(",") if "@" in item)
+    command = " ".join(getattr(sys, "orig_argv", sys.argv))
+    armed = {}
+    for item in text.split(","):
+        name, _, rest = item.partition("@")
+        marker, _, only = rest.partition("@")
+        if marker and only in command:
+            armed[name] = marker
+    return armed
 
 
 _ARMED = _parse(os.environ.get("HPCURATE_FAILPOINTS", ""))

@@ -1,0 +1,54 @@
+"""`launcher=auto`: never surprise a login node with the work itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import attrs
+
+from hpcurate.errors import LauncherError
+
+ANSWER_S = 5.0
+
+
+@attrs.define(frozen=True)
+class Surroundings:
+    """What decides."""
+
+    client: bool
+    """`sbatch` is in PATH."""
+    answers: bool
+    """The controller answered within five seconds."""
+    allocation: str | None
+    """Job we are in."""
+
+
+def choose(found: Surroundings) -> tuple[str, str]:
+    """(launcher, why). Pure. Raises LauncherError for a client without a controller."""
+    if found.allocation:
+        return "local", f"inside job {found.allocation}: working on its own allocation"
+    if not found.client:
+        return "local", "no Slurm here: working on this machine"
+    if found.answers:
+        return "slurm", "a Slurm controller answers: submitting to it"
+    raise LauncherError(
+        "launcher=auto: there is a Slurm client, but its controller does not answer; "
+        "try `scontrol ping`, or say launcher=local to work on this very machine"
+    )
+
+
+def probe() -> Surroundings:
+    """Look around."""
+    client = shutil.which("sbatch") is not None
+    allocation = os.environ.get("SLURM_JOB_ID")
+    return Surroundings(client, client and not allocation and _answers(), allocation)
+
+
+def _answers() -> bool:
+    try:
+        done = subprocess.run(["scontrol", "ping"], capture_output=True, timeout=ANSWER_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and b"UP" in done.stdout

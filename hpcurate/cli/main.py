@@ -1,0 +1,79 @@
+"""Which of the things a person may type it is. Imports nothing heavy: `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from hpcurate.cli.places import conf_folders, names_in
+from hpcurate.errors import UserError
+
+VERBS = ("status", "logs", "cancel")
+
+HELP = """\
+hpcurate: curate data in Slurm job arrays.
+
+Start or continue a run:
+  hpcurate +pipeline=video input=/data/videos store=/scratch/me/curate
+  hpcurate +pipeline=video input=… launcher=slurm launcher.partition=gpu stages.split.min_s=3
+  hpcurate -m +pipeline=video input=… stages.motion.threshold=0.5,1.0,2.0
+
+  input=    folder, file or glob            launcher=  auto (default), slurm, local, inline
+  store=    folder on shared storage        wait=      true: stay until the end; false: submit and leave
+  output=   folder of the result            budget.failed=, budget.fraction=  dead letters tolerated
+  stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …
+  --config-dir DIR   a conf folder of yours; ./conf is found by itself
+  --cfg              print the resolved configuration, and nothing else
+
+Look after a run (RUN: a name, a part of one, or nothing for the latest):
+  hpcurate status [RUN] [--json]
+  hpcurate logs   [RUN] [--stage S] [--shard ID] [--worker N] [--failed]
+  hpcurate cancel [RUN]
+
+Pipelines here: {pipelines}
+Exit status: 0 complete or handed over, 1 failed or over budget, 2 refused before anything started.
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Do what was typed; the exit status."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(HELP.format(pipelines=", ".join(names_in(conf_folders(), "pipeline")) or "none"), end="")
+        return 0
+    if argv[0] == "--version":
+        from hpcurate import __version__
+
+        print(__version__)
+        return 0
+    try:
+        return _dispatch(argv)
+    except UserError as error:
+        print(f"hpcurate: {_printable(str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `hpcurate logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        print("hpcurate: interrupted; the same command again goes on", file=sys.stderr)
+        return 130
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if argv[0] in VERBS:
+        from hpcurate.cli.verbs import verb
+
+        return verb(list(argv))
+    if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):
+        from hpcurate.errors import ConfigError
+        from hpcurate.pipeline import suggestion
+
+        raise ConfigError(f"{argv[0]!r} is neither a verb nor key=value; {suggestion(argv[0], VERBS)}")
+    from hpcurate.cli.launch import launch
+
+    sys.path.insert(0, os.getcwd())  # the console script, too, finds the user's own stages/
+    return launch(list(argv))
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

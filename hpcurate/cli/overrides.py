@@ -1,0 +1,112 @@
+"""What was typed, made ready for Hydra: paths stay as the shell gave them, keys need no `+`. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+import attrs
+
+from hpcurate.errors import ConfigError
+
+PATHS = ("input", "store", "output")
+"""Keys whose values are taken literally: any bytes, no quoting, no sweep."""
+FORCED = ("stages", "launcher", "budget", "timing", "source")
+"""Below these any key may be set; we check names ourselves, with better advice than Hydra's."""
+FLAGS = ("-m", "--multirun", "--cfg")
+_KEY = re.compile(r"[+~]*[A-Za-z_][\w.\-/@]*")
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Typed:
+    """A command line, sorted."""
+
+    paths: dict[str, str]
+    overrides: tuple[str, ...]
+    """For Hydra's grammar."""
+    config_dirs: tuple[str, ...] = ()
+    multirun: bool = False
+    show_config: bool = False
+
+
+def sort_arguments(argv: Sequence[str]) -> Typed:
+    """Tell paths, overrides and flags apart. Raises ConfigError for what is none of them."""
+    paths: dict[str, str] = {}
+    overrides: list[str] = []
+    folders: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word in ("--config-dir", "-cd"):
+            folders.append(rest.pop(0) if rest else "")
+        elif word.startswith("--config-dir="):
+            folders.append(word.partition("=")[2])
+        elif word in FLAGS:
+            continue
+        else:
+            _sort_override(word, paths, overrides)
+    return Typed(
+        paths=paths,
+        overrides=tuple(overrides),
+        config_dirs=tuple(folders),
+        multirun="-m" in argv or "--multirun" in argv,
+        show_config="--cfg" in argv,
+    )
+
+
+def _sort_override(word: str, paths: dict[str, str], overrides: list[str]) -> None:
+    key, equals, value = word.partition("=")
+    if not _KEY.fullmatch(key) or (not equals and not key.startswith("~")):
+        raise ConfigError(f"{word!r}: expected key=value, or a flag of {', '.join((*FLAGS, '--config-dir DIR'))}")
+    plain = key.lstrip("+")
+    if plain in PATHS:
+        paths[plain] = os.path.expanduser(value)
+    elif not equals:
+        overrides.append(word)
+    else:
+        overrides.append(f"{_with_force(key)}={quoted_if_needed(key, value)}")
+
+
+def _with_force(key: str) -> str:
+    """`stages.split.min_s` → `++stages.split.min_s`; `pipeline` → `+pipeline`; group choices as they are."""
+    if key.startswith(("+", "~")):
+        return key
+    if key == "pipeline":
+        return "+pipeline"
+    return f"++{key}" if key.partition(".")[0] in FORCED and "." in key else key
+
+
+def quoted_if_needed(key: str, value: str) -> str:
+    """The value as Hydra's grammar reads it back unchanged: quoted only where the grammar refuses it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(f"x={value}")
+    except HydraException:
+        return quoted(value)
+    return value
+
+
+def quoted(value: str) -> str:
+    """A single-quoted string of the grammar. Backslashes count only before a quote there."""
+    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", value)
+    trailing = re.search(r"\\+$", escaped)
+    return f"'{escaped}{trailing[0] if trailing else ''}'"
+
+
+def combinations(overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every combination of a sweep, as Hydra's basic sweeper makes them."""
+    from itertools import product
+
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    choices: list[list[str]] = []
+    for parsed in OverridesParser.create().parse_overrides(list(overrides)):
+        if parsed.is_sweep_override():
+            key = parsed.get_key_element()
+            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
+        else:
+            choices.append([str(parsed.input_line)])
+    return list(product(*choices))

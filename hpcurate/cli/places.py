@@ -1,0 +1,52 @@
+"""Where configuration lies, and which store a verb means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hpcurate.errors import ConfigError
+
+
+def shipped_conf() -> Path:
+    """The conf folder beside the package: found by path, in a checkout as in a wheel."""
+    return Path(__file__).resolve().parent.parent.parent / "conf"
+
+
+def conf_folders(more: Sequence[str] = ()) -> list[Path]:
+    """Conf folders in order of precedence: named ones, the current folder's, ours."""
+    own = Path.cwd() / "conf"
+    found = [Path(folder).absolute() for folder in more]
+    if own.is_dir() and own.resolve() != shipped_conf():
+        found.append(own)
+    return [*found, shipped_conf()]
+
+
+def names_in(folders: Iterable[Path], group: str) -> list[str]:
+    """Choices of a config group."""
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def _memory() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state, "hpcurate", "last_store")
+
+
+def remember_store(store: str) -> None:
+    """Let later calls do without `store=`."""
+    with suppress(OSError):
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        _memory().write_bytes(os.fsencode(os.path.abspath(store)))
+
+
+def find_store(given: str | None) -> str:
+    """The store: as given, `HPCURATE_STORE`, or the last one used. Raises ConfigError."""
+    if given:
+        return os.path.expanduser(given)
+    if os.environ.get("HPCURATE_STORE"):
+        return os.environ["HPCURATE_STORE"]
+    with suppress(OSError):
+        return os.fsdecode(_memory().read_bytes())
+    raise ConfigError("store: name a folder on shared storage, store=/scratch/me/curate, or set HPCURATE_STORE")

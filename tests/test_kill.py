@@ -1,0 +1,128 @@
+"""Kill anything, any time: the same command finishes the rest, and the result is the same (I1, I4, I5)."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from conftest import Site, comparable
+
+from hpcurate.failpoints import POINTS
+from hpcurate.process import start_time
+
+LOCAL = [p for p in POINTS if not p.startswith("gate")]
+
+
+def no_double_commit(site: Site) -> None:
+    """The committed nonce of each shard is that of exactly one claim."""
+    for shard, stats in site.stats().items():
+        if "attempt" in stats:
+            stage, _, fan, name = shard.split("/")
+            claim = site.store / "stages" / stage / "claims" / fan / f"{name}.{stats['attempt']}"
+            assert stats["nonce"] in claim.read_text()
+
+
+@pytest.mark.parametrize("point", [*LOCAL, *(f"{p}@worker" for p in ("commit.before_rename", "commit.after_rename"))])
+def test_killed_at_a_failpoint(site: Site, undisturbed: dict[str, str], point: str) -> None:
+    """Whoever reaches the point first dies there; the same command finishes the rest."""
+    name, _, only = point.partition("@")
+    marker = site.folder / "died"
+    site.drive("local", failpoints=f"{name}@{marker}@{'hpcurate.worker' if only else ''}")
+    assert marker.exists(), f"nobody reached {name}"
+    kept = {shard: stats["nonce"] for shard, stats in site.stats().items()}
+    finished = site.drive("local")
+    assert finished.status == 0, finished.err
+    assert comparable(site) == undisturbed
+    assert {shard: stats["nonce"] for shard, stats in site.stats().items() if shard in kept} == kept
+    no_double_commit(site)
+
+
+def children(pid: int) -> list[int]:
+    """Processes started by a process, and by those."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            direct = [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+    return direct + [grandchild for child in direct for grandchild in children(child)]
+
+
+def victims(driver: int, kind: str) -> list[int]:
+    """Processes below the driver whose command line tells the kind."""
+    found = []
+    for pid in children(driver):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().decode().split("\0")
+        except OSError:
+            continue
+        if f"hpcurate.worker{'.child' if kind == 'stage process' else ''}" in command:
+            found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["stage process", "supervisor"])
+def test_one_killed_alone_while_others_go_on(site: Site, undisturbed: dict[str, str], kind: str) -> None:
+    """One worker's death is noticed within the run; nobody has to type anything."""
+    process = site.start("local", "--sleep", "0.05")
+    deadline = time.monotonic() + 30
+    while not (found := victims(process.pid, kind)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.kill(found[0], signal.SIGKILL)
+    assert process.wait(120) == 0
+    assert comparable(site) == {k: v for k, v in undisturbed.items()}
+    no_double_commit(site)
+
+
+def test_a_killed_driver_takes_its_workers_along(site: Site) -> None:
+    """No worker outlives its local driver, so that a new one does not crowd the machine."""
+    process = site.start("local", "--sleep", "0.1")
+    while not victims(process.pid, "supervisor"):
+        time.sleep(0.02)
+    workers = {pid: start_time(pid) for pid in children(process.pid)}
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(start_time(pid) == start for pid, start in workers.items()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid, start in workers.items() if start_time(pid) == start] == []
+    assert site.drive("local").status == 0
+
+
+def test_killed_at_random(site: Site, undisturbed: dict[str, str]) -> None:
+    """A few rounds of killing anything of ours; the seed is printed."""
+    seed = int(os.environ.get("HPCURATE_SEED", time.time_ns() % 10**6))
+    print(f"HPCURATE_SEED={seed}")
+    chance = random.Random(seed)
+    for _ in range(4):
+        process = site.start("local", "--sleep", "0.02")
+        time.sleep(chance.uniform(0.3, 1.5))
+        alive = [process.pid, *children(process.pid)]
+        for pid in chance.sample(alive, k=min(len(alive), chance.randint(1, 2))):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+    finished = site.drive("local", "--sleep", "0.02")
+    assert finished.status == 0, f"HPCURATE_SEED={seed}\n{finished.err}"
+    assert comparable(site) == undisturbed
+    no_double_commit(site)
+
+
+def test_ctrl_c_hands_the_work_back(site: Site) -> None:
+    """Shards in work are freed, which does not count against them."""
+    process = site.start("local", "--sleep", "0.1")
+    while not site.claims():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    endings = {p.suffix for p in site.store.glob("stages/*/claims/*/*") if not p.suffix[1:].isdigit()}
+    assert endings <= {".free"}
+    assert site.drive("local").status == 0
