@@ -18,7 +18,7 @@ from hpcurate.launcher import Launcher, make_launcher
 from hpcurate.pipeline import Budget, Node, Pipeline, build
 from hpcurate.plan import Timing
 from hpcurate.reconcile import StageView
-from hpcurate.run import Frozen, Run, check_store_writable, open_run, open_store, point_latest
+from hpcurate.runs import Frozen, Run, check_store_writable, open_run, open_store, point_latest
 from hpcurate.source import Items, Source
 from hpcurate.stage import Stage, members
 from hpcurate.store.filesystem import PosixFilesystem
@@ -168,6 +168,8 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """`launcher=local wait=false`: a driver of its own session carries on."""
     import subprocess
 
+    begun = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
+    driver.summarise(begun)
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -176,7 +178,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
     )  # fmt: skip
     echo(f"a driver carries on in the background; its log: {log.name}")
-    return Outcome(run, RunState.RUNNING, driver.summary(attrs.evolve(before)))
+    return Outcome(run, RunState.RUNNING, driver.summary(begun))
 
 
 def _tell_intake(intake: Intake, echo: Echo) -> None:

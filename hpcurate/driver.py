@@ -24,7 +24,7 @@ from hpcurate.observe import Observer
 from hpcurate.pipeline import PlannedStage, python_command
 from hpcurate.plan import Plan, submission_name, worker_count
 from hpcurate.reconcile import Decision, MakeLists, Phase, StageView, Submit, Watch, reconcile
-from hpcurate.run import Frozen, Run
+from hpcurate.runs import Frozen, Run
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.rounds import mark_over, record_job, take_ticket
@@ -56,7 +56,7 @@ class Driver:
         self._filesystem = PosixFilesystem()
         self._echo = echo
         self._mine: dict[tuple[str, int], str] = {}
-        self._observer = Observer(
+        self.observer = Observer(
             self._filesystem,
             run.store,
             self._pipeline,
@@ -70,7 +70,7 @@ class Driver:
 
     def look(self) -> Look:
         """Look at the store and decide, without doing anything."""
-        views = self._observer.look()
+        views = self.observer.look()
         return Look(views, reconcile(views, self._pipeline.budget, cancelled=self.run.cancelled))
 
     def step(self) -> Look:
@@ -81,11 +81,11 @@ class Driver:
                 if self._is_submitting(look.views):  # another's ticket, whose job is written within moments
                     time.sleep(0.1)
                     continue
-                self._summarise(look)
+                self.summarise(look)
                 return look
             for action in look.decision.actions:
                 if isinstance(action, MakeLists):
-                    self._observer.make_lists(self._pipeline.stage(action.stage))
+                    self.observer.make_lists(self._pipeline.stage(action.stage))
                 elif isinstance(action, Submit):
                     self._submit(action)
                 else:
@@ -112,7 +112,7 @@ class Driver:
 
     def _submit(self, action: Submit) -> None:
         stage = self._pipeline.stage(action.stage)
-        folder = self._observer.folder(stage)
+        folder = self.observer.folder(stage)
         done = self._done(stage)
         name = f"{stage.folder}-r{action.round}"
         ours = take_ticket(
@@ -138,7 +138,7 @@ class Driver:
             self._watch(Watch(stage.name, action.round, jobs))
 
     def _done(self, stage: PlannedStage) -> int:
-        view = next(v for v in self._observer.look() if v.name == stage.name)
+        view = next(v for v in self.observer.look() if v.name == stage.name)
         return view.counts.shards_done
 
     def _prepare(self, stage: PlannedStage, action: Submit, name: str) -> Submission:
@@ -150,7 +150,7 @@ class Driver:
             folder=stage.folder,
             store=self.run.store.root,
             spec=stage.spec,
-            lists=self._observer.live_lists(stage),
+            lists=self.observer.live_lists(stage),
             round=action.round,
             workers=worker_count(action.open_shards, stage.processes, stage.workers, most),
             processes=stage.processes,
@@ -173,7 +173,7 @@ class Driver:
         working = getattr(self.launcher, "working", None)
         for (stage, number), path in list(self._mine.items()):
             if working is not None and not working(path):
-                mark_over(self._filesystem, self._observer.folder(self._pipeline.stage(stage)), number)
+                mark_over(self._filesystem, self.observer.folder(self._pipeline.stage(stage)), number)
                 del self._mine[stage, number]
 
     def _stop(self) -> None:
@@ -207,7 +207,8 @@ class Driver:
 
     # -- telling ------------------------------------------------------------------------------------
 
-    def _summarise(self, look: Look) -> None:
+    def summarise(self, look: Look) -> None:
+        """Write `summary.json`."""
         plain = summary(self.run, self._frozen, look)
         with suppress(OSError):
             self._filesystem.replace(self.run.summary_json, json.dumps(plain, indent=1).encode() + b"\n")
@@ -253,7 +254,7 @@ def summary(run: Run, frozen: Frozen, look: Look) -> dict[str, Any]:
         "run": run.name,
         "pipeline": frozen.pipeline.name,
         "state": state.value,
-        "reason": look.decision.reason or _setup_failure(run),
+        "reason": _with_setup_failure(run, look),
         "as_of": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "stages": {view.name: view.counts.to_json() for view in look.views},
         "output": frozen.output,
@@ -261,8 +262,16 @@ def summary(run: Run, frozen: Frozen, look: Look) -> dict[str, Any]:
     }
 
 
-def _setup_failure(run: Run) -> str:
-    return ""
+def _with_setup_failure(run: Run, look: Look) -> str:
+    """Why a stage stalled, in the words of the worker that could not set it up."""
+    reason = look.decision.reason
+    if look.decision.state is not RunState.STALLED:
+        return reason
+    view = next(v for v in look.views if v.ready and not v.complete)
+    path = os.path.join(run.path, "submissions", submission_name(view.name, view.rounds[-1].number), "failure.json")
+    with suppress(OSError, ValueError):
+        reason += "; " + json.loads(PosixFilesystem().read(path))["message"]
+    return reason
 
 
 def look(run: Run) -> dict[str, Any]:
@@ -272,7 +281,7 @@ def look(run: Run) -> dict[str, Any]:
     seen = driver.look()
     if seen.decision.actions and not _someone_works(seen):
         seen = Look(seen.views, Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive"))
-    driver._summarise(seen)
+    driver.summarise(seen)
     return driver.summary(seen)
 
 
@@ -289,7 +298,7 @@ def cancel(run: Run) -> list[str]:
     filesystem.create(os.path.join(run.path, "cancelled"), b"")
     driver = Driver(run, launcher)
     messages = []
-    for stage, view in zip(frozen.pipeline.stages, driver._observer.look(), strict=True):
+    for stage, view in zip(frozen.pipeline.stages, driver.observer.look(), strict=True):
         last = view.rounds[-1] if view.rounds else None
         if last is None or last.phase is not Phase.ACTIVE:
             continue
@@ -303,7 +312,7 @@ def cancel(run: Run) -> list[str]:
     gates = os.path.join(run.path, "gates")
     for name in filesystem.names(gates):
         launcher.cancel([filesystem.read(os.path.join(gates, name)).decode().strip()])
-    driver._summarise(driver.look())
+    driver.summarise(driver.look())
     return messages or ["nothing was queued or running"]
 
 

@@ -7,11 +7,12 @@ import hashlib
 import inspect
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hpcurate.errors import PipelineError
-from hpcurate.spec import InputFile, coerce_parameters, to_spec
+from hpcurate.spec import InputFile, coerce_parameters, plain_value, to_spec
 from hpcurate.stage import Chain, Stage
 
 __all__ = ["digest", "stage_identity", "syntax_digest"]
@@ -38,19 +39,32 @@ def stage_identity(stage: Stage[Any, Any]) -> dict[str, Any]:
 def _parameters(stage: Stage[Any, Any]) -> dict[str, Any]:
     cls = type(stage)
     given = coerce_parameters(cls, stage.arguments())
-    plain = to_spec(stage).parameters
     signature = {} if cls.__init__ is object.__init__ else inspect.signature(cls.__init__).parameters
+    defaults = coerce_parameters(cls, {**_defaults(signature), **stage.arguments()})
     result = {}
-    for name, value in given.items():
-        if name in signature and signature[name].default == value:
-            continue
-        result[name] = _content(value) if isinstance(value, InputFile) else _normal(plain[name], value)
+    for name, value in {**defaults, **given}.items():
+        if isinstance(value, InputFile) or (name in given and not _is_default(signature.get(name), value)):
+            result[name] = _normal(value)
     return result
 
 
-def _normal(plain: Any, value: Any) -> Any:
-    """The coerced value where it is plain, so that 1 and 1.0 for a float are the same."""
-    return value if isinstance(value, (bool, int, float, str, type(None))) else plain
+def _defaults(signature: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    return {n: p.default for n, p in signature.items() if p.default is not inspect.Parameter.empty}
+
+
+def _is_default(parameter: inspect.Parameter | None, value: Any) -> bool:
+    return parameter is not None and bool(parameter.default == value)
+
+
+def _normal(value: Any) -> Any:
+    """The coerced value as plain data, so that 1 and 1.0 for a float are the same; an input file by content."""
+    if isinstance(value, InputFile):
+        return _content(value)
+    if isinstance(value, (list, tuple)):
+        return [_normal(inner) for inner in value]
+    if isinstance(value, dict):
+        return {str(key): _normal(inner) for key, inner in value.items()}
+    return plain_value(value)
 
 
 def _content(path: InputFile) -> dict[str, str]:

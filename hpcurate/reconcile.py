@@ -107,12 +107,12 @@ class Decision:
 def reconcile(stages: Sequence[StageView], budget: Budget, *, cancelled: bool = False) -> Decision:
     """Decide. `stages` are in topological order."""
     over = _over_budget(stages, budget)
-    if cancelled:
-        return Decision((), RunState.CANCELLED, "cancelled by the user")
     if over:
         return Decision((), RunState.FAILED, over)
     if all(stage.complete for stage in stages):
         return Decision((), RunState.COMPLETE)
+    if cancelled:
+        return Decision((), RunState.CANCELLED, "cancelled by the user")
     actions: list[Action] = []
     reasons: list[tuple[RunState, str]] = []
     for stage in stages:

@@ -7,6 +7,7 @@ stage environment: Python 3.9 or newer.
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 import os
@@ -70,12 +71,20 @@ class Codec(Generic[T]):
             )
         try:
             if all(_plain_json(getattr(task, name)) for name in self._loose):
-                return self._encoder.encode(task)
+                return self._checked(task, self._encoder.encode(task))
         except UnicodeEncodeError:
             pass
         except (TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"task {task.id!r} ({self.cls.__qualname__}): {error}") from None
-        return self._encode_odd(task)
+        return self._checked(task, self._encode_odd(task))
+
+    def _checked(self, task: T, line: bytes) -> bytes:
+        """The line, once it is known that the reader will take it: attrs does not check types of values."""
+        try:
+            self.decode(line)
+        except RecordError as error:
+            raise RecordError(f"task {task.id!r}: {error}") from None
+        return line
 
     def decode(self, line: bytes) -> T:
         """The task of one line. Raises RecordError."""
@@ -122,11 +131,13 @@ def _plain_json(value: Any) -> bool:
         return all([_plain_json(k) and _plain_json(v) for k, v in value.items()])
     if isinstance(value, (list, tuple, set, frozenset)):
         return all([_plain_json(v) for v in value])
-    return not _is_odd_scalar(value)
+    if attrs.has(type(value)):
+        return all([_plain_json(getattr(value, f.name)) for f in attrs.fields(type(value))])
+    return isinstance(value, enum.Enum) or not _is_odd_scalar(value)
 
 
 def _is_odd_scalar(value: Any) -> bool:
-    plain = _to_plain(value) if not attrs.has(type(value)) else value
+    plain = _to_plain(value)
     return isinstance(plain, float) and not math.isfinite(plain)
 
 

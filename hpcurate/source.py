@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
@@ -58,7 +59,10 @@ class Files:
             kinds = f" with extension {', '.join(self.extensions)}" if self.extensions else ""
             raise ConfigError(f"input={self.path}: no file{kinds} there")
         for source, path in chosen:
-            status = os.stat(path)
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:  # deleted meanwhile, or a link to nothing
+                continue
             yield FileTask(
                 id=stable_id("file", source),
                 source=source,
@@ -79,7 +83,7 @@ class Files:
         if os.path.isfile(path):
             return os.path.dirname(path), [path]
         if glob.has_magic(path):
-            return _root_of_glob(path), [p for p in glob.iglob(path, recursive=True) if os.path.isfile(p)]
+            return _root_of_glob(path), [p for p in set(glob.iglob(path, recursive=True)) if os.path.isfile(p)]
         raise ConfigError(f"input={self.path}: no such folder or file; give a folder or a glob like '/data/*.mp4'")
 
 
@@ -88,8 +92,15 @@ def _walk(root: str) -> Iterator[str]:
         raise ConfigError(f"input: cannot list {error.filename}: {error.strerror}")
 
     for base, folders, names in os.walk(root, onerror=refuse, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
+        folders[:] = [f for f in folders if not f.startswith(".") and not _leads_back(os.path.join(base, f))]
         yield from (os.path.join(base, n) for n in names if not n.startswith("."))
+
+
+def _leads_back(path: str) -> bool:
+    """Whether a link names a folder that it lies in: followed, it would never end."""
+    if not os.path.islink(path):
+        return False
+    return f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{os.path.realpath(path).rstrip('/')}/")
 
 
 def _root_of_glob(pattern: str) -> str:
@@ -111,6 +122,14 @@ class Items:
         kinds = {type(item) for item in self.items}
         if len(kinds) > 1 or not issubclass(next(iter(kinds)), Task):
             raise ConfigError(f"source: all tasks are of one Task class, got {sorted(k.__name__ for k in kinds)}")
+
+        seen: set[str] = set()
+        for item in self.items:
+            if item.id in seen:
+                raise ConfigError(f"source: two tasks have the id {item.id!r}; ids are unique")
+            if not math.isfinite(item.weight):
+                raise ConfigError(f"source: task {item.id!r} has the weight {item.weight}; a weight is a finite number")
+            seen.add(item.id)
 
     @property
     def task_type(self) -> type[Task]:

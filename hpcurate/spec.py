@@ -20,7 +20,7 @@ import msgspec
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.stage import Stage
 
-__all__ = ["InputFile", "StageSpec", "coerce_parameters", "find_class", "from_spec", "to_spec"]
+__all__ = ["InputFile", "StageSpec", "coerce_parameters", "find_class", "from_spec", "plain_value", "to_spec"]
 
 _STAGE = "$stage"
 _SECRET = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,(.*))?\}")
@@ -43,7 +43,7 @@ class StageSpec:
 def to_spec(stage: Stage[Any, Any]) -> StageSpec:
     """Plain form of a constructed stage."""
     cls = type(stage)
-    return StageSpec(f"{cls.__module__}:{cls.__qualname__}", {k: _plain(v) for k, v in stage.arguments().items()})
+    return StageSpec(f"{cls.__module__}:{cls.__qualname__}", {k: plain_value(v) for k, v in stage.arguments().items()})
 
 
 def from_spec(spec: StageSpec, *, secrets: bool = False) -> Stage[Any, Any]:
@@ -129,13 +129,14 @@ def _holds_stage(value: Any) -> bool:
     return isinstance(value, Stage) or (isinstance(value, list) and any(isinstance(v, Stage) for v in value))
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A parameter as JSON holds it. Raises PipelineError for what is no plain data."""
     if isinstance(value, Stage):
         return {_STAGE: attrs.asdict(to_spec(value), recurse=False)}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain_value(v) for v in value]
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain_value(v) for k, v in value.items()}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, InputFile):

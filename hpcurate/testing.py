@@ -49,7 +49,8 @@ def try_stage(stage: Stage[Any, Any], tasks: list[Any], folder: Union[str, Path]
         ref="trial",
         root=os.fspath(folder),
         inputs=[(os.fspath(rows), 0, len(tasks))],
-        batch_size=stage.batch_size if batch_size < 0 else batch_size,
+        batch_size=(0 if stage.gather else stage.batch_size) if batch_size < 0 else batch_size,
+        whole=stage.gather,
     )
     stage.setup(WorkerInfo(index=0, process=0, cpus=1))
     runner = ShardRunner(stage)

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 
+import psutil
 import pytest
 from conftest import Site, comparable
 
@@ -43,11 +44,9 @@ def test_killed_at_a_failpoint(site: Site, undisturbed: dict[str, str], point: s
 def children(pid: int) -> list[int]:
     """Processes started by a process, and by those."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            direct = [int(child) for child in file.read().split()]
-    except OSError:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
         return []
-    return direct + [grandchild for child in direct for grandchild in children(child)]
 
 
 def victims(driver: int, kind: str) -> list[int]:

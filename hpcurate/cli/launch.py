@@ -13,7 +13,7 @@ from hpcurate.cli.places import find_store, remember_store
 from hpcurate.cli.settings import Settings, read_settings, read_source, read_stages
 from hpcurate.errors import ConfigError, UserError
 from hpcurate.pipeline import Pipeline, build
-from hpcurate.run import UNNAMED
+from hpcurate.runs import UNNAMED
 from hpcurate.stage import members
 
 

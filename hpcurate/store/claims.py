@@ -45,6 +45,9 @@ class Ending(str, enum.Enum):
         return self is not Ending.FREE
 
 
+_ENDINGS = frozenset(ending.value for ending in Ending)
+
+
 @attrs.define(frozen=True, kw_only=True)
 class Claim:
     """Content of a claim file."""
@@ -89,6 +92,8 @@ def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
         if name.startswith(".") or len(parts) != 3 or not parts[1].isdigit():
             continue
         shard, attempt, ending = parts[0], int(parts[1]), parts[2]
+        if ending and ending not in _ENDINGS:  # a stranger's file
+            continue
         known = found.get(shard)
         if known is None or attempt > known.attempt or (attempt == known.attempt and ending):
             found[shard] = Latest(attempt, Ending(ending) if ending else None)

@@ -43,9 +43,9 @@ def commit(
         standing = committed_nonce(filesystem, folder, shard)
         if standing is None:
             raise
+        with suppress(OSError):  # gone if it is what stands
+            filesystem.discard(attempt_path, trash)
         if standing != stats["nonce"]:
-            with suppress(OSError):
-                filesystem.discard(attempt_path, trash)
             return False
     failpoint("commit.after_rename")
     return True

@@ -136,6 +136,8 @@ class PosixFilesystem:
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`."""
+        if os.path.lexists(target):  # rename(2) would replace an empty folder
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         os.rename(source, target)
         _fsync(os.path.dirname(target))
 

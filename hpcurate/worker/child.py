@@ -59,7 +59,7 @@ def environment() -> dict[str, str]:
 
 def describe(error: BaseException) -> dict[str, str]:
     """An exception as a message carries it."""
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__)[-12:])
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
     return {"error": type(error).__name__, "message": str(error), "traceback": trace[-6000:]}
 
 

@@ -15,12 +15,18 @@ class Heartbeat:
 
     def __init__(self, filesystem: Filesystem, folder: StageFolder, worker: str, every_s: float) -> None:
         self.worker = worker
-        self.gapless_since = time.monotonic()
+        self._gapless_since = time.monotonic()
         self._filesystem, self._path, self._every = filesystem, folder.worker(worker), every_s
         self._count = 0
         self._last = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @property
+    def gapless_since(self) -> float:
+        """Since when our own beats went through; now, while one is overdue (storage away, or ourselves stopped)."""
+        now = time.monotonic()
+        return now if now - self._last > 3 * self._every else self._gapless_since
 
     def start(self) -> None:
         """Beat once, then keep beating."""
@@ -45,5 +51,5 @@ class Heartbeat:
             return
         now = time.monotonic()
         if now - self._last > 3 * self._every:
-            self.gapless_since = now
+            self._gapless_since = now
         self._last = now

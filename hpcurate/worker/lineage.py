@@ -20,6 +20,8 @@ class Drop:
     task: Task
     reason: str
     stage: str
+    ancestors: frozenset[str] = frozenset()
+    """Ids it descends from within the batch, itself included."""
 
 
 @attrs.define
@@ -38,23 +40,24 @@ class Lineage:
     def step(self, stage: str, given: Sequence[Task], returned: Sequence[Task], drops: Sequence[Drop]) -> None:
         """Record what one stage made of `given`.
 
-        Raises StageError for a task out of nowhere, a duplicate id, or one both dropped and returned.
+        Raises StageError for a task out of nowhere, a duplicate id, or one that was dropped and yet passed on.
         """
         known = {task.id: self.ancestors[task.id] for task in given}
         after: dict[str, frozenset[str]] = {}
+        used: set[str] = set()
         for task in returned:
             if task.id in after:
                 raise StageError(f"{stage} returned two tasks with id {task.id!r}")
             after[task.id] = _ancestors(task, known, stage)
-        dropped = {drop.task.id for drop in drops}
-        both = dropped & set(after)
+            used.update({task.id} if task.id in known else known.keys() & task.parents)
+        dropped = {drop.task.id: drop for drop in reversed(drops)}
+        both = dropped.keys() & (used | after.keys())
         if both:
-            raise StageError(f"{stage} both dropped and returned task {sorted(both)[0]!r}")
+            raise StageError(f"{stage} both dropped and returned task {sorted(both)[0]!r}, or a child of it")
         survived = frozenset().union(*after.values()) if after else frozenset()
-        self.drops.extend(drops)
-        self.drops.extend(
-            Drop(task, NOT_RETURNED, stage) for task in given if task.id not in survived and task.id not in dropped
-        )
+        lost = [Drop(task, NOT_RETURNED, stage) for task in given if task.id not in survived and task.id not in dropped]
+        for drop in [*reversed(dropped.values()), *lost]:
+            self.drops.append(attrs.evolve(drop, ancestors=known.get(drop.task.id, frozenset())))
         self.ancestors = after
 
     def survivors(self) -> frozenset[str]:

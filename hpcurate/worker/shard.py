@@ -7,20 +7,22 @@ directory only; the supervisor commits. Runs in every stage environment: Python 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import shutil
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, BinaryIO, Callable, Optional
 from urllib.parse import quote
 
 import attrs
 
-from hpcurate.errors import HpcurateError, StageError
+from hpcurate.errors import StageError
 from hpcurate.failpoints import failpoint
 from hpcurate.records import Codec, codec
 from hpcurate.stage import Chain, Stage, members, task_types
@@ -77,8 +79,9 @@ class ShardCounts:
 class BatchScope:
     """Lends one stage the means to make children, drop tasks and write files, for one batch."""
 
-    def __init__(self, stage: str, job: ShardJob) -> None:
+    def __init__(self, stage: str, job: ShardJob, kept: Collection[str] = ()) -> None:
         self.stage = stage
+        self._kept = kept
         self.drops: list[Drop] = []
         self.owners: set[str] = set()
         self._job = job
@@ -95,13 +98,15 @@ class BatchScope:
 
     def drop(self, task: Task, reason: str) -> None:
         """See `Scope`."""
-        self.drops.append(Drop(task, reason, self.stage))
+        self.drops.append(Drop(task, str(reason), self.stage))
 
     def file(self, task: Task, name: str) -> File:
         """See `Scope`."""
         parts = name.split("/")
         if not name or name.startswith("/") or any(part in ("", ".", "..") for part in parts):
             raise StageError(f"{self.stage}: {name!r} is not a relative file name")
+        if task.id in self._kept:
+            raise StageError(f"{self.stage}: an earlier task of this shard has the id {task.id!r}, and files under it")
         owner = owner_folder(task.id)
         self.owners.add(task.id)
         path = os.path.join(self._job.directory, "files", owner, name)
@@ -133,6 +138,7 @@ class ShardRunner:
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
         self.types = [task_types(type(member)) for member in self.members]
+        self._waiting: list[_Batch] = []
         self._prepares = type(self.members[0]).prepare is not Stage.prepare
         self._pool = ThreadPoolExecutor(max(1, threads)) if self._prepares else None
 
@@ -148,19 +154,29 @@ class ShardRunner:
         `report` hears the ids of each batch before it is processed. A failing task never fails the shard.
         """
         with _Attempt(self, job, report) as attempt:
-            for batch in self._batches(job):
+            for batch in self._batches(job, report):
                 attempt.batch(batch)
         return attempt.counts
 
-    def _batches(self, job: ShardJob) -> Iterator[_Batch]:
-        """Batches in order; with `prepare`, the next ones are prepared meanwhile."""
+    def ahead(self) -> list[str]:
+        """Ids of the tasks whose `prepare` runs ahead: in flight as well, if the process dies."""
+        return [task.id for batch in self._waiting for task in batch.tasks]
+
+    def _batches(self, job: ShardJob, report: Report) -> Iterator[_Batch]:
+        """Batches in order; with `prepare`, the next ones are prepared meanwhile, unless a culprit is sought."""
         source = codec(self.types[0][0], job.root)
-        waiting: list[_Batch] = []
-        for lines in _grouped(_rows(job), 1 if job.isolate else job.batch_size):
+        alone = job.isolate and not job.whole
+        ahead = LOOK_AHEAD if self._prepares and not alone else 0
+        waiting = self._waiting = []
+        for lines in _grouped(_rows(job), 1 if alone else job.batch_size):
             waiting.append(_Batch(lines, source, self._prepare_all))
-            if len(waiting) > (LOOK_AHEAD if self._prepares else 0):
+            if ahead:
+                report(self.ahead())
+                waiting[-1].begin()
+            if len(waiting) > ahead:
                 yield waiting.pop(0)
-        yield from waiting
+        while waiting:
+            yield waiting.pop(0)
         if job.whole and not sum(high - low for _, low, high in job.inputs):
             yield _Batch([], source, self._prepare_all)
 
@@ -169,18 +185,24 @@ class ShardRunner:
 
 
 class _Batch:
-    """Rows of one batch, decoded, with `prepare` under way."""
+    """Rows of one batch, decoded; `begin` sets `prepare` under way."""
 
     def __init__(self, lines: list[bytes], source: Codec[Any], prepare: Callable[[Sequence[Task]], list[Future[None]]]):
         self.lines = lines
         self._source = source
         self._prepare = prepare
         self.tasks = [source.decode(line) for line in lines]
-        self._prepared = prepare(self.tasks)
+        self._prepared: Optional[list[Future[None]]] = None
+
+    def begin(self) -> list[Future[None]]:
+        """Start `prepare` of every task, once."""
+        if self._prepared is None:
+            self._prepared = self._prepare(self.tasks)
+        return self._prepared
 
     def ready(self) -> list[Task]:
         """The tasks, once prepared. Raises what `prepare` raised."""
-        for future in self._prepared:
+        for future in self.begin():
             future.result()
         return self.tasks
 
@@ -198,6 +220,7 @@ class _Attempt:
         self._runner, self._job, self._report = runner, job, report
         self._out = codec(runner.types[-1][1], job.root)
         self._seen: set[str] = set()
+        self._kept: set[str] = set()
         self._started = time.monotonic()
         self._files: dict[str, BinaryIO] = {}
 
@@ -220,7 +243,7 @@ class _Attempt:
     def batch(self, batch: _Batch) -> None:
         """Process one batch, task by task where that is asked for or needed."""
         poisoned = [i for i, task in enumerate(batch.tasks) if task.id in self._job.poison]
-        if poisoned or self._job.isolate and len(batch.tasks) > 1:
+        if poisoned or (self._job.isolate and not self._job.whole and len(batch.tasks) > 1):
             for single in batch.singles():
                 self._single(single)
         elif len(batch.tasks) == 1:
@@ -250,7 +273,7 @@ class _Attempt:
 
     def _process(self, batch: _Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
-        self._report([task.id for task in batch.tasks])
+        self._report([task.id for task in batch.tasks] + self._runner.ahead())
         started = time.monotonic()
         owners: set[str] = set()
         try:
@@ -259,6 +282,7 @@ class _Attempt:
             lineage = Lineage.of(tasks)
             returned = self._members(tasks, lineage, owners)
             lines = [self._out.encode(task) for task in returned]
+            _check_weights(returned)
             repeated = self._seen.intersection(task.id for task in returned)
             if repeated:
                 raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
@@ -267,6 +291,7 @@ class _Attempt:
             raise
         self.counts.process_seconds += time.monotonic() - started
         self._remove_files(owners - lineage.survivors())
+        self._kept |= owners & lineage.survivors()
         self._write(inputs, returned, lines, lineage)
 
     def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str]) -> list[Task]:
@@ -274,7 +299,7 @@ class _Attempt:
         for stage, name, types in zip(runner.members, runner.names, runner.types):
             if not tasks and not self._job.whole:
                 break
-            scope = BatchScope(name, self._job)
+            scope = BatchScope(name, self._job, self._kept)
             stage.bind(scope)
             try:
                 tasks = self._member(stage, name, types[1], tasks, scope, lineage)
@@ -306,19 +331,25 @@ class _Attempt:
         counts, roots = self.counts, set(inputs)
         self._seen.update(task.id for task in returned)
         self._open("tasks").write(b"".join(line + b"\n" for line in lines))
-        for drop in lineage.drops:
-            self._write_drop(drop, drop.task.id in roots)
         passed = len(roots & lineage.survivors())
+        self._write_drops(lineage.drops, roots - lineage.survivors())
         counts.tasks_in += len(inputs)
         counts.tasks_out += len(returned)
-        counts.weight_out += sum(task.weight for task in returned)
+        counts.weight_out += sum(float(task.weight) for task in returned)
         counts.passed += passed
         counts.dropped += len(inputs) - passed
 
-    def _write_drop(self, drop: Drop, is_input: bool) -> None:
-        row = {"id": drop.task.id, "input": is_input, "stage": drop.stage, "reason": drop.reason}
-        self._row("dropped", row, drop.task)
-        self.counts.reasons[drop.reason] = self.counts.reasons.get(drop.reason, 0) + 1
+    def _write_drops(self, drops: Sequence[Drop], ended: Collection[str]) -> None:
+        """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that."""
+        last: dict[str, Drop] = {}
+        for drop in drops:
+            row = {"id": drop.task.id, "input": drop.task.id in ended, "stage": drop.stage, "reason": drop.reason}
+            self._row("dropped", row, drop.task)
+            self.counts.reasons[drop.reason] = self.counts.reasons.get(drop.reason, 0) + 1
+            last.update(dict.fromkeys(drop.ancestors, drop))
+        for task_id in sorted(last.keys() & (set(ended) - {drop.task.id for drop in drops})):
+            row = {"id": task_id, "input": True, "stage": last[task_id].stage, "reason": last[task_id].reason}
+            self._row("dropped", row, None)
 
     def _fail(self, task: Task, stage: str, kind: str, message: str, trace: str) -> None:
         self.counts.tasks_in += 1
@@ -327,11 +358,10 @@ class _Attempt:
         row = {"id": task.id, "stage": stage, "error": kind, "message": message, "traceback": trace}
         self._row("failed", row, task)
 
-    def _row(self, name: str, row: dict[str, Any], task: Task) -> None:
-        try:
-            row["task"] = json.loads(codec(type(task), self._job.root).encode(task))
-        except (HpcurateError, ValueError):
-            row["task"] = None  # a task that no row can hold is named by its id alone
+    def _row(self, name: str, row: dict[str, Any], task: Optional[Task]) -> None:
+        row["task"] = None
+        with suppress(Exception):  # a task that no row can hold is named by its id alone
+            row["task"] = json.loads(codec(type(task), self._job.root).encode(task)) if task else None
         self._open(name).write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 
     def _remove_files(self, owners: set[str]) -> None:
@@ -360,8 +390,14 @@ def _grouped(rows: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
         yield group
 
 
+def _check_weights(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        if not math.isfinite(task.weight):
+            raise StageError(f"task {task.id!r} has the weight {task.weight}; a weight is a finite number")
+
+
 def _short_traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__)[-12:])[-6000:]
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))[-6000:]
 
 
 def types_of(stage: Stage[Any, Any]) -> tuple[type[Task], type[Task]]:

@@ -22,7 +22,7 @@ from hpcurate.store.claims import Ending
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
 from hpcurate.worker.shard import ShardJob, ShardRunner
 
-SETTLE_S = 5.0
+SETTLE_S = 1.0
 """How long files of an attempt may stay open for writing after the stage said it is done."""
 
 
