@@ -23,7 +23,7 @@ _HOME = {
     "stable_id": "task",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+__all__ = list(_HOME)
 
 if TYPE_CHECKING:
     from hpcurate.api import run as run

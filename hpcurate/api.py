@@ -128,7 +128,13 @@ def execute(
 
 
 def _write_run(
-    run: Run, pipeline: Pipeline, intake: Intake, launcher: dict[str, Any], modules: Sequence[str], config: str, out: str
+    run: Run,
+    pipeline: Pipeline,
+    intake: Intake,
+    launcher: dict[str, Any],
+    modules: Sequence[str],
+    config: str,
+    out: str,
 ) -> None:
     """Everything the gates and workers will read, before anything is submitted (I3)."""
     filesystem, store = PosixFilesystem(), run.store
@@ -170,7 +176,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
 
     begun = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
     driver.summarise(begun)
-    log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115
+    log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver writes on
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
     subprocess.Popen(
@@ -186,7 +192,7 @@ def _tell_intake(intake: Intake, echo: Echo) -> None:
     echo(f"input: {intake.tasks} tasks{grown}")
     for what, names in (("changed since they were taken in", intake.changed), ("no longer there", intake.vanished)):
         if names:
-            echo(f"input: {len(names)} files {what}, e.g. {ascii(names[0])}; their old results stay")
+            echo(f"input: {len(names)} files {what}, e.g. {names[0]!a}; their old results stay")
 
 
 class Progress:
@@ -211,7 +217,7 @@ class Progress:
             )
 
 
-class _sigterm_as_interrupt:  # noqa: N801
+class _sigterm_as_interrupt:
     """While the driver stays, SIGTERM hands the work back as Ctrl-C does."""
 
     def __enter__(self) -> None:

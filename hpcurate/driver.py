@@ -34,6 +34,8 @@ POLL_S = 2.0
 """How often a waiting driver looks at the store."""
 ASK_S = 30.0
 """How often a waiting driver asks the scheduler, at most."""
+LEAVE_S = 30.0
+"""How long the workers of a complete run may take to tear their stages down."""
 
 Echo = Callable[[str], None]
 
@@ -98,6 +100,7 @@ class Driver:
                 look = self.step()
                 progress(look.views)
                 if look.decision.state is not RunState.RUNNING:
+                    self._finish(look)
                     return look
                 self.launcher.wait(POLL_S)
                 self._close_own_rounds()
@@ -131,9 +134,10 @@ class Driver:
             raise
         failpoint("submit.after")
         record_job(self._filesystem, folder, action.round, jobs)
-        self._mine[stage.name, action.round] = submission.path
         if self.launcher.kind == "inline":
             mark_over(self._filesystem, folder, action.round)
+        elif self.launcher.kind == "local":
+            self._mine[stage.name, action.round] = submission.path
         elif self.launcher.kind == "slurm":
             self._watch(Watch(stage.name, action.round, jobs))
 
@@ -175,6 +179,15 @@ class Driver:
             if working is not None and not working(path):
                 mark_over(self._filesystem, self.observer.folder(self._pipeline.stage(stage)), number)
                 del self._mine[stage, number]
+
+    def _finish(self, look: Look) -> None:
+        """Let workers that have nothing left go in order; stop those of a run that failed."""
+        deadline = time.monotonic() + LEAVE_S
+        while self._mine and look.decision.state is RunState.COMPLETE and time.monotonic() < deadline:
+            self.launcher.wait(0.2)
+            self._close_own_rounds()
+        if self._mine:
+            self._stop()
 
     def _stop(self) -> None:
         stop = getattr(self.launcher, "stop", None)
@@ -302,7 +315,9 @@ def cancel(run: Run) -> list[str]:
         last = view.rounds[-1] if view.rounds else None
         if last is None or last.phase is not Phase.ACTIVE:
             continue
-        others = [n for n in filesystem.names(run.store.stage(stage.folder).wanted) if n != run.name and _wants(run.store, n)]
+        others = [
+            n for n in filesystem.names(run.store.stage(stage.folder).wanted) if n != run.name and _wants(run.store, n)
+        ]
         if others:
             messages.append(f"{stage.name}: left running, {others[0]} wants it too")
             continue

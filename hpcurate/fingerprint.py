@@ -7,13 +7,12 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hpcurate.errors import PipelineError
-from hpcurate.spec import InputFile, coerce_parameters, plain_value, to_spec
-from hpcurate.stage import Chain, Stage
+from hpcurate.spec import InputFile, coerce_parameters, plain_value, to_spec, type_hints
+from hpcurate.stage import Chain, Stage, constructor
 
 __all__ = ["digest", "stage_identity", "syntax_digest"]
 
@@ -39,21 +38,19 @@ def stage_identity(stage: Stage[Any, Any]) -> dict[str, Any]:
 def _parameters(stage: Stage[Any, Any]) -> dict[str, Any]:
     cls = type(stage)
     given = coerce_parameters(cls, stage.arguments())
-    signature = {} if cls.__init__ is object.__init__ else inspect.signature(cls.__init__).parameters
-    defaults = coerce_parameters(cls, {**_defaults(signature), **stage.arguments()})
+    signature = constructor(cls)
+    defaults = {n: p.default for n, p in signature.items() if p.default is not inspect.Parameter.empty}
     result = {}
-    for name, value in {**defaults, **given}.items():
-        if isinstance(value, InputFile) or (name in given and not _is_default(signature.get(name), value)):
+    for name, value in coerce_parameters(cls, {**_files(cls, defaults), **given}).items():
+        if isinstance(value, InputFile) or name not in defaults or defaults[name] != value:
             result[name] = _normal(value)
     return result
 
 
-def _defaults(signature: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    return {n: p.default for n, p in signature.items() if p.default is not inspect.Parameter.empty}
-
-
-def _is_default(parameter: inspect.Parameter | None, value: Any) -> bool:
-    return parameter is not None and bool(parameter.default == value)
+def _files(cls: type[Stage[Any, Any]], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Defaults that are input files: what is in them counts even if nobody names them."""
+    hints = type_hints(cls)
+    return {n: d for n, d in defaults.items() if d is not None and InputFile in (hints.get(n), *get_args(hints.get(n)))}
 
 
 def _normal(value: Any) -> Any:

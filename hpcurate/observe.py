@@ -161,8 +161,10 @@ class Observer:
         key = (folder_name, name)
         if key not in self._complete_lists:
             lines = self._read(folder_name, name)
-            done = lines and read_done(self._filesystem, self._store.stage(folder_name), name, lines.lines)
-            if lines is None or done is None:
+            if lines is None:
+                return None
+            done = read_done(self._filesystem, self._store.stage(folder_name), name, lines.lines)
+            if done is None:
                 return None
             self._complete_lists[key] = done
         return self._complete_lists[key]

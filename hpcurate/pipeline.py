@@ -6,10 +6,11 @@ a gate never imports a stage.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ from hpcurate.worker.shard import types_of
 
 __all__ = ["Budget", "Node", "Pipeline", "PlannedSource", "PlannedStage", "StageOptions", "build"]
 
+_NUMBERS: dict[str, Callable[[Any], Any]] = {"cpus": float, "gpus": float, "nodes": int}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-def option(default: Any, help: str) -> Any:  # noqa: A002
+def option(default: Any, help: str) -> Any:
     """A config field with its help beside it."""
     return attrs.field(default=default, metadata={"help": help})
 
@@ -46,7 +48,9 @@ class StageOptions:
     resources: dict[str, Any] = attrs.field(
         factory=dict, metadata={"help": "cpus, gpus, memory, time, nodes, disk of one stage process"}
     )
-    env: str | None = option(None, "environment of the stage process: a prefix with bin/python; default: the current one")
+    env: str | None = option(
+        None, "environment of the stage process: a prefix with bin/python; default: the current one"
+    )
     batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard")
     workers: int | None = option(None, "array elements at most; default: as many as the launcher allows and have use")
     processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU")
@@ -185,6 +189,7 @@ def build(
 
 def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str]) -> PlannedStage:
     stage, options = node.stage, node.options
+    _check_bounds(name, options)
     identity = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
     fingerprint = digest(identity)
     resources = _resources(name, stage.resources, options.resources)
@@ -209,18 +214,34 @@ def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str]) ->
     )
 
 
+def _check_bounds(stage: str, options: StageOptions) -> None:
+    least = {
+        "batch_size": 0,
+        "workers": 1,
+        "processes": 1,
+        "attempts": 1,
+        "task_timeout": 0,
+        "shard_tasks": 0,
+        "shard_weight": 0,
+    }
+    for key, bound in least.items():
+        value = getattr(options, key)
+        if value is not None and value < bound:
+            raise ConfigError(f"stages.{stage}.{key}={value}: must be at least {bound}")
+
+
 def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:
     names = [f.name for f in attrs.fields(Resources)]
     for key in given:
         if key not in names:
             raise ConfigError(f"stages.{stage}.resources.{key}: no such resource; {suggestion(key, names)}")
     try:
-        merged = attrs.evolve(own, **{k: str(v) if k in ("memory", "time", "disk") else v for k, v in given.items()})
+        merged = attrs.evolve(own, **{k: _NUMBERS.get(k, str)(v) for k, v in given.items() if v is not None})
         megabytes(merged.memory)
         minutes(merged.time)
         if merged.disk is not None:
             megabytes(merged.disk)
-        if not (float(merged.cpus) > 0 and float(merged.gpus) >= 0 and int(merged.nodes) >= 1):
+        if not (merged.cpus > 0 and merged.gpus >= 0 and merged.nodes >= 1):
             raise ConfigError("cpus are above 0, gpus at least 0, nodes at least 1")
     except (ConfigError, TypeError, ValueError) as error:
         raise ConfigError(f"stages.{stage}.resources: {error}") from None
@@ -274,7 +295,7 @@ def _check_fit(name: str, takes: type[Task], before: str, comes: type[Task]) -> 
 
 def _check_chain(name: str, stage: Stage[Any, Any]) -> None:
     inner = getattr(stage, "stages", [])
-    for first, second in zip(inner, inner[1:], strict=False):
+    for first, second in itertools.pairwise(inner):
         _check_fit(f"{name} ({type(second).__name__})", types_of(second)[0], type(first).__name__, types_of(first)[1])
 
 
@@ -290,7 +311,9 @@ def python_command(env: str | None) -> tuple[str, ...]:
         return ()
     python = Path(os.path.expanduser(env), "bin", "python")
     if not python.exists():
-        raise ConfigError(f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing")
+        raise ConfigError(
+            f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing"
+        )
     return (os.fspath(python),)
 
 

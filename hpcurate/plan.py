@@ -6,7 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import attrs
 
@@ -54,14 +54,12 @@ class Plan:
     gather: bool = False
     attempts: int = 5
     """Attempts without a result after which a shard's tasks become dead letters."""
-    task_timeout: Optional[float] = None
+    task_timeout: float | None = None
     """Seconds one batch may take; None: no bound."""
     python: tuple[str, ...] = ()
     """Command that starts the stage's Python; empty: the worker's own."""
-    code: Optional[str] = None
+    code: str | None = None
     """Frozen copy of the code, first on the import path."""
-    secrets: tuple[str, ...] = ()
-    """Names of environment variables that parameters refer to."""
     timing: Timing = Timing()
     version: int = PLAN_VERSION
 
@@ -96,12 +94,12 @@ class Plan:
         plain["spec"] = StageSpec(**plain["spec"])
         plain["resources"] = Resources(**plain["resources"])
         plain["timing"] = Timing(**plain["timing"])
-        for name in ("lists", "python", "secrets"):
+        for name in ("lists", "python"):
             plain[name] = tuple(plain[name])
         return cls(**plain)
 
 
-def processes_per_worker(resources: Resources, wanted: Optional[int]) -> int:
+def processes_per_worker(resources: Resources, wanted: int | None) -> int:
     """How many stage processes share a worker: as wanted, or as many as fill its one GPU. Pure."""
     if wanted:
         return wanted
@@ -110,7 +108,7 @@ def processes_per_worker(resources: Resources, wanted: Optional[int]) -> int:
     return 1
 
 
-def worker_count(open_shards: int, processes: int, wanted: Optional[int], most: int) -> int:
+def worker_count(open_shards: int, processes: int, wanted: int | None, most: int) -> int:
     """Exactly as many workers as have use, within what was asked for and what there may be. Pure."""
     useful = math.ceil(open_shards / max(1, processes))
     return max(1, min(useful, wanted or most, most))

@@ -12,7 +12,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Callable, Generic, Optional, TypeVar
 
@@ -115,10 +114,16 @@ class Codec(Generic[T]):
             raise RecordError(f"task {task.id!r} ({self.cls.__qualname__}): {error}") from None
 
 
-@lru_cache(maxsize=64)
+_CODECS: dict[tuple[type, Optional[str]], Any] = {}
+
+
 def codec(cls: type[T], root: Optional[str] = None) -> Codec[T]:
     """A shared codec of the class."""
-    return Codec(cls, root)
+    key = (cls, root)
+    if key not in _CODECS:
+        _CODECS[key] = Codec(cls, root)
+    found: Codec[T] = _CODECS[key]
+    return found
 
 
 def _plain_json(value: Any) -> bool:
@@ -200,8 +205,9 @@ def check_task_type(cls: type[Task]) -> None:
                     f"{cls.__qualname__}.{field.name}: a {kind.cls.__qualname__} cannot stand in a row; "
                     "write it to self.file(…) and declare the field as hpcurate.File"
                 )
-    sample = cls(**{f.name: _sample(f.type) for f in fields})
-    back = Codec(cls, "/").decode(Codec(cls).encode(sample))
+    kind: type[Task] = cls
+    sample = kind(**{f.name: _sample(f.type) for f in fields})
+    back = Codec(kind, "/").decode(Codec(kind).encode(sample))
     if back != sample:
         raise PipelineError(f"{cls.__qualname__} changes when it is written and read: {sample} became {back}")
 
@@ -250,7 +256,7 @@ def _sample_of_standard_type(kind: Any) -> Any:
 
     info = msgspec.inspect
     values: dict[Any, Any] = {
-        info.DateTimeType: datetime.datetime(2024, 1, 2, 3, 4, 5),
+        info.DateTimeType: datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
         info.DateType: datetime.date(2024, 1, 2),
         info.TimeType: datetime.time(3, 4, 5),
         info.TimeDeltaType: datetime.timedelta(seconds=1.5),

@@ -128,14 +128,12 @@ def open_run(store: Store, make: Callable[[str], Pipeline], output: str | None) 
     `make(output)` builds the pipeline. What a run is does not depend on its launcher or resources.
     """
     draft = make(output or UNNAMED)
-    identity = digest(
-        {"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}}
-    )
+    identity = digest({"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}})
     names = os.path.join(store.runs, ".names")
     filesystem = PosixFilesystem()
     filesystem.make_folders(names)
     entry = os.path.join(names, identity[:16])
-    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
     run = Run(store, filesystem.read(entry).decode().strip())
     os.makedirs(run.path, mode=0o700, exist_ok=True)
@@ -163,7 +161,11 @@ def find_run(store: Store, wanted: str | None) -> Run:
         link = os.path.join(store.runs, "latest")
         return Run(store, os.readlink(link) if os.path.islink(link) else names[-1])
     wanted = os.path.basename(wanted.rstrip("/"))
-    found = [n for n in names if n == wanted] or [n for n in names if n.startswith(wanted)] or [n for n in names if wanted in n]
+    found = (
+        [n for n in names if n == wanted]
+        or [n for n in names if n.startswith(wanted)]
+        or [n for n in names if wanted in n]
+    )
     if len(found) != 1:
         some = ", ".join((found or names)[-5:])
         raise StoreError(f"{'no' if not found else 'more than one'} run is called {wanted!r}; there are: {some}")

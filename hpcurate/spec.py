@@ -18,9 +18,18 @@ import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.stage import Stage
+from hpcurate.stage import Stage, constructor
 
-__all__ = ["InputFile", "StageSpec", "coerce_parameters", "find_class", "from_spec", "plain_value", "to_spec"]
+__all__ = [
+    "InputFile",
+    "StageSpec",
+    "coerce_parameters",
+    "find_class",
+    "from_spec",
+    "plain_value",
+    "to_spec",
+    "type_hints",
+]
 
 _STAGE = "$stage"
 _SECRET = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,(.*))?\}")
@@ -58,7 +67,9 @@ def from_spec(spec: StageSpec, *, secrets: bool = False) -> Stage[Any, Any]:
 
 def find_class(target: str) -> type[Stage[Any, Any]]:
     """The stage class that `module:qualname` names. Raises PipelineError with the cause."""
-    module_name, _, qualname = target.replace(":", ".", 1).rpartition(".") if ":" not in target else target.partition(":")
+    module_name, _, qualname = (
+        target.replace(":", ".", 1).rpartition(".") if ":" not in target else target.partition(":")
+    )
     try:
         found: Any = importlib.import_module(module_name)
         for part in qualname.split("."):
@@ -75,10 +86,10 @@ def coerce_parameters(cls: type[Stage[Any, Any]], given: dict[str, Any]) -> dict
 
     Raises ConfigError whose message starts with the parameter's name.
     """
-    signature = {} if cls.__init__ is object.__init__ else dict(inspect.signature(cls.__init__).parameters)
-    names = [n for n in signature if n != "self"]
+    signature = constructor(cls)
+    names = list(signature)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values())
-    hints = _hints(cls)
+    hints = type_hints(cls)
     result = {}
     for name, value in given.items():
         if name not in names and not open_ended:
@@ -99,9 +110,10 @@ def _unknown_parameter(name: str, names: list[str], cls: type) -> str:
     return f"{name}: {cls.__qualname__} has no parameter {name!r}; {hint}"
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def type_hints(cls: type) -> dict[str, Any]:
+    """Annotations of the constructor, where they can be evaluated."""
     try:
-        return get_type_hints(cls.__init__)
+        return get_type_hints(inspect.getattr_static(cls, "__init__"))
     except Exception:  # e.g. `int | None` evaluated on Python 3.9: the driver has checked already
         return {}
 
@@ -120,7 +132,7 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
 
 
 def _from_text(kind: type, value: Any) -> Any:
-    if isinstance(kind, type) and issubclass(kind, (InputFile, PurePath)):
+    if issubclass(kind, (InputFile, PurePath)):
         return value if isinstance(value, kind) else kind(value)
     raise TypeError(kind)
 

@@ -6,12 +6,12 @@ This module runs in every stage environment: Python 3.9 or newer, attrs and the 
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, get_args, get_origin
 
 import attrs
 
 from hpcurate.errors import PipelineError, StageError
-from hpcurate.task import File, Task, stable_id
+from hpcurate.task import File, Task
 
 __all__ = ["Chain", "Resources", "Stage", "WorkerInfo", "task_types"]
 
@@ -157,18 +157,23 @@ class Stage(Generic[In, Out]):
         return self._scope
 
 
-def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    if cls.__init__ is object.__init__:
-        if args or kwargs:
-            raise PipelineError(f"{cls.__qualname__} takes no parameters, got {list(args) + list(kwargs)}")
+def constructor(cls: type) -> dict[str, inspect.Parameter]:
+    """Parameters of a class's constructor, without self."""
+    init = inspect.getattr_static(cls, "__init__")
+    if init is object.__init__:
         return {}
+    return dict(list(inspect.signature(init).parameters.items())[1:])
+
+
+def _bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    parameters = constructor(cls)
+    if not parameters and (args or kwargs):
+        raise PipelineError(f"{cls.__qualname__} takes no parameters, got {[*args, *kwargs]}")
     try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        arguments = dict(inspect.Signature(list(parameters.values())).bind(*args, **kwargs).arguments)
     except TypeError as error:
         raise PipelineError(f"{cls.__qualname__}: {error}") from None
-    arguments = dict(bound.arguments)
-    arguments.pop(next(iter(inspect.signature(cls.__init__).parameters)), None)
-    for parameter in inspect.signature(cls.__init__).parameters.values():
+    for parameter in parameters.values():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             arguments.update(arguments.pop(parameter.name, {}))
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
@@ -184,9 +189,10 @@ def task_types(cls: type) -> tuple[type[Task], type[Task]]:
     for base in inspect.getmro(cls):
         for generic in getattr(base, "__orig_bases__", ()):
             origin, arguments = get_origin(generic), get_args(generic)
-            if isinstance(origin, type) and issubclass(origin, Stage) and len(arguments) == 2:
-                if all(isinstance(a, type) and issubclass(a, Task) for a in arguments):
-                    return arguments[0], arguments[1]
+            if not (isinstance(origin, type) and issubclass(origin, Stage) and len(arguments) == 2):
+                continue
+            if all(isinstance(a, type) and issubclass(a, Task) for a in arguments):
+                return arguments[0], arguments[1]
     raise PipelineError(
         f"{cls.__module__}:{cls.__qualname__} does not say what it takes and returns; "
         f"write class {cls.__name__}(Stage[InTask, OutTask])"
@@ -258,6 +264,3 @@ def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
     if isinstance(stage, Chain):
         return [inner for member in stage.stages for inner in members(member)]
     return [stage]
-
-
-Parameter = Union[None, bool, int, float, str, list, dict]

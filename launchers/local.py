@@ -55,7 +55,9 @@ class _Worker:
 class LocalLauncher:
     """Starts workers as processes, notices dead ones at once, and replaces each once."""
 
-    workers: int | None = attrs.field(default=None, metadata={"help": "workers at most; default: what the machine has room for"})
+    workers: int | None = attrs.field(
+        default=None, metadata={"help": "workers at most; default: what the machine has room for"}
+    )
     kind = "local"
     stays = True
     _running: list[_Worker] = attrs.field(factory=list, init=False)

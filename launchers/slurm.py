@@ -63,11 +63,15 @@ class Site:
     def probe(cls) -> Site:
         """Ask once. Raises LauncherError if there is no Slurm, or no answer."""
         if shutil.which("sbatch") is None:
-            raise LauncherError("launcher=slurm: there is no sbatch in PATH; load the site's module, or use launcher=local")
+            raise LauncherError(
+                "launcher=slurm: there is no sbatch in PATH; load the site's module, or use launcher=local"
+            )
         config = ask(["scontrol", "show", "config"])
         partitions = ask(["sinfo", "-h", "-o", "%P"])
         if config is None or partitions is None:
-            raise LauncherError("launcher=slurm: the controller does not answer; try `scontrol ping`, then the same again")
+            raise LauncherError(
+                "launcher=slurm: the controller does not answer; try `scontrol ping`, then the same again"
+            )
         size = re.search(r"MaxArraySize\s*=\s*(\d+)", config)
         names = partitions.split()
         default = next((n.rstrip("*") for n in names if n.endswith("*")), None)
@@ -112,7 +116,9 @@ class SlurmLauncher:
         if not site.default and not self.partition:
             for stage in pipeline.stages:
                 if not (stage.sbatch.get("partition") or self.sbatch.get("partition")):
-                    raise LauncherError(f"launcher.partition: the site has no default; {suggestion('', site.partitions)}")
+                    raise LauncherError(
+                        f"launcher.partition: the site has no default; {suggestion('', site.partitions)}"
+                    )
 
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
@@ -264,7 +270,7 @@ def sbatch_parameters(
     return parameters
 
 
-class _clean_environment:  # noqa: N801
+class _clean_environment:
     """submitit runs sbatch with our environment: take the enclosing job's variables out meanwhile."""
 
     def __enter__(self) -> None:

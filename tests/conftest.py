@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
-from slurm_fixture import slurm  # noqa: E402, F401
+from slurm_fixture import slurm  # noqa: F401
 
 
 @dataclass
@@ -134,4 +134,4 @@ def real_videos() -> Iterator[Path]:
     folder = Path(os.environ.get("HPCURATE_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
     if not folder.is_dir():
         pytest.skip(f"no real videos: {folder} is missing; name a folder in HPCURATE_TEST_VIDEOS")
-    yield folder
+    return folder

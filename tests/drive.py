@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_stages import Collect, Digits, Double, Number  # noqa: E402
+from engine_stages import Collect, Digits, Double, Number
 
-import hpcurate  # noqa: E402
-from hpcurate.pipeline import Node, StageOptions  # noqa: E402
-from hpcurate.plan import Timing  # noqa: E402
+import hpcurate
+from hpcurate.pipeline import Node, StageOptions
+from hpcurate.plan import Timing
 
 
 def main() -> int:

@@ -64,7 +64,8 @@ class Digits(Stage[Number, Digit]):
         """Children by the thousand."""
         out = []
         for task in tasks:
-            assert task.note is not None and open(task.note).read().startswith("twice")
+            assert task.note is not None
+            assert open(task.note).read().startswith("twice")
             out += [self.child(task, Digit, digit=digit, note=task.note) for digit in str(task.value)]
         return out
 

@@ -112,9 +112,7 @@ def test_two_coexist_and_down_leaves_nothing(slurm: SlurmSite, tmp_path: Path) -
     with running_slurm(*options, "--conf", "MinJobAge=7") as other:
         pid_file = tmp_path / "pids"
         # One child leaves the job's process tree, and nothing of it ends when asked to.
-        runaway = (
-            f"trap '' TERM; setsid sh -c 'echo $$ >>{pid_file}; sleep 99' & echo $$ >>{pid_file}; sleep 99"
-        )
+        runaway = f"trap '' TERM; setsid sh -c 'echo $$ >>{pid_file}; sleep 99' & echo $$ >>{pid_file}; sleep 99"
         job = other.sbatch("--output=/dev/null", script=runaway)
         eventually(lambda: pid_file.exists() and len(pid_file.read_text().split()) == 2)
 

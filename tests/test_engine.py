@@ -69,9 +69,15 @@ def test_two_runs_started_at_once_share_the_work(site: Site, undisturbed: dict[s
 
 def test_a_crashing_task_becomes_a_dead_letter_and_the_others_pass(site: Site) -> None:
     """Crash, isolate, name the culprit, pass the rest on: within the attempts a shard has."""
-    outcome = hpcurate.run({"crash": Node(Crash(value=3), StageOptions(resources={"memory": "100MB"}))}, numbers(6), store=site.store)
+    outcome = hpcurate.run(
+        {"crash": Node(Crash(value=3), StageOptions(resources={"memory": "100MB"}))}, numbers(6), store=site.store
+    )
     assert outcome.state is RunState.COMPLETE
-    assert {k: outcome.summary["stages"]["crash"][k] for k in ("in", "out", "failed")} == {"in": 6, "out": 5, "failed": 1}
+    assert {k: outcome.summary["stages"]["crash"][k] for k in ("in", "out", "failed")} == {
+        "in": 6,
+        "out": 5,
+        "failed": 1,
+    }
     (stats,) = [s for s in site.stats().values() if "attempt" in s]
     assert [entry["ending"] for entry in stats["history"]] == ["crash", "crash"]
 
@@ -88,7 +94,8 @@ def test_a_file_left_open_is_an_error_that_names_it(site: Site) -> None:
     outcome = hpcurate.run({"leaves": Node(Leaves(), ONE_BY_ONE)}, numbers(1), store=site.store)
     logs = "".join(p.read_text() for p in site.store.glob("runs/latest/submissions/*/logs/*"))
     assert outcome.summary["stages"]["leaves"]["failed"] == 1
-    assert "open.txt" in logs and "close files before" in logs
+    assert "open.txt" in logs
+    assert "close files before" in logs
 
 
 def test_too_many_dead_letters_fail_the_run(site: Site) -> None:
@@ -155,7 +162,7 @@ def test_a_call_returns_at_once_when_told_not_to_wait(site: Site) -> None:
     assert site.summary()["state"] == "complete"
 
 
-from hpcurate import FileTask, Stage  # noqa: E402
+from hpcurate import FileTask, Stage
 
 
 class Measure(Stage[FileTask, FileTask]):

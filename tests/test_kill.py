@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -73,7 +74,7 @@ def test_one_killed_alone_while_others_go_on(site: Site, undisturbed: dict[str, 
     time.sleep(0.2)
     os.kill(found[0], signal.SIGKILL)
     assert process.wait(120) == 0
-    assert comparable(site) == {k: v for k, v in undisturbed.items()}
+    assert comparable(site) == dict(undisturbed.items())
     no_double_commit(site)
 
 
@@ -102,10 +103,8 @@ def test_killed_at_random(site: Site, undisturbed: dict[str, str]) -> None:
         time.sleep(chance.uniform(0.3, 1.5))
         alive = [process.pid, *children(process.pid)]
         for pid in chance.sample(alive, k=min(len(alive), chance.randint(1, 2))):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         time.sleep(chance.uniform(0, 0.5))
         process.kill()
         process.wait()

@@ -53,9 +53,7 @@ def _differences(trees: Trees) -> list[str]:
 
 
 def _run(*arguments: Path | str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_equal_trees_exit_0_and_count_the_files(trees: Trees) -> None:

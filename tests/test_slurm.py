@@ -53,7 +53,7 @@ def test_submits_leaves_and_the_result_is_there_later(
 ) -> None:
     """The call returns leaving no process of ours; gates move the run on; the tree is the same (I7, I2)."""
     process = there.start("slurm")
-    out, err = process.communicate(timeout=60)
+    _out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert await_end(there, slurm) == "complete"
     assert comparable(there) == undisturbed
@@ -65,7 +65,7 @@ def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: Slu
     store = tmp_path / "hello"
     done = command("+pipeline=hello", f"store={store}", "launcher=slurm", "launcher.partition=gpu", slurm=slurm)
     assert done.returncode == 0, done.stderr
-    there = Site(tmp_path, env=dict(slurm.env))
+    Site(tmp_path, env=dict(slurm.env))
     there_store = store / "runs" / "latest" / "summary.json"
     deadline = time.monotonic() + 60
     while '"running"' in there_store.read_text() and time.monotonic() < deadline:
@@ -161,7 +161,9 @@ def test_cancel_stops_jobs_and_gates_and_the_command_goes_on(there: Site, slurm:
         (["stages.show.sbatch.partition=x"], "stages.show.sbatch.partition=x: no such partition"),
     ],
 )
-def test_a_partition_that_is_not_there_is_refused(slurm: SlurmSite, tmp_path: Path, words: list[str], told: str) -> None:
+def test_a_partition_that_is_not_there_is_refused(
+    slurm: SlurmSite, tmp_path: Path, words: list[str], told: str
+) -> None:
     """Exit 2, the key, nothing written or submitted."""
     done = command("+pipeline=hello", f"store={tmp_path / 's'}", "launcher=slurm", *words, slurm=slurm)
     assert (done.returncode, told in done.stderr) == (2, True), done.stderr
@@ -174,7 +176,8 @@ def test_sbatchs_own_refusal_is_passed_on(slurm: SlurmSite, tmp_path: Path) -> N
     words = ["stages.lower_case.sbatch.constraint=nosuchfeature", "launcher=slurm", f"store={tmp_path / 's'}"]
     done = command("+pipeline=hello", *words, slurm=slurm)
     assert done.returncode == 2
-    assert "sbatch refused" in done.stderr and "feature" in done.stderr.lower()
+    assert "sbatch refused" in done.stderr
+    assert "feature" in done.stderr.lower()
 
 
 def test_arrays_are_split_where_the_site_asks_for_it(tmp_path: Path) -> None:
@@ -190,11 +193,10 @@ def test_arrays_are_split_where_the_site_asks_for_it(tmp_path: Path) -> None:
 def test_the_script_is_as_the_golden_file_says(slurm: SlurmSite, tmp_path: Path) -> None:
     """submitit's private names give the script we expect; HPCURATE_ACCEPT=1 accepts a change."""
     from hpcurate.launcher import Submission
-    from hpcurate.pipeline import build
+    from hpcurate.pipeline import Node, StageOptions, build
     from hpcurate.plan import Plan
     from launchers.slurm import SlurmLauncher, _executor, worker_command
     from stages.hello import LowerCase, Prompts
-    from hpcurate.pipeline import Node, StageOptions
 
     options = StageOptions(resources={"gpus": 2, "disk": "10GB"}, sbatch={"constraint": "a100", "exclusive": True})
     pipeline = build("hello", Prompts(("a",)), {"lower": Node(LowerCase(), options)})

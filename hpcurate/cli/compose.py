@@ -82,4 +82,4 @@ def dump(plain: dict[str, Any]) -> str:
     """The resolved configuration as YAML."""
     import yaml
 
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=False)
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=False))

@@ -14,7 +14,7 @@ from hpcurate.pipeline import Budget, Node, StageOptions, option, suggestion
 from hpcurate.plan import Timing
 from hpcurate.source import Source
 from hpcurate.spec import coerce_parameters, find_class
-from hpcurate.stage import Chain, Stage
+from hpcurate.stage import Chain, Stage, constructor
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -27,7 +27,9 @@ class Settings:
     output: str | None = option(None, "folder of the result; default: the run's own output/")
     source: Any = option(None, "where the first tasks come from: _target_ and its parameters")
     stages: dict[str, Any] = attrs.field(factory=dict, metadata={"help": "stages by name, in order"})
-    launcher: dict[str, Any] = attrs.field(factory=dict, metadata={"help": "auto, slurm, local or inline, and its fields"})
+    launcher: dict[str, Any] = attrs.field(
+        factory=dict, metadata={"help": "auto, slurm, local or inline, and its fields"}
+    )
     wait: bool | None = option(None, "true: stay until the end; false: submit and leave; default: the launcher's")
     budget: Budget = option(Budget(), "dead letters a complete run may have")
     timing: Timing = option(Timing(), "clocks of the claim protocol, in seconds")
@@ -44,7 +46,8 @@ def read_settings(plain: dict[str, Any]) -> Settings:
     for key, cls in (("budget", Budget), ("timing", Timing)):
         if values.get(key) is not None:
             values[key] = convert(cls, values[key], key)
-    return convert(Settings, values, "")
+    settings: Settings = convert(Settings, values, "")
+    return settings
 
 
 def convert(cls: type[Any], values: Any, where: str) -> Any:
@@ -103,7 +106,9 @@ def _node(name: str, entry: Any) -> Node:
         members = rest.pop("chain")
         if rest:
             key = next(iter(rest))
-            raise ConfigError(f"{where}.{key}: there is no such key; {suggestion(key, [*names_of(StageOptions), 'chain'])}")
+            raise ConfigError(
+                f"{where}.{key}: there is no such key; {suggestion(key, [*names_of(StageOptions), 'chain'])}"
+            )
         stage: Stage[Any, Any] = Chain([_stage(f"{where}.chain.{k}", v) for k, v in members.items()])
     else:
         stage = _stage(where, rest)
@@ -112,7 +117,9 @@ def _node(name: str, entry: Any) -> Node:
 
 def _stage(where: str, entry: Any) -> Stage[Any, Any]:
     if not isinstance(entry, dict) or "_target_" not in entry:
-        raise ConfigError(f"{where}: has no _target_, so it is no stage of this pipeline; misspelt, or write module.Class")
+        raise ConfigError(
+            f"{where}: has no _target_, so it is no stage of this pipeline; misspelt, or write module.Class"
+        )
     parameters = {k: v for k, v in entry.items() if k != "_target_"}
     try:
         cls = find_class(str(entry["_target_"]))
@@ -129,7 +136,7 @@ def _stage(where: str, entry: Any) -> Stage[Any, Any]:
 
 def names_of_parameters(cls: type) -> list[str]:
     """Constructor parameters of a stage class."""
-    return [] if cls.__init__ is object.__init__ else list(inspect.signature(cls.__init__).parameters)[1:]
+    return list(constructor(cls))
 
 
 def _with_options(error: ConfigError, cls: type) -> str:
@@ -143,7 +150,9 @@ def _with_options(error: ConfigError, cls: type) -> str:
 def read_source(entry: Any) -> Source:
     """The source object. Raises ConfigError with the full key."""
     if not isinstance(entry, dict) or "_target_" not in entry:
-        raise ConfigError("source: expected a mapping with _target_, e.g. {_target_: hpcurate.source.Files, path: /data}")
+        raise ConfigError(
+            "source: expected a mapping with _target_, e.g. {_target_: hpcurate.source.Files, path: /data}"
+        )
     parameters = {k: v for k, v in entry.items() if k != "_target_"}
     module, _, name = str(entry["_target_"]).rpartition(".")
     try:

@@ -69,11 +69,16 @@ def status_lines(summary: dict[str, Any], letters: list[dict[str, Any]]) -> list
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = [f"{summary['run']}  {summary['state']}" + (f": {summary['reason']}" if summary["reason"] else ""), ""]
     for row in rows:
-        lines.append("  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))))
+        lines.append(
+            "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+        )
     failed = sum(counts["failed"] for counts in summary["stages"].values())
     if failed:
         lines += ["", f"{failed} dead letters" + (f", the first {len(letters)}:" if failed > len(letters) else ":")]
-        lines += [f"  {letter['stage']}: {describe_task(letter)}: {letter['error']}: {letter['message']}" for letter in letters]
+        lines += [
+            f"  {letter['stage']}: {describe_task(letter)}: {letter['error']}: {letter['message']}"
+            for letter in letters
+        ]
     lines += ["", f"output: {summary['output']}"]
     return lines + ([f"next: {summary['next']}"] if summary["next"] else [])
 
@@ -123,7 +128,8 @@ def _logs(run: Run, options: argparse.Namespace) -> int:
     if options.failed:
         for letter in dead_letters(run):
             if options.stage in (None, letter["stage"].partition("/")[0]):
-                print(f"== {letter['stage']}: {describe_task(letter)}\n{letter['error']}: {letter['message']}\n{letter['traceback']}")
+                print(f"== {letter['stage']}: {describe_task(letter)}")
+                print(f"{letter['error']}: {letter['message']}\n{letter['traceback']}")
         return 0
     worker = options.worker
     wanted = None
@@ -131,7 +137,9 @@ def _logs(run: Run, options: argparse.Namespace) -> int:
         wanted, worker = _worker_of(run, options.stage, options.shard)
     found = list(_log_files(run, wanted or options.stage, worker))
     if not found:
-        raise StoreError(f"{run.path}: no such log; its stages are {', '.join(s.name for s in run.frozen().pipeline.stages)}")
+        raise StoreError(
+            f"{run.path}: no such log; its stages are {', '.join(s.name for s in run.frozen().pipeline.stages)}"
+        )
     for path in found:
         print(f"== {path}")
         print(path.read_text(errors="backslashreplace"), end="")

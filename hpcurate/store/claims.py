@@ -195,5 +195,3 @@ def judge(history: Iterable[dict[str, Any]], attempts: int) -> Verdict:
 def dead_path(folder: StageFolder, worker: str) -> str:
     """Marker written by whoever learned from the scheduler that a worker's job is over."""
     return f"{folder.worker(worker)}.dead"
-
-

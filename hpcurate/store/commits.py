@@ -85,7 +85,9 @@ class _Done(msgspec.Struct):
     shards: list[Committed]
 
 
-def read_done(filesystem: Filesystem, folder: StageFolder, list_name: str, lines: Sequence[ShardLine]) -> Optional[list[Committed]]:
+def read_done(
+    filesystem: Filesystem, folder: StageFolder, list_name: str, lines: Sequence[ShardLine]
+) -> Optional[list[Committed]]:
     """All committed shards of a complete list in list order, or None while it is incomplete.
 
     The index `done-<list>.json` is a cache: absent or unreadable, it is rebuilt.

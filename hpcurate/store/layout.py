@@ -1,10 +1,10 @@
 """Names and paths on shared storage. Pure: nothing here touches a file.
 
-    <store>/format.json
-    <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
-                                  rounds/<n>/, wanted/<run>, done-<list>.json}
-    <store>/runs/<run>/{config.yaml, pipeline.json, code-<digest>/, submissions/<stage>-<n>/, summary.json, output/}
-    <store>/trash/
+<store>/format.json
+<store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
+                              rounds/<n>/, wanted/<run>, done-<list>.json}
+<store>/runs/<run>/{config.yaml, pipeline.json, code-<digest>/, submissions/<stage>-<n>/, summary.json, output/}
+<store>/trash/
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ with its supervisor, and needs Python 3.9, attrs and msgspec, nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
@@ -16,13 +17,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from hpcurate.process import die_with_parent
 from hpcurate.spec import StageSpec, from_spec
 from hpcurate.stage import Stage, WorkerInfo
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
 from hpcurate.worker.shard import ShardJob, ShardRunner
-
-import attrs
 
 
 def build_runner(hello: Message) -> ShardRunner:
@@ -101,10 +102,8 @@ def main() -> None:
     with open("/proc/self/oom_score_adj", "w") as score:  # rather this process than its supervisor
         score.write("500")
     channel = Channel(socket.socket(fileno=descriptor))
-    try:
+    with contextlib.suppress(ChannelClosed):
         serve(channel)
-    except ChannelClosed:
-        pass
 
 
 if __name__ == "__main__":

@@ -10,7 +10,16 @@ from typing import Any, Optional
 import attrs
 
 from hpcurate.process import ProcessIdentity
-from hpcurate.store.claims import Claim, Latest, LeaseWatch, claimed, latest_attempts, read_claim, read_ending, try_claim
+from hpcurate.store.claims import (
+    Claim,
+    Latest,
+    LeaseWatch,
+    claimed,
+    latest_attempts,
+    read_claim,
+    read_ending,
+    try_claim,
+)
 from hpcurate.store.commits import committed_names
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of

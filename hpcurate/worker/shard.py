@@ -237,7 +237,7 @@ class _Attempt:
 
     def _open(self, name: str) -> BinaryIO:
         if name not in self._files:
-            self._files[name] = open(os.path.join(self._job.directory, f"{name}.jsonl"), "wb")  # noqa: SIM115
+            self._files[name] = open(os.path.join(self._job.directory, f"{name}.jsonl"), "wb")  # noqa: SIM115 - closed in __exit__
         return self._files[name]
 
     def batch(self, batch: _Batch) -> None:
@@ -415,7 +415,14 @@ def give_up(job: ShardJob, stage: str, reason: str) -> ShardCounts:
     with open(os.path.join(job.directory, "failed.jsonl"), "wb") as failed:
         for line in _rows(job):
             task = json.loads(line)
-            row = {"id": task["id"], "stage": stage, "error": "exhausted", "message": reason, "traceback": "", "task": task}
+            row = {
+                "id": task["id"],
+                "stage": stage,
+                "error": "exhausted",
+                "message": reason,
+                "traceback": "",
+                "task": task,
+            }
             failed.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
             counts.tasks_in += 1
     counts.failed = counts.tasks_in

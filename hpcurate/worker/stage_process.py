@@ -16,7 +16,6 @@ import attrs
 
 from hpcurate.plan import Plan
 from hpcurate.process import session_members, writers_under
-from hpcurate.spec import from_spec
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
@@ -118,7 +117,13 @@ class StageProcess:
         """See `StageHost`."""
         ours, theirs = socket.socketpair()
         descriptor = theirs.fileno()
-        command = [*(self._plan.python or (sys.executable,)), "-m", "hpcurate.worker.child", str(descriptor), str(os.getpid())]
+        command = [
+            *(self._plan.python or (sys.executable,)),
+            "-m",
+            "hpcurate.worker.child",
+            str(descriptor),
+            str(os.getpid()),
+        ]
         self._process = subprocess.Popen(
             command, pass_fds=(descriptor,), stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
         )
@@ -181,7 +186,9 @@ class StageProcess:
             if time.monotonic() > deadline:
                 pid, path = writers[0]
                 self._stop_hard()
-                raise ShardEnded(Ending.ERROR, f"process {pid} still writes {path!r}; close files before process() returns")
+                raise ShardEnded(
+                    Ending.ERROR, f"process {pid} still writes {path!r}; close files before process() returns"
+                )
             time.sleep(0.05)
 
     def _ended(self, in_flight: tuple[str, ...]) -> ShardEnded:

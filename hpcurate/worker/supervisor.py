@@ -218,7 +218,8 @@ class Supervisor:
             ref=os.path.relpath(self._folder.shard(line.id), self._store.stages),
             root=self._store.stages,
             inputs=[
-                (os.path.join(self._store.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
+                (os.path.join(self._store.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi)
+                for i in line.inputs
             ],
             batch_size=self.plan.batch_size,
             whole=self.plan.gather,
@@ -324,4 +325,3 @@ def _log_to_file(submission: str, index: int) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-

@@ -95,9 +95,7 @@ def _make_devices(folder: Folder) -> None:
             path = folder.devices / f"fakegpu{index}"
             os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
     except PermissionError:
-        raise CannotRunHere(
-            f"cannot make device files in {folder.devices}: in a container, allow CAP_MKNOD"
-        ) from None
+        raise CannotRunHere(f"cannot make device files in {folder.devices}: in a container, allow CAP_MKNOD") from None
 
 
 def _start(folder: Folder, name: str, *argv: str, **extra_env: str) -> Process:

@@ -109,9 +109,7 @@ class Folder:
             with self.marker.open("x") as marker:
                 json.dump(asdict(settings), marker)
         except (FileExistsError, NotADirectoryError):
-            raise DevSlurmError(
-                f"{self.root} exists and is not an empty folder: choose another with --dir"
-            ) from None
+            raise DevSlurmError(f"{self.root} exists and is not an empty folder: choose another with --dir") from None
         self.root.chmod(0o755)
         for name in ("munge", "log", "spool", "dev", "pids"):
             (self.root / name).mkdir(mode=0o755)
@@ -143,9 +141,7 @@ def open_folder(path: Path | None) -> Folder:
     """The folder at `path`, refused where Slurm could not use it or another person made it."""
     root = Path(os.path.realpath(path or default_path()))
     if not re.fullmatch(r"[A-Za-z0-9/._+-]+", str(root)):
-        raise DevSlurmError(
-            f"--dir {root}: slurm.conf cannot hold this path; use letters, digits and . _ + - only"
-        )
+        raise DevSlurmError(f"--dir {root}: slurm.conf cannot hold this path; use letters, digits and . _ + - only")
     if len(str(root)) > LONGEST_FOLDER:
         raise DevSlurmError(
             f"--dir {root}: longer than {LONGEST_FOLDER} characters, too long for Unix sockets in it; "

@@ -148,7 +148,7 @@ def packet_pts(packet: Packet) -> int | None:
 
 
 def _at(packet: Packet) -> int:
-    return packet.pts if packet.pts is not None else packet.dts  # type: ignore[return-value]
+    return packet.pts if packet.pts is not None else packet.dts
 
 
 def _picture(container: InputContainer, source: str) -> VideoStream:

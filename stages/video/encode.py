@@ -38,9 +38,7 @@ class Encoding:
 class ClipWriter:
     """One MP4 in the making; `with` closes it."""
 
-    def __init__(
-        self, path: str, encoding: Encoding, rate: Fraction, first: VideoFrame, sound: Sound | None
-    ) -> None:
+    def __init__(self, path: str, encoding: Encoding, rate: Fraction, first: VideoFrame, sound: Sound | None) -> None:
         import av
 
         self.frames = 0

@@ -61,9 +61,7 @@ class Shaper:
         return graph
 
 
-def filters(
-    given: tuple[int, int], wanted: tuple[int, int], rotation: int, pix_fmt: str
-) -> list[tuple[str, str]]:
+def filters(given: tuple[int, int], wanted: tuple[int, int], rotation: int, pix_fmt: str) -> list[tuple[str, str]]:
     """FFmpeg filters, with arguments, from a stored picture to the wanted one; none if it fits. Pure."""
     steps = list(TURNS[rotation])
     width, height = reversed(given) if rotation in (90, 270) else given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def uneven(video: Video) -> bool:
     stream = video.stream
     times = [entry.timestamp for entry in stream.index_entries]
     if len(times) > 1 and len(times) == stream.frames:
-        gaps = [b - a for a, b in zip(times, times[1:])]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         return max(gaps[:-1] or gaps) - min(gaps[:-1] or gaps) > 1
     average, base = stream.average_rate, stream.base_rate
     return bool(average and base and abs(1 - average / base) > Fraction(1, 100))

@@ -73,9 +73,7 @@ class Collector:
         grey = rgb = None
         now = seconds + 1e-6
         while self._next_motion < len(self._motion) and self._motion[self._next_motion] <= now:
-            grey = (
-                _small(frame, MOTION_SIDE / max(frame.width, frame.height), "gray") if grey is None else grey
-            )
+            grey = _small(frame, MOTION_SIDE / max(frame.width, frame.height), "gray") if grey is None else grey
             self._taken[self._motion[self._next_motion]] = (seconds, grey)
             self._next_motion += 1
         while self._next_preview < len(self._preview) and self._preview[self._next_preview] <= now:

@@ -6,6 +6,7 @@ and, last, where the video ends, all in ticks of the stream's time base.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -68,4 +69,4 @@ def _pieces(span: Span, edges: Sequence[int], longest: Fraction, slack: Fraction
     count = max(1, ceil((length - slack) / longest))
     inner = [bisect_left(edges, start + Fraction(length * k, count) - slack, *span) for k in range(1, count)]
     numbers = sorted({*span, *inner})
-    return list(zip(numbers, numbers[1:]))
+    return list(itertools.pairwise(numbers))

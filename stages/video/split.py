@@ -100,10 +100,7 @@ class Split(Stage[VideoTask, ClipTask]):
 
     def _spans(self, timeline: Timeline) -> list[Span]:
         edges, unit = timeline.edges, timeline.unit
-        if self.method == "scenes":
-            spans = scenes(timeline.cuts, len(edges) - 1)
-        else:
-            spans = strides(edges, self.stride / unit)
+        spans = scenes(timeline.cuts, len(edges) - 1) if self.method == "scenes" else strides(edges, self.stride / unit)
         return settle(spans, edges, self.shortest / unit, self.longest / unit, self.short)
 
     def _clip(self, task: VideoTask, timeline: Timeline, span: Span) -> ClipTask:
@@ -177,7 +174,7 @@ def all_but_last(items: Iterable[T]) -> Iterator[T]:
     iterator = iter(items)
     held = next(iterator, None)
     for item in iterator:
-        yield held  # type: ignore[misc]
+        yield held
         held = item
 
 
@@ -198,6 +195,4 @@ def _check_whole(video: Video, end: Fraction) -> None:
         return
     declared = ((stream.start_time or 0) + stream.duration) * stream.time_base
     if declared - end > TOLERATED_S:
-        raise VideoError(
-            f"{video.source}: truncated: the picture ends at {float(end):.1f} of {float(declared):.1f} s"
-        )
+        raise VideoError(f"{video.source}: truncated: the picture ends at {float(end):.1f} of {float(declared):.1f} s")

@@ -167,9 +167,7 @@ def look(path: str | os.PathLike[str]) -> Seen:
 def file_task(path: Path, source: str | None = None) -> FileTask:
     """The task that a source would make of a file."""
     name = source or path.name
-    return FileTask(
-        id=stable_id(name), source=name, path=os.fspath(path), size=path.stat().st_size, mtime_ns=0
-    )
+    return FileTask(id=stable_id(name), source=name, path=os.fspath(path), size=path.stat().st_size, mtime_ns=0)
 
 
 def probe(path: Path, folder: Path) -> VideoTask:

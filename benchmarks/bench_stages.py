@@ -1,0 +1,61 @@
+"""Tasks and stages that the benchmarks run. In a module of their own, because workers import them by name."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import attrs
+
+from hpcurate import Stage, Task
+
+
+@attrs.define(kw_only=True)
+class Record(Task):
+    """About as much as a clip carries when nothing heavy is in it."""
+
+    source: str
+    start_s: float
+    end_s: float
+    caption: str | None = None
+
+
+class Caption(Stage[Record, Record]):
+    """Fills one field of every record."""
+
+    version = 1
+    batch_size = 1000
+
+    def process(self, tasks: list[Record]) -> list[Record]:
+        """Change the tasks in place and pass them on."""
+        for task in tasks:
+            task.caption = f"from {task.start_s:.1f} to {task.end_s:.1f}"
+        return tasks
+
+
+@attrs.define(kw_only=True)
+class Nap(Task):
+    """Something that takes `weight` seconds and no processor."""
+
+
+class Sleep(Stage[Nap, Nap]):
+    """Sleeps as long as each task is heavy."""
+
+    version = 1
+
+    def process(self, tasks: list[Nap]) -> list[Nap]:
+        """Sleep, and pass on."""
+        for task in tasks:
+            time.sleep(task.weight)
+        return tasks
+
+
+def skewed_seconds(count: int = 640, total: float = 800.0, longest: float = 10.0) -> list[float]:
+    """Log-normal durations, the same every time: a few long ones among many short ones.
+
+    `count` draws, scaled to sum to `total` seconds, then each capped at `longest`.
+    """
+    chance = random.Random(7)
+    draws = [chance.lognormvariate(0, 1.5) for _ in range(count)]
+    scale = total / sum(draws)
+    return [min(draw * scale, longest) for draw in draws]

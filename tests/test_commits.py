@@ -1,0 +1,248 @@
+"""Commits (I1, I11): one rename, the first wins, nothing is overwritten, nothing changes afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from together import together
+
+from hpcurate.store.commits import (
+    begin_attempt,
+    commit,
+    committed_names,
+    committed_nonce,
+    read_committed,
+    read_done,
+)
+from hpcurate.store.filesystem import SYNC_WHOLE_ABOVE, PosixFilesystem
+from hpcurate.store.layout import StageFolder, fan_of
+from hpcurate.store.lists import Committed, ShardLine
+
+FILES = PosixFilesystem()
+SHARD = "0001-000000"
+COUNTS = {"tasks_in": 1, "tasks_out": 1, "passed": 1, "dropped": 0, "failed": 0, "weight_out": 1.0}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StageFolder:
+    """A stage's folder with the shard's fan."""
+    stage = StageFolder(str(tmp_path / "stage"))
+    FILES.make_folders(stage.shards(fan_of(SHARD)))
+    return stage
+
+
+def attempt(folder: StageFolder, nonce: str, number: int = 1, shard: str = SHARD) -> str:
+    """An attempt with a row and a file, ready to commit."""
+    path = begin_attempt(FILES, folder, shard, number, nonce)
+    Path(path, "tasks.jsonl").write_text(f'{{"by":"{nonce}"}}\n')
+    Path(path, "files", "a").mkdir(parents=True)
+    Path(path, "files", "a", "clip.mp4").write_bytes(b"x" * 1000)
+    return path
+
+
+def try_commit(folder: StageFolder, nonce: str, filesystem: PosixFilesystem = FILES, shard: str = SHARD) -> bool:
+    """Make an attempt and commit it."""
+    stats = {"shard": shard, "nonce": nonce, **COUNTS}
+    return commit(filesystem, folder, attempt(folder, nonce, shard=shard), shard, stats, trash(folder))
+
+
+def trash(folder: StageFolder) -> str:
+    """The store's trash."""
+    return os.path.join(os.path.dirname(folder.path), "trash")
+
+
+def whose(folder: StageFolder) -> str:
+    """Nonce in the rows of the committed shard."""
+    return str(json.loads(Path(folder.shard(SHARD), "tasks.jsonl").read_text())["by"])
+
+
+def left(folder: StageFolder) -> list[str]:
+    """Names beside the shard."""
+    return sorted(FILES.names(folder.shards(fan_of(SHARD))))
+
+
+class Faulty(PosixFilesystem):
+    """A filesystem whose rename fails as NFS may: after, or instead of, doing it."""
+
+    def __init__(self, *, does_it: bool) -> None:
+        self._does_it = does_it
+
+    def rename(self, source: str, target: str) -> None:
+        """Raise EIO, whatever happened."""
+        if self._does_it:
+            super().rename(source, target)
+        raise OSError(5, "Input/output error")
+
+
+def test_a_commit_shows_the_attempt_under_the_shards_name(folder: StageFolder) -> None:
+    """And under no other."""
+    assert (True, "mine", [SHARD]) == (try_commit(folder, "mine"), whose(folder), left(folder))
+
+
+def test_the_first_commit_wins(folder: StageFolder) -> None:
+    """The second is told so and changes nothing."""
+    assert (True, False, "first") == (try_commit(folder, "first"), try_commit(folder, "second"), whose(folder))
+
+
+def test_the_loser_leaves_nothing_behind(folder: StageFolder) -> None:
+    """Its attempt went through the trash."""
+    try_commit(folder, "first")
+    try_commit(folder, "second")
+    assert ([SHARD], []) == (left(folder), os.listdir(trash(folder)))
+
+
+def _commit(number: int, folder: StageFolder) -> bool:
+    return try_commit(folder, f"w{number}")
+
+
+def test_exactly_one_of_eight_processes_commits(folder: StageFolder) -> None:
+    """Its rows and its stats stand."""
+    won = together(_commit, folder)
+    assert ([f"w{won.index(True)}"] * 2, 1) == ([whose(folder), committed_nonce(FILES, folder, SHARD)], sum(won))
+
+
+def test_an_error_after_the_rename_is_seen_through(folder: StageFolder) -> None:
+    """The nonce in place is ours: we won."""
+    assert (True, [SHARD]) == (try_commit(folder, "mine", Faulty(does_it=True)), left(folder))
+
+
+def test_an_error_instead_of_the_rename_is_raised(folder: StageFolder) -> None:
+    """Nothing stands, so nobody won, and the attempt is still there."""
+    with pytest.raises(OSError, match="Input/output error"):
+        try_commit(folder, "mine", Faulty(does_it=False))
+    assert [f".{SHARD}.1.mine"] == left(folder)
+
+
+def test_an_error_while_anothers_stands_is_a_loss(folder: StageFolder) -> None:
+    """The truth is in the folder, not in the error."""
+    try_commit(folder, "first")
+    assert (False, "first") == (try_commit(folder, "second", Faulty(does_it=False)), whose(folder))
+
+
+def test_the_same_nonce_again_has_won_and_cleans_up(folder: StageFolder) -> None:
+    """An intake that was interrupted writes the same shard again."""
+    try_commit(folder, "same")
+    path = attempt(folder, "same", number=2)
+    again = commit(FILES, folder, path, SHARD, {"shard": SHARD, "nonce": "same", **COUNTS}, trash(folder))
+    assert (True, [SHARD]) == (again, left(folder))
+
+
+def test_an_empty_folder_in_the_way_is_not_replaced(folder: StageFolder) -> None:
+    """rename(2) would take it for free; a half-deleted shard is not a free name."""
+    os.mkdir(folder.shard(SHARD))
+    with pytest.raises(OSError, match="stats.json"):
+        try_commit(folder, "mine")
+    assert [] == os.listdir(folder.shard(SHARD))
+
+
+def test_a_committed_shard_is_read_only(folder: StageFolder) -> None:
+    """Every file, whoever's umask."""
+    try_commit(folder, "mine")
+    files = [p for p in Path(folder.shard(SHARD)).rglob("*") if p.is_file()]
+    assert {0o444} == {stat.S_IMODE(p.stat().st_mode) for p in files}
+
+
+@pytest.mark.parametrize("more", [0, SYNC_WHOLE_ABOVE + 1])
+def test_sizes_are_recorded(folder: StageFolder, more: int) -> None:
+    """Of every file but stats.json itself, few or many."""
+    path = attempt(folder, "mine")
+    for number in range(more):
+        Path(path, "files", f"{number}.bin").write_bytes(b"y" * number)
+    commit(FILES, folder, path, SHARD, {"shard": SHARD, "nonce": "mine", **COUNTS}, trash(folder))
+    found = {str(p.relative_to(folder.shard(SHARD))): p.stat().st_size for p in Path(folder.shard(SHARD)).rglob("*.*")}
+    recorded = json.loads(Path(folder.shard(SHARD), "stats.json").read_text())["files"]
+    assert {k: v for k, v in found.items() if k != "stats.json"} == recorded
+
+
+def test_no_commit_is_no_nonce(folder: StageFolder) -> None:
+    """An attempt in the making is not one."""
+    attempt(folder, "mine")
+    assert None is committed_nonce(FILES, folder, SHARD)
+
+
+def test_what_readers_need_is_in_the_stats(folder: StageFolder) -> None:
+    """Counts, weight, nonce."""
+    try_commit(folder, "mine")
+    assert Committed(SHARD, "mine", 1, 1, 1, 0, 0, 1.0) == read_committed(FILES, folder, SHARD)
+
+
+# -- the index of a complete list -------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(folder: StageFolder) -> list[ShardLine]:
+    """Two shards of a list, the first of them committed."""
+    try_commit(folder, "one", shard="0001-000000")
+    return [ShardLine(f"0001-00000{n}", 1.0, 1, ()) for n in range(2)]
+
+
+def done(folder: StageFolder, lines: list[ShardLine]) -> list[str] | None:
+    """Nonces of the complete list."""
+    found = read_done(FILES, folder, "0001", lines)
+    return found and [shard.nonce for shard in found]
+
+
+def test_only_committed_shards_of_the_list_count(folder: StageFolder, lines: list[ShardLine]) -> None:
+    """Strangers and attempts beside them do not."""
+    try_commit(folder, "stray", shard="0001-000009")
+    attempt(folder, "begun", shard="0001-000001")
+    assert {"0001-000000"} == committed_names(FILES, folder, lines)
+
+
+def test_an_incomplete_list_has_no_index(folder: StageFolder, lines: list[ShardLine]) -> None:
+    """Neither an answer nor a file."""
+    assert (None, False) == (done(folder, lines), os.path.exists(folder.done("0001")))
+
+
+def test_a_complete_list_gets_an_index(folder: StageFolder, lines: list[ShardLine]) -> None:
+    """In list order."""
+    try_commit(folder, "two", shard="0001-000001")
+    assert (["one", "two"], True) == (done(folder, lines), os.path.exists(folder.done("0001")))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"shards": []}', b'{"shards": [1, 2]}', b"\xff\xfe"])
+def test_an_index_that_cannot_be_used_is_rebuilt(folder: StageFolder, lines: list[ShardLine], content: bytes | None) -> None:
+    """It is a cache: deleted or damaged, the shards are read again."""
+    try_commit(folder, "two", shard="0001-000001")
+    done(folder, lines)
+    if content is None:
+        os.unlink(folder.done("0001"))
+    else:
+        Path(folder.done("0001")).write_bytes(content)
+    assert ["one", "two"] == done(folder, lines)
+    assert 2 == len(json.loads(Path(folder.done("0001")).read_text())["shards"])
+
+
+# -- the filesystem's promises ----------------------------------------------------------------------
+
+
+def test_create_never_overwrites(tmp_path: Path) -> None:
+    """And says so."""
+    path = str(tmp_path / "name")
+    assert (True, False, b"first") == (FILES.create(path, b"first"), FILES.create(path, b"second"), FILES.read(path))
+
+
+def test_create_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some parallel filesystems refuse link(2)."""
+
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = str(tmp_path / "name")
+    assert (True, False, ["name"]) == (FILES.create(path, b"1"), FILES.create(path, b"2"), os.listdir(tmp_path))
+
+
+def test_a_missing_folder_lists_as_empty(tmp_path: Path) -> None:
+    """So that nobody has to ask whether it exists."""
+    assert [] == FILES.names(str(tmp_path / "nowhere"))
+
+
+def test_discarding_what_is_gone_is_no_error(tmp_path: Path) -> None:
+    """Somebody else was faster."""
+    FILES.discard(str(tmp_path / "gone"), str(tmp_path / "trash"))
+    assert [] == os.listdir(tmp_path / "trash")
