@@ -68,7 +68,7 @@ def engine_seconds(store: Path, given: Sequence[Record], processes: int) -> tupl
     outcome = hpcurate.run({"caption": Node(Caption(), options)}, given, store=store, launcher="local")
     whole = time.perf_counter() - began
     counts = outcome.summary["stages"]["caption"]
-    assert outcome.state.value == "complete" and counts["out"] == len(given), outcome.summary
+    assert (outcome.state.value, counts["out"]) == ("complete", len(given)), outcome.summary
     claims = [p.stat().st_mtime for p in store.glob("stages/caption-*/claims/*/*")]
     commits = [p.stat().st_ctime for p in store.glob("stages/caption-*/shards/*/[!.]*")]
     return max(commits) - min(claims), whole

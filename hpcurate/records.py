@@ -205,9 +205,9 @@ def check_task_type(cls: type[Task]) -> None:
                     f"{cls.__qualname__}.{field.name}: a {kind.cls.__qualname__} cannot stand in a row; "
                     "write it to self.file(…) and declare the field as hpcurate.File"
                 )
-    kind: type[Task] = cls
-    sample = kind(**{f.name: _sample(f.type) for f in fields})
-    back = Codec(kind, "/").decode(Codec(kind).encode(sample))
+    kind_of_task: Any = cls
+    sample = kind_of_task(**{f.name: _sample(f.type) for f in fields})
+    back = Codec(kind_of_task, "/").decode(Codec(kind_of_task).encode(sample))
     if back != sample:
         raise PipelineError(f"{cls.__qualname__} changes when it is written and read: {sample} became {back}")
 

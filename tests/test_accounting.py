@@ -162,7 +162,7 @@ def job(tmp_path: Path) -> Iterator[ShardJob]:
     (tmp_path / "attempt").mkdir()
     (tmp_path / "rows.jsonl").write_bytes(b"".join(codec(Number).encode_lines(numbers(1, 2, 3))))
     rows = [(str(tmp_path / "rows.jsonl"), 0, 3)]
-    yield ShardJob(
+    return ShardJob(
         shard="s", directory=str(tmp_path / "attempt"), ref="s", root=str(tmp_path), inputs=rows, batch_size=0
     )
 

@@ -81,7 +81,9 @@ def test_any_order_of_the_listing_gives_the_same(attempts: dict[str, list[str]],
     names = []
     for shard, endings in attempts.items():
         for attempt, ending in enumerate(endings, 1):
-            names += [f"{shard}.{attempt}"] + ([f"{shard}.{attempt}.{ending.value}"] if isinstance(ending, Ending) else [])
+            names += [f"{shard}.{attempt}"] + (
+                [f"{shard}.{attempt}.{ending.value}"] if isinstance(ending, Ending) else []
+            )
     random.shuffle(names)
     expected = {s: Latest(len(e), e[-1] if isinstance(e[-1], Ending) else None) for s, e in attempts.items()}
     assert expected == latest_attempts(names)
@@ -102,7 +104,9 @@ def test_exactly_one_of_eight_processes_gets_each_claim(folder: StageFolder) -> 
 
 def test_a_claim_reads_as_written(folder: StageFolder) -> None:
     """Who, where, and the history."""
-    claim = claim_of("w1", 3, history=({"attempt": 1, "ending": "dead"}, {"attempt": 2, "ending": "oom", "in_flight": ["a"]}))
+    claim = claim_of(
+        "w1", 3, history=({"attempt": 1, "ending": "dead"}, {"attempt": 2, "ending": "oom", "in_flight": ["a"]})
+    )
     try_claim(FILES, folder, claim)
     assert claim == read_claim(FILES, folder, SHARD, 3)
 
@@ -219,7 +223,10 @@ GAVE_UP = "3 attempts ended without a result"
             [entry("crash", "a", detail="x"), entry("timeout", "b", detail="y")],
             Verdict(isolate=True, poison={"a": "x", "b": "y"}),
         ),
-        ([entry("crash", name, detail="x") for name in "abcd"], Verdict(isolate=True, poison=dict.fromkeys("abcd", "x"))),
+        (
+            [entry("crash", name, detail="x") for name in "abcd"],
+            Verdict(isolate=True, poison=dict.fromkeys("abcd", "x")),
+        ),
         ([entry("dead")] * 2 + [entry("free")], Verdict(isolate=True)),
         ([entry("error")] * 3, Verdict(isolate=True, exhausted=GAVE_UP)),
         ([entry("dead"), entry("crash"), entry("oom", "a", "b")], Verdict(isolate=True, exhausted=GAVE_UP)),

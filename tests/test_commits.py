@@ -134,7 +134,7 @@ def test_the_same_nonce_again_has_won_and_cleans_up(folder: StageFolder) -> None
 def test_an_empty_folder_in_the_way_is_not_replaced(folder: StageFolder) -> None:
     """rename(2) would take it for free; a half-deleted shard is not a free name."""
     os.mkdir(folder.shard(SHARD))
-    with pytest.raises(OSError, match="stats.json"):
+    with pytest.raises(OSError, match=r"stats\.json"):
         try_commit(folder, "mine")
     assert [] == os.listdir(folder.shard(SHARD))
 
@@ -205,7 +205,9 @@ def test_a_complete_list_gets_an_index(folder: StageFolder, lines: list[ShardLin
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"shards": []}', b'{"shards": [1, 2]}', b"\xff\xfe"])
-def test_an_index_that_cannot_be_used_is_rebuilt(folder: StageFolder, lines: list[ShardLine], content: bytes | None) -> None:
+def test_an_index_that_cannot_be_used_is_rebuilt(
+    folder: StageFolder, lines: list[ShardLine], content: bytes | None
+) -> None:
     """It is a cache: deleted or damaged, the shards are read again."""
     try_commit(folder, "two", shard="0001-000001")
     done(folder, lines)

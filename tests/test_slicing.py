@@ -72,7 +72,9 @@ def test_small_neighbours_are_merged() -> None:
 
 def test_a_large_shard_is_cut() -> None:
     """At the target."""
-    assert [(0, 4), (4, 8), (8, 10)] == [(i.lo, i.hi) for line in cut([[1.0] * 10], Slicing(tasks=4)) for i in line.inputs]
+    assert [(0, 4), (4, 8), (8, 10)] == [
+        (i.lo, i.hi) for line in cut([[1.0] * 10], Slicing(tasks=4)) for i in line.inputs
+    ]
 
 
 def test_a_heavy_shard_is_cut_by_weight() -> None:

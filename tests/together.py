@@ -17,7 +17,8 @@ def together(do: Callable[..., Any], *arguments: Any, processes: int = 8) -> lis
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_wait_and_do, args=(barrier, results, do, number, arguments)) for number in range(processes)
+        context.Process(target=_wait_and_do, args=(barrier, results, do, number, arguments))
+        for number in range(processes)
     ]
     for worker in workers:
         worker.start()

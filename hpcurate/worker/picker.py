@@ -12,6 +12,7 @@ import attrs
 from hpcurate.process import ProcessIdentity
 from hpcurate.store.claims import (
     Claim,
+    Ending,
     Latest,
     LeaseWatch,
     claimed,
@@ -132,7 +133,11 @@ class Picker:
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
             claim = read_claim(self._filesystem, self._folder, shard, latest.attempt)
-            if claim is None or claim.worker == self._heartbeat.worker:
+            if claim is None:  # half written, by a worker that may have died there
+                if self._stands_still(f"claim of {shard}", b""):
+                    self._latest[shard] = Latest(latest.attempt, Ending.DEAD)
+                continue
+            if claim.worker == self._heartbeat.worker:
                 continue
             ending = claimed(claim.process, self._is_marked_dead(claim.worker), self._stood_still(claim.worker))
             if ending:
@@ -151,4 +156,7 @@ class Picker:
             counter = self._filesystem.read(self._folder.worker(worker))
         except OSError:
             counter = b""
-        return self._watch.stood_still(worker, counter, time.monotonic(), self._heartbeat.gapless_since)
+        return self._stands_still(worker, counter)
+
+    def _stands_still(self, name: str, counter: bytes) -> bool:
+        return self._watch.stood_still(name, counter, time.monotonic(), self._heartbeat.gapless_since)

@@ -88,7 +88,8 @@ class ClipWriter:
         context.width, context.height, context.pix_fmt = first.width, first.height, "yuv420p"
         context.time_base = stream.time_base = first.time_base
         context.thread_count = encoding.threads
-        context.options = {"crf": str(encoding.crf), "preset": encoding.preset}
+        # Without cpu-independent the rate control reads memory it never wrote: bytes differ from run to run.
+        context.options = {"crf": str(encoding.crf), "preset": encoding.preset, "x264-params": "cpu-independent=1"}
         for name in ("color_primaries", "color_trc", "colorspace"):
             value = getattr(first, name)
             setattr(context, name, value if value is not None else UNSPECIFIED)
