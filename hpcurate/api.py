@@ -106,8 +106,8 @@ def execute(
     wait: bool | None,
     modules: Sequence[str],
     config: str,
-    prepare: Callable[[], None] = lambda: None,
     echo: Echo = lambda line: None,
+    progress: Callable[[list[StageView]], None] | None = None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
 
@@ -117,14 +117,13 @@ def execute(
     engine.check(make(output or "/nowhere"))
     check_store_writable(store)
     tasks = list(source.tasks())
-    prepare()
     opened = open_store(store)
     current, pipeline = open_run(opened, make, output)
     intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, source, tasks)
     _tell_intake(intake, echo)
     _write_run(current, pipeline, intake, launcher, modules, config, output or current.output)
     echo(f"run {current.name}")
-    return _go(current, engine, wait, echo)
+    return _go(current, engine, wait, echo, progress or Progress(echo))
 
 
 def _write_run(
@@ -157,14 +156,16 @@ def _write_run(
     point_latest(run)
 
 
-def _go(run: Run, launcher: Launcher, wait: bool | None, echo: Echo) -> Outcome:
+def _go(
+    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[list[StageView]], None]
+) -> Outcome:
     stays = launcher.stays if wait is None else wait
     driver = Driver(run, launcher, echo=echo, stays=stays)
     before = driver.look()
     if not stays and launcher.kind == "local":
         return _detach(run, before, driver, echo)
     with _sigterm_as_interrupt():
-        look = driver.drive(Progress(echo)) if stays else driver.step()
+        look = driver.drive(progress) if stays else driver.step()
     if before.decision.state is RunState.COMPLETE:
         echo("nothing to do: every shard was committed before, none was attempted")
     return Outcome(run, look.decision.state, driver.summary(look))

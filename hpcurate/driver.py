@@ -363,7 +363,11 @@ def main(argv: list[str]) -> int:
         else:
             result = driver.drive()
     except LauncherError as error:
-        print(f"cannot go on from here: {error}", file=sys.stderr)
+        reason = (
+            f"the gate could not submit: {error}; type the run's command again, with wait=true if nodes may not submit"
+        )
+        driver.summarise(Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason)))
+        print(reason, file=sys.stderr)
         return 1
     print(json.dumps(driver.summary(result), indent=1), flush=True)
     return result.decision.state.exit_status

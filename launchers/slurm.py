@@ -151,7 +151,7 @@ class SlurmLauncher:
         needs = stage.resources
         options = self._common(self.sbatch)
         options.update({"cpus-per-task": plan.cpus, "mem": f"{plan.memory_mb}M", "time": minutes(needs.time)})
-        options["signal"] = f"B:USR2@{int(plan.timing.drain_s)}"
+        options["signal"] = f"B:USR2@{drain_seconds(plan)}"
         if plan.gpus:
             options["gres"] = f"gpu:{plan.gpus}"
         if needs.disk is not None:
@@ -206,6 +206,11 @@ class SlurmLauncher:
         import time
 
         time.sleep(seconds)
+
+
+def drain_seconds(plan: Plan) -> int:
+    """How long before the end Slurm is to signal: never so early that a short job has no time to work. Pure."""
+    return int(min(plan.timing.drain_s, minutes(plan.resources.time) * 60 / 4))
 
 
 def parts(workers: int, most: int) -> list[tuple[int, int]]:

@@ -196,7 +196,11 @@ def test_isolation_takes_one_task_at_a_time(job: ShardJob) -> None:
 
 def test_isolation_prepares_nothing_ahead(job: ShardJob) -> None:
     """A crash in `prepare` must not be blamed on the task before it."""
-    assert [["n1"], ["n2"], ["n3"]] == reports(Prepared(), evolved(job, isolate=True))[0]
+    seen: list[str] = []
+    runner = ShardRunner(Prepared(seen))
+    runner.run(evolved(job, isolate=True), lambda ids: seen.append(f"started {ids}"))
+    runner.close()
+    assert [w for n in (1, 2, 3) for w in (f"started ['n{n}']", f"prepared n{n}")] == seen
 
 
 def test_tasks_prepared_ahead_are_in_flight_too(job: ShardJob) -> None:

@@ -152,7 +152,7 @@ def test_a_scan_interrupted_before_its_list_is_done_again(store: Store, monkeypa
         take_in(Interrupted(), store, FOLDER, source, list(source.tasks()))
     take_numbers(store, 1, 2, 3)
     fan = Path(store.stage(FOLDER).path, "shards")
-    assert ([[2, 1]], 2) == (sizes(store), len([p for p in fan.glob("*/*")]))
+    assert ([[2, 1]], 2) == (sizes(store), len(list(fan.glob("*/*"))))
 
 
 def test_other_tasks_after_an_interrupted_scan_do_not_mix(store: Store) -> None:

@@ -48,7 +48,7 @@ def test_the_listing_order_does_not_matter(data: Path, monkeypatch: pytest.Monke
     class Backwards:
         def __init__(self, path: str) -> None:
             with scandir(path) as entries:
-                self._entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+                self._entries = iter(sorted(entries, key=lambda entry: entry.name, reverse=True))
 
         def __enter__(self) -> Backwards:
             return self

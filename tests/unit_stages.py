@@ -122,8 +122,12 @@ class Prepared(Stage[Number, Number]):
 
     version = 1
 
+    def __init__(self, seen: list[str] | None = None) -> None:
+        self.seen = [] if seen is None else seen
+
     def prepare(self, task: Number) -> None:
         """Leave a trace."""
+        self.seen.append(f"prepared {task.id}")
         task.memory["prepared"] = task.value
 
     def process(self, tasks: list[Number]) -> list[Number]:

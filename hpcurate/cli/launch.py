@@ -7,6 +7,7 @@ from typing import Any
 
 from hpcurate.api import LAUNCHERS, Outcome, execute
 from hpcurate.cli.auto import choose, probe
+from hpcurate.cli.bars import Bars
 from hpcurate.cli.compose import compose, dump
 from hpcurate.cli.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.places import find_store, remember_store
@@ -66,6 +67,7 @@ def start(plain: dict[str, Any]) -> Outcome:
         here = nodes if named else read_stages(_with_output(plain, output)["stages"])
         return build(settings.name, source, here, budget=settings.budget, timing=settings.timing)
 
+    bars = Bars() if sys.stderr.isatty() else None
     outcome = execute(
         make,
         source,
@@ -75,8 +77,11 @@ def start(plain: dict[str, Any]) -> Outcome:
         wait=settings.wait,
         modules=[type(m).__module__ for node in nodes.values() for m in members(node.stage)],
         config=dump(plain),
-        echo=say,
+        echo=bars.say if bars else say,
+        progress=bars,
     )
+    if bars:
+        bars.close()
     remember_store(store)
     return outcome
 

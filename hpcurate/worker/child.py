@@ -21,7 +21,7 @@ import attrs
 
 from hpcurate.process import die_with_parent
 from hpcurate.spec import StageSpec, from_spec
-from hpcurate.stage import Stage, WorkerInfo
+from hpcurate.stage import Stage, WorkerInfo, members
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
 from hpcurate.worker.shard import ShardJob, ShardRunner
 
@@ -40,6 +40,8 @@ def once_per_node(stage: Stage[Any, Any], key: str) -> None:
 
     The lock lies in a node-local folder, where flock is reliable.
     """
+    if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
+        return
     node = os.environ.get("SLURMD_NODENAME") or platform.node()
     folder = Path(tempfile.gettempdir(), f"hpcurate-{os.getuid()}", f"{node}-{key}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -36,6 +36,9 @@ ERRORS_IN_A_ROW = 3
 PREDICTION_MARGIN = 1.5
 """A shard is begun only if this many times its predicted time is left."""
 
+HAND_BACK_S = 10.0
+"""A shard that is not done this long before the end of the wall time is handed back."""
+
 
 @attrs.define
 class Pace:
@@ -129,7 +132,7 @@ class Supervisor:
         for thread in threads:
             while thread.is_alive():  # joined in steps, so that signals reach the main thread
                 thread.join(0.2)
-                if self._draining.is_set() and self._time_left() <= 0:
+                if self._draining.is_set() and self._time_left() <= HAND_BACK_S:
                     self.drain(at_once=True)
 
     # -- one slot -----------------------------------------------------------------------------------
