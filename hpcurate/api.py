@@ -13,6 +13,7 @@ import attrs
 
 from hpcurate.code import freeze_code
 from hpcurate.driver import Driver, Look
+from hpcurate.errors import PipelineError
 from hpcurate.intake import Intake, take_in, write_stage_json
 from hpcurate.launcher import Launcher, make_launcher
 from hpcurate.pipeline import Budget, Node, Pipeline, build
@@ -114,6 +115,11 @@ def execute(
     `make(output)` builds the pipeline. Raises UserError; until then nothing is written or submitted.
     """
     engine = make_launcher(launcher)
+    if engine.kind != "inline" and "__main__" in modules:
+        raise PipelineError(
+            "a stage class is defined in the script itself, which workers cannot import; "
+            "move it into a module of its own (mystages.py), or use launcher='inline'"
+        )
     engine.check(make(output or "/nowhere"))
     check_store_writable(store)
     tasks = list(source.tasks())

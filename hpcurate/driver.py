@@ -292,10 +292,21 @@ def look(run: Run) -> dict[str, Any]:
     frozen = run.frozen()
     driver = Driver(run, make_launcher(frozen.launcher))
     seen = driver.look()
-    if seen.decision.actions and not _someone_works(seen):
+    if seen.decision.actions and not _someone_works(seen) and not _gate_waits(run, driver.launcher):
         seen = Look(seen.views, Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive"))
     driver.summarise(seen)
     return driver.summary(seen)
+
+
+def _gate_waits(run: Run, launcher: Launcher) -> bool:
+    """Whether a gate of the run is queued or running: it will do what is next."""
+    filesystem, folder = PosixFilesystem(), os.path.join(run.path, "gates")
+    jobs = []
+    for name in filesystem.names(folder):
+        with suppress(OSError, UnicodeDecodeError):
+            text = filesystem.read(os.path.join(folder, name)).decode().strip()
+            jobs += [text] if text.isdigit() else []
+    return bool(jobs) and launcher.alive(jobs) is not False
 
 
 def _someone_works(seen: Look) -> bool:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import attrs
 
+from hpcurate.errors import StoreError
 from hpcurate.pipeline import Pipeline, PlannedStage
 from hpcurate.reconcile import Phase, RoundView, StageView
 from hpcurate.store.commits import committed_names, read_committed, read_done
@@ -90,6 +91,7 @@ class Observer:
         present = [found for found in lists if found is not None]
         done = [c for found in present for c in self._done(stage, found)]
         counts = StageCounts.of(sum(len(found.lines) for found in present), done)
+        _check_sums(stage.name, counts, sum(line.count for found in present for line in found.lines))
         return StageView(name=stage.name, ready=True, listed=True, counts=counts, rounds=rounds, forgiven=forgiven)
 
     # -- lists --------------------------------------------------------------------------------------
@@ -250,6 +252,16 @@ class Observer:
     def _waited_enough(self, stage: PlannedStage, number: int) -> bool:
         now = time.monotonic()
         return now - self._first_seen.setdefault((stage.folder, number), now) >= SUBMITTING_S
+
+
+def _check_sums(stage: str, counts: StageCounts, given: int) -> None:
+    """Every task that a complete stage was given ended in exactly one of passed, dropped, failed (I6)."""
+    ended = counts.passed + counts.dropped + counts.failed
+    if counts.shards_done == counts.shards and not given == counts.tasks_in == ended:
+        raise StoreError(
+            f"{stage}: was given {given} tasks, read {counts.tasks_in}, and {ended} of them ended; "
+            "its folder under stages/ was changed by hand, or a file of it was lost"
+        )
 
 
 class _WeightsFromRows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import time
 
@@ -124,3 +125,23 @@ def test_ctrl_c_hands_the_work_back(site: Site) -> None:
     endings = {p.suffix for p in site.store.glob("stages/*/claims/*/*") if not p.suffix[1:].isdigit()}
     assert endings <= {".free"}
     assert site.drive("local").status == 0
+
+
+def test_attempts_of_a_round_that_is_over_are_taken_up_on_any_host(site: Site, undisturbed: dict[str, str]) -> None:
+    """Claims left by workers of another machine: their round is over, so they are, without waiting for a lease."""
+    marker = site.folder / "died"
+    site.drive("local", failpoints=f"ticket.after@{marker}")
+    assert marker.exists()
+    process = site.start("local", "--sleep", "0.1")
+    while not site.claims():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    for path in site.store.glob("stages/*/claims/*/*"):
+        text = path.read_text()
+        path.chmod(0o644)
+        path.write_text(re.sub(r'"host": "[^"]*"', '"host": "elsewhere boot namespace"', text))
+    finished = site.drive("local")
+    assert finished.status == 0, finished.err
+    assert comparable(site) == undisturbed

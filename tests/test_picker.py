@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from together import together
 
 from hpcurate.process import ProcessIdentity
-from hpcurate.store.claims import Claim, Ending, dead_path, end_attempt, judge, try_claim
+from hpcurate.store.claims import Claim, Ending, end_attempt, judge, try_claim
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, shard_id
 from hpcurate.store.lists import ShardLine, write_list
+from hpcurate.store.rounds import mark_over
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.picker import Picker, order_of_trial
 
@@ -43,7 +44,7 @@ def picker(
 ) -> Picker:
     """Worker `index`'s picker over the ten shards."""
     heartbeat = Heartbeat(filesystem, folder, f"job-{index}-r0-{os.urandom(4).hex()}", 30)
-    settings = {"listing_s": 0.0, "lease_s": 300.0, "new_nonce": lambda: os.urandom(8).hex(), **more}
+    settings = {"round": 2, "listing_s": 0.0, "lease_s": 300.0, "new_nonce": lambda: os.urandom(8).hex(), **more}
     return Picker(filesystem, folder, lines_of(*range(1, 11)), heartbeat, index=index, workers=workers, **settings)
 
 
@@ -123,7 +124,7 @@ def test_claiming_does_not_list_again_and_again(folder: StageFolder) -> None:
     picking = picker(folder, filesystem=Counting(), listing_s=30.0)
     for _ in range(10):
         picking.next()
-    assert [folder.shards("0001-000"), folder.claims("0001-000")] == listed
+    assert [folder.shards("0001-000"), folder.claims("0001-000"), folder.rounds] == listed
 
 
 # -- what others left -------------------------------------------------------------------------------
@@ -199,9 +200,10 @@ def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> N
     assert "0001-000009" not in found
 
 
-def test_a_worker_that_is_marked_dead_loses_its_shard_at_once(folder: StageFolder) -> None:
-    """Somebody asked the scheduler."""
-    FILES.create(dead_path(folder, foreign(folder).worker), b"")
+def test_a_worker_whose_round_is_over_loses_its_shard_at_once(folder: StageFolder) -> None:
+    """Somebody learned from the scheduler that no worker of that round is left, on whatever host."""
+    FILES.make_folders(folder.rounds)
+    mark_over(FILES, folder, foreign(folder).round)
     assert "0001-000009" == picker(folder).next().line.id  # type: ignore[union-attr]
 
 

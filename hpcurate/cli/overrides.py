@@ -82,6 +82,8 @@ def quoted_if_needed(key: str, value: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    if value != value.strip():  # blanks at the ends, which the grammar would drop
+        return quoted(value)
     try:
         OverridesParser.create().parse_override(f"x={value}")
     except HydraException:

@@ -74,7 +74,11 @@ def status_lines(summary: dict[str, Any], letters: list[dict[str, Any]]) -> list
         )
     failed = sum(counts["failed"] for counts in summary["stages"].values())
     if failed:
-        lines += ["", f"{failed} dead letters" + (f", the first {len(letters)}:" if failed > len(letters) else ":")]
+        lines += [
+            "",
+            f"{failed} dead letter{'s' * (failed != 1)}"
+            + (f", the first {len(letters)}:" if failed > len(letters) else ":"),
+        ]
         lines += [
             f"  {letter['stage']}: {describe_task(letter)}: {letter['error']}: {letter['message']}"
             for letter in letters

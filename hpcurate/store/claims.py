@@ -58,6 +58,8 @@ class Claim:
     """Of the attempt directory; found again in the committed `stats.json`."""
     worker: str
     process: ProcessIdentity
+    round: int = 0
+    """Round of the worker: once that is over, so is the attempt, whatever host it was on."""
     history: tuple[dict[str, Any], ...] = ()
     """Endings of earlier attempts, oldest first: `{"attempt", "ending", "in_flight", "detail"}`."""
 
@@ -133,9 +135,9 @@ def read_ending(filesystem: Filesystem, folder: StageFolder, shard: str, latest:
     return {"attempt": latest.attempt, "ending": ending.value, **detail}
 
 
-def claimed(process: ProcessIdentity, dead_marker: bool, lease_over: bool) -> Optional[Ending]:
+def claimed(process: ProcessIdentity, round_over: bool, lease_over: bool) -> Optional[Ending]:
     """Whether an unmarked attempt has ended, from what an observer may rightly conclude. Pure but for /proc."""
-    if dead_marker or process.alive() is False or lease_over:
+    if round_over or process.alive() is False or lease_over:
         return Ending.DEAD
     return None
 
@@ -190,8 +192,3 @@ def judge(history: Iterable[dict[str, Any]], attempts: int) -> Verdict:
             counted += 1
     exhausted = f"{counted} attempts ended without a result" if counted >= attempts else ""
     return Verdict(isolate=counted > 0 or bool(poison), poison=poison, exhausted=exhausted)
-
-
-def dead_path(folder: StageFolder, worker: str) -> str:
-    """Marker written by whoever learned from the scheduler that a worker's job is over."""
-    return f"{folder.worker(worker)}.dead"

@@ -89,7 +89,7 @@ class StageFolder:
         return join(self.claims(fan_of(shard)), f"{shard}.{attempt}")
 
     def worker(self, worker: str) -> str:
-        """Heartbeat of a worker; `.dead` beside it says that its job is known to be over."""
+        """Heartbeat of a worker."""
         return join(self.path, "workers", worker[-2:], worker)
 
     def round(self, number: int) -> str:

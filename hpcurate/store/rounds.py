@@ -70,6 +70,12 @@ def mark_over(filesystem: Filesystem, folder: StageFolder, number: int, *, cance
     filesystem.create(f"{folder.round(number)}.over", b"")
 
 
+def rounds_over(filesystem: Filesystem, folder: StageFolder) -> set[int]:
+    """Numbers of the rounds that have no worker left; one listing."""
+    names = filesystem.names(folder.rounds)
+    return {int(name[:-5]) for name in names if name.endswith(".over") and name[:-5].isdigit()}
+
+
 def read_rounds(filesystem: Filesystem, folder: StageFolder) -> list[Round]:
     """All rounds, first to last; one listing."""
     names = set(filesystem.names(folder.rounds))

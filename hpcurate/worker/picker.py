@@ -25,6 +25,7 @@ from hpcurate.store.commits import committed_names
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
+from hpcurate.store.rounds import rounds_over
 from hpcurate.worker.heartbeat import Heartbeat
 
 WATCHED_CLAIMS = 64
@@ -63,12 +64,13 @@ class Picker:
         *,
         index: int,
         workers: int,
+        round: int,
         listing_s: float,
         lease_s: float,
         new_nonce: Callable[[], str],
     ) -> None:
         self._filesystem, self._folder, self._heartbeat = filesystem, folder, heartbeat
-        self._order = order_of_trial(lines, index, workers)
+        self._order, self._round = order_of_trial(lines, index, workers), round
         self._listing_s, self._watch, self._new_nonce = listing_s, LeaseWatch(lease_s), new_nonce
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
@@ -115,6 +117,7 @@ class Picker:
             nonce=self._new_nonce(),
             worker=self._heartbeat.worker,
             process=self._me,
+            round=self._round,
             history=self._history(line.id, latest),
         )
         self._latest[line.id] = Latest(attempt)  # ours or another's: taken either way
@@ -129,6 +132,7 @@ class Picker:
 
     def _look_for_the_dead(self) -> None:
         """Find attempts whose worker is gone, among the first few open claims in our order."""
+        over = rounds_over(self._filesystem, self._folder)
         running = [line.id for line in self._order if self._is_running(line.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
@@ -139,17 +143,13 @@ class Picker:
                 continue
             if claim.worker == self._heartbeat.worker:
                 continue
-            ending = claimed(claim.process, self._is_marked_dead(claim.worker), self._stood_still(claim.worker))
+            ending = claimed(claim.process, claim.round in over, self._stood_still(claim.worker))
             if ending:
                 self._latest[shard] = Latest(latest.attempt, ending)
 
     def _is_running(self, shard: str) -> bool:
         latest = self._latest.get(shard)
         return shard not in self._done and latest is not None and latest.ending is None
-
-    def _is_marked_dead(self, worker: str) -> bool:
-        folder, _, name = self._folder.worker(worker).rpartition("/")
-        return f"{name}.dead" in self._filesystem.names(folder)
 
     def _stood_still(self, worker: str) -> bool:
         try:

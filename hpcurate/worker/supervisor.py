@@ -117,6 +117,7 @@ class Supervisor:
             self._heartbeat,
             index=self.index,
             workers=self.plan.workers,
+            round=self.plan.round,
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,
             new_nonce=lambda: secrets.token_hex(8),

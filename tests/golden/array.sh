@@ -13,7 +13,7 @@
 #SBATCH --open-mode=append
 #SBATCH --output=FOLDER/array-%A_%a.out
 #SBATCH --partition=gpu
-#SBATCH --signal=B:USR2@120
+#SBATCH --signal=B:USR2@75
 #SBATCH --time=5
 #SBATCH --tmp=10240M
 
