@@ -145,3 +145,13 @@ def test_attempts_of_a_round_that_is_over_are_taken_up_on_any_host(site: Site, u
     finished = site.drive("local")
     assert finished.status == 0, finished.err
     assert comparable(site) == undisturbed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(25))
+def test_killed_at_random_a_hundred_times(
+    site: Site, undisturbed: dict[str, str], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The campaign: four kills a seed."""
+    monkeypatch.setenv("HPCURATE_SEED", str(seed))
+    test_killed_at_random(site, undisturbed)
