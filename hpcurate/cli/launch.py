@@ -68,20 +68,22 @@ def start(plain: dict[str, Any]) -> Outcome:
         return build(settings.name, source, here, budget=settings.budget, timing=settings.timing)
 
     bars = Bars() if sys.stderr.isatty() else None
-    outcome = execute(
-        make,
-        source,
-        store=store,
-        output=named,
-        launcher=launcher,
-        wait=settings.wait,
-        modules=[type(m).__module__ for node in nodes.values() for m in members(node.stage)],
-        config=dump(plain),
-        echo=bars.say if bars else say,
-        progress=bars,
-    )
-    if bars:
-        bars.close()
+    try:
+        outcome = execute(
+            make,
+            source,
+            store=store,
+            output=named,
+            launcher=launcher,
+            wait=settings.wait,
+            modules=[type(m).__module__ for node in nodes.values() for m in members(node.stage)],
+            config=dump(plain),
+            echo=bars.say if bars else say,
+            progress=bars,
+        )
+    finally:
+        if bars:
+            bars.close()
     remember_store(store)
     return outcome
 
