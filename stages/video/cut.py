@@ -82,6 +82,7 @@ class Cut(Stage[ClipTask, ClipTask]):
         head = next(frames, None)
         if head is None:
             raise VideoError(f"{clip.source}: no frame between {clip.start_s:.3f} and {clip.end_s:.3f} s")
+        check_start(clip, frame_pts(head))
         file = self.file(clip, "clip.mp4")
         start, end = frame_pts(head), clip.end_pts
         collector = Collector(self.plan, float((end - start) * clip.time_base))
@@ -148,6 +149,16 @@ def timed(head: VideoFrame, rest: Iterable[VideoFrame], end: int) -> Iterator[tu
             yield at, pts - at, held
             held, at = frame, pts
     yield at, max(1, end - at), held
+
+
+def check_start(clip: ClipTask, pts: int) -> None:
+    """Raise VideoError when the clip's first frame is not where `Split` saw it, to within two frames."""
+    mean = (clip.end_pts - clip.start_pts) / max(1, clip.end_frame - clip.start_frame)
+    if pts - clip.start_pts > 2 * mean:
+        late = float((pts - clip.start_pts) * clip.time_base)
+        raise VideoError(
+            f"{clip.source}: the frame at {clip.start_s:.3f} s cannot be read, the next is {late:.3f} s later"
+        )
 
 
 def digest(file: os.PathLike[str]) -> str:

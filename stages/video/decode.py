@@ -7,13 +7,14 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import attrs
 
 from stages.video.mp4 import mp4_fault
+from stages.video.seek import packet_time, packets_before
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -40,6 +41,7 @@ class VideoError(ValueError):
 class Video:
     """An open video file and its picture."""
 
+    path: str
     container: InputContainer
     stream: VideoStream
     source: str
@@ -70,29 +72,24 @@ class Video:
             _record(self.source, count)
 
     def packets_from(self, pts: int) -> Iterator[Packet]:
-        """Packets from a keyframe at or before `pts` on.
+        """Packets from a key frame at or before `pts` on; the file must stand at its beginning."""
+        if pts <= (self.stream.start_time or 0):
+            return self.packets()
+        try:
+            found = packets_before(self.container, self.stream, pts, self.packets)
+        except _ffmpeg_error() as error:
+            raise VideoError(f"{self.source}: cannot be searched: {error.strerror}") from error
+        if found is None:
+            self._reopen()
+        return found or self.packets()
 
-        A seek may land behind its target (reordered frames, files without an index): then further back.
-        """
-        start = self.stream.start_time or 0
-        back = 0
-        while pts - back > start:
-            self._seek(pts - back)
-            packets = itertools.dropwhile(lambda packet: not packet.is_keyframe, self.packets())
-            first = next(packets, None)
-            if first is not None and _at(first) is not None and _at(first) <= pts:
-                return itertools.chain([first], packets)
-            back = max(back * 4, self._ticks(1.0))
-        if back:
-            self._seek(start)
-        return self.packets()
-
-    def _seek(self, pts: int) -> None:
-        self.container.seek(pts, stream=self.stream, backward=True)
-
-    def _ticks(self, seconds: float) -> int:
-        base = self.stream.time_base
-        return max(1, int(seconds / base)) if base else 1
+    def _reopen(self) -> None:
+        index, context = self.stream.index, self.stream.codec_context
+        self.container.close()
+        self.container = open_container(self.path)
+        self.stream = self.container.streams[index]
+        self.stream.codec_context.thread_type = context.thread_type
+        self.stream.codec_context.thread_count = context.thread_count
 
 
 class _Waiting:
@@ -108,7 +105,7 @@ class _Waiting:
 
     def sent(self, packet: Packet | None) -> None:
         if self._needed and packet is not None:
-            heapq.heappush(self._times, _at(packet))
+            heapq.heappush(self._times, packet_time(packet) or 0)
 
     def got(self, frame: VideoFrame) -> None:
         if self._times:
@@ -118,20 +115,28 @@ class _Waiting:
 @contextmanager
 def open_video(path: str, source: str, threads: int = DECODE_THREADS) -> Iterator[Video]:
     """Open a file for decoding. Raises VideoError: empty, truncated, not a video, no video stream."""
-    import av
-
     if os.path.getsize(path) == 0:
         raise VideoError(f"{source}: empty file")
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(path, metadata_errors="replace", options=options)
+        container = open_container(path)
     except _ffmpeg_error() as error:
         raise VideoError(f"{source}: {mp4_fault(path) or f'not a video file: {error.strerror}'}") from error
-    with container:
+    with ExitStack() as stack:
+        stack.callback(container.close)
         stream = _picture(container, source)
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        yield Video(container, stream, source)
+        video = Video(path, container, stream, source)
+        stack.callback(lambda: video.container.close())  # another one once it was reopened
+        yield video
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a file of the containers we take, and of no other kind. Raises av.FFmpegError."""
+    import av
+
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    return av.open(path, metadata_errors="replace", options=options)
 
 
 def frame_pts(frame: VideoFrame) -> int:
@@ -144,11 +149,7 @@ def frame_pts(frame: VideoFrame) -> int:
 
 def packet_pts(packet: Packet) -> int | None:
     """Timestamp of a packet, by the same rule; None for frames that an edit list hides."""
-    return None if packet.is_discard else _at(packet)
-
-
-def _at(packet: Packet) -> int:
-    return packet.pts if packet.pts is not None else packet.dts
+    return None if packet.is_discard else packet_time(packet)
 
 
 def _picture(container: InputContainer, source: str) -> VideoStream:

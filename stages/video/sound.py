@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from stages.video.decode import FORMATS, VideoError
+from stages.video.decode import VideoError, open_container
+from stages.video.seek import packets_before
 
 if TYPE_CHECKING:
     import numpy as np
     from av import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
     from numpy.typing import NDArray
 
     Samples = NDArray[np.float32]
@@ -31,12 +33,8 @@ class Sound:
     """Reads samples of a file's first sound stream, exactly as many as a span lasts; gaps are silence."""
 
     def __init__(self, path: str, source: str) -> None:
-        import av
-
-        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-        self._source = source
-        self._container: InputContainer = av.open(path, metadata_errors="replace", options=options)
-        self._stream: AudioStream = self._container.streams.audio[0]
+        self._path, self._source = path, source
+        self._open()
         context = self._stream.codec_context
         self.rate: int = context.rate if context.rate in AAC_RATES else 48000
         self.layout: str = LAYOUTS.get(context.layout.nb_channels, "stereo")
@@ -75,17 +73,16 @@ class Sound:
         from av import AudioResampler
 
         resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
-        self._seek(start - PREROLL)
         for frame in self._decoded(start):
             yield from resampler.resample(frame)
         yield from resampler.resample(None)
 
     def _decoded(self, start: Fraction) -> Iterator[AudioFrame]:
-        """Frames from where the file stands. Errors before `start` do not count: a seek may land amid a frame."""
+        """Frames from some time before `start`; errors there do not count, a seek may land amid a frame."""
         from av.error import FFmpegError
 
         base = self._stream.time_base or Fraction(1)
-        for packet in self._container.demux(self._stream):
+        for packet in self._packets(start - PREROLL):
             try:
                 frames = packet.decode()
             except FFmpegError as error:
@@ -94,10 +91,22 @@ class Sound:
                 raise VideoError(f"{self._source}: damaged sound: {error.strerror}") from error
             yield from frames
 
-    def _seek(self, seconds: Fraction) -> None:
+    def _packets(self, start: Fraction) -> Iterator[Packet]:
         base = self._stream.time_base or Fraction(1)
-        if seconds > (self._stream.start_time or 0) * base:
-            self._container.seek(int(seconds / base), stream=self._stream, backward=True)
+        if start > (self._stream.start_time or 0) * base:
+            found = packets_before(self._container, self._stream, int(start / base), self._demux)
+            if found is not None:
+                return found
+            self.close()
+            self._open()
+        return self._demux()
+
+    def _demux(self) -> Iterator[Packet]:
+        return self._container.demux(self._stream)
+
+    def _open(self) -> None:
+        self._container: InputContainer = open_container(self._path)
+        self._stream: AudioStream = self._container.streams.audio[0]
 
 
 def sound_frame(samples: Samples, layout: str, rate: int, first: int) -> Any:
