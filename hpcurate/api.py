@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -13,13 +14,14 @@ import attrs
 
 from hpcurate.code import freeze_code
 from hpcurate.driver import Driver, Look
-from hpcurate.errors import PipelineError
+from hpcurate.epochs import Epochs
+from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.intake import Intake, take_in, write_stage_json
 from hpcurate.launcher import Launcher, make_launcher
-from hpcurate.pipeline import Budget, Node, Pipeline, build
+from hpcurate.pipeline import Budget, EpochOf, Node, Pipeline, build
 from hpcurate.plan import Timing
 from hpcurate.reconcile import StageView
-from hpcurate.runs import Frozen, Run, check_store_writable, open_run, open_store, point_latest
+from hpcurate.runs import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
 from hpcurate.source import Items, Source
 from hpcurate.stage import Stage, members
 from hpcurate.store.filesystem import PosixFilesystem
@@ -33,6 +35,34 @@ LAUNCHERS = {
     "local": "launchers.local.LocalLauncher",
     "slurm": "launchers.slurm.SlurmLauncher",
 }
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Request:
+    """What somebody wants run: everything a start, a dry run and `explain` need to know."""
+
+    make: Callable[[str, EpochOf], Pipeline]
+    """`make(output, epoch)` builds the pipeline that writes its result to `output`."""
+    source: Source
+    store: str
+    launcher: dict[str, Any]
+    """`_target_` and parameters."""
+    output: str | None = None
+    wait: bool | None = None
+    limit: int | None = None
+    """Only the first so many tasks of the source: a trial, whose work the full run reuses."""
+    epochs: Epochs
+    """Of the store; says which stages to do anew."""
+    modules: tuple[str, ...] = ()
+    """Where the stage classes come from: their code is frozen."""
+    config: str = ""
+    """Resolved configuration, YAML."""
+    overrides: tuple[str, ...] = ()
+    """As typed."""
+
+    def pipeline(self, output: str) -> Pipeline:
+        """The pipeline with that output folder."""
+        return self.make(output, self.epochs)
 
 
 @attrs.define(frozen=True)
@@ -50,7 +80,7 @@ class Outcome:
         return str(self.summary["output"])
 
 
-def run(
+def run(  # noqa: PLR0913 - the one door from Python
     stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]],
     source: Source | Iterable[Task],
     *,
@@ -59,6 +89,8 @@ def run(
     name: str = "pipeline",
     output: str | Path | None = None,
     wait: bool | None = None,
+    limit: int | None = None,
+    rerun: Sequence[str] = (),
     budget: Budget | None = None,
     timing: Timing | None = None,
     echo: Echo = lambda line: None,
@@ -66,23 +98,24 @@ def run(
     """Run stages over a source.
 
     `stages` are in order, or a mapping of names to stages or `Node`s (a stage with options); `launcher` is
-    `inline`, `local`, `slurm`, or a mapping with `_target_`. Raises UserError before anything is written if
-    something does not fit.
+    `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
+    `rerun` names stages to do anew. Raises UserError before anything is written if something does not fit.
     """
     nodes = _nodes(stages)
     where = source if hasattr(source, "identity") else Items(tuple(source))  # type: ignore[arg-type]
     config = {"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher)
-    return execute(
-        lambda _: build(name, where, nodes, budget=budget, timing=timing),  # type: ignore[arg-type]
-        where,  # type: ignore[arg-type]
+    request = Request(
+        make=lambda _, epoch: build(name, where, nodes, budget=budget, timing=timing, epoch=epoch),  # type: ignore[arg-type]
+        source=where,  # type: ignore[arg-type]
         store=os.fspath(store),
         output=None if output is None else os.fspath(output),
         launcher=config,
         wait=wait,
-        modules=[type(m).__module__ for node in nodes.values() for m in members(node.stage)],
-        config="",
-        echo=echo,
+        limit=limit,
+        epochs=Epochs(os.fspath(store), rerun),
+        modules=tuple(type(m).__module__ for node in nodes.values() for m in members(node.stage)),
     )
+    return execute(request, echo=echo)
 
 
 def _nodes(stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]]) -> dict[str, Node]:
@@ -98,52 +131,48 @@ def _snake(name: str) -> str:
 
 
 def execute(
-    make: Callable[[str], Pipeline],
-    source: Source,
+    request: Request,
     *,
-    store: str,
-    output: str | None,
-    launcher: dict[str, Any],
-    wait: bool | None,
-    modules: Sequence[str],
-    config: str,
     echo: Echo = lambda line: None,
     progress: Callable[[list[StageView]], None] | None = None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
 
-    `make(output)` builds the pipeline. Raises UserError; until then nothing is written or submitted.
+    Raises UserError; until then nothing is written or submitted.
     """
-    engine = make_launcher(launcher)
-    if engine.kind != "inline" and "__main__" in modules:
+    engine = check(request)
+    tasks = list(request.source.tasks())
+    opened = open_store(request.store)
+    request.epochs.record()
+    current, pipeline = open_run(opened, request.pipeline, request.output, request.limit)
+    intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, request.source, tasks)
+    _tell_intake(intake, echo)
+    _write_run(current, pipeline, intake, request)
+    echo(f"run {current.name}")
+    return _go(current, engine, request.wait, echo, progress or Progress(echo))
+
+
+def check(request: Request) -> Launcher:
+    """Refuse what could never run, without writing anything; the launcher. Raises UserError."""
+    engine = make_launcher(request.launcher)
+    if engine.kind != "inline" and "__main__" in request.modules:
         raise PipelineError(
             "a stage class is defined in the script itself, which workers cannot import; "
             "move it into a module of its own (mystages.py), or use launcher='inline'"
         )
-    engine.check(make(output or "/nowhere"))
-    check_store_writable(store)
-    tasks = list(source.tasks())
-    opened = open_store(store)
-    current, pipeline = open_run(opened, make, output)
-    intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, source, tasks)
-    _tell_intake(intake, echo)
-    _write_run(current, pipeline, intake, launcher, modules, config, output or current.output)
-    echo(f"run {current.name}")
-    return _go(current, engine, wait, echo, progress or Progress(echo))
+    if request.limit is not None and request.limit < 1:
+        raise ConfigError(f"limit={request.limit}: expected at least 1")
+    pipeline = request.pipeline(request.output or UNNAMED)
+    request.epochs.check(stage.name for stage in pipeline.stages)
+    engine.check(pipeline)
+    check_store_writable(request.store)
+    return engine
 
 
-def _write_run(
-    run: Run,
-    pipeline: Pipeline,
-    intake: Intake,
-    launcher: dict[str, Any],
-    modules: Sequence[str],
-    config: str,
-    out: str,
-) -> None:
+def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request) -> None:
     """Everything the gates and workers will read, before anything is submitted (I3)."""
     filesystem, store = PosixFilesystem(), run.store
-    code = freeze_code([*modules, str(launcher["_target_"])], run.path)
+    code = freeze_code([*request.modules, str(request.launcher["_target_"])], run.path)
     for stage in pipeline.stages:
         folder = store.stage(stage.folder)
         above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
@@ -151,10 +180,16 @@ def _write_run(
         write_stage_json(filesystem, folder, {**parts, "deterministic": stage.deterministic})
         filesystem.make_folders(folder.wanted)
         filesystem.create(os.path.join(folder.wanted, run.name), b"")
-    filesystem.replace(os.path.join(run.path, "config.yaml"), config.encode("utf-8", "surrogateescape"))
+    filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
+    filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
     forgiven = {s.name: len(read_rounds(filesystem, store.stage(s.folder))) for s in pipeline.stages}
     frozen = Frozen(
-        pipeline=pipeline, source_lists=intake.lists, launcher=launcher, code=code, forgiven=forgiven, output=out
+        pipeline=pipeline,
+        source_lists=intake.lists,
+        launcher=request.launcher,
+        code=code,
+        forgiven=forgiven,
+        output=request.output or run.output,
     )
     run.freeze(frozen)
     if run.cancelled:
@@ -187,7 +222,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
     subprocess.Popen(
-        [sys.executable, "-m", "hpcurate.driver", run.path],
+        [sys.executable, "-P", "-m", "hpcurate.driver", run.path],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
     )  # fmt: skip
     echo(f"a driver carries on in the background; its log: {log.name}")
@@ -241,4 +276,4 @@ class _sigterm_as_interrupt:
             signal.signal(signal.SIGTERM, self._before)
 
 
-__all__ = ["Outcome", "execute", "run"]
+__all__ = ["Outcome", "Request", "check", "execute", "run"]

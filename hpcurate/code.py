@@ -1,6 +1,6 @@
 """One frozen copy of the code that a run needs (invariant I13).
 
-Modules of installed distributions are not copied; the user's own, and hpcurate itself from a checkout, are.
+Modules of other installed distributions are not copied; the user's own, and hpcurate with its stages, are.
 The copy is named by its content, so that runs of the same code share nothing that could change.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 import os
 import secrets
@@ -21,6 +22,9 @@ from hpcurate.errors import PipelineError
 
 LIMIT_MB = 32
 """A package larger than this beside a stage is surely not only code."""
+OURS = ("hpcurate", "stages", "launchers")
+"""Copied even where they are installed: a stage's environment need not have them, and a later `pip install`
+must not change what a pending job runs (I3)."""
 _SKIP = {"__pycache__", ".git", ".venv", "node_modules"}
 
 
@@ -29,14 +33,24 @@ def freeze_code(modules: Iterable[str], folder: str) -> str:
 
     Raises PipelineError if a package to be copied is implausibly large.
     """
+    files, target = _frozen(modules, folder)
+    if not os.path.isdir(target):
+        _copy(files, target)
+    return target
+
+
+def frozen_path(modules: Iterable[str], folder: str) -> str:
+    """Where `freeze_code` would put the copy. Writes nothing."""
+    return _frozen(modules, folder)[1]
+
+
+def _frozen(modules: Iterable[str], folder: str) -> tuple[list[tuple[str, Path]], str]:
+    """Files to copy, and the folder that is named by their content."""
     files = sorted(_files_to_copy(modules).items())
     digest = hashlib.sha256()
     for name, path in files:
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    target = os.path.join(folder, f"code-{digest.hexdigest()[:12]}")
-    if not os.path.isdir(target):
-        _copy(files, target)
-    return target
+    return files, os.path.join(folder, f"code-{digest.hexdigest()[:12]}")
 
 
 def _copy(files: list[tuple[str, Path]], target: str) -> None:
@@ -83,7 +97,7 @@ def _own_files(top: str) -> list[tuple[str, Path]]:
         return [] if _installed(path) or not path.is_file() else [(path.name, path)]
     files: list[tuple[str, Path]] = []
     for location in reversed(list(spec.submodule_search_locations)):
-        if not _installed(Path(location)):
+        if top in OURS or not _installed(Path(location)):
             files += _package(top, Path(location))
     return files
 
@@ -101,6 +115,18 @@ def _package(top: str, location: Path) -> list[tuple[str, Path]]:
     if size > LIMIT_MB * 1e6:
         raise PipelineError(f"{location} holds {size / 1e6:.0f} MB; move data away from the code of your stages")
     return files
+
+
+def merge_packages() -> None:
+    """Let a user's `stages/` or `launchers/` that has an `__init__.py` add to ours instead of hiding them.
+
+    Without one they are namespace packages, and Python merges them by itself.
+    """
+    for top in OURS[1:]:
+        module = importlib.import_module(top)
+        for folder in (os.path.join(entry or os.getcwd(), top) for entry in sys.path):
+            if os.path.isdir(folder) and folder not in module.__path__ and getattr(module, "__file__", None):
+                module.__path__.append(folder)
 
 
 def _installed(path: Path) -> bool:

@@ -22,7 +22,7 @@ from hpcurate.failpoints import failpoint
 from hpcurate.launcher import Launcher, Submission, make_launcher
 from hpcurate.observe import Observer
 from hpcurate.pipeline import PlannedStage, python_command
-from hpcurate.plan import Plan, submission_name, worker_count
+from hpcurate.plan import Plan, Timing, submission_name, worker_count
 from hpcurate.reconcile import Decision, MakeLists, Phase, StageView, Submit, Watch, reconcile
 from hpcurate.runs import Frozen, Run
 from hpcurate.store.filesystem import PosixFilesystem
@@ -147,23 +147,13 @@ class Driver:
 
     def _prepare(self, stage: PlannedStage, action: Submit, name: str) -> Submission:
         """Write the immutable plan before anything is submitted."""
-        most = self.launcher.most_workers(stage)
-        plan = Plan(
-            run=self.run.name,
-            stage=stage.name,
-            folder=stage.folder,
-            store=self.run.store.root,
-            spec=stage.spec,
+        plan = plan_round(
+            stage,
+            run=self.run,
             lists=self.observer.live_lists(stage),
-            round=action.round,
-            workers=worker_count(action.open_shards, stage.processes, stage.workers, most),
-            processes=stage.processes,
-            resources=stage.resources,
-            batch_size=stage.batch_size,
-            gather=stage.slicing.gather,
-            attempts=stage.attempts,
-            task_timeout=stage.task_timeout,
-            python=python_command(stage.env),
+            round_number=action.round,
+            open_shards=action.open_shards,
+            most_workers=self.launcher.most_workers(stage),
             code=self._frozen.code,
             timing=self._pipeline.timing,
         )
@@ -229,6 +219,39 @@ class Driver:
     def summary(self, look: Look) -> dict[str, Any]:
         """What `summary.json` holds."""
         return summary(self.run, self._frozen, look)
+
+
+def plan_round(
+    stage: PlannedStage,
+    *,
+    run: Run,
+    lists: tuple[str, ...],
+    round_number: int,
+    open_shards: int,
+    most_workers: int,
+    code: str,
+    timing: Timing,
+) -> Plan:
+    """What the workers of one round are told: exactly as many as have use. Pure but for looking at the env."""
+    return Plan(
+        run=run.name,
+        stage=stage.name,
+        folder=stage.folder,
+        store=run.store.root,
+        spec=stage.spec,
+        lists=lists,
+        round=round_number,
+        workers=worker_count(open_shards, stage.processes, stage.workers, most_workers),
+        processes=stage.processes,
+        resources=stage.resources,
+        batch_size=stage.batch_size,
+        gather=stage.slicing.gather,
+        attempts=stage.attempts,
+        task_timeout=stage.task_timeout,
+        python=python_command(stage.env),
+        code=code,
+        timing=timing,
+    )
 
 
 class _Patient:

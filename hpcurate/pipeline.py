@@ -159,8 +159,18 @@ def _planned(plain: dict[str, Any]) -> PlannedStage:
     return PlannedStage(**{**plain, **special})
 
 
+EpochOf = Callable[[str, str], int]
+"""(stage, fingerprint in epoch 0) → how often it has been asked for anew."""
+
+
 def build(
-    name: str, source: Source, nodes: Mapping[str, Node], *, budget: Budget | None = None, timing: Timing | None = None
+    name: str,
+    source: Source,
+    nodes: Mapping[str, Node],
+    *,
+    budget: Budget | None = None,
+    timing: Timing | None = None,
+    epoch: EpochOf = lambda stage, fingerprint: 0,
 ) -> Pipeline:
     """Check that the stages fit together and fingerprint them. Touches no storage.
 
@@ -177,7 +187,7 @@ def build(
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream)
+        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch)
     return Pipeline(
         name=name,
         source=origin,
@@ -187,10 +197,11 @@ def build(
     )
 
 
-def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str]) -> PlannedStage:
+def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str], epoch: EpochOf) -> PlannedStage:
     stage, options = node.stage, node.options
     _check_bounds(name, options)
-    identity = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
+    first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
+    identity = {**first, "epoch": epoch(name, digest(first))}
     fingerprint = digest(identity)
     resources = _resources(name, stage.resources, options.resources)
     gather = stage.gather

@@ -18,7 +18,7 @@ from hpcurate.pipeline import Pipeline
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import FORMAT, Store
 
-__all__ = ["Run", "find_run", "open_run", "open_store"]
+__all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
 
 UNNAMED = "<run>/output"
 """Stands for the run's own output folder while the run has no name yet."""
@@ -122,22 +122,40 @@ def _is_read_only(path: str) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def open_run(store: Store, make: Callable[[str], Pipeline], output: str | None) -> tuple[Run, Pipeline]:
+def open_run(
+    store: Store, make: Callable[[str], Pipeline], output: str | None, limit: int | None = None
+) -> tuple[Run, Pipeline]:
     """The run of this configuration: the one there is, or a new one whose name sorts by time.
 
     `make(output)` builds the pipeline. What a run is does not depend on its launcher or resources.
     """
     draft = make(output or UNNAMED)
-    identity = digest({"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}})
-    names = os.path.join(store.runs, ".names")
-    filesystem = PosixFilesystem()
-    filesystem.make_folders(names)
-    entry = os.path.join(names, identity[:16])
+    identity = run_identity(draft, output, limit)
+    filesystem, entry = PosixFilesystem(), _name_file(store, identity)
+    filesystem.make_folders(os.path.dirname(entry))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
     run = Run(store, filesystem.read(entry).decode().strip())
     os.makedirs(run.path, mode=0o700, exist_ok=True)
     return run, draft if output else make(run.output)
+
+
+def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:
+    """The run that `open_run` would continue, or None if it would make a new one. Writes nothing."""
+    entry = _name_file(store, run_identity(draft, output, limit))
+    with suppress(OSError):
+        return Run(store, PosixFilesystem().read(entry).decode().strip())
+    return None
+
+
+def run_identity(draft: Pipeline, output: str | None, limit: int | None) -> str:
+    """Digest of what makes a run this run. `draft` is the pipeline that writes to `output`, or to UNNAMED."""
+    parts = {"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}}
+    return digest(parts if limit is None else {**parts, "limit": limit})
+
+
+def _name_file(store: Store, identity: str) -> str:
+    return os.path.join(store.runs, ".names", identity[:16])
 
 
 def point_latest(run: Run) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,8 +30,12 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """Cores we may run on, memory of the control group or the machine, GPUs we may see."""
-        return cls(len(os.sched_getaffinity(0)), _memory_mb(), _gpus())
+        """Cores we may run on, memory of the control group or the machine, GPUs we may see.
+
+        Inside a job never more than the job was given, also where the site does not enforce it.
+        """
+        granted = of_allocation(os.environ, cpus=len(os.sched_getaffinity(0)), memory_mb=_memory_mb())
+        return cls(*granted, _gpus())
 
     def room_for(self, stage: PlannedStage) -> int:
         """Workers of the stage that fit at once; at least one, which then has the machine to itself. Pure."""
@@ -41,6 +45,20 @@ class Machine:
         if stage.resources.gpus:
             limits.append(self.gpus / (stage.resources.gpus * processes))
         return max(1, int(min(limits) + 1e-9))
+
+
+def of_allocation(environment: Mapping[str, str], *, cpus: int, memory_mb: int) -> tuple[int, int]:
+    """Cores and MiB that a job may use on its first node: what the machine shows, or less if Slurm gave less. Pure."""
+
+    def number(name: str) -> int | None:
+        text = environment.get(name, "").partition("(")[0].partition(",")[0]
+        return int(text) if text.isdigit() else None
+
+    granted = number("SLURM_JOB_CPUS_PER_NODE") or number("SLURM_CPUS_ON_NODE")
+    cpus = min(cpus, granted) if granted else cpus
+    per_cpu = number("SLURM_MEM_PER_CPU")
+    given = number("SLURM_MEM_PER_NODE") or (per_cpu * cpus if per_cpu else None)
+    return cpus, min(memory_mb, given) if given else memory_mb
 
 
 @attrs.define
@@ -90,7 +108,7 @@ class LocalLauncher:
         path = [p for p in (submission.plan.code, environment.get("PYTHONPATH")) if p]
         environment["PYTHONPATH"] = os.pathsep.join(path)
         process = subprocess.Popen(
-            [sys.executable, "-m", "hpcurate.worker", submission.path],
+            [sys.executable, "-P", "-m", "hpcurate.worker", submission.path],
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the driver alone, which then drains its workers

@@ -142,7 +142,7 @@ class SlurmLauncher:
         options = self._common({**self.sbatch, **self.gate})
         options.update({"cpus-per-task": 1, "mem": "1000M", "time": 30, "dependency": f"afterany:{':'.join(jobs)}"})
         options.update({k.replace("_", "-"): v for k, v in self.gate.items()})
-        command = [self._python(), "-m", "hpcurate.driver", run_path, "--gate", stage, str(number)]
+        command = [self._python(), "-P", "-m", "hpcurate.driver", run_path, "--gate", stage, str(number)]
         name = f"gate-{stage}-{number}-{os.path.basename(run_path)[-6:]}"
         return self._sbatch(folder, name, options, _with_code(command, code), None, "gate-%j.out")
 
@@ -220,7 +220,7 @@ def parts(workers: int, most: int) -> list[tuple[int, int]]:
 
 def worker_command(python: str, plan: Plan, submission: str, offset: int) -> str:
     """The one shell line of an array element: everything quoted, nothing interpreted. Pure."""
-    command = [python, "-m", "hpcurate.worker", submission]
+    command = [python, "-P", "-m", "hpcurate.worker", submission]
     if offset:
         command += ["--offset", str(offset)]
     return _with_code(command, plan.code)

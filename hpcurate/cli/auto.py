@@ -23,12 +23,14 @@ class Surroundings:
     """The controller answered within five seconds."""
     allocation: str | None
     """Job we are in."""
+    nodes: int = 1
+    """Nodes of that job."""
 
 
 def choose(found: Surroundings) -> tuple[str, str]:
     """(launcher, why). Pure. Raises LauncherError for a client without a controller."""
     if found.allocation:
-        return "local", f"inside job {found.allocation}: working on its own allocation"
+        return "local", f"inside job {found.allocation}: working on {_what_of(found.nodes)}"
     if not found.client:
         return "local", "no Slurm here: working on this machine"
     if found.answers:
@@ -39,11 +41,20 @@ def choose(found: Surroundings) -> tuple[str, str]:
     )
 
 
+def _what_of(nodes: int) -> str:
+    if nodes == 1:
+        return "its own allocation"
+    return f"this node alone, the other {nodes - 1} of the job stay idle: ask for one, or say launcher=slurm"
+
+
 def probe() -> Surroundings:
     """Look around."""
     client = shutil.which("sbatch") is not None
     allocation = os.environ.get("SLURM_JOB_ID")
-    return Surroundings(client, client and not allocation and _answers(), allocation)
+    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
+    return Surroundings(
+        client, client and not allocation and _answers(), allocation, int(nodes) if nodes.isdigit() else 1
+    )
 
 
 def _answers() -> bool:

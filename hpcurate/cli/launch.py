@@ -3,89 +3,144 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from typing import Any
 
-from hpcurate.api import LAUNCHERS, Outcome, execute
+import attrs
+
+from hpcurate.api import LAUNCHERS, Outcome, Request, execute
 from hpcurate.cli.auto import choose, probe
 from hpcurate.cli.bars import Bars
 from hpcurate.cli.compose import compose, dump
+from hpcurate.cli.dry import preview_lines, table
 from hpcurate.cli.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.places import find_store, remember_store
 from hpcurate.cli.settings import Settings, read_settings, read_source, read_stages
+from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, UserError
-from hpcurate.pipeline import Pipeline, build
+from hpcurate.pipeline import EpochOf, Pipeline, build
+from hpcurate.preview import Preview, preview
 from hpcurate.runs import UNNAMED
 from hpcurate.stage import members
+
+DEBUG_TASKS = 3
+"""Tasks that `debug=true` takes, unless `limit` says otherwise."""
 
 
 def launch(argv: list[str]) -> int:
     """One run, or one for each combination of a sweep. The worst exit status wins."""
     typed = sort_arguments(argv)
     if not typed.multirun:
-        return _one(typed, typed.overrides)
+        return _one(typed)
     return _sweep(typed)
 
 
-def _one(typed: Typed, overrides: tuple[str, ...]) -> int:
-    plain = compose(overrides, typed.paths, typed.config_dirs)
+def _one(typed: Typed) -> int:
+    plain = compose(typed.overrides, typed.paths, typed.config_dirs)
     if typed.show_config:
         print(dump(plain), end="")
         return 0
-    outcome = start(plain)
+    settings = read_settings(plain)
+    if settings.dry_run:
+        _print_preview(preview(request_of(settings, plain, typed.words)))
+        return 0
+    outcome = start(settings, plain, typed.words)
     tell_end(outcome)
     return outcome.state.exit_status
 
 
 def _sweep(typed: Typed) -> int:
-    rows, worst = [], 0
+    rows, worst, epochs = [], 0, None
     for overrides in combinations(typed.overrides):
         changed = " ".join(o.lstrip("+") for o in overrides if o not in typed.overrides)
         try:
-            outcome = start(compose(overrides, typed.paths, typed.config_dirs))
+            plain = compose(overrides, typed.paths, typed.config_dirs)
+            settings = read_settings(plain)
+            words = (*(f"{k}={v}" for k, v in typed.paths.items()), *(o.lstrip("+") for o in overrides))
+            request = request_of(settings, plain, words, epochs)
+            epochs = request.epochs
+            if settings.dry_run:
+                _print_preview(preview(request))
+                continue
+            outcome = started(request, settings)
             rows.append((outcome.run.name, changed, outcome.state.value))
             worst = max(worst, outcome.state.exit_status)
         except UserError as error:
             rows.append(("-", changed, f"refused: {error}"))
             worst = 2
-    widths = [max(len(row[i]) for row in [*rows, ("run", "overrides", "state")]) for i in range(2)]
-    for run, changed, state in [("run", "overrides", "state"), *rows]:
-        print(f"{run:<{widths[0]}}  {changed:<{widths[1]}}  {state}")
+    print("\n".join(table(("run", "overrides", "state"), rows)).encode("utf-8", "backslashreplace").decode())
     return worst
 
 
-def start(plain: dict[str, Any]) -> Outcome:
-    """Check the resolved configuration and run it. Raises UserError."""
-    settings = read_settings(plain)
+def previews(argv: list[str]) -> list[Preview]:
+    """What the command would do, for each combination. Raises UserError."""
+    typed = sort_arguments(argv)
+    found = []
+    for overrides in combinations(typed.overrides) if typed.multirun else [typed.overrides]:
+        plain = compose(overrides, typed.paths, typed.config_dirs)
+        found.append(preview(request_of(read_settings(plain), plain, typed.words)))
+    return found
+
+
+def _print_preview(seen: Preview) -> None:
+    print("\n".join(preview_lines(seen)).encode("utf-8", "backslashreplace").decode())
+
+
+def request_of(
+    settings: Settings, plain: dict[str, Any], words: tuple[str, ...], epochs: Epochs | None = None
+) -> Request:
+    """The resolved configuration as the engine takes it. Raises UserError."""
+    if settings.debug:
+        settings = in_scratch(settings)
     named = None if settings.output in (None, UNNAMED) else settings.output
-    store = find_store(settings.store)
     source = read_source(settings.source)
     nodes = read_stages(settings.stages)
-    launcher = _launcher(settings)
 
-    def make(output: str) -> Pipeline:
+    def make(output: str, epoch: EpochOf) -> Pipeline:
         """The pipeline with this output folder in place of the run's own."""
         here = nodes if named else read_stages(_with_output(plain, output)["stages"])
-        return build(settings.name, source, here, budget=settings.budget, timing=settings.timing)
+        return build(settings.name, source, here, budget=settings.budget, timing=settings.timing, epoch=epoch)
 
-    bars = Bars() if sys.stderr.isatty() else None
+    store = find_store(settings.store)
+    return Request(
+        make=make,
+        source=source,
+        store=store,
+        output=named,
+        launcher=_launcher(settings),
+        wait=settings.wait,
+        limit=settings.limit,
+        epochs=epochs or Epochs(store, settings.rerun),
+        modules=tuple(type(m).__module__ for node in nodes.values() for m in members(node.stage)),
+        config=dump(plain),
+        overrides=words,
+    )
+
+
+def start(settings: Settings, plain: dict[str, Any], words: tuple[str, ...]) -> Outcome:
+    """Check the resolved configuration and run it. Raises UserError."""
+    return started(request_of(settings, plain, words), settings)
+
+
+def started(request: Request, settings: Settings) -> Outcome:
+    """Run a request, with bars on a terminal."""
+    bars = Bars() if sys.stderr.isatty() and not settings.debug else None
     try:
-        outcome = execute(
-            make,
-            source,
-            store=store,
-            output=named,
-            launcher=launcher,
-            wait=settings.wait,
-            modules=[type(m).__module__ for node in nodes.values() for m in members(node.stage)],
-            config=dump(plain),
-            echo=bars.say if bars else say,
-            progress=bars,
-        )
+        outcome = execute(request, echo=bars.say if bars else say, progress=bars)
     finally:
         if bars:
             bars.close()
-    remember_store(store)
+    if not settings.debug:
+        remember_store(request.store)
     return outcome
+
+
+def in_scratch(settings: Settings) -> Settings:
+    """`debug=true`: in this process, a few tasks, a store and an output of its own, breakpoints work."""
+    folder = tempfile.mkdtemp(prefix="hpcurate-debug-")
+    limit = settings.limit or DEBUG_TASKS
+    say(f"debug=true: in this process, the first {limit} tasks, scratch store {folder}")
+    return attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, output=None, wait=True, limit=limit)
 
 
 def _with_output(plain: Any, output: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,14 @@ from collections.abc import Sequence
 from hpcurate.cli.places import conf_folders, names_in
 from hpcurate.errors import UserError
 
-VERBS = ("status", "logs", "cancel")
+VERBS = {
+    "status": "hpcurate.cli.verbs:verb",
+    "logs": "hpcurate.cli.verbs:verb",
+    "cancel": "hpcurate.cli.verbs:verb",
+    "explain": "hpcurate.cli.dry:verb",
+    "init": "hpcurate.cli.init:verb",
+}
+"""Each verb and the function that does it: it is given the whole command line, and returns the exit status."""
 
 HELP = """\
 hpcurate: curate data in Slurm job arrays.
@@ -60,18 +68,20 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _dispatch(argv: Sequence[str]) -> int:
+    sys.path.insert(0, os.getcwd())  # the console script, too, finds the user's own stages/
     if argv[0] in VERBS:
-        from hpcurate.cli.verbs import verb
-
-        return verb(list(argv))
+        module, _, function = VERBS[argv[0]].partition(":")
+        status: int = getattr(importlib.import_module(module), function)(list(argv))
+        return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):
         from hpcurate.errors import ConfigError
         from hpcurate.pipeline import suggestion
 
-        raise ConfigError(f"{argv[0]!r} is neither a verb nor key=value; {suggestion(argv[0], VERBS)}")
+        raise ConfigError(f"{argv[0]!r} is neither a verb nor key=value; {suggestion(argv[0], list(VERBS))}")
     from hpcurate.cli.launch import launch
+    from hpcurate.code import merge_packages
 
-    sys.path.insert(0, os.getcwd())  # the console script, too, finds the user's own stages/
+    merge_packages()
     return launch(list(argv))
 
 

@@ -25,6 +25,8 @@ class Typed:
     paths: dict[str, str]
     overrides: tuple[str, ...]
     """For Hydra's grammar."""
+    words: tuple[str, ...] = ()
+    """As typed, flags left out."""
     config_dirs: tuple[str, ...] = ()
     multirun: bool = False
     show_config: bool = False
@@ -49,6 +51,7 @@ def sort_arguments(argv: Sequence[str]) -> Typed:
     return Typed(
         paths=paths,
         overrides=tuple(overrides),
+        words=tuple(word for word in argv if "=" in word and not word.startswith("--")),
         config_dirs=tuple(folders),
         multirun="-m" in argv or "--multirun" in argv,
         show_config="--cfg" in argv,

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from hpcurate.cli.loose import stage_in_file
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.pipeline import Budget, Node, StageOptions, option, suggestion
 from hpcurate.plan import Timing
@@ -30,6 +31,12 @@ class Settings:
     launcher: dict[str, Any] = attrs.field(
         factory=dict, metadata={"help": "auto, slurm, local or inline, and its fields"}
     )
+    limit: int | None = option(None, "only the first so many tasks: a trial, whose work the full run reuses")
+    rerun: list[str] = attrs.field(
+        factory=list, metadata={"help": "stages to do anew, and so everything after them: rerun=split, rerun=[a,b]"}
+    )
+    dry_run: bool = option(False, "true: print the plan and the sbatch scripts; write and submit nothing")
+    debug: bool = option(False, "true: in this process, the first 3 tasks, a scratch store; breakpoints work")
     wait: bool | None = option(None, "true: stay until the end; false: submit and leave; default: the launcher's")
     budget: Budget = option(Budget(), "dead letters a complete run may have")
     timing: Timing = option(Timing(), "clocks of the claim protocol, in seconds")
@@ -43,6 +50,10 @@ def names_of(cls: type) -> list[str]:
 def read_settings(plain: dict[str, Any]) -> Settings:
     """Check the top level. Raises ConfigError with the full key."""
     values = dict(plain)
+    if isinstance(values.get("rerun"), str):
+        values["rerun"] = [values["rerun"]]
+    if values.get("rerun") is None:
+        values.pop("rerun", None)
     for key, cls in (("budget", Budget), ("timing", Timing)):
         if values.get(key) is not None:
             values[key] = convert(cls, values[key], key)
@@ -86,7 +97,7 @@ def read_stages(stages: dict[str, Any]) -> dict[str, Node]:
 def _move_to_members(entries: dict[str, Any]) -> None:
     """`stages.motion.threshold` means the chain member, where `motion` is no stage of its own."""
     for name, entry in list(entries.items()):
-        if not isinstance(entry, dict) or "_target_" in entry or "chain" in entry:
+        if not isinstance(entry, dict) or {"_target_", "chain", "file"} & entry.keys():
             continue
         owners = [k for k, e in entries.items() if isinstance(e, dict) and name in (e.get("chain") or {})]
         if len(owners) == 1:
@@ -116,6 +127,8 @@ def _node(name: str, entry: Any) -> Node:
 
 
 def _stage(where: str, entry: Any) -> Stage[Any, Any]:
+    if isinstance(entry, dict) and "file" in entry:
+        entry = _of_file(where, entry)
     if not isinstance(entry, dict) or "_target_" not in entry:
         raise ConfigError(
             f"{where}: has no _target_, so it is no stage of this pipeline; misspelt, or write module.Class"
@@ -132,6 +145,15 @@ def _stage(where: str, entry: Any) -> Stage[Any, Any]:
         if key in names_of_parameters(cls) or "has no parameter" in message:
             raise ConfigError(f"{where}.{_with_options(error, cls)}") from None
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _of_file(where: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """`file: ./mine.py` names a module that lies anywhere; `_target_` then names a class in it."""
+    rest = {k: v for k, v in entry.items() if k not in ("file", "_target_")}
+    try:
+        return {"_target_": stage_in_file(str(entry["file"]), entry.get("_target_")), **rest}
+    except PipelineError as error:
+        raise PipelineError(f"{where}.file={entry['file']}: {error}") from None
 
 
 def names_of_parameters(cls: type) -> list[str]:

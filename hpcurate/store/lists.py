@@ -12,7 +12,17 @@ from hpcurate.failpoints import failpoint
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of, shard_id
 
-__all__ = ["Committed", "Input", "ShardLine", "Slicing", "gather_name", "read_list", "slice_shards", "write_list"]
+__all__ = [
+    "Committed",
+    "Input",
+    "ShardLine",
+    "Slicing",
+    "count_shards",
+    "gather_name",
+    "read_list",
+    "slice_shards",
+    "write_list",
+]
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):
@@ -109,6 +119,17 @@ def slice_shards(
     if piece.count:
         lines.append(_line(name, start + len(lines), piece))
     return lines
+
+
+def count_shards(weights: Iterable[float], slicing: Slicing) -> int:
+    """How many shards rows of these weights make. Pure."""
+    count, piece = 0, None
+    for weight in weights:
+        if piece is None or not piece.fits(1, weight, slicing):
+            count, piece = count + 1, _Piece()
+        piece.weight += weight
+        piece.count += 1
+    return count
 
 
 def _bounds(shard: Committed, slicing: Slicing, weights: WeightsOf) -> Iterable[tuple[int, int, float]]:

@@ -104,6 +104,13 @@ class InProcess:
             self._runner.close()
 
 
+_START = (
+    "import sys; sys.path[:1] == [''] and sys.path.pop(0); "
+    "import runpy; runpy.run_module('hpcurate.worker.child', run_name='__main__', alter_sys=True)"
+)
+"""`python -m hpcurate.worker.child`, but never with the current folder in front of the frozen code (I3)."""
+
+
 class StageProcess:
     """The stage in a process of its own, in its own environment and session."""
 
@@ -119,8 +126,8 @@ class StageProcess:
         descriptor = theirs.fileno()
         command = [
             *(self._plan.python or (sys.executable,)),
-            "-m",
-            "hpcurate.worker.child",
+            "-c",
+            _START,
             str(descriptor),
             str(os.getpid()),
         ]

@@ -23,4 +23,4 @@ module load cuda
 # command
 export SUBMITIT_EXECUTOR=slurm
 export PYTHONPATH=/s/runs/r/code-0${PYTHONPATH:+":$PYTHONPATH"}
-exec python -m hpcurate.worker /s/runs/r/submissions/lower-0001
+exec python -P -m hpcurate.worker /s/runs/r/submissions/lower-0001
