@@ -215,7 +215,7 @@ def part_differences(old: Any, new: Any) -> list[str]:
 
 def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     """Leaves with dotted paths; the wrapping `stage` is left out, it says nothing."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, path if key == "stage" and not path else f"{path}.{key}".lstrip("."))
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
+from shell import Shell
 from slurm_fixture import slurm  # noqa: F401
 
 
@@ -105,6 +106,12 @@ class Finished:
 def site(tmp_path: Path) -> Site:
     """A fresh store in a folder of its own."""
     return Site(tmp_path)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A fresh folder to type commands in."""
+    return Shell(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -10,35 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from shell import Shell
 
 SMALL = "launcher=local"
-
-
-class Shell:
-    """A folder to type commands in, with a home of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = folder / "store"
-        self.cwd = folder / "cwd"
-        self.cwd.mkdir()
-
-    def type(self, *words: str | bytes, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-        """Type `hpcurate WORDS` and expect an exit status."""
-        environment = {**os.environ, "XDG_STATE_HOME": str(self.folder / "state"), **env}
-        environment.pop("SLURM_CONF", None)
-        done = subprocess.run(
-            [sys.executable, "-m", "hpcurate", *words],
-            cwd=self.cwd, env=environment, capture_output=True, text=True, errors="surrogateescape", timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr + done.stdout
-        return done
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    """A fresh folder to type in."""
-    return Shell(tmp_path)
 
 
 def test_hello_runs_and_tells_where(shell: Shell) -> None:

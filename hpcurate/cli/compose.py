@@ -78,6 +78,14 @@ def _readable(message: str, overrides: Sequence[str]) -> str:
     return " ".join(line.strip() for line in message.splitlines() if line.strip())
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A config file by itself, nothing resolved."""
+    import yaml
+
+    plain = yaml.safe_load(path.read_text())
+    return plain if isinstance(plain, dict) else {}
+
+
 def dump(plain: dict[str, Any]) -> str:
     """The resolved configuration as YAML."""
     import yaml

@@ -45,6 +45,8 @@ def _one(typed: Typed) -> int:
         _print_preview(preview(request_of(settings, plain, typed.words)))
         return 0
     outcome = start(settings, plain, typed.words)
+    if settings.debug:
+        _tell_tracebacks(outcome)
     tell_end(outcome)
     return outcome.state.exit_status
 
@@ -133,6 +135,13 @@ def started(request: Request, settings: Settings) -> Outcome:
     if not settings.debug:
         remember_store(request.store)
     return outcome
+
+
+def _tell_tracebacks(outcome: Outcome) -> None:
+    from hpcurate.cli.verbs import dead_letters
+
+    for letter in dead_letters(outcome.run):
+        say(f"== {letter['stage']}: {letter['id']}\n{letter['traceback']}")
 
 
 def in_scratch(settings: Settings) -> Settings:

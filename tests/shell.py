@@ -1,0 +1,50 @@
+"""A folder to type commands in, as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+LOCAL = "launcher=local"
+
+
+class Shell:
+    """A current folder, a store, and a home of its own."""
+
+    def __init__(self, folder: Path, python: str = sys.executable) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.cwd = folder / "cwd"
+        self.cwd.mkdir(exist_ok=True)
+        self.python = python
+        self.extra: dict[str, str] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Ours, but nobody's Slurm, site profile or last store."""
+        own = {"XDG_STATE_HOME": str(self.folder / "state"), "XDG_CONFIG_HOME": str(self.folder / "config")}
+        left = ("SLURM_CONF", "HPCURATE_STORE", "PYTHONPATH")
+        return {**{k: v for k, v in os.environ.items() if k not in left}, **own, **self.extra}
+
+    def type(
+        self, *words: str | bytes, status: int = 0, stdin: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Type `hpcurate WORDS` and expect an exit status."""
+        done = subprocess.run(
+            [self.python, "-m", "hpcurate", *words],
+            cwd=self.cwd, env={**self.environment, **env}, input=stdin,
+            capture_output=True, text=True, errors="surrogateescape", timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr + done.stdout
+        return done
+
+    def run(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Type a run on this machine, into the store."""
+        return self.type(*words, LOCAL, f"store={self.store}", status=status)
+
+    def rows(self, stage: str, name: str = "tasks.jsonl") -> list[str]:
+        """Committed rows of a stage, over all its folders."""
+        found = sorted(self.store.glob(f"stages/{stage}-*/shards/*/[!.]*/{name}"))
+        return [line for path in found for line in path.read_text().splitlines()]
