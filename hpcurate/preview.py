@@ -28,6 +28,10 @@ from hpcurate.store.lists import count_shards
 __all__ = ["Explanation", "Preview", "StagePreview", "explain", "preview", "views_of"]
 
 
+NEW_RUN = "RUN"
+"""Stands for the name of a run that is yet to be made."""
+
+
 class ReadOnlyFilesystem(PosixFilesystem):
     """The store, to be looked at: what an observer would cache or mark is left undone."""
 
@@ -88,8 +92,8 @@ def preview(request: Request) -> Preview:
     run = peek_run(store, draft, request.output, request.limit)
     pipeline = draft if request.output or not run else request.pipeline(run.output)
     views = views_of(store, pipeline, engine, _source_lists(store, pipeline, run))
-    code = frozen_path([*request.modules, str(request.launcher["_target_"])], run.path if run else "<run>")
-    shown = Run(store, run.name if run else "<run>")
+    shown = Run(store, run.name if run else NEW_RUN)
+    code = frozen_path([*request.modules, str(request.launcher["_target_"])], shown.path)
     stages = [
         _stage_preview(stage, view, tasks if not stage.after else None, shown, engine, code, pipeline)
         for stage, view in zip(pipeline.stages, views, strict=True)

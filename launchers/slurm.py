@@ -30,6 +30,7 @@ ANSWER_S = 20.0
 INHERITED = re.compile(r"(SLURM|SBATCH|SRUN|SUBMITIT)_\w+|HPCURATE_(WORKER|PARENT)")
 """Environment of an enclosing job, which a nested sbatch would take for its own options."""
 KEPT = {"SLURM_CONF"}
+ARRAY_LOG = "array-%A_%a.out"
 
 
 def client_environment() -> dict[str, str]:
@@ -133,8 +134,19 @@ class SlurmLauncher:
         for offset, elements in parts(submission.plan.workers, most):
             options = self.stage_options(submission.stage, submission.plan)
             command = worker_command(self._python(), submission.plan, submission.path, offset)
-            jobs.append(self._sbatch(submission.path, submission.name, options, command, elements, "array-%A_%a.out"))
+            jobs.append(self._sbatch(submission.path, submission.name, options, command, elements, ARRAY_LOG))
         return tuple(jobs)
+
+    def script(self, submission: Submission) -> str:
+        """Exact text of the sbatch script of a round that fits into one array. Writes and submits nothing."""
+        from submitit.slurm.slurm import _make_sbatch_string
+
+        options = self.stage_options(submission.stage, submission.plan)
+        command = worker_command(self._python(), submission.plan, submission.path, 0)
+        parameters = sbatch_parameters(
+            submission.path, submission.name, options, self.setup, submission.plan.workers, self.max_parallel, ARRAY_LOG
+        )
+        return str(_make_sbatch_string(command=command, folder=submission.path, **parameters))
 
     def submit_gate(self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str]) -> str | None:
         """See `Launcher`. `afterany` on all ids: fulfilled however they ended, never `DependencyNeverSatisfied`."""

@@ -1,4 +1,4 @@
-"""Day one on a cluster, typed as a user types it, on a real Slurm: sweeps, the driver as a job, a sweep's table."""
+"""Day one on a cluster, typed as a user types it, on a real Slurm: sweeps, the driver as a job, the plan."""
 
 from __future__ import annotations
 
@@ -36,10 +36,7 @@ def await_runs(shell: Shell, count: int, timeout: float = 90) -> list[str]:
 
 
 def test_a_sweep_of_three_shares_its_early_stages(there: Shell, slurm: SlurmSite) -> None:
-    """Three detached runs in one call, one of them wrong: early shards are committed once, and tried once."""
-    values = "stages.word_count.batch_size=1,2,3,none"
-    changed = "++stages.word_count.epoch_is_no_key=1,2"
-    assert "no such key" in there.type("-m", "+pipeline=hello", f"store={there.store}", changed, status=2).stdout
+    """Three detached runs in one call: early shards are committed once, and tried once."""
     late = "++stages.last.mark=a,b,c"
     (there.cwd / "stages").mkdir()
     (there.cwd / "stages" / "marks.py").write_text(
@@ -60,7 +57,6 @@ def test_a_sweep_of_three_shares_its_early_stages(there: Shell, slurm: SlurmSite
         assert all(name.endswith(".1") for name in claims), claims
     assert sorted(json.loads(row)["prompt"][-1] for row in there.rows("last")) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
     slurm.wait_idle(30)
-    assert values
 
 
 def test_the_driver_as_a_job_works_on_its_own_allocation(there: Shell, slurm: SlurmSite) -> None:
@@ -110,9 +106,9 @@ def test_a_dry_run_shows_the_exact_script(there: Shell, slurm: SlurmSite) -> Non
     assert not there.store.exists()
     there.type(*words)
     await_runs(there, 1)
-    (script,) = there.store.glob("runs/2*/submissions/lower_case-0001/*.sh")
+    (script,) = there.store.glob("runs/2*/submissions/lower_case-0001/*_submission.sh")
     run = script.parent.parent.parent.name
     section = re.search(r"== sbatch script of lower_case\n(.*?)\n\n==", foretold, re.S)
     assert section is not None, foretold
-    assert section[1].replace("<run>", run).strip() == Path(script).read_text().strip()
+    assert section[1].replace("/runs/RUN/", f"/runs/{run}/").strip() == Path(script).read_text().strip()
     slurm.wait_idle(30)
