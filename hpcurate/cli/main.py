@@ -16,6 +16,7 @@ VERBS = {
     "cancel": "hpcurate.cli.verbs:verb",
     "explain": "hpcurate.cli.dry:verb",
     "init": "hpcurate.cli.init:verb",
+    "models": "hpcurate.cli.models:verb",
     "reference": "hpcurate.cli.reference:verb",
 }
 """Each verb and the function that does it: it is given the whole command line, and returns the exit status."""

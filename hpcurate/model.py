@@ -1,0 +1,102 @@
+"""Models with weights, as a stage sees them. Runs in every stage environment: Python 3.9, nothing heavy.
+
+Written after Cosmos-Curate's `ModelInterface`: a ported model changes its import lines only
+(`from hpcurate.model import ModelInterface`, `from hpcurate import model as model_utils`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import attrs
+
+from hpcurate.errors import ConfigError
+
+__all__ = ["Model", "ModelInterface", "ModelRef", "get_local_dir_for_weights_name", "model_names"]
+
+_PATHS: dict[str, str] = {}
+"""Model name or repository → folder with its weights, on the node or on shared storage."""
+
+
+@attrs.define(frozen=True)
+class ModelRef:
+    """A model of the registry: its weights are on the node before `setup`."""
+
+    name: str
+    """Name under conf/models, or the repository's."""
+
+    @property
+    def path(self) -> Path:
+        """Folder of the weights. Raises ConfigError outside a stage process that was given them."""
+        return get_local_dir_for_weights_name(self.name)
+
+
+class Model:
+    """Base of models: name the repositories, load in `setup()`, which runs in the stage's environment."""
+
+    @property
+    def conda_env_name(self) -> Optional[str]:
+        """Environment that the model needs, by name; None for the current one."""
+        return None
+
+    @property
+    def model_id_names(self) -> list[str]:
+        """Repositories, or names of the registry, whose weights the model reads."""
+        return []
+
+    def setup(self) -> None:
+        """Load the model. Called by `Stage.setup`."""
+
+
+ModelInterface = Model
+
+
+def model_names(model: Any) -> tuple[str, ...]:
+    """What a stage's `model` refers to: a ModelRef, a Model, or nothing. Raises ConfigError for anything else."""
+    if model is None:
+        return ()
+    if isinstance(model, ModelRef):
+        return (model.name,)
+    if isinstance(model, Model):
+        return tuple(model.model_id_names)
+    raise ConfigError(f"model: expected a ModelRef or a Model, got {type(model).__qualname__}")
+
+
+def get_local_dir_for_weights_name(name: str) -> Path:  # the name is Cosmos-Curate's
+    """Folder of a model's weights. Raises ConfigError where nobody brought them."""
+    if name not in _PATHS:
+        known = ", ".join(sorted(_PATHS)) or "none"
+        raise ConfigError(f"the weights of {name!r} are not here ({known}); name it in the stage's `model`")
+    return Path(_PATHS[name])
+
+
+def lend_weights(paths: Mapping[str, str], cache: Optional[str] = None) -> None:
+    """Called in the stage process before `setup`: from here on weights are found, and nothing is downloaded.
+
+    With `cache`, a folder of the process's own, `from_pretrained("repo/name")` finds them, too: it gets the
+    layout of the hub's cache, one link a model.
+    """
+    _PATHS.clear()
+    _PATHS.update(paths)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if cache and paths:
+        os.environ["HF_HUB_CACHE"] = cache
+        for name, path in paths.items():
+            _link_as_cached(Path(cache), name, path)
+
+
+def _link_as_cached(cache: Path, name: str, path: str) -> None:
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True, exist_ok=True)
+    (repository / "snapshots").mkdir(exist_ok=True)
+    (repository / "refs" / "main").write_text(_COMMIT)
+    link = repository / "snapshots" / _COMMIT
+    if not link.is_symlink():
+        link.symlink_to(path)
+
+
+_COMMIT = "0" * 40
+"""Name of the only snapshot; what it is, the weights' folder says."""

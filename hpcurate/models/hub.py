@@ -1,0 +1,206 @@
+"""Fetching weights with huggingface_hub: resumed where it stopped, checked file by file, visible when complete."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import ConfigError, StoreError
+from hpcurate.models.registry import COMMIT, ModelEntry
+from hpcurate.models.weights import WeightFile, Weights, WeightStore, sha256_of, write_manifest
+from hpcurate.process import ProcessIdentity
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.units import megabytes
+
+Echo = Callable[[str], None]
+STREAMS = 4
+"""Files that are downloaded at once."""
+
+
+@attrs.define(frozen=True)
+class RemoteFile:
+    """A file as the hub describes it."""
+
+    path: str
+    size: int
+    sha256: str | None
+    """Of large files."""
+    blob: str | None
+    """Git's digest, of small files."""
+
+
+def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: Echo = lambda line: None) -> Weights:
+    """Bring the entry's weights into the store, unless they are there. Raises ConfigError or StoreError.
+
+    `update` asks anew what a branch or tag means; else the commit it was pinned to stays.
+    """
+    found = None if update else store.find(entry)
+    if found is not None:
+        echo(f"{entry.name}: {found.identity} is there")
+        return found
+    commit, files = look_up(entry, None if update else store.commit_of(entry))
+    target = store.path(entry.repo, commit)
+    os.makedirs(store.folder, exist_ok=True)
+    with _alone(f"{target}.fetching"):
+        if not os.path.isdir(target):
+            _download(entry, commit, files, target, echo)
+    if not COMMIT.fullmatch(entry.revision):
+        store.pin(entry, commit)
+    return Weights(entry, commit, target)
+
+
+def look_up(entry: ModelEntry, commit: str | None) -> tuple[str, list[RemoteFile]]:
+    """(commit, files) of the entry on the hub. Raises ConfigError."""
+    hub = _library()
+    with _plain_errors(entry):
+        info = hub.HfApi().model_info(entry.repo, revision=commit or entry.revision, files_metadata=True)
+    files = [_remote(sibling) for sibling in info.siblings or []]
+    wanted = [f for f in files if not entry.files or any(fnmatch.fnmatch(f.path, p) for p in entry.files)]
+    if not wanted:
+        raise ConfigError(f"model {entry.name}: no file of {entry.repo} matches files={entry.files}")
+    return str(info.sha), wanted
+
+
+def _remote(sibling: Any) -> RemoteFile:
+    lfs = sibling.lfs
+    digest = None if lfs is None else (lfs["sha256"] if isinstance(lfs, dict) else lfs.sha256)
+    return RemoteFile(sibling.rfilename, int(sibling.size or 0), digest, sibling.blob_id)
+
+
+def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: str, echo: Echo) -> None:
+    """Into `<target>.part`, which the next call goes on with; renamed when every file was checked."""
+    part = f"{target}.part"
+    total = sum(file.size for file in files)
+    _check_room(entry, part, max(total, megabytes(entry.size) * 2**20 if entry.size else 0))
+    os.makedirs(part, exist_ok=True)
+    echo(f"{entry.name}: {len(files)} files, {total / 1e6:.1f} MB, of {entry.repo}@{commit[:12]}")
+    done, finished = 0, []
+    with ThreadPoolExecutor(STREAMS) as pool:
+        waiting = {pool.submit(_download_one, entry, commit, file, part): file for file in files}
+        try:
+            for future in as_completed(waiting):
+                finished.append(future.result())
+                done += waiting[future].size
+                echo(f"{entry.name}: {waiting[future].path} ({done / 1e6:.1f} of {total / 1e6:.1f} MB)")
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    shutil.rmtree(os.path.join(part, ".cache"), ignore_errors=True)
+    write_manifest(part, finished)
+    PosixFilesystem().freeze(part)
+    os.rename(part, target)
+
+
+def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -> WeightFile:
+    hub = _library()
+    with _plain_errors(entry):
+        hub.hf_hub_download(entry.repo, file.path, revision=commit, local_dir=part)
+    path = Path(part, file.path)
+    digest = sha256_of(path)
+    right = digest == file.sha256 if file.sha256 else file.blob in (None, _git_blob(path))
+    if not right or path.stat().st_size != file.size:
+        size = path.stat().st_size
+        path.unlink()
+        raise StoreError(
+            f"model {entry.name}: {file.path} is not what the hub announced ({size} of {file.size} bytes, or another "
+            "digest); it was deleted, the same command fetches it again"
+        )
+    return WeightFile(file.path, file.size, digest)
+
+
+def _git_blob(path: Path) -> str:
+    data = path.read_bytes()
+    return hashlib.sha1(f"blob {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
+
+
+def _check_room(entry: ModelEntry, part: str, needed: int) -> None:
+    folder = os.path.dirname(part)
+    here = sum(p.stat().st_size for p in Path(part).rglob("*") if p.is_file()) if os.path.isdir(part) else 0
+    free = shutil.disk_usage(folder).free
+    if needed - here > free:
+        raise StoreError(
+            f"model {entry.name}: needs {(needed - here) / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; "
+            "make room there, or name another store"
+        )
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """One fetch at a time: the file says who; one whose process is gone is taken over."""
+    filesystem = PosixFilesystem()
+    me = json.dumps(ProcessIdentity.mine().to_json()).encode()
+    while not filesystem.create(path, me):
+        owner = None
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            owner = ProcessIdentity.from_json(json.loads(filesystem.read(path)))
+        if owner is None or owner.alive() is False:
+            with suppress(OSError):
+                os.unlink(path)
+            continue
+        raise StoreError(
+            f"{path}: somebody is fetching this now (process {owner.pid} on {owner.host}); "
+            "wait for it, or delete that file if that process is gone"
+        )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _library() -> Any:
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise ConfigError("models: huggingface_hub is not installed here; pip install 'hpcurate[models]'") from None
+    return huggingface_hub
+
+
+@contextmanager
+def _plain_errors(entry: ModelEntry) -> Iterator[None]:
+    """The hub's errors in one line each. No token is ever in them: they carry addresses only."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise ConfigError(
+            f"model {entry.name}: {entry.repo} is gated; accept its licence on its page, then set HF_TOKEN "
+            "or type `hf auth login`"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ConfigError(
+            f"model {entry.name}: {entry.repo} has no revision {entry.revision!r}; mend `revision:` in its entry"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise ConfigError(
+            f"model {entry.name}: the hub knows no {entry.repo}, or it is private; mend `repo:`, or set HF_TOKEN"
+        ) from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        hint = "; the hub asks to slow down: try again in some minutes" if status == 429 else ""
+        raise StoreError(f"model {entry.name}: the hub answered {status} for {entry.repo}{hint}") from None
+    except Exception as error:
+        if not (isinstance(error, (OSError, errors.LocalEntryNotFoundError)) or _of_the_network(error)):
+            raise
+        raise StoreError(
+            f"model {entry.name}: the hub could not be reached, or the connection broke ({type(error).__name__}); "
+            "the same command goes on where it stopped"
+        ) from None
+
+
+def _of_the_network(error: Exception) -> bool:
+    """The HTTP library's own errors; which library that is changes with huggingface_hub's release."""
+    return any(base.__name__ == "TransportError" for base in type(error).__mro__)

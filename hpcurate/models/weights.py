@@ -1,0 +1,134 @@
+"""Weights in the store: `<store>/weights/<repo>@<commit>/`, complete or not there, and what a branch is pinned to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.models.registry import COMMIT, ModelEntry, Registry
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
+
+MANIFEST = "files.json"
+"""Written last: sizes and SHA-256 of all files. A folder without it is not complete."""
+
+
+@attrs.define(frozen=True)
+class WeightFile:
+    """One file of a model."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@attrs.define(frozen=True)
+class Weights:
+    """Complete weights in the store."""
+
+    entry: ModelEntry
+    commit: str
+    path: str
+
+    @property
+    def identity(self) -> str:
+        """Part of the fingerprint of every stage that reads them."""
+        return f"{self.entry.repo}@{self.commit}"
+
+
+class WeightStore:
+    """The weights of one store."""
+
+    def __init__(self, root: str) -> None:
+        self._store = Store(os.path.abspath(os.path.expanduser(root)))
+        self._filesystem = PosixFilesystem()
+
+    @property
+    def folder(self) -> str:
+        """Where they lie."""
+        return os.path.join(self._store.root, "weights")
+
+    def path(self, repo: str, commit: str) -> str:
+        """Folder of one model."""
+        return os.path.join(self.folder, f"{repo.replace('/', '--')}@{commit}")
+
+    def commit_of(self, entry: ModelEntry) -> str | None:
+        """The commit that the entry means here: its own, or the one its branch was pinned to; None before that."""
+        if COMMIT.fullmatch(entry.revision):
+            return entry.revision
+        with suppress(OSError):
+            return self._filesystem.read(self._pin(entry)).decode().strip()
+        return None
+
+    def pin(self, entry: ModelEntry, commit: str) -> None:
+        """Let the branch or tag mean this commit from now on, in this store."""
+        self._filesystem.make_folders(self.folder)
+        self._filesystem.replace(self._pin(entry), f"{commit}\n".encode())
+
+    def _pin(self, entry: ModelEntry) -> str:
+        branch = f"{entry.repo}@{entry.revision}".replace("/", "--")
+        return os.path.join(self.folder, f"{branch}.pin")
+
+    def find(self, entry: ModelEntry) -> Weights | None:
+        """The entry's weights if they are complete here."""
+        commit = self.commit_of(entry)
+        if commit is None:
+            return None
+        path = self.path(entry.repo, commit)
+        return Weights(entry, commit, path) if MANIFEST in self._filesystem.names(path) else None
+
+    def need(self, registry: Registry, name: str) -> Weights:
+        """The weights a stage asks for. Raises ConfigError with the command that fetches them."""
+        entry = registry[name]
+        found = self.find(entry)
+        if found is None:
+            size = f", {entry.size}" if entry.size else ""
+            raise ConfigError(
+                f"model {entry.name}: its weights ({entry.repo}@{entry.revision}{size}) are not in the store; "
+                f"type `hpcurate models fetch {entry.name} --store {self._store.root}`"
+            )
+        return found
+
+
+def write_manifest(folder: str, files: Iterable[WeightFile]) -> None:
+    """Say that the folder is complete."""
+    plain = {"files": [attrs.asdict(f) for f in sorted(files, key=lambda f: f.path)]}
+    PosixFilesystem().create(os.path.join(folder, MANIFEST), json.dumps(plain, indent=1).encode() + b"\n")
+
+
+def read_manifest(folder: str) -> tuple[WeightFile, ...]:
+    """The files a complete folder has. Raises ConfigError if it says nothing readable."""
+    try:
+        plain = json.loads(Path(folder, MANIFEST).read_text())
+        return tuple(WeightFile(**one) for one in plain["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder}/{MANIFEST}: cannot be read ({error}); remove the model and fetch it again"
+        ) from None
+
+
+def faults(folder: str, *, digests: bool = True) -> list[str]:
+    """What is wrong with a folder's files: missing, of another size, of another digest."""
+    found = []
+    for file in read_manifest(folder):
+        path = Path(folder, file.path)
+        if not path.is_file():
+            found.append(f"{file.path}: missing")
+        elif path.stat().st_size != file.size:
+            found.append(f"{file.path}: {path.stat().st_size} bytes, expected {file.size}")
+        elif digests and sha256_of(path) != file.sha256:
+            found.append(f"{file.path}: its SHA-256 differs")
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
