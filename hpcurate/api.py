@@ -13,11 +13,14 @@ from typing import Any
 import attrs
 
 from hpcurate.code import freeze_code
+from hpcurate.conf import conf_folders
 from hpcurate.driver import Driver, Look
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.intake import Intake, take_in, write_stage_json
 from hpcurate.launcher import Launcher, make_launcher
+from hpcurate.models.registry import read_registry
+from hpcurate.models.weights import weights_of
 from hpcurate.pipeline import Budget, EpochOf, Node, Pipeline, build
 from hpcurate.plan import Timing
 from hpcurate.reconcile import StageView
@@ -104,8 +107,13 @@ def run(  # noqa: PLR0913 - the one door from Python
     nodes = _nodes(stages)
     where = source if hasattr(source, "identity") else Items(tuple(source))  # type: ignore[arg-type]
     config = {"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher)
+    weights = weights_of(os.fspath(store), read_registry(conf_folders()))
+
+    def make(_: str, epoch: EpochOf) -> Pipeline:
+        return build(name, where, nodes, budget=budget, timing=timing, epoch=epoch, weights=weights)  # type: ignore[arg-type]
+
     request = Request(
-        make=lambda _, epoch: build(name, where, nodes, budget=budget, timing=timing, epoch=epoch),  # type: ignore[arg-type]
+        make=make,
         source=where,  # type: ignore[arg-type]
         store=os.fspath(store),
         output=None if output is None else os.fspath(output),

@@ -250,6 +250,7 @@ def plan_round(
         task_timeout=stage.task_timeout,
         python=python_command(stage.env),
         code=code,
+        weights=stage.weights,
         timing=timing,
     )
 

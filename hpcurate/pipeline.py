@@ -19,11 +19,12 @@ import attrs
 
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fingerprint import digest, stage_identity
-from hpcurate.plan import Timing, processes_per_worker
+from hpcurate.model import model_names
+from hpcurate.plan import Timing, WeightsRef, processes_per_worker, weights_from_json
 from hpcurate.records import check_task_type
 from hpcurate.source import Source
 from hpcurate.spec import StageSpec, from_spec, to_spec
-from hpcurate.stage import Resources, Stage
+from hpcurate.stage import Resources, Stage, environment_of, members
 from hpcurate.store.lists import Slicing
 from hpcurate.task import Task
 from hpcurate.units import megabytes, minutes
@@ -113,6 +114,7 @@ class PlannedStage:
     task_timeout: float | None
     deterministic: bool
     sbatch: dict[str, Any]
+    weights: tuple[WeightsRef, ...] = ()
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -155,8 +157,18 @@ def _planned(plain: dict[str, Any]) -> PlannedStage:
         "resources": Resources(**plain["resources"]),
         "slicing": Slicing(**plain["slicing"]),
         "after": tuple(plain["after"]),
+        "weights": weights_from_json(plain.get("weights", ())),
     }
     return PlannedStage(**{**plain, **special})
+
+
+WeightsOf = Callable[[str], WeightsRef]
+"""Model name → its weights in the store. Raises ConfigError where there are none."""
+
+
+def no_weights(name: str) -> WeightsRef:
+    """Where nobody brought a registry."""
+    raise ConfigError(f"model {name!r}: there is no registry of models here")
 
 
 EpochOf = Callable[[str, str], int]
@@ -171,6 +183,7 @@ def build(
     budget: Budget | None = None,
     timing: Timing | None = None,
     epoch: EpochOf = lambda stage, fingerprint: 0,
+    weights: WeightsOf = no_weights,
 ) -> Pipeline:
     """Check that the stages fit together and fingerprint them. Touches no storage.
 
@@ -187,7 +200,7 @@ def build(
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch)
+        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch, weights)
     return Pipeline(
         name=name,
         source=origin,
@@ -197,10 +210,15 @@ def build(
     )
 
 
-def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str], epoch: EpochOf) -> PlannedStage:
+def _plan(
+    name: str, node: Node, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
+) -> PlannedStage:
     stage, options = node.stage, node.options
     _check_bounds(name, options)
+    read = _weights(name, stage, weights)
     first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
+    if read:
+        first["models"] = [one.identity for one in read]
     identity = {**first, "epoch": epoch(name, digest(first))}
     fingerprint = digest(identity)
     resources = _resources(name, stage.resources, options.resources)
@@ -214,7 +232,7 @@ def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str], ep
         after=after,
         resources=resources,
         slicing=Slicing(tasks=options.shard_tasks, weight=options.shard_weight, gather=gather),
-        env=options.env or stage.env,
+        env=options.env or environment_of(stage),
         batch_size=0 if gather else (stage.batch_size if options.batch_size is None else options.batch_size),
         workers=options.workers,
         processes=processes_per_worker(resources, options.processes),
@@ -222,7 +240,16 @@ def _plan(name: str, node: Node, after: tuple[str, ...], upstream: list[str], ep
         task_timeout=options.task_timeout,
         deterministic=stage.deterministic,
         sbatch=dict(options.sbatch),
+        weights=read,
     )
+
+
+def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:
+    names = dict.fromkeys(model for member in members(stage) for model in model_names(member.model))
+    try:
+        return tuple(weights(model) for model in names)
+    except ConfigError as error:
+        raise ConfigError(f"stages.{name}: {error}") from None
 
 
 def _check_bounds(stage: str, options: StageOptions) -> None:

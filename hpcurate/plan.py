@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,23 @@ class Timing:
     """How often a worker lists the claims, at most."""
     drain_s: float = 120.0
     """How long before the end of its wall time a worker is told to drain."""
+
+
+@attrs.define(frozen=True)
+class WeightsRef:
+    """Weights that a stage reads."""
+
+    names: tuple[str, ...]
+    """What the stage's code may call the model."""
+    identity: str
+    """`repo@commit`: part of the stage's fingerprint."""
+    folder: str
+    """Name of their folder under `<store>/weights`."""
+
+
+def weights_from_json(plain: Iterable[dict[str, Any]]) -> tuple[WeightsRef, ...]:
+    """Inverse of `attrs.asdict` for several."""
+    return tuple(WeightsRef(**{**one, "names": tuple(one["names"])}) for one in plain)
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -60,6 +78,7 @@ class Plan:
     """Command that starts the stage's Python; empty: the worker's own."""
     code: str | None = None
     """Frozen copy of the code, first on the import path."""
+    weights: tuple[WeightsRef, ...] = ()
     timing: Timing = Timing()
     version: int = PLAN_VERSION
 
@@ -94,6 +113,7 @@ class Plan:
         plain["spec"] = StageSpec(**plain["spec"])
         plain["resources"] = Resources(**plain["resources"])
         plain["timing"] = Timing(**plain["timing"])
+        plain["weights"] = weights_from_json(plain.get("weights", ()))
         for name in ("lists", "python"):
             plain[name] = tuple(plain[name])
         return cls(**plain)

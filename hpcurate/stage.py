@@ -77,6 +77,8 @@ class Stage(Generic[In, Out]):
 
     env: ClassVar[Optional[str]] = None
     """Environment of the stage process: a name under `envs/`, a prefix, or None for the current one."""
+    model: Any = None
+    """A `ModelRef` or a `Model` whose weights are on the node before `setup`; also as a property."""
     resources: ClassVar[Resources] = Resources()
     """Needs of one stage process."""
     batch_size: ClassVar[int] = 1
@@ -104,7 +106,9 @@ class Stage(Generic[In, Out]):
         """Once per node and job, before any `setup` there."""
 
     def setup(self, worker: WorkerInfo) -> None:
-        """Once per stage process, in the stage's environment: load the model here."""
+        """Once per stage process, in the stage's environment: load the model here. By default a `Model` is set up."""
+        if hasattr(self.model, "setup"):
+            self.model.setup()
 
     def prepare(self, task: In) -> None:
         """CPU work for one task, overlapped with `process`; leave results in `task.memory`."""
@@ -210,11 +214,11 @@ class Chain(Stage[Task, Task]):
         if not stages:
             raise PipelineError("Chain needs at least one stage, e.g. Chain([Cut(), Motion()])")
         self.stages = list(stages)
-        environments = sorted({str(stage.env) for stage in self.stages})
+        environments = sorted({str(environment_of(stage)) for stage in self.stages})
         if len(environments) > 1:
             raise PipelineError(f"the stages of a Chain share one env, these differ: {', '.join(environments)}")
         first = self.stages[0]
-        self.env = first.env  # type: ignore[misc]
+        self.env = environment_of(first)  # type: ignore[misc]
         self.batch_size = first.batch_size  # type: ignore[misc]
         self.gather = first.gather  # type: ignore[misc]
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
@@ -257,6 +261,11 @@ def _largest(needs: list[Resources]) -> Resources:
         nodes=max(n.nodes for n in needs),
         disk=max(disks, key=megabytes) if disks else None,
     )
+
+
+def environment_of(stage: Stage[Any, Any]) -> Optional[str]:
+    """The environment a stage asks for: its own, or that of its model."""
+    return stage.env or getattr(stage.model, "conda_env_name", None)
 
 
 def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:

@@ -1,4 +1,4 @@
-"""Hello, world: prompts are lower-cased, printed and counted."""
+"""Hello, world: prompts are lower-cased, printed, continued by GPT-2 and counted; their meaning becomes a vector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import attrs
 
-from hpcurate import Resources, Stage, Task, stable_id
+from hpcurate import File, Resources, Stage, Task, stable_id
+from hpcurate.model import Model, get_local_dir_for_weights_name
+from stages.text import SentenceEmbedder
 
 SMALL = Resources(cpus=1, memory="200MB", time="5m")
 
@@ -17,7 +19,12 @@ class HelloTask(Task):
     """A prompt and what became of it."""
 
     prompt: str
+    output: str | None = None
+    """What GPT-2 made of it, where it was asked."""
     word_count: int | None = None
+    vectors: File | None = None
+    """Matrix of sentence embeddings, float32, NumPy's format; this task's is the row `row`."""
+    row: int | None = None
 
 
 @attrs.define(frozen=True)
@@ -70,7 +77,90 @@ class WordCount(Stage[HelloTask, HelloTask]):
     resources = SMALL
 
     def process(self, tasks: list[HelloTask]) -> list[HelloTask]:
-        """Fill in `word_count`."""
+        """Fill in `word_count`: of what was generated, or of the prompt."""
         for task in tasks:
-            task.word_count = len(task.prompt.split())
+            task.word_count = len((task.output or task.prompt).split())
+        return tasks
+
+
+class GPT2(Model):
+    """GPT-2, as in Cosmos-Curate's guide."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def model_id_names(self) -> list[str]:
+        """One of the registry: `gpt2`, or `tiny-gpt2` for a trial."""
+        return [self.name]
+
+    def setup(self) -> None:
+        """Load it, on the GPU if the process was given one."""
+        import torch
+        from transformers import AutoTokenizer, GPT2LMHeadModel
+
+        folder = get_local_dir_for_weights_name(self.name)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.network: Any = GPT2LMHeadModel.from_pretrained(folder)
+        self.network.to(self.device).eval()
+
+    def generate(self, prompt: str, tokens: int) -> str:
+        """The prompt and its most likely continuation."""
+        import torch
+
+        given = self.tokenizer(prompt, return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            made = self.network.generate(
+                **given, max_new_tokens=tokens, do_sample=False, pad_token_id=self.tokenizer.eos_token_id
+            )
+        return str(self.tokenizer.decode(made[0], skip_special_tokens=True))
+
+
+class Generate(Stage[HelloTask, HelloTask]):
+    """Let GPT-2 go on with each prompt, always in the most likely way."""
+
+    version = 1
+    resources = Resources(cpus=2, memory="4GB", time="30m")
+    batch_size = 8
+
+    def __init__(self, model: str = "gpt2", tokens: int = 20) -> None:
+        """Name the model; nothing is loaded here.
+
+        Args:
+            model: name in conf/models, of GPT-2's architecture.
+            tokens: tokens to add to each prompt at most.
+        """
+        self.model, self.tokens = GPT2(model), tokens
+
+    def process(self, tasks: list[HelloTask]) -> list[HelloTask]:
+        """Fill in `output`."""
+        for task in tasks:
+            task.output = self.model.generate(task.prompt, self.tokens)
+        return tasks
+
+
+class Embed(Stage[HelloTask, HelloTask]):
+    """Turn each text into a sentence embedding: one matrix a batch, each task knows its row."""
+
+    version = 1
+    resources = Resources(cpus=2, memory="4GB", time="30m")
+    batch_size = 64
+
+    def __init__(self, model: str = "all-minilm-l6-v2") -> None:
+        """Name the model; nothing is loaded here.
+
+        Args:
+            model: name in conf/models of a sentence-embedding model.
+        """
+        self.model = SentenceEmbedder(model)
+
+    def process(self, tasks: list[HelloTask]) -> list[HelloTask]:
+        """Fill in `vectors` and `row`."""
+        import numpy as np
+
+        file = self.file(tasks[0], "vectors.npy")
+        np.save(file, self.model.embed([task.output or task.prompt for task in tasks]))
+        for row, task in enumerate(tasks):
+            task.vectors, task.row = file, row
         return tasks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcurate.cli.places import conf_folders, names_in, shipped_conf
+from hpcurate.conf import conf_folders, names_in, shipped_conf
 from hpcurate.errors import ConfigError
 from hpcurate.pipeline import suggestion
 
@@ -76,14 +76,6 @@ def _readable(message: str, overrides: Sequence[str]) -> str:
     if choice:
         return f"{choice[1]}={choice[2]}: no such choice; {suggestion(choice[2], names_in(conf_folders(), choice[1]))}"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file by itself, nothing resolved."""
-    import yaml
-
-    plain = yaml.safe_load(path.read_text())
-    return plain if isinstance(plain, dict) else {}
 
 
 def dump(plain: dict[str, Any]) -> str:

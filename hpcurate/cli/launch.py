@@ -16,8 +16,11 @@ from hpcurate.cli.dry import preview_lines, table
 from hpcurate.cli.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.places import find_store, remember_store
 from hpcurate.cli.settings import Settings, read_settings, read_source, read_stages
+from hpcurate.conf import conf_folders
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, UserError
+from hpcurate.models.registry import read_registry
+from hpcurate.models.weights import weights_of
 from hpcurate.pipeline import EpochOf, Pipeline, build
 from hpcurate.preview import Preview, preview
 from hpcurate.runs import UNNAMED
@@ -42,9 +45,9 @@ def _one(typed: Typed) -> int:
         return 0
     settings = read_settings(plain)
     if settings.dry_run:
-        _print_preview(preview(request_of(settings, plain, typed.words)))
+        _print_preview(preview(request_of(settings, plain, typed)))
         return 0
-    outcome = start(settings, plain, typed.words)
+    outcome = started(request_of(settings, plain, typed), settings)
     if settings.debug:
         _tell_tracebacks(outcome)
     tell_end(outcome)
@@ -59,7 +62,7 @@ def _sweep(typed: Typed) -> int:
             plain = compose(overrides, typed.paths, typed.config_dirs)
             settings = read_settings(plain)
             words = (*(f"{k}={v}" for k, v in typed.paths.items()), *(o.lstrip("+") for o in overrides))
-            request = request_of(settings, plain, words, epochs)
+            request = request_of(settings, plain, typed, epochs, words)
             epochs = request.epochs
             if settings.dry_run:
                 _print_preview(preview(request))
@@ -80,7 +83,7 @@ def previews(argv: list[str]) -> list[Preview]:
     found = []
     for overrides in combinations(typed.overrides) if typed.multirun else [typed.overrides]:
         plain = compose(overrides, typed.paths, typed.config_dirs)
-        found.append(preview(request_of(read_settings(plain), plain, typed.words)))
+        found.append(preview(request_of(read_settings(plain), plain, typed)))
     return found
 
 
@@ -89,7 +92,7 @@ def _print_preview(seen: Preview) -> None:
 
 
 def request_of(
-    settings: Settings, plain: dict[str, Any], words: tuple[str, ...], epochs: Epochs | None = None
+    settings: Settings, plain: dict[str, Any], typed: Typed, epochs: Epochs | None = None, words: tuple[str, ...] = ()
 ) -> Request:
     """The resolved configuration as the engine takes it. Raises UserError."""
     if settings.debug:
@@ -97,13 +100,16 @@ def request_of(
     named = None if settings.output in (None, UNNAMED) else settings.output
     source = read_source(settings.source)
     nodes = read_stages(settings.stages)
+    store = find_store(settings.store)
+    weights = weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models))
 
     def make(output: str, epoch: EpochOf) -> Pipeline:
         """The pipeline with this output folder in place of the run's own."""
         here = nodes if named else read_stages(_with_output(plain, output)["stages"])
-        return build(settings.name, source, here, budget=settings.budget, timing=settings.timing, epoch=epoch)
+        return build(
+            settings.name, source, here, budget=settings.budget, timing=settings.timing, epoch=epoch, weights=weights
+        )
 
-    store = find_store(settings.store)
     return Request(
         make=make,
         source=source,
@@ -115,13 +121,8 @@ def request_of(
         epochs=epochs or Epochs(store, settings.rerun),
         modules=tuple(type(m).__module__ for node in nodes.values() for m in members(node.stage)),
         config=dump(plain),
-        overrides=words,
+        overrides=words or typed.words,
     )
-
-
-def start(settings: Settings, plain: dict[str, Any], words: tuple[str, ...]) -> Outcome:
-    """Check the resolved configuration and run it. Raises UserError."""
-    return started(request_of(settings, plain, words), settings)
 
 
 def started(request: Request, settings: Settings) -> Outcome:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hpcurate.cli.places import conf_folders, names_in
+from hpcurate.conf import conf_folders, names_in
 from hpcurate.errors import UserError
 
 VERBS = {

@@ -8,7 +8,8 @@ import secrets
 import shutil
 
 from hpcurate.cli.dry import table
-from hpcurate.cli.places import conf_folders, find_store
+from hpcurate.cli.places import find_store
+from hpcurate.conf import conf_folders
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import ModelEntry, Registry, read_registry
 from hpcurate.models.weights import WeightStore, faults, read_manifest

@@ -1,32 +1,12 @@
-"""Where configuration lies, and which store a verb means."""
+"""Which store a command means."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from hpcurate.errors import ConfigError
-
-
-def shipped_conf() -> Path:
-    """The conf folder beside the package: found by path, in a checkout as in a wheel."""
-    return Path(__file__).resolve().parent.parent.parent / "conf"
-
-
-def conf_folders(more: Sequence[str] = ()) -> list[Path]:
-    """Conf folders in order of precedence: named ones, the current folder's, ours."""
-    own = Path.cwd() / "conf"
-    found = [Path(folder).absolute() for folder in more]
-    if own.is_dir() and own.resolve() != shipped_conf():
-        found.append(own)
-    return [*found, shipped_conf()]
-
-
-def names_in(folders: Iterable[Path], group: str) -> list[str]:
-    """Choices of a config group."""
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def _memory() -> Path:

@@ -13,9 +13,8 @@ from typing import Any
 import attrs
 
 from hpcurate.api import LAUNCHERS
-from hpcurate.cli.compose import read_yaml
-from hpcurate.cli.places import shipped_conf
 from hpcurate.cli.settings import Settings
+from hpcurate.conf import read_yaml, shipped_conf
 from hpcurate.pipeline import Budget, StageOptions
 from hpcurate.plan import Timing
 from hpcurate.stage import Resources, constructor

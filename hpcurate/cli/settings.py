@@ -31,6 +31,10 @@ class Settings:
     launcher: dict[str, Any] = attrs.field(
         factory=dict, metadata={"help": "auto, slurm, local or inline, and its fields"}
     )
+    models: dict[str, Any] = attrs.field(
+        factory=dict,
+        metadata={"help": "changes to the registry, e.g. models.gpt2.revision=main; conf/models has the rest"},
+    )
     limit: int | None = option(None, "only the first so many tasks: a trial, whose work the full run reuses")
     rerun: list[str] = attrs.field(
         factory=list, metadata={"help": "stages to do anew, and so everything after them: rerun=split, rerun=[a,b]"}

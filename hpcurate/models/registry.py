@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.conf import read_yaml
 from hpcurate.errors import ConfigError
 from hpcurate.pipeline import option, suggestion
 from hpcurate.units import megabytes
@@ -64,8 +65,6 @@ def read_registry(folders: Iterable[Path], overlay: Mapping[str, Any] | None = N
 
     Raises ConfigError naming file and key.
     """
-    from hpcurate.cli.compose import read_yaml
-
     plain: dict[str, dict[str, Any]] = {}
     where: dict[str, str] = {}
     for folder in folders:

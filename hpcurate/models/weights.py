@@ -13,6 +13,8 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import COMMIT, ModelEntry, Registry
+from hpcurate.pipeline import WeightsOf
+from hpcurate.plan import WeightsRef
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 
@@ -41,6 +43,11 @@ class Weights:
     def identity(self) -> str:
         """Part of the fingerprint of every stage that reads them."""
         return f"{self.entry.repo}@{self.commit}"
+
+    @property
+    def ref(self) -> WeightsRef:
+        """As a stage's plan refers to them."""
+        return WeightsRef(self.entry.names, self.identity, os.path.basename(self.path))
 
 
 class WeightStore:
@@ -95,6 +102,12 @@ class WeightStore:
                 f"type `hpcurate models fetch {entry.name} --store {self._store.root}`"
             )
         return found
+
+
+def weights_of(root: str, registry: Registry) -> WeightsOf:
+    """How a pipeline that runs on the store at `root` finds its weights."""
+    store = WeightStore(root)
+    return lambda name: store.need(registry, name).ref
 
 
 def write_manifest(folder: str, files: Iterable[WeightFile]) -> None:

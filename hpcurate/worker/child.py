@@ -6,10 +6,12 @@ with its supervisor, and needs Python 3.9, attrs and msgspec, nothing else.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import platform
+import shutil
 import socket
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.model import lend_weights
 from hpcurate.process import die_with_parent
 from hpcurate.spec import StageSpec, from_spec
 from hpcurate.stage import Stage, WorkerInfo, members
@@ -29,6 +32,10 @@ from hpcurate.worker.shard import ShardJob, ShardRunner
 def build_runner(hello: Message) -> ShardRunner:
     """Construct the stage, set it up on the node if nobody has, and set it up in this process."""
     stage = from_spec(StageSpec(**hello["spec"]), secrets=True)
+    if hello["weights"]:
+        cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
+        atexit.register(shutil.rmtree, cache, ignore_errors=True)
+        lend_weights(hello["weights"], cache)
     info = WorkerInfo(**{**hello["worker"], "gpus": tuple(hello["worker"]["gpus"])})
     once_per_node(stage, hello["node_key"])
     stage.setup(info)

@@ -69,8 +69,8 @@ class StageHost(Protocol):
 class InProcess:
     """The stage in the supervisor's own process: breakpoints work, crashes are yours. Launcher `inline`."""
 
-    def __init__(self, plan: Plan, info: WorkerInfo, node_key: str) -> None:
-        self._plan, self._info, self._node_key = plan, info, node_key
+    def __init__(self, plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str]) -> None:
+        self._plan, self._info, self._node_key, self._weights = plan, info, node_key, weights
         self._runner: Optional[ShardRunner] = None
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class InProcess:
         from hpcurate.worker.child import build_runner
 
         plan = self._plan
-        hello = _hello(plan, self._info, self._node_key)
+        hello = _hello(plan, self._info, self._node_key, self._weights)
         try:
             self._runner = build_runner(hello)
         except Exception as error:
@@ -114,8 +114,10 @@ _START = (
 class StageProcess:
     """The stage in a process of its own, in its own environment and session."""
 
-    def __init__(self, plan: Plan, info: WorkerInfo, node_key: str, log: Callable[[str], None]) -> None:
-        self._plan, self._info, self._node_key, self._log = plan, info, node_key, log
+    def __init__(
+        self, plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str], log: Callable[[str], None]
+    ) -> None:
+        self._plan, self._info, self._node_key, self._weights, self._log = plan, info, node_key, weights, log
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._channel: Optional[Channel] = None
         self._killed = False
@@ -137,7 +139,7 @@ class StageProcess:
         theirs.close()
         self._channel = Channel(ours)
         try:
-            self._channel.send("hello", **_hello(self._plan, self._info, self._node_key))
+            self._channel.send("hello", **_hello(self._plan, self._info, self._node_key, self._weights))
             answer = self._channel.receive()
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
@@ -150,6 +152,7 @@ class StageProcess:
         path = [p for p in (self._plan.code, environment.get("PYTHONPATH")) if p]
         environment["PYTHONPATH"] = os.pathsep.join(path)
         environment["PYTHONUNBUFFERED"] = "1"
+        environment.setdefault("HF_HUB_OFFLINE", "1")  # a thousand workers never ask the hub: weights are in the store
         threads = str(self._info.cpus)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment.setdefault(name, threads)
@@ -234,8 +237,9 @@ class StageProcess:
         self._process.wait()
 
 
-def _hello(plan: Plan, info: WorkerInfo, node_key: str) -> Message:
+def _hello(plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str]) -> Message:
     return {
+        "weights": weights,
         "protocol": PROTOCOL,
         "stage": plan.stage,
         "spec": attrs.asdict(plan.spec),

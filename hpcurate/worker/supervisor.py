@@ -94,6 +94,7 @@ class Supervisor:
             lines = [line for name in self.plan.lists for line in read_list(self._filesystem, self._folder, name) or []]
             self._picker = self._new_picker(lines)
             self._log(f"worker {self.worker}: {self.plan.stage}, {len(lines)} shards in the list")
+            self._weights = self._bring_weights()
             self._run_slots()
         finally:
             self._heartbeat.stop()
@@ -108,6 +109,14 @@ class Supervisor:
         if at_once or self._time_left() < self.plan.timing.drain_s / 4:
             for host in self._hosts:
                 host.kill()
+
+    def _bring_weights(self) -> dict[str, str]:
+        """Model name → folder with its weights."""
+        return {
+            name: os.path.join(self._store.root, "weights", one.folder)
+            for one in self.plan.weights
+            for name in one.names
+        }
 
     def _new_picker(self, lines: list[ShardLine]) -> Picker:
         return Picker(
@@ -177,8 +186,8 @@ class Supervisor:
         )
         key = f"{os.path.basename(self.submission)}-{self.worker.split('-')[0]}"
         if self.inline:
-            return InProcess(self.plan, info, key)
-        return StageProcess(self.plan, info, key, self._log)
+            return InProcess(self.plan, info, key, self._weights)
+        return StageProcess(self.plan, info, key, self._weights, self._log)
 
     def _setup_failed(self, error: SetupFailed) -> None:
         if self._draining.is_set():

@@ -1,0 +1,34 @@
+"""Where configuration lies: the conf folders, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def shipped_conf() -> Path:
+    """The conf folder beside the package: found by path, in a checkout as in a wheel."""
+    return Path(__file__).resolve().parent.parent / "conf"
+
+
+def conf_folders(more: Sequence[str] = ()) -> list[Path]:
+    """Conf folders in order of precedence: named ones, the current folder's, ours."""
+    own = Path.cwd() / "conf"
+    found = [Path(folder).absolute() for folder in more]
+    if own.is_dir() and own.resolve() != shipped_conf():
+        found.append(own)
+    return [*found, shipped_conf()]
+
+
+def names_in(folders: Iterable[Path], group: str) -> list[str]:
+    """Choices of a config group."""
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A config file by itself, nothing resolved."""
+    import yaml
+
+    plain = yaml.safe_load(path.read_text())
+    return plain if isinstance(plain, dict) else {}
