@@ -25,6 +25,7 @@ from hpcurate.pipeline import Budget, EpochOf, Node, Pipeline, build
 from hpcurate.plan import Timing
 from hpcurate.reconcile import StageView
 from hpcurate.runs import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
+from hpcurate.scan import scan
 from hpcurate.source import Items, Source
 from hpcurate.stage import Stage, members
 from hpcurate.store.filesystem import PosixFilesystem
@@ -143,17 +144,20 @@ def execute(
     *,
     echo: Echo = lambda line: None,
     progress: Callable[[list[StageView]], None] | None = None,
+    listing: Callable[[int], None] = lambda count: None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
 
     Raises UserError; until then nothing is written or submitted.
     """
     engine = check(request)
-    tasks = list(request.source.tasks())
+    found = scan(request.source, request.limit, listing)
+    for note in found.notes:
+        echo(f"input: {note}")
     opened = open_store(request.store)
     request.epochs.record()
     current, pipeline = open_run(opened, request.pipeline, request.output, request.limit)
-    intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, request.source, tasks)
+    intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, found, request.limit)
     _tell_intake(intake, echo)
     _write_run(current, pipeline, intake, request)
     echo(f"run {current.name}")

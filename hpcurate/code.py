@@ -15,7 +15,7 @@ import secrets
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from hpcurate.errors import PipelineError
@@ -98,14 +98,14 @@ def _own_files(top: str) -> list[tuple[str, Path]]:
     files: list[tuple[str, Path]] = []
     for location in reversed(list(spec.submodule_search_locations)):
         if top in OURS or not _installed(Path(location)):
-            files += _package(top, Path(location))
+            files += _package(top, Path(location), _SKIP | {"cli"} if top == "hpcurate" else _SKIP)
     return files
 
 
-def _package(top: str, location: Path) -> list[tuple[str, Path]]:
+def _package(top: str, location: Path, skip: Set[str]) -> list[tuple[str, Path]]:
     files, size = [], 0
     for base, folders, names in os.walk(location):
-        folders[:] = [f for f in folders if f not in _SKIP]
+        folders[:] = [f for f in folders if f not in skip]
         for name in names:
             path = Path(base, name)
             if name.endswith((".pyc", ".pyo")) or not path.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -86,7 +87,7 @@ class Explanation:
 def preview(request: Request) -> Preview:
     """Look at source, store and queue. Raises UserError for whatever the request would be refused for."""
     engine = check(request)
-    tasks = list(itertools.islice((task.weight for task in request.source.tasks()), request.limit))
+    tasks = array("d", itertools.islice((task.weight for task in request.source.tasks()), request.limit))
     store = Store(os.path.abspath(os.path.expanduser(request.store)))
     draft = request.pipeline(request.output or UNNAMED)
     run = peek_run(store, draft, request.output, request.limit)

@@ -101,9 +101,9 @@ class GPT2(Model):
 
         folder = get_local_dir_for_weights_name(self.name)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.network: Any = GPT2LMHeadModel.from_pretrained(folder)
-        self.network.to(self.device).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        network: Any = GPT2LMHeadModel.from_pretrained(folder)
+        self.network = network.to(self.device).eval()
 
     def generate(self, prompt: str, tokens: int) -> str:
         """The prompt and its most likely continuation."""

@@ -154,7 +154,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "hello, video" in done.stdout
+    assert "hello, hello_gpt2, video" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["hpcurate.driver", "hpcurate.worker.supervisor"])

@@ -12,6 +12,7 @@ from unit_stages import Number, numbers
 from hpcurate import intake
 from hpcurate.intake import Intake, list_names, take_in
 from hpcurate.records import codec
+from hpcurate.scan import scan
 from hpcurate.source import Files, Items
 from hpcurate.store.commits import read_committed, read_done
 from hpcurate.store.filesystem import PosixFilesystem
@@ -37,16 +38,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def scan(store: Store, data: Path) -> Intake:
+def look(store: Store, data: Path) -> Intake:
     """Take in what is there now."""
     source = Files(str(data))
-    return take_in(FILES, store, FOLDER, source, list(source.tasks()))
+    return take_in(FILES, store, FOLDER, scan(source))
 
 
 def take_numbers(store: Store, *values: int) -> Intake:
     """Take in tasks given outright."""
     source = Items(numbers(*values))
-    return take_in(FILES, store, FOLDER, source, list(source.tasks()))
+    return take_in(FILES, store, FOLDER, scan(source))
 
 
 def sizes(store: Store) -> list[list[int]]:
@@ -67,41 +68,41 @@ def values(store: Store) -> list[int]:
 
 def test_the_first_scan_makes_the_first_list(store: Store, data: Path) -> None:
     """With everything in it."""
-    assert Intake(lists=("0001",), tasks=3, new=3) == scan(store, data)
+    assert Intake(lists=("0001",), tasks=3, new=3) == look(store, data)
 
 
 def test_an_unchanged_folder_adds_nothing(store: Store, data: Path) -> None:
     """The lists stay as they are."""
-    scan(store, data)
-    assert (Intake(lists=("0001",), tasks=3, new=0), [[3]]) == (scan(store, data), sizes(store))
+    look(store, data)
+    assert (Intake(lists=("0001",), tasks=3, new=0), [[3]]) == (look(store, data), sizes(store))
 
 
 def test_one_more_file_is_a_list_of_one(store: Store, data: Path) -> None:
     """Also one that sorts before the others: what was taken in stays in its place."""
-    scan(store, data)
+    look(store, data)
     (data / "A.mp4").write_text("new")
-    assert (Intake(lists=("0001", "0002"), tasks=4, new=1), [[3], [1]]) == (scan(store, data), sizes(store))
+    assert (Intake(lists=("0001", "0002"), tasks=4, new=1), [[3], [1]]) == (look(store, data), sizes(store))
 
 
 def test_a_changed_file_is_reported_and_keeps_its_row(store: Store, data: Path) -> None:
     """Old results are not silently mixed with new content."""
-    scan(store, data)
+    look(store, data)
     (data / "b.mp4").write_text("longer than before")
-    assert (Intake(lists=("0001",), tasks=3, new=0, changed=("b.mp4",)), [[3]]) == (scan(store, data), sizes(store))
+    assert (Intake(lists=("0001",), tasks=3, new=0, changed=("b.mp4",)), [[3]]) == (look(store, data), sizes(store))
 
 
 def test_a_touched_file_counts_as_changed(store: Store, data: Path) -> None:
     """Same size, another time: who knows."""
-    scan(store, data)
+    look(store, data)
     os.utime(data / "b.mp4", ns=(1, 1))
-    assert ("b.mp4",) == scan(store, data).changed
+    assert ("b.mp4",) == look(store, data).changed
 
 
 def test_a_vanished_file_is_reported(store: Store, data: Path) -> None:
     """Its results stay."""
-    scan(store, data)
+    look(store, data)
     (data / "b.mp4").unlink()
-    assert Intake(lists=("0001",), tasks=3, new=0, vanished=("b.mp4",)) == scan(store, data)
+    assert Intake(lists=("0001",), tasks=3, new=0, vanished=("b.mp4",)) == look(store, data)
 
 
 def test_a_large_source_is_cut_into_shards(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ def test_a_scan_interrupted_before_its_list_is_done_again(store: Store, monkeypa
     monkeypatch.setattr(intake, "SHARD_TASKS", 2)
     source = Items(numbers(1, 2, 3))
     with pytest.raises(PowerCut):
-        take_in(Interrupted(), store, FOLDER, source, list(source.tasks()))
+        take_in(Interrupted(), store, FOLDER, scan(source))
     take_numbers(store, 1, 2, 3)
     fan = Path(store.stage(FOLDER).path, "shards")
     assert ([[2, 1]], 2) == (sizes(store), len(list(fan.glob("*/*"))))
@@ -159,7 +160,7 @@ def test_other_tasks_after_an_interrupted_scan_do_not_mix(store: Store) -> None:
     """The half-written scan is in no list, and so in no live set."""
     source = Items(numbers(1, 2))
     with pytest.raises(PowerCut):
-        take_in(Interrupted(), store, FOLDER, source, list(source.tasks()))
+        take_in(Interrupted(), store, FOLDER, scan(source))
     take_numbers(store, 7)
     assert [7] == values(store)
 
@@ -187,3 +188,43 @@ def test_lists_are_named_in_order(store: Store) -> None:
         take_numbers(store, *values_)
     Path(folder.lists, ".0004.jsonl.ab12").write_text("")
     assert ["0001", "0002", "0003"] == list_names(FILES, folder)
+
+
+def trial(store: Store, data: Path, limit: int) -> Intake:
+    """Take in the first files only."""
+    return take_in(FILES, store, FOLDER, scan(Files(str(data)), limit), limit)
+
+
+def test_a_trial_is_a_list_that_the_full_scan_adds_to(store: Store, data: Path) -> None:
+    """The first file alone; then the rest alone."""
+    assert Intake(lists=("0001",), tasks=1, new=1) == trial(store, data, 1)
+    assert (Intake(lists=("0001", "0002"), tasks=3, new=2), [[1], [2]]) == (look(store, data), sizes(store))
+
+
+def test_the_same_trial_again_adds_nothing(store: Store, data: Path) -> None:
+    """Before and after the full scan."""
+    trial(store, data, 1)
+    assert Intake(lists=("0001",), tasks=1, new=0) == trial(store, data, 1)
+    look(store, data)
+    assert Intake(lists=("0001",), tasks=1, new=0) == trial(store, data, 1)
+
+
+def test_a_larger_trial_adds_to_the_smaller(store: Store, data: Path) -> None:
+    """Growth, not a second list with the same file."""
+    trial(store, data, 1)
+    assert Intake(lists=("0001", "0002"), tasks=2, new=1) == trial(store, data, 2)
+
+
+def test_a_trial_after_the_full_scan_has_a_list_of_its_own(store: Store, data: Path) -> None:
+    """Which no full scan counts, and which the same trial finds again."""
+    look(store, data)
+    first = trial(store, data, 2)
+    assert (2, True) == (first.tasks, first.lists[0].startswith("first2."))
+    assert first == trial(store, data, 2)
+    assert Intake(lists=("0001",), tasks=3, new=0) == look(store, data)
+
+
+def test_a_trial_larger_than_the_input_is_all_of_it(store: Store, data: Path) -> None:
+    """Three files, whatever was asked for."""
+    assert Intake(lists=("0001",), tasks=3, new=3) == trial(store, data, 9)
+    assert Intake(lists=("0001",), tasks=3, new=0) == look(store, data)

@@ -29,6 +29,13 @@ class Bars:
                 told=told if counts.shards else "",
             )
 
+    def listing(self, count: int) -> None:
+        """So many items of the input were found; how many there are nobody knows yet."""
+        progress = self._drawn()
+        if "input" not in self._tasks:
+            self._tasks["input"] = progress.add_task("input", total=None, told="")
+        progress.update(self._tasks["input"], completed=count, told="found")
+
     def say(self, line: str) -> None:
         """A line above the bars."""
         text = line.encode("utf-8", "backslashreplace").decode()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,7 +17,7 @@ from hpcurate.cli.compose import compose, dump
 from hpcurate.cli.dry import preview_lines, table
 from hpcurate.cli.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.places import find_store, remember_store
-from hpcurate.cli.settings import Settings, read_settings, read_source, read_stages
+from hpcurate.cli.settings import Settings, part_of, read_settings, read_source, read_stages
 from hpcurate.conf import conf_folders
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, UserError
@@ -26,6 +28,8 @@ from hpcurate.preview import Preview, preview
 from hpcurate.runs import UNNAMED
 from hpcurate.stage import members
 
+LISTING_S = 5.0
+"""Seconds between two lines about a long listing."""
 DEBUG_TASKS = 3
 """Tasks that `debug=true` takes, unless `limit` says otherwise."""
 
@@ -98,7 +102,7 @@ def request_of(
     if settings.debug:
         settings = in_scratch(settings)
     named = None if settings.output in (None, UNNAMED) else settings.output
-    source = read_source(settings.source)
+    source = part_of(read_source(settings.source), settings)
     nodes = read_stages(settings.stages)
     store = find_store(settings.store)
     weights = weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models))
@@ -129,7 +133,9 @@ def started(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
     bars = Bars() if sys.stderr.isatty() and not settings.debug else None
     try:
-        outcome = execute(request, echo=bars.say if bars else say, progress=bars)
+        outcome = execute(
+            request, echo=bars.say if bars else say, progress=bars, listing=bars.listing if bars else Listing(say)
+        )
     finally:
         if bars:
             bars.close()
@@ -143,6 +149,19 @@ def _tell_tracebacks(outcome: Outcome) -> None:
 
     for letter in dead_letters(outcome.run):
         say(f"== {letter['stage']}: {letter['id']}\n{letter['traceback']}")
+
+
+class Listing:
+    """A line now and then while a long listing goes on."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._next = tell, time.monotonic() + LISTING_S
+
+    def __call__(self, count: int) -> None:
+        """So many items were found."""
+        if time.monotonic() >= self._next:
+            self._tell(f"input: {count} found so far")
+            self._next = time.monotonic() + LISTING_S
 
 
 def in_scratch(settings: Settings) -> Settings:

@@ -18,6 +18,7 @@ VERBS = {
     "init": "hpcurate.cli.init:verb",
     "models": "hpcurate.cli.models:verb",
     "reference": "hpcurate.cli.reference:verb",
+    "shard": "hpcurate.cli.shard:verb",
 }
 """Each verb and the function that does it: it is given the whole command line, and returns the exit status."""
 

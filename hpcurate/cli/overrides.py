@@ -10,7 +10,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 
-PATHS = ("input", "store", "output")
+PATHS = ("input", "store", "output", "done", "shard")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
 FORCED = ("stages", "launcher", "budget", "timing", "source", "models")
 """Below these any key may be set; we check names ourselves, with better advice than Hydra's."""

@@ -13,7 +13,8 @@ from hpcurate.cli.loose import stage_in_file
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.pipeline import Budget, Node, StageOptions, option, suggestion
 from hpcurate.plan import Timing
-from hpcurate.source import Source
+from hpcurate.source import Sharded, Source, Undone
+from hpcurate.source.parts import parse_shard
 from hpcurate.spec import coerce_parameters, find_class
 from hpcurate.stage import Chain, Stage, constructor
 
@@ -27,6 +28,10 @@ class Settings:
     store: str | None = option(None, "folder on shared storage; default: HPCURATE_STORE, then the last one used")
     output: str | None = option(None, "folder of the result; default: the run's own output/")
     source: Any = option(None, "where the first tasks come from: _target_ and its parameters")
+    shard: str | None = option(None, "a part of the input, i/n with i from 0, e.g. 0/4; nested 0/4,1/2")
+    done: str | None = option(
+        None, "items whose output this path names exist already are left out, e.g. /captions/{relative}.json"
+    )
     stages: dict[str, Any] = attrs.field(factory=dict, metadata={"help": "stages by name, in order"})
     launcher: dict[str, Any] = attrs.field(
         factory=dict, metadata={"help": "auto, slurm, local or inline, and its fields"}
@@ -193,3 +198,10 @@ def read_source(entry: Any) -> Source:
         raise ConfigError("input: this pipeline reads files; name a folder or a glob, input=/data/videos")
     source: Source = cls(**parameters)
     return source
+
+
+def part_of(source: Source, settings: Settings) -> Source:
+    """The source as `shard` and `done` narrow it down. Raises ConfigError."""
+    if settings.done is not None:
+        source = Undone(source, settings.done)
+    return Sharded(source, parse_shard(settings.shard)) if settings.shard is not None else source

@@ -1,0 +1,84 @@
+"""What a source is, and the tasks that sources make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.task import FileTask, Task, stable_id
+
+
+class Source(Protocol):
+    """Enumerates tasks in an order that depends on the data alone."""
+
+    @property
+    def task_type(self) -> type[Task]:
+        """Class of the tasks."""
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this source this source: part of every fingerprint after it."""
+
+    def tasks(self) -> Iterator[Task]:
+        """All tasks there are now, in order. Raises ConfigError if there is nothing to read.
+
+        A source that leaves items out on purpose has a method `notes()` that says so, a line each, afterwards.
+        """
+
+
+@attrs.define(kw_only=True)
+class FolderTask(Task):
+    """A folder as an item."""
+
+    source: str
+    """Path relative to the input root."""
+    path: str
+    """Absolute path."""
+
+
+@attrs.define(kw_only=True)
+class GroupTask(Task):
+    """Several files as one item, e.g. a video, its sound and its metadata."""
+
+    source: str
+    """What they have in common: the path without extension, relative to the input root."""
+    files: dict[str, str]
+    """Member → absolute path."""
+
+
+@attrs.define(kw_only=True)
+class RecordTask(Task):
+    """A row of a table."""
+
+    data: dict[str, Any]
+
+
+def absolute(path: str) -> str:
+    """A path as a user typed it."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def file_task(source: str, path: str, status: os.stat_result) -> FileTask:
+    """The task of one file; its weight is its size in MB."""
+    return FileTask(
+        id=stable_id("file", source),
+        source=source,
+        path=path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        weight=max(status.st_size / 1e6, 0.001),
+    )
+
+
+def suffixes(extensions: tuple[str, ...]) -> tuple[str, ...]:
+    """`mp4`, `.MP4` → `.mp4`."""
+    return tuple("." + e.lower().lstrip(".") for e in extensions)
+
+
+def check_missing(value: str) -> None:
+    """Raise ConfigError for anything but `error` and `skip`."""
+    if value not in ("error", "skip"):
+        raise ConfigError(f"source.missing={value!r}: expected error or skip")

@@ -1,0 +1,173 @@
+"""Files and folders as tasks: a folder, a glob, a list of paths, sub-directories."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.source.base import FolderTask, absolute, check_missing, file_task, suffixes
+from hpcurate.source.walk import walk_files, walk_folders
+from hpcurate.task import FileTask, Task, stable_id
+
+
+@attrs.define(frozen=True)
+class Files:
+    """Files below a folder, or those a glob matches, as `FileTask`s sorted by relative path.
+
+    A folder is searched recursively; `extensions` are compared without regard to case. Hidden files and
+    folders are left out.
+    """
+
+    path: str = attrs.field(metadata={"help": "folder, file, or glob such as /data/**/*.mp4"})
+    extensions: tuple[str, ...] = attrs.field(
+        default=(), converter=tuple, metadata={"help": "take only these, e.g. [mp4, mkv]; empty takes all"}
+    )
+    task_type: ClassVar[type[Task]] = FileTask
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"files": absolute(self.path), "extensions": sorted(e.lower().lstrip(".") for e in self.extensions)}
+
+    def tasks(self) -> Iterator[FileTask]:
+        """See `Source`. Holds the names of one folder at a time; those of a glob all."""
+        wanted, found = suffixes(self.extensions), False
+        root, paths = self._found()
+        for path, status in paths:
+            if not wanted or path.lower().endswith(wanted):
+                found = True
+                yield file_task(os.path.relpath(path, root), path, status)
+        if not found:
+            kinds = f" with extension {', '.join(self.extensions)}" if self.extensions else ""
+            raise ConfigError(f"input={self.path}: no file{kinds} there")
+
+    def _found(self) -> tuple[str, Iterator[tuple[str, os.stat_result]]]:
+        """Input root, and the files below it with their sizes and times."""
+        path = absolute(self.path)
+        if os.path.isdir(path):
+            return path, _walked(path)
+        if os.path.isfile(path):
+            return os.path.dirname(path), iter([(path, os.stat(path))])
+        if glob.has_magic(path):
+            root = _root_of_glob(path)
+            return root, _matched(path, root)
+        raise ConfigError(f"input={self.path}: no such folder or file; give a folder or a glob like '/data/*.mp4'")
+
+
+def _walked(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in walk_files(root):
+        try:
+            yield entry.path, entry.stat()
+        except FileNotFoundError:  # deleted meanwhile
+            continue
+
+
+def _matched(pattern: str, root: str) -> Iterator[tuple[str, os.stat_result]]:
+    for path in sorted(set(glob.iglob(pattern, recursive=True)), key=lambda p: os.path.relpath(p, root)):
+        if os.path.isfile(path):
+            yield path, os.stat(path)
+
+
+def _root_of_glob(pattern: str) -> str:
+    """Longest leading folder of a glob without a magic character."""
+    parts = pattern.split(os.sep)
+    plain = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return os.sep.join(parts[:plain]) or os.sep
+
+
+@attrs.define(frozen=True)
+class FileList:
+    """Files that a text file names, one a line (or NUL-separated), in its order.
+
+    Relative paths start from the list's folder.
+    """
+
+    path: str = attrs.field(metadata={"help": "text file with a path a line; NUL-separated if it holds a NUL byte"})
+    missing: str = attrs.field(
+        default="error", metadata={"help": "a file that is not there: `error`, or `skip`, which is counted"}
+    )
+    _skipped: list[str] = attrs.field(factory=list, init=False, eq=False)
+    task_type: ClassVar[type[Task]] = FileTask
+
+    def __attrs_post_init__(self) -> None:
+        check_missing(self.missing)
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"list": absolute(self.path)}
+
+    def tasks(self) -> Iterator[FileTask]:
+        """See `Source`."""
+        self._skipped.clear()
+        found, folder = False, os.path.dirname(absolute(self.path))
+        for number, name in self._names():
+            path = os.path.join(folder, name)
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                if self.missing == "error":
+                    raise ConfigError(
+                        f"input={self.path}: line {number}: {path}: {error.strerror}; mend it, or source.missing=skip"
+                    ) from None
+                self._skipped.append(name)
+                continue
+            found = True
+            yield file_task(name, path, status)
+        if not found:
+            raise ConfigError(f"input={self.path}: names no file")
+
+    def notes(self) -> list[str]:
+        """What was left out."""
+        return [f"{len(self._skipped)} files of the list are not there, e.g. {name!a}" for name in self._skipped[:1]]
+
+    def _names(self) -> Iterator[tuple[int, str]]:
+        try:
+            with open(absolute(self.path), "rb") as file:
+                separator = b"\0" if b"\0" in file.read(65536) else b"\n"
+                file.seek(0)
+                yield from _split(file, separator)
+        except OSError as error:
+            raise ConfigError(f"input={self.path}: cannot be read: {error.strerror}") from None
+
+
+def _split(file: Any, separator: bytes) -> Iterator[tuple[int, str]]:
+    rest, number = b"", 0
+    while block := file.read(1 << 20):
+        *lines, rest = (rest + block).split(separator)
+        for line in lines:
+            number += 1
+            if line := line.rstrip(b"\r") if separator == b"\n" else line:
+                yield number, os.fsdecode(line)
+    if rest:
+        yield number + 1, os.fsdecode(rest)
+
+
+@attrs.define(frozen=True)
+class Folders:
+    """Sub-directories `level` steps below a folder, each one a task."""
+
+    path: str = attrs.field(metadata={"help": "folder"})
+    level: int = attrs.field(default=1, metadata={"help": "how many steps below it the items lie"})
+    task_type: ClassVar[type[Task]] = FolderTask
+
+    def __attrs_post_init__(self) -> None:
+        if self.level < 1:
+            raise ConfigError(f"source.level={self.level}: expected at least 1")
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"folders": absolute(self.path), "level": self.level}
+
+    def tasks(self) -> Iterator[FolderTask]:
+        """See `Source`."""
+        root, found = absolute(self.path), False
+        for entry in walk_folders(root, self.level):
+            found = True
+            source = os.path.relpath(entry.path, root)
+            yield FolderTask(id=stable_id("folder", source), source=source, path=entry.path)
+        if not found:
+            raise ConfigError(f"input={self.path}: no folder {self.level} steps below it")

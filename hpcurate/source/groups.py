@@ -1,0 +1,148 @@
+"""Items of several files: joined by stem, or named line by line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.source.base import GroupTask, absolute, check_missing
+from hpcurate.source.tables import json_rows
+from hpcurate.source.walk import listed
+from hpcurate.task import Task, stable_id
+
+SHOWN = 3
+"""Incomplete items that a message names."""
+
+
+@attrs.define
+class _Found:
+    """Members of one item as they turn up."""
+
+    files: dict[str, str] = attrs.field(factory=dict)
+    size: int = 0
+
+
+@attrs.define(frozen=True)
+class Groups:
+    """Files of one folder that differ in their extension only are one item, e.g. {video, audio, json}.
+
+    Sorted by path; folders are searched recursively, hidden ones are left out.
+    """
+
+    path: str = attrs.field(metadata={"help": "folder"})
+    members: dict[str, list[str]] = attrs.field(
+        metadata={"help": "member → its extensions, e.g. {video: [mp4, mkv], audio: [wav], meta: [json]}"}
+    )
+    missing: str = attrs.field(
+        default="error", metadata={"help": "an item that lacks a member: `error`, or `skip`, which is counted"}
+    )
+    _skipped: list[str] = attrs.field(factory=list, init=False, eq=False)
+    task_type: ClassVar[type[Task]] = GroupTask
+
+    def __attrs_post_init__(self) -> None:
+        check_missing(self.missing)
+        if not self.members or not all(self.members.values()):
+            raise ConfigError("source.members: expected member → extensions, e.g. {video: [mp4], meta: [json]}")
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        members = {name: sorted(e.lower().lstrip(".") for e in ends) for name, ends in self.members.items()}
+        return {"groups": absolute(self.path), "members": members}
+
+    def tasks(self) -> Iterator[GroupTask]:
+        """See `Source`."""
+        self._skipped.clear()
+        root, found = absolute(self.path), False
+        for stem, item in self._below(root):
+            lacking = [name for name in self.members if name not in item.files]
+            source = os.path.relpath(stem, root)
+            if lacking:
+                self._skipped.append(f"{source} lacks {', '.join(lacking)}")
+                continue
+            if self.missing == "error" and self._skipped:
+                continue  # the scan goes on only to count
+            found = True
+            files = {name: item.files[name] for name in self.members}
+            yield GroupTask(
+                id=stable_id("group", source), source=source, files=files, weight=max(item.size / 1e6, 0.001)
+            )
+        self._check(found)
+
+    def _check(self, found: bool) -> None:
+        if self._skipped and self.missing == "error":
+            some = "; ".join(ascii(line) for line in self._skipped[:SHOWN])
+            raise ConfigError(
+                f"input={self.path}: {len(self._skipped)} items are incomplete: {some}; "
+                "complete them, or source.missing=skip"
+            )
+        if not found:
+            raise ConfigError(f"input={self.path}: no item with {', '.join(self.members)} there")
+
+    def notes(self) -> list[str]:
+        """What was left out."""
+        return [f"{len(self._skipped)} incomplete items left out, e.g. {line!a}" for line in self._skipped[:1]]
+
+    def _below(self, folder: str) -> Iterator[tuple[str, _Found]]:
+        items: dict[str, _Found] = {}
+        for entry in listed(folder):
+            if entry.is_dir():
+                continue
+            stem, member = self._member(entry.name)
+            if member:
+                item = items.setdefault(stem, _Found())
+                item.files[member] = entry.path
+                item.size += entry.stat().st_size
+        for stem in sorted(items):
+            yield os.path.join(folder, stem), items[stem]
+        for entry in listed(folder):
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._below(entry.path)
+
+    def _member(self, name: str) -> tuple[str, str | None]:
+        """(stem, member) of a file name; the longest extension counts."""
+        lower, best = name.lower(), ("", "")
+        for member, ends in self.members.items():
+            for end in ("." + e.lower().lstrip(".") for e in ends):
+                if lower.endswith(end) and len(end) > len(best[1]):
+                    best = (member, end)
+        return name[: len(name) - len(best[1])], best[0] or None
+
+
+@attrs.define(frozen=True)
+class Triplets:
+    """Items of several files, one JSON object a line: `{"video": "a.mp4", "audio": "a.wav", "json": "a.json"}`.
+
+    Relative paths start from the manifest's folder. `source` and `weight` in a line are taken over. What
+    `stages.files.ExportTriplets` writes is read back as it was.
+    """
+
+    path: str = attrs.field(metadata={"help": "JSONL file, or a glob of several"})
+    members: tuple[str, ...] = attrs.field(
+        default=(), converter=tuple, metadata={"help": "members each line must have; empty: those of the first line"}
+    )
+    task_type: ClassVar[type[Task]] = GroupTask
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"triplets": absolute(self.path)}
+
+    def tasks(self) -> Iterator[GroupTask]:
+        """See `Source`."""
+        members = self.members
+        for where, row in json_rows(self.path):
+            own = {k: v for k, v in row.items() if k not in ("source", "weight")}
+            members = members or tuple(own)
+            if set(own) != set(members) or not all(isinstance(v, str) for v in own.values()):
+                raise ConfigError(f"{where}: expected a path each for {', '.join(members)}, got {row!a}")
+            folder = os.path.dirname(where.rpartition(":")[0])
+            source = str(row.get("source") or os.path.splitext(own[members[0]])[0])
+            yield GroupTask(
+                id=stable_id("group", source),
+                source=source,
+                files={name: os.path.join(folder, own[name]) for name in members},
+                weight=float(row.get("weight", 1.0)),
+            )

@@ -1,0 +1,50 @@
+"""Tasks given outright."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.fingerprint import digest
+from hpcurate.records import codec
+from hpcurate.task import Task
+
+
+@attrs.define(frozen=True)
+class Items:
+    """Tasks given outright: from Python, or a few from the config."""
+
+    items: tuple[Task, ...] = attrs.field(converter=tuple, metadata={"help": "the tasks, all of one class"})
+
+    def __attrs_post_init__(self) -> None:
+        if not self.items:
+            raise ConfigError("source: there are no tasks; give at least one")
+        kinds = {type(item) for item in self.items}
+        if len(kinds) > 1 or not issubclass(next(iter(kinds)), Task):
+            raise ConfigError(f"source: all tasks are of one Task class, got {sorted(k.__name__ for k in kinds)}")
+
+        seen: set[str] = set()
+        for item in self.items:
+            if item.id in seen:
+                raise ConfigError(f"source: two tasks have the id {item.id!r}; ids are unique")
+            if not math.isfinite(item.weight):
+                raise ConfigError(f"source: task {item.id!r} has the weight {item.weight}; a weight is a finite number")
+            seen.add(item.id)
+
+    @property
+    def task_type(self) -> type[Task]:
+        """See `Source`."""
+        return type(self.items[0])
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        rows = codec(self.task_type).encode_lines(self.items)
+        return {"items": digest([row.decode("utf-8", "surrogateescape") for row in rows])}
+
+    def tasks(self) -> Iterator[Task]:
+        """See `Source`."""
+        return iter(self.items)

@@ -1,0 +1,165 @@
+"""Rows of JSONL, CSV and Parquet as tasks, streamed."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import importlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import msgspec
+
+from hpcurate.errors import ConfigError
+from hpcurate.fingerprint import digest
+from hpcurate.source.base import RecordTask, absolute
+from hpcurate.task import Task, stable_id
+
+Row = tuple[str, dict[str, Any]]
+"""Where it stands (`file:line`), and what it holds."""
+
+
+@attrs.define(frozen=True)
+class _Table:
+    path: str = attrs.field(metadata={"help": "file, or a glob of several, which are read in the order of their names"})
+    task: str | None = attrs.field(
+        default=None,
+        metadata={"help": "task class whose fields the columns are, module.Class; default: a RecordTask with `data`"},
+    )
+    id: str = attrs.field(
+        default="id", metadata={"help": "column that names the row; without it the row's content does"}
+    )
+    weight: str = attrs.field(default="weight", metadata={"help": "column with the expected cost; without it 1"})
+
+    def __attrs_post_init__(self) -> None:
+        if self.task is not None and not issubclass(self.task_type, Task):
+            raise ConfigError(f"source.task={self.task}: is no Task class")
+
+    @property
+    def task_type(self) -> type[Task]:
+        """See `Source`."""
+        if self.task is None:
+            return RecordTask
+        module, _, name = self.task.replace(":", ".").rpartition(".")
+        try:
+            found: type[Task] = getattr(importlib.import_module(module), name)
+        except Exception as error:  # a module of the user's may raise anything at import
+            raise ConfigError(f"source.task={self.task}: {type(error).__name__}: {error}") from None
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        kind = {"task": self.task, "id": self.id, "weight": self.weight}
+        return {type(self).__name__.lower(): absolute(self.path), **kind}
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, in order."""
+        raise NotImplementedError
+
+    def tasks(self) -> Iterator[Task]:
+        """See `Source`."""
+        cls, names = self.task_type, None
+        if cls is not RecordTask:
+            names = {f.name for f in attrs.fields(cls)}
+        found = False
+        for where, row in self.rows():
+            found = True
+            yield self._task(cls, names, where, row)
+        if not found:
+            raise ConfigError(f"input={self.path}: holds no row")
+
+    def _task(self, cls: type[Task], names: set[str] | None, where: str, row: dict[str, Any]) -> Task:
+        id = row.get(self.id)
+        own = {"id": stable_id("row", digest(row)) if id in (None, "") else str(id)}
+        if row.get(self.weight) not in (None, ""):
+            own["weight"] = row[self.weight]
+        data = {k: v for k, v in row.items() if k not in (self.id, self.weight)}
+        plain = {**own, "data": data} if names is None else {**data, **own}
+        unknown = set() if names is None else plain.keys() - names
+        if unknown:
+            raise ConfigError(f"{where}: {cls.__name__} has no field {sorted(unknown)[0]!r}")
+        try:
+            task: Task = msgspec.convert(plain, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{where}: not a {cls.__name__}: {error}") from None
+        if not math.isfinite(task.weight):
+            raise ConfigError(f"{where}: {self.weight}={task.weight}: a weight is a finite number")
+        return task
+
+
+class Jsonl(_Table):
+    """One JSON object a line."""
+
+    def rows(self) -> Iterator[Row]:
+        """See `_Table`."""
+        return json_rows(self.path)
+
+
+class Csv(_Table):
+    """Comma-separated values with a header line; UTF-8."""
+
+    def rows(self) -> Iterator[Row]:
+        """See `_Table`."""
+        for path in manifest_files(self.path):
+            with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+                reader = csv.DictReader(file)
+                for row in reader:
+                    where = f"{path}:{reader.line_num}"
+                    if None in row or None in row.values():
+                        raise ConfigError(f"{where}: expected {len(reader.fieldnames or [])} columns as in the header")
+                    yield where, dict(row)
+
+
+class Parquet(_Table):
+    """Rows of Parquet files; a row group is held at a time. Needs pyarrow (the video extra has it)."""
+
+    def rows(self) -> Iterator[Row]:
+        """See `_Table`."""
+        try:
+            import pyarrow as arrow
+            import pyarrow.parquet as parquet
+        except ImportError:
+            raise ConfigError("source: Parquet needs pyarrow; pip install 'hpcurate[video]'") from None
+        for path in manifest_files(self.path):
+            try:
+                number = 0
+                for batch in parquet.ParquetFile(path).iter_batches(batch_size=1000):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield f"{path}:{number}", row
+            except (arrow.ArrowInvalid, OSError) as error:
+                raise ConfigError(f"{path}: cannot be read as Parquet: {error}") from None
+
+
+def json_rows(path: str) -> Iterator[Row]:
+    """Objects of JSONL files. Raises ConfigError naming file and line."""
+    for file_path in manifest_files(path):
+        with open(file_path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield f"{file_path}:{number}", _json_object(f"{file_path}:{number}", line)
+
+
+def _json_object(where: str, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{where}: not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: expected a JSON object, got {row!a:.80}")
+    return row
+
+
+def manifest_files(path: str) -> list[str]:
+    """The file, or those a glob matches, sorted. Raises ConfigError."""
+    plain = absolute(path)
+    if os.path.isfile(plain):
+        return [plain]
+    found = sorted(p for p in glob.glob(plain, recursive=True) if os.path.isfile(p))
+    if not found:
+        raise ConfigError(f"input={path}: no such file; give a manifest, or a glob of several")
+    return found

@@ -1,0 +1,86 @@
+"""Stages that take results out of the store: a record beside each item, a manifest of triplets."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from hpcurate import FileTask, Resources, Stage
+from hpcurate.errors import ConfigError
+from hpcurate.records import codec
+from hpcurate.source import GroupTask
+
+SMALL = Resources(cpus=1, memory="1GB", time="30m")
+
+
+def publish(path: str, data: bytes) -> None:
+    """Write a file so that readers see it whole or not at all; the same content again changes nothing."""
+    target = Path(path)
+    if target.is_file() and target.read_bytes() == data:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.part"
+    Path(temporary).write_bytes(data)
+    os.replace(temporary, path)
+
+
+class WriteJson(Stage[FileTask, FileTask]):
+    """Write each file's record under `output`, by its path relative to the input."""
+
+    version = 1
+    resources = SMALL
+    batch_size = 100
+
+    def __init__(self, output: str, layout: Literal["beside", "folder"] = "beside") -> None:
+        """Say where.
+
+        Args:
+            output: folder, made if missing; the input's own folder puts each record beside its file.
+            layout: `beside` writes `a/b.mp4.json`, `folder` writes `a/b/record.json`.
+        """
+        self.output, self.layout = output, layout
+
+    def process(self, tasks: list[FileTask]) -> list[FileTask]:
+        """Write, and pass on."""
+        for task in tasks:
+            publish(record_path(self.output, task.source, self.layout), codec(FileTask).encode(task) + b"\n")
+        return tasks
+
+
+def record_path(output: str, source: str, layout: str) -> str:
+    """Where an item's record lies. Pure."""
+    if layout == "folder":
+        return os.path.join(output, os.path.splitext(source)[0], "record.json")
+    return os.path.join(output, f"{source}.json")
+
+
+class ExportTriplets(Stage[GroupTask, GroupTask]):
+    """Write all items of several files into one JSONL file, sorted; `hpcurate.source.Triplets` reads it."""
+
+    version = 1
+    resources = SMALL
+    gather = True
+
+    def __init__(self, output: str) -> None:
+        """Say where.
+
+        Args:
+            output: the JSONL file; its folder is made if missing.
+        """
+        if not output.endswith(".jsonl"):
+            raise ConfigError(f"output: {output}: expected the path of a .jsonl file")
+        self.output = output
+
+    def process(self, tasks: list[GroupTask]) -> list[GroupTask]:
+        """Write, and pass on."""
+        ordered = sorted(tasks, key=lambda task: task.source)
+        publish(self.output, b"".join(triplet_line(task) for task in ordered))
+        return tasks
+
+
+def triplet_line(task: GroupTask) -> bytes:
+    """One line: what the item is called, what it weighs, a path a member. Pure."""
+    row: dict[str, Any] = {"source": task.source, "weight": task.weight, **task.files}
+    return json.dumps(row, ensure_ascii=True).encode() + b"\n"
