@@ -313,10 +313,13 @@ def _with_setup_failure(run: Run, look: Look) -> str:
 
 def look(run: Run) -> dict[str, Any]:
     """The run's summary, freshly computed from store and queue; also written to `summary.json`."""
-    frozen = run.frozen()
-    driver = Driver(run, make_launcher(frozen.launcher))
+    return look_with(Driver(run, make_launcher(run.frozen().launcher)))
+
+
+def look_with(driver: Driver) -> dict[str, Any]:
+    """The same with a driver that is kept, which makes the next look cheap."""
     seen = driver.look()
-    if seen.decision.actions and not _someone_works(seen) and not _gate_waits(run, driver.launcher):
+    if seen.decision.actions and not _someone_works(seen) and not _gate_waits(driver.run, driver.launcher):
         seen = Look(seen.views, Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive"))
     driver.summarise(seen)
     return driver.summary(seen)

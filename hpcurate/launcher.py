@@ -25,6 +25,22 @@ class Submission:
     stage: PlannedStage
 
 
+@attrs.define(frozen=True, kw_only=True)
+class JobRow:
+    """A line of the queue."""
+
+    id: str
+    name: str
+    state: str
+    """As the scheduler spells it: PENDING, RUNNING, …"""
+    reason: str = ""
+    """Why it waits."""
+    start: str = ""
+    """When it is expected to start, local time; empty if the scheduler does not say."""
+    count: int = 1
+    """Elements that the line stands for."""
+
+
 class Launcher(Protocol):
     """Turns plans into running workers. Knows plans, not stages."""
 
@@ -44,6 +60,9 @@ class Launcher(Protocol):
 
     def alive(self, jobs: Sequence[str]) -> bool | None:
         """Whether any of the jobs is queued or runs; None if nobody can tell."""
+
+    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
+        """What the queue says of each job, asked once; None if nobody can tell."""
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """Jobs of that name, queued or past; None if nobody can tell."""

@@ -96,6 +96,14 @@ class Observer:
 
     # -- lists --------------------------------------------------------------------------------------
 
+    def done(self, stage: PlannedStage) -> list[Committed]:
+        """Committed shards of the stage in the live set; none while the stage is not listed."""
+        upstream = self._upstream(stage)
+        if upstream is None:
+            return []
+        found = [self.read(stage, name) for name in self._expected(stage, upstream)]
+        return [shard for one in found if one is not None for shard in self._done(stage, one)]
+
     def live_lists(self, stage: PlannedStage) -> tuple[str, ...]:
         """Names of the stage's lists in the live set; it must be ready."""
         upstream = self._upstream(stage)

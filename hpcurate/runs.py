@@ -167,12 +167,19 @@ def point_latest(run: Run) -> None:
         os.replace(temporary, link)
 
 
+def run_names(store: Store) -> list[str]:
+    """All runs, oldest first."""
+    return sorted(
+        n for n in PosixFilesystem().names(store.runs) if not n.startswith(".") and not n.startswith("latest")
+    )
+
+
 def find_run(store: Store, wanted: str | None) -> Run:
     """The run a user means: a name, a path, a unique part of a name, or nothing for the latest.
 
     Raises StoreError listing the candidates.
     """
-    names = sorted(n for n in PosixFilesystem().names(store.runs) if not n.startswith(".") and n != "latest")
+    names = run_names(store)
     if not names:
         raise StoreError(f"store={store.root}: there are no runs yet")
     if wanted is None or wanted == "latest":

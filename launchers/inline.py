@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from hpcurate.launcher import Submission
+from hpcurate.launcher import JobRow, Submission
 from hpcurate.pipeline import Pipeline, PlannedStage
 from hpcurate.worker.supervisor import Supervisor
 
@@ -34,6 +34,10 @@ class InlineLauncher:
     def alive(self, jobs: Sequence[str]) -> bool | None:
         """See `Launcher`. Only jobs of Slurm are asked for, and they are not ours to know."""
         return None
+
+    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
+        """See `Launcher`. There is no queue here."""
+        return []
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Launcher`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from hpcurate.errors import LauncherError
-from hpcurate.launcher import Submission
+from hpcurate.launcher import JobRow, Submission
 from hpcurate.pipeline import Pipeline, PlannedStage
 from hpcurate.process import ProcessIdentity, start_time, this_host
 from hpcurate.units import megabytes
@@ -119,6 +119,10 @@ class LocalLauncher:
     def alive(self, jobs: Sequence[str]) -> bool | None:
         """See `Launcher`. Only jobs of Slurm are asked for, and they are not ours to know."""
         return None
+
+    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
+        """See `Launcher`. There is no queue here."""
+        return []
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Launcher`."""

@@ -20,10 +20,11 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import LauncherError
-from hpcurate.launcher import Submission
+from hpcurate.launcher import JobRow, Submission
 from hpcurate.pipeline import Pipeline, PlannedStage, option, suggestion
 from hpcurate.plan import Plan
 from hpcurate.units import megabytes, minutes
+from launchers.queue import QUEUE_FORMAT, parse_queue
 
 ANSWER_S = 20.0
 """How long a Slurm client may take to answer."""
@@ -198,6 +199,13 @@ class SlurmLauncher:
         """See `Launcher`. One squeue for all ids; what it does not list is over."""
         answer = ask(["squeue", "-h", "-a", "-j", ",".join(jobs), "-o", "%i %T"])
         return None if answer is None else bool(answer.strip())
+
+    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
+        """See `Launcher`. One squeue for all ids."""
+        if not jobs:
+            return []
+        answer = ask(["squeue", "-h", "-a", "-j", ",".join(jobs), "-o", QUEUE_FORMAT])
+        return None if answer is None else parse_queue(answer)
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Launcher`. Queued ones, or what accounting remembers where there is any."""

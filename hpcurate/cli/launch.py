@@ -145,10 +145,10 @@ def started(request: Request, settings: Settings) -> Outcome:
 
 
 def _tell_tracebacks(outcome: Outcome) -> None:
-    from hpcurate.cli.verbs import dead_letters
+    from hpcurate.cli.verbs.letters import letters
 
-    for letter in dead_letters(outcome.run):
-        say(f"== {letter['stage']}: {letter['id']}\n{letter['traceback']}")
+    for letter in letters(outcome.run):
+        say(f"== {letter.row['stage']}: {letter.name}\n{letter.row['traceback']}")
 
 
 class Listing:

@@ -11,16 +11,21 @@ from hpcurate.conf import conf_folders, names_in
 from hpcurate.errors import UserError
 
 VERBS = {
-    "status": "hpcurate.cli.verbs:verb",
-    "logs": "hpcurate.cli.verbs:verb",
-    "cancel": "hpcurate.cli.verbs:verb",
-    "explain": "hpcurate.cli.dry:verb",
-    "init": "hpcurate.cli.init:verb",
-    "models": "hpcurate.cli.models:verb",
-    "reference": "hpcurate.cli.reference:verb",
-    "shard": "hpcurate.cli.shard:verb",
+    "status": "hpcurate.cli.verbs.status",
+    "watch": "hpcurate.cli.verbs.watch",
+    "why": "hpcurate.cli.verbs.why",
+    "logs": "hpcurate.cli.verbs.logs",
+    "cancel": "hpcurate.cli.verbs.cancel",
+    "explain": "hpcurate.cli.dry",
+    "runs": "hpcurate.cli.verbs.runs",
+    "note": "hpcurate.cli.verbs.runs",
+    "compare": "hpcurate.cli.verbs.runs",
+    "init": "hpcurate.cli.init",
+    "models": "hpcurate.cli.models",
+    "shard": "hpcurate.cli.shard",
+    "reference": "hpcurate.cli.reference",
 }
-"""Each verb and the function that does it: it is given the whole command line, and returns the exit status."""
+"""Each verb and the module whose `verb(argv)` does it; it is given the whole command line."""
 
 HELP = """\
 hpcurate: curate data in Slurm job arrays.
@@ -73,8 +78,7 @@ def run(argv: Sequence[str]) -> int:
 def _dispatch(argv: Sequence[str]) -> int:
     sys.path.insert(0, os.getcwd())  # the console script, too, finds the user's own stages/
     if argv[0] in VERBS:
-        module, _, function = VERBS[argv[0]].partition(":")
-        status: int = getattr(importlib.import_module(module), function)(list(argv))
+        status: int = importlib.import_module(VERBS[argv[0]]).verb(list(argv))
         return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):
         from hpcurate.errors import ConfigError
