@@ -176,7 +176,7 @@ def check(request: Request) -> Launcher:
         raise ConfigError(f"limit={request.limit}: expected at least 1")
     pipeline = request.pipeline(request.output or UNNAMED)
     request.epochs.check(stage.name for stage in pipeline.stages)
-    engine.check(pipeline)
+    engine.check(pipeline, os.path.abspath(os.path.expanduser(request.store)))
     check_store_writable(request.store)
     return engine
 

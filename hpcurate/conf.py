@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpcurate.errors import ConfigError
+
 
 def shipped_conf() -> Path:
     """The conf folder beside the package: found by path, in a checkout as in a wheel."""
@@ -27,8 +29,11 @@ def names_in(folders: Iterable[Path], group: str) -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file by itself, nothing resolved."""
+    """A config file by itself, nothing resolved. Raises ConfigError where it is no YAML."""
     import yaml
 
-    plain = yaml.safe_load(path.read_text())
+    try:
+        plain = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     return plain if isinstance(plain, dict) else {}

@@ -192,7 +192,7 @@ class Driver:
 
     def _is_watched(self, stage: str, number: int) -> bool:
         """Whether a gate of this run is queued for the round. Drivers that stay are their own gate."""
-        if self.launcher.kind != "slurm":
+        if not self.launcher.gates:
             return True
         try:
             job = self._filesystem.read(self._gate_file(stage, number)).decode().strip()
@@ -202,7 +202,10 @@ class Driver:
 
     def _watch(self, action: Watch) -> None:
         failpoint("gate.before_submit")
-        job = self.launcher.submit_gate(self.run.path, self._frozen.code, action.stage, action.round, action.jobs)
+        last = action.stage == self._pipeline.stages[-1].name
+        job = self.launcher.submit_gate(
+            self.run.path, self._frozen.code, action.stage, action.round, action.jobs, last=last
+        )
         if job is not None:
             path = self._gate_file(action.stage, action.round)
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -394,7 +397,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if "--gate" in argv:
-            stage, number = argv[argv.index("--gate") + 1 :][:2]
+            stage, number, patience = argv[argv.index("--gate") + 1 :][:3]
+            launcher.patience_s = float(patience)
             folder = run.store.stage(frozen.pipeline.stage(stage).folder)
             mark_over(driver._filesystem, folder, int(number))  # its dependency was fulfilled: Slurm says so
             result = driver.step()

@@ -44,12 +44,24 @@ class JobRow:
 class Launcher(Protocol):
     """Turns plans into running workers. Knows plans, not stages."""
 
+    patience_s: float
+    """How long to wait for room under a submit limit."""
     kind: str
     """`inline`, `local` or `slurm`."""
-    stays: bool
-    """Whether the driver stays until the end unless told otherwise."""
 
-    def check(self, pipeline: Pipeline) -> None:
+    @property
+    def stays(self) -> bool:
+        """Whether the driver stays until the end unless told otherwise."""
+
+    @property
+    def gates(self) -> bool:
+        """Whether jobs of their own move the run on."""
+
+    @property
+    def node_local(self) -> tuple[str, ...]:
+        """Folders on the nodes' own disks, best first."""
+
+    def check(self, pipeline: Pipeline, store: str) -> None:
         """Refuse, before anything is written, what could never run. Raises LauncherError."""
 
     def most_workers(self, stage: PlannedStage) -> int:
@@ -67,8 +79,10 @@ class Launcher(Protocol):
     def find(self, name: str) -> tuple[str, ...] | None:
         """Jobs of that name, queued or past; None if nobody can tell."""
 
-    def submit_gate(self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str]) -> str | None:
-        """Queue the gate that follows these jobs; None where the driver itself stays."""
+    def submit_gate(
+        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
+    ) -> str | None:
+        """Queue the gate that follows these jobs, of the `last` stage or not; None where the driver itself stays."""
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Stop the jobs."""

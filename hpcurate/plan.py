@@ -119,6 +119,14 @@ class Plan:
         return cls(**plain)
 
 
+def plan_needs(stage: Any) -> Plan:
+    """A plan that says only what one worker of a planned stage needs: for checks before there is a run. Pure."""
+    return Plan(
+        run="", stage=stage.name, folder=stage.folder, store="", spec=stage.spec, lists=(), round=1, workers=1,
+        processes=stage.processes, resources=stage.resources,
+    )  # fmt: skip
+
+
 def processes_per_worker(resources: Resources, wanted: int | None) -> int:
     """How many stage processes share a worker: as wanted, or as many as fill its one GPU. Pure."""
     if wanted:

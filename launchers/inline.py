@@ -18,8 +18,11 @@ class InlineLauncher:
 
     kind = "inline"
     stays = True
+    gates = False
+    patience_s = 0.0
+    node_local = ()
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Anything may be tried in-process."""
 
     def most_workers(self, stage: PlannedStage) -> int:
@@ -43,7 +46,9 @@ class InlineLauncher:
         """See `Launcher`."""
         return None
 
-    def submit_gate(self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str]) -> str | None:
+    def submit_gate(
+        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
+    ) -> str | None:
         """See `Launcher`."""
         return None
 

@@ -76,12 +76,17 @@ class LocalLauncher:
     workers: int | None = attrs.field(
         default=None, metadata={"help": "workers at most; default: what the machine has room for"}
     )
+    node_local: tuple[str, ...] = attrs.field(
+        default=(), converter=tuple, metadata={"help": "folders on this machine's own disk, for weights; best first"}
+    )
     kind = "local"
     stays = True
+    gates = False
+    patience_s = 0.0
     _running: list[_Worker] = attrs.field(factory=list, init=False)
     _replaced: set[tuple[str, int]] = attrs.field(factory=set, init=False)
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`."""
         gpus = Machine.here().gpus
         for stage in pipeline.stages:
@@ -128,7 +133,9 @@ class LocalLauncher:
         """See `Launcher`."""
         return None
 
-    def submit_gate(self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str]) -> str | None:
+    def submit_gate(
+        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
+    ) -> str | None:
         """See `Launcher`. The driver stays, and is its own gate."""
         return None
 

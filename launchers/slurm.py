@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,70 +20,30 @@ import attrs
 
 from hpcurate.errors import LauncherError
 from hpcurate.launcher import JobRow, Submission
-from hpcurate.pipeline import Pipeline, PlannedStage, option, suggestion
-from hpcurate.plan import Plan
+from hpcurate.pipeline import Pipeline, PlannedStage, option
+from hpcurate.plan import Plan, plan_needs
+from hpcurate.preflight import SiteFacts, asked_of, problems, store_problem
+from hpcurate.site import SiteProfile, profile_of
 from hpcurate.units import megabytes, minutes
+from launchers.clients import ask, clean_environment
 from launchers.queue import QUEUE_FORMAT, parse_queue
+from launchers.site_facts import own_jobs, probe, submit_limit
 
-ANSWER_S = 20.0
-"""How long a Slurm client may take to answer."""
-INHERITED = re.compile(r"(SLURM|SBATCH|SRUN|SUBMITIT)_\w+|HPCURATE_(WORKER|PARENT)")
-"""Environment of an enclosing job, which a nested sbatch would take for its own options."""
-KEPT = {"SLURM_CONF"}
 ARRAY_LOG = "array-%A_%a.out"
-
-
-def client_environment() -> dict[str, str]:
-    """Environment for Slurm's clients, without what an enclosing job left there."""
-    return {k: v for k, v in os.environ.items() if k in KEPT or not INHERITED.fullmatch(k)}
-
-
-def ask(command: Sequence[str]) -> str | None:
-    """Output of a Slurm client, or None if it failed or did not answer."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_S, env=client_environment(), check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode and "Invalid job id" in done.stderr:
-        return ""  # the controller answers, and knows no such job
-    return None if done.returncode else done.stdout
-
-
-@attrs.define(frozen=True)
-class Site:
-    """What the controller says about itself."""
-
-    max_array: int
-    """Most elements of one array: `MaxArraySize` caps the index."""
-    partitions: tuple[str, ...]
-    default: str | None
-
-    @classmethod
-    def probe(cls) -> Site:
-        """Ask once. Raises LauncherError if there is no Slurm, or no answer."""
-        if shutil.which("sbatch") is None:
-            raise LauncherError(
-                "launcher=slurm: there is no sbatch in PATH; load the site's module, or use launcher=local"
-            )
-        config = ask(["scontrol", "show", "config"])
-        partitions = ask(["sinfo", "-h", "-o", "%P"])
-        if config is None or partitions is None:
-            raise LauncherError(
-                "launcher=slurm: the controller does not answer; try `scontrol ping`, then the same again"
-            )
-        size = re.search(r"MaxArraySize\s*=\s*(\d+)", config)
-        names = partitions.split()
-        default = next((n.rstrip("*") for n in names if n.endswith("*")), None)
-        return cls(int(size[1]) if size else 1001, tuple(n.rstrip("*") for n in names), default)
+GATE_MINUTES = 30
+"""Wall time of a gate, or the partition's limit if that is less."""
+PATIENCE_S = 60.0
+"""How long a call waits for room under the site's submit limit."""
+ASK_AGAIN_S = 5.0
+LIMIT_WORDS = re.compile(r"MaxSubmit|GrpSubmit|submit limit|Resource temporarily unavailable", re.IGNORECASE)
+"""How sbatch says that too many jobs are queued already."""
 
 
 @attrs.define
 class SlurmLauncher:
     """One array a stage and round, and a gate behind it."""
 
-    partition: str | None = option(None, "partition of every stage; default: the site's")
+    partition: str | None = option(None, "partition of every stage; default: the profile's, then the site's")
     account: str | None = option(None, "account to charge")
     qos: str | None = option(None, "quality of service")
     sbatch: dict[str, Any] = attrs.field(
@@ -99,28 +58,49 @@ class SlurmLauncher:
         factory=list, metadata={"help": "shell lines before the worker starts, e.g. [module load cuda]"}
     )
     python: str | None = option(None, "Python of workers and gates; default: the one that submits")
+    site: dict[str, Any] = attrs.field(factory=dict, metadata={"help": "the site profile; set by the key `site`"})
+    patience_s: float = option(PATIENCE_S, "seconds to wait for room under the site's submit limit")
     kind = "slurm"
-    stays = False
+
+    @property
+    def profile(self) -> SiteProfile:
+        """The site's, as it was when the run was started."""
+        return profile_of(self.site, "site")
+
+    @property
+    def gates(self) -> bool:
+        """Whether gates move the run on; not where jobs may not submit."""
+        return self.profile.nodes_may_submit is not False
+
+    @property
+    def stays(self) -> bool:
+        """Whether the call stays unless told otherwise."""
+        return not self.gates
+
+    @property
+    def node_local(self) -> tuple[str, ...]:
+        """Folders on the nodes' own disks."""
+        return tuple(self.profile.node_local)
 
     # -- before anything is written -----------------------------------------------------------------
 
-    def check(self, pipeline: Pipeline) -> None:
-        """See `Launcher`."""
-        site = Site.probe()
-        asked = {f"stages.{s.name}.sbatch.partition": s.sbatch.get("partition") for s in pipeline.stages}
-        asked["launcher.partition"] = self.partition
-        asked["launcher.sbatch.partition"] = self.sbatch.get("partition")
-        asked["launcher.gate.partition"] = self.gate.get("partition")
-        for key, names in asked.items():
-            for name in str(names).split(",") if names else []:
-                if name not in site.partitions:
-                    raise LauncherError(f"{key}={name}: no such partition; {suggestion(name, site.partitions)}")
-        if not site.default and not self.partition:
-            for stage in pipeline.stages:
-                if not (stage.sbatch.get("partition") or self.sbatch.get("partition")):
-                    raise LauncherError(
-                        f"launcher.partition: the site has no default; {suggestion('', site.partitions)}"
-                    )
+    def check(self, pipeline: Pipeline, store: str) -> None:
+        """See `Launcher`. Refuses what the site would refuse, or would never start."""
+        facts = probe()
+        asked = {s.name: asked_of(s, self.stage_options(s, plan_needs(s))) for s in pipeline.stages}
+        gate = self.gate_options(facts, last=False)
+        partition = gate.get("partition")
+        if partition and any(name not in facts.names for name in str(partition).split(",")):
+            raise LauncherError(f"launcher.gate.partition={partition}: no such partition; there are: {facts.names}")
+        found = problems(asked, facts)
+        wrong = store_problem(store, self._folders(), self.profile.nodes_see_store, self.profile.store)
+        found += [wrong] if wrong else []
+        if found:
+            more = f" (and {len(found) - 1} more like it)" if len(found) > 1 else ""
+            raise LauncherError(found[0] + more)
+
+    def _folders(self) -> list[str]:
+        return [os.path.expandvars(folder) for folder in self.profile.node_local]
 
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
@@ -129,14 +109,55 @@ class SlurmLauncher:
     # -- submitting ---------------------------------------------------------------------------------
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
-        """See `Launcher`. As many arrays as the site's index limit asks for, all of one name."""
-        most = Site.probe().max_array
-        jobs = []
-        for offset, elements in parts(submission.plan.workers, most):
-            options = self.stage_options(submission.stage, submission.plan)
-            command = worker_command(self._python(), submission.plan, submission.path, offset)
-            jobs.append(self._sbatch(submission.path, submission.name, options, command, elements, ARRAY_LOG))
+        """See `Launcher`. As many arrays as the site's index limit asks for, all of one name.
+
+        Fewer elements than the plan's workers where the site's submit limit leaves no room for more: they pull
+        the same shards. Raises LauncherError where there is no room for one after a while.
+        """
+        most = probe().max_array
+        jobs: list[str] = []
+        for offset, elements in parts(self._room_for(submission.plan.workers), most):
+            job = self._array(submission, offset, elements, needed=not jobs)
+            if job is None:
+                break
+            jobs.append(job)
         return tuple(jobs)
+
+    def _room_for(self, workers: int) -> int:
+        """As many of the workers as may be queued now, a gate beside them. Waits for one."""
+        limit = submit_limit(self.account or self.profile.account, self.qos or self.profile.qos)
+        deadline = time.monotonic() + self.patience_s
+        while limit is not None:
+            queued = own_jobs()
+            room = workers if queued is None else limit - queued - self.gates
+            if room > 0:
+                return min(workers, room)
+            if time.monotonic() >= deadline:
+                raise LauncherError(
+                    f"the site lets you queue {limit} jobs, and {queued} of yours are queued; "
+                    "wait until some have ended, then type the same again"
+                )
+            time.sleep(ASK_AGAIN_S)
+        return workers
+
+    def _array(self, submission: Submission, offset: int, elements: int, *, needed: bool) -> str | None:
+        """One array; where a limit that nobody can see refuses it, a smaller one. None if not even one element."""
+        deadline = time.monotonic() + self.patience_s
+        options = self.stage_options(submission.stage, submission.plan)
+        command = worker_command(self._python(), submission.plan, submission.path, offset)
+        while True:
+            try:
+                return self._sbatch(submission.path, submission.name, options, command, elements, ARRAY_LOG)
+            except LauncherError as error:
+                if not LIMIT_WORDS.search(str(error)):
+                    raise
+                if elements == 1 and not needed:
+                    return None
+                if elements == 1 and time.monotonic() >= deadline:
+                    raise
+                if elements == 1:
+                    time.sleep(ASK_AGAIN_S)
+                elements = max(1, elements // 2)
 
     def script(self, submission: Submission) -> str:
         """Exact text of the sbatch script of a round that fits into one array. Writes and submits nothing."""
@@ -144,40 +165,69 @@ class SlurmLauncher:
 
         options = self.stage_options(submission.stage, submission.plan)
         command = worker_command(self._python(), submission.plan, submission.path, 0)
+        workers, setup = submission.plan.workers, self._setup()
         parameters = sbatch_parameters(
-            submission.path, submission.name, options, self.setup, submission.plan.workers, self.max_parallel, ARRAY_LOG
+            submission.path, submission.name, options, setup, workers, self.max_parallel, ARRAY_LOG
         )
         return str(_make_sbatch_string(command=command, folder=submission.path, **parameters))
 
-    def submit_gate(self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str]) -> str | None:
+    def submit_gate(
+        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
+    ) -> str | None:
         """See `Launcher`. `afterany` on all ids: fulfilled however they ended, never `DependencyNeverSatisfied`."""
+        if not self.gates:
+            return None
         folder = os.path.join(run_path, "gates")
-        options = self._common({**self.sbatch, **self.gate})
-        options.update({"cpus-per-task": 1, "mem": "1000M", "time": 30, "dependency": f"afterany:{':'.join(jobs)}"})
-        options.update({k.replace("_", "-"): v for k, v in self.gate.items()})
-        command = [self._python(), "-P", "-m", "hpcurate.driver", run_path, "--gate", stage, str(number)]
+        options = {**self.gate_options(probe(), last=last), "dependency": f"afterany:{':'.join(jobs)}"}
+        patience = str(minutes(str(options["time"])) * 30)  # seconds: half of its time
+        command = [self._python(), "-P", "-m", "hpcurate.driver", run_path, "--gate", stage, str(number), patience]
         name = f"gate-{stage}-{number}-{os.path.basename(run_path)[-6:]}"
         return self._sbatch(folder, name, options, _with_code(command, code), None, "gate-%j.out")
 
-    def stage_options(self, stage: PlannedStage, plan: Plan) -> dict[str, Any]:
-        """All sbatch options of a stage's array: site, launcher, resources, then the stage's own. Pure."""
-        needs = stage.resources
-        options = self._common(self.sbatch)
-        options.update({"cpus-per-task": plan.cpus, "mem": f"{plan.memory_mb}M", "time": minutes(needs.time)})
-        options["signal"] = f"B:USR2@{drain_seconds(plan)}"
-        if plan.gpus:
-            options["gres"] = f"gpu:{plan.gpus}"
-        if needs.disk is not None:
-            options["tmp"] = f"{megabytes(needs.disk)}M"
-        options["nodes"] = needs.nodes
-        options.update({k.replace("_", "-"): v for k, v in stage.sbatch.items()})
-        return options
+    # -- options ------------------------------------------------------------------------------------
 
-    def _common(self, more: dict[str, Any]) -> dict[str, Any]:
-        own = {"partition": self.partition, "account": self.account, "qos": self.qos}
-        options = {k: v for k, v in own.items() if v is not None}
-        options.update({k.replace("_", "-"): v for k, v in more.items()})
-        return options
+    def stage_options(self, stage: PlannedStage, plan: Plan) -> dict[str, Any]:
+        """All sbatch options of a stage's array. Pure."""
+        needs = stage.resources
+        asked: dict[str, Any] = {
+            "cpus-per-task": plan.cpus,
+            "mem": f"{plan.memory_mb}M",
+            "time": minutes(needs.time),
+            "signal": f"B:USR2@{drain_seconds(plan)}",
+            "nodes": needs.nodes,
+        }
+        if plan.gpus:
+            key, _, value = self.profile.gres.format(n=plan.gpus).partition("=")
+            asked[key] = value
+        if needs.disk is not None:
+            asked["tmp"] = f"{megabytes(needs.disk)}M"
+        return {**self._common("gpu" if plan.gpus else "cpu"), **asked, **dashed(stage.sbatch)}
+
+    def gate_options(self, facts: SiteFacts, *, last: bool) -> dict[str, Any]:
+        """All sbatch options of a gate; its time fits the partition. Pure."""
+        options = {**self._common("gate"), **dashed(self.gate)}
+        names = str(options.get("partition") or facts.default or "").split(",")
+        limits = [p.max_minutes for p in map(facts.named, names) if p and p.max_minutes]
+        asked: dict[str, Any] = {"cpus-per-task": 1, "mem": "1000M", "time": min([GATE_MINUTES, *limits])}
+        if self.profile.mail:
+            asked |= {"mail-user": self.profile.mail, "mail-type": "END,FAIL" if last else "FAIL"}
+        return {**options, **asked, **dashed(self.gate)}
+
+    def _common(self, kind: str) -> dict[str, Any]:
+        """Of every job: the launcher's own fields before the site profile's. The stage's own come last. Pure."""
+        profile = self.profile
+        partition = profile.partitions.get(kind) or profile.partitions.get("cpu" if kind == "gate" else "")
+        from_site = {
+            "partition": partition,
+            "account": profile.account,
+            "qos": profile.qos,
+            "constraint": profile.constraint,
+        }
+        own = {"partition": self.partition, "account": self.account, "qos": self.qos, **dashed(self.sbatch)}
+        return {k: v for k, v in from_site.items() if v is not None} | {k: v for k, v in own.items() if v is not None}
+
+    def _setup(self) -> list[str]:
+        return [*self.profile.setup, *self.setup]
 
     def _python(self) -> str:
         return self.python or sys.executable
@@ -186,9 +236,9 @@ class SlurmLauncher:
         self, folder: str, name: str, options: dict[str, Any], command: str, elements: int | None, output: str
     ) -> str:
         """One sbatch through submitit. Raises LauncherError with Slurm's own words."""
-        executor = _executor(folder, name, options, self.setup, elements, self.max_parallel, output)
+        executor = _executor(folder, name, options, self._setup(), elements, self.max_parallel, output)
         try:
-            with _clean_environment():
+            with clean_environment():
                 return str(executor._submit_command(command).job_id)
         except Exception as error:  # submitit's FailedJobError carries sbatch's stderr
             raise LauncherError(f"sbatch refused {name}: {_slurms_words(str(error))}") from None
@@ -223,9 +273,12 @@ class SlurmLauncher:
 
     def wait(self, seconds: float) -> None:
         """See `Launcher`."""
-        import time
-
         time.sleep(seconds)
+
+
+def dashed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`cpus_per_task` → `cpus-per-task`: sbatch's own spelling. Pure."""
+    return {key.replace("_", "-"): value for key, value in options.items()}
 
 
 def drain_seconds(plan: Plan) -> int:
@@ -293,18 +346,6 @@ def sbatch_parameters(
     if elements is not None:
         parameters |= {"map_count": elements, "array_parallelism": parallel or elements}
     return parameters
-
-
-class _clean_environment:
-    """submitit runs sbatch with our environment: take the enclosing job's variables out meanwhile."""
-
-    def __enter__(self) -> None:
-        self._kept = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k) and k not in KEPT}
-        for name in self._kept:
-            del os.environ[name]
-
-    def __exit__(self, *_: object) -> None:
-        os.environ.update(self._kept)
 
 
 def _slurms_words(message: str) -> str:

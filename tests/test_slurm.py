@@ -157,8 +157,8 @@ def test_cancel_stops_jobs_and_gates_and_the_command_goes_on(there: Site, slurm:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["launcher.partition=gpuu"], "launcher.partition=gpuu: no such partition; did you mean 'gpu'?"),
-        (["stages.show.sbatch.partition=x"], "stages.show.sbatch.partition=x: no such partition"),
+        (["launcher.partition=gpuu"], "partition gpuu: there is no such partition; did you mean 'gpu'?"),
+        (["stages.show.sbatch.partition=x"], "stages.show: partition x: there is no such partition"),
     ],
 )
 def test_a_partition_that_is_not_there_is_refused(

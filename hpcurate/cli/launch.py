@@ -26,6 +26,7 @@ from hpcurate.models.weights import weights_of
 from hpcurate.pipeline import EpochOf, Pipeline, build
 from hpcurate.preview import Preview, preview
 from hpcurate.runs import UNNAMED
+from hpcurate.site import load_site
 from hpcurate.stage import members
 
 LISTING_S = 5.0
@@ -192,6 +193,11 @@ def _launcher(settings: Settings) -> dict[str, Any]:
         config = _only_fields_of(kind, config)
     if kind not in LAUNCHERS:
         raise ConfigError(f"launcher={kind}: expected one of auto, {', '.join(LAUNCHERS)}")
+    profile = load_site(settings.site)
+    if kind == "slurm":
+        config["site"] = attrs.asdict(profile)
+    elif kind == "local" and profile.node_local:
+        config.setdefault("node_local", profile.node_local)
     return {"_target_": LAUNCHERS[kind], **config}
 
 

@@ -20,6 +20,7 @@ VERBS = {
     "runs": "hpcurate.cli.verbs.runs",
     "note": "hpcurate.cli.verbs.runs",
     "compare": "hpcurate.cli.verbs.runs",
+    "doctor": "hpcurate.cli.doctor",
     "init": "hpcurate.cli.init",
     "models": "hpcurate.cli.models",
     "shard": "hpcurate.cli.shard",

@@ -12,7 +12,7 @@ from hpcurate.errors import ConfigError
 
 PATHS = ("input", "store", "output", "done", "shard")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
-FORCED = ("stages", "launcher", "budget", "timing", "source", "models")
+FORCED = ("stages", "launcher", "budget", "timing", "source", "models", "site")
 """Below these any key may be set; we check names ourselves, with better advice than Hydra's."""
 FLAGS = ("-m", "--multirun", "--cfg")
 _KEY = re.compile(r"[+~]*[A-Za-z_][\w.\-/@]*")

@@ -22,11 +22,16 @@ def remember_store(store: str) -> None:
 
 
 def find_store(given: str | None) -> str:
-    """The store: as given, `HPCURATE_STORE`, or the last one used. Raises ConfigError."""
+    """The store: as given, `HPCURATE_STORE`, the site profile's, or the last one used. Raises ConfigError."""
     if given:
         return os.path.expanduser(given)
     if os.environ.get("HPCURATE_STORE"):
         return os.environ["HPCURATE_STORE"]
+    from hpcurate.site import site_store
+
+    named = site_store()
+    if named:
+        return os.path.expandvars(os.path.expanduser(named))
     with suppress(OSError):
         return os.fsdecode(_memory().read_bytes())
     raise ConfigError("store: name a folder on shared storage, store=/scratch/me/curate, or set HPCURATE_STORE")

@@ -46,6 +46,9 @@ class Settings:
     )
     dry_run: bool = option(False, "true: print the plan and the sbatch scripts; write and submit nothing")
     debug: bool = option(False, "true: in this process, the first 3 tasks, a scratch store; breakpoints work")
+    site: dict[str, Any] = attrs.field(
+        factory=lambda: {"use": "auto"}, metadata={"help": "site profile: site=NAME of conf/site, or its fields"}
+    )
     wait: bool | None = option(None, "true: stay until the end; false: submit and leave; default: the launcher's")
     budget: Budget = option(Budget(), "dead letters a complete run may have")
     timing: Timing = option(Timing(), "clocks of the claim protocol, in seconds")

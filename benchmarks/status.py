@@ -1,0 +1,104 @@
+"""How long `hpcurate status` takes when a stage has 10 000 shards, all but one committed.
+
+    python benchmarks/status.py [SHARDS]
+
+Beside it: the bare start of Python, and listing the same folders with os.scandir. Warm page cache, best of five.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from hpcurate.api import Request, _write_run
+from hpcurate.driver import Driver
+from hpcurate.epochs import Epochs
+from hpcurate.intake import take_in
+from hpcurate.launcher import make_launcher
+from hpcurate.pipeline import Node, StageOptions, build
+from hpcurate.runs import open_run, open_store
+from hpcurate.scan import scan
+from hpcurate.store.commits import begin_attempt, commit
+from hpcurate.store.filesystem import PosixFilesystem
+from stages.hello import LowerCase, Print, Prompts
+
+LOCAL = {"_target_": "launchers.local.LocalLauncher"}
+
+
+class Unflushed(PosixFilesystem):
+    """Making the store is not what is measured."""
+
+    def freeze(self, folder: str) -> None:
+        """Leave it."""
+
+
+def make(root: str, shards: int) -> None:
+    """A run with so many shards in its first stage, the last one open."""
+    source = Prompts([str(number) for number in range(shards)])
+    nodes = {"lower_case": Node(LowerCase(), StageOptions(shard_tasks=1)), "show": Node(Print())}
+    request = Request(
+        make=lambda output, epoch: build("bench", source, nodes, epoch=epoch),
+        source=source,
+        store=root,
+        launcher=LOCAL,
+        epochs=Epochs(root),
+        modules=("stages.hello",),
+    )
+    filesystem, store = Unflushed(), open_store(root)
+    run, pipeline = open_run(store, request.pipeline, None)
+    intake = take_in(filesystem, store, pipeline.source.folder, scan(source))
+    _write_run(run, pipeline, intake, request)
+    observer = Driver(run, make_launcher(LOCAL)).observer
+    stage = pipeline.stages[0]
+    observer.make_lists(stage)
+    folder = observer.folder(stage)
+    found = observer.read(stage, intake.lists[0])
+    for line in (found.lines if found else ())[:-1]:
+        path = begin_attempt(filesystem, folder, line.id, 1, "n")
+        filesystem.replace(os.path.join(path, "tasks.jsonl"), b"{}\n")
+        counts = {"tasks_in": 1, "tasks_out": 1, "passed": 1, "dropped": 0, "failed": 0}
+        commit(
+            filesystem,
+            folder,
+            path,
+            line.id,
+            {"shard": line.id, "nonce": "n", "weight_out": 1.0, **counts},
+            store.trash,
+        )
+
+
+def best(command: Sequence[str], times: int = 5) -> float:
+    """Seconds of the fastest of some runs."""
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+LIST = "import os, sys; print(sum(1 for b in os.scandir(sys.argv[1]) for f in os.scandir(b.path)))"
+
+
+def main() -> None:
+    """Print the table."""
+    shards = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    with tempfile.TemporaryDirectory() as root:
+        make(root, shards)
+        (folder,) = (e.path for e in os.scandir(f"{root}/stages") if e.name.startswith("lower_case"))
+        python = sys.executable
+        print(f"{shards} shards, {shards - 1} committed")
+        print(f"python -c pass              {best([python, '-c', 'pass']):.3f} s")
+        print(f"listing the shards          {best([python, '-c', LIST, folder + '/shards']):.3f} s")
+        print(f"hpcurate status             {best([python, '-m', 'hpcurate', 'status', '--store', root]):.3f} s")
+        print(
+            f"hpcurate status --json      {best([python, '-m', 'hpcurate', 'status', '--json', '--store', root]):.3f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
