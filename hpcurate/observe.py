@@ -221,7 +221,7 @@ class Observer:
             launcher=found.launcher,
             run=found.run,
             cancelled=found.cancelled,
-            watched=self._watched(stage.name, found.number),
+            watched=phase is Phase.ACTIVE and self._watched(stage.name, found.number),
         )
 
     def _phase(self, stage: PlannedStage, found: Round) -> tuple[Phase, tuple[str, ...]]:

@@ -19,8 +19,8 @@ def probe() -> SiteFacts:
     if shutil.which("sbatch") is None:
         raise LauncherError("launcher=slurm: there is no sbatch in PATH; load the site's module, or use launcher=local")
     config = ask(["scontrol", "show", "config"])
-    partitions = ask(["scontrol", "show", "partition", "-o"])
-    nodes = ask(["sinfo", "-h", "-N", "-o", NODE_FORMAT])
+    partitions = None if config is None else ask(["scontrol", "show", "partition", "-o"])
+    nodes = None if partitions is None else ask(["sinfo", "-h", "-N", "-o", NODE_FORMAT])
     if config is None or partitions is None:
         raise LauncherError("launcher=slurm: the controller does not answer; try `scontrol ping`, then the same again")
     return read_facts(config, partitions, nodes or "")

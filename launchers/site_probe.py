@@ -34,7 +34,7 @@ SCRIPT = r"""#!/bin/bash
 echo "node=${SLURMD_NODENAME:-$(hostname)}"
 test -e @MARK@ && echo "store=seen"
 @PYTHON@ -c 'import sys; print("python=" + sys.version.split()[0])' 2>&1 | tail -1
-held=$(sbatch --parsable --hold --mem=10M --time=1 --output=/dev/null --wrap=true 2>&1) \
+held=$(timeout 20 sbatch --parsable --hold --mem=10M --time=1 --output=/dev/null --wrap=true 2>&1) \
   && scancel "$held" && echo "submit=yes" || echo "submit=no $(echo "$held" | tail -1)"
 ls -d /dev/nvidia[0-9]* 2>/dev/null | wc -l | sed 's/^/gpus=/'
 for d in @CANDIDATES@; do

@@ -1,0 +1,87 @@
+"""Sites made different, on a real Slurm: a run completes or is refused with the fix, and never hangs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from shell import Shell
+from slurm_fixture import running_slurm
+
+pytestmark = pytest.mark.slurm
+TEN = "source.prompts=[a,b,c,d,e,f,g,h,i,j]"
+
+
+def await_end(shell: Shell, timeout: float = 60) -> str:
+    """State of the latest run once it is not running."""
+    deadline = time.monotonic() + timeout
+    state = "running"
+    while state == "running" and time.monotonic() < deadline:
+        time.sleep(0.5)
+        state = json.loads((shell.store / "runs" / "latest" / "summary.json").read_text())["state"]
+    return state
+
+
+def test_small_arrays_few_jobs_no_default_memory(shell: Shell) -> None:
+    """MaxArraySize 4, six jobs a user, gate included: two arrays of five elements in all do ten shards.
+
+    The doctor finds all of it from nothing, and writes the profile that later commands use.
+    """
+    with running_slurm("--max-array-size", "4", "--max-submit-jobs", "6", "--no-default-mem") as site:
+        shell.extra = dict(site.env)
+        told = shell.type("doctor", "--store", str(shell.store), "--write").stdout
+        for line in (
+            "MaxArraySize         4",
+            "submit limit         6",
+            "default memory       UNLIMITED",
+            "jobs may submit      yes",
+        ):
+            assert line in told
+        assert "ran on cpu" in told
+        shell.type("+pipeline=hello", TEN, "launcher=slurm")
+        assert await_end(shell) == "complete"
+        (job,) = shell.store.glob("stages/lower_case-*/rounds/0001.job")
+        assert 2 == len(json.loads(job.read_text())["jobs"])
+        blockers = [site.sbatch("--hold", script="true") for _ in range(6)]
+        refused = shell.type(
+            "+pipeline=hello", TEN, "name=other", "launcher=slurm", "launcher.patience_s=0", "rerun=show", status=2
+        )
+        assert "the site lets you queue 6 jobs, and 6 of yours are queued" in refused.stderr
+        site.run("scancel", *blockers)
+        shell.type("+pipeline=hello", TEN, "name=other", "launcher=slurm")
+        assert await_end(shell) == "complete"
+
+
+def test_no_accounting_and_two_minutes(shell: Shell) -> None:
+    """What is longer than the partition allows is refused with the fix; what fits completes, gates, too."""
+    with running_slurm("--no-accounting", "--partition-time-limit", "2") as site:
+        shell.extra = dict(site.env)
+        words = ["+pipeline=hello", f"store={shell.store}", "launcher=slurm"]
+        refused = shell.type(*words, status=2).stderr
+        assert "partition cpu allows 2 min; set stages.lower_case.resources.time=2m" in refused
+        assert not shell.store.exists()
+        times = [f"stages.{name}.resources.time=2m" for name in ("lower_case", "show", "word_count")]
+        shell.type(*words, *times)
+        assert await_end(shell) == "complete"
+        told = shell.type("doctor", "--store", str(shell.store), "--no-job").stdout
+        assert "accounting      no" in told
+        assert "cpu (default): 2 min" in told
+        for verb in ("status", "why", "runs", "logs"):
+            shell.type(verb)
+
+
+def test_jobs_may_not_submit(shell: Shell, tmp_path: Path) -> None:
+    """The doctor finds out; with its profile the call stays and completes, without a gate."""
+    prolog = tmp_path / "prolog.sh"
+    (tmp_path / "slurm.conf").write_text("NodesHaveNone=here\n")
+    prolog.write_text(f'#!/bin/sh\necho "export SLURM_CONF={tmp_path}/slurm.conf"\n')
+    prolog.chmod(0o755)
+    with running_slurm("--conf", f"TaskProlog={prolog}") as site:
+        shell.extra = dict(site.env)
+        told = shell.type("doctor", "--store", str(shell.store), "--write").stdout
+        assert "jobs may submit      no" in told
+        done = shell.type("+pipeline=hello", "launcher=slurm")
+        assert done.stdout.splitlines()[-1].endswith(": complete")
+        assert not list(shell.store.glob("runs/2*/gates/*.out"))
