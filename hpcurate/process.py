@@ -10,6 +10,8 @@ import ctypes
 import os
 import signal
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
@@ -65,6 +67,20 @@ def start_time(pid: int) -> Optional[int]:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def share_of_cores(cores: Sequence[int], process: int, processes: int, each: int) -> tuple[int, ...]:
+    """The cores of one of several processes: disjoint shares of `each`; none if there are not enough. Pure."""
+    if each < 1 or processes < 1 or len(cores) < processes * each:
+        return ()
+    return tuple(sorted(cores)[process * each : (process + 1) * each])
+
+
+def pin(cores: Sequence[int]) -> None:
+    """Run this process, and what it starts, on these cores only; on all it may use where there are none."""
+    if cores:
+        with suppress(OSError):  # a cpuset that shrank meanwhile
+            os.sched_setaffinity(0, set(cores))
 
 
 def die_with_parent(parent: int, how: int = signal.SIGKILL) -> None:

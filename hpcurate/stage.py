@@ -48,6 +48,8 @@ class WorkerInfo:
     """Number of this stage process in its worker."""
     cpus: int
     """Cores this process may use."""
+    cores: tuple[int, ...] = ()
+    """Logical cores this process is pinned to; empty: not pinned."""
     gpus: tuple[str, ...] = ()
     """Device names this process may use (`CUDA_VISIBLE_DEVICES`)."""
     scratch: Optional[str] = None

@@ -16,7 +16,7 @@ import attrs
 from hpcurate.errors import LauncherError
 from hpcurate.launcher import JobRow, Submission
 from hpcurate.pipeline import Pipeline, PlannedStage
-from hpcurate.process import ProcessIdentity, start_time, this_host
+from hpcurate.process import ProcessIdentity, share_of_cores, start_time, this_host
 from hpcurate.units import megabytes
 
 
@@ -67,6 +67,7 @@ class _Worker:
     submission: Submission
     index: int
     identity: ProcessIdentity
+    cores: tuple[int, ...] = ()
 
 
 @attrs.define
@@ -103,13 +104,16 @@ class LocalLauncher:
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """See `Launcher`."""
-        started = [self._start(submission, index) for index in range(submission.plan.workers)]
-        self._running += started
+        started = []
+        for index in range(submission.plan.workers):
+            started.append(self._start(submission, index))
+            self._running.append(started[-1])
         return tuple(f"local:{w.identity.pid}:{w.identity.start}" for w in started)
 
-    @staticmethod
-    def _start(submission: Submission, index: int) -> _Worker:
+    def _start(self, submission: Submission, index: int) -> _Worker:
+        cores = self._free_cores(submission.plan.cpus)
         environment = dict(os.environ, HPCURATE_WORKER=str(index), HPCURATE_PARENT=str(os.getpid()))
+        environment["HPCURATE_CORES"] = ",".join(map(str, cores))
         path = [p for p in (submission.plan.code, environment.get("PYTHONPATH")) if p]
         environment["PYTHONPATH"] = os.pathsep.join(path)
         process = subprocess.Popen(
@@ -119,7 +123,12 @@ class LocalLauncher:
             start_new_session=True,  # Ctrl-C reaches the driver alone, which then drains its workers
         )
         identity = ProcessIdentity(this_host(), process.pid, start_time(process.pid) or 0)
-        return _Worker(process, submission, index, identity)
+        return _Worker(process, submission, index, identity, cores)
+
+    def _free_cores(self, count: int) -> tuple[int, ...]:
+        """Cores that no other worker of ours is pinned to; none if there are too few: then it is not pinned."""
+        taken = {core for worker in self._running for core in worker.cores if worker.process.poll() is None}
+        return share_of_cores([core for core in os.sched_getaffinity(0) if core not in taken], 0, 1, count)
 
     def alive(self, jobs: Sequence[str]) -> bool | None:
         """See `Launcher`. Only jobs of Slurm are asked for, and they are not ours to know."""

@@ -22,7 +22,7 @@ from typing import Any
 import attrs
 
 from hpcurate.model import lend_weights
-from hpcurate.process import die_with_parent
+from hpcurate.process import die_with_parent, pin
 from hpcurate.spec import StageSpec, from_spec
 from hpcurate.stage import Stage, WorkerInfo, members
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
@@ -36,7 +36,9 @@ def build_runner(hello: Message) -> ShardRunner:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
         atexit.register(shutil.rmtree, cache, ignore_errors=True)
         lend_weights(hello["weights"], cache)
-    info = WorkerInfo(**{**hello["worker"], "gpus": tuple(hello["worker"]["gpus"])})
+    told = hello["worker"]
+    info = WorkerInfo(**{**told, "gpus": tuple(told["gpus"]), "cores": tuple(told["cores"])})
+    pin(info.cores)
     once_per_node(stage, hello["node_key"])
     stage.setup(info)
     return ShardRunner(stage, threads=info.cpus, name=hello["stage"])

@@ -20,6 +20,7 @@ from typing import Any, Optional
 import attrs
 
 from hpcurate.plan import Plan
+from hpcurate.process import share_of_cores
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending, end_attempt, judge
 from hpcurate.store.commits import begin_attempt, commit
@@ -182,12 +183,20 @@ class Supervisor:
             index=self.index,
             process=process,
             cpus=max(1, int(self.plan.resources.cpus)),
+            cores=self._cores(process),
             gpus=share_of_gpus(visible_gpus(), process, self.plan.processes, self.plan.resources.gpus),
         )
         key = f"{os.path.basename(self.submission)}-{self.worker.split('-')[0]}"
         if self.inline:
             return InProcess(self.plan, info, key, self._weights)
         return StageProcess(self.plan, info, key, self._weights, self._log)
+
+    def _cores(self, process: int) -> tuple[int, ...]:
+        """Cores for one stage process, where this worker has a cpuset of its own; else nothing is pinned."""
+        mine = sorted(os.sched_getaffinity(0))
+        if self.inline or self.plan.resources.cpus < 1 or len(mine) > self.plan.cpus:
+            return ()
+        return share_of_cores(mine, process, self.plan.processes, int(self.plan.resources.cpus))
 
     def _setup_failed(self, error: SetupFailed) -> None:
         if self._draining.is_set():

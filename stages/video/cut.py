@@ -6,13 +6,17 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from hpcurate import Resources, Stage
-from stages.video.decode import Video, VideoError, frame_pts, open_video
+import attrs
+
+from hpcurate import Resources, Stage, WorkerInfo
+from stages.video.copy import Keys, copy_piece, moved, piece_of, read_keys, size_of, why_not
+from stages.video.decode import Video, VideoError, frame_pts, open_container, open_video
 from stages.video.encode import ClipWriter, Encoding, Interleaver
+from stages.video.gpu import Choice, chosen_encoder
 from stages.video.picture import Shaper
-from stages.video.samples import MEMORY_KEY, Collector, SamplePlan
+from stages.video.samples import MEMORY_KEY, Collector, SamplePlan, Samples
 from stages.video.sound import Sound
 from stages.video.tasks import ClipTask
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Cut(Stage[ClipTask, ClipTask]):
-    """Encode each clip as H.264 and AAC in MP4, frame-exact, and take samples for motion and preview.
+    """Cut each clip into an MP4 of its own, H.264 and AAC, frame-exact, and take samples for the next stages.
 
     The clips of a batch that come from one video are cut in one pass over it, from the key frame before
     the first to the end of the last. Pixels are turned as the video says; timestamps are kept; missing
@@ -32,7 +36,7 @@ class Cut(Stage[ClipTask, ClipTask]):
     batch_size = 64
     version = 1
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of one encoding
         self,
         crf: int = 20,
         preset: str = "fast",
@@ -43,6 +47,9 @@ class Cut(Stage[ClipTask, ClipTask]):
         preview_fps: float = 4.0,
         preview_height: int = 144,
         preview_s: float = 6.0,
+        mode: Literal["encode", "copy"] = "encode",
+        fallback: bool = True,
+        encoder: Choice = "cpu",
     ) -> None:
         """Set how clips are encoded and sampled.
 
@@ -56,18 +63,69 @@ class Cut(Stage[ClipTask, ClipTask]):
             preview_fps: pictures per second of the preview.
             preview_height: pixels of the preview.
             preview_s: seconds from the clip's start that the preview shows at most.
+            mode: `copy` copies packets instead: fast and lossless, but both ends move back to a key frame.
+            fallback: with `copy`, encode what cannot be copied; false fails it.
+            encoder: `cpu` is x264; `nvenc` encodes on the GPU (set resources.gpus), `auto` where there is one. Their
+                bytes depend on the GPU, so that only `cpu` is deterministic.
         """
         self.encoding = Encoding(crf=crf, preset=preset, threads=encoder_threads, audio_bitrate=audio_bitrate)
-        self.audio = audio
+        self.audio, self.mode, self.fallback, self.encoder = audio, mode, fallback, encoder
+        self.deterministic = encoder == "cpu"
         self.plan = SamplePlan(
             motion_fps=motion_fps, preview_fps=preview_fps, preview_height=preview_height, preview_s=preview_s
         )
 
+    def setup(self, worker: WorkerInfo) -> None:
+        """See whether a GPU encodes here, if one is asked for."""
+        self.encoding = attrs.evolve(self.encoding, encoder=chosen_encoder(self.encoder))
+
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
-        """The same clips with `clip`, `frames`, `has_audio`, `bytes` and `sha256` filled in."""
+        """The same clips with `clip`, `frames`, `has_audio`, `bytes`, `sha256` and `encoder` filled in."""
         for clips in passes(tasks):
-            self._pass(clips)
-        return tasks
+            rest = self._copy_pass(clips) if self.mode == "copy" else clips
+            if rest:
+                self._pass(rest)
+        return [clip for clip in tasks if clip.clip is not None]
+
+    def _copy_pass(self, clips: list[ClipTask]) -> list[ClipTask]:
+        """Copy what can be copied; the clips that are to be encoded instead."""
+        first = clips[0]
+        with open_container(first.path) as given:
+            sound = given.streams.audio[0].codec_context.name if self.audio and given.streams.audio else None
+        reason = why_not(first, sound)
+        if reason and not self.fallback:
+            raise VideoError(f"{first.source}: {reason}; stages.cut.fallback=true encodes it")
+        if reason:
+            return clips
+        keys = read_keys(first.path, first.source)
+        for clip in clips:
+            self._copy(clip, keys, has_audio=sound is not None)
+        return []
+
+    def _copy(self, clip: ClipTask, keys: Keys, *, has_audio: bool) -> None:
+        piece = piece_of(keys, clip.start_pts, clip.end_pts)
+        if piece is None:
+            self.drop(clip, "no key frame inside")
+            return
+        file = self.file(clip, "clip.mp4")
+        frames = copy_piece(clip, piece, os.fspath(file), audio=self.audio)
+        moved(clip, keys, piece)
+        clip.width, clip.height = size_of(os.fspath(file))
+        clip.clip, clip.frames, clip.has_audio, clip.encoder = file, frames, has_audio, "copy"
+        clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
+        clip.memory[MEMORY_KEY] = self._look_again(os.fspath(file), clip)
+
+    def _look_again(self, file: str, clip: ClipTask) -> Samples:
+        """Samples of a clip that was copied: what nothing has decoded yet."""
+        collector = Collector(self.plan, clip.duration_s)
+        with open_video(file, clip.source) as video:
+            frames = video.decode(video.packets())
+            with closing(frames):
+                start = None
+                for frame in frames:
+                    start = frame_pts(frame) if start is None else start
+                    collector.add(float((frame_pts(frame) - start) * (frame.time_base or 1)), frame)
+        return collector.samples()
 
     def _pass(self, clips: list[ClipTask]) -> None:
         first = clips[0]
@@ -100,6 +158,7 @@ class Cut(Stage[ClipTask, ClipTask]):
             both.until(float((end - start) * clip.time_base) + 1)
             writer.finish()
         clip.clip, clip.frames, clip.has_audio = file, writer.frames, sound is not None
+        clip.encoder = self.encoding.encoder
         clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
         clip.memory[MEMORY_KEY] = collector.samples()
 

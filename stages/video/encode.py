@@ -33,6 +33,8 @@ class Encoding:
     """x264's threads; its output differs with their number."""
     audio_bitrate: int = 64_000
     """AAC's bits per second and channel."""
+    encoder: str = "libx264"
+    """Or `h264_nvenc`."""
 
 
 class ClipWriter:
@@ -83,13 +85,12 @@ class ClipWriter:
             self._container.mux(packet)
 
     def _add_picture(self, encoding: Encoding, rate: Fraction, first: VideoFrame) -> VideoStream:
-        stream: VideoStream = self._container.add_stream("libx264", rate=rate)
+        stream: VideoStream = self._container.add_stream(encoding.encoder, rate=rate)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = first.width, first.height, "yuv420p"
         context.time_base = stream.time_base = first.time_base
         context.thread_count = encoding.threads
-        # Without cpu-independent the rate control reads memory it never wrote: bytes differ from run to run.
-        context.options = {"crf": str(encoding.crf), "preset": encoding.preset, "x264-params": "cpu-independent=1"}
+        context.options = encoder_options(encoding)
         for name in ("color_primaries", "color_trc", "colorspace"):
             value = getattr(first, name)
             setattr(context, name, value if value is not None else UNSPECIFIED)
@@ -101,6 +102,14 @@ class ClipWriter:
         stream.codec_context.bit_rate = encoding.audio_bitrate * sound.channels
         stream.codec_context.options = {"flags": "+bitexact"}
         return stream
+
+
+def encoder_options(encoding: Encoding) -> dict[str, str]:
+    """Options of the encoder for the wanted quality. Pure."""
+    if encoding.encoder == "h264_nvenc":
+        return {"rc": "vbr", "cq": str(encoding.crf), "preset": "p5"}
+    # Without cpu-independent the rate control reads memory it never wrote: bytes differ from run to run.
+    return {"crf": str(encoding.crf), "preset": encoding.preset, "x264-params": "cpu-independent=1"}
 
 
 class Interleaver:

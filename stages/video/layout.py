@@ -61,11 +61,16 @@ def meta(clip: ClipTask, fan: int) -> dict[str, Any]:
         "height": clip.height,
         "framerate": rate(clip),
         "num_frames": clip.frames,
-        "video_codec": "h264",
+        "video_codec": clip.source_codec if clip.encoder == "copy" else "h264",
         "has_audio": clip.has_audio,
         "num_bytes": clip.bytes,
         "sha256": clip.sha256,
         "motion_score": clip.motion,
+        "encoder": clip.encoder,
+        "sharpness": clip.sharpness,
+        "brightness": clip.brightness,
+        "black_share": clip.black,
+        "frozen_share": clip.frozen,
     }
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from stages.video.looks import Look, look_at
+
 if TYPE_CHECKING:
     import numpy as np
     from av import VideoFrame
@@ -17,6 +19,10 @@ MEMORY_KEY = "video.samples"
 """Where `Cut` leaves a clip's samples in `task.memory`."""
 MOTION_SIDE = 160
 """Pixels of the longer side of the pictures that motion is measured on."""
+LOOK_SIDE = 640
+"""Pixels of the longer side, at most, of the pictures that are looked at: blur shows only at some size."""
+LOOK_S = 1.0
+"""Seconds between two of them."""
 MAX_PAIRS = 240
 """Pairs of pictures per clip at most; those of longer clips are spread evenly. Bounds the memory."""
 
@@ -37,6 +43,8 @@ class Samples:
 
     pairs: list[tuple[float, Picture, Picture]] = attrs.field(factory=list)
     """Seconds between two grey pictures (height, width) uint8, and the pictures."""
+    looks: list[Look] = attrs.field(factory=list)
+    """How one picture a second looks."""
     preview: list[Picture] = attrs.field(factory=list)
     """RGB pictures (height, width, 3) uint8, `1 / preview_fps` apart."""
     preview_fps: float = 4.0
@@ -67,6 +75,7 @@ class Collector:
         self._taken: dict[float, tuple[float, Picture]] = {}
         self._samples = Samples(preview_fps=plan.preview_fps)
         self._next_motion = self._next_preview = 0
+        self._next_look = 0.0
 
     def add(self, seconds: float, frame: VideoFrame) -> None:
         """Look at a frame that stands `seconds` after the clip's start."""
@@ -76,6 +85,10 @@ class Collector:
             grey = _small(frame, MOTION_SIDE / max(frame.width, frame.height), "gray") if grey is None else grey
             self._taken[self._motion[self._next_motion]] = (seconds, grey)
             self._next_motion += 1
+        if now >= self._next_look:
+            scale = min(1.0, LOOK_SIDE / max(frame.width, frame.height))
+            self._samples.looks.append(look_at(_small(frame, scale, "gray")))
+            self._next_look += LOOK_S * (int((now - self._next_look) / LOOK_S) + 1)
         while self._next_preview < len(self._preview) and self._preview[self._next_preview] <= now:
             rgb = _small(frame, self._height / frame.height, "rgb24") if rgb is None else rgb
             self._samples.preview.append(rgb)

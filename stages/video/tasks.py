@@ -100,6 +100,16 @@ class ClipTask(Task):
     """Mean motion in percent of the picture's diagonal per second (see `motion.py`)."""
     preview: File | None = None
     """Animated WebP."""
+    encoder: str = ""
+    """What made the clip's file: `libx264`, `h264_nvenc`, or `copy` where packets were copied."""
+    sharpness: float | None = None
+    """Mean variance of the Laplacian (see `looks.py`)."""
+    brightness: float | None = None
+    """Mean luma, 0 … 255."""
+    black: float | None = None
+    """Share of black pictures, 0 … 1."""
+    frozen: float | None = None
+    """Share of pairs of pictures between which nothing changes, 0 … 1."""
 
     @property
     def time_base(self) -> Fraction:
