@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+from hpcurate.cli.places import find_store
 from hpcurate.errors import ConfigError
 
 TEMPLATE = Path(__file__).with_name("template")
@@ -28,8 +29,16 @@ def verb(argv: list[str]) -> int:
     written = write_project(folder, name)
     print("\n".join(f"  {path.relative_to(folder)}" for path in written).encode("utf-8", "backslashreplace").decode())
     there = shlex.quote(options.folder)
-    print(f"next: cd {there} && hpcurate +pipeline={name} store=store".encode("utf-8", "backslashreplace").decode())
+    store = "" if _knows_a_store() else " store=store"
+    print(f"next: cd {there} && hpcurate +pipeline={name}{store}".encode("utf-8", "backslashreplace").decode())
     return 0
+
+
+def _knows_a_store() -> bool:
+    try:
+        return bool(find_store(None))
+    except ConfigError:
+        return False
 
 
 def module_name(folder: str) -> str:

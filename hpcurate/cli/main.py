@@ -31,22 +31,37 @@ VERBS = {
 HELP = """\
 hpcurate: curate data in Slurm job arrays.
 
+Once on a cluster, once for a project of your own:
+  hpcurate doctor --store /scratch/me/curate --write     look at the cluster, write its site profile
+  hpcurate init FOLDER                                   a pipeline, a stage and its test, which run at once
+
 Start or continue a run:
   hpcurate +pipeline=video input=/data/videos store=/scratch/me/curate
-  hpcurate +pipeline=video input=… launcher=slurm launcher.partition=gpu stages.split.min_s=3
+  hpcurate +pipeline=video input=… limit=10 | dry_run=true | debug=true | rerun=split
   hpcurate -m +pipeline=video input=… stages.motion.threshold=0.5,1.0,2.0
 
   input=    folder, file or glob            launcher=  auto (default), slurm, local, inline
   store=    folder on shared storage        wait=      true: stay until the end; false: submit and leave
-  output=   folder of the result            budget.failed=, budget.fraction=  dead letters tolerated
+  output=   folder of the result            limit=     a trial on the first n tasks, which the full run reuses
+  shard=    i/n: a part of the input        done=      a path with {{relative}}: leave out what exists there
+  dry_run=  true: the plan and its scripts  debug=     true: 3 tasks in this process, breakpoints work
+  rerun=    stages to do anew               budget.failed=, budget.fraction=  dead letters tolerated
   stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …
-  --config-dir DIR   a conf folder of yours; ./conf is found by itself
-  --cfg              print the resolved configuration, and nothing else
+  stages.NAME.file=  a stage from a .py file
+  site=     a site profile of conf/site     --config-dir DIR  a conf folder of yours; ./conf is found by itself
+  --cfg     print the resolved configuration, and nothing else
 
-Look after a run (RUN: a name, a part of one, or nothing for the latest):
-  hpcurate status [RUN] [--json]
-  hpcurate logs   [RUN] [--stage S] [--shard ID] [--worker N] [--failed]
-  hpcurate cancel [RUN]
+Look after runs (RUN: a name, a part of one, or nothing for the latest):
+  hpcurate status  [RUN] [--json]           where it stands
+  hpcurate watch   [RUN] [--once]           live: progress, rate, what waits and why, newest failures
+  hpcurate why     [RUN] [--json]           why it failed or does not go on, and what to type
+  hpcurate logs    [RUN] [--stage S] [--shard ID] [--task T] [--worker N] [--failed] [--gate]
+  hpcurate cancel  [RUN]                    stop what nobody else wants
+  hpcurate explain [RUN | +pipeline=…]      why each stage runs or does not
+  hpcurate runs [PATTERN] [--state S]       all runs; note RUN TEXT…; compare RUN RUN
+  hpcurate models list|fetch|verify|remove  weights in the store
+  hpcurate shard MANIFEST N --by bytes      cut a manifest into n
+  hpcurate reference                        every config field with its help
 
 Pipelines here: {pipelines}
 Exit status: 0 complete or handed over, 1 failed or over budget, 2 refused before anything started.

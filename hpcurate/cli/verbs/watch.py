@@ -92,7 +92,7 @@ class Watcher:
         return Watched(
             summary=seen,
             samples={name: tuple(samples) for name, samples in self._samples.items()},
-            jobs=self._jobs,
+            jobs=self._jobs if seen["state"] == RunState.RUNNING.value else (),
             failures=tuple(self._failures),
         )
 
