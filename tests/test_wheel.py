@@ -15,10 +15,9 @@ from conftest import ROOT
 from shell import LOCAL, Shell
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def install_wheel(folder: Path) -> Path:
     """Python of an environment with the wheel; third-party packages are those of the tests' own environment."""
-    folder = tmp_path_factory.mktemp("wheel")
+    folder.mkdir(exist_ok=True)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -30,6 +29,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A path line in a .pth file: its folder's own .pth files, ours among them, are not read.
     (site / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return python
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, for all tests here."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture

@@ -15,11 +15,15 @@ import attrs
 from hpcurate.api import LAUNCHERS
 from hpcurate.cli.settings import Settings
 from hpcurate.conf import read_yaml, shipped_conf
+from hpcurate.models.registry import ModelEntry
 from hpcurate.pipeline import Budget, StageOptions
 from hpcurate.plan import Timing
+from hpcurate.site import SiteProfile
 from hpcurate.stage import Resources, constructor
 
-SOURCES = ("Files", "Items")
+SOURCES = ("Files", "FileList", "Folders", "Groups", "Triplets", "Jsonl", "Csv", "Parquet", "Items")
+STAGES = ("stages.files.WriteJson", "stages.files.ExportTriplets")
+"""Ready-made stages that no shipped pipeline has."""
 HEAD = """\
 # Reference: every config field
 
@@ -63,10 +67,12 @@ def sections() -> Iterable[tuple[str, str, list[Field]]]:
     for kind, target in LAUNCHERS.items():
         cls = _class(target)
         yield f"`launcher={kind}`: `launcher.KEY`", _first_line(cls), fields_of(cls)
+    yield "Site profile: `site.KEY`, or `conf/site/NAME.yaml`", _first_line(SiteProfile), fields_of(SiteProfile)
+    yield "Model: `models.NAME.KEY`, or `conf/models/NAME.yaml`", _first_line(ModelEntry), fields_of(ModelEntry)
     for name in SOURCES:
         cls = _class(f"hpcurate.source.{name}")
         yield f"Source `hpcurate.source.{name}`: `source.KEY`", _first_line(cls), fields_of(cls)
-    for target in stage_targets():
+    for target in [*stage_targets(), *STAGES]:
         cls = _class(target)
         yield f"Stage `{target}`", _first_line(cls), parameters_of(cls)
 
