@@ -24,7 +24,7 @@ demo: $(READY) | demo/videos ## Curate a few sample videos on this machine, into
 test: $(READY) ## All checks and tests (12 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps
 	$(MAKE) --no-print-directory lint
-	$(PY) -m pytest
+	$(PY) -m pytest -n 3 --dist loadfile
 
 test-long: $(READY) ## The long campaigns, and only these
 	scripts/install-test-deps

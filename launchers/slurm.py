@@ -88,11 +88,11 @@ class SlurmLauncher:
         """See `Launcher`. Refuses what the site would refuse, or would never start."""
         facts = probe()
         asked = {s.name: asked_of(s, self.stage_options(s, plan_needs(s))) for s in pipeline.stages}
-        gate = self.gate_options(facts, last=False)
-        partition = gate.get("partition")
-        if partition and any(name not in facts.names for name in str(partition).split(",")):
-            raise LauncherError(f"launcher.gate.partition={partition}: no such partition; there are: {facts.names}")
         found = problems(asked, facts)
+        gate = str(self.gate_options(facts, last=False).get("partition") or "")
+        if not found and gate and any(name not in facts.names for name in gate.split(",")):
+            there = ", ".join(facts.names)
+            found.append(f"launcher.gate.partition={gate}: there is no such partition; there are: {there}")
         wrong = store_problem(store, self._folders(), self.profile.nodes_see_store, self.profile.store)
         found += [wrong] if wrong else []
         if found:

@@ -106,7 +106,7 @@ class InProcess:
 
 _START = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); "
-    "import runpy; runpy.run_module('hpcurate.worker.child', run_name='__main__', alter_sys=True)"
+    "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 """`python -m hpcurate.worker.child`, but never with the current folder in front of the frozen code (I3)."""
 
@@ -130,6 +130,7 @@ class StageProcess:
             *(self._plan.python or (sys.executable,)),
             "-c",
             _START,
+            "hpcurate.worker.child",
             str(descriptor),
             str(os.getpid()),
         ]
