@@ -33,6 +33,8 @@ from hpcurate.store.rounds import read_rounds
 from hpcurate.summary import RunState
 from hpcurate.task import Task
 
+STAYING_PATIENCE_S = 3600.0
+"""How long a call that stays waits for room under a site's submit limit."""
 Echo = Callable[[str], None]
 LAUNCHERS = {
     "inline": "launchers.inline.InlineLauncher",
@@ -213,6 +215,8 @@ def _go(
     run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[list[StageView]], None]
 ) -> Outcome:
     stays = launcher.stays if wait is None else wait
+    if stays:  # somebody who waits anyway waits for room in the queue, too
+        launcher.patience_s = max(launcher.patience_s, STAYING_PATIENCE_S)
     driver = Driver(run, launcher, echo=echo, stays=stays)
     before = driver.look()
     if not stays and launcher.kind == "local":

@@ -55,14 +55,10 @@ ModelInterface = Model
 
 
 def model_names(model: Any) -> tuple[str, ...]:
-    """What a stage's `model` refers to: a ModelRef, a Model, or nothing. Raises ConfigError for anything else."""
-    if model is None:
-        return ()
+    """What a stage's `model` refers to; nothing if it is neither a ModelRef nor a Model, but a stage's own affair."""
     if isinstance(model, ModelRef):
         return (model.name,)
-    if isinstance(model, Model):
-        return tuple(model.model_id_names)
-    raise ConfigError(f"model: expected a ModelRef or a Model, got {type(model).__qualname__}")
+    return tuple(model.model_id_names) if isinstance(model, Model) else ()
 
 
 def get_local_dir_for_weights_name(name: str) -> Path:  # the name is Cosmos-Curate's

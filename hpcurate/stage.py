@@ -109,7 +109,9 @@ class Stage(Generic[In, Out]):
 
     def setup(self, worker: WorkerInfo) -> None:
         """Once per stage process, in the stage's environment: load the model here. By default a `Model` is set up."""
-        if hasattr(self.model, "setup"):
+        from hpcurate.model import Model
+
+        if isinstance(self.model, Model):
             self.model.setup()
 
     def prepare(self, task: In) -> None:

@@ -19,7 +19,7 @@ class InlineLauncher:
     kind = "inline"
     stays = True
     gates = False
-    patience_s = 0.0
+    patience_s: float = attrs.field(default=0.0, init=False)
     node_local = ()
 
     def check(self, pipeline: Pipeline, store: str) -> None:

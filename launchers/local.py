@@ -83,7 +83,7 @@ class LocalLauncher:
     kind = "local"
     stays = True
     gates = False
-    patience_s = 0.0
+    patience_s: float = attrs.field(default=0.0, init=False)
     _running: list[_Worker] = attrs.field(factory=list, init=False)
     _replaced: set[tuple[str, int]] = attrs.field(factory=set, init=False)
 

@@ -35,6 +35,12 @@ GATE_MINUTES = 30
 PATIENCE_S = 60.0
 """How long a call waits for room under the site's submit limit."""
 ASK_AGAIN_S = 5.0
+INSTEAD = {
+    "mem": ("mem-per-cpu", "mem-per-gpu"),
+    "gres": ("gpus", "gpus-per-node", "gpus-per-task"),
+    "gpus-per-node": ("gres", "gpus", "gpus-per-task"),
+}
+"""Options that sbatch takes only one of: where a user says another one, ours is left out."""
 LIMIT_WORDS = re.compile(r"MaxSubmit|GrpSubmit|submit limit|Resource temporarily unavailable", re.IGNORECASE)
 """How sbatch says that too many jobs are queued already."""
 
@@ -201,7 +207,11 @@ class SlurmLauncher:
             asked[key] = value
         if needs.disk is not None:
             asked["tmp"] = f"{megabytes(needs.disk)}M"
-        return {**self._common("gpu" if plan.gpus else "cpu"), **asked, **dashed(stage.sbatch)}
+        common, own = self._common("gpu" if plan.gpus else "cpu"), dashed(stage.sbatch)
+        for key, others in INSTEAD.items():
+            if any(other in own or other in common for other in others):
+                asked.pop(key, None)
+        return {**common, **asked, **own}
 
     def gate_options(self, facts: SiteFacts, *, last: bool) -> dict[str, Any]:
         """All sbatch options of a gate; its time fits the partition. Pure."""

@@ -80,6 +80,8 @@ def test_hidden_files_are_left_out_and_links_that_lead_back_are_not_followed(tmp
     """The walk ends."""
     make(tmp_path / "d", [b"a/x.mp4", b".hidden/y.mp4", b"a/.z.mp4"])
     (tmp_path / "d" / "a" / "loop").symlink_to(tmp_path / "d")
+    (tmp_path / "d" / "a" / "ring").symlink_to("ring")
+    (tmp_path / "d" / "a" / "gone").symlink_to("nowhere")
     assert sources(Files(str(tmp_path / "d"))) == ["a/x.mp4"]
 
 

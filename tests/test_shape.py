@@ -207,6 +207,28 @@ def test_debug_shows_the_traceback_of_what_fails(shell: Shell) -> None:
     assert "print(1 / 0)" in done.stderr
 
 
+def test_debug_writes_nothing_where_results_belong(shell: Shell) -> None:
+    """Also where the command names an output."""
+    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
+    (shell.cwd / "conf" / "pipeline" / "records.yaml").write_text(
+        "# @package _global_\nname: records\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
+        "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
+    )
+    out = shell.folder / "out"
+    words = ["+pipeline=records", f"input={shell.cwd / 'conf'}", f"output={out}", f"store={shell.store}"]
+    done = shell.type(*words, "debug=true", TMPDIR=str(shell.folder))
+    assert (False, False) == (out.exists(), shell.store.exists())
+    assert len(list(shell.folder.glob("hpcurate-debug-*/runs/2*/output/**/*.json"))) == 1
+    assert "scratch store" in done.stderr
+
+
+def test_a_part_of_the_input_may_be_empty(shell: Shell) -> None:
+    """Three tasks in seven shards: some have none, and are complete."""
+    states = [shell.run("+pipeline=hello", f"shard={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
+    assert states == ["complete"] * 7
+    assert len({json.loads(row)["id"] for row in shell.rows("word_count")}) == 3
+
+
 # -- stages that lie elsewhere ----------------------------------------------------------------------
 
 

@@ -40,6 +40,8 @@ PRECEDENCE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
     ({"gres": "gpus-per-node={n}"}, {}, GPU, {"gpus-per-node": "2", "gres": None}),
     (PROFILE, {"partition": "mine", "account": "me"}, {}, {"partition": "mine", "account": "me", "qos": "q"}),
     (PROFILE, {"sbatch": {"constraint": "x", "mail_type": "END"}}, {}, {"constraint": "x", "mail-type": "END"}),
+    ({}, {}, {"sbatch": {"mem_per_cpu": "1G"}}, {"mem": None, "mem-per-cpu": "1G"}),
+    ({}, {"sbatch": {"gpus": 2}}, GPU, {"gres": None, "gpus": 2}),
     (PROFILE, {"partition": "mine"}, {"sbatch": {"partition": "own", "mem": "7G"}}, {"partition": "own", "mem": "7G"}),
 ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -101,6 +103,7 @@ def request_of(
 ) -> Request:
     """The resolved configuration as the engine takes it. Raises UserError."""
     if settings.debug:
+        plain = _replaced(plain, settings.output, UNNAMED)  # nothing of a trial lands where results belong
         settings = in_scratch(settings)
     named = None if settings.output in (None, UNNAMED) else settings.output
     source = part_of(read_source(settings.source), settings)
@@ -110,7 +113,7 @@ def request_of(
 
     def make(output: str, epoch: EpochOf) -> Pipeline:
         """The pipeline with this output folder in place of the run's own."""
-        here = nodes if named else read_stages(_with_output(plain, output)["stages"])
+        here = nodes if named else read_stages(_replaced(plain, UNNAMED, output)["stages"])
         return build(
             settings.name, source, here, budget=settings.budget, timing=settings.timing, epoch=epoch, weights=weights
         )
@@ -169,17 +172,21 @@ def in_scratch(settings: Settings) -> Settings:
     """`debug=true`: in this process, a few tasks, a store and an output of its own, breakpoints work."""
     folder = tempfile.mkdtemp(prefix="hpcurate-debug-")
     limit = settings.limit or DEBUG_TASKS
+    with suppress(ConfigError, OSError):  # weights that were fetched serve a trial, too
+        os.symlink(
+            os.path.join(os.path.abspath(find_store(settings.store)), "weights"), os.path.join(folder, "weights")
+        )
     say(f"debug=true: in this process, the first {limit} tasks, scratch store {folder}")
     return attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, output=None, wait=True, limit=limit)
 
 
-def _with_output(plain: Any, output: str) -> Any:
-    """Values equal to the place holder replaced by the run's output folder."""
+def _replaced(plain: Any, old: Any, new: str) -> Any:
+    """Values equal to `old`, and not null, replaced: the output folder has no name before its run has."""
     if isinstance(plain, dict):
-        return {key: _with_output(value, output) for key, value in plain.items()}
+        return {key: _replaced(value, old, new) for key, value in plain.items()}
     if isinstance(plain, list):
-        return [_with_output(value, output) for value in plain]
-    return output if plain == UNNAMED else plain
+        return [_replaced(value, old, new) for value in plain]
+    return new if old is not None and plain == old else plain
 
 
 def _launcher(settings: Settings) -> dict[str, Any]:

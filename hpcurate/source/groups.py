@@ -11,7 +11,7 @@ import attrs
 from hpcurate.errors import ConfigError
 from hpcurate.source.base import GroupTask, absolute, check_missing
 from hpcurate.source.tables import json_rows
-from hpcurate.source.walk import listed
+from hpcurate.source.walk import is_folder, listed
 from hpcurate.task import Task, stable_id
 
 SHOWN = 3
@@ -89,7 +89,7 @@ class Groups:
     def _below(self, folder: str) -> Iterator[tuple[str, _Found]]:
         items: dict[str, _Found] = {}
         for entry in listed(folder):
-            if entry.is_dir():
+            if is_folder(entry):
                 continue
             stem, member = self._member(entry.name)
             if member:

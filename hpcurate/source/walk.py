@@ -14,17 +14,17 @@ def walk_files(root: str) -> Iterator[os.DirEntry[str]]:
     A folder sorts as its name and a slash: exactly where the paths below it belong.
     """
     for entry in listed(root):
-        if entry.is_dir():
+        if is_folder(entry):
             if not _leads_back(entry.path):
                 yield from walk_files(entry.path)
-        elif entry.is_file():
+        elif _is_file(entry):
             yield entry
 
 
 def walk_folders(root: str, level: int) -> Iterator[os.DirEntry[str]]:
     """Folders `level` steps below a folder, sorted by path."""
     for entry in listed(root):
-        if entry.is_dir() and not _leads_back(entry.path):
+        if is_folder(entry) and not _leads_back(entry.path):
             if level == 1:
                 yield entry
             else:
@@ -38,7 +38,22 @@ def listed(folder: str) -> list[os.DirEntry[str]]:
             kept = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise ConfigError(f"input: cannot list {folder}: {error.strerror}") from None
-    return sorted(kept, key=lambda entry: entry.name + "/" if entry.is_dir() else entry.name)
+    return sorted(kept, key=lambda entry: entry.name + "/" if is_folder(entry) else entry.name)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; not a link that leads round in a ring."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _leads_back(path: str) -> bool:
