@@ -36,17 +36,19 @@ def await_runs(shell: Shell, count: int, timeout: float = 90) -> list[str]:
 
 
 def test_a_sweep_of_three_shares_its_early_stages(there: Shell, slurm: SlurmSite) -> None:
-    """Three detached runs in one call: early shards are committed once, and tried once."""
+    """Three detached runs in one call: early shards are committed once, and tried once.
+
+    The late stage comes from a loose file, which runs on compute nodes that never see the folder.
+    """
     late = "++stages.last.mark=a,b,c"
-    (there.cwd / "stages").mkdir()
-    (there.cwd / "stages" / "marks.py").write_text(
+    (there.cwd / "marks.py").write_text(
         "from hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
         "class Mark(Stage[HelloTask, HelloTask]):\n"
         "    def __init__(self, mark: str = '!') -> None:\n        self.mark = mark\n\n"
         "    def process(self, tasks):\n"
         "        for task in tasks:\n            task.prompt += self.mark\n        return tasks\n"
     )
-    done = there.type("-m", "+pipeline=hello", f"store={there.store}", "++stages.last._target_=stages.marks.Mark", late)
+    done = there.type("-m", "+pipeline=hello", f"store={there.store}", "stages.last.file=marks.py", late)
     rows = re.findall(r"^(\d{8}-\d{6}-hello-\w{6}) +stages\.last\.mark=([abc]) +(running|complete)$", done.stdout, re.M)
     assert [mark for _, mark, _ in rows] == ["a", "b", "c"]
     assert len({run for run, _, _ in rows}) == 3
