@@ -61,6 +61,10 @@ class Launcher(Protocol):
     def node_local(self) -> tuple[str, ...]:
         """Folders on the nodes' own disks, best first."""
 
+    @property
+    def node_quota(self) -> int | None:
+        """Bytes that may be used there; None: what is free."""
+
     def check(self, pipeline: Pipeline, store: str) -> None:
         """Refuse, before anything is written, what could never run. Raises LauncherError."""
 

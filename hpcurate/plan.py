@@ -79,6 +79,10 @@ class Plan:
     code: str | None = None
     """Frozen copy of the code, first on the import path."""
     weights: tuple[WeightsRef, ...] = ()
+    node_local: tuple[str, ...] = ()
+    """Folders on the nodes' own disks where weights are brought, best first."""
+    node_quota: int | None = None
+    """Bytes that hpcurate may use there; None: what is free."""
     timing: Timing = Timing()
     version: int = PLAN_VERSION
 
@@ -114,7 +118,8 @@ class Plan:
         plain["resources"] = Resources(**plain["resources"])
         plain["timing"] = Timing(**plain["timing"])
         plain["weights"] = weights_from_json(plain.get("weights", ()))
-        for name in ("lists", "python"):
+        plain["node_local"] = plain.get("node_local", ())
+        for name in ("lists", "python", "node_local"):
             plain[name] = tuple(plain[name])
         return cls(**plain)
 

@@ -36,6 +36,7 @@ class SiteProfile:
     node_local: list[str] = attrs.field(
         factory=list, metadata={"help": "folders on the nodes' own disks that outlive a job, e.g. [/scratch/$USER]"}
     )
+    node_quota: str | None = option(None, "most that weights may take there, e.g. 500GB; default: what is free")
     store: str | None = option(None, "store of commands that name none")
     mail: str | None = option(None, "address that hears of the last stage's gate, and of gates that fail")
     nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job tells")

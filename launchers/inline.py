@@ -21,6 +21,7 @@ class InlineLauncher:
     gates = False
     patience_s: float = attrs.field(default=0.0, init=False)
     node_local = ()
+    node_quota = None
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Anything may be tried in-process."""

@@ -80,6 +80,7 @@ class LocalLauncher:
     node_local: tuple[str, ...] = attrs.field(
         default=(), converter=tuple, metadata={"help": "folders on this machine's own disk, for weights; best first"}
     )
+    node_quota: int | None = attrs.field(default=None, metadata={"help": "bytes that weights may take there"})
     kind = "local"
     stays = True
     gates = False

@@ -88,6 +88,11 @@ class SlurmLauncher:
         """Folders on the nodes' own disks."""
         return tuple(self.profile.node_local)
 
+    @property
+    def node_quota(self) -> int | None:
+        """Bytes that may be used there."""
+        return megabytes(self.profile.node_quota) * 2**20 if self.profile.node_quota else None
+
     # -- before anything is written -----------------------------------------------------------------
 
     def check(self, pipeline: Pipeline, store: str) -> None:

@@ -104,6 +104,8 @@ class InProcess:
             self._runner.close()
 
 
+GRACE_S = 2.0
+"""How much later than its stage process a supervisor may hear that the job is to leave."""
 _START = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); "
     "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -208,6 +210,9 @@ class StageProcess:
             self._process.wait(10)
         how = _how_it_ended(self._process)
         self._stop_hard()
+        deadline = time.monotonic() + GRACE_S
+        while self._process.returncode == -signal.SIGTERM and not self._killed and time.monotonic() < deadline:
+            time.sleep(0.05)  # a requeue tells all processes of a job at once: we may hear of it a moment later
         if self._killed:
             return ShardEnded(Ending.FREE, "drained")
         ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH

@@ -19,7 +19,10 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.plan import Plan
+from hpcurate.node.cache import Brought, NodeCache, open_cache
+from hpcurate.node.copying import Stopped
+from hpcurate.node.place import node_name
+from hpcurate.plan import Plan, WeightsRef
 from hpcurate.process import share_of_cores
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending, end_attempt, judge
@@ -83,6 +86,7 @@ class Supervisor:
         self._deadline = _deadline(plan)
         self._pace = Pace()
         self._failure: Optional[str] = None
+        self._cache, self._no_cache = self._open_cache()
         self._errors = 0
 
     # -- life ---------------------------------------------------------------------------------------
@@ -98,6 +102,8 @@ class Supervisor:
             self._weights = self._bring_weights()
             self._run_slots()
         finally:
+            if self._cache:
+                self._cache.close()
             self._heartbeat.stop()
         if self._failure:
             self._log(f"worker {self.worker}: {self._failure}")
@@ -111,13 +117,34 @@ class Supervisor:
             for host in self._hosts:
                 host.kill()
 
+    def _open_cache(self) -> tuple[Optional[NodeCache], str]:
+        if not self.plan.weights or self.inline:
+            return None, "one process in the driver's own"
+        return open_cache(self.plan.node_local, quota=self.plan.node_quota, stop=self._draining.is_set, log=self._log)
+
     def _bring_weights(self) -> dict[str, str]:
-        """Model name → folder with its weights."""
-        return {
-            name: os.path.join(self._store.root, "weights", one.folder)
-            for one in self.plan.weights
-            for name in one.names
-        }
+        """Model name → folder with its weights: on this node if it has room, else in the store."""
+        found = {}
+        for one in self.plan.weights:
+            brought = self._bring(one)
+            if not brought.local:
+                self._log(f"weights {one.identity}: read from shared storage: {brought.reason}")
+            elif brought.copied_files:
+                told = {"node": node_name(), "weights": one.identity, **attrs.asdict(brought)}
+                self._log(f"weights {one.identity}: {brought.copied_bytes} bytes brought in {brought.seconds:.1f} s")
+                path = os.path.join(self.submission, f"brought-{node_name()}-{secrets.token_hex(4)}.json")
+                self._filesystem.replace(path, json.dumps(told).encode() + b"\n")
+            found.update(dict.fromkeys(one.names, brought.path))
+        return found
+
+    def _bring(self, one: WeightsRef) -> Brought:
+        source = os.path.join(self._store.root, "weights", one.folder)
+        if self._cache is None:
+            return Brought(path=source, reason=self._no_cache)
+        try:
+            return self._cache.bring(one.folder, source)
+        except (OSError, Stopped) as error:
+            return Brought(path=source, reason=str(error) or "told to leave")
 
     def _new_picker(self, lines: list[ShardLine]) -> Picker:
         return Picker(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 from hpcurate.cli.verbs.common import columns, run_parser, show, the_run
 from hpcurate.cli.verbs.letters import Letter, failure_line, letters
 from hpcurate.driver import look
+from hpcurate.runs import Run
 from hpcurate.summary import RunState
 
 SHOWN = 10
@@ -27,7 +29,24 @@ def verb(argv: list[str]) -> int:
     else:
         failed = any(counts["failed"] for counts in summary["stages"].values())
         show(status_lines(summary, list(itertools.islice(letters(run), SHOWN)) if failed else []))
+        show(brought_lines(run))
     return RunState(summary["state"]).exit_status
+
+
+def brought_lines(run: Run) -> list[str]:
+    """What was copied to nodes, a line a model."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(Path(run.path, "submissions").glob("*/brought-*.json")):
+        told = json.loads(path.read_text())
+        found.setdefault(told["weights"], []).append(told)
+    return [brought_line(name, told) for name, told in found.items()]
+
+
+def brought_line(name: str, told: list[dict[str, Any]]) -> str:
+    """How much went where, and how long the slowest took. Pure."""
+    megabytes = sum(one["copied_bytes"] for one in told) / 1e6
+    nodes = len({one["node"] for one in told})
+    return f"weights {name}: {megabytes:.1f} MB to {nodes} nodes, {max(one['seconds'] for one in told):.1f} s at most"
 
 
 def status_lines(summary: dict[str, Any], some: list[Letter]) -> list[str]:

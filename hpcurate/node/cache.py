@@ -1,0 +1,261 @@
+"""A node's cache: each item is copied once, whoever asks, and stays while somebody reads it.
+
+Everything lies in one folder of the node's own disk, where `flock` is reliable:
+
+    <name>/          a finished item            .<name>.part/   one in the making
+    .<name>.lock     held while it is made      .<name>.use     held (shared) by each reader; its time: last use
+    .room            held while room is made
+
+A process that dies lets go of its locks; what it left is gone on with, and never taken for finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Callable, Optional
+
+import attrs
+
+from hpcurate.node.copying import JOURNAL, CopyFault, FileEntry, Stopped, copy_files
+from hpcurate.node.place import choose_folder
+
+MANIFEST = "files.json"
+WAIT_S = 3600.0
+"""How long to wait for another process's copy."""
+LOOK_S = 0.2
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Brought:
+    """Where an item is to be read."""
+
+    path: str
+    reason: str = ""
+    """Why it is on shared storage; empty where it is on the node."""
+    copied_files: int = 0
+    """By this process; 0 where another had done it."""
+    copied_bytes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def local(self) -> bool:
+        """Whether it lies on the node's own disk."""
+        return not self.reason
+
+
+class NoRoom(Exception):
+    """The item does not fit."""
+
+
+class NodeCache:
+    """The cache in one folder of this node."""
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        quota: Optional[int] = None,
+        stop: Callable[[], bool] = lambda: False,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._folder, self._quota, self._stop, self._log = folder, quota, stop, log
+        self._held: list[int] = []
+
+    def bring(self, name: str, source: str) -> Brought:
+        """Have the item `name` on the node, copied from `source` if nobody has; held until `close`.
+
+        On shared storage instead, with the reason, where it does not fit. Raises Stopped, CopyFault, OSError.
+        """
+        started = time.monotonic()
+        files = read_manifest(source)
+        with self._locked(f".{name}.lock"):
+            copied = (0, 0)
+            if not self._finished(name, files):
+                try:
+                    with self._locked(".room"):
+                        self._make_room(name, sum(f.size for f in files))
+                        self._begin(name, source)
+                except NoRoom as error:
+                    return Brought(path=source, reason=str(error))
+                copied = self._copy(name, source, files)
+            self._hold(name)
+        seconds = round(time.monotonic() - started, 3)
+        return Brought(
+            path=os.path.join(self._folder, name), copied_files=copied[0], copied_bytes=copied[1], seconds=seconds
+        )
+
+    def close(self) -> None:
+        """Let go of everything that was brought."""
+        while self._held:
+            os.close(self._held.pop())
+
+    # -- making -------------------------------------------------------------------------------------
+
+    def _finished(self, name: str, files: Sequence[FileEntry]) -> bool:
+        """Whether it is there, and every file has its size; a damaged one is set aside."""
+        path = os.path.join(self._folder, name)
+        if not os.path.isdir(path):
+            return False
+        if all(_size(os.path.join(path, f.path)) == f.size for f in files):
+            return True
+        self._log(f"{path}: files are missing or cut short; it is copied again")
+        self._discard(path)
+        return False
+
+    def _begin(self, name: str, source: str) -> None:
+        """Say what the unfinished folder will hold, so that its room is counted."""
+        part = os.path.join(self._folder, f".{name}.part")
+        os.makedirs(part, mode=0o700, exist_ok=True)
+        shutil.copyfile(os.path.join(source, MANIFEST), os.path.join(part, MANIFEST))
+
+    def _copy(self, name: str, source: str, files: Sequence[FileEntry]) -> tuple[int, int]:
+        part = os.path.join(self._folder, f".{name}.part")
+        copied = copy_files(source, part, files, self._stop)
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(part, JOURNAL))
+        os.rename(part, os.path.join(self._folder, name))
+        return copied
+
+    # -- room ---------------------------------------------------------------------------------------
+
+    def _make_room(self, name: str, needed: int) -> None:
+        """Evict until the item fits under quota and into free space. Raises NoRoom."""
+        if self._quota is not None and needed > self._quota:
+            raise NoRoom(f"{name} has {_told(needed)}, the quota on this node is {_told(self._quota)}")
+        others = [n for n in self._items() if n != name]
+        while True:
+            over = self._over(name, needed, others)
+            if over is None:
+                return
+            if not others:
+                raise NoRoom(over)
+            oldest = min(others, key=self._last_use)
+            others.remove(oldest)
+            self._evict(oldest)
+
+    def _over(self, name: str, needed: int, others: Sequence[str]) -> Optional[str]:
+        used = sum(self._bytes_of(n) for n in self._items() if n != name)
+        if self._quota is not None and used + needed > self._quota:
+            return f"{name} has {_told(needed)}; {_told(used)} of {_told(self._quota)} are taken by items in use"
+        part = os.path.join(self._folder, f".{name}.part")
+        here = sum(_size(str(p)) or 0 for p in Path(part).rglob("*")) if os.path.isdir(part) else 0
+        free = shutil.disk_usage(self._folder).free
+        if needed - here <= free:
+            return None
+        return f"{name} needs {_told(needed - here)}, {self._folder} has {_told(free)} free"
+
+    def _items(self) -> list[str]:
+        """Finished items, and those in the making."""
+        names = {n for n in os.listdir(self._folder) if not n.startswith(".")}
+        return sorted(names | {n[1:-5] for n in os.listdir(self._folder) if n.startswith(".") and n.endswith(".part")})
+
+    def _bytes_of(self, name: str) -> int:
+        for folder in (name, f".{name}.part"):
+            with suppress(OSError, ValueError, KeyError):
+                return sum(f.size for f in read_manifest(os.path.join(self._folder, folder)))
+        return 0
+
+    def _last_use(self, name: str) -> float:
+        try:
+            return os.stat(os.path.join(self._folder, f".{name}.use")).st_mtime
+        except OSError:
+            return 0.0
+
+    def _evict(self, name: str) -> None:
+        """Remove an item that nobody reads and nobody makes; any other is left alone."""
+        with self._try_lock(f".{name}.lock") as unlocked, self._try_lock(f".{name}.use") as unread:
+            if unlocked and unread:
+                self._log(f"{name}: removed from {self._folder} to make room")
+                for folder in (name, f".{name}.part"):
+                    self._discard(os.path.join(self._folder, folder))
+
+    def _discard(self, path: str) -> None:
+        trash = os.path.join(self._folder, f".trash-{secrets.token_hex(4)}")
+        with suppress(FileNotFoundError):
+            os.rename(path, trash)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    # -- locks --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold a lock; waits, says so, and gives up when told to leave."""
+        descriptor = os.open(os.path.join(self._folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+        deadline, told = time.monotonic() + WAIT_S, False
+        try:
+            while not _flock(descriptor, fcntl.LOCK_EX):
+                if self._stop():
+                    raise Stopped
+                if time.monotonic() > deadline:
+                    raise OSError(f"{self._folder}/{name}: another process holds it since {WAIT_S:.0f} s")
+                if not told:
+                    self._log(f"{self._folder}: another process is bringing {name[1:].rpartition('.')[0] or 'an item'}")
+                    told = True
+                time.sleep(LOOK_S)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _try_lock(self, name: str) -> Iterator[bool]:
+        descriptor = os.open(os.path.join(self._folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield _flock(descriptor, fcntl.LOCK_EX)
+        finally:
+            os.close(descriptor)
+
+    def _hold(self, name: str) -> None:
+        """Be a reader: eviction leaves the item alone until `close`."""
+        path = os.path.join(self._folder, f".{name}.use")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # at once: an evictor lets go in a moment
+        os.utime(path)
+        self._held.append(descriptor)
+
+
+def open_cache(
+    candidates: Sequence[str],
+    *,
+    quota: Optional[int] = None,
+    stop: Callable[[], bool] = lambda: False,
+    log: Callable[[str], None] = lambda line: None,
+) -> tuple[Optional[NodeCache], str]:
+    """(the cache in the first candidate that will do, or None; why there is none)."""
+    folder, reason = choose_folder(candidates)
+    return (NodeCache(folder, quota=quota, stop=stop, log=log), "") if folder else (None, reason)
+
+
+def read_manifest(folder: str) -> tuple[FileEntry, ...]:
+    """The files that a folder's `files.json` names. Raises CopyFault."""
+    try:
+        plain = json.loads(Path(folder, MANIFEST).read_text())
+        return tuple(FileEntry(one["path"], one["size"], one["sha256"]) for one in plain["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CopyFault(f"{folder}/{MANIFEST}: cannot be read: {error}") from None
+
+
+def _flock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _size(path: str) -> Optional[int]:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
+
+
+def _told(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

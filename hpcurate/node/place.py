@@ -1,0 +1,61 @@
+"""Which folder of a node holds what is brought there. Runs on compute nodes: Python 3.9 or newer."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+MEMORY = ("tmpfs", "ramfs", "devtmpfs")
+TMPFS = "tmpfs:"
+"""Prefix of a candidate that may lie in memory."""
+
+
+def node_name() -> str:
+    """Slurm's name of this node, or the host's: emulated nodes share one host."""
+    return os.environ.get("SLURMD_NODENAME") or platform.node()
+
+
+def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
+    """(folder of ours, keyed by node, or None; why not). The first candidate that will do."""
+    reasons = []
+    for candidate in candidates:
+        allowed = candidate.startswith(TMPFS)
+        base = os.path.expanduser(os.path.expandvars(candidate[len(TMPFS) :] if allowed else candidate))
+        reason = _why_not(base, allowed)
+        if reason is None:
+            folder = os.path.join(base, f"hpcurate-{os.getuid()}", node_name())
+            try:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                if os.stat(folder).st_uid == os.getuid():
+                    os.chmod(folder, 0o700)
+                    return folder, ""
+                reason = "belongs to somebody else"
+            except OSError as error:
+                reason = error.strerror or "cannot be used"
+        reasons.append(f"{base}: {reason}")
+    return None, "; ".join(reasons) or "the site profile names no node_local folder"
+
+
+def _why_not(base: str, memory_allowed: bool) -> Optional[str]:
+    if "$" in base or not os.path.isabs(base):
+        return "is no path here"
+    if not os.path.isdir(base):
+        return "is not there"
+    kind = filesystem_of(base, Path("/proc/self/mountinfo").read_text())
+    return f"lies in memory ({kind})" if kind in MEMORY and not memory_allowed else None
+
+
+def filesystem_of(path: str, mountinfo: str) -> str:
+    """Type of the file system that holds a path, from the text of /proc/self/mountinfo (proc(5)). Pure."""
+    best, kind = "", ""
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), before.split()[4])
+        inside = f"{path.rstrip('/')}/".startswith(f"{point.rstrip('/')}/")
+        if inside and len(point) >= len(best):
+            best, kind = point, after.split()[0]
+    return kind

@@ -1,0 +1,194 @@
+"""Weights on the node: copied once over all workers and jobs, whole or not there, never taken from a reader."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from shell import Shell
+from slurm_fixture import SlurmSite
+
+from hpcurate.models.weights import WeightFile, write_manifest
+from hpcurate.node.cache import NodeCache, open_cache
+from hpcurate.node.copying import CopyFault
+from hpcurate.node.place import choose_folder, filesystem_of
+
+BRING = (
+    "import sys, time; from hpcurate.node.cache import open_cache\n"
+    "cache, why = open_cache([sys.argv[1]], quota=int(sys.argv[4]) or None)\n"
+    "brought = cache.bring(sys.argv[2], sys.argv[3])\n"
+    "print(brought.copied_files, brought.path, brought.reason, flush=True)\n"
+    "time.sleep(float(sys.argv[5])); cache.close()\n"
+)
+
+
+def weights(folder: Path, sizes: dict[str, int], seed: int = 1) -> Path:
+    """A folder of random files with their manifest."""
+    draw = random.Random(seed)
+    files = []
+    for name, size in sizes.items():
+        data = draw.randbytes(size)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        files.append(WeightFile(name, size, hashlib.sha256(data).hexdigest()))
+    write_manifest(str(folder), files)
+    return folder
+
+
+def bring(
+    disk: Path, name: str, source: Path, *, node: str = "n0", quota: int = 0, hold: float = 0
+) -> subprocess.Popen[str]:
+    """A process that brings an item to an emulated node, and reads it for a while."""
+    words = [sys.executable, "-c", BRING, str(disk), name, str(source), str(quota), str(hold)]
+    return subprocess.Popen(words, env={**os.environ, "SLURMD_NODENAME": node}, stdout=subprocess.PIPE, text=True)
+
+
+def same(one: Path, two: Path) -> bool:
+    """Whether both hold the same files."""
+    names = [sorted(str(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in (one, two)]
+    return names[0] == names[1] and all((one / n).read_bytes() == (two / n).read_bytes() for n in names[0])
+
+
+def item(disk: Path, name: str, node: str = "n0") -> Path:
+    """Where an item lies on an emulated node."""
+    return disk / f"hpcurate-{os.getuid()}" / node / name
+
+
+def test_two_nodes_of_eight_workers_and_two_jobs_copy_twice(tmp_path: Path) -> None:
+    """32 processes: each file is copied exactly once a node; all read the node's own copy."""
+    source = weights(tmp_path / "w", {"a.bin": 3_000_000, "sub/b.bin": 500_000, "c.json": 20})
+    started = [bring(tmp_path, "m@1", source, node=f"n{k % 2}") for k in range(32)]
+    told = [process.communicate(timeout=60)[0].split() for process in started]
+    assert 2 * 3 == sum(int(words[0]) for words in told)
+    assert {str(item(tmp_path, "m@1", node)) for node in ("n0", "n1")} == {words[1] for words in told}
+    assert all(same(source, item(tmp_path, "m@1", node)) for node in ("n0", "n1"))
+
+
+def test_killed_in_the_middle_the_next_goes_on(tmp_path: Path) -> None:
+    """Kill -9 at random points: nothing half is taken for finished, and what arrived whole is not copied again."""
+    source = weights(tmp_path / "w", {f"{k}.bin": 20_000_000 for k in range(6)})
+    draw = random.Random(os.environ.get("HPCURATE_SEED", "5"))
+    copied = []
+    for _ in range(6):
+        process = bring(tmp_path, "m@1", source)
+        time.sleep(draw.uniform(0.05, 0.35))
+        process.send_signal(signal.SIGKILL)
+        copied.append(process.communicate()[0])
+        finished = item(tmp_path, "m@1")
+        assert not finished.exists() or same(source, finished)
+    process = bring(tmp_path, "m@1", source)
+    assert process.communicate(timeout=60)[0].split()[1] == str(item(tmp_path, "m@1"))
+    assert same(source, item(tmp_path, "m@1"))
+    assert [] == list(item(tmp_path, "").glob(".*part"))
+
+
+def test_room_is_made_from_what_nobody_reads(tmp_path: Path) -> None:
+    """Under a quota for one of two items: a reader is not disturbed, the other reads shared storage; later it fits."""
+    one, two = (weights(tmp_path / f"w{k}", {"a": 1_000_000}, k) for k in (1, 2))
+    reader = bring(tmp_path, "one@1", one, quota=1_500_000, hold=30)
+    assert reader.stdout is not None
+    reader.stdout.readline()
+    refused = bring(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
+    assert str(two) in refused
+    assert "are taken by items in use" in refused
+    assert same(one, item(tmp_path, "one@1"))
+    reader.kill()
+    reader.communicate()
+    told = bring(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
+    assert str(item(tmp_path, "two@1")) in told
+    assert not item(tmp_path, "one@1").exists()
+    assert "the quota on this node is" in bring(tmp_path, "big@1", one, quota=10).communicate(timeout=30)[0]
+
+
+def test_a_cut_short_file_is_brought_again(tmp_path: Path) -> None:
+    """Somebody damaged the node's copy."""
+    source = weights(tmp_path / "w", {"a": 1000, "b": 2000})
+    cache, _ = open_cache([str(tmp_path)])
+    assert isinstance(cache, NodeCache)
+    path = Path(cache.bring("m@1", str(source)).path)
+    (path / "b").write_bytes(b"short")
+    assert 2 == cache.bring("m@1", str(source)).copied_files
+    assert same(source, path)
+    cache.close()
+
+
+def test_a_source_that_is_not_what_it_says_is_not_taken(tmp_path: Path) -> None:
+    """The file is named; nothing finished is left."""
+    source = weights(tmp_path / "w", {"a": 1000})
+    (source / "a").write_bytes(b"x" * 1000)
+    cache, _ = open_cache([str(tmp_path)])
+    assert isinstance(cache, NodeCache)
+    with pytest.raises(CopyFault, match=r"w/a: 1000 of 1000 bytes, or another digest"):
+        cache.bring("m@1", str(source))
+    assert not list(tmp_path.glob("hpcurate-*/*/m@1"))
+
+
+def test_the_first_candidate_that_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Private to the user, keyed by node; memory only where it is named so."""
+    monkeypatch.setenv("SLURMD_NODENAME", "n7")
+    folder, _ = choose_folder(["$NOWHERE/x", "/no/such", str(tmp_path)])
+    assert str(tmp_path / f"hpcurate-{os.getuid()}" / "n7") == folder
+    assert 0o700 == Path(str(folder)).stat().st_mode & 0o777
+    nowhere, why = choose_folder(["/no/such", "relative"])
+    assert (None, "/no/such: is not there; relative: is no path here") == (nowhere, why)
+    if Path("/dev/shm").is_dir():
+        assert "lies in memory (tmpfs)" in choose_folder(["/dev/shm"])[1]
+
+
+def test_the_file_system_of_a_path() -> None:
+    """The longest mount point counts; blanks are written as octal."""
+    text = (
+        "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / /tmp rw shared:1 - tmpfs tmpfs rw\n"
+        "3 1 0:6 / /my\\040disk rw - xfs /dev/sdb rw\n"
+    )
+    found = [filesystem_of(path, text) for path in ("/home", "/tmp/x", "/tmpx", "/my disk/a")]
+    assert ["ext4", "tmpfs", "ext4", "xfs"] == found
+
+
+@pytest.mark.slurm
+def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite) -> None:
+    """Through Slurm: from the store to the node to the stage, digests checked there; the bill is in `status`."""
+    commit = "a" * 40
+    source = weights(shell.store / "weights" / f"me--model@{commit}", {"model.bin": 2_000_000})
+    digest = hashlib.sha256((source / "model.bin").read_bytes()).hexdigest()
+    (shell.cwd / "conf" / "models").mkdir(parents=True)
+    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
+    (shell.cwd / "reader.py").write_text(
+        "import hashlib\nfrom hpcurate import Stage\nfrom hpcurate.model import ModelRef\nfrom stages.hello import HelloTask\n\n\n"
+        "class Reader(Stage[HelloTask, HelloTask]):\n    model = ModelRef('mine')\n\n"
+        "    def process(self, tasks):\n        path = self.model.path / 'model.bin'\n"
+        "        for task in tasks:\n            task.prompt = f'{path} {hashlib.sha256(path.read_bytes()).hexdigest()}'\n"
+        "        return tasks\n"
+    )
+    shell.extra = dict(slurm.env)
+    disk = shell.folder / "disk"
+    disk.mkdir()
+    words = [
+        "+pipeline=hello",
+        f"store={shell.store}",
+        "stages.reader.file=reader.py",
+        "stages.reader.shard_tasks=1",
+        "wait=true",
+    ]
+    shell.type(*words, f"site.node_local=[{disk}]")
+    told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
+    assert {digest} == {words[1] for words in told}
+    assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in told)
+    assert "weights me/model@" in shell.type("status").stdout
+    slurm.wait_idle(30)
+
+
+def test_weights_that_are_not_there_are_refused_before_anything_starts(shell: Shell) -> None:
+    """With the command to type."""
+    done = shell.run("+pipeline=hello_gpt2", status=2)
+    assert "stages.gpt2: model gpt2: its weights (openai-community/gpt2@607a30d" in done.stderr
+    assert f"type `hpcurate models fetch gpt2 --store {shell.store}`" in done.stderr
+    assert not shell.store.exists()
