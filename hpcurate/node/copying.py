@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import queue
 import threading
@@ -18,8 +19,6 @@ import attrs
 JOURNAL = ".journal"
 BLOCK = 8 * 2**20
 """Bytes of one read: large enough for a shared file system, small enough to pass through the cache."""
-AHEAD = 4
-"""Blocks that may wait to be hashed."""
 STREAMS = 4
 """Files that are copied at once."""
 
@@ -78,47 +77,55 @@ def _copy_one(source: str, target: str, file: FileEntry, stop: Callable[[], bool
 
 
 def _copy_bytes(source: str, target: str, stop: Callable[[], bool]) -> tuple[str, int]:
-    """(SHA-256, bytes). Hashing runs beside reading and writing: hashlib leaves the interpreter free meanwhile."""
-    hasher = _Hasher()
+    """(SHA-256, bytes) of what was written. The kernel copies; hashing runs beside it and reads the target back.
+
+    Back from the page cache: nothing crosses the network twice, and what is verified is what lies here.
+    """
     size = 0
-    with open(source, "rb", buffering=0) as given, open(target, "wb", buffering=0) as made:
-        while True:
-            if stop():
-                hasher.digest()
+    with open(source, "rb", buffering=0) as given, open(target, "w+b", buffering=0) as made:
+        hasher = _Hasher(made.fileno())
+        try:
+            while not stop():
+                sent = os.sendfile(made.fileno(), given.fileno(), size, BLOCK)
+                if not sent:
+                    break
+                size += sent
+                hasher.ready(size)
+            else:
                 raise Stopped
-            block = given.read(BLOCK)
-            if not block:
-                break
-            hasher.add(block)
-            _write_all(made.fileno(), block)
-            size += len(block)
-        os.fsync(made.fileno())
-    return hasher.digest(), size
-
-
-def _write_all(descriptor: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]
+            os.fsync(made.fileno())
+        finally:
+            digest = hasher.finish(size)
+    return digest, size
 
 
 class _Hasher:
-    """SHA-256 in a thread of its own."""
+    """SHA-256 of a growing file, in a thread of its own."""
 
-    def __init__(self) -> None:
-        self._blocks: queue.Queue[Optional[bytes]] = queue.Queue(AHEAD)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._sizes: queue.Queue[Optional[int]] = queue.Queue()
         self._sha = hashlib.sha256()
+        self._done = 0
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def add(self, block: bytes) -> None:
-        self._blocks.put(block)
+    def ready(self, size: int) -> None:
+        """So many bytes are written."""
+        self._sizes.put(size)
 
-    def digest(self) -> str:
-        self._blocks.put(None)
+    def finish(self, size: int) -> str:
+        """The digest of all of them."""
+        self._sizes.put(size)
+        self._sizes.put(None)
         self._thread.join()
         return self._sha.hexdigest()
 
     def _work(self) -> None:
-        while (block := self._blocks.get()) is not None:
-            self._sha.update(block)
+        while (size := self._sizes.get()) is not None:
+            while self._done < size:
+                start = self._done - self._done % mmap.ALLOCATIONGRANULARITY
+                end = min(size, start + BLOCK)
+                with mmap.mmap(self._descriptor, end - start, access=mmap.ACCESS_READ, offset=start) as view:
+                    self._sha.update(memoryview(view)[self._done - start :])
+                self._done = end
