@@ -23,6 +23,7 @@ from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
 from hpcurate.pipeline import Budget, EpochOf, Node, Pipeline, build
 from hpcurate.plan import Timing
+from hpcurate.process import ProcessIdentity, start_time, this_host
 from hpcurate.reconcile import StageView
 from hpcurate.runs import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
 from hpcurate.scan import scan
@@ -237,10 +238,11 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver writes on
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "hpcurate.driver", run.path],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
     )  # fmt: skip
+    run.note_driver(ProcessIdentity(this_host(), process.pid, start_time(process.pid) or 0))
     echo(f"a driver carries on in the background; its log: {log.name}")
     return Outcome(run, RunState.RUNNING, driver.summary(begun))
 

@@ -120,10 +120,13 @@ def _package(top: str, location: Path, skip: Set[str]) -> list[tuple[str, Path]]
 def merge_packages() -> None:
     """Let a user's `stages/` or `launchers/` that has an `__init__.py` add to ours instead of hiding them.
 
-    Without one they are namespace packages, and Python merges them by itself.
+    Without one they are namespace packages, and Python merges them by itself. Raises PipelineError.
     """
     for top in OURS[1:]:
-        module = importlib.import_module(top)
+        try:
+            module = importlib.import_module(top)
+        except Exception as error:  # an __init__.py of the user's may raise anything
+            raise PipelineError(f"{top}/__init__.py cannot be imported: {type(error).__name__}: {error}") from None
         for folder in (os.path.join(entry or os.getcwd(), top) for entry in sys.path):
             if os.path.isdir(folder) and folder not in module.__path__ and getattr(module, "__file__", None):
                 module.__path__.append(folder)

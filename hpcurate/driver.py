@@ -23,6 +23,7 @@ from hpcurate.launcher import Launcher, Submission, make_launcher
 from hpcurate.observe import Observer
 from hpcurate.pipeline import PlannedStage, python_command
 from hpcurate.plan import Plan, Timing, submission_name, worker_count
+from hpcurate.process import ProcessIdentity
 from hpcurate.reconcile import Decision, MakeLists, Phase, StageView, Submit, Watch, reconcile
 from hpcurate.runs import Frozen, Run
 from hpcurate.store.filesystem import PosixFilesystem
@@ -95,6 +96,7 @@ class Driver:
 
     def drive(self, progress: Callable[[list[StageView]], None] = lambda views: None) -> Look:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
+        self.run.note_driver(ProcessIdentity.mine())
         try:
             while True:
                 look = self.step()
@@ -323,7 +325,8 @@ def look(run: Run) -> dict[str, Any]:
 def look_with(driver: Driver) -> dict[str, Any]:
     """The same with a driver that is kept, which makes the next look cheap."""
     seen = driver.look()
-    if seen.decision.actions and not _someone_works(seen) and not _gate_waits(driver.run, driver.launcher):
+    idle = not (_someone_works(seen) or driver.run.driver_lives() or _gate_waits(driver.run, driver.launcher))
+    if seen.decision.actions and idle:
         seen = Look(seen.views, Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive"))
     driver.summarise(seen)
     return driver.summary(seen)

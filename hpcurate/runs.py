@@ -15,6 +15,7 @@ import attrs
 from hpcurate.errors import StoreError
 from hpcurate.fingerprint import digest
 from hpcurate.pipeline import Pipeline
+from hpcurate.process import ProcessIdentity
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import FORMAT, Store
 
@@ -50,6 +51,18 @@ class Run:
     def cancelled(self) -> bool:
         """A user stopped the run and has not started it again."""
         return "cancelled" in os.listdir(self.path)
+
+    def note_driver(self, driver: ProcessIdentity) -> None:
+        """Write down which process drives the run and stays."""
+        path = os.path.join(self.path, "driver.json")
+        PosixFilesystem().replace(path, json.dumps(driver.to_json()).encode() + b"\n")
+
+    def driver_lives(self) -> bool:
+        """Whether a process of this host drives it; one of another host is not seen."""
+        with suppress(OSError, ValueError, KeyError):
+            plain = json.loads(Path(self.path, "driver.json").read_text())
+            return ProcessIdentity.from_json(plain).alive() is True
+        return False
 
     def frozen(self) -> Frozen:
         """What the latest call froze. Raises StoreError."""

@@ -136,8 +136,10 @@ class LocalLauncher:
         return None
 
     def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
-        """See `Launcher`. There is no queue here."""
-        return []
+        """See `Launcher`. There is no queue here; workers that live are counted."""
+        identities = [job.split(":") for job in jobs if job.startswith("local:")]
+        alive = sum(start_time(int(pid)) == int(start) for _, pid, start in identities)
+        return [JobRow(id="here", name="workers on this machine", state="RUNNING", count=alive)] if alive else []
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Launcher`."""

@@ -267,9 +267,10 @@ class SlurmLauncher:
 
     def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
         """See `Launcher`. One squeue for all ids."""
-        if not jobs:
+        known = [job for job in jobs if job.isdigit()]
+        if not known:
             return []
-        answer = ask(["squeue", "-h", "-a", "-j", ",".join(jobs), "-o", QUEUE_FORMAT])
+        answer = ask(["squeue", "-h", "-a", "-j", ",".join(known), "-o", QUEUE_FORMAT])
         return None if answer is None else parse_queue(answer)
 
     def find(self, name: str) -> tuple[str, ...] | None:

@@ -137,6 +137,9 @@ def test_the_first_candidate_that_will_do(tmp_path: Path, monkeypatch: pytest.Mo
     folder, _ = choose_folder(["$NOWHERE/x", "/no/such", str(tmp_path)])
     assert str(tmp_path / f"hpcurate-{os.getuid()}" / "n7") == folder
     assert 0o700 == Path(str(folder)).stat().st_mode & 0o777
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / f"hpcurate-{os.getuid()}").symlink_to(tmp_path)
+    assert "belongs to somebody else" in choose_folder([str(tmp_path / "other")])[1]
     nowhere, why = choose_folder(["/no/such", "relative"])
     assert (None, "/no/such: is not there; relative: is no path here") == (nowhere, why)
     if Path("/dev/shm").is_dir():

@@ -281,6 +281,15 @@ def test_own_stages_stand_beside_ours_with_and_without_init(shell: Shell, packag
     assert len(shell.rows("mine")) == 3
 
 
+def test_an_init_that_raises_is_named(shell: Shell) -> None:
+    """No traceback."""
+    (shell.cwd / "stages").mkdir()
+    (shell.cwd / "stages" / "__init__.py").write_text("import no_such_module\n")
+    told = shell.run("+pipeline=hello", status=2).stderr
+    assert "stages/__init__.py cannot be imported: ModuleNotFoundError" in told
+    assert "Traceback" not in told
+
+
 def test_workers_read_the_frozen_code_not_the_current_folder(shell: Shell) -> None:
     """A stage edited after the start is not what runs (I3)."""
     (shell.cwd / "stages").mkdir()

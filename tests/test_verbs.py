@@ -220,6 +220,19 @@ def test_watch_on_a_terminal_ends_with_the_run(picky: Shell) -> None:
     assert "\\udcff.txt" in text
 
 
+def test_watch_counts_the_workers_of_this_machine(shell: Shell) -> None:
+    """While a background driver works."""
+    (shell.cwd / "slow.py").write_text(
+        "import time\nfrom hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
+        "class Slow(Stage[HelloTask, HelloTask]):\n"
+        "    def process(self, tasks):\n        time.sleep(1.5)\n        return tasks\n"
+    )
+    shell.run("+pipeline=hello", "stages.slow.file=slow.py", "wait=false")
+    told = shell.type("watch").stdout
+    assert "here workers on this machine: running" in told
+    assert told.strip().splitlines()[0].endswith("running") or "complete" in told
+
+
 def test_watch_elsewhere_prints_a_block(picky: Shell) -> None:
     """Once, when nothing changes."""
     told = picky.type("watch", "--once").stdout
@@ -235,7 +248,7 @@ def test_watch_and_why_tell_what_waits_in_the_queue(shell: Shell, slurm: SlurmSi
     try:
         shell.type("+pipeline=hello", f"store={shell.store}", "launcher.partition=cpu")
         told = shell.type("watch", "--once").stdout
-        assert "in the queue:" in told
+        assert "at work and in the queue:" in told
         assert "pending, " in told
         assert "Resources" in told or "Priority" in told or "None" in told
         assert "gate-lower_case-1" in shell.type("why").stdout

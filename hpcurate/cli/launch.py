@@ -30,6 +30,7 @@ from hpcurate.preview import Preview, preview
 from hpcurate.runs import UNNAMED
 from hpcurate.site import load_site
 from hpcurate.stage import members
+from hpcurate.units import megabytes
 
 LISTING_S = 5.0
 """Seconds between two lines about a long listing."""
@@ -205,6 +206,8 @@ def _launcher(settings: Settings) -> dict[str, Any]:
         config["site"] = attrs.asdict(profile)
     elif kind == "local" and profile.node_local:
         config.setdefault("node_local", profile.node_local)
+        if profile.node_quota:
+            config.setdefault("node_quota", megabytes(profile.node_quota) * 2**20)
     return {"_target_": LAUNCHERS[kind], **config}
 
 

@@ -27,17 +27,25 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
         base = os.path.expanduser(os.path.expandvars(candidate[len(TMPFS) :] if allowed else candidate))
         reason = _why_not(base, allowed)
         if reason is None:
-            folder = os.path.join(base, f"hpcurate-{os.getuid()}", node_name())
+            mine = os.path.join(base, f"hpcurate-{os.getuid()}")
+            folder = os.path.join(mine, node_name())
             try:
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-                if os.stat(folder).st_uid == os.getuid():
-                    os.chmod(folder, 0o700)
+                if _private(mine) and _private(folder):
                     return folder, ""
-                reason = "belongs to somebody else"
+                reason = f"{mine} belongs to somebody else"
             except OSError as error:
                 reason = error.strerror or "cannot be used"
         reasons.append(f"{base}: {reason}")
     return None, "; ".join(reasons) or "the site profile names no node_local folder"
+
+
+def _private(folder: str) -> bool:
+    """Make a folder for this user alone; False if it is another's: in a shared /tmp anybody may have been first."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if os.lstat(folder).st_uid != os.getuid() or os.path.islink(folder):
+        return False
+    os.chmod(folder, 0o700)
+    return True
 
 
 def _why_not(base: str, memory_allowed: bool) -> Optional[str]:

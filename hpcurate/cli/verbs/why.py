@@ -138,12 +138,12 @@ def queued(run: Run) -> list[JobRow]:
         ids += [j for r in read_rounds(filesystem, run.store.stage(stage.folder)) if not r.over for j in r.jobs or ()]
     for path in sorted(Path(run.path, "gates").glob("*-[0-9][0-9][0-9][0-9]")):
         ids.append(path.read_text().strip())
-    return list(make_launcher(frozen.launcher).jobs([i for i in ids if i.isdigit()]) or ())
+    return list(make_launcher(frozen.launcher).jobs(ids) or ())
 
 
 def queue_lines(rows: list[JobRow]) -> list[str]:
     """What is queued, why it waits, and when Slurm thinks it starts. Pure."""
-    lines = ["", "in the queue:"] if rows else []
+    lines = ["", "at work and in the queue:"] if rows else []
     for row in rows:
         told = f"  {row.count:>6}  {row.id} {row.name}: {row.state.lower()}"
         if row.state == "PENDING":
