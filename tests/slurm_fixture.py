@@ -45,7 +45,7 @@ class SlurmSite:
 
     def sbatch(self, *options: str, script: str) -> str:
         """Submit a shell script; its job id."""
-        return self.run("sbatch", "--parsable", *options, "--wrap", script).strip()
+        return self.run("sbatch", "--parsable", "--output=/dev/null", *options, "--wrap", script).strip()
 
     def sacct(self, job_ids: Iterable[str]) -> list[dict[str, str]]:
         """One row a job or array element, without steps; array elements are `12_3`.
