@@ -19,7 +19,7 @@ demo: $(READY) | demo/videos ## Curate a few sample videos on this machine, into
 	@echo
 	@echo "clips, metadata, previews:   ls -R demo/store/runs/latest/output"
 	@echo "counts of each stage:        cat demo/store/runs/latest/summary.json"
-	@echo "what failed, and why:        $(PY) -m hpcurate logs --failed --store demo/store"
+	@echo "what failed, and why:        $(PY) -m hpcurate why --store demo/store"
 
 test: $(READY) ## All checks and tests (12 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps

@@ -15,6 +15,8 @@ import attrs
 from hpcurate.code import freeze_code
 from hpcurate.conf import conf_folders
 from hpcurate.driver import Driver, Look
+from hpcurate.environments.build import environments_of
+from hpcurate.environments.files import env_folders
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.intake import Intake, take_in, write_stage_json
@@ -113,8 +115,10 @@ def run(  # noqa: PLR0913 - the one door from Python
     config = {"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher)
     weights = weights_of(os.fspath(store), read_registry(conf_folders()))
 
+    prefix = environments_of(os.fspath(store), env_folders())
+
     def make(_: str, epoch: EpochOf) -> Pipeline:
-        return build(name, where, nodes, budget=budget, timing=timing, epoch=epoch, weights=weights)  # type: ignore[arg-type]
+        return build(name, where, nodes, budget=budget, timing=timing, epoch=epoch, weights=weights, environment=prefix)  # type: ignore[arg-type]
 
     request = Request(
         make=make,

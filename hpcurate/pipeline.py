@@ -50,7 +50,7 @@ class StageOptions:
         factory=dict, metadata={"help": "cpus, gpus, memory, time, nodes, disk of one stage process"}
     )
     env: str | None = option(
-        None, "environment of the stage process: a prefix with bin/python; default: the current one"
+        None, "environment of the stage process: a name of envs/, or a prefix with bin/python; default: the current one"
     )
     batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard")
     workers: int | None = option(None, "array elements at most; default: as many as the launcher allows and have use")
@@ -171,6 +171,8 @@ def no_weights(name: str) -> WeightsRef:
     raise ConfigError(f"model {name!r}: there is no registry of models here")
 
 
+EnvironmentOf = Callable[[str | None], str | None]
+"""A stage's `env`, by name or path → the path of a prefix. Raises ConfigError where it is not built."""
 EpochOf = Callable[[str, str], int]
 """(stage, fingerprint in epoch 0) → how often it has been asked for anew."""
 
@@ -184,6 +186,7 @@ def build(
     timing: Timing | None = None,
     epoch: EpochOf = lambda stage, fingerprint: 0,
     weights: WeightsOf = no_weights,
+    environment: EnvironmentOf = lambda env: env,
 ) -> Pipeline:
     """Check that the stages fit together and fingerprint them. Touches no storage.
 
@@ -201,6 +204,7 @@ def build(
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
         planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch, weights)
+        planned[stage] = attrs.evolve(planned[stage], env=_environment(stage, planned[stage].env, environment))
     return Pipeline(
         name=name,
         source=origin,
@@ -242,6 +246,13 @@ def _plan(
         sbatch=dict(options.sbatch),
         weights=read,
     )
+
+
+def _environment(name: str, env: str | None, environment: EnvironmentOf) -> str | None:
+    try:
+        return environment(env)
+    except ConfigError as error:
+        raise ConfigError(f"stages.{name}.{error}") from None
 
 
 def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:

@@ -21,6 +21,8 @@ from hpcurate.cli.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.places import find_store, remember_store
 from hpcurate.cli.settings import Settings, part_of, read_settings, read_source, read_stages
 from hpcurate.conf import conf_folders
+from hpcurate.environments.build import environments_of
+from hpcurate.environments.files import env_folders
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, UserError
 from hpcurate.models.registry import read_registry
@@ -116,7 +118,14 @@ def request_of(
         """The pipeline with this output folder in place of the run's own."""
         here = nodes if named else read_stages(_replaced(plain, UNNAMED, output)["stages"])
         return build(
-            settings.name, source, here, budget=settings.budget, timing=settings.timing, epoch=epoch, weights=weights
+            settings.name,
+            source,
+            here,
+            budget=settings.budget,
+            timing=settings.timing,
+            epoch=epoch,
+            weights=weights,
+            environment=environments_of(store, env_folders()),
         )
 
     return Request(
@@ -236,7 +245,7 @@ def tell_end(outcome: Outcome) -> None:
     """Last lines: where the run is, and what to type next."""
     summary = outcome.summary
     failed = sum(stage["failed"] for stage in summary["stages"].values())
-    letters = f", {failed} dead letter{'s' * (failed != 1)} (hpcurate logs --failed)" if failed else ""
+    letters = f", {failed} dead letter{'s' * (failed != 1)} (hpcurate why)" if failed else ""
     reason = f": {summary['reason']}" if summary["reason"] and summary["state"] != "running" else ""
     print(f"output: {summary['output']}")
     if summary["next"]:

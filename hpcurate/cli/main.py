@@ -22,6 +22,7 @@ VERBS = {
     "compare": "hpcurate.cli.verbs.runs",
     "doctor": "hpcurate.cli.doctor",
     "init": "hpcurate.cli.init",
+    "envs": "hpcurate.cli.envs",
     "models": "hpcurate.cli.models",
     "shard": "hpcurate.cli.shard",
     "reference": "hpcurate.cli.reference",
@@ -59,6 +60,7 @@ Look after runs (RUN: a name, a part of one, or nothing for the latest):
   hpcurate cancel  [RUN]                    stop what nobody else wants
   hpcurate explain [RUN | +pipeline=…]      why each stage runs or does not
   hpcurate runs [PATTERN] [--state S]       all runs; note RUN TEXT…; compare RUN RUN
+  hpcurate envs list|lock|build|check|remove    environments of stages, from envs/NAME.yml
   hpcurate models list|fetch|verify|remove  weights in the store
   hpcurate shard MANIFEST N --by bytes      cut a manifest into n
   hpcurate reference                        every config field with its help

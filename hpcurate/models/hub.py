@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from hpcurate.alone import alone
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
 from hpcurate.models.weights import WeightFile, Weights, WeightStore, sha256_of, write_manifest
-from hpcurate.process import ProcessIdentity
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.units import megabytes
 
@@ -51,7 +50,7 @@ def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: 
     commit, files = look_up(entry, None if update else store.commit_of(entry))
     target = store.path(entry.repo, commit)
     os.makedirs(store.folder, exist_ok=True)
-    with _alone(f"{target}.fetching"):
+    with alone(f"{target}.fetching", "fetching"):
         if not os.path.isdir(target):
             _download(entry, commit, files, target, echo)
     if not COMMIT.fullmatch(entry.revision):
@@ -132,30 +131,6 @@ def _check_room(entry: ModelEntry, part: str, needed: int) -> None:
             f"model {entry.name}: needs {(needed - here) / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; "
             "make room there, or name another store"
         )
-
-
-@contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """One fetch at a time: the file says who; one whose process is gone is taken over."""
-    filesystem = PosixFilesystem()
-    me = json.dumps(ProcessIdentity.mine().to_json()).encode()
-    while not filesystem.create(path, me):
-        owner = None
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            owner = ProcessIdentity.from_json(json.loads(filesystem.read(path)))
-        if owner is None or owner.alive() is False:
-            with suppress(OSError):
-                os.unlink(path)
-            continue
-        raise StoreError(
-            f"{path}: somebody is fetching this now (process {owner.pid} on {owner.host}); "
-            "wait for it, or delete that file if that process is gone"
-        )
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.unlink(path)
 
 
 def _library() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -108,6 +109,7 @@ GRACE_S = 2.0
 """How much later than its stage process a supervisor may hear that the job is to leave."""
 _START = (
     "import sys; sys.path[:1] == [''] and sys.path.pop(0); "
+    "import os; r = os.environ.get('HPCURATE_RUNTIME'); r and sys.path.append(r); "
     "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
 """`python -m hpcurate.worker.child`, but never with the current folder in front of the frozen code (I3)."""
@@ -159,6 +161,8 @@ class StageProcess:
         threads = str(self._info.cpus)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment.setdefault(name, threads)
+        if self._plan.python:
+            _enter(environment, os.path.dirname(os.path.dirname(self._plan.python[0])))
         if self._info.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._info.gpus)
         return environment
@@ -241,6 +245,20 @@ class StageProcess:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _enter(environment: dict[str, str], prefix: str) -> None:
+    """Activate a prefix: PATH, CONDA_PREFIX, and what its build wrote down in `.hpcurate.json`."""
+    environment["PATH"] = os.pathsep.join([os.path.join(prefix, "bin"), environment.get("PATH", os.defpath)])
+    environment["CONDA_PREFIX"] = prefix
+    for name in ("VIRTUAL_ENV", "PYTHONHOME"):
+        environment.pop(name, None)
+    with suppress(OSError, ValueError):
+        with open(os.path.join(prefix, ".hpcurate.json"), encoding="utf-8") as file:
+            told = json.load(file)
+        environment.update(told["variables"])
+        if told["runtime"]:
+            environment["HPCURATE_RUNTIME"] = told["runtime"]  # goes last on the import path: its own packages win
 
 
 def _hello(plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str]) -> Message:

@@ -1,0 +1,1 @@
+"""Environments of stages: conda files, locked and built into the store without conda. On the driver's side."""

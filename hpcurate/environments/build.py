@@ -1,0 +1,264 @@
+"""Locking and building with py-rattler, in-process: no conda is needed.
+
+A prefix cannot be moved once it is linked, so it is built where it will stand; `.hpcurate.json` is written
+last, and without it nobody takes the prefix for an environment. What a killed build left is built anew, from
+the packages that were fetched already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hpcurate.alone import alone
+from hpcurate.environments.files import EnvFile
+from hpcurate.errors import ConfigError, StoreError
+from hpcurate.store.filesystem import PosixFilesystem
+
+Echo = Callable[[str], None]
+MARK = "# hpcurate locked this for the file with the digest "
+MARKER = ".hpcurate.json"
+OLDEST = (3, 9)
+"""Python that hpcurate's side of a stage process needs."""
+RUNTIME = ("attrs", "msgspec")
+"""What it needs beside the standard library (design I9)."""
+TAIL = 5
+"""Lines of a failing command that are shown."""
+
+LOOK = (
+    "import sys, json, importlib.util as u; "
+    f"print(json.dumps([sys.version_info[:3], [n for n in {('attr', 'msgspec')!r} if u.find_spec(n) is None]]))"
+)
+
+
+@attrs.define(frozen=True)
+class Facts:
+    """What an environment's Python is."""
+
+    version: tuple[int, ...]
+    lacks: tuple[str, ...]
+    """Of the runtime."""
+
+
+# -- locking ----------------------------------------------------------------------------------------
+
+
+def lock(env: EnvFile, echo: Echo = lambda line: None) -> Path:
+    """Solve for this machine's platform and write the lock file. Raises ConfigError with the solver's words."""
+    rattler = _library()
+    echo(f"{env.name}: solving {len(env.dependencies)} packages from {', '.join(env.channels)}")
+    subdir = str(rattler.platform.Subdir.current())
+    try:
+        records = asyncio.run(
+            rattler.solve(
+                sources=list(env.channels),
+                specs=[rattler.MatchSpec(spec) for spec in env.dependencies],
+                platforms=[subdir, "noarch"],
+                virtual_packages=rattler.VirtualPackage.detect(),
+            )
+        )
+    except Exception as error:  # the library's errors have no common base
+        raise ConfigError(f"{env.path}: cannot be solved: {_shortened(str(error), env)}") from None
+    found = rattler.LockPlatform(subdir)
+    made = rattler.LockFile([found])
+    made.set_channels("default", [rattler.LockChannel(channel) for channel in env.channels])
+    for record in sorted(records, key=lambda record: str(record.name.normalized)):
+        made.add_conda_package("default", found, record)
+    temporary = env.lock.with_suffix(".lock.part")
+    made.to_path(temporary)
+    PosixFilesystem().replace(str(env.lock), f"{MARK}{env.digest}\n".encode() + temporary.read_bytes())
+    temporary.unlink()
+    return env.lock
+
+
+def _shortened(message: str, env: EnvFile) -> str:
+    """The solver's first lines, and the line of the file that they are about."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()][:4]
+    names = [spec.replace("=", " ").replace("<", " ").replace(">", " ").split(" ")[0] for spec in env.dependencies]
+    about = next((spec for name, spec in zip(names, env.dependencies) if name and name in message), None)
+    number = next((i for i, line in enumerate(env.path.read_text().splitlines(), 1) if about and about in line), None)
+    return " ".join(lines) + (f" (line {number}: {about})" if number else "")
+
+
+def locked(env: EnvFile) -> bytes:
+    """The lock file's content. Raises ConfigError where there is none, or the file has changed since."""
+    try:
+        data = env.lock.read_bytes()
+    except OSError:
+        raise ConfigError(f"{env.path}: is not locked; type `hpcurate envs lock {env.name}`") from None
+    if not data.startswith(f"{MARK}{env.digest}\n".encode()):
+        raise ConfigError(f"{env.path}: has changed since it was locked; type `hpcurate envs lock {env.name}`")
+    return data
+
+
+# -- building ---------------------------------------------------------------------------------------
+
+
+def prefix_of(env: EnvFile, store: str) -> str:
+    """Where the environment stands, or will. Raises ConfigError as `locked`."""
+    digest = hashlib.sha256(locked(env) + env.digest.encode()).hexdigest()[:12]
+    return os.path.join(os.path.abspath(os.path.expanduser(store)), "envs", f"{env.name}-{digest}")
+
+
+def is_built(prefix: str) -> bool:
+    """Whether it is complete."""
+    return MARKER in PosixFilesystem().names(prefix)
+
+
+def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
+    """Build it unless it is there; its prefix. Raises ConfigError or StoreError."""
+    prefix = prefix_of(env, store)
+    os.makedirs(os.path.dirname(prefix), exist_ok=True)
+    if is_built(prefix):
+        echo(f"{env.name}: {prefix} is there")
+        return prefix
+    with alone(f"{prefix}.building", "building"):
+        if not is_built(prefix):
+            shutil.rmtree(prefix, ignore_errors=True)  # what a killed build left
+            _install(env, prefix, echo)
+            _pip(env, prefix, echo)
+            _post_install(env, prefix, echo)
+            facts = look_into(os.path.join(prefix, "bin", "python"), str(env.path))
+            runtime = provide_runtime(store, facts, echo) if facts.lacks else None
+            told = {
+                "name": env.name,
+                "python": list(facts.version),
+                "runtime": runtime,
+                "variables": _variables(prefix),
+            }
+            PosixFilesystem().create(os.path.join(prefix, MARKER), json.dumps(told, indent=1).encode() + b"\n")
+    return prefix
+
+
+def _install(env: EnvFile, prefix: str, echo: Echo) -> None:
+    rattler = _library()
+    found = rattler.LockFile.from_path(env.lock)
+    environment = found.default_environment()
+    records = environment.conda_repodata_records_for_platform(environment.platforms()[0])
+    echo(f"{env.name}: linking {len(records)} packages into {prefix}")
+    try:
+        asyncio.run(rattler.install(records, target_prefix=prefix, show_progress=sys.stderr.isatty()))
+    except Exception as error:  # the library's errors have no common base
+        raise StoreError(f"{env.name}: cannot be built: {' '.join(str(error).split())[:400]}") from None
+
+
+def _pip(env: EnvFile, prefix: str, echo: Echo) -> None:
+    if env.pip:
+        echo(f"{env.name}: pip install {' '.join(env.pip)}")
+        _run([os.path.join(prefix, "bin", "python"), "-m", "pip", "install", *env.pip], prefix, f"{env.path}: pip")
+
+
+def _post_install(env: EnvFile, prefix: str, echo: Echo) -> None:
+    if env.post_install:
+        echo(f"{env.name}: {env.name}.post_install.sh")
+        _run(["bash", "-euo", "pipefail", "-c", env.post_install], prefix, f"{env.name}.post_install.sh")
+
+
+def _run(command: Sequence[str], prefix: str, what: str) -> None:
+    done = subprocess.run(
+        command, env=activated(prefix, os.environ), capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        tail = " | ".join((done.stderr + done.stdout).strip().splitlines()[-TAIL:])
+        raise StoreError(f"{what} failed with exit status {done.returncode}: {tail}")
+
+
+def activated(prefix: str, environment: Any) -> dict[str, str]:
+    """An environment with the prefix in front. Pure."""
+    path = os.pathsep.join([os.path.join(prefix, "bin"), environment.get("PATH", os.defpath)])
+    left = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_DEFAULT_ENV")
+    return {**{k: v for k, v in environment.items() if k not in left}, "PATH": path, "CONDA_PREFIX": prefix}
+
+
+def _variables(prefix: str) -> dict[str, str]:
+    """Variables that the packages' own activation scripts set, as a shell sees them."""
+    before = activated(prefix, os.environ)
+    scripts = sorted(Path(prefix, "etc", "conda", "activate.d").glob("*.sh"))
+    if not scripts:
+        return {}
+    line = "".join(f'. "{script}" >/dev/null 2>&1; ' for script in scripts) + "env -0"
+    done = subprocess.run(["bash", "-c", line], env=before, capture_output=True, check=False)
+    after = dict(entry.split("=", 1) for entry in done.stdout.decode(errors="replace").split("\0") if "=" in entry)
+    left = ("_", "SHLVL", "PWD", "OLDPWD", "PATH")
+    return {key: value for key, value in after.items() if before.get(key) != value and key not in left}
+
+
+# -- what a stage process needs of it ---------------------------------------------------------------
+
+
+def look_into(python: str, what: str) -> Facts:
+    """Version of a Python, and what it lacks. Raises ConfigError where it does not start or is too old."""
+    try:
+        done = subprocess.run([python, "-c", LOOK], capture_output=True, text=True, timeout=60, check=False)
+        version, lacks = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"{what}: {python} does not start: {error}") from None
+    if tuple(version[:2]) < OLDEST:
+        raise ConfigError(f"{what}: its Python is {'.'.join(map(str, version))}; a stage needs 3.9 or newer")
+    return Facts(tuple(version), tuple(lacks))
+
+
+def runtime_folder(store: str, facts: Facts) -> str:
+    """Where the runtime for such a Python lies."""
+    tag = f"cp{facts.version[0]}{facts.version[1]}-{platform.machine()}"
+    return os.path.join(os.path.abspath(os.path.expanduser(store)), "runtime", tag)
+
+
+def provide_runtime(store: str, facts: Facts, echo: Echo = lambda line: None) -> str:
+    """attrs and msgspec for such a Python, beside the environments: none of them is touched. Raises StoreError."""
+    folder = runtime_folder(store, facts)
+    if os.path.isdir(folder):
+        return folder
+    version = f"{facts.version[0]}.{facts.version[1]}"
+    echo(f"runtime: {' and '.join(RUNTIME)} for Python {version}")
+    part = f"{folder}.{os.getpid()}"
+    wanted = ["--target", part, "--python-version", version, "--only-binary", ":all:", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *wanted, *RUNTIME], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        tail = " | ".join(done.stderr.strip().splitlines()[-TAIL:])
+        raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {tail}")
+    with suppress(OSError):  # another call was first
+        os.rename(part, folder)
+    shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def environments_of(store: str, folders: Sequence[Path]) -> Callable[[str | None], str | None]:
+    """How a pipeline on that store turns a stage's `env` into a prefix. Raises ConfigError with what to type."""
+    from hpcurate.environments.files import read_env
+
+    def prefix(env: str | None) -> str | None:
+        if env is None or "/" in env or env.startswith("~"):
+            return env
+        found = read_env(env, folders)
+        where = prefix_of(found, store)
+        if not is_built(where):
+            raise ConfigError(
+                f"env={env}: is not built in this store; type `hpcurate envs build {env} --store {store}`"
+            )
+        return where
+
+    return prefix
+
+
+def _library() -> Any:
+    try:
+        import rattler
+        import rattler.platform
+    except ImportError:
+        raise ConfigError("envs: py-rattler is not installed here; pip install 'hpcurate[envs]'") from None
+    return rattler
