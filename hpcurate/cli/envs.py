@@ -6,18 +6,37 @@ import argparse
 import os
 import secrets
 import shutil
+import sys
 
 from hpcurate.cli.dry import table
 from hpcurate.cli.launch import say
 from hpcurate.cli.places import find_store
 from hpcurate.environments.build import build, is_built, lock, look_into, prefix_of
 from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, UserError
 from hpcurate.store.layout import Store
 
 
 def verb(argv: list[str]) -> int:
-    """Do one of them; the exit status."""
+    """Do one of them; the exit status.
+
+    Threads of the solver's library may still run when the interpreter ends, and have been seen to abort it:
+    where it was loaded the process leaves at once, everything being written.
+    """
+    try:
+        status = _verb(argv)
+    except UserError as error:
+        if "rattler" not in sys.modules:
+            raise
+        say(f"hpcurate: {error}")
+        status = 2
+    if "rattler" in sys.modules:
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def _verb(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="hpcurate envs", description="environments of stages, from envs/NAME.yml")
     parser.add_argument("action", choices=("list", "lock", "build", "check", "remove"))
     parser.add_argument("name", nargs="*", help="of envs/NAME.yml")
