@@ -26,7 +26,7 @@ def run() -> Iterator[Run]:
         command = [
             sys.executable,
             "-c",
-            f"{program}\nprint('ready', flush=True)\nimport time; time.sleep(60)",
+            f"{program}\nimport os; os.write(1, b'ready\\n')\nimport time; time.sleep(60)",
             *arguments,
         ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
