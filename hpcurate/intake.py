@@ -12,13 +12,14 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import IO
 
 import attrs
 
 from hpcurate.records import codec
-from hpcurate.scan import Scan, hash64, stamp
+from hpcurate.scan import Scan, stamp
+from hpcurate.source.base import hash64
 from hpcurate.store.commits import begin_attempt, commit
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, Store, shard_id
@@ -74,8 +75,9 @@ class _Intake:
         with tempfile.TemporaryFile(prefix="hpcurate-new-") as rows:
             known = {hash64(task.id): stamp(task) for task in self._taken_in(lists)}
             total = len(known)
-            new, changed = self._copy_new(known, rows)  # what is left in `known` has vanished
-            vanished = tuple(self._names_of(lists, known)) if known else ()
+            new, changed = self._copy_new(known, rows)
+            gone = known.keys() - self.scan.left_out
+            vanished = tuple(self._names_of(lists, gone)) if gone else ()
             if lists and not new:
                 return Intake(lists=tuple(lists), tasks=total, new=0, changed=changed, vanished=vanished)
             name = _next(lists)
@@ -116,7 +118,7 @@ class _Intake:
                 changed.append(task.source)
         return new, tuple(changed)
 
-    def _names_of(self, lists: Sequence[str], hashes: dict[int, int]) -> Iterator[str]:
+    def _names_of(self, lists: Sequence[str], hashes: Set[int]) -> Iterator[str]:
         for task in self._taken_in(lists):
             if isinstance(task, FileTask) and hash64(task.id) in hashes:
                 yield task.source

@@ -5,11 +5,10 @@ Nothing is written to the store before it has ended well.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import IO
 
 import attrs
@@ -17,15 +16,11 @@ import attrs
 from hpcurate.errors import ConfigError
 from hpcurate.records import codec
 from hpcurate.source import Source
+from hpcurate.source.base import Placed, hash64
 from hpcurate.task import FileTask, Task
 
 EVERY = 1000
 """Tasks between two reports of progress."""
-
-
-def hash64(text: str) -> int:
-    """64 bits that stand for an id: two of a million collide once in 10^7 such sets."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def stamp(task: Task) -> int:
@@ -40,7 +35,9 @@ class Scan:
     task_type: type[Task]
     count: int
     notes: tuple[str, ...]
-    """What the source left out on purpose."""
+    """What the source left out on purpose, as lines to show."""
+    left_out: Set[int]
+    """`hash64` of ids that are there but count as done: taken in or not, they have not vanished."""
     _rows: IO[bytes]
 
     def tasks(self) -> Iterator[tuple[bytes, Task]]:
@@ -58,7 +55,7 @@ def scan(source: Source, limit: int | None = None, progress: Callable[[int], Non
     for task in itertools.islice(source.tasks(), limit):
         number = hash64(task.id)
         if number in seen:
-            raise ConfigError(f"source: two tasks have the id {task.id!a}, the second is {_name(task)}; ids are unique")
+            raise ConfigError(f"source: two tasks have the id {task.id!a}: {_both(source, task)}; ids are unique")
         if not math.isfinite(task.weight):
             raise ConfigError(f"source: {_name(task)} has the weight {task.weight}; a weight is a finite number")
         seen.add(number)
@@ -67,7 +64,17 @@ def scan(source: Source, limit: int | None = None, progress: Callable[[int], Non
         if count % EVERY == 0:
             progress(count)
     progress(count)
-    return Scan(source.task_type, count, tuple(getattr(source, "notes", list)()), rows)
+    notes, left_out = tuple(getattr(source, "notes", list)()), frozenset(getattr(source, "left_out", ()))
+    return Scan(source.task_type, count, notes, left_out, rows)
+
+
+def _both(source: Source, second: Task) -> str:
+    """Where the two tasks with one id stand: enumerated once more, so that a scan need not remember it."""
+    while hasattr(source, "source"):  # a part of another
+        source = source.source
+    placed: Callable[[], Iterator[Placed]] | None = getattr(source, "placed", None)
+    found = placed() if placed else ((f"item {n} ({_name(task)})", task) for n, task in enumerate(source.tasks(), 1))
+    return " and ".join(itertools.islice((where for where, task in found if task.id == second.id), 2))
 
 
 def _name(task: Task) -> str:

@@ -177,6 +177,9 @@ BAD = [
     ("t.jsonl", '{"id": "a", "url": "x", "seconds": 1, "odd": 1}\n', {"task": "test_inputs.Clip"}, "Clip has no field 'odd'"),
     ("t.jsonl", "{}\n", {"task": "no.such.Class"}, "source.task=no.such.Class"),
     ("t.csv", "id,url\na\n", {}, "t.csv:2: expected 2 columns"),
+    ("t.csv", 'id,url\na,"b\nc,d\n', {}, "not CSV"),
+    ("t.csv", "id,id\na,b\n", {}, "t.csv:1: two columns are called 'id'"),
+    ("t.jsonl", "[" * 100_000 + "\n", {}, "t.jsonl:1: not JSON"),
     ("t.parquet", "no parquet", {}, "cannot be read as Parquet"),
 ]  # fmt: skip
 
@@ -243,6 +246,54 @@ def test_a_triplet_that_lacks_a_member_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"video": "a.mp4", "json": "a.json"}\n{"video": "b.mp4"}\n')
     with pytest.raises(ConfigError, match=r"t.jsonl:2: expected a path each for video, json"):
         scan(Triplets(str(tmp_path / "t.jsonl")))
+
+
+TRIPLETS = [
+    ('{"video": "a", "weight": "heavy"}\n', "t.jsonl:1: weight='heavy': expected a number"),
+    ('{"video": "a", "weight": true}\n', "expected a number"),
+    ('{"weight": 1}\n', "expected a path each for its files"),
+    ("", "holds no row"),
+    ('{"video": "a"}\n{"video": "a"}\n', "t.jsonl:1 and "),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), TRIPLETS)
+def test_bad_triplets_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    """With file and line, both where two have one id."""
+    (tmp_path / "t.jsonl").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        scan(Triplets(str(tmp_path / "t.jsonl")))
+    assert told in str(refused.value)
+
+
+def test_a_table_of_odd_values(tmp_path: Path) -> None:
+    """Times, decimals and bytes of Parquet become what a record holds; a long CSV field is no error."""
+    import datetime
+    import decimal
+
+    row = {
+        "id": "a",
+        "at": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        "cost": decimal.Decimal("1.50"),
+        "raw": b"\xff",
+    }
+    found = [task for _, task in scan(Parquet(str(write_table(tmp_path / "t.parquet", [row])))).tasks()]
+    assert isinstance(found[0], RecordTask)
+    assert {"at": "2026-01-02T00:00:00Z", "cost": "1.50", "raw": "/w=="}.items() <= found[0].data.items()
+    long = write_table(tmp_path / "t.csv", [{"id": "a", "caption": "x" * 200_000}])
+    assert 1 == scan(Csv(str(long))).count
+
+
+def test_linked_folders_are_followed_and_links_that_lead_back_are_not(tmp_path: Path) -> None:
+    """By groups as by files; a member that two files could be is told."""
+    make(tmp_path / "elsewhere", [b"a.mp4", b"a.wav", b"b.mp4", b"b.mkv", b"b.wav"])
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "d")
+    found = scan(Groups(str(tmp_path / "d"), {"video": ["mp4", "mkv"], "audio": ["wav"]}, missing="skip"))
+    assert ["linked/a"] == [task.source for _, task in found.tasks()]  # type: ignore[attr-defined]
+    assert found.notes == ("1 incomplete items left out, e.g. 'linked/b has more than one video'",)
+    assert sources(Files(str(tmp_path / "d"))) == [f"linked/{n}" for n in ("a.mp4", "a.wav", "b.mkv", "b.mp4", "b.wav")]
 
 
 @pytest.mark.parametrize("layout", ["beside", "folder"])
@@ -331,6 +382,36 @@ def test_the_shard_tool_cuts_by_count_bytes_and_duration(shell: Shell) -> None:
         "other content"
         in shell.type("shard", "m.jsonl", "3", "--by", "duration", "--output", "parts-count", status=2).stderr
     )
+
+
+def test_a_record_of_several_lines_stays_whole(shell: Shell) -> None:
+    """A quoted newline cuts nothing; a quote that stays open is refused."""
+    rows = [{"id": str(k), "caption": f'one,\n"two" {k}', "seconds": k + 1} for k in range(9)]
+    write_table(shell.cwd / "m.csv", rows)
+    for by in ("count", "seconds"):
+        shell.type("shard", "m.csv", "3", "--by", by, "--output", by)
+        parts = [list(csv.DictReader(path.open(newline=""))) for path in sorted((shell.cwd / by).iterdir())]
+        assert sorted(row["caption"] for part in parts for row in part) == [row["caption"] for row in rows]
+    (shell.cwd / "m.csv").write_text('id,caption\na,b\nc,"d\ne,f\n')
+    told = shell.type("shard", "m.csv", "3", "--output", "x", status=2).stderr
+    assert "m.csv:3: a quote is opened here and never closed" in told
+
+
+def test_what_is_done_has_not_vanished(shell: Shell) -> None:
+    """The second run with `done=` leaves out what the first has made, and reports nothing missing."""
+    make(shell.folder / "in", [b"%d.bin" % k for k in range(4)])
+    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
+    (shell.cwd / "conf" / "pipeline" / "records.yaml").write_text(
+        "# @package _global_\nname: records\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
+        "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
+    )
+    out = shell.folder / "out"
+    words = ["+pipeline=records", f"input={shell.folder / 'in'}", f"output={out}", f"done={out}/{{relative}}.json"]
+    shell.run(*words)
+    (shell.folder / "in" / "0.bin").unlink()
+    told = shell.run(*words).stderr
+    assert "3 items are done already" in told
+    assert "1 files no longer there" in told
 
 
 def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:

@@ -8,7 +8,7 @@ import heapq
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -91,20 +91,19 @@ def write_parts(paths: Sequence[str], header: bytes, parts: Sequence[Sequence[by
 
 def read_lines(manifest: str, by: str) -> tuple[bytes, list[Line]]:
     """(header, lines with weights). Raises ConfigError naming file and line."""
+    is_csv = manifest.lower().endswith(".csv")
     try:
         with open(manifest, "rb") as file:
-            texts = [line if line.endswith(b"\n") else line + b"\n" for line in file if line.strip()]
+            texts = list(_csv_records(manifest, file) if is_csv else _ended_lines(file))
     except OSError as error:
         raise ConfigError(f"shard: {manifest}: cannot be read: {error.strerror}") from None
-    header, read = b"", _reader(manifest, b"")
-    if manifest.lower().endswith(".csv") and texts:
-        header, texts = texts[0], texts[1:]
-        read = _reader(manifest, header)
+    header = texts.pop(0)[1] if is_csv and texts else b""
     if not texts:
         raise ConfigError(f"shard: {manifest}: holds no line")
+    read = _reader(manifest, header)
     weigh = _weigher(by, os.path.dirname(os.path.abspath(manifest)))
     lines = []
-    for number, text in enumerate(texts, 2 if header else 1):
+    for number, text in texts:
         try:
             lines.append(Line(text, weigh(read(text)) if by != "count" else 1.0))
         except (KeyError, ValueError, TypeError, OSError) as error:
@@ -112,10 +111,30 @@ def read_lines(manifest: str, by: str) -> tuple[bytes, list[Line]]:
     return header, lines
 
 
+def _ended_lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(number, line with its end) of each line that holds something."""
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            yield number, line if line.endswith(b"\n") else line + b"\n"
+
+
+def _csv_records(manifest: str, file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(number of its first line, bytes) of each record: one goes on where a quote is open (RFC 4180, 2.6)."""
+    begun, record = 0, b""
+    for number, line in enumerate(file, 1):
+        begun, record = (begun, record + line) if record else (number, line)
+        if record.count(b'"') % 2 == 0:
+            if record.strip():
+                yield begun, record if record.endswith(b"\n") else record + b"\n"
+            record = b""
+    if record:
+        raise ConfigError(f"shard: {manifest}:{begun}: a quote is opened here and never closed")
+
+
 def _reader(manifest: str, header: bytes) -> Callable[[bytes], dict[str, Any]]:
     if header:
         names = next(csv.reader([header.decode("utf-8-sig", "surrogateescape")]))
-        return lambda text: dict(zip(names, next(csv.reader(io.StringIO(os.fsdecode(text))))))
+        return lambda text: dict(zip(names, next(csv.reader(io.StringIO(os.fsdecode(text), newline="")))))
     if manifest.lower().endswith((".jsonl", ".ndjson")):
         return lambda text: dict(json.loads(text))
     return lambda text: {"path": os.fsdecode(text.rstrip(b"\r\n"))}

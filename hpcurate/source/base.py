@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -10,6 +11,10 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.task import FileTask, Task, stable_id
+
+Placed = tuple[str, Task]
+"""A task and where it stands (`file:line`). A source whose items stand in a file has a method `placed()` that yields
+these, so that two tasks with one id can both be pointed at."""
 
 
 class Source(Protocol):
@@ -54,6 +59,11 @@ class RecordTask(Task):
     """A row of a table."""
 
     data: dict[str, Any]
+
+
+def hash64(text: str) -> int:
+    """64 bits that stand for an id: two of a million collide once in 10^7 such sets."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def absolute(path: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.source.base import FolderTask, absolute, check_missing, file_task, suffixes
+from hpcurate.source.base import FolderTask, Placed, absolute, check_missing, file_task, suffixes
 from hpcurate.source.walk import walk_files, walk_folders
 from hpcurate.task import FileTask, Task, stable_id
 
@@ -100,23 +101,26 @@ class FileList:
         """See `Source`."""
         return {"list": absolute(self.path)}
 
-    def tasks(self) -> Iterator[FileTask]:
+    def tasks(self) -> Iterator[Task]:
         """See `Source`."""
+        return (task for _, task in self.placed())
+
+    def placed(self) -> Iterator[Placed]:
+        """See `Placed`."""
         self._skipped.clear()
         found, folder = False, os.path.dirname(absolute(self.path))
         for number, name in self._names():
             path = os.path.join(folder, name)
-            try:
-                status = os.stat(path)
-            except OSError as error:
-                if self.missing == "error":
-                    raise ConfigError(
-                        f"input={self.path}: line {number}: {path}: {error.strerror}; mend it, or source.missing=skip"
-                    ) from None
+            status = _status(path)
+            if isinstance(status, os.stat_result):
+                found = True
+                yield f"{absolute(self.path)}:{number}", file_task(name, path, status)
+            elif self.missing == "skip":
                 self._skipped.append(name)
-                continue
-            found = True
-            yield file_task(name, path, status)
+            else:
+                raise ConfigError(
+                    f"input={self.path}: line {number}: {path}: {status}; mend it, or source.missing=skip"
+                )
         if not found:
             raise ConfigError(f"input={self.path}: names no file")
 
@@ -132,6 +136,15 @@ class FileList:
                 yield from _split(file, separator)
         except OSError as error:
             raise ConfigError(f"input={self.path}: cannot be read: {error.strerror}") from None
+
+
+def _status(path: str) -> os.stat_result | str:
+    """Size and time of a file, or what is wrong with it."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return status if stat.S_ISREG(status.st_mode) else "Is no file"
 
 
 def _split(file: Any, separator: bytes) -> Iterator[tuple[int, str]]:

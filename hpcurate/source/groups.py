@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.source.base import GroupTask, absolute, check_missing
+from hpcurate.source.base import GroupTask, Placed, absolute, check_missing
 from hpcurate.source.tables import json_rows
-from hpcurate.source.walk import is_folder, listed
+from hpcurate.source.walk import Trail, follow, is_file, is_folder, listed
 from hpcurate.task import Task, stable_id
 
 SHOWN = 3
@@ -24,6 +24,22 @@ class _Found:
 
     files: dict[str, str] = attrs.field(factory=dict)
     size: int = 0
+    twice: list[str] = attrs.field(factory=list)
+    """Members that more than one file could be."""
+
+    def add(self, member: str, entry: os.DirEntry[str]) -> None:
+        """One more file."""
+        if member in self.files:
+            self.twice.append(member)
+        self.files[member] = entry.path
+        self.size += entry.stat().st_size
+
+    def wrong(self, members: Iterable[str]) -> str:
+        """What is wrong with the item; empty if nothing is."""
+        lacking = [name for name in members if name not in self.files]
+        if lacking:
+            return f"lacks {', '.join(lacking)}"
+        return f"has more than one {self.twice[0]}" if self.twice else ""
 
 
 @attrs.define(frozen=True)
@@ -58,10 +74,9 @@ class Groups:
         self._skipped.clear()
         root, found = absolute(self.path), False
         for stem, item in self._below(root):
-            lacking = [name for name in self.members if name not in item.files]
-            source = os.path.relpath(stem, root)
-            if lacking:
-                self._skipped.append(f"{source} lacks {', '.join(lacking)}")
+            source, wrong = os.path.relpath(stem, root), item.wrong(self.members)
+            if wrong:
+                self._skipped.append(f"{source} {wrong}")
                 continue
             if self.missing == "error" and self._skipped:
                 continue  # the scan goes on only to count
@@ -86,21 +101,24 @@ class Groups:
         """What was left out."""
         return [f"{len(self._skipped)} incomplete items left out, e.g. {line!a}" for line in self._skipped[:1]]
 
-    def _below(self, folder: str) -> Iterator[tuple[str, _Found]]:
+    def _below(self, folder: str, trail: Trail = ()) -> Iterator[tuple[str, _Found]]:
+        entries = listed(folder)
+        items = self._items(entry for entry in entries if is_file(entry))
+        folders = {f"{entry.name}/": entry for entry in entries if is_folder(entry)}
+        for key in sorted([*items, *folders]):
+            if key in items:
+                yield os.path.join(folder, key), items[key]
+            elif (below := follow(folders[key], trail)) is not None:
+                yield from self._below(folders[key].path, below)
+
+    def _items(self, entries: Iterable[os.DirEntry[str]]) -> dict[str, _Found]:
+        """Stem → the files of one folder that have it."""
         items: dict[str, _Found] = {}
-        for entry in listed(folder):
-            if is_folder(entry):
-                continue
+        for entry in entries:
             stem, member = self._member(entry.name)
             if member:
-                item = items.setdefault(stem, _Found())
-                item.files[member] = entry.path
-                item.size += entry.stat().st_size
-        for stem in sorted(items):
-            yield os.path.join(folder, stem), items[stem]
-        for entry in listed(folder):
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._below(entry.path)
+                items.setdefault(stem, _Found()).add(member, entry)
+        return items
 
     def _member(self, name: str) -> tuple[str, str | None]:
         """(stem, member) of a file name; the longest extension counts."""
@@ -130,19 +148,32 @@ class Triplets:
         """See `Source`."""
         return {"triplets": absolute(self.path)}
 
-    def tasks(self) -> Iterator[GroupTask]:
+    def tasks(self) -> Iterator[Task]:
         """See `Source`."""
+        return (task for _, task in self.placed())
+
+    def placed(self) -> Iterator[Placed]:
+        """See `Placed`."""
         members = self.members
         for where, row in json_rows(self.path):
             own = {k: v for k, v in row.items() if k not in ("source", "weight")}
             members = members or tuple(own)
-            if set(own) != set(members) or not all(isinstance(v, str) for v in own.values()):
-                raise ConfigError(f"{where}: expected a path each for {', '.join(members)}, got {row!a}")
-            folder = os.path.dirname(where.rpartition(":")[0])
-            source = str(row.get("source") or os.path.splitext(own[members[0]])[0])
-            yield GroupTask(
-                id=stable_id("group", source),
-                source=source,
-                files={name: os.path.join(folder, own[name]) for name in members},
-                weight=float(row.get("weight", 1.0)),
-            )
+            if not own or set(own) != set(members) or not all(isinstance(v, str) for v in own.values()):
+                raise ConfigError(f"{where}: expected a path each for {', '.join(members) or 'its files'}, got {row!a}")
+            yield where, _triplet(where, row, {name: own[name] for name in members})
+        if not members:
+            raise ConfigError(f"input={self.path}: holds no row")
+
+
+def _triplet(where: str, row: dict[str, Any], files: dict[str, str]) -> GroupTask:
+    folder = os.path.dirname(where.rpartition(":")[0])
+    source = str(row.get("source") or os.path.splitext(next(iter(files.values())))[0])
+    weight = row.get("weight")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float, type(None))):
+        raise ConfigError(f"{where}: weight={weight!a}: expected a number")
+    return GroupTask(
+        id=stable_id("group", source),
+        source=source,
+        files={name: os.path.join(folder, path) for name, path in files.items()},
+        weight=1.0 if weight is None else float(weight),
+    )

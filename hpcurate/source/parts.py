@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.source.base import Source
+from hpcurate.source.base import Source, hash64
 from hpcurate.task import Task
 
 
@@ -59,6 +59,12 @@ class Sharded:
         """See `Source`. Empty where the few items there are belong to other shards."""
         return (task for task in self.source.tasks() if in_shard(task.id, self.parts))
 
+    @property
+    def left_out(self) -> set[int]:
+        """That of the source: see `Undone`."""
+        found: set[int] = getattr(self.source, "left_out", set())
+        return found
+
     def notes(self) -> list[str]:
         """Those of the source."""
         return list(getattr(self.source, "notes", list)())
@@ -72,7 +78,8 @@ class Undone:
     pattern: str = attrs.field(
         metadata={"help": "path of an item's output, with {relative} {parent} {name} {stem} {id}"}
     )
-    _count: list[int] = attrs.field(factory=lambda: [0], init=False, eq=False)
+    left_out: set[int] = attrs.field(factory=set, init=False, eq=False)
+    """`hash64` of the ids that the last enumeration left out."""
 
     def __attrs_post_init__(self) -> None:
         known = output_fields("a/b.mp4", "id")
@@ -95,17 +102,17 @@ class Undone:
 
     def tasks(self) -> Iterator[Task]:
         """See `Source`."""
-        self._count[0] = 0
+        self.left_out.clear()
         for task in self.source.tasks():
             fields = output_fields(str(getattr(task, "source", task.id)), task.id)
             if os.path.exists(os.path.expanduser(self.pattern.format(**fields))):
-                self._count[0] += 1
+                self.left_out.add(hash64(task.id))
             else:
                 yield task
 
     def notes(self) -> list[str]:
         """How many were done."""
-        done = [f"{self._count[0]} items are done already ({self.pattern})"] * bool(self._count[0])
+        done = [f"{len(self.left_out)} items are done already ({self.pattern})"] * bool(self.left_out)
         return [*getattr(self.source, "notes", list)(), *done]
 
 

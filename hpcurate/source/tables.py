@@ -8,7 +8,9 @@ import importlib
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -16,7 +18,7 @@ import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.fingerprint import digest
-from hpcurate.source.base import RecordTask, absolute
+from hpcurate.source.base import Placed, RecordTask, absolute
 from hpcurate.task import Task, stable_id
 
 Row = tuple[str, dict[str, Any]]
@@ -62,13 +64,17 @@ class _Table:
 
     def tasks(self) -> Iterator[Task]:
         """See `Source`."""
+        return (task for _, task in self.placed())
+
+    def placed(self) -> Iterator[Placed]:
+        """See `Placed`."""
         cls, names = self.task_type, None
         if cls is not RecordTask:
             names = {f.name for f in attrs.fields(cls)}
         found = False
         for where, row in self.rows():
             found = True
-            yield self._task(cls, names, where, row)
+            yield where, self._task(cls, names, where, row)
         if not found:
             raise ConfigError(f"input={self.path}: holds no row")
 
@@ -104,14 +110,14 @@ class Csv(_Table):
 
     def rows(self) -> Iterator[Row]:
         """See `_Table`."""
+        csv.field_size_limit(sys.maxsize)  # else 128 kB, less than some captions
         for path in manifest_files(self.path):
-            with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-                reader = csv.DictReader(file)
-                for row in reader:
-                    where = f"{path}:{reader.line_num}"
-                    if None in row or None in row.values():
-                        raise ConfigError(f"{where}: expected {len(reader.fieldnames or [])} columns as in the header")
-                    yield where, dict(row)
+            with _readable(path), open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+                reader = csv.DictReader(file, strict=True)  # not strict, an open quote swallows the rest of the file
+                try:
+                    yield from _csv_rows(path, reader)
+                except csv.Error as error:
+                    raise ConfigError(f"{path}:{reader.line_num}: not CSV: {error}") from None
 
 
 class Parquet(_Table):
@@ -125,20 +131,43 @@ class Parquet(_Table):
         except ImportError:
             raise ConfigError("source: Parquet needs pyarrow; pip install 'hpcurate[video]'") from None
         for path in manifest_files(self.path):
+            number = 0
             try:
-                number = 0
                 for batch in parquet.ParquetFile(path).iter_batches(batch_size=1000):
                     for row in batch.to_pylist():
                         number += 1
-                        yield f"{path}:{number}", row
-            except (arrow.ArrowInvalid, OSError) as error:
-                raise ConfigError(f"{path}: cannot be read as Parquet: {error}") from None
+                        # times as ISO 8601, decimals as text, bytes as base64: what a row holds, and a field reads back
+                        yield f"{path}:{number}", msgspec.to_builtins(row, str_keys=True)
+            except (arrow.ArrowException, OSError, ValueError, TypeError) as error:
+                where = f"{path}:{number}" if number else path
+                raise ConfigError(f"{where}: cannot be read as Parquet: {error}") from None
+
+
+def _csv_rows(path: str, reader: csv.DictReader[str]) -> Iterator[Row]:
+    names = list(reader.fieldnames or [])
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{path}:1: two columns are called {twice[0]!r}")
+    for row in reader:
+        where = f"{path}:{reader.line_num}"
+        if None in row or None in row.values():
+            raise ConfigError(f"{where}: expected {len(names)} columns as in the header")
+        yield where, dict(row)
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Say so where it is not. Raises ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def json_rows(path: str) -> Iterator[Row]:
     """Objects of JSONL files. Raises ConfigError naming file and line."""
     for file_path in manifest_files(path):
-        with open(file_path, "rb") as file:
+        with _readable(file_path), open(file_path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield f"{file_path}:{number}", _json_object(f"{file_path}:{number}", line)
@@ -147,7 +176,7 @@ def json_rows(path: str) -> Iterator[Row]:
 def _json_object(where: str, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON: {error}") from None
     if not isinstance(row, dict):
         raise ConfigError(f"{where}: expected a JSON object, got {row!a:.80}")
