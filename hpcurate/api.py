@@ -18,7 +18,7 @@ from hpcurate.driver import Driver, Look
 from hpcurate.environments.build import environments_of
 from hpcurate.environments.files import env_folders
 from hpcurate.epochs import Epochs
-from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.errors import ConfigError, GateRefused, PipelineError
 from hpcurate.intake import Intake, take_in, write_stage_json
 from hpcurate.launcher import Launcher, make_launcher
 from hpcurate.models.registry import read_registry
@@ -26,7 +26,7 @@ from hpcurate.models.weights import weights_of
 from hpcurate.pipeline import Budget, EpochOf, Node, Pipeline, build
 from hpcurate.plan import Timing
 from hpcurate.process import ProcessIdentity, start_time, this_host
-from hpcurate.reconcile import StageView
+from hpcurate.reconcile import Decision, StageView
 from hpcurate.runs import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
 from hpcurate.scan import scan
 from hpcurate.source import Items, Source
@@ -227,10 +227,23 @@ def _go(
     if not stays and launcher.kind == "local":
         return _detach(run, before, driver, echo)
     with _sigterm_as_interrupt():
-        look = driver.drive(progress) if stays else driver.step()
+        look = driver.drive(progress) if stays else _hand_over(driver)
     if before.decision.state is RunState.COMPLETE:
         echo("nothing to do: every shard was committed before, none was attempted")
     return Outcome(run, look.decision.state, driver.summary(look))
+
+
+def _hand_over(driver: Driver) -> Look:
+    """Submit what is ready and its gates. An array without its gate runs, but nothing goes on after it."""
+    try:
+        return driver.step()
+    except GateRefused as error:
+        reason = (
+            f"an array is queued, its gate is not ({error}); when it is done, type the same again, or now wait=true"
+        )
+        look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
+        driver.summarise(look)
+        return look
 
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.errors import HpcurateError, LauncherError
+from hpcurate.errors import GateRefused, HpcurateError, LauncherError
 from hpcurate.failpoints import failpoint
 from hpcurate.launcher import Launcher, Submission, make_launcher
 from hpcurate.observe import Observer
@@ -59,6 +59,8 @@ class Driver:
         self._filesystem = PosixFilesystem()
         self._echo = echo
         self._mine: dict[tuple[str, int], str] = {}
+        self._own_gates: set[tuple[str, int]] = set()
+        """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
         self.observer = Observer(
             self._filesystem,
             run.store,
@@ -195,7 +197,7 @@ class Driver:
 
     def _is_watched(self, stage: str, number: int) -> bool:
         """Whether a gate of this run is queued for the round. Drivers that stay are their own gate."""
-        if not self.launcher.gates:
+        if not self.launcher.gates or (stage, number) in self._own_gates:
             return True
         try:
             job = self._filesystem.read(self._gate_file(stage, number)).decode().strip()
@@ -205,14 +207,29 @@ class Driver:
 
     def _watch(self, action: Watch) -> None:
         failpoint("gate.before_submit")
-        last = action.stage == self._pipeline.stages[-1].name
-        job = self.launcher.submit_gate(
-            self.run.path, self._frozen.code, action.stage, action.round, action.jobs, last=last
-        )
+        job = self._gate_behind(action)
         if job is not None:
             path = self._gate_file(action.stage, action.round)
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             self._filesystem.replace(path, f"{job}\n".encode())
+
+    def _gate_behind(self, action: Watch) -> str | None:
+        """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while."""
+        deadline = time.monotonic() + self.launcher.patience_s
+        last = action.stage == self._pipeline.stages[-1].name
+        while True:
+            try:
+                return self.launcher.submit_gate(
+                    self.run.path, self._frozen.code, action.stage, action.round, action.jobs, last=last
+                )
+            except GateRefused as error:
+                if self.stays:
+                    self._echo(f"{action.stage}: no gate behind round {action.round}, this call moves on: {error}")
+                    self._own_gates.add((action.stage, action.round))
+                    return None
+                if time.monotonic() >= deadline:
+                    raise
+            self.launcher.wait(POLL_S)
 
     # -- telling ------------------------------------------------------------------------------------
 

@@ -31,6 +31,10 @@ class LauncherError(UserError):
     """The scheduler or the machine refused what the plan asks for."""
 
 
+class GateRefused(LauncherError):
+    """The array is queued, its gate is not: the site's submit limit leaves no room."""
+
+
 class RecordError(HpcurateError):
     """A task cannot be written as a row, or a row cannot be read as the declared type."""
 

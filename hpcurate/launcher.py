@@ -86,7 +86,10 @@ class Launcher(Protocol):
     def submit_gate(
         self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
     ) -> str | None:
-        """Queue the gate that follows these jobs, of the `last` stage or not; None where the driver itself stays."""
+        """Queue the gate that follows these jobs, of the `last` stage or not; None where the driver itself stays.
+
+        Raises GateRefused where a submit limit leaves no room for it.
+        """
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Stop the jobs."""

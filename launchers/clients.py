@@ -7,6 +7,8 @@ import re
 import subprocess
 from collections.abc import Sequence
 
+from hpcurate.errors import LauncherError
+
 ANSWER_S = 20.0
 """How long a Slurm client may take to answer."""
 INHERITED = re.compile(r"(SLURM|SBATCH|SRUN|SUBMITIT)_\w+|HPCURATE_(WORKER|PARENT)")
@@ -19,17 +21,31 @@ def client_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k in KEPT or not INHERITED.fullmatch(k)}
 
 
+def call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a client, bounded in time. Raises LauncherError where it does not start or does not answer."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=ANSWER_S, env=client_environment(), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LauncherError(f"{os.path.basename(command[0])}: {error}") from None
+
+
 def ask(command: Sequence[str]) -> str | None:
     """Output of a Slurm client, or None if it failed or did not answer."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_S, env=client_environment(), check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = call(command)
+    except LauncherError:
         return None
     if done.returncode and "Invalid job id" in done.stderr:
         return ""  # the controller answers, and knows no such job
     return None if done.returncode else done.stdout
+
+
+def slurms_words(message: str) -> str:
+    """What a client complained of, on one line. Pure."""
+    lines = [line.strip() for line in message.splitlines() if re.search(r"error:|failure:", line, re.IGNORECASE)]
+    return "; ".join(lines[-3:]) or message.strip()[-500:]
 
 
 class clean_environment:

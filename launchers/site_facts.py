@@ -87,23 +87,36 @@ def submit_limit(account: str | None, qos: str | None) -> int | None:
     user = getpass.getuser()
     rows = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={user}", "format=Account,MaxSubmit,DefaultQOS,QOS"])
     quality = ask(["sacctmgr", "-n", "-P", "show", "qos", "format=Name,MaxSubmitPU"])
+    if account is None:
+        own = ask(["sacctmgr", "-n", "-P", "show", "user", f"user={user}", "format=DefaultAccount"])
+        account = (own or "").strip() or None
     return read_submit_limit(rows or "", quality or "", account, qos)
 
 
 def read_submit_limit(associations: str, qualities: str, account: str | None, qos: str | None) -> int | None:
-    """From sacctmgr's associations of the user, and qualities of service. Pure."""
+    """From sacctmgr's associations of the user, and qualities of service. Pure.
+
+    A job that names no quality of service gets the association's default, or the only one that it allows.
+    """
     found: list[int] = []
     names = {qos} if qos else set()
     for line in associations.splitlines():
         own, most, default, allowed = [*line.split("|"), "", "", ""][:4]
         if account in (None, own):
             found += [int(most)] if most.isdigit() else []
-            names |= {default or allowed.partition(",")[0]} if not qos else set()
+            if not qos and (default or "," not in allowed):
+                names.add(default or allowed)
     for line in qualities.splitlines():
         name, _, most = line.partition("|")
         if name in names and most.strip("|").isdigit():
             found.append(int(most.strip("|")))
     return min(found, default=None)
+
+
+def accounts() -> list[str]:
+    """Accounts that this user may charge; empty if nobody says."""
+    answer = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", "format=Account"])
+    return sorted(set((answer or "").split()))
 
 
 def own_jobs() -> int | None:

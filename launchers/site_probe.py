@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
 from hpcurate.errors import LauncherError
-from launchers.clients import ask
+from launchers.clients import ask, call, slurms_words
 
 CANDIDATES = (
     "$TMPDIR",
@@ -141,7 +140,10 @@ def _job(folder: Path, name: str, script: str, options: Mapping[str, str], wait_
     out = folder / f"{name}.out"
     flags = [f"--{key}={value}" for key, value in options.items()]
     base = ["sbatch", "--parsable", f"--output={out}", f"--job-name=hpcurate-{name}", "--time=2", "--mem=100M"]
-    job = ask_or_words([*base, *flags, str(folder / f"{name}.sh")])
+    done = call([*base, *flags, str(folder / f"{name}.sh")])
+    if done.returncode:
+        raise LauncherError(f"sbatch refused the probe job: {slurms_words(done.stderr)}")
+    job = done.stdout.strip()
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         state = ask(["squeue", "-h", "-j", job, "-o", "%T|%r"])
@@ -154,22 +156,3 @@ def _job(folder: Path, name: str, script: str, options: Mapping[str, str], wait_
     raise LauncherError(
         f"the probe job {job} was {reason} after {wait_s:.0f} s and was cancelled; try --partition, or --no-job"
     )
-
-
-def ask_or_words(command: Sequence[str]) -> str:
-    """Output of a client. Raises LauncherError with what it complained of."""
-    import subprocess
-
-    from launchers.clients import ANSWER_S, client_environment
-
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_S, env=client_environment(), check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LauncherError(f"{os.path.basename(command[0])}: {error}") from None
-    if done.returncode:
-        raise LauncherError(
-            f"{os.path.basename(command[0])}: {done.stderr.strip().splitlines()[-1:] or done.returncode}"
-        )
-    return done.stdout.strip()

@@ -18,16 +18,16 @@ from typing import Any
 
 import attrs
 
-from hpcurate.errors import LauncherError
+from hpcurate.errors import GateRefused, LauncherError
 from hpcurate.launcher import JobRow, Submission
 from hpcurate.pipeline import Pipeline, PlannedStage, option
 from hpcurate.plan import Plan, plan_needs
 from hpcurate.preflight import SiteFacts, asked_of, problems, store_problem
 from hpcurate.site import SiteProfile, profile_of
 from hpcurate.units import megabytes, minutes
-from launchers.clients import ask, clean_environment
+from launchers.clients import ask, call, clean_environment, slurms_words
 from launchers.queue import QUEUE_FORMAT, parse_queue
-from launchers.site_facts import own_jobs, probe, submit_limit
+from launchers.site_facts import accounts, own_jobs, probe, submit_limit
 
 ARRAY_LOG = "array-%A_%a.out"
 GATE_MINUTES = 30
@@ -43,6 +43,10 @@ INSTEAD = {
 """Options that sbatch takes only one of: where a user says another one, ours is left out."""
 LIMIT_WORDS = re.compile(r"MaxSubmit|GrpSubmit|submit limit|Resource temporarily unavailable", re.IGNORECASE)
 """How sbatch says that too many jobs are queued already."""
+REFUSAL = re.compile(r"Invalid|unrecognized|ambiguous|not permitted|denied|requires an argument", re.IGNORECASE)
+"""How `sbatch --test-only` says what waiting does not mend; it also complains where nodes are merely down."""
+GATES_NEED = 3
+"""Jobs that a user must be able to queue where gates work: a gate, the array that it submits, the gate after that."""
 
 
 @attrs.define
@@ -104,11 +108,31 @@ class SlurmLauncher:
         if not found and gate and any(name not in facts.names for name in gate.split(",")):
             there = ", ".join(facts.names)
             found.append(f"launcher.gate.partition={gate}: there is no such partition; there are: {there}")
+        found += [] if found else self._refusals(pipeline, facts)
         wrong = store_problem(store, self._folders(), self.profile.nodes_see_store, self.profile.store)
         found += [wrong] if wrong else []
         if found:
             more = f" (and {len(found) - 1} more like it)" if len(found) > 1 else ""
             raise LauncherError(found[0] + more)
+
+    def _refusals(self, pipeline: Pipeline, facts: SiteFacts) -> list[str]:
+        """What sbatch itself says to each kind of job, asked with `--test-only`; and a limit too low for gates."""
+        jobs = {f"stages.{s.name}": self.stage_options(s, plan_needs(s)) for s in pipeline.stages}
+        jobs |= {"launcher.gate": self.gate_options(facts, last=False)} if self.gates else {}
+        told: dict[str, str] = {}
+        for where, options in jobs.items():
+            words = " ".join(flags(options))
+            if words not in told:
+                done = call(["sbatch", "--test-only", *flags(options), "--wrap=true"])
+                wrong = slurms_words(done.stderr) if done.returncode and REFUSAL.search(done.stderr) else ""
+                told[words] = f"{where}: sbatch refuses its options: {wrong}{_own_accounts(wrong)}" if wrong else ""
+        limit = submit_limit(self.account or self.profile.account, self.qos or self.profile.qos) if self.gates else None
+        if limit is not None and limit < GATES_NEED:
+            told["limit"] = (
+                f"the site lets you queue {limit} jobs; a gate, the array that it submits and the gate after that are "
+                f"{GATES_NEED}: type site.nodes_may_submit=false, and the call itself stays and submits"
+            )
+        return [line for line in told.values() if line]
 
     def _folders(self) -> list[str]:
         return [os.path.expandvars(folder) for folder in self.profile.node_local]
@@ -193,7 +217,14 @@ class SlurmLauncher:
         patience = str(minutes(str(options["time"])) * 30)  # seconds: half of its time
         command = [self._python(), "-P", "-m", "hpcurate.driver", run_path, "--gate", stage, str(number), patience]
         name = f"gate-{stage}-{number}-{os.path.basename(run_path)[-6:]}"
-        return self._sbatch(folder, name, options, _with_code(command, code), None, "gate-%j.out")
+        while True:
+            try:
+                return self._sbatch(folder, name, options, _with_code(command, code), None, "gate-%j.out")
+            except LauncherError as error:
+                if not LIMIT_WORDS.search(str(error)):
+                    raise
+                if not _give_one_up(jobs):  # what it would have done, the others pull
+                    raise GateRefused(str(error)) from None
 
     # -- options ------------------------------------------------------------------------------------
 
@@ -256,7 +287,7 @@ class SlurmLauncher:
             with clean_environment():
                 return str(executor._submit_command(command).job_id)
         except Exception as error:  # submitit's FailedJobError carries sbatch's stderr
-            raise LauncherError(f"sbatch refused {name}: {_slurms_words(str(error))}") from None
+            raise LauncherError(f"sbatch refused {name}: {slurms_words(str(error))}") from None
 
     # -- asking -------------------------------------------------------------------------------------
 
@@ -290,6 +321,28 @@ class SlurmLauncher:
     def wait(self, seconds: float) -> None:
         """See `Launcher`."""
         time.sleep(seconds)
+
+
+def flags(options: Mapping[str, Any]) -> list[str]:
+    """sbatch's options as words of a command. Pure."""
+    kept = {key: value for key, value in options.items() if value is not None and value is not False}
+    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in kept.items()]
+
+
+def _own_accounts(words: str) -> str:
+    mine = accounts() if "account" in words else []
+    return f"; you may charge {', '.join(mine)}: set launcher.account" if mine else ""
+
+
+def _give_one_up(jobs: Sequence[str]) -> bool:
+    """Cancel the last element of an array that has not begun, to make room for the gate; not the only one."""
+    answer = ask(["squeue", "-h", "-r", "-j", ",".join(jobs), "-o", "%i %T"]) or ""
+    rows = [line.split() for line in answer.splitlines()]
+    waiting = [id for id, state in rows if state == "PENDING"]
+    if len(rows) < 2 or not waiting:
+        return False
+    ask(["scancel", waiting[-1]])
+    return True
 
 
 def dashed(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -362,8 +415,3 @@ def sbatch_parameters(
     if elements is not None:
         parameters |= {"map_count": elements, "array_parallelism": parallel or elements}
     return parameters
-
-
-def _slurms_words(message: str) -> str:
-    lines = [line.strip() for line in message.splitlines() if "error:" in line.lower()]
-    return "; ".join(lines[-3:]) or message[-500:]

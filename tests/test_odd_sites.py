@@ -54,6 +54,45 @@ def test_small_arrays_few_jobs_no_default_memory(shell: Shell) -> None:
         assert await_end(shell) == "complete"
 
 
+def test_limits_that_leave_no_room_for_gates(shell: Shell) -> None:
+    """An account or quality that is not the user's is refused before anything is written, as is a limit of two.
+
+    A group's limit, which nobody sees: an element of the array makes room for the gate; where there is but one
+    element, the call says that nothing moves on after it, or with wait=true does so itself.
+    """
+    with running_slurm("--max-submit-jobs", "2") as site:
+        shell.extra = dict(site.env)
+        for word, told in (
+            (
+                "launcher.account=nobodys",
+                "Invalid account or account/partition combination specified; you may charge dev, root",
+            ),
+            ("launcher.qos=nobodys", "stages.lower_case: sbatch refuses its options: allocation failure: Invalid qos"),
+            (
+                "launcher.gate={constraint: x}",
+                "launcher.gate: sbatch refuses its options: allocation failure: Invalid feature",
+            ),
+            ("stages.show.sbatch.odd=1", "stages.show: sbatch refuses its options"),
+            ("name=few", "the site lets you queue 2 jobs; a gate, the array that it submits"),
+        ):
+            refused = shell.type("+pipeline=hello", TEN, f"store={shell.store}", "launcher=slurm", word, status=2)
+            assert told in refused.stderr
+            assert not shell.store.exists()
+        words = ["+pipeline=hello", TEN, f"store={shell.store}", "launcher=slurm"]
+        assert "complete" in shell.type(*words, "site.nodes_may_submit=false").stdout
+        site.run("sacctmgr", "-i", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=-1")
+        site.run("sacctmgr", "-i", "modify", "account", "root", "set", "GrpSubmitJobs=3")
+        shell.type(*words, "rerun=show")
+        assert await_end(shell) == "complete"
+        site.wait_idle(30)
+        blockers = [site.sbatch("--hold", "--mem=10M", script="true") for _ in range(2)]
+        left = shell.type(*words, "rerun=show", "launcher.patience_s=0", status=1)
+        assert "an array is queued, its gate is not (sbatch refused gate-" in left.stdout
+        assert "or now wait=true" in left.stdout
+        assert ": complete" in shell.type(*words, "wait=true").stdout
+        site.run("scancel", *blockers)
+
+
 def test_no_accounting_and_two_minutes(shell: Shell) -> None:
     """What is longer than the partition allows is refused with the fix; what fits completes, gates, too."""
     with running_slurm("--no-accounting", "--partition-time-limit", "2") as site:

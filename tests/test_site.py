@@ -245,6 +245,8 @@ LIMITS = [
     ("lab|6|normal|\n", "normal|4\nhigh|2\n", None, "high", 2),
     ("lab|6||\nold|9||\n", "", "old", None, 9),
     ("lab|||normal,high\n", "normal|\n", None, None, None),
+    ("lab|||high,normal\n", "normal|4\nhigh|2\n", None, None, None),
+    ("lab|||high\n", "normal|4\nhigh|2\n", None, None, 2),
 ]
 
 
