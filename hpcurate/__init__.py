@@ -16,6 +16,7 @@ _HOME = {
     "Files": "source",
     "Resources": "stage",
     "Source": "source",
+    "NodeInfo": "stage",
     "Stage": "stage",
     "Task": "task",
     "WorkerInfo": "stage",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from hpcurate.source import Files as Files
     from hpcurate.source import Source as Source
     from hpcurate.stage import Chain as Chain
+    from hpcurate.stage import NodeInfo as NodeInfo
     from hpcurate.stage import Resources as Resources
     from hpcurate.stage import Stage as Stage
     from hpcurate.stage import WorkerInfo as WorkerInfo

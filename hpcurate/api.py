@@ -15,8 +15,8 @@ import attrs
 from hpcurate.code import freeze_code
 from hpcurate.conf import conf_folders
 from hpcurate.driver import Driver, Look
-from hpcurate.environments.build import environments_of
 from hpcurate.environments.files import env_folders
+from hpcurate.environments.resolve import Environments
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, GateRefused, PipelineError
 from hpcurate.intake import Intake, take_in, write_stage_json
@@ -64,6 +64,8 @@ class Request:
     """Of the store; says which stages to do anew."""
     modules: tuple[str, ...] = ()
     """Where the stage classes come from: their code is frozen."""
+    provide: Callable[[Echo], None] = lambda echo: None
+    """Fetches what the stages' processes will need, before anything is submitted."""
     config: str = ""
     """Resolved configuration, YAML."""
     overrides: tuple[str, ...] = ()
@@ -111,18 +113,19 @@ def run(  # noqa: PLR0913 - the one door from Python
     `rerun` names stages to do anew. Raises UserError before anything is written if something does not fit.
     """
     nodes = _nodes(stages)
-    where = source if hasattr(source, "identity") else Items(tuple(source))  # type: ignore[arg-type]
+    where: Any = source if hasattr(source, "identity") else Items(tuple(source))  # type: ignore[arg-type]
     config = {"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher)
     weights = weights_of(os.fspath(store), read_registry(conf_folders()))
-
-    prefix = environments_of(os.fspath(store), env_folders())
+    environments = Environments(os.fspath(store), env_folders())
 
     def make(_: str, epoch: EpochOf) -> Pipeline:
-        return build(name, where, nodes, budget=budget, timing=timing, epoch=epoch, weights=weights, environment=prefix)  # type: ignore[arg-type]
+        return build(
+            name, where, nodes, budget=budget, timing=timing, epoch=epoch, weights=weights, environment=environments
+        )
 
     request = Request(
         make=make,
-        source=where,  # type: ignore[arg-type]
+        source=where,
         store=os.fspath(store),
         output=None if output is None else os.fspath(output),
         launcher=config,
@@ -130,6 +133,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         limit=limit,
         epochs=Epochs(os.fspath(store), rerun),
         modules=tuple(type(m).__module__ for node in nodes.values() for m in members(node.stage)),
+        provide=environments.provide,
     )
     return execute(request, echo=echo)
 
@@ -162,6 +166,7 @@ def execute(
     for note in found.notes:
         echo(f"input: {note}")
     opened = open_store(request.store)
+    request.provide(echo)
     request.epochs.record()
     current, pipeline = open_run(opened, request.pipeline, request.output, request.limit)
     intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, found, request.limit)

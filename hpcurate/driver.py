@@ -19,9 +19,10 @@ import attrs
 
 from hpcurate.errors import GateRefused, HpcurateError, LauncherError
 from hpcurate.failpoints import failpoint
+from hpcurate.fingerprint import digest
 from hpcurate.launcher import Launcher, Submission, make_launcher
 from hpcurate.observe import Observer
-from hpcurate.pipeline import PlannedStage, python_command
+from hpcurate.pipeline import PlannedStage
 from hpcurate.plan import Plan, Timing, submission_name, worker_count
 from hpcurate.process import ProcessIdentity
 from hpcurate.reconcile import Decision, MakeLists, Phase, StageView, Submit, Watch, reconcile
@@ -255,7 +256,7 @@ def plan_round(
     code: str,
     timing: Timing,
 ) -> Plan:
-    """What the workers of one round are told: exactly as many as have use. Pure but for looking at the env."""
+    """What the workers of one round are told: exactly as many as have use. Pure."""
     return Plan(
         run=run.name,
         stage=stage.name,
@@ -271,11 +272,17 @@ def plan_round(
         gather=stage.slicing.gather,
         attempts=stage.attempts,
         task_timeout=stage.task_timeout,
-        python=python_command(stage.env),
+        env=stage.env,
+        node_setup=node_setup_name(stage),
         code=code,
         weights=stage.weights,
         timing=timing,
     )
+
+
+def node_setup_name(stage: PlannedStage) -> str:
+    """Of what `setup_on_node` makes: it knows the stage's class, version and parameters, not its input. Pure."""
+    return f"setup-{stage.name}-{digest({'stage': stage.identity['stage']})[:12]}"
 
 
 class _Patient:

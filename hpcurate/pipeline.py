@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -20,7 +18,7 @@ import attrs
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fingerprint import digest, stage_identity
 from hpcurate.model import model_names
-from hpcurate.plan import Timing, WeightsRef, processes_per_worker, weights_from_json
+from hpcurate.plan import Environment, Timing, WeightsRef, processes_per_worker, weights_from_json
 from hpcurate.records import check_task_type
 from hpcurate.source import Source
 from hpcurate.spec import StageSpec, from_spec, to_spec
@@ -49,9 +47,12 @@ class StageOptions:
     resources: dict[str, Any] = attrs.field(
         factory=dict, metadata={"help": "cpus, gpus, memory, time, nodes, disk of one stage process"}
     )
-    env: str | None = option(
-        None, "environment of the stage process: a name of envs/, or a prefix with bin/python; default: the current one"
+    env: str | list[str] | None = option(
+        None,
+        "environment of the stage process: a name of envs/, a prefix with bin/python, a container (apptainer:IMAGE), "
+        "or a command that ends with a Python; default: the current one",
     )
+    stage_to_node: bool = option(False, "unpack the environment on each node's own disk; pack it before, once")
     batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard")
     workers: int | None = option(None, "array elements at most; default: as many as the launcher allows and have use")
     processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU")
@@ -106,7 +107,7 @@ class PlannedStage:
     """Stages whose output this one reads; empty: the source."""
     resources: Resources
     slicing: Slicing
-    env: str | None
+    env: Environment
     batch_size: int
     workers: int | None
     processes: int
@@ -157,6 +158,7 @@ def _planned(plain: dict[str, Any]) -> PlannedStage:
         "resources": Resources(**plain["resources"]),
         "slicing": Slicing(**plain["slicing"]),
         "after": tuple(plain["after"]),
+        "env": Environment.from_json(plain["env"]),
         "weights": weights_from_json(plain.get("weights", ())),
     }
     return PlannedStage(**{**plain, **special})
@@ -171,8 +173,17 @@ def no_weights(name: str) -> WeightsRef:
     raise ConfigError(f"model {name!r}: there is no registry of models here")
 
 
-EnvironmentOf = Callable[[str | None], str | None]
-"""A stage's `env`, by name or path → the path of a prefix. Raises ConfigError where it is not built."""
+EnvironmentOf = Callable[[Any, bool], Environment]
+"""(a stage's `env` as written, whether it is staged to the nodes) → how its process is started. Raises ConfigError."""
+
+
+def own_environment(env: Any, to_node: bool) -> Environment:
+    """Where nobody knows of others."""
+    if env is not None or to_node:
+        raise ConfigError(f"env={env!r}: there are no environments here")
+    return Environment()
+
+
 EpochOf = Callable[[str, str], int]
 """(stage, fingerprint in epoch 0) → how often it has been asked for anew."""
 
@@ -186,7 +197,7 @@ def build(
     timing: Timing | None = None,
     epoch: EpochOf = lambda stage, fingerprint: 0,
     weights: WeightsOf = no_weights,
-    environment: EnvironmentOf = lambda env: env,
+    environment: EnvironmentOf = own_environment,
 ) -> Pipeline:
     """Check that the stages fit together and fingerprint them. Touches no storage.
 
@@ -203,8 +214,8 @@ def build(
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch, weights)
-        planned[stage] = attrs.evolve(planned[stage], env=_environment(stage, planned[stage].env, environment))
+        env = _environment(stage, nodes[stage], environment)
+        planned[stage] = attrs.evolve(_plan(stage, nodes[stage], after[stage], upstream, epoch, weights), env=env)
     return Pipeline(
         name=name,
         source=origin,
@@ -236,7 +247,7 @@ def _plan(
         after=after,
         resources=resources,
         slicing=Slicing(tasks=options.shard_tasks, weight=options.shard_weight, gather=gather),
-        env=options.env or environment_of(stage),
+        env=Environment(),
         batch_size=0 if gather else (stage.batch_size if options.batch_size is None else options.batch_size),
         workers=options.workers,
         processes=processes_per_worker(resources, options.processes),
@@ -248,9 +259,9 @@ def _plan(
     )
 
 
-def _environment(name: str, env: str | None, environment: EnvironmentOf) -> str | None:
+def _environment(name: str, node: Node, environment: EnvironmentOf) -> Environment:
     try:
-        return environment(env)
+        return environment(node.options.env or environment_of(node.stage), node.options.stage_to_node)
     except ConfigError as error:
         raise ConfigError(f"stages.{name}.{error}") from None
 
@@ -352,18 +363,6 @@ def suggestion(wrong: str, names: Sequence[str]) -> str:
     """`did you mean …?`, or all there is."""
     close = get_close_matches(wrong, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
-
-
-def python_command(env: str | None) -> tuple[str, ...]:
-    """Command that starts Python in an environment; empty for the current one. Raises ConfigError."""
-    if env is None:
-        return ()
-    python = Path(os.path.expanduser(env), "bin", "python")
-    if not python.exists():
-        raise ConfigError(
-            f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing"
-        )
-    return (os.fspath(python),)
 
 
 def live(planned: PlannedStage) -> Stage[Any, Any]:

@@ -50,6 +50,28 @@ def weights_from_json(plain: Iterable[dict[str, Any]]) -> tuple[WeightsRef, ...]
 
 
 @attrs.define(frozen=True, kw_only=True)
+class Environment:
+    """How a stage process is started. The default: with the worker's own Python."""
+
+    python: tuple[str, ...] = ()
+    """Command that starts its Python; empty: the worker's own. In a container's, `{store}` and `{node}` stand for
+    folders that it must see."""
+    prefix: str | None = None
+    """Prefix that is entered: PATH, CONDA_PREFIX, and what its activation scripts set."""
+    container: bool = False
+    """Whether the command leads into a container, which inherits neither descriptors nor, perhaps, variables."""
+    pack: str | None = None
+    """Folder of the packed prefix, which is unpacked on the node."""
+    digest: str = ""
+    """Of its lock, or what else tells it from another; recorded, no part of a fingerprint."""
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Environment:
+        """Inverse of `attrs.asdict`."""
+        return cls(**{**plain, "python": tuple(plain["python"])})
+
+
+@attrs.define(frozen=True, kw_only=True)
 class Plan:
     """One submission: one stage, one round."""
 
@@ -74,8 +96,7 @@ class Plan:
     """Attempts without a result after which a shard's tasks become dead letters."""
     task_timeout: float | None = None
     """Seconds one batch may take; None: no bound."""
-    python: tuple[str, ...] = ()
-    """Command that starts the stage's Python; empty: the worker's own."""
+    env: Environment = Environment()
     code: str | None = None
     """Frozen copy of the code, first on the import path."""
     weights: tuple[WeightsRef, ...] = ()
@@ -83,6 +104,8 @@ class Plan:
     """Folders on the nodes' own disks where weights are brought, best first."""
     node_quota: int | None = None
     """Bytes that hpcurate may use there; None: what is free."""
+    node_setup: str = ""
+    """Names what `setup_on_node` makes: the same for all submissions of the same stage with the same parameters."""
     timing: Timing = Timing()
     version: int = PLAN_VERSION
 
@@ -118,8 +141,9 @@ class Plan:
         plain["resources"] = Resources(**plain["resources"])
         plain["timing"] = Timing(**plain["timing"])
         plain["weights"] = weights_from_json(plain.get("weights", ()))
+        plain["env"] = Environment.from_json(plain["env"])
         plain["node_local"] = plain.get("node_local", ())
-        for name in ("lists", "python", "node_local"):
+        for name in ("lists", "node_local"):
             plain[name] = tuple(plain[name])
         return cls(**plain)
 

@@ -6,14 +6,15 @@ This module runs in every stage environment: Python 3.9 or newer, attrs and the 
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, get_args, get_origin
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
 
 import attrs
 
 from hpcurate.errors import PipelineError, StageError
 from hpcurate.task import File, Task
 
-__all__ = ["Chain", "Resources", "Stage", "WorkerInfo", "task_types"]
+__all__ = ["Chain", "NodeInfo", "Resources", "Stage", "WorkerInfo", "task_types"]
 
 In = TypeVar("In", bound=Task)
 Out = TypeVar("Out", bound=Task)
@@ -52,8 +53,18 @@ class WorkerInfo:
     """Logical cores this process is pinned to; empty: not pinned."""
     gpus: tuple[str, ...] = ()
     """Device names this process may use (`CUDA_VISIBLE_DEVICES`)."""
-    scratch: Optional[str] = None
-    """A node-local folder that is removed when the worker ends."""
+    node_folder: Optional[str] = None
+    """The folder that `setup_on_node` filled on this node; None where the stage has none."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class NodeInfo:
+    """What `setup_on_node` is told about the node."""
+
+    name: str
+    """Slurm's name of it, or the host's."""
+    folder: str
+    """An empty folder on its own disk, for what is made there: it counts as made as long as that folder lasts."""
 
 
 class Scope(Protocol):
@@ -77,8 +88,9 @@ class Stage(Generic[In, Out]):
     from the command line and are part of the stage's fingerprint.
     """
 
-    env: ClassVar[Optional[str]] = None
-    """Environment of the stage process: a name under `envs/`, a prefix, or None for the current one."""
+    env: ClassVar[Union[str, Sequence[str], None]] = None
+    """Environment of the stage process: a name under `envs/`, a prefix, a container, a command that ends with a
+    Python, or None for the current one."""
     model: Any = None
     """A `ModelRef` or a `Model` whose weights are on the node before `setup`; also as a property."""
     resources: ClassVar[Resources] = Resources()
@@ -104,8 +116,11 @@ class Stage(Generic[In, Out]):
 
     # -- written by the user ------------------------------------------------------------------------
 
-    def setup_on_node(self, node: Any) -> None:
-        """Once per node and job, before any `setup` there."""
+    def setup_on_node(self, node: NodeInfo) -> None:
+        """Once per node over all workers and jobs of this stage with these parameters, before any `setup` there.
+
+        What it makes belongs into `node.folder`; `setup` finds it at `worker.node_folder`.
+        """
 
     def setup(self, worker: WorkerInfo) -> None:
         """Once per stage process, in the stage's environment: load the model here. By default a `Model` is set up."""
@@ -228,7 +243,7 @@ class Chain(Stage[Task, Task]):
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
         self.resources = _largest([stage.resources for stage in self.stages])  # type: ignore[misc]
 
-    def setup_on_node(self, node: Any) -> None:
+    def setup_on_node(self, node: NodeInfo) -> None:
         """Each member's, in order."""
         for stage in self.stages:
             stage.setup_on_node(node)
@@ -267,8 +282,8 @@ def _largest(needs: list[Resources]) -> Resources:
     )
 
 
-def environment_of(stage: Stage[Any, Any]) -> Optional[str]:
-    """The environment a stage asks for: its own, or that of its model."""
+def environment_of(stage: Stage[Any, Any]) -> Union[str, Sequence[str], None]:
+    """The environment a stage asks for, as written: its own, or that of its model."""
     return stage.env or getattr(stage.model, "conda_env_name", None)
 
 

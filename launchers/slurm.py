@@ -32,6 +32,8 @@ from launchers.site_facts import accounts, own_jobs, probe, submit_limit
 ARRAY_LOG = "array-%A_%a.out"
 GATE_MINUTES = 30
 """Wall time of a gate, or the partition's limit if that is less."""
+CHECK_MINUTES = 10
+"""Wall time of a job that checks an environment."""
 PATIENCE_S = 60.0
 """How long a call waits for room under the site's submit limit."""
 ASK_AGAIN_S = 5.0
@@ -225,6 +227,13 @@ class SlurmLauncher:
                     raise
                 if not _give_one_up(jobs):  # what it would have done, the others pull
                     raise GateRefused(str(error)) from None
+
+    def submit_check(self, stage: PlannedStage, plan: Plan, folder: str, name: str) -> str:
+        """A short job with the stage's own options that checks its environment (`hpcurate.worker.check`); its id."""
+        options = {**self.stage_options(stage, plan), "time": CHECK_MINUTES}
+        command = [self._python(), "-P", "-m", "hpcurate.worker.check", folder, name]
+        where = os.path.join(folder, name)
+        return self._sbatch(where, f"check-{name}", options, _with_code(command, plan.code), None, "check-%j.out")
 
     # -- options ------------------------------------------------------------------------------------
 

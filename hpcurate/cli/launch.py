@@ -21,8 +21,8 @@ from hpcurate.cli.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.places import find_store, remember_store
 from hpcurate.cli.settings import Settings, part_of, read_settings, read_source, read_stages
 from hpcurate.conf import conf_folders
-from hpcurate.environments.build import environments_of
 from hpcurate.environments.files import env_folders
+from hpcurate.environments.resolve import Environments
 from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, UserError
 from hpcurate.models.registry import read_registry
@@ -113,6 +113,7 @@ def request_of(
     nodes = read_stages(settings.stages)
     store = find_store(settings.store)
     weights = weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models))
+    environments = Environments(store, env_folders())
 
     def make(output: str, epoch: EpochOf) -> Pipeline:
         """The pipeline with this output folder in place of the run's own."""
@@ -125,7 +126,7 @@ def request_of(
             timing=settings.timing,
             epoch=epoch,
             weights=weights,
-            environment=environments_of(store, env_folders()),
+            environment=environments,
         )
 
     return Request(
@@ -138,6 +139,7 @@ def request_of(
         limit=settings.limit,
         epochs=epochs or Epochs(store, settings.rerun),
         modules=tuple(type(m).__module__ for node in nodes.values() for m in members(node.stage)),
+        provide=environments.provide,
         config=dump(plain),
         overrides=words or typed.words,
     )
@@ -182,10 +184,10 @@ def in_scratch(settings: Settings) -> Settings:
     """`debug=true`: in this process, a few tasks, a store and an output of its own, breakpoints work."""
     folder = tempfile.mkdtemp(prefix="hpcurate-debug-")
     limit = settings.limit or DEBUG_TASKS
-    with suppress(ConfigError, OSError):  # weights that were fetched serve a trial, too
-        os.symlink(
-            os.path.join(os.path.abspath(find_store(settings.store)), "weights"), os.path.join(folder, "weights")
-        )
+    with suppress(ConfigError, OSError):  # what was fetched and built serves a trial, too
+        there = os.path.abspath(find_store(settings.store))
+        for name in ("weights", "envs", "packs", "runtime"):
+            os.symlink(os.path.join(there, name), os.path.join(folder, name))
     say(f"debug=true: in this process, the first {limit} tasks, scratch store {folder}")
     return attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, output=None, wait=True, limit=limit)
 

@@ -11,45 +11,24 @@ import asyncio
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from hpcurate.alone import alone
 from hpcurate.environments.files import EnvFile
+from hpcurate.environments.runtime import look_into, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.filesystem import PosixFilesystem
 
 Echo = Callable[[str], None]
 MARK = "# hpcurate locked this for the file with the digest "
 MARKER = ".hpcurate.json"
-OLDEST = (3, 9)
-"""Python that hpcurate's side of a stage process needs."""
-RUNTIME = ("attrs", "msgspec")
-"""What it needs beside the standard library (design I9)."""
 TAIL = 5
 """Lines of a failing command that are shown."""
-
-LOOK = (
-    "import sys, json, importlib.util as u; "
-    f"print(json.dumps([sys.version_info[:3], [n for n in {('attr', 'msgspec')!r} if u.find_spec(n) is None]]))"
-)
-
-
-@attrs.define(frozen=True)
-class Facts:
-    """What an environment's Python is."""
-
-    version: tuple[int, ...]
-    lacks: tuple[str, ...]
-    """Of the runtime."""
 
 
 # -- locking ----------------------------------------------------------------------------------------
@@ -130,14 +109,9 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
             _install(env, prefix, echo)
             _pip(env, prefix, echo)
             _post_install(env, prefix, echo)
-            facts = look_into(os.path.join(prefix, "bin", "python"), str(env.path))
-            runtime = provide_runtime(store, facts, echo) if facts.lacks else None
-            told = {
-                "name": env.name,
-                "python": list(facts.version),
-                "runtime": runtime,
-                "variables": _variables(prefix),
-            }
+            facts = look_into([os.path.join(prefix, "bin", "python")], str(env.path))
+            provide_runtime(store, facts, echo)
+            told = {"name": env.name, "python": list(facts.version), "variables": _variables(prefix)}
             PosixFilesystem().create(os.path.join(prefix, MARKER), json.dumps(told, indent=1).encode() + b"\n")
     return prefix
 
@@ -193,66 +167,6 @@ def _variables(prefix: str) -> dict[str, str]:
     after = dict(entry.split("=", 1) for entry in done.stdout.decode(errors="replace").split("\0") if "=" in entry)
     left = ("_", "SHLVL", "PWD", "OLDPWD", "PATH")
     return {key: value for key, value in after.items() if before.get(key) != value and key not in left}
-
-
-# -- what a stage process needs of it ---------------------------------------------------------------
-
-
-def look_into(python: str, what: str) -> Facts:
-    """Version of a Python, and what it lacks. Raises ConfigError where it does not start or is too old."""
-    try:
-        done = subprocess.run([python, "-c", LOOK], capture_output=True, text=True, timeout=60, check=False)
-        version, lacks = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"{what}: {python} does not start: {error}") from None
-    if tuple(version[:2]) < OLDEST:
-        raise ConfigError(f"{what}: its Python is {'.'.join(map(str, version))}; a stage needs 3.9 or newer")
-    return Facts(tuple(version), tuple(lacks))
-
-
-def runtime_folder(store: str, facts: Facts) -> str:
-    """Where the runtime for such a Python lies."""
-    tag = f"cp{facts.version[0]}{facts.version[1]}-{platform.machine()}"
-    return os.path.join(os.path.abspath(os.path.expanduser(store)), "runtime", tag)
-
-
-def provide_runtime(store: str, facts: Facts, echo: Echo = lambda line: None) -> str:
-    """attrs and msgspec for such a Python, beside the environments: none of them is touched. Raises StoreError."""
-    folder = runtime_folder(store, facts)
-    if os.path.isdir(folder):
-        return folder
-    version = f"{facts.version[0]}.{facts.version[1]}"
-    echo(f"runtime: {' and '.join(RUNTIME)} for Python {version}")
-    part = f"{folder}.{os.getpid()}"
-    wanted = ["--target", part, "--python-version", version, "--only-binary", ":all:", "--quiet"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", *wanted, *RUNTIME], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        tail = " | ".join(done.stderr.strip().splitlines()[-TAIL:])
-        raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {tail}")
-    with suppress(OSError):  # another call was first
-        os.rename(part, folder)
-    shutil.rmtree(part, ignore_errors=True)
-    return folder
-
-
-def environments_of(store: str, folders: Sequence[Path]) -> Callable[[str | None], str | None]:
-    """How a pipeline on that store turns a stage's `env` into a prefix. Raises ConfigError with what to type."""
-    from hpcurate.environments.files import read_env
-
-    def prefix(env: str | None) -> str | None:
-        if env is None or "/" in env or env.startswith("~"):
-            return env
-        found = read_env(env, folders)
-        where = prefix_of(found, store)
-        if not is_built(where):
-            raise ConfigError(
-                f"env={env}: is not built in this store; type `hpcurate envs build {env} --store {store}`"
-            )
-        return where
-
-    return prefix
 
 
 def _library() -> Any:

@@ -1,12 +1,15 @@
-"""A node's cache: each item is copied once, whoever asks, and stays while somebody reads it.
+"""A node's cache: each item is made once, whoever asks, and stays while somebody reads it.
 
 Everything lies in one folder of the node's own disk, where `flock` is reliable:
 
-    <name>/          a finished item            .<name>.part/   one in the making
-    .<name>.lock     held while it is made      .<name>.use     held (shared) by each reader; its time: last use
+    <name>/          an item                        .<name>.part/   a copy in the making
+    .<name>.json     what it takes, whether it is done
+    .<name>.lock     held while it is made          .<name>.use     held (shared) by each reader; its time: last use
     .room            held while room is made
 
-A process that dies lets go of its locks; what it left is gone on with, and never taken for finished.
+Copies are made beside and renamed. What must know its own path (an unpacked environment, what a stage's `setup_on_node`
+makes) is made where it will stand, and counts only once its `.json` says that it is done. A process that dies lets go
+of its locks; what it left is gone on with or made anew, and never taken for finished.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import attrs
 
 from hpcurate.node.copying import JOURNAL, CopyFault, FileEntry, Stopped, copy_files
 from hpcurate.node.place import choose_folder
+from hpcurate.node.unpacking import unpack
 
 MANIFEST = "files.json"
 WAIT_S = 3600.0
@@ -55,6 +59,16 @@ class NoRoom(Exception):
     """The item does not fit."""
 
 
+@attrs.define(frozen=True)
+class _State:
+    """What `.<name>.json` says."""
+
+    bytes: int
+    done: bool = False
+    boot: str = ""
+    """Of the machine, where the item must not outlive it."""
+
+
 class NodeCache:
     """The cache in one folder of this node."""
 
@@ -66,31 +80,47 @@ class NodeCache:
         stop: Callable[[], bool] = lambda: False,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._folder, self._quota, self._stop, self._log = folder, quota, stop, log
+        self.folder = folder
+        self._quota, self._stop, self._log = quota, stop, log
         self._held: list[int] = []
 
     def bring(self, name: str, source: str) -> Brought:
-        """Have the item `name` on the node, copied from `source` if nobody has; held until `close`.
+        """Have a copy of the folder `source` on the node, as `name`, made if nobody has; held until `close`.
 
         On shared storage instead, with the reason, where it does not fit. Raises Stopped, CopyFault, OSError.
         """
-        started = time.monotonic()
         files = read_manifest(source)
-        with self._locked(f".{name}.lock"):
-            copied = (0, 0)
-            if not self._finished(name, files):
-                try:
-                    with self._locked(".room"):
-                        self._make_room(name, sum(f.size for f in files))
-                        self._begin(name, source)
-                except NoRoom as error:
-                    return Brought(path=source, reason=str(error))
-                copied = self._copy(name, source, files)
-            self._hold(name)
-        seconds = round(time.monotonic() - started, 3)
-        return Brought(
-            path=os.path.join(self._folder, name), copied_files=copied[0], copied_bytes=copied[1], seconds=seconds
+        needed = sum(f.size for f in files)
+        return self._have(
+            name, source, needed, lambda: self._copied(name, files), lambda: self._copy(name, source, files)
         )
+
+    def unpack(self, name: str, source: str) -> Brought:
+        """Have the packed environment in the folder `source` unpacked on the node. As `bring`."""
+        files = read_manifest(source)
+        needed = sum(f.size for f in files)
+
+        def make() -> tuple[int, int]:
+            unpack(source, self._fresh(name), files[0], self._stop)
+            return 1, needed
+
+        return self._have(name, source, needed, lambda: self._state(name).done, make)
+
+    def once(self, name: str, action: Callable[[str], None]) -> str:
+        """Have `action(folder)` done on this node since it booted, by whoever is first; the folder, held until `close`.
+
+        Raises what `action` raises; nobody takes it for done then.
+        """
+        boot = boot_id()
+        with self._locked(f".{name}.lock"):
+            state = self._state(name)
+            if not (state.done and state.boot == boot):
+                folder = self._fresh(name)
+                self._write(name, _State(0))
+                action(folder)
+                self._write(name, _State(_bytes_below(folder), done=True, boot=boot))
+            self._hold(name)
+        return os.path.join(self.folder, name)
 
     def close(self) -> None:
         """Let go of everything that was brought."""
@@ -99,9 +129,28 @@ class NodeCache:
 
     # -- making -------------------------------------------------------------------------------------
 
-    def _finished(self, name: str, files: Sequence[FileEntry]) -> bool:
-        """Whether it is there, and every file has its size; a damaged one is set aside."""
-        path = os.path.join(self._folder, name)
+    def _have(
+        self, name: str, source: str, needed: int, there: Callable[[], bool], make: Callable[[], tuple[int, int]]
+    ) -> Brought:
+        started = time.monotonic()
+        copied = (0, 0)
+        with self._locked(f".{name}.lock"):
+            if not there():
+                try:
+                    with self._locked(".room"):
+                        self._make_room(name, needed)
+                        self._write(name, _State(needed))
+                except NoRoom as error:
+                    return Brought(path=source, reason=str(error))
+                copied = make()
+                self._write(name, _State(needed, done=True))
+            self._hold(name)
+        path, seconds = os.path.join(self.folder, name), round(time.monotonic() - started, 3)
+        return Brought(path=path, copied_files=copied[0], copied_bytes=copied[1], seconds=seconds)
+
+    def _copied(self, name: str, files: Sequence[FileEntry]) -> bool:
+        """Whether the copy is there, and every file has its size; a damaged one is set aside."""
+        path = os.path.join(self.folder, name)
         if not os.path.isdir(path):
             return False
         if all(_size(os.path.join(path, f.path)) == f.size for f in files):
@@ -110,24 +159,45 @@ class NodeCache:
         self._discard(path)
         return False
 
-    def _begin(self, name: str, source: str) -> None:
-        """Say what the unfinished folder will hold, so that its room is counted."""
-        part = os.path.join(self._folder, f".{name}.part")
-        os.makedirs(part, mode=0o700, exist_ok=True)
-        shutil.copyfile(os.path.join(source, MANIFEST), os.path.join(part, MANIFEST))
-
     def _copy(self, name: str, source: str, files: Sequence[FileEntry]) -> tuple[int, int]:
-        part = os.path.join(self._folder, f".{name}.part")
+        part = os.path.join(self.folder, f".{name}.part")
         copied = copy_files(source, part, files, self._stop)
+        shutil.copyfile(os.path.join(source, MANIFEST), os.path.join(part, MANIFEST))
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(part, JOURNAL))
-        os.rename(part, os.path.join(self._folder, name))
+        os.rename(part, os.path.join(self.folder, name))
         return copied
+
+    def _fresh(self, name: str) -> str:
+        """An empty folder where the item will stand; what a killed process left there is gone."""
+        path = os.path.join(self.folder, name)
+        self._discard(path)
+        os.mkdir(path, mode=0o700)
+        return path
+
+    # -- what is known of an item -------------------------------------------------------------------
+
+    def _state(self, name: str) -> _State:
+        with suppress(OSError, ValueError, TypeError):
+            return _State(**json.loads(Path(self.folder, f".{name}.json").read_text()))
+        return _State(0)
+
+    def _write(self, name: str, state: _State) -> None:
+        path = os.path.join(self.folder, f".{name}.json")
+        Path(f"{path}.new").write_text(json.dumps(attrs.asdict(state)))
+        os.replace(f"{path}.new", path)
+
+    def _items(self) -> list[str]:
+        """Finished items, and those in the making."""
+        return sorted(n[1:-5] for n in os.listdir(self.folder) if n.startswith(".") and n.endswith(".json"))
 
     # -- room ---------------------------------------------------------------------------------------
 
     def _make_room(self, name: str, needed: int) -> None:
         """Evict until the item fits under quota and into free space. Raises NoRoom."""
+        for entry in os.listdir(self.folder):
+            if entry.startswith(".trash-"):  # of a process that was killed while it removed something
+                shutil.rmtree(os.path.join(self.folder, entry), ignore_errors=True)
         if self._quota is not None and needed > self._quota:
             raise NoRoom(f"{name} has {_told(needed)}, the quota on this node is {_told(self._quota)}")
         others = [n for n in self._items() if n != name]
@@ -142,30 +212,19 @@ class NodeCache:
             self._evict(oldest)
 
     def _over(self, name: str, needed: int, others: Sequence[str]) -> Optional[str]:
-        used = sum(self._bytes_of(n) for n in self._items() if n != name)
+        used = sum(self._state(n).bytes for n in self._items() if n != name)
         if self._quota is not None and used + needed > self._quota:
             return f"{name} has {_told(needed)}; {_told(used)} of {_told(self._quota)} are taken by items in use"
-        part = os.path.join(self._folder, f".{name}.part")
+        part = os.path.join(self.folder, f".{name}.part")
         here = sum(_size(str(p)) or 0 for p in Path(part).rglob("*")) if os.path.isdir(part) else 0
-        free = shutil.disk_usage(self._folder).free
+        free = shutil.disk_usage(self.folder).free
         if needed - here <= free:
             return None
-        return f"{name} needs {_told(needed - here)}, {self._folder} has {_told(free)} free"
-
-    def _items(self) -> list[str]:
-        """Finished items, and those in the making."""
-        names = {n for n in os.listdir(self._folder) if not n.startswith(".")}
-        return sorted(names | {n[1:-5] for n in os.listdir(self._folder) if n.startswith(".") and n.endswith(".part")})
-
-    def _bytes_of(self, name: str) -> int:
-        for folder in (name, f".{name}.part"):
-            with suppress(OSError, ValueError, KeyError):
-                return sum(f.size for f in read_manifest(os.path.join(self._folder, folder)))
-        return 0
+        return f"{name} needs {_told(needed - here)}, {self.folder} has {_told(free)} free"
 
     def _last_use(self, name: str) -> float:
         try:
-            return os.stat(os.path.join(self._folder, f".{name}.use")).st_mtime
+            return os.stat(os.path.join(self.folder, f".{name}.use")).st_mtime
         except OSError:
             return 0.0
 
@@ -173,12 +232,13 @@ class NodeCache:
         """Remove an item that nobody reads and nobody makes; any other is left alone."""
         with self._try_lock(f".{name}.lock") as unlocked, self._try_lock(f".{name}.use") as unread:
             if unlocked and unread:
-                self._log(f"{name}: removed from {self._folder} to make room")
+                self._log(f"{name}: removed from {self.folder} to make room")
                 for folder in (name, f".{name}.part"):
-                    self._discard(os.path.join(self._folder, folder))
+                    self._discard(os.path.join(self.folder, folder))
+                os.unlink(os.path.join(self.folder, f".{name}.json"))
 
     def _discard(self, path: str) -> None:
-        trash = os.path.join(self._folder, f".trash-{secrets.token_hex(4)}")
+        trash = os.path.join(self.folder, f".trash-{secrets.token_hex(4)}")
         with suppress(FileNotFoundError):
             os.rename(path, trash)
             shutil.rmtree(trash, ignore_errors=True)
@@ -188,16 +248,16 @@ class NodeCache:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Hold a lock; waits, says so, and gives up when told to leave."""
-        descriptor = os.open(os.path.join(self._folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(os.path.join(self.folder, name), os.O_RDWR | os.O_CREAT, 0o600)
         deadline, told = time.monotonic() + WAIT_S, False
         try:
             while not _flock(descriptor, fcntl.LOCK_EX):
                 if self._stop():
                     raise Stopped
                 if time.monotonic() > deadline:
-                    raise OSError(f"{self._folder}/{name}: another process holds it since {WAIT_S:.0f} s")
+                    raise OSError(f"{self.folder}/{name}: another process holds it since {WAIT_S:.0f} s")
                 if not told:
-                    self._log(f"{self._folder}: another process is bringing {name[1:].rpartition('.')[0] or 'an item'}")
+                    self._log(f"{self.folder}: another process is bringing {name[1:].rpartition('.')[0] or 'an item'}")
                     told = True
                 time.sleep(LOOK_S)
             yield
@@ -206,7 +266,7 @@ class NodeCache:
 
     @contextmanager
     def _try_lock(self, name: str) -> Iterator[bool]:
-        descriptor = os.open(os.path.join(self._folder, name), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(os.path.join(self.folder, name), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             yield _flock(descriptor, fcntl.LOCK_EX)
         finally:
@@ -214,7 +274,7 @@ class NodeCache:
 
     def _hold(self, name: str) -> None:
         """Be a reader: eviction leaves the item alone until `close`."""
-        path = os.path.join(self._folder, f".{name}.use")
+        path = os.path.join(self.folder, f".{name}.use")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # at once: an evictor lets go in a moment
         os.utime(path)
@@ -259,3 +319,15 @@ def _size(path: str) -> Optional[int]:
 
 def _told(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def _bytes_below(folder: str) -> int:
+    return sum(_size(os.path.join(root, name)) or 0 for root, _, names in os.walk(folder) for name in names)
+
+
+def boot_id() -> str:
+    """Of this machine since it was started (random(4))."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -37,6 +38,15 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
                 reason = error.strerror or "cannot be used"
         reasons.append(f"{base}: {reason}")
     return None, "; ".join(reasons) or "the site profile names no node_local folder"
+
+
+def own_folder() -> str:
+    """Ours in the temporary folder, for what need not be large: where no candidate will do."""
+    mine = os.path.join(tempfile.gettempdir(), f"hpcurate-{os.getuid()}")
+    folder = os.path.join(mine, node_name())
+    if not (_private(mine) and _private(folder)):
+        raise OSError(f"{mine} belongs to somebody else")
+    return folder
 
 
 def _private(folder: str) -> bool:

@@ -1,14 +1,13 @@
 """The stage process: runs in the stage's environment and turns shard jobs into rows and files.
 
-Started by the supervisor as `python …/child.py <descriptor>`; it speaks over the inherited socket, dies
-with its supervisor, and needs Python 3.9, attrs and msgspec, nothing else.
+Started by the supervisor with the number of an inherited descriptor, or, in a container, `@` and the name of a
+socket; it dies with its supervisor, and needs Python 3.9, attrs and msgspec, nothing else.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import platform
 import shutil
@@ -16,21 +15,27 @@ import socket
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from hpcurate.model import lend_weights
+from hpcurate.node.cache import NodeCache
+from hpcurate.node.place import node_name
 from hpcurate.process import die_with_parent, pin
 from hpcurate.spec import StageSpec, from_spec
-from hpcurate.stage import Stage, WorkerInfo, members
-from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
+from hpcurate.stage import NodeInfo, Stage, WorkerInfo, members
+from hpcurate.worker.imports import not_imported
+from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message, connect
 from hpcurate.worker.shard import ShardJob, ShardRunner
+
+TEARDOWN_S = 10.0
+"""How long a stage in a container may take to tear down once its supervisor is gone."""
 
 
 def build_runner(hello: Message) -> ShardRunner:
     """Construct the stage, set it up on the node if nobody has, and set it up in this process."""
+    os.environ.update(hello["variables"])
     stage = from_spec(StageSpec(**hello["spec"]), secrets=True)
     if hello["weights"]:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
@@ -39,27 +44,30 @@ def build_runner(hello: Message) -> ShardRunner:
     told = hello["worker"]
     info = WorkerInfo(**{**told, "gpus": tuple(told["gpus"]), "cores": tuple(told["cores"])})
     pin(info.cores)
-    once_per_node(stage, hello["node_key"])
-    stage.setup(info)
+    made = once_per_node(stage, hello["node_setup"], hello["node_folder"])
+    stage.setup(attrs.evolve(info, node_folder=made or None))
     return ShardRunner(stage, threads=info.cpus, name=hello["stage"])
 
 
-def once_per_node(stage: Stage[Any, Any], key: str) -> None:
-    """Run `setup_on_node` unless another process of the same submission did so on this node.
+def check_imports(hello: Message) -> list[str]:
+    """Construct the stage, and import what its modules do; `module: reason` of each that fails."""
+    os.environ.update(hello["variables"])
+    stage = from_spec(StageSpec(**hello["spec"]))
+    files = {getattr(sys.modules[type(member).__module__], "__file__", None) for member in members(stage)}
+    found = []
+    for path in sorted(file for file in files if file):
+        with open(path, encoding="utf-8") as file:
+            found += not_imported(file.read())
+    return found
 
-    The lock lies in a node-local folder, where flock is reliable.
-    """
+
+def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> str:
+    """Run `setup_on_node` unless another process did so on this node since it booted; the folder that it filled."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
-        return
-    node = os.environ.get("SLURMD_NODENAME") or platform.node()
-    folder = Path(tempfile.gettempdir(), f"hpcurate-{os.getuid()}", f"{node}-{key}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / "done"
-        if not done.exists():
-            stage.setup_on_node(node)
-            done.touch()
+        return ""
+    cache = NodeCache(folder)
+    atexit.register(cache.close)  # until then nobody takes the folder away
+    return cache.once(name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
 
 
 def environment() -> dict[str, str]:
@@ -82,6 +90,10 @@ def serve(channel: Channel) -> None:
         channel.send("refused", error="Protocol", message=f"this side speaks protocol {PROTOCOL}", traceback="")
         return
     try:
+        if hello.get("check"):
+            wrong = check_imports(hello)
+            channel.send("ready", environment=environment(), not_imported=wrong)
+            return
         runner = build_runner(hello)
     except Exception as error:
         channel.send("refused", **describe(error))
@@ -108,11 +120,15 @@ def _answer(channel: Channel, runner: ShardRunner, message: Message) -> None:
 
 def main() -> None:
     """Entry of the stage process."""
-    descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
-    die_with_parent(parent)
-    with open("/proc/self/oom_score_adj", "w") as score:  # rather this process than its supervisor
-        score.write("500")
-    channel = Channel(socket.socket(fileno=descriptor))
+    address, parent = sys.argv[1], int(sys.argv[2])
+    if address.startswith("@"):
+        channel = Channel(connect(address[1:]))
+        channel.on_end(lambda: os._exit(1), TEARDOWN_S)  # the supervisor may be no ancestor of ours
+    else:
+        die_with_parent(parent)
+        channel = Channel(socket.socket(fileno=int(address)))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("500")  # rather this process than its supervisor
     with contextlib.suppress(ChannelClosed):
         serve(channel)
 

@@ -15,11 +15,12 @@ from typing import Any, Optional, Protocol
 
 import attrs
 
-from hpcurate.plan import Plan
+from hpcurate.plan import Environment, Plan
 from hpcurate.process import session_members, writers_under
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending
-from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message
+from hpcurate.worker.place import Place
+from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Listener, Message
 from hpcurate.worker.shard import ShardJob, ShardRunner
 
 SETTLE_S = 1.0
@@ -70,18 +71,16 @@ class StageHost(Protocol):
 class InProcess:
     """The stage in the supervisor's own process: breakpoints work, crashes are yours. Launcher `inline`."""
 
-    def __init__(self, plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str]) -> None:
-        self._plan, self._info, self._node_key, self._weights = plan, info, node_key, weights
+    def __init__(self, plan: Plan, info: WorkerInfo, place: Place) -> None:
+        self._plan, self._info, self._place = plan, info, place
         self._runner: Optional[ShardRunner] = None
 
     def start(self) -> None:
         """See `StageHost`."""
         from hpcurate.worker.child import build_runner
 
-        plan = self._plan
-        hello = _hello(plan, self._info, self._node_key, self._weights)
         try:
-            self._runner = build_runner(hello)
+            self._runner = build_runner(hello_of(self._plan, self._info, self._place))
         except Exception as error:
             raise SetupFailed(f"{type(error).__name__}: {error}") from error
 
@@ -108,63 +107,92 @@ class InProcess:
 GRACE_S = 2.0
 """How much later than its stage process a supervisor may hear that the job is to leave."""
 _START = (
-    "import sys; sys.path[:1] == [''] and sys.path.pop(0); "
-    "import os; r = os.environ.get('HPCURATE_RUNTIME'); r and sys.path.append(r); "
-    "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+    "import os, platform, runpy, sys; sys.path[:1] == [''] and sys.path.pop(0); "
+    "code, runtime = sys.argv[1:3]; del sys.argv[1:3]; "
+    "code and code not in sys.path and sys.path.insert(0, code); "
+    "runtime and sys.path.append('%s/cp%d%d-%s' % (runtime, *sys.version_info[:2], platform.machine())); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 )
-"""`python -m hpcurate.worker.child`, but never with the current folder in front of the frozen code (I3)."""
+"""`python -m MODULE`, but never with the current folder in front of the frozen code (I3), and with the runtime last:
+an environment's own packages win. As arguments, because a container may inherit no variables."""
+START_S = 0.2
+"""How often a container that has not connected yet is looked at."""
+
+
+def start_command(env: Environment, code: str | None, store: str, module: str, *words: str) -> list[str]:
+    """The command that runs one of our modules in an environment. Pure."""
+    runtime = os.path.join(store, "runtime") if env.python else ""
+    return [*(env.python or (sys.executable,)), "-c", _START, code or "", runtime, module, *words]
 
 
 class StageProcess:
     """The stage in a process of its own, in its own environment and session."""
 
-    def __init__(
-        self, plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str], log: Callable[[str], None]
-    ) -> None:
-        self._plan, self._info, self._node_key, self._weights, self._log = plan, info, node_key, weights, log
+    def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Callable[[str], None]) -> None:
+        self._plan, self._info, self._place, self._log = plan, info, place, log
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._channel: Optional[Channel] = None
         self._killed = False
 
     def start(self) -> None:
         """See `StageHost`."""
-        ours, theirs = socket.socketpair()
-        descriptor = theirs.fileno()
-        command = [
-            *(self._plan.python or (sys.executable,)),
-            "-c",
-            _START,
-            "hpcurate.worker.child",
-            str(descriptor),
-            str(os.getpid()),
-        ]
-        self._process = subprocess.Popen(
-            command, pass_fds=(descriptor,), stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
-        )
-        theirs.close()
-        self._channel = Channel(ours)
+        self._ask({})
+
+    def check(self) -> Message:
+        """Start it, and have it import what the stage needs; nothing is set up. Raises SetupFailed."""
+        return self._ask({"check": True})
+
+    def _ask(self, more: Message) -> Message:
+        self._channel = Channel(self._contained() if self._place.env.container else self._inherited())
+        assert self._process is not None
         try:
-            self._channel.send("hello", **_hello(self._plan, self._info, self._node_key, self._weights))
+            self._channel.send("hello", **hello_of(self._plan, self._info, self._place), **more)
             answer = self._channel.receive()
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
         if answer is None or answer["type"] != "ready":
             answer = answer or {}
             raise SetupFailed(f"{answer.get('error')}: {answer.get('message')}", answer.get("traceback", ""))
+        return answer
+
+    def _inherited(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._launch(str(theirs.fileno()), os.getpid(), (theirs.fileno(),))
+        return ours
+
+    def _contained(self) -> socket.socket:
+        listener = Listener()
+        try:
+            process = self._launch(f"@{listener.address}", 0, ())
+            while True:
+                connection = listener.accept(START_S)
+                if connection is not None:
+                    return connection
+                if process.poll() is not None:
+                    raise SetupFailed(
+                        f"the container's command {_how_it_ended(process)} before a stage process came up in it: "
+                        f"{' '.join(self._place.env.python)}; its words are in the log"
+                    )
+        finally:
+            listener.close()
+
+    def _launch(self, address: str, parent: int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        plan = self._plan
+        command = start_command(self._place.env, plan.code, plan.store, "hpcurate.worker.child", address, str(parent))
+        self._process = subprocess.Popen(
+            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
+        )
+        return self._process
 
     def _environment(self) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = {**os.environ, **stage_variables(self._plan, self._info)}
         path = [p for p in (self._plan.code, environment.get("PYTHONPATH")) if p]
         environment["PYTHONPATH"] = os.pathsep.join(path)
-        environment["PYTHONUNBUFFERED"] = "1"
-        environment.setdefault("HF_HUB_OFFLINE", "1")  # a thousand workers never ask the hub: weights are in the store
-        threads = str(self._info.cpus)
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment.setdefault(name, threads)
-        if self._plan.python:
-            _enter(environment, os.path.dirname(os.path.dirname(self._plan.python[0])))
+        if self._place.env.prefix:
+            enter(environment, self._place.env.prefix)
         if self._info.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._info.gpus)
+            environment |= {"APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
         return environment
 
     def run(self, job: ShardJob) -> ShardDone:
@@ -247,28 +275,39 @@ class StageProcess:
         self._process.wait()
 
 
-def _enter(environment: dict[str, str], prefix: str) -> None:
+def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
+    """What a stage process is to find in its environment, beside what is there."""
+    found = {"PYTHONUNBUFFERED": "1"}
+    found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        found[name] = os.environ.get(name, str(info.cpus))
+    if info.gpus:
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(info.gpus)
+    return found
+
+
+def enter(environment: dict[str, str], prefix: str) -> None:
     """Activate a prefix: PATH, CONDA_PREFIX, and what its build wrote down in `.hpcurate.json`."""
     environment["PATH"] = os.pathsep.join([os.path.join(prefix, "bin"), environment.get("PATH", os.defpath)])
     environment["CONDA_PREFIX"] = prefix
     for name in ("VIRTUAL_ENV", "PYTHONHOME"):
         environment.pop(name, None)
-    with suppress(OSError, ValueError):
-        with open(os.path.join(prefix, ".hpcurate.json"), encoding="utf-8") as file:
-            told = json.load(file)
-        environment.update(told["variables"])
-        if told["runtime"]:
-            environment["HPCURATE_RUNTIME"] = told["runtime"]  # goes last on the import path: its own packages win
+    told = os.path.join(prefix, ".hpcurate.json")
+    with suppress(OSError, ValueError, KeyError), open(told, encoding="utf-8") as file:
+        environment.update(json.load(file)["variables"])
 
 
-def _hello(plan: Plan, info: WorkerInfo, node_key: str, weights: dict[str, str]) -> Message:
+def hello_of(plan: Plan, info: WorkerInfo, place: Place) -> Message:
+    """The first message to a stage process."""
     return {
-        "weights": weights,
         "protocol": PROTOCOL,
         "stage": plan.stage,
         "spec": attrs.asdict(plan.spec),
         "worker": attrs.asdict(info),
-        "node_key": node_key,
+        "weights": place.weights,
+        "node_setup": plan.node_setup,
+        "node_folder": place.folder,
+        "variables": stage_variables(plan, info) if place.env.container else {},
     }
 
 

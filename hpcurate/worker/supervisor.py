@@ -19,10 +19,7 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.node.cache import Brought, NodeCache, open_cache
-from hpcurate.node.copying import Stopped
-from hpcurate.node.place import node_name
-from hpcurate.plan import Plan, WeightsRef
+from hpcurate.plan import Plan
 from hpcurate.process import share_of_cores
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending, end_attempt, judge
@@ -32,6 +29,7 @@ from hpcurate.store.layout import StageFolder, Store
 from hpcurate.store.lists import ShardLine, read_list
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.picker import Pick, Picker
+from hpcurate.worker.place import Bringer
 from hpcurate.worker.shard import ShardJob
 from hpcurate.worker.stage_process import InProcess, SetupFailed, ShardDone, ShardEnded, StageHost, StageProcess
 
@@ -86,7 +84,7 @@ class Supervisor:
         self._deadline = _deadline(plan)
         self._pace = Pace()
         self._failure: Optional[str] = None
-        self._cache, self._no_cache = self._open_cache()
+        self._bringer = Bringer(plan, submission, inline=inline, stop=self._draining.is_set, log=log)
         self._errors = 0
 
     # -- life ---------------------------------------------------------------------------------------
@@ -99,11 +97,10 @@ class Supervisor:
             lines = [line for name in self.plan.lists for line in read_list(self._filesystem, self._folder, name) or []]
             self._picker = self._new_picker(lines)
             self._log(f"worker {self.worker}: {self.plan.stage}, {len(lines)} shards in the list")
-            self._weights = self._bring_weights()
+            self._place = self._bringer.bring()
             self._run_slots()
         finally:
-            if self._cache:
-                self._cache.close()
+            self._bringer.close()
             self._heartbeat.stop()
         if self._failure:
             self._log(f"worker {self.worker}: {self._failure}")
@@ -116,35 +113,6 @@ class Supervisor:
         if at_once or self._time_left() < self.plan.timing.drain_s / 4:
             for host in self._hosts:
                 host.kill()
-
-    def _open_cache(self) -> tuple[Optional[NodeCache], str]:
-        if not self.plan.weights or self.inline:
-            return None, "one process in the driver's own"
-        return open_cache(self.plan.node_local, quota=self.plan.node_quota, stop=self._draining.is_set, log=self._log)
-
-    def _bring_weights(self) -> dict[str, str]:
-        """Model name → folder with its weights: on this node if it has room, else in the store."""
-        found = {}
-        for one in self.plan.weights:
-            brought = self._bring(one)
-            if not brought.local:
-                self._log(f"weights {one.identity}: read from shared storage: {brought.reason}")
-            elif brought.copied_files:
-                told = {"node": node_name(), "weights": one.identity, **attrs.asdict(brought)}
-                self._log(f"weights {one.identity}: {brought.copied_bytes} bytes brought in {brought.seconds:.1f} s")
-                path = os.path.join(self.submission, f"brought-{node_name()}-{secrets.token_hex(4)}.json")
-                self._filesystem.replace(path, json.dumps(told).encode() + b"\n")
-            found.update(dict.fromkeys(one.names, brought.path))
-        return found
-
-    def _bring(self, one: WeightsRef) -> Brought:
-        source = os.path.join(self._store.root, "weights", one.folder)
-        if self._cache is None:
-            return Brought(path=source, reason=self._no_cache)
-        try:
-            return self._cache.bring(one.folder, source)
-        except (OSError, Stopped) as error:
-            return Brought(path=source, reason=str(error) or "told to leave")
 
     def _new_picker(self, lines: list[ShardLine]) -> Picker:
         return Picker(
@@ -213,10 +181,9 @@ class Supervisor:
             cores=self._cores(process),
             gpus=share_of_gpus(visible_gpus(), process, self.plan.processes, self.plan.resources.gpus),
         )
-        key = f"{os.path.basename(self.submission)}-{self.worker.split('-')[0]}"
         if self.inline:
-            return InProcess(self.plan, info, key, self._weights)
-        return StageProcess(self.plan, info, key, self._weights, self._log)
+            return InProcess(self.plan, info, self._place)
+        return StageProcess(self.plan, info, self._place, self._log)
 
     def _cores(self, process: int) -> tuple[int, ...]:
         """Cores for one stage process, where this worker has a cpuset of its own; else nothing is pinned."""

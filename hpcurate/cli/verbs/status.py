@@ -34,11 +34,11 @@ def verb(argv: list[str]) -> int:
 
 
 def brought_lines(run: Run) -> list[str]:
-    """What was copied to nodes, a line a model."""
+    """What was brought to nodes, a line a model or environment."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(Path(run.path, "submissions").glob("*/brought-*.json")):
         told = json.loads(path.read_text())
-        found.setdefault(told["weights"], []).append(told)
+        found.setdefault(told["what"], []).append(told)
     return [brought_line(name, told) for name, told in found.items()]
 
 
@@ -46,7 +46,7 @@ def brought_line(name: str, told: list[dict[str, Any]]) -> str:
     """How much went where, and how long the slowest took. Pure."""
     megabytes = sum(one["copied_bytes"] for one in told) / 1e6
     nodes = len({one["node"] for one in told})
-    return f"weights {name}: {megabytes:.1f} MB to {nodes} nodes, {max(one['seconds'] for one in told):.1f} s at most"
+    return f"{name}: {megabytes:.1f} MB to {nodes} nodes, {max(one['seconds'] for one in told):.1f} s at most"
 
 
 def status_lines(summary: dict[str, Any], some: list[Letter]) -> list[str]:

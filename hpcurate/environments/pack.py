@@ -1,0 +1,81 @@
+"""Packing a conda prefix once, for the nodes' own disks (`stage_to_node`), with conda-pack.
+
+`<store>/packs/<name>-<digest>/` holds `env.tar` and, written last, `files.json` with its size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from hpcurate.alone import alone
+from hpcurate.environments.build import MARKER
+from hpcurate.errors import ConfigError, StoreError
+from hpcurate.models.weights import MANIFEST, WeightFile, sha256_of, write_manifest
+from hpcurate.store.filesystem import PosixFilesystem
+
+ARCHIVE = "env.tar"
+Echo = Callable[[str], None]
+
+
+def pack_of(prefix: str, store: str) -> str:
+    """Where the pack of a prefix lies, or will: what is installed there later makes it another one."""
+    prefix = os.path.abspath(os.path.expanduser(prefix))
+    told = [prefix, *_installed(Path(prefix))]
+    digest = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return os.path.join(os.path.abspath(os.path.expanduser(store)), "packs", f"{os.path.basename(prefix)}-{digest}")
+
+
+def _installed(prefix: Path) -> list[str]:
+    """conda's records, pip's folder, and our own marker, with their times."""
+    found = [*prefix.glob("conda-meta/*.json"), *prefix.glob("lib/python*/site-packages"), prefix / MARKER]
+    return sorted(f"{path.relative_to(prefix)} {path.stat().st_mtime_ns}" for path in found if path.exists())
+
+
+def is_packed(pack: str) -> bool:
+    """Whether it is complete."""
+    return MANIFEST in PosixFilesystem().names(pack)
+
+
+def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
+    """Pack it unless that is done; the pack's folder. Raises ConfigError or StoreError."""
+    prefix = os.path.abspath(os.path.expanduser(prefix))
+    if not os.path.isdir(os.path.join(prefix, "conda-meta")):
+        raise ConfigError(
+            f"{prefix}: is no conda prefix (no conda-meta); a venv cannot be moved, build one with envs/NAME.yml"
+        )
+    target = pack_of(prefix, store)
+    if is_packed(target):
+        echo(f"{target} is there")
+        return target
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with alone(f"{target}.packing", "packing"):
+        part = f"{target}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        os.mkdir(part)
+        _archive(prefix, os.path.join(part, ARCHIVE), echo)
+        archive = Path(part, ARCHIVE)
+        write_manifest(part, [WeightFile(ARCHIVE, archive.stat().st_size, sha256_of(archive))])
+        os.rename(part, target)
+    return target
+
+
+def _archive(prefix: str, path: str, echo: Echo) -> None:
+    try:
+        import conda_pack
+    except ImportError:
+        raise ConfigError("envs pack: conda-pack is not installed here; pip install 'hpcurate[envs]'") from None
+    echo(f"packing {prefix}")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            conda_pack.pack(prefix=prefix, output=path, format="tar", ignore_missing_files=True)
+        except conda_pack.CondaPackException as error:
+            raise StoreError(f"{prefix}: cannot be packed: {' '.join(str(error).split())[:400]}") from None
+    for warning in told:
+        if "missing" not in str(warning.message).lower():
+            echo(f"packing: {' '.join(str(warning.message).split())[:200]}")

@@ -1,0 +1,121 @@
+"""What a stage's `env` means: a name of `envs/`, a prefix, a container, a command, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpcurate.environments.build import is_built, prefix_of
+from hpcurate.environments.files import read_env
+from hpcurate.environments.pack import is_packed, pack_of
+from hpcurate.environments.runtime import Facts, look_into, provide_runtime, provide_runtimes
+from hpcurate.errors import ConfigError
+from hpcurate.plan import Environment
+
+CONTAINERS: dict[str, tuple[str, ...]] = {
+    "apptainer": ("apptainer", "exec", "--bind", "{store},{node}", "{image}", "python3"),
+    "singularity": ("singularity", "exec", "--bind", "{store},{node}", "{image}", "python3"),
+    "charliecloud": ("ch-run", "--bind", "{store}", "--bind", "{node}", "{image}", "--", "python3"),
+    "enroot": (
+        "enroot", "start", "--mount", "{store}:{store}", "--mount", "{node}:{node}", "{image}", "python3",
+    ),
+    "pyxis": (
+        "srun", "--overlap", "--ntasks=1", "--container-image={image}",
+        "--container-mounts={store}:{store},{node}:{node}", "python3",
+    ),
+}  # fmt: skip
+"""How each runtime starts a Python in an image that sees the store and the node's folder. GPUs: by variables that the
+stage process is started with (`APPTAINER_NV`), or by the runtime's own hooks (enroot, Pyxis)."""
+ONLY_IN_JOBS = ("srun",)
+"""Commands that are never tried where the user types: they would start a job."""
+
+
+class Environments:
+    """Resolves the environments of a pipeline on one store, and remembers what it looked into."""
+
+    def __init__(self, store: str, folders: Sequence[Path]) -> None:
+        self._store = os.path.abspath(os.path.expanduser(store))
+        self._folders = list(folders)
+        self._seen: dict[tuple[str, ...], Facts | None] = {}
+
+    def __call__(self, env: Any, to_node: bool) -> Environment:
+        """See `EnvironmentOf`. Raises ConfigError with what to type."""
+        if env is None:
+            if to_node:
+                raise ConfigError(
+                    "stage_to_node: the current environment cannot be packed; name a conda environment, env="
+                )
+            return Environment()
+        if not isinstance(env, str):
+            return self._command(tuple(map(str, env)), to_node)
+        kind, _, image = env.partition(":")
+        if kind in CONTAINERS and image:
+            image = os.path.abspath(os.path.expanduser(image)) if image[0] in "/~." else image
+            return self._command(tuple(word.replace("{image}", image) for word in CONTAINERS[kind]), to_node)
+        if "/" in env or env.startswith("~"):
+            return self._prefix(env, to_node)
+        return self._named(env, to_node)
+
+    def provide(self, echo: Callable[[str], None]) -> None:
+        """Fetch the runtime for all that was looked into and lacks it. Raises StoreError."""
+        for facts in self._seen.values():
+            if facts is None:
+                provide_runtimes(self._store, echo)
+            else:
+                provide_runtime(self._store, facts, echo)
+
+    def _named(self, env: str, to_node: bool) -> Environment:
+        found = read_env(env, self._folders)
+        prefix = prefix_of(found, self._store)
+        if not is_built(prefix):
+            raise ConfigError(
+                f"env={env}: is not built in this store; type `hpcurate envs build {env} --store {self._store}`"
+            )
+        return self._entered(prefix, os.path.basename(prefix), env if to_node else None)
+
+    def _prefix(self, env: str, to_node: bool) -> Environment:
+        prefix = os.path.abspath(os.path.expanduser(env))
+        python = os.path.join(prefix, "bin", "python")
+        if not os.path.exists(python):
+            raise ConfigError(
+                f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing"
+            )
+        self._look((python,), f"env={env}")
+        return self._entered(prefix, prefix, prefix if to_node else None)
+
+    def _entered(self, prefix: str, digest: str, packed: str | None) -> Environment:
+        pack = None
+        if packed is not None:
+            pack = pack_of(prefix, self._store)
+            if not is_packed(pack):
+                raise ConfigError(
+                    f"stage_to_node: {packed} is not packed in this store; "
+                    f"type `hpcurate envs pack {packed} --store {self._store}`"
+                )
+        return Environment(python=(os.path.join(prefix, "bin", "python"),), prefix=prefix, pack=pack, digest=digest)
+
+    def _command(self, command: tuple[str, ...], to_node: bool) -> Environment:
+        if not command:
+            raise ConfigError(
+                "env=[]: expected a command that ends with a Python, e.g. [apptainer, exec, IMAGE, python3]"
+            )
+        if to_node:
+            raise ConfigError(f"stage_to_node: only conda prefixes can be packed, not {command[0]}")
+        here = tuple(word.replace("{store}", self._store).replace("{node}", self._store) for word in command)
+        if os.path.basename(command[0]) in ONLY_IN_JOBS or shutil.which(command[0]) is None:
+            self._seen.setdefault(here, None)
+        else:
+            self._look(here, f"env={' '.join(command)}")
+        digest = hashlib.sha256("\0".join(command).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        return Environment(python=command, container=True, digest=digest)
+
+    def _look(self, python: tuple[str, ...], what: str) -> None:
+        if python not in self._seen:
+            self._seen[python] = look_into(python, what)
+
+
+__all__ = ["CONTAINERS", "Environments"]

@@ -1,0 +1,101 @@
+"""The runtime: attrs and msgspec for each minor of Python, beside the environments, which stay untouched (I9).
+
+`<store>/runtime/cp39-x86_64/` and so on. A stage process appends its own to the import path, last: where an environment
+has the packages itself, those win.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import attrs
+
+from hpcurate.errors import ConfigError, StoreError
+
+Echo = Callable[[str], None]
+OLDEST = (3, 9)
+"""Python that hpcurate's side of a stage process needs."""
+MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+"""What an environment may have that nobody could look into."""
+RUNTIME = ("attrs", "msgspec")
+"""What it needs beside the standard library."""
+LOOK = (
+    "import sys, json, importlib.util as u; "
+    f"print(json.dumps([sys.version_info[:3], [n for n in {('attr', 'msgspec')!r} if u.find_spec(n) is None]]))"
+)
+LOOK_S = 120.0
+"""How long an interpreter may take to start: the first time, from slow shared storage."""
+TAIL = 5
+"""Lines of a failing command that are shown."""
+
+
+@attrs.define(frozen=True)
+class Facts:
+    """What an environment's Python is."""
+
+    version: tuple[int, ...]
+    lacks: tuple[str, ...]
+    """Of the runtime."""
+
+
+def look_into(python: Sequence[str], what: str) -> Facts:
+    """Version of a Python, and what it lacks. Raises ConfigError where it does not start or is too old."""
+    left = ("PYTHONPATH", "PYTHONHOME")
+    environment = {key: value for key, value in os.environ.items() if key not in left}
+    try:
+        done = subprocess.run(
+            [*python, "-c", LOOK], capture_output=True, text=True, timeout=LOOK_S, env=environment, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"{what}: {' '.join(python)} does not start: {error}") from None
+    try:
+        version, lacks = json.loads(done.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        words = " | ".join((done.stderr or done.stdout).strip().splitlines()[-TAIL:])
+        raise ConfigError(f"{what}: {' '.join(python)} does not start: {words or done.returncode}") from None
+    if tuple(version[:2]) < OLDEST:
+        raise ConfigError(f"{what}: its Python is {'.'.join(map(str, version))}; a stage needs 3.9 or newer")
+    return Facts(tuple(version), tuple(lacks))
+
+
+def runtime_root(store: str) -> str:
+    """Where the runtimes of a store lie."""
+    return os.path.join(os.path.abspath(os.path.expanduser(store)), "runtime")
+
+
+def provide_runtime(store: str, facts: Facts, echo: Echo = lambda line: None) -> None:
+    """Fetch what such a Python lacks, unless it is there. Raises StoreError."""
+    if facts.lacks:
+        _fetch(store, f"{facts.version[0]}.{facts.version[1]}", echo)
+
+
+def provide_runtimes(store: str, echo: Echo = lambda line: None) -> None:
+    """For every Python that an environment may have which nobody can look into from here. Raises StoreError."""
+    for minor in MINORS:
+        _fetch(store, minor, echo)
+
+
+def _fetch(store: str, version: str, echo: Echo) -> None:
+    folder = os.path.join(runtime_root(store), f"cp{version.replace('.', '')}-{platform.machine()}")
+    if os.path.isdir(folder):
+        return
+    echo(f"runtime: {' and '.join(RUNTIME)} for Python {version}")
+    part = f"{folder}.{os.getpid()}"
+    wanted = ["--target", part, "--python-version", version, "--only-binary", ":all:", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", *wanted, *RUNTIME], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        shutil.rmtree(part, ignore_errors=True)
+        tail = " | ".join(done.stderr.strip().splitlines()[-TAIL:])
+        raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {tail}")
+    with suppress(OSError):  # another call was first
+        os.rename(part, folder)
+    shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""What a worker has brought to its node before its stage processes start: weights, and a packed environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from typing import Callable, Optional
+
+import attrs
+
+from hpcurate.node.cache import Brought, NodeCache, open_cache
+from hpcurate.node.copying import Stopped
+from hpcurate.node.place import node_name, own_folder
+from hpcurate.plan import Environment, Plan
+from hpcurate.store.filesystem import PosixFilesystem
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Place:
+    """Where a stage process finds what its node holds for it."""
+
+    weights: dict[str, str] = attrs.field(factory=dict)
+    """Model name → folder."""
+    env: Environment = Environment()
+    """As on this node: an unpacked prefix stands here, `{store}` and `{node}` are filled in."""
+    folder: str
+    """Of the node's cache: for `setup_on_node`."""
+
+
+class Bringer:
+    """Brings what a plan names, and holds it there until it is closed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        submission: str,
+        *,
+        inline: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._plan, self._submission, self._inline, self._log = plan, submission, inline, log
+        self._cache: Optional[NodeCache] = None
+        self._no_cache = "one process in the driver's own"
+        if not inline:
+            self._cache, self._no_cache = open_cache(plan.node_local, quota=plan.node_quota, stop=stop, log=log)
+
+    def bring(self) -> Place:
+        """Where everything is to be read; in the store, with a line that says why, where a node has no room."""
+        folder = self._cache.folder if self._cache else own_folder()
+        return Place(weights=self._weights(), env=self._environment(), folder=folder)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._cache:
+            self._cache.close()
+
+    def _weights(self) -> dict[str, str]:
+        found = {}
+        for one in self._plan.weights:
+            source = os.path.join(self._plan.store, "weights", one.folder)
+            brought = self._brought(f"weights {one.identity}", one.folder, source)
+            found.update(dict.fromkeys(one.names, brought.path))
+        return found
+
+    def _environment(self) -> Environment:
+        env = self._plan.env
+        if env.container:
+            node = self._cache.folder if self._cache else self._plan.store
+            filled = (word.replace("{store}", self._plan.store).replace("{node}", node) for word in env.python)
+            return attrs.evolve(env, python=tuple(filled))
+        if env.pack is None or self._inline:
+            return env
+        brought = self._brought(f"environment {env.digest}", os.path.basename(env.pack), env.pack, packed=True)
+        if not brought.local:
+            return env
+        return attrs.evolve(env, prefix=brought.path, python=(os.path.join(brought.path, "bin", "python"),))
+
+    def _brought(self, what: str, name: str, source: str, *, packed: bool = False) -> Brought:
+        try:
+            if self._cache is None:
+                brought = Brought(path=source, reason=self._no_cache)
+            else:
+                brought = self._cache.unpack(name, source) if packed else self._cache.bring(name, source)
+        except (OSError, Stopped) as error:
+            brought = Brought(path=source, reason=str(error) or "told to leave")
+        if not brought.local:
+            self._log(f"{what}: read from shared storage: {brought.reason}")
+        elif brought.copied_files:
+            self._bill(what, brought)
+        return brought
+
+    def _bill(self, what: str, brought: Brought) -> None:
+        self._log(f"{what}: {brought.copied_bytes} bytes brought in {brought.seconds:.1f} s")
+        told = {"node": node_name(), "what": what, **attrs.asdict(brought)}
+        path = os.path.join(self._submission, f"brought-{node_name()}-{secrets.token_hex(4)}.json")
+        PosixFilesystem().replace(path, json.dumps(told).encode() + b"\n")
