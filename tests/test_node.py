@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from shell import Shell
-from slurm_fixture import SlurmSite
+from slurm_fixture import SlurmSite, running_slurm
 
 from hpcurate.models.weights import WeightFile, write_manifest
 from hpcurate.node.cache import NodeCache, open_cache
@@ -187,6 +187,80 @@ def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite)
     assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in told)
     assert "weights me/model@" in shell.type("status").stdout
     slurm.wait_idle(30)
+
+
+SHARED = (
+    "import hashlib, os, time\nfrom hpcurate import Stage\nfrom hpcurate.model import ModelRef\nfrom stages.hello import HelloTask\n\n\n"
+    "class Reader(Stage[HelloTask, HelloTask]):\n    model = ModelRef('mine')\n\n"
+    "    def __init__(self, count: str) -> None:\n        self.count = count\n\n"
+    "    def setup_on_node(self, node):\n        time.sleep(1)\n"
+    "        with open(self.count, 'a') as file:\n            file.write(node.name + '\\n')\n"
+    "        with open(os.path.join(node.folder, 'made'), 'w') as file:\n            file.write(node.name)\n\n"
+    "    def setup(self, worker):\n"
+    "        self.made = open(os.path.join(worker.node_folder, 'made')).read()\n\n"
+    "    def process(self, tasks):\n        time.sleep(1)\n"
+    "        digests = [hashlib.sha256((self.model.path / n).read_bytes()).hexdigest() for n in ('a.bin', 'b.bin')]\n"
+    "        node, job = os.environ['SLURMD_NODENAME'], os.environ['SLURM_ARRAY_JOB_ID']\n"
+    "        for task in tasks:\n            task.prompt = ' '.join([*digests, str(self.model.path), self.made, node, job])\n"
+    "        return tasks\n"
+)
+
+
+@pytest.mark.slurm
+def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) -> None:
+    """Through Slurm, on nodes that both jobs share: each weight file is copied once a node, and set up once a node."""
+    commit = "c" * 40
+    source = weights(shell.store / "weights" / f"me--model@{commit}", {"a.bin": 30_000_000, "b.bin": 1000})
+    digests = [hashlib.sha256((source / name).read_bytes()).hexdigest() for name in ("a.bin", "b.bin")]
+    (shell.cwd / "conf" / "models").mkdir(parents=True)
+    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
+    (shell.cwd / "reader.py").write_text(SHARED)
+    disk, count = shell.folder / "disk", shell.folder / "count"
+    disk.mkdir()
+    words = ["stages.lower_case=null", "stages.show=null", "stages.word_count=null", "stages.reader.file=reader.py"]
+    words += [f"stages.reader.count={count}", "stages.reader.shard_tasks=1", "stages.reader.workers=16"]
+    words += ["stages.reader.resources.memory=200M", f"site.node_local=[{disk}]", f"store={shell.store}", "wait=true"]
+    with running_slurm("--conf", "SelectTypeParameters=CR_Core_Memory,CR_LLN") as site:
+        shell.extra = dict(site.env)
+        started = []
+        for job in ("x", "y"):
+            prompts = ",".join(f"{job}{k}" for k in range(48))
+            line = [sys.executable, "-m", "hpcurate", "+pipeline=hello", f"name={job}", f"source.prompts=[{prompts}]"]
+            started.append(subprocess.Popen([*line, *words], cwd=shell.cwd, env=shell.environment))
+        assert [0, 0] == [process.wait(150) for process in started]
+    told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
+    assert 96 == len(told)
+    assert {tuple(digests)} == {tuple(row[:2]) for row in told}
+    assert all(row[3] == row[4] and f"/{row[4]}/" in row[2] and row[2].startswith(str(disk)) for row in told)
+    assert 4 == len({(row[4], row[5]) for row in told}), "both jobs were on both nodes"
+    assert ["cpu0", "cpu1"] == sorted(count.read_text().split())
+    bills = [json.loads(path.read_text()) for path in shell.store.glob("runs/2*/submissions/*/brought-*.json")]
+    assert [(2, 30_001_000)] * 2 == [(bill["copied_files"], bill["copied_bytes"]) for bill in bills]
+
+
+def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed or was killed is not taken for done, and is begun anew in an empty folder."""
+    cache, _ = open_cache([str(tmp_path)])
+    assert isinstance(cache, NodeCache)
+    made: list[str] = []
+
+    def fail(folder: str) -> None:
+        Path(folder, "half").touch()
+        raise ValueError("no licence")
+
+    def succeed(folder: str) -> None:
+        made.append(" ".join(os.listdir(folder)))
+        Path(folder, "done").touch()
+
+    with pytest.raises(ValueError, match="no licence"):
+        cache.once("setup-a", fail)
+    folders = {cache.once("setup-a", succeed) for _ in range(3)}
+    assert ([""], ["done"]) == (made, os.listdir(folders.pop()))
+    monkeypatch.setattr("hpcurate.node.cache.boot_id", lambda: "another")
+    cache.close()
+    cache.once("setup-a", succeed)
+    assert ["", ""] == made
+    cache.close()
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_starts(shell: Shell) -> None:

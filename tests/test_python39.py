@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STAGE_SIDE = (
     "errors", "task", "stage", "units", "records", "spec", "failpoints", "process", "testing",
-    "worker.child", "worker.shard", "worker.lineage", "worker.protocol",
+    "model", "node.cache", "node.copying", "node.place", "node.unpacking",
+    "worker.child", "worker.imports", "worker.shard", "worker.lineage", "worker.protocol",
 )  # fmt: skip
 FOREIGN = ("hydra", "omegaconf", "submitit", "hpcurate.plan", "hpcurate.pipeline", "hpcurate.cli", "hpcurate.store")
 

@@ -51,7 +51,7 @@ class _Part:
 
 def check(words: list[str], store: str | None, *, on_node: bool) -> int:
     """Check environments by name, or each stage of the run that the words describe. Exit status 1 if one fails."""
-    is_run = any(word.startswith("+") or "=" in word for word in words)
+    is_run = any(word.startswith("+") for word in words)
     root, parts, launcher, modules = _of_run(words, store) if is_run else _of_names(words, store)
     if on_node and (launcher is None or launcher.kind != "slurm"):
         raise ConfigError("envs check --on-node: name the stages (+pipeline=… input=…), and launcher=slurm")

@@ -38,7 +38,7 @@ def verb(argv: list[str]) -> int:
 
 
 def _verb(argv: list[str]) -> int:
-    options = _parser().parse_args(argv[1:])
+    options = _parser().parse_intermixed_args(argv[1:])
     if options.action == "list":
         return _list(options)
     if not options.name:

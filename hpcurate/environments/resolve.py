@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ class Environments:
         if kind in CONTAINERS and image:
             image = os.path.abspath(os.path.expanduser(image)) if image[0] in "/~." else image
             return self._command(tuple(word.replace("{image}", image) for word in CONTAINERS[kind]), to_node)
+        if len(env.split()) > 1 and not os.path.isdir(os.path.expanduser(env)):
+            return self._command(tuple(shlex.split(env)), to_node)
         if "/" in env or env.startswith("~"):
             return self._prefix(env, to_node)
         return self._named(env, to_node)
@@ -105,7 +108,10 @@ class Environments:
             )
         if to_node:
             raise ConfigError(f"stage_to_node: only conda prefixes can be packed, not {command[0]}")
-        here = tuple(word.replace("{store}", self._store).replace("{node}", self._store) for word in command)
+        there = self._store  # or the nearest folder that is there: nothing is made before a run is begun
+        while not os.path.isdir(there):
+            there = os.path.dirname(there)
+        here = tuple(word.replace("{store}", there).replace("{node}", there) for word in command)
         if os.path.basename(command[0]) in ONLY_IN_JOBS or shutil.which(command[0]) is None:
             self._seen.setdefault(here, None)
         else:

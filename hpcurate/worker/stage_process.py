@@ -180,9 +180,12 @@ class StageProcess:
     def _launch(self, address: str, parent: int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
         plan = self._plan
         command = start_command(self._place.env, plan.code, plan.store, "hpcurate.worker.child", address, str(parent))
-        self._process = subprocess.Popen(
-            command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
+            )
+        except OSError as error:
+            raise SetupFailed(f"env: {command[0]} does not start on this node: {error.strerror}") from None
         return self._process
 
     def _environment(self) -> dict[str, str]:
