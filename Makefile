@@ -7,7 +7,7 @@ READY := .venv/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-long lint format clean
+.PHONY: help setup demo hello test test-long lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,16 @@ demo: $(READY) | demo/videos ## Curate a few sample videos on this machine, into
 	@echo "clips, metadata, previews:   ls -R demo/store/runs/latest/output"
 	@echo "counts of each stage:        cat demo/store/runs/latest/summary.json"
 	@echo "what failed, and why:        $(PY) -m hpcurate why --store demo/store"
+
+hello: $(READY) .venv/.models ## Tiny models, made and served here: fetched, brought, GPT-2 writes; into demo/store
+	$(PY) scripts/make-tiny-models demo/models -- \
+	  $(PY) -m hpcurate models fetch tiny-gpt2 tiny-embedder --store demo/store
+	$(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local \
+	  stages.gpt2.model=tiny-gpt2 stages.embed.model=tiny-embedder
+	@echo
+	@echo "what GPT-2 wrote:            cat demo/store/stages/embed-*/shards/*/*/tasks.jsonl"
+	@echo "with the real models:        $(PY) -m hpcurate models fetch gpt2 all-minilm-l6-v2 --store demo/store"
+	@echo "                             $(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local"
 
 test: $(READY) ## All checks and tests (12 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps
@@ -61,4 +71,9 @@ $(PY):
 $(READY): pyproject.toml constraints.txt | $(PY)
 	@echo "installing into .venv"
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev,video]'
+	@touch $@
+
+# torch as your pip finds it; the constraints pin the build that the tests use.
+.venv/.models: $(READY)
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[models]'
 	@touch $@

@@ -171,7 +171,7 @@ def execute(
     current, pipeline = open_run(opened, request.pipeline, request.output, request.limit)
     intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, found, request.limit)
     _tell_intake(intake, echo)
-    _write_run(current, pipeline, intake, request)
+    _write_run(current, pipeline, intake, request, echo)
     echo(f"run {current.name}")
     return _go(current, engine, request.wait, echo, progress or Progress(echo))
 
@@ -193,7 +193,7 @@ def check(request: Request) -> Launcher:
     return engine
 
 
-def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request) -> None:
+def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request, echo: Echo) -> None:
     """Everything the gates and workers will read, before anything is submitted (I3)."""
     filesystem, store = PosixFilesystem(), run.store
     code = freeze_code([*request.modules, str(request.launcher["_target_"])], run.path)
@@ -201,7 +201,10 @@ def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request) -
         folder = store.stage(stage.folder)
         above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
         parts = {"stage": stage.name, "fingerprint": stage.fingerprint, "parts": stage.identity, "upstream": above}
-        write_stage_json(filesystem, folder, {**parts, "deterministic": stage.deterministic})
+        beside = {"deterministic": stage.deterministic, "environment": stage.env.digest}
+        before = write_stage_json(filesystem, folder, {**parts, **beside}).get("environment", stage.env.digest)
+        if before != stage.env.digest:
+            echo(_other_environment(stage.name, before, stage.env.digest))
         filesystem.make_folders(folder.wanted)
         filesystem.create(os.path.join(folder.wanted, run.name), b"")
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
@@ -219,6 +222,15 @@ def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request) -
     if run.cancelled:
         os.unlink(os.path.join(run.path, "cancelled"))
     point_latest(run)
+
+
+def _other_environment(stage: str, before: str, now: str) -> str:
+    """An environment is no part of a fingerprint: what was committed in another one stands, and is said. Pure."""
+    was, will = before or "(the current one)", now or "(the current one)"
+    return (
+        f"{stage}: was begun in the environment {was}, goes on in {will}; what is committed stays, "
+        f"rerun={stage} does it anew"
+    )
 
 
 def _go(

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence, Set
-from typing import IO
+from typing import IO, Any
 
 import attrs
 
@@ -168,11 +168,13 @@ def _digest(rows: IO[bytes]) -> str:
     return hashlib.file_digest(rows, "sha256").hexdigest()[:8]  # type: ignore[arg-type]
 
 
-def write_stage_json(filesystem: Filesystem, folder: StageFolder, plain: dict[str, object]) -> None:
-    """Say in a stage's folder what it is, once."""
+def write_stage_json(filesystem: Filesystem, folder: StageFolder, plain: dict[str, object]) -> dict[str, Any]:
+    """Say in a stage's folder what it is, once; what was said first."""
     filesystem.make_folders(folder.path)
     if "stage.json" not in filesystem.names(folder.path):
         filesystem.create(folder.stage_json, json.dumps(plain, indent=1).encode() + b"\n")
+    first: dict[str, Any] = json.loads(filesystem.read(folder.stage_json))
+    return first
 
 
 __all__ = ["Intake", "list_names", "take_in", "write_stage_json"]

@@ -48,7 +48,7 @@ def test_local_workers_are_pinned_to_cores_of_their_own(shell: Shell) -> None:
         "source.prompts=[a,b,c,d]",
         "stages.tell.workers=2",
     ]
-    shell.run("+pipeline=hello", *words, "stages.tell.resources.memory=100MB")
+    shell.run("+pipeline=words", *words, "stages.tell.resources.memory=100MB")
     told = {json.loads(row)["prompt"] for row in shell.rows("tell")}
     assert all(line.split("] ")[0] + "]" == line.split("] ")[1] for line in told)
     assert all(len(json.loads(line.split("] ")[1])) == 1 for line in told)
@@ -59,5 +59,5 @@ def test_a_stage_that_shares_cores_is_not_pinned(shell: Shell) -> None:
     """Half a core each: the scheduler of the kernel knows better."""
     (shell.cwd / "tell.py").write_text(TELL)
     words = ["stages.tell.file=tell.py", "stages.tell.resources.cpus=0.5", "stages.tell.processes=2"]
-    shell.run("+pipeline=hello", *words)
+    shell.run("+pipeline=words", *words)
     assert all(json.loads(row)["prompt"].endswith("[]") for row in shell.rows("tell"))

@@ -15,24 +15,24 @@ from shell import Shell
 SMALL = "launcher=local"
 
 
-def test_hello_runs_and_tells_where(shell: Shell) -> None:
+def test_words_run_and_tells_where(shell: Shell) -> None:
     """The last line names run and state; the log holds what the stage printed."""
-    done = shell.type("+pipeline=hello", f"store={shell.store}", SMALL)
-    assert re.fullmatch(r"\d{8}-\d{6}-hello-\w{6}: complete", done.stdout.splitlines()[-1])
+    done = shell.type("+pipeline=words", f"store={shell.store}", SMALL)
+    assert re.fullmatch(r"\d{8}-\d{6}-words-\w{6}: complete", done.stdout.splitlines()[-1])
     assert "once upon a time" in shell.type("logs", "--stage", "show").stdout
 
 
 def test_nothing_is_written_to_the_current_folder(shell: Shell) -> None:
     """Not by a run, not by a verb; it may as well be read-only."""
     shell.cwd.chmod(0o555)
-    shell.type("+pipeline=hello", f"store={shell.store}", SMALL)
+    shell.type("+pipeline=words", f"store={shell.store}", SMALL)
     shell.type("status")
     assert list(shell.cwd.iterdir()) == []
 
 
 def test_status_json_is_the_summary(shell: Shell) -> None:
     """The same keys as `summary.json`, freshly computed."""
-    shell.type("+pipeline=hello", f"store={shell.store}", SMALL)
+    shell.type("+pipeline=words", f"store={shell.store}", SMALL)
     told = json.loads(shell.type("status", "--json", "--store", str(shell.store)).stdout)
     written = json.loads((shell.store / "runs" / "latest" / "summary.json").read_text())
     assert told == written
@@ -43,20 +43,20 @@ def test_status_json_is_the_summary(shell: Shell) -> None:
 
 REFUSED = [
     (["+pipeline=hallo"], "pipeline=hallo: no such pipeline; did you mean 'hello'?"),
-    (["+pipeline=hello", "stagse.show.workers=1"], "stagse.show.workers"),
-    (["+pipeline=hello", "budgett.failed=1"], "did you mean 'budget'?"),
-    (["+pipeline=hello", "stages.show.wrkers=1"], "stages.show.wrkers: there is no such key; did you mean 'workers'?"),
-    (["+pipeline=hello", "stages.shwo.workers=1"], "stages.shwo: has no _target_"),
-    (["+pipeline=hello", "stages.show.workers=many"], "stages.show.workers='many'"),
-    (["+pipeline=hello", "stages.show.resources.cpu=1"], "stages.show.resources.cpu: no such resource; did you mean 'cpus'?"),
-    (["+pipeline=hello", "stages.show.resources.memory=lots"], "'lots' is not a size"),
-    (["+pipeline=hello", "stages.show.after=[nobody]"], "stages.show.after: there is no stage 'nobody'"),
-    (["+pipeline=hello", "stages.show._target_=stages.hello.Prnt"], "stages.show._target_"),
-    (["+pipeline=hello", "stages.show._target_=no.such.module.Stage"], "cannot import stage class"),
-    (["+pipeline=hello", "stages.show._target_=stages.video.probe.Probe"], "stages.show takes FileTask, but lower_case gives HelloTask"),
-    (["+pipeline=hello", "launcher.wrkers=1"], "launcher.wrkers"),
-    (["+pipeline=hello", "launcher=slrum"], "launcher=slrum: no such choice; did you mean 'slurm'?"),
-    (["+pipeline=hello", "wait=maybe"], "wait='maybe'"),
+    (["+pipeline=words", "stagse.show.workers=1"], "stagse.show.workers"),
+    (["+pipeline=words", "budgett.failed=1"], "did you mean 'budget'?"),
+    (["+pipeline=words", "stages.show.wrkers=1"], "stages.show.wrkers: there is no such key; did you mean 'workers'?"),
+    (["+pipeline=words", "stages.shwo.workers=1"], "stages.shwo: has no _target_"),
+    (["+pipeline=words", "stages.show.workers=many"], "stages.show.workers='many'"),
+    (["+pipeline=words", "stages.show.resources.cpu=1"], "stages.show.resources.cpu: no such resource; did you mean 'cpus'?"),
+    (["+pipeline=words", "stages.show.resources.memory=lots"], "'lots' is not a size"),
+    (["+pipeline=words", "stages.show.after=[nobody]"], "stages.show.after: there is no stage 'nobody'"),
+    (["+pipeline=words", "stages.show._target_=stages.hello.Prnt"], "stages.show._target_"),
+    (["+pipeline=words", "stages.show._target_=no.such.module.Stage"], "cannot import stage class"),
+    (["+pipeline=words", "stages.show._target_=stages.video.probe.Probe"], "stages.show takes FileTask, but lower_case gives HelloTask"),
+    (["+pipeline=words", "launcher.wrkers=1"], "launcher.wrkers"),
+    (["+pipeline=words", "launcher=slrum"], "launcher=slrum: no such choice; did you mean 'slurm'?"),
+    (["+pipeline=words", "wait=maybe"], "wait='maybe'"),
     (["+pipeline=video"], "input: this pipeline reads files"),
     (["+pipeline=video", "input=/no/such/folder"], "input=/no/such/folder: no such folder or file"),
     (["+pipeline=video", "input=.", "stages.split.treshold=1"], "stages.split.treshold: there is no such key; did you mean 'threshold'?"),
@@ -85,7 +85,7 @@ def test_bad_input_is_refused_with_the_key_and_the_fix(shell: Shell, words: list
 
 def test_an_unwritable_store_is_refused(shell: Shell) -> None:
     """Before the input is read; /proc takes no folder from anybody."""
-    done = shell.type("+pipeline=hello", "store=/proc/nowhere", SMALL, status=2)
+    done = shell.type("+pipeline=words", "store=/proc/nowhere", SMALL, status=2)
     assert "store=/proc/nowhere" in done.stderr
 
 
@@ -93,14 +93,14 @@ def test_a_store_of_another_format_is_refused(shell: Shell) -> None:
     """With both versions and what to do."""
     shell.store.mkdir()
     (shell.store / "format.json").write_text('{"format": 99}')
-    done = shell.type("+pipeline=hello", f"store={shell.store}", SMALL, status=2)
+    done = shell.type("+pipeline=words", f"store={shell.store}", SMALL, status=2)
     assert "has format 99" in done.stderr
 
 
 def test_secrets_stay_symbolic(shell: Shell) -> None:
     """The frozen config and everything else in the store lack the value; other variables resolve."""
     words = ["stages.lower_case.sbatch.comment=${oc.env:MY_TOKEN}", "name=${oc.env:PIPE}"]
-    shell.type("+pipeline=hello", f"store={shell.store}", SMALL, *words, MY_TOKEN="hush-hush", PIPE="piped")
+    shell.type("+pipeline=words", f"store={shell.store}", SMALL, *words, MY_TOKEN="hush-hush", PIPE="piped")
     texts = [p.read_text(errors="replace") for p in shell.store.rglob("*") if p.is_file()]
     assert not any("hush-hush" in text for text in texts)
     assert any("${oc.env:MY_TOKEN}" in text for text in texts)
@@ -109,16 +109,16 @@ def test_secrets_stay_symbolic(shell: Shell) -> None:
 
 def test_control_folders_are_private(shell: Shell) -> None:
     """0700: config, plans, code and logs of a run are its owner's."""
-    shell.type("+pipeline=hello", f"store={shell.store}", SMALL)
+    shell.type("+pipeline=words", f"store={shell.store}", SMALL)
     (run,) = [p for p in (shell.store / "runs").iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."]
     assert oct(run.stat().st_mode & 0o777) == "0o700"
 
 
 def test_a_sweep_runs_each_and_shares_what_it_can(shell: Shell) -> None:
     """A bad combination does not stop the others; the worst status wins; early stages ran once."""
-    words = ["-m", "+pipeline=hello", f"store={shell.store}", SMALL, "stages.word_count.batch_size=1,bad,2"]
+    words = ["-m", "+pipeline=words", f"store={shell.store}", SMALL, "stages.word_count.batch_size=1,bad,2"]
     done = shell.type(*words, status=2)
-    states = [line.split()[-1] for line in done.stdout.splitlines() if "-hello-" in line]
+    states = [line.split()[-1] for line in done.stdout.splitlines() if "-words-" in line]
     assert states == ["complete", "complete"]
     assert "refused: stages.word_count.batch_size='bad'" in done.stdout
     assert len(list(shell.store.glob("stages/lower_case-*"))) == 1
@@ -154,7 +154,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "hello, hello_gpt2, video" in done.stdout
+    assert "hello, video, words" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["hpcurate.driver", "hpcurate.worker.supervisor"])

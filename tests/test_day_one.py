@@ -48,8 +48,8 @@ def test_a_sweep_of_three_shares_its_early_stages(there: Shell, slurm: SlurmSite
         "    def process(self, tasks):\n"
         "        for task in tasks:\n            task.prompt += self.mark\n        return tasks\n"
     )
-    done = there.type("-m", "+pipeline=hello", f"store={there.store}", "stages.last.file=marks.py", late)
-    rows = re.findall(r"^(\d{8}-\d{6}-hello-\w{6}) +stages\.last\.mark=([abc]) +(running|complete)$", done.stdout, re.M)
+    done = there.type("-m", "+pipeline=words", f"store={there.store}", "stages.last.file=marks.py", late)
+    rows = re.findall(r"^(\d{8}-\d{6}-words-\w{6}) +stages\.last\.mark=([abc]) +(running|complete)$", done.stdout, re.M)
     assert [mark for _, mark, _ in rows] == ["a", "b", "c"]
     assert len({run for run, _, _ in rows}) == 3
     assert await_runs(there, 3) == ["complete"] * 3
@@ -79,7 +79,7 @@ def test_the_driver_as_a_job_works_on_its_own_allocation(there: Shell, slurm: Sl
         str(ROOT / "scripts" / "hpcurate.sbatch"),
     ]
     done = subprocess.run(
-        [*words, "+pipeline=hello", f"store={there.store}"],
+        [*words, "+pipeline=words", f"store={there.store}"],
         cwd=there.cwd, env=environment, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     told = (there.cwd / "job.out").read_text()
@@ -92,7 +92,7 @@ def test_the_driver_as_a_job_works_on_its_own_allocation(there: Shell, slurm: Sl
 def test_a_read_only_current_folder_is_enough(there: Shell, slurm: SlurmSite) -> None:
     """Submitting, gates, workers and verbs write nothing there."""
     there.cwd.chmod(0o555)
-    there.type("+pipeline=hello", f"store={there.store}")
+    there.type("+pipeline=words", f"store={there.store}")
     assert await_runs(there, 1) == ["complete"]
     for verb in ("status", "logs", "explain"):
         there.type(verb)
@@ -102,7 +102,7 @@ def test_a_read_only_current_folder_is_enough(there: Shell, slurm: SlurmSite) ->
 
 def test_a_dry_run_shows_the_exact_script(there: Shell, slurm: SlurmSite) -> None:
     """The text that sbatch is then given."""
-    words = ["+pipeline=hello", f"store={there.store}", "stages.show.sbatch.comment=it's me"]
+    words = ["+pipeline=words", f"store={there.store}", "stages.show.sbatch.comment=it's me"]
     foretold = there.type(*words, "dry_run=true").stdout
     assert not there.store.exists()
     there.type(*words)

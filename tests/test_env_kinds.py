@@ -80,7 +80,9 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
     assert f"runtime: attrs and msgspec for Python {minor}" in first.stderr
     assert [str(prefix), minor] == [told(project)[0], told(project)[1].rpartition(".")[0]]
     assert before == sorted(path for path in prefix.rglob("*") if "__pycache__" not in path.parts)
-    assert "nothing to do" in project.run(*RUN, f"stages.where.env={prefix}").stderr
+    again = project.run(*RUN).stderr
+    assert "nothing to do" in again
+    assert f"where: was begun in the environment {prefix}, goes on in (the current one)" in again
 
 
 def test_a_python_too_old_is_refused_before_anything_is_written(project: Shell) -> None:

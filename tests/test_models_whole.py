@@ -35,7 +35,7 @@ def test_hello_with_models_as_the_docs_say(shell: Shell) -> None:
     disk = shell.folder / "disk"
     disk.mkdir()
     tiny = ["stages.gpt2.model=tiny-gpt2", "stages.embed.model=tiny-embedder", f"launcher.node_local=[{disk}]"]
-    shell.run("+pipeline=hello_gpt2", *tiny)
+    shell.run("+pipeline=hello", *tiny)
     rows = [json.loads(row) for row in shell.rows("embed")]
     assert all(row["output"].startswith(row["prompt"]) for row in rows)
     assert [len(row["output"].split()) for row in rows] == [row["word_count"] for row in rows]
@@ -48,7 +48,7 @@ def test_hello_with_models_as_the_docs_say(shell: Shell) -> None:
     ]
     (stage,) = shell.store.glob("stages/gpt2-*/stage.json")
     assert json.loads(stage.read_text())["parts"]["models"][0].startswith("hpcurate/tiny-gpt2@")
-    assert "nothing to do" in shell.run("+pipeline=hello_gpt2", *tiny).stderr
+    assert "nothing to do" in shell.run("+pipeline=hello", *tiny).stderr
 
 
 def test_a_ported_model_changes_its_imports_only(shell: Shell) -> None:
@@ -76,5 +76,5 @@ def test_a_ported_model_changes_its_imports_only(shell: Shell) -> None:
     write_manifest(str(folder), [WeightFile("text", 22, "0" * 64)])
     (shell.cwd / "conf" / "models").mkdir(parents=True)
     (shell.cwd / "conf" / "models" / "ported.yaml").write_text(f"repo: me/ported\nrevision: {commit}\n")
-    shell.type("+pipeline=hello", "stages.say.file=ported.py", LOCAL, f"store={shell.store}")
+    shell.type("+pipeline=words", "stages.say.file=ported.py", LOCAL, f"store={shell.store}")
     assert {json.loads(row)["prompt"] for row in shell.rows("say")} == {"hello from the weights"}

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from slurm_fixture import SlurmSite, running_slurm
 from hpcurate.models.weights import WeightFile, write_manifest
 from hpcurate.node.cache import NodeCache, open_cache
 from hpcurate.node.copying import CopyFault
-from hpcurate.node.place import choose_folder, filesystem_of
+from hpcurate.node.place import choose_folder, mount_of, names_job
 
 BRING = (
     "import sys, time; from hpcurate.node.cache import open_cache\n"
@@ -131,6 +132,30 @@ def test_a_source_that_is_not_what_it_says_is_not_taken(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("hpcurate-*/*/m@1"))
 
 
+def test_a_disk_that_is_too_small_or_fills_up(tmp_path: Path) -> None:
+    """Told before the copy, or met in its middle: the store is read, and nothing half is left to take room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)], check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        cache, _ = open_cache([f"tmpfs:{disk}"])
+        assert isinstance(cache, NodeCache)
+        large = weights(tmp_path / "large", {"a": 5_000_000})
+        told = cache.bring("large@1", str(large))
+        assert (str(large), False) == (told.path, told.local)
+        assert "has 4.2 MB free" in told.reason
+        free = shutil.disk_usage(disk).free
+        tight = weights(tmp_path / "tight", {"a": free - 8192, "b": 4096})  # what we note down beside them is too much
+        with pytest.raises(OSError, match="No space left"):
+            cache.bring("tight@1", str(tight))
+        assert shutil.disk_usage(disk).free >= free - 4096
+        assert cache.bring("small@1", str(weights(tmp_path / "small", {"a": 3_000_000}))).local
+        cache.close()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_the_first_candidate_that_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Private to the user, keyed by node; memory only where it is named so."""
     monkeypatch.setenv("SLURMD_NODENAME", "n7")
@@ -149,11 +174,15 @@ def test_the_first_candidate_that_will_do(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_file_system_of_a_path() -> None:
     """The longest mount point counts; blanks are written as octal."""
     text = (
-        "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / /tmp rw shared:1 - tmpfs tmpfs rw\n"
+        "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 /7/.7 /tmp rw shared:1 - tmpfs tmpfs rw\n"
         "3 1 0:6 / /my\\040disk rw - xfs /dev/sdb rw\n"
     )
-    found = [filesystem_of(path, text) for path in ("/home", "/tmp/x", "/tmpx", "/my disk/a")]
-    assert ["ext4", "tmpfs", "ext4", "xfs"] == found
+    found = [mount_of(path, text) for path in ("/home", "/tmp/x", "/tmpx", "/my disk/a")]
+    assert [("ext4", "/"), ("tmpfs", "/7/.7"), ("ext4", "/"), ("xfs", "/")] == found
+    assert [True, True, False, False, False] == [
+        names_job(path, job)
+        for path, job in (("/scratch/7", "7"), ("/.7/x", "7"), ("/77", "7"), ("/a", "7"), ("/7", ""))
+    ]
 
 
 @pytest.mark.slurm
@@ -175,7 +204,7 @@ def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite)
     disk = shell.folder / "disk"
     disk.mkdir()
     words = [
-        "+pipeline=hello",
+        "+pipeline=words",
         f"store={shell.store}",
         "stages.reader.file=reader.py",
         "stages.reader.shard_tasks=1",
@@ -187,6 +216,41 @@ def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite)
     assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in told)
     assert "weights me/model@" in shell.type("status").stdout
     slurm.wait_idle(30)
+
+
+@pytest.mark.slurm
+def test_a_folder_of_the_jobs_own_is_not_the_nodes(shell: Shell, tmp_path: Path) -> None:
+    """Where a prolog gives each job its TMPDIR and others share the node, weights are read from the store."""
+    commit = "d" * 40
+    source = weights(shell.store / "weights" / f"me--model@{commit}", {"model.bin": 1000})
+    (shell.cwd / "conf" / "models").mkdir(parents=True)
+    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
+    (shell.cwd / "reader.py").write_text(
+        "from hpcurate import Stage\nfrom hpcurate.model import ModelRef\nfrom stages.hello import HelloTask\n\n\n"
+        "class Reader(Stage[HelloTask, HelloTask]):\n    model = ModelRef('mine')\n\n"
+        "    def process(self, tasks):\n        for task in tasks:\n            task.prompt = str(self.model.path)\n        return tasks\n"
+    )
+    prolog = tmp_path / "prolog.sh"
+    prolog.write_text(
+        f'#!/bin/sh\nmkdir -p {tmp_path}/of-jobs/$SLURM_JOB_ID\necho "export TMPDIR={tmp_path}/of-jobs/$SLURM_JOB_ID"\n'
+    )
+    prolog.chmod(0o755)
+    with running_slurm("--conf", f"TaskProlog={prolog}") as site:
+        shell.extra = dict(site.env)
+        words = [
+            "+pipeline=words",
+            f"store={shell.store}",
+            "stages.reader.file=reader.py",
+            "wait=true",
+            "site.node_local=[$TMPDIR]",
+        ]
+        for name, whole in (("shared", "1"), ("whole", str(os.cpu_count()))):
+            shell.type(*words, f"name={name}", "rerun=reader", f"stages.reader.resources.cpus={whole}")
+    told = [json.loads(row)["prompt"] for row in shell.rows("reader")]
+    assert {str(source)} | {path for path in told if path.startswith(f"{tmp_path}/of-jobs/")} == set(told)
+    assert 2 == len(set(told))
+    logs = "".join(path.read_text() for path in shell.store.glob("runs/*shared*/submissions/reader*/logs/*"))
+    assert "is private to this job, which shares the node with others" in logs
 
 
 SHARED = (
@@ -225,7 +289,7 @@ def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) 
         started = []
         for job in ("x", "y"):
             prompts = ",".join(f"{job}{k}" for k in range(48))
-            line = [sys.executable, "-m", "hpcurate", "+pipeline=hello", f"name={job}", f"source.prompts=[{prompts}]"]
+            line = [sys.executable, "-m", "hpcurate", "+pipeline=words", f"name={job}", f"source.prompts=[{prompts}]"]
             started.append(subprocess.Popen([*line, *words], cwd=shell.cwd, env=shell.environment))
         assert [0, 0] == [process.wait(150) for process in started]
     told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
@@ -265,7 +329,7 @@ def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pyt
 
 def test_weights_that_are_not_there_are_refused_before_anything_starts(shell: Shell) -> None:
     """With the command to type."""
-    done = shell.run("+pipeline=hello_gpt2", status=2)
+    done = shell.run("+pipeline=hello", status=2)
     assert "stages.gpt2: model gpt2: its weights (openai-community/gpt2@607a30d" in done.stderr
     assert f"type `hpcurate models fetch gpt2 --store {shell.store}`" in done.stderr
     assert not shell.store.exists()

@@ -40,17 +40,17 @@ def test_small_arrays_few_jobs_no_default_memory(shell: Shell) -> None:
         ):
             assert line in told
         assert "ran on cpu" in told
-        shell.type("+pipeline=hello", TEN, "launcher=slurm")
+        shell.type("+pipeline=words", TEN, "launcher=slurm")
         assert await_end(shell) == "complete"
         (job,) = shell.store.glob("stages/lower_case-*/rounds/0001.job")
         assert 2 == len(json.loads(job.read_text())["jobs"])
         blockers = [site.sbatch("--hold", script="true") for _ in range(6)]
         refused = shell.type(
-            "+pipeline=hello", TEN, "name=other", "launcher=slurm", "launcher.patience_s=0", "rerun=show", status=2
+            "+pipeline=words", TEN, "name=other", "launcher=slurm", "launcher.patience_s=0", "rerun=show", status=2
         )
         assert "the site lets you queue 6 jobs, and 6 of yours are queued" in refused.stderr
         site.run("scancel", *blockers)
-        shell.type("+pipeline=hello", TEN, "name=other", "launcher=slurm")
+        shell.type("+pipeline=words", TEN, "name=other", "launcher=slurm")
         assert await_end(shell) == "complete"
 
 
@@ -75,10 +75,10 @@ def test_limits_that_leave_no_room_for_gates(shell: Shell) -> None:
             ("stages.show.sbatch.odd=1", "stages.show: sbatch refuses its options"),
             ("name=few", "the site lets you queue 2 jobs; a gate, the array that it submits"),
         ):
-            refused = shell.type("+pipeline=hello", TEN, f"store={shell.store}", "launcher=slurm", word, status=2)
+            refused = shell.type("+pipeline=words", TEN, f"store={shell.store}", "launcher=slurm", word, status=2)
             assert told in refused.stderr
             assert not shell.store.exists()
-        words = ["+pipeline=hello", TEN, f"store={shell.store}", "launcher=slurm"]
+        words = ["+pipeline=words", TEN, f"store={shell.store}", "launcher=slurm"]
         assert "complete" in shell.type(*words, "site.nodes_may_submit=false").stdout
         site.run("sacctmgr", "-i", "modify", "qos", "normal", "set", "MaxSubmitJobsPerUser=-1")
         site.run("sacctmgr", "-i", "modify", "account", "root", "set", "GrpSubmitJobs=3")
@@ -97,7 +97,7 @@ def test_no_accounting_and_two_minutes(shell: Shell) -> None:
     """What is longer than the partition allows is refused with the fix; what fits completes, gates, too."""
     with running_slurm("--no-accounting", "--partition-time-limit", "2") as site:
         shell.extra = dict(site.env)
-        words = ["+pipeline=hello", f"store={shell.store}", "launcher=slurm"]
+        words = ["+pipeline=words", f"store={shell.store}", "launcher=slurm"]
         refused = shell.type(*words, status=2).stderr
         assert "partition cpu allows 2 min; set stages.lower_case.resources.time=2m" in refused
         assert not shell.store.exists()
@@ -121,6 +121,6 @@ def test_jobs_may_not_submit(shell: Shell, tmp_path: Path) -> None:
         shell.extra = dict(site.env)
         told = shell.type("doctor", "--store", str(shell.store), "--write").stdout
         assert "jobs may submit      no" in told
-        done = shell.type("+pipeline=hello", "launcher=slurm")
+        done = shell.type("+pipeline=words", "launcher=slurm")
         assert done.stdout.splitlines()[-1].endswith(": complete")
         assert not list(shell.store.glob("runs/2*/gates/*.out"))

@@ -59,7 +59,7 @@ def test_keys_need_no_plus(typed: str, for_hydra: str) -> None:
 
 def test_a_sweep_is_every_combination() -> None:
     """As Hydra's basic sweeper makes them."""
-    made = combinations(("+pipeline=hello", "++a.b=1,2", "++c=x,y"))
+    made = combinations(("+pipeline=words", "++a.b=1,2", "++c=x,y"))
     assert [m[1:] for m in made] == [
         ("++a.b=1", "++c=x"),
         ("++a.b=1", "++c=y"),

@@ -38,7 +38,7 @@ def everything_below(folder: Path) -> list[str]:
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(shell: Shell) -> None:
     """Stages, shards known so far, workers; no store, no memory of one."""
-    told = shell.run("+pipeline=hello", "dry_run=true").stdout
+    told = shell.run("+pipeline=words", "dry_run=true").stdout
     assert re.search(r"lower_case +lower_case-\w{12} +3 +3 +0 +\d", told)
     assert re.search(r"show +show-\w{12} +\? +\? +0 +<=\d", told)
     assert everything_below(shell.folder) == ["cwd"]
@@ -46,9 +46,9 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(shell: Shell) -> None:
 
 def test_a_dry_run_over_a_store_changes_nothing_in_it(shell: Shell) -> None:
     """Not even a cache or a marker."""
-    shell.run("+pipeline=hello", "limit=1")
+    shell.run("+pipeline=words", "limit=1")
     before = everything_below(shell.store)
-    told = shell.run("+pipeline=hello", "dry_run=true", "rerun=show").stdout
+    told = shell.run("+pipeline=words", "dry_run=true", "rerun=show").stdout
     assert "show-" in told
     assert everything_below(shell.store) == before
 
@@ -57,7 +57,7 @@ def test_a_dry_run_is_refused_for_what_the_run_would_be_refused_for(shell: Shell
     """The same message, the same status."""
     assert (
         "did you mean 'workers'"
-        in shell.run("+pipeline=hello", "dry_run=true", "stages.show.wrkers=1", status=2).stderr
+        in shell.run("+pipeline=words", "dry_run=true", "stages.show.wrkers=1", status=2).stderr
     )
 
 
@@ -76,10 +76,10 @@ def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float],
 
 def test_a_trial_is_reused_by_the_full_run(shell: Shell) -> None:
     """The full run does the other two tasks alone; a second trial of the same size does nothing."""
-    shell.run("+pipeline=hello", "limit=1")
+    shell.run("+pipeline=words", "limit=1")
     assert len(shell.rows("lower_case")) == 1
-    assert "nothing to do" in shell.run("+pipeline=hello", "limit=1").stderr
-    shell.run("+pipeline=hello")
+    assert "nothing to do" in shell.run("+pipeline=words", "limit=1").stderr
+    shell.run("+pipeline=words")
     assert len(shell.rows("lower_case")) == 3
     ids = [json.loads(row)["id"] for row in shell.rows("lower_case")]
     assert len(set(ids)) == 3
@@ -87,15 +87,15 @@ def test_a_trial_is_reused_by_the_full_run(shell: Shell) -> None:
 
 def test_a_trial_after_the_full_run_is_a_trial(shell: Shell) -> None:
     """Two of three tasks, although the store knows all three."""
-    shell.run("+pipeline=hello")
-    shell.run("+pipeline=hello", "limit=2")
+    shell.run("+pipeline=words")
+    shell.run("+pipeline=words", "limit=2")
     summary = json.loads(shell.type("status", "--json").stdout)
     assert summary["stages"]["word_count"]["in"] == 2
 
 
 def test_a_limit_below_one_is_refused(shell: Shell) -> None:
     """Naming the key."""
-    assert "limit=0: expected at least 1" in shell.run("+pipeline=hello", "limit=0", status=2).stderr
+    assert "limit=0: expected at least 1" in shell.run("+pipeline=words", "limit=0", status=2).stderr
 
 
 # -- rerun and explain ------------------------------------------------------------------------------
@@ -103,11 +103,11 @@ def test_a_limit_below_one_is_refused(shell: Shell) -> None:
 
 def test_rerun_does_a_stage_and_all_after_it_anew(shell: Shell) -> None:
     """What lies before it is left; the next call without `rerun` means the new results."""
-    shell.run("+pipeline=hello")
-    shell.run("+pipeline=hello", "rerun=show")
+    shell.run("+pipeline=words")
+    shell.run("+pipeline=words", "rerun=show")
     assert [len(list(shell.store.glob(f"stages/{s}-*"))) for s in ("lower_case", "show", "word_count")] == [1, 2, 2]
-    assert "nothing to do" in shell.run("+pipeline=hello").stderr
-    shell.run("+pipeline=hello", "rerun=[show]")
+    assert "nothing to do" in shell.run("+pipeline=words").stderr
+    shell.run("+pipeline=words", "rerun=[show]")
     assert len(list(shell.store.glob("stages/show-*"))) == 3
 
 
@@ -115,7 +115,7 @@ def test_rerun_of_no_stage_is_refused(shell: Shell) -> None:
     """With the nearest name."""
     assert (
         "rerun=shwo: there is no such stage; did you mean 'show'?"
-        in shell.run("+pipeline=hello", "rerun=shwo", status=2).stderr
+        in shell.run("+pipeline=words", "rerun=shwo", status=2).stderr
     )
     assert not shell.store.exists()
 
@@ -123,7 +123,7 @@ def test_rerun_of_no_stage_is_refused(shell: Shell) -> None:
 def test_explain_names_the_part_that_differs(shell: Shell) -> None:
     """For a run that is there, and for a command that has not been typed."""
     (shell.cwd / "loud.py").write_text(LOUD)
-    mine = ["+pipeline=hello", "stages.mine.file=loud.py", "++stages.last._target_=stages.hello.Print"]
+    mine = ["+pipeline=words", "stages.mine.file=loud.py", "++stages.last._target_=stages.hello.Print"]
     shell.run(*mine)
     assert shell.type("explain").stdout.count("nothing to do: all") == 5
     told = shell.type("explain", *mine, "stages.mine.mark=?", LOCAL, f"store={shell.store}").stdout
@@ -165,7 +165,7 @@ def test_debug_stops_at_a_breakpoint(shell: Shell) -> None:
         sys.executable,
         "-m",
         "hpcurate",
-        "+pipeline=hello",
+        "+pipeline=words",
         "stages.mine.file=stop.py",
         "debug=true",
         "limit=1",
@@ -202,7 +202,7 @@ def test_debug_shows_the_traceback_of_what_fails(shell: Shell) -> None:
     (shell.cwd / "bad.py").write_text(
         LOUD.replace("        for task in tasks:", "        print(1 / 0)\n        for task in tasks:")
     )
-    done = shell.type("+pipeline=hello", "stages.mine.file=bad.py", "debug=true", "budget.failed=0", status=1)
+    done = shell.type("+pipeline=words", "stages.mine.file=bad.py", "debug=true", "budget.failed=0", status=1)
     assert "ZeroDivisionError: division by zero" in done.stderr
     assert "print(1 / 0)" in done.stderr
 
@@ -224,7 +224,7 @@ def test_debug_writes_nothing_where_results_belong(shell: Shell) -> None:
 
 def test_a_part_of_the_input_may_be_empty(shell: Shell) -> None:
     """Three tasks in seven shards: some have none, and are complete."""
-    states = [shell.run("+pipeline=hello", f"shard={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
+    states = [shell.run("+pipeline=words", f"shard={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
     assert states == ["complete"] * 7
     assert len({json.loads(row)["id"] for row in shell.rows("word_count")}) == 3
 
@@ -238,7 +238,7 @@ def test_a_stage_from_a_loose_file_runs_with_its_neighbours(shell: Shell) -> Non
     elsewhere.mkdir()
     (elsewhere / "loud_help.py").write_text("MARK = '?!'\n")
     (elsewhere / "loud.py").write_text("from loud_help import MARK\n" + LOUD.replace("'!'", "MARK"))
-    shell.run("+pipeline=hello", f"stages.mine.file={elsewhere / 'loud.py'}")
+    shell.run("+pipeline=words", f"stages.mine.file={elsewhere / 'loud.py'}")
     assert all(json.loads(row)["prompt"].endswith("?!") for row in shell.rows("mine"))
     assert list(shell.store.glob("runs/*/code-*/loud_help.py"))
 
@@ -258,7 +258,7 @@ def test_a_loose_file_that_is_no_stage_is_refused(shell: Shell, name: str, text:
     """With the key, the file and the reason."""
     if text:
         (shell.folder / name).write_text(text)
-    done = shell.run("+pipeline=hello", f"stages.mine.file={shell.folder / name}", status=2)
+    done = shell.run("+pipeline=words", f"stages.mine.file={shell.folder / name}", status=2)
     assert f"stages.mine.file={shell.folder / name}: " in done.stderr
     assert told in done.stderr
 
@@ -266,7 +266,7 @@ def test_a_loose_file_that_is_no_stage_is_refused(shell: Shell, name: str, text:
 def test_one_of_several_classes_is_named(shell: Shell) -> None:
     """`_target_` beside `file`."""
     (shell.cwd / "two.py").write_text(LOUD + LOUD.replace("Loud", "Louder").replace("'!'", "'!!'"))
-    shell.run("+pipeline=hello", "stages.mine.file=two.py", "stages.mine._target_=Louder")
+    shell.run("+pipeline=words", "stages.mine.file=two.py", "stages.mine._target_=Louder")
     assert all(json.loads(row)["prompt"].endswith("!!") for row in shell.rows("mine"))
 
 
@@ -277,7 +277,7 @@ def test_own_stages_stand_beside_ours_with_and_without_init(shell: Shell, packag
     if package:
         (shell.cwd / "stages" / "__init__.py").write_text("MINE = True\n")
     (shell.cwd / "stages" / "loud.py").write_text(LOUD)
-    shell.run("+pipeline=hello", "stages.mine._target_=stages.loud.Loud")
+    shell.run("+pipeline=words", "stages.mine._target_=stages.loud.Loud")
     assert len(shell.rows("mine")) == 3
 
 
@@ -285,7 +285,7 @@ def test_an_init_that_raises_is_named(shell: Shell) -> None:
     """No traceback."""
     (shell.cwd / "stages").mkdir()
     (shell.cwd / "stages" / "__init__.py").write_text("import no_such_module\n")
-    told = shell.run("+pipeline=hello", status=2).stderr
+    told = shell.run("+pipeline=words", status=2).stderr
     assert "stages/__init__.py cannot be imported: ModuleNotFoundError" in told
     assert "Traceback" not in told
 
@@ -298,7 +298,7 @@ def test_workers_read_the_frozen_code_not_the_current_folder(shell: Shell) -> No
         f"    def setup(self, worker):\n        open({str(shell.folder / 'where')!r}, 'w').write(__file__)\n\n    def process",
     )
     (shell.cwd / "stages" / "loud.py").write_text(text)
-    shell.run("+pipeline=hello", "stages.mine._target_=stages.loud.Loud")
+    shell.run("+pipeline=words", "stages.mine._target_=stages.loud.Loud")
     assert "/code-" in (shell.folder / "where").read_text()
 
 

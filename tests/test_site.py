@@ -111,12 +111,12 @@ def test_the_profiles_store_is_used_where_none_is_named(shell: Shell) -> None:
     """By runs and verbs; a project's profile is chosen by name."""
     (shell.folder / "config" / "hpcurate").mkdir(parents=True)
     (shell.folder / "config" / "hpcurate" / "site.yaml").write_text(f"store: {shell.store}\n")
-    shell.type("+pipeline=hello", LOCAL)
+    shell.type("+pipeline=words", LOCAL)
     assert "complete" in shell.type("status").stdout
     (shell.cwd / "conf" / "site").mkdir(parents=True)
     (shell.cwd / "conf" / "site" / "ours.yaml").write_text("account: lab\n")
-    assert "account: lab" in shell.type("+pipeline=hello", "site=ours", "--cfg").stdout
-    assert "did you mean 'ours'" in shell.type("+pipeline=hello", "site=our", status=2).stderr
+    assert "account: lab" in shell.type("+pipeline=words", "site=ours", "--cfg").stdout
+    assert "did you mean 'ours'" in shell.type("+pipeline=words", "site=our", status=2).stderr
 
 
 def test_the_doctor_where_there_is_no_slurm(shell: Shell) -> None:

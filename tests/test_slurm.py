@@ -61,9 +61,9 @@ def test_submits_leaves_and_the_result_is_there_later(
 
 
 def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: SlurmSite, tmp_path: Path) -> None:
-    """Seen in sacct: hello's three stages, one array each, on the partition that was asked for."""
-    store = tmp_path / "hello"
-    done = command("+pipeline=hello", f"store={store}", "launcher=slurm", "launcher.partition=gpu", slurm=slurm)
+    """Seen in sacct: three stages, one array each, on the partition that was asked for."""
+    store = tmp_path / "words"
+    done = command("+pipeline=words", f"store={store}", "launcher=slurm", "launcher.partition=gpu", slurm=slurm)
     assert done.returncode == 0, done.stderr
     Site(tmp_path, env=dict(slurm.env))
     there_store = store / "runs" / "latest" / "summary.json"
@@ -165,19 +165,20 @@ def test_a_partition_that_is_not_there_is_refused(
     slurm: SlurmSite, tmp_path: Path, words: list[str], told: str
 ) -> None:
     """Exit 2, the key, nothing written or submitted."""
-    done = command("+pipeline=hello", f"store={tmp_path / 's'}", "launcher=slurm", *words, slurm=slurm)
+    done = command("+pipeline=words", f"store={tmp_path / 's'}", "launcher=slurm", *words, slurm=slurm)
     assert (done.returncode, told in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "s").exists()
     assert slurm.squeue() == []
 
 
 def test_sbatchs_own_refusal_is_passed_on(slurm: SlurmSite, tmp_path: Path) -> None:
-    """An option Slurm refuses ends with its words; the ticket is not left behind as live."""
+    """An option Slurm refuses ends with its words, before anything is written."""
     words = ["stages.lower_case.sbatch.constraint=nosuchfeature", "launcher=slurm", f"store={tmp_path / 's'}"]
-    done = command("+pipeline=hello", *words, slurm=slurm)
+    done = command("+pipeline=words", *words, slurm=slurm)
     assert done.returncode == 2
-    assert "sbatch refused" in done.stderr
+    assert "stages.lower_case: sbatch refuses its options: " in done.stderr
     assert "feature" in done.stderr.lower()
+    assert not (tmp_path / "s").exists()
 
 
 def test_arrays_are_split_where_the_site_asks_for_it(tmp_path: Path) -> None:

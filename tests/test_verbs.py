@@ -78,7 +78,7 @@ def test_why_groups_what_failed_and_says_where_the_log_is(picky: Shell) -> None:
 
 def test_why_of_a_good_run(shell: Shell) -> None:
     """Says so."""
-    shell.run("+pipeline=hello")
+    shell.run("+pipeline=words")
     assert "nothing failed and nothing was dropped" in shell.type("why").stdout
 
 
@@ -90,7 +90,7 @@ def test_why_of_a_stage_that_cannot_start(shell: Shell) -> None:
         "    def setup(self, worker):\n        raise RuntimeError('no licence')\n\n"
         "    def process(self, tasks):\n        return tasks\n"
     )
-    shell.run("+pipeline=hello", "stages.bad.file=bad.py", status=1)
+    shell.run("+pipeline=words", "stages.bad.file=bad.py", status=1)
     told = shell.type("why").stdout
     assert "stalled" in told
     assert "no licence" in told
@@ -227,7 +227,7 @@ def test_watch_counts_the_workers_of_this_machine(shell: Shell) -> None:
         "class Slow(Stage[HelloTask, HelloTask]):\n"
         "    def process(self, tasks):\n        time.sleep(1.5)\n        return tasks\n"
     )
-    shell.run("+pipeline=hello", "stages.slow.file=slow.py", "wait=false")
+    shell.run("+pipeline=words", "stages.slow.file=slow.py", "wait=false")
     told = shell.type("watch").stdout
     assert "here workers on this machine: running" in told
     assert told.strip().splitlines()[0].endswith("running") or "complete" in told
@@ -246,7 +246,7 @@ def test_watch_and_why_tell_what_waits_in_the_queue(shell: Shell, slurm: SlurmSi
     blocker = slurm.sbatch("--exclusive", "--nodes=2", "--partition=cpu", script="sleep 60")
     shell.extra = dict(slurm.env)
     try:
-        shell.type("+pipeline=hello", f"store={shell.store}", "launcher.partition=cpu")
+        shell.type("+pipeline=words", f"store={shell.store}", "launcher.partition=cpu")
         told = shell.type("watch", "--once").stdout
         assert "at work and in the queue:" in told
         assert "pending, " in told
@@ -274,8 +274,8 @@ def test_logs_of_a_task(picky: Shell) -> None:
 
 def test_runs_are_listed_searched_and_noted(shell: Shell) -> None:
     """Newest first; by override, by note, by config value, by state."""
-    shell.run("+pipeline=hello", "stages.show.batch_size=7")
-    shell.run("+pipeline=hello", "limit=1")
+    shell.run("+pipeline=words", "stages.show.batch_size=7")
+    shell.run("+pipeline=words", "limit=1")
     rows = json.loads(shell.type("runs", "--json").stdout)
     assert [row["overrides"] for row in rows] == [f"limit=1 {LOCAL}", f"stages.show.batch_size=7 {LOCAL}"]
     assert {row["stages"] for row in rows} == {"3/3"}

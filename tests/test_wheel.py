@@ -91,7 +91,7 @@ def test_a_project_of_ones_own_stands_beside_the_wheel(fresh: Shell, package: bo
     )
     fresh.type("+pipeline=loud", f"store={fresh.store}", "launcher=here")
     assert [json.loads(row)["prompt"] for row in fresh.rows("shout")] == ["PSST"]
-    fresh.run("+pipeline=hello")
+    fresh.run("+pipeline=words")
 
 
 def test_a_conf_folder_elsewhere_is_named(fresh: Shell) -> None:
@@ -108,7 +108,7 @@ def test_a_conf_folder_elsewhere_is_named(fresh: Shell) -> None:
 
 def test_the_frozen_code_holds_hpcurate_itself(fresh: Shell) -> None:
     """A stage's environment need not have hpcurate; a later `pip install` changes no pending job."""
-    fresh.run("+pipeline=hello")
+    fresh.run("+pipeline=words")
     (code,) = fresh.store.glob("runs/2*/code-*")
     assert (code / "hpcurate" / "worker" / "child.py").exists()
     assert (code / "stages" / "hello.py").exists()

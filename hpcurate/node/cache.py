@@ -14,6 +14,7 @@ of its locks; what it left is gone on with or made anew, and never taken for fin
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -140,9 +141,13 @@ class NodeCache:
                     with self._locked(".room"):
                         self._make_room(name, needed)
                         self._write(name, _State(needed))
+                    copied = make()
                 except NoRoom as error:
                     return Brought(path=source, reason=str(error))
-                copied = make()
+                except OSError as error:
+                    if error.errno == errno.ENOSPC:  # others fill the disk, too: what is half there only takes room
+                        self._remove(name)
+                    raise
                 self._write(name, _State(needed, done=True))
             self._hold(name)
         path, seconds = os.path.join(self.folder, name), round(time.monotonic() - started, 3)
@@ -233,9 +238,13 @@ class NodeCache:
         with self._try_lock(f".{name}.lock") as unlocked, self._try_lock(f".{name}.use") as unread:
             if unlocked and unread:
                 self._log(f"{name}: removed from {self.folder} to make room")
-                for folder in (name, f".{name}.part"):
-                    self._discard(os.path.join(self.folder, folder))
-                os.unlink(os.path.join(self.folder, f".{name}.json"))
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        for folder in (name, f".{name}.part"):
+            self._discard(os.path.join(self.folder, folder))
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, f".{name}.json"))
 
     def _discard(self, path: str) -> None:
         trash = os.path.join(self.folder, f".trash-{secrets.token_hex(4)}")

@@ -63,17 +63,34 @@ def _why_not(base: str, memory_allowed: bool) -> Optional[str]:
         return "is no path here"
     if not os.path.isdir(base):
         return "is not there"
-    kind = filesystem_of(base, Path("/proc/self/mountinfo").read_text())
-    return f"lies in memory ({kind})" if kind in MEMORY and not memory_allowed else None
+    kind, root = mount_of(base, Path("/proc/self/mountinfo").read_text())
+    if kind in MEMORY and not memory_allowed:
+        return f"lies in memory ({kind})"
+    if names_job(f"{base} {root}", os.environ.get("SLURM_JOB_ID", "")) and not _whole_node():
+        return "is private to this job, which shares the node with others"
+    return None
 
 
-def filesystem_of(path: str, mountinfo: str) -> str:
-    """Type of the file system that holds a path, from the text of /proc/self/mountinfo (proc(5)). Pure."""
-    best, kind = "", ""
+def names_job(text: str, job: str) -> bool:
+    """Whether a path is one job's own, as job_container/tmpfs and many prologs make them: its id is in it. Pure."""
+    return bool(job) and re.search(rf"(?<!\d){re.escape(job)}(?!\d)", text) is not None
+
+
+def _whole_node() -> bool:
+    """Whether no other job can be here: then a folder of the job's own is as good as the node's."""
+    mine = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return mine.isdigit() and int(mine) >= (os.cpu_count() or 1)
+
+
+def mount_of(path: str, mountinfo: str) -> tuple[str, str]:
+    """(type of the file system that holds a path, which of its folders is mounted), from the text of
+    /proc/self/mountinfo (proc(5)). Pure.
+    """
+    best, kind, root = "", "", ""
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), before.split()[4])
         inside = f"{path.rstrip('/')}/".startswith(f"{point.rstrip('/')}/")
         if inside and len(point) >= len(best):
-            best, kind = point, after.split()[0]
-    return kind
+            best, kind, root = point, after.split()[0], before.split()[3]
+    return kind, root

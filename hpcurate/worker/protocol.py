@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when a message changes meaning; both sides compare it in `hello`."""
 
 Message = dict[str, Any]
