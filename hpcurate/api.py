@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.code import freeze_code
+from hpcurate.code import freeze_code, installed_versions
 from hpcurate.conf import conf_folders
 from hpcurate.driver import Driver, Look
 from hpcurate.environments.files import env_folders
@@ -217,6 +217,7 @@ def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request, e
         code=code,
         forgiven=forgiven,
         output=request.output or run.output,
+        versions=installed_versions(request.modules),
     )
     run.freeze(frozen)
     if run.cancelled:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import secrets
@@ -16,6 +17,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable, Set
+from contextlib import suppress
 from pathlib import Path
 
 from hpcurate.errors import PipelineError
@@ -37,6 +39,21 @@ def freeze_code(modules: Iterable[str], folder: str) -> str:
     if not os.path.isdir(target):
         _copy(files, target)
     return target
+
+
+def installed_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Distribution → version of what the modules import that is installed, and so is not copied (I13)."""
+    names: set[str] = set()
+    for module in modules:
+        with suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(module)
+            if spec and spec.origin and spec.origin.endswith(".py"):
+                names |= _imports(Path(spec.origin))
+    names -= {*OURS, *sys.stdlib_module_names}
+    if not names:
+        return {}
+    providers = importlib.metadata.packages_distributions()
+    return {name: importlib.metadata.version(name) for top in sorted(names) for name in providers.get(top, ())}
 
 
 def frozen_path(modules: Iterable[str], folder: str) -> str:

@@ -162,7 +162,12 @@ class Driver:
             code=self._frozen.code,
             timing=self._pipeline.timing,
         )
-        plan = attrs.evolve(plan, node_local=self.launcher.node_local, node_quota=self.launcher.node_quota)
+        plan = attrs.evolve(
+            plan,
+            node_local=self.launcher.node_local,
+            node_quota=self.launcher.node_quota,
+            versions={} if stage.env.python or self.launcher.other_python else self._frozen.versions,
+        )
         path = os.path.join(self.run.path, "submissions", submission_name(stage.name, action.round))
         os.makedirs(os.path.join(path, "logs"), mode=0o700, exist_ok=True)
         plan.save(path)

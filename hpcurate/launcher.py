@@ -65,6 +65,10 @@ class Launcher(Protocol):
     def node_quota(self) -> int | None:
         """Bytes that may be used there; None: what is free."""
 
+    @property
+    def other_python(self) -> bool:
+        """Whether workers run another Python than the one that submits."""
+
     def check(self, pipeline: Pipeline, store: str) -> None:
         """Refuse, before anything is written, what could never run. Raises LauncherError."""
 

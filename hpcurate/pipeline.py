@@ -214,8 +214,9 @@ def build(
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        env = _environment(stage, nodes[stage], environment)
-        planned[stage] = attrs.evolve(_plan(stage, nodes[stage], after[stage], upstream, epoch, weights), env=env)
+        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch, weights)
+        env = _environment(stage, nodes[stage], planned[stage].weights, environment)
+        planned[stage] = attrs.evolve(planned[stage], env=env)
     return Pipeline(
         name=name,
         source=origin,
@@ -259,9 +260,11 @@ def _plan(
     )
 
 
-def _environment(name: str, node: Node, environment: EnvironmentOf) -> Environment:
+def _environment(name: str, node: Node, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
+    """The one named at the place of use, else the stage's, else its model's."""
+    of_models = next((one.env for one in weights if one.env), None)
     try:
-        return environment(node.options.env or environment_of(node.stage), node.options.stage_to_node)
+        return environment(node.options.env or environment_of(node.stage) or of_models, node.options.stage_to_node)
     except ConfigError as error:
         raise ConfigError(f"stages.{name}.{error}") from None
 

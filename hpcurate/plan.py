@@ -42,6 +42,8 @@ class WeightsRef:
     """`repo@commit`: part of the stage's fingerprint."""
     folder: str
     """Name of their folder under `<store>/weights`."""
+    env: str | None = None
+    """Environment that loads them, where the stage names none."""
 
 
 def weights_from_json(plain: Iterable[dict[str, Any]]) -> tuple[WeightsRef, ...]:
@@ -99,6 +101,8 @@ class Plan:
     env: Environment = Environment()
     code: str | None = None
     """Frozen copy of the code, first on the import path."""
+    versions: dict[str, str] = attrs.field(factory=dict)
+    """Distribution → version that the worker's own environment is to have; empty where the stage has another."""
     weights: tuple[WeightsRef, ...] = ()
     node_local: tuple[str, ...] = ()
     """Folders on the nodes' own disks where weights are brought, best first."""

@@ -78,6 +78,7 @@ class Run:
             code=plain["code"],
             forgiven=plain["forgiven"],
             output=plain["output"],
+            versions=plain.get("versions", {}),
         )
 
     def freeze(self, frozen: Frozen) -> None:
@@ -100,6 +101,8 @@ class Frozen:
     forgiven: dict[str, int] = attrs.field(factory=dict)
     """Stage → last round before the user's latest call."""
     output: str = ""
+    versions: dict[str, str] = attrs.field(factory=dict)
+    """Distribution → version of what the stages import, where it was submitted (I13)."""
 
 
 def open_store(root: str) -> Store:

@@ -22,6 +22,7 @@ class InlineLauncher:
     patience_s: float = attrs.field(default=0.0, init=False)
     node_local = ()
     node_quota = None
+    other_python = False
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Anything may be tried in-process."""

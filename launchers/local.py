@@ -82,6 +82,7 @@ class LocalLauncher:
     )
     node_quota: int | None = attrs.field(default=None, metadata={"help": "bytes that weights may take there"})
     kind = "local"
+    other_python = False
     stays = True
     gates = False
     patience_s: float = attrs.field(default=0.0, init=False)

@@ -99,6 +99,11 @@ class SlurmLauncher:
         """Bytes that may be used there."""
         return megabytes(self.profile.node_quota) * 2**20 if self.profile.node_quota else None
 
+    @property
+    def other_python(self) -> bool:
+        """Whether `launcher.python` names another."""
+        return self.python is not None
+
     # -- before anything is written -----------------------------------------------------------------
 
     def check(self, pipeline: Pipeline, store: str) -> None:

@@ -58,5 +58,9 @@ def make_channel(folder: Path) -> tuple[str, str]:
     (tiny / "etc" / "conda" / "activate.d").mkdir(parents=True)
     (tiny / "etc" / "conda" / "activate.d" / "tiny.sh").write_text('export TINY_HOME="$CONDA_PREFIX/tiny home"\n')
     assemble_package("tinypkg", "1.0", "linux-64", "0", target, files_dir=tiny, depends=["python"])
+    gpu = folder / "gpu"
+    (gpu / "share").mkdir(parents=True)
+    (gpu / "share" / "gpu.txt").write_text("for a GPU\n")
+    assemble_package("tinygpu", "1.0", "linux-64", "0", target, files_dir=gpu, depends=["python", "__cuda >=12"])
     asyncio.run(index_fs(folder / "channel"))
     return (folder / "channel").as_uri(), minor

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from shell import Shell
 
 from hpcurate.code import freeze_code
 from hpcurate.errors import PipelineError
@@ -111,3 +112,25 @@ def test_a_module_that_does_not_parse_is_still_copied(own: Path, tmp_path: Path)
     """It may be for another Python; what it imports is then unknown."""
     (own / "own_lazy.py").write_text("print 'Python 2'\n")
     assert "own_lazy.py" in names(Path(freeze_code(["own_main"], str(tmp_path / "run"))))
+
+
+def test_an_upgrade_under_a_run_stops_it_and_the_same_command_goes_on(shell: Shell) -> None:
+    """What the stages import and is installed is not copied: a worker compares its version (I13)."""
+    site = shell.folder / "site-packages"
+    dist = site / "fakepkg-1.0.dist-info"
+    dist.mkdir(parents=True)
+    (site / "fakepkg.py").write_text("")
+    (dist / "top_level.txt").write_text("fakepkg\n")
+    (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: fakepkg\nVersion: 1.0\n")
+    (shell.cwd / "upgrade.py").write_text(
+        "from pathlib import Path\n\nfrom hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
+        "class Upgrade(Stage[HelloTask, HelloTask]):\n    def process(self, tasks):\n        import fakepkg\n\n"
+        f"        Path({str(dist / 'METADATA')!r}).write_text('Metadata-Version: 2.1\\nName: fakepkg\\nVersion: 2.0\\n')\n"
+        "        return tasks\n"
+    )
+    shell.extra = {"PYTHONPATH": str(site)}
+    words = ["+pipeline=words", "stages.upgrade.file=upgrade.py", "stages.upgrade.after=[]"]
+    words += ["stages.lower_case.after=[upgrade]"]
+    stalled = shell.run(*words, status=1).stdout
+    assert "fakepkg was 1.0 where the run was submitted, and is 2.0 here; type the run's command again" in stalled
+    assert "complete" in shell.run(*words).stdout

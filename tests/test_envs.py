@@ -123,6 +123,15 @@ def test_an_environment_that_does_not_solve(there: Shell, channel: tuple[str, st
     assert "Traceback" not in told
 
 
+def test_a_login_node_without_a_gpu_locks_for_nodes_that_have_one(there: Shell, channel: tuple[str, str]) -> None:
+    """CONDA_OVERRIDE_CUDA, as conda has it; without it the reason is told."""
+    write(there, channel, "[python, tinygpu]")
+    if not Path("/proc/driver/nvidia").exists():
+        assert "__cuda" in there.type("envs", "lock", "tiny", status=2).stderr
+    there.type("envs", "lock", "tiny", CONDA_OVERRIDE_CUDA="12.8")
+    assert (built(there) / "share" / "gpu.txt").exists()
+
+
 def test_a_post_install_that_fails(there: Shell) -> None:
     """Its last lines; the environment is not taken for built. Mended, it is."""
     script = there.cwd / "envs" / "tiny.post_install.sh"

@@ -227,3 +227,30 @@ def test_a_wrong_constructor_call_is_a_users_mistake(make: Any, said: str) -> No
     """No traceback, but the class and the argument."""
     with pytest.raises(PipelineError, match=said):
         make()
+
+
+def test_a_models_environment_serves_where_the_stage_names_none() -> None:
+    """The place of use comes first, then the stage, then its model."""
+    from hpcurate.model import ModelRef
+    from hpcurate.plan import Environment, WeightsRef
+    from stages.hello import LowerCase, Prompts
+
+    class Reader(LowerCase):
+        model = ModelRef("m")
+
+    class Own(Reader):
+        env = "own"
+
+    def asked(stage: type[LowerCase], **options: Any) -> Any:
+        seen = []
+
+        def environment(env: Any, to_node: bool) -> Environment:
+            seen.append(env)
+            return Environment()
+
+        weights = WeightsRef(("m",), "m@1", "m@1", "of-model")
+        nodes = {"one": Node(stage(), StageOptions(**options))}
+        build("p", Prompts(("a",)), nodes, weights=lambda name: weights, environment=environment)
+        return seen[0]
+
+    assert ["of-model", "own", "here"] == [asked(Reader), asked(Own), asked(Own, env="here")]

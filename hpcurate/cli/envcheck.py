@@ -24,7 +24,7 @@ from hpcurate.cli.settings import read_settings
 from hpcurate.code import freeze_code
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, LauncherError
 from hpcurate.launcher import Launcher, make_launcher
 from hpcurate.pipeline import PlannedStage
 from hpcurate.plan import Environment, Plan, plan_needs
@@ -130,7 +130,7 @@ def _in_jobs(parts: list[_Part], folder: str, launcher: Any) -> None:
     while launcher.alive(waiting) is not False:
         if time.monotonic() > deadline:
             launcher.cancel(waiting)
-            raise ConfigError(f"envs check: the jobs have not ended after {WAIT_S:.0f} s and were cancelled")
+            raise LauncherError(f"envs check: the jobs have not ended after {WAIT_S:.0f} s and were cancelled")
         time.sleep(1)
     time.sleep(1)  # a shared file system may show their files a moment later
 

@@ -45,7 +45,7 @@ def lock(env: EnvFile, echo: Echo = lambda line: None) -> Path:
                 sources=list(env.channels),
                 specs=[rattler.MatchSpec(spec) for spec in env.dependencies],
                 platforms=[subdir, "noarch"],
-                virtual_packages=rattler.VirtualPackage.detect(),
+                virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
             )
         )
     except Exception as error:  # the library's errors have no common base

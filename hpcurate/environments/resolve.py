@@ -14,7 +14,7 @@ from hpcurate.environments.build import is_built, prefix_of
 from hpcurate.environments.files import read_env
 from hpcurate.environments.pack import is_packed, pack_of
 from hpcurate.environments.runtime import Facts, look_into, provide_runtime, provide_runtimes
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, StoreError
 from hpcurate.plan import Environment
 
 CONTAINERS: dict[str, tuple[str, ...]] = {
@@ -55,7 +55,8 @@ class Environments:
             return self._command(tuple(map(str, env)), to_node)
         kind, _, image = env.partition(":")
         if kind in CONTAINERS and image:
-            image = os.path.abspath(os.path.expanduser(image)) if image[0] in "/~." else image
+            path = os.path.abspath(os.path.expanduser(image))
+            image = path if os.path.exists(path) else image  # else one that the runtime knows: docker://…, a name
             return self._command(tuple(word.replace("{image}", image) for word in CONTAINERS[kind]), to_node)
         if len(env.split()) > 1 and not os.path.isdir(os.path.expanduser(env)):
             return self._command(tuple(shlex.split(env)), to_node)
@@ -67,7 +68,10 @@ class Environments:
         """Fetch the runtime for all that was looked into and lacks it. Raises StoreError."""
         for facts in self._seen.values():
             if facts is None:
-                provide_runtimes(self._store, echo)
+                try:
+                    provide_runtimes(self._store, echo)
+                except StoreError as error:
+                    echo(f"{error}; the container must hold attrs and msgspec itself then")
             else:
                 provide_runtime(self._store, facts, echo)
 

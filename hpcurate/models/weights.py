@@ -47,7 +47,7 @@ class Weights:
     @property
     def ref(self) -> WeightsRef:
         """As a stage's plan refers to them."""
-        return WeightsRef(self.entry.names, self.identity, os.path.basename(self.path))
+        return WeightsRef(self.entry.names, self.identity, os.path.basename(self.path), self.entry.env)
 
 
 class WeightStore:

@@ -49,7 +49,7 @@ class Bringer:
     def bring(self) -> Place:
         """Where everything is to be read; in the store, with a line that says why, where a node has no room."""
         folder = self._cache.folder if self._cache else own_folder()
-        return Place(weights=self._weights(), env=self._environment(), folder=folder)
+        return Place(weights=self._weights(), env=self._environment(folder), folder=folder)
 
     def close(self) -> None:
         """Let go of it."""
@@ -64,11 +64,10 @@ class Bringer:
             found.update(dict.fromkeys(one.names, brought.path))
         return found
 
-    def _environment(self) -> Environment:
+    def _environment(self, folder: str) -> Environment:
         env = self._plan.env
         if env.container:
-            node = self._cache.folder if self._cache else self._plan.store
-            filled = (word.replace("{store}", self._plan.store).replace("{node}", node) for word in env.python)
+            filled = (word.replace("{store}", self._plan.store).replace("{node}", folder) for word in env.python)
             return attrs.evolve(env, python=tuple(filled))
         if env.pack is None or self._inline:
             return env

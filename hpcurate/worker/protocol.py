@@ -17,6 +17,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Callable, Optional
 
 PROTOCOL = 2
@@ -62,6 +63,11 @@ class Channel:
     def close(self) -> None:
         """Close this end; the other sees the end of the stream."""
         self._socket.close()
+
+    def hang_up(self) -> None:
+        """End the conversation on both sides, from any thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def on_end(self, action: Callable[[], None], after_s: float) -> None:
         """From now on call `action`, in a thread, so long after the other side is gone."""

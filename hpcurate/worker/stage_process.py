@@ -268,14 +268,29 @@ class StageProcess:
                 self._process.wait(10)
         self._stop_hard()
 
+    def _leave_container(self, process: subprocess.Popen[bytes]) -> None:
+        """What runs in it may be no child of ours: it sees that we hang up, and its command is told to end it."""
+        if self._channel:
+            self._channel.hang_up()
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LEAVE_S)
+
     def _stop_hard(self) -> None:
         """Kill every process of the stage's session: none may write after its attempt has ended."""
         if self._process is None:
             return
+        if self._place.env.container:
+            self._leave_container(self._process)
         for pid in session_members(self._process.pid):
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+
+
+LEAVE_S = 5.0
+"""How long a container's command may take to end what it started, before it is killed."""
 
 
 def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:

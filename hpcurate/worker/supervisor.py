@@ -12,8 +12,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
@@ -97,8 +98,12 @@ class Supervisor:
             lines = [line for name in self.plan.lists for line in read_list(self._filesystem, self._folder, name) or []]
             self._picker = self._new_picker(lines)
             self._log(f"worker {self.worker}: {self.plan.stage}, {len(lines)} shards in the list")
-            self._place = self._bringer.bring()
-            self._run_slots()
+            other = other_versions(self.plan.versions)
+            if other:
+                self._setup_failed(SetupFailed(other))
+            else:
+                self._place = self._bringer.bring()
+                self._run_slots()
         finally:
             self._bringer.close()
             self._heartbeat.stop()
@@ -293,6 +298,20 @@ def _deadline(plan: Plan) -> float:
 
         return time.monotonic() + minutes(plan.resources.time) * 60 - 5
     return float("inf")
+
+
+def other_versions(wanted: Mapping[str, str]) -> str:
+    """What is installed here in another version than where the run was submitted, as a message; else empty (I13)."""
+    found = []
+    for name, version in wanted.items():
+        try:
+            here = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            here = "missing"
+        if here != version:
+            found.append(f"{name} was {version} where the run was submitted, and is {here} here")
+    advice = "; type the run's command again to go on with what is there now" if found else ""
+    return "; ".join(found) + advice
 
 
 def visible_gpus() -> tuple[str, ...]:
