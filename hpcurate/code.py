@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hpcurate.errors import PipelineError
+from hpcurate.installed import versions_here
 
 LIMIT_MB = 32
 """A package larger than this beside a stage is surely not only code."""
@@ -49,11 +50,12 @@ def installed_versions(modules: Iterable[str]) -> dict[str, str]:
             spec = importlib.util.find_spec(module)
             if spec and spec.origin and spec.origin.endswith(".py"):
                 names |= _imports(Path(spec.origin))
-    names -= {*OURS, *sys.stdlib_module_names}
-    if not names:
-        return {}
-    providers = importlib.metadata.packages_distributions()
-    return {name: importlib.metadata.version(name) for top in sorted(names) for name in providers.get(top, ())}
+    names = {name for name in names - {*OURS, *sys.stdlib_module_names} if not _own_files(name)}
+    found = versions_here(names)  # most are called as what they hold
+    if names - found.keys():
+        providers = importlib.metadata.packages_distributions()
+        found |= versions_here(name for top in sorted(names - found.keys()) for name in providers.get(top, ()))
+    return found
 
 
 def frozen_path(modules: Iterable[str], folder: str) -> str:
@@ -96,7 +98,7 @@ def _files_to_copy(modules: Iterable[str]) -> dict[str, Path]:
         seen.add(top)
         for name, path in _own_files(top):
             found[name] = path
-            if path.suffix == ".py":
+            if path.suffix == ".py" and top != "hpcurate":  # which imports nothing of the user's
                 waiting.extend(_imports(path))
     return found
 

@@ -49,6 +49,11 @@ class ProcessIdentity:
         return cls(plain["host"], plain["pid"], plain["start"])
 
 
+def nonce(size: int = 4) -> str:
+    """So many random bytes, in hexadecimal. (`secrets` would cost each worker 8 ms of imports.)"""
+    return os.urandom(size).hex()
+
+
 def this_host() -> str:
     """See `ProcessIdentity.host`."""
     try:

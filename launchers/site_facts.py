@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 from hpcurate.errors import LauncherError
 from hpcurate.preflight import PartitionFacts, SiteFacts
@@ -84,13 +85,16 @@ def slurm_minutes(text: str) -> int | None:
 
 def submit_limit(account: str | None, qos: str | None) -> int | None:
     """Jobs, array elements and gates counted each, that this user may have queued; None: no limit is visible."""
-    user = getpass.getuser()
-    rows = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={user}", "format=Account,MaxSubmit,DefaultQOS,QOS"])
-    quality = ask(["sacctmgr", "-n", "-P", "show", "qos", "format=Name,MaxSubmitPU"])
-    if account is None:
-        own = ask(["sacctmgr", "-n", "-P", "show", "user", f"user={user}", "format=DefaultAccount"])
-        account = (own or "").strip() or None
-    return read_submit_limit(rows or "", quality or "", account, qos)
+    user = f"user={getpass.getuser()}"
+    questions = (
+        ("assoc", user, "format=Account,MaxSubmit,DefaultQOS,QOS"),
+        ("qos", "format=Name,MaxSubmitPU"),
+        ("user", user, "format=DefaultAccount"),
+    )
+    with ThreadPoolExecutor(len(questions)) as pool:  # the accounting's database takes its time for each
+        answers = pool.map(lambda words: ask(["sacctmgr", "-n", "-P", "show", *words]) or "", questions)
+        rows, quality, default = answers
+    return read_submit_limit(rows, quality, account or default.strip() or None, qos)
 
 
 def read_submit_limit(associations: str, qualities: str, account: str | None, qos: str | None) -> int | None:

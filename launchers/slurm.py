@@ -72,6 +72,7 @@ class SlurmLauncher:
     python: str | None = option(None, "Python of workers and gates; default: the one that submits")
     site: dict[str, Any] = attrs.field(factory=dict, metadata={"help": "the site profile; set by the key `site`"})
     patience_s: float = option(PATIENCE_S, "seconds to wait for room under the site's submit limit")
+    _limits: list[int | None] = attrs.field(factory=list, init=False, eq=False)
     kind = "slurm"
 
     @property
@@ -133,7 +134,7 @@ class SlurmLauncher:
                 done = call(["sbatch", "--test-only", *flags(options), "--wrap=true"])
                 wrong = slurms_words(done.stderr) if done.returncode and REFUSAL.search(done.stderr) else ""
                 told[words] = f"{where}: sbatch refuses its options: {wrong}{_own_accounts(wrong)}" if wrong else ""
-        limit = submit_limit(self.account or self.profile.account, self.qos or self.profile.qos) if self.gates else None
+        limit = self._limit() if self.gates else None
         if limit is not None and limit < GATES_NEED:
             told["limit"] = (
                 f"the site lets you queue {limit} jobs; a gate, the array that it submits and the gate after that are "
@@ -165,9 +166,15 @@ class SlurmLauncher:
             jobs.append(job)
         return tuple(jobs)
 
+    def _limit(self) -> int | None:
+        """How many jobs the user may have queued, asked once a call."""
+        if not self._limits:
+            self._limits.append(submit_limit(self.account or self.profile.account, self.qos or self.profile.qos))
+        return self._limits[0]
+
     def _room_for(self, workers: int) -> int:
         """As many of the workers as may be queued now, a gate beside them. Waits for one."""
-        limit = submit_limit(self.account or self.profile.account, self.qos or self.profile.qos)
+        limit = self._limit()
         deadline = time.monotonic() + self.patience_s
         while limit is not None:
             queued = own_jobs()

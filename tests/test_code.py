@@ -13,6 +13,7 @@ from shell import Shell
 
 from hpcurate.code import freeze_code
 from hpcurate.errors import PipelineError
+from hpcurate.installed import versions_here
 
 MAIN = """
 import json, numpy
@@ -125,10 +126,11 @@ def test_an_upgrade_under_a_run_stops_it_and_the_same_command_goes_on(shell: She
     (shell.cwd / "upgrade.py").write_text(
         "from pathlib import Path\n\nfrom hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
         "class Upgrade(Stage[HelloTask, HelloTask]):\n    def process(self, tasks):\n        import fakepkg\n\n"
-        f"        Path({str(dist / 'METADATA')!r}).write_text('Metadata-Version: 2.1\\nName: fakepkg\\nVersion: 2.0\\n')\n"
+        f"        Path({str(dist)!r}).rename({str(site / 'fakepkg-2.0.dist-info')!r})\n"
         "        return tasks\n"
     )
     shell.extra = {"PYTHONPATH": str(site)}
+    assert {"numpy"} <= versions_here(["numpy", "No.such"]).keys()
     words = ["+pipeline=words", "stages.upgrade.file=upgrade.py", "stages.upgrade.after=[]"]
     words += ["stages.lower_case.after=[upgrade]"]
     stalled = shell.run(*words, status=1).stdout

@@ -52,17 +52,13 @@ def children(pid: int) -> list[int]:
 
 
 def victims(driver: int, kind: str) -> list[int]:
-    """Processes below the driver whose command line tells the kind."""
-    found = []
-    for pid in children(driver):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                command = file.read().decode().split("\0")
-        except OSError:
-            continue
-        if f"hpcurate.worker{'.child' if kind == 'stage process' else ''}" in command:
-            found.append(pid)
-    return found
+    """Processes below the driver of a kind: it starts supervisors, and these start stage processes."""
+    try:
+        supervisors = psutil.Process(driver).children()
+        stages = [child for supervisor in supervisors for child in supervisor.children()]
+    except psutil.NoSuchProcess:
+        return []
+    return [process.pid for process in (stages if kind == "stage process" else supervisors)]
 
 
 @pytest.mark.parametrize("kind", ["stage process", "supervisor"])

@@ -18,7 +18,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ import attrs
 from hpcurate.node.copying import JOURNAL, CopyFault, FileEntry, Stopped, copy_files
 from hpcurate.node.place import choose_folder
 from hpcurate.node.unpacking import unpack
+from hpcurate.process import nonce
 
 MANIFEST = "files.json"
 WAIT_S = 3600.0
@@ -247,7 +247,7 @@ class NodeCache:
             os.unlink(os.path.join(self.folder, f".{name}.json"))
 
     def _discard(self, path: str) -> None:
-        trash = os.path.join(self.folder, f".trash-{secrets.token_hex(4)}")
+        trash = os.path.join(self.folder, f".trash-{nonce()}")
         with suppress(FileNotFoundError):
             os.rename(path, trash)
             shutil.rmtree(trash, ignore_errors=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 import shutil
 import stat
 from contextlib import suppress
 from typing import Protocol
+
+from hpcurate.process import nonce
 
 SYNC_WHOLE_ABOVE = 64
 """More files than this in one attempt are flushed by one syncfs instead of an fsync each (facts: 5x faster)."""
@@ -144,7 +145,7 @@ class PosixFilesystem:
     def discard(self, path: str, trash: str) -> None:
         """See `Filesystem`."""
         os.makedirs(trash, exist_ok=True)
-        target = os.path.join(trash, f"{os.path.basename(path)}.{secrets.token_hex(4)}")
+        target = os.path.join(trash, f"{os.path.basename(path)}.{nonce()}")
         with suppress(FileNotFoundError):
             os.rename(path, target)
             _make_deletable(target)
@@ -158,7 +159,7 @@ def _files(folder: str) -> list[str]:
 
 def _beside(path: str) -> str:
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.{secrets.token_hex(4)}")
+    return os.path.join(folder, f".{name}.{nonce()}")
 
 
 def _write(path: str, data: bytes, *, flush: bool, truncate: bool = True) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 import attrs
 
 from hpcurate.model import lend_weights
-from hpcurate.node.cache import NodeCache
 from hpcurate.node.place import node_name
 from hpcurate.process import die_with_parent, pin
 from hpcurate.spec import StageSpec, from_spec
@@ -65,6 +64,8 @@ def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> str:
     """Run `setup_on_node` unless another process did so on this node since it booted; the folder that it filled."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
         return ""
+    from hpcurate.node.cache import NodeCache
+
     cache = NodeCache(folder)
     atexit.register(cache.close)  # until then nobody takes the folder away
     return cache.once(name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
@@ -125,8 +126,14 @@ def main() -> None:
         channel = Channel(connect(address[1:]))
         channel.on_end(lambda: os._exit(1), TEARDOWN_S)  # the supervisor may be no ancestor of ours
     else:
-        die_with_parent(parent)
         channel = Channel(socket.socket(fileno=int(address)))
+    serve_channel(channel, parent)
+
+
+def serve_channel(channel: Channel, parent: int) -> None:
+    """Serve until the supervisor hangs up; die with it where it is our parent, which is not 0 then."""
+    if parent:
+        die_with_parent(parent)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("500")  # rather this process than its supervisor
     with contextlib.suppress(ChannelClosed):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 import attrs
 
-from hpcurate.node.cache import Brought, NodeCache, open_cache
-from hpcurate.node.copying import Stopped
-from hpcurate.node.place import node_name, own_folder
+from hpcurate.node.place import choose_folder, node_name, own_folder
 from hpcurate.plan import Environment, Plan
+from hpcurate.process import nonce
 from hpcurate.store.filesystem import PosixFilesystem
+
+if TYPE_CHECKING:
+    from hpcurate.node.cache import Brought, NodeCache
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -41,14 +42,15 @@ class Bringer:
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._plan, self._submission, self._inline, self._log = plan, submission, inline, log
+        self._stop = stop
         self._cache: Optional[NodeCache] = None
-        self._no_cache = "one process in the driver's own"
+        self._folder, self._no_cache = None, "one process in the driver's own"
         if not inline:
-            self._cache, self._no_cache = open_cache(plan.node_local, quota=plan.node_quota, stop=stop, log=log)
+            self._folder, self._no_cache = choose_folder(plan.node_local)
 
     def bring(self) -> Place:
         """Where everything is to be read; in the store, with a line that says why, where a node has no room."""
-        folder = self._cache.folder if self._cache else own_folder()
+        folder = self._folder or own_folder()
         return Place(weights=self._weights(), env=self._environment(folder), folder=folder)
 
     def close(self) -> None:
@@ -77,6 +79,11 @@ class Bringer:
         return attrs.evolve(env, prefix=brought.path, python=(os.path.join(brought.path, "bin", "python"),))
 
     def _brought(self, what: str, name: str, source: str, *, packed: bool = False) -> Brought:
+        from hpcurate.node.cache import Brought, NodeCache  # here: a worker with nothing to bring need not wait for it
+        from hpcurate.node.copying import Stopped
+
+        if self._folder is not None and self._cache is None:
+            self._cache = NodeCache(self._folder, quota=self._plan.node_quota, stop=self._stop, log=self._log)
         try:
             if self._cache is None:
                 brought = Brought(path=source, reason=self._no_cache)
@@ -93,5 +100,5 @@ class Bringer:
     def _bill(self, what: str, brought: Brought) -> None:
         self._log(f"{what}: {brought.copied_bytes} bytes brought in {brought.seconds:.1f} s")
         told = {"node": node_name(), "what": what, **attrs.asdict(brought)}
-        path = os.path.join(self._submission, f"brought-{node_name()}-{secrets.token_hex(4)}.json")
+        path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
         PosixFilesystem().replace(path, json.dumps(told).encode() + b"\n")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import select
 import socket
 import struct
@@ -19,6 +18,8 @@ import threading
 import time
 from contextlib import suppress
 from typing import Any, Callable, Optional
+
+from hpcurate.process import nonce
 
 PROTOCOL = 2
 """Raised when a message changes meaning; both sides compare it in `hello`."""
@@ -86,7 +87,7 @@ class Listener:
     """Waits for one stage process to connect."""
 
     def __init__(self) -> None:
-        self.address = f"hpcurate-{os.getpid()}-{secrets.token_hex(16)}"
+        self.address = f"hpcurate-{os.getpid()}-{nonce(16)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(f"\0{self.address}")
         self._socket.listen(1)

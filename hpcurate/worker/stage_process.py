@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Optional, Protocol
+from typing import Any, Optional, Protocol, Union
 
 import attrs
 
@@ -19,6 +19,7 @@ from hpcurate.plan import Environment, Plan
 from hpcurate.process import session_members, writers_under
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending
+from hpcurate.worker.forked import Forked
 from hpcurate.worker.place import Place
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Listener, Message
 from hpcurate.worker.shard import ShardJob, ShardRunner
@@ -128,9 +129,11 @@ def start_command(env: Environment, code: str | None, store: str, module: str, *
 class StageProcess:
     """The stage in a process of its own, in its own environment and session."""
 
-    def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Callable[[str], None]) -> None:
-        self._plan, self._info, self._place, self._log = plan, info, place, log
-        self._process: Optional[subprocess.Popen[bytes]] = None
+    def __init__(
+        self, plan: Plan, info: WorkerInfo, place: Place, log: Callable[[str], None], forked: Optional[Forked] = None
+    ) -> None:
+        self._plan, self._info, self._place, self._log, self._forked = plan, info, place, log, forked
+        self._process: Union[subprocess.Popen[bytes], Forked, None] = None
         self._channel: Optional[Channel] = None
         self._killed = False
 
@@ -143,7 +146,7 @@ class StageProcess:
         return self._ask({"check": True})
 
     def _ask(self, more: Message) -> Message:
-        self._channel = Channel(self._contained() if self._place.env.container else self._inherited())
+        self._channel = Channel(self._connected())
         assert self._process is not None
         try:
             self._channel.send("hello", **hello_of(self._plan, self._info, self._place), **more)
@@ -154,6 +157,13 @@ class StageProcess:
             answer = answer or {}
             raise SetupFailed(f"{answer.get('error')}: {answer.get('message')}", answer.get("traceback", ""))
         return answer
+
+    def _connected(self) -> socket.socket:
+        """Our end of the channel to a process that waits for its first message."""
+        if self._forked is not None:
+            self._process, self._forked = self._forked, None
+            return self._process.channel
+        return self._contained() if self._place.env.container else self._inherited()
 
     def _inherited(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -181,21 +191,18 @@ class StageProcess:
         plan = self._plan
         command = start_command(self._place.env, plan.code, plan.store, "hpcurate.worker.child", address, str(parent))
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
             )
         except OSError as error:
             raise SetupFailed(f"env: {command[0]} does not start on this node: {error.strerror}") from None
-        return self._process
+        self._process = process
+        return process
 
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **stage_variables(self._plan, self._info)}
-        path = [p for p in (self._plan.code, environment.get("PYTHONPATH")) if p]
-        environment["PYTHONPATH"] = os.pathsep.join(path)
         if self._place.env.prefix:
             enter(environment, self._place.env.prefix)
-        if self._info.gpus:
-            environment |= {"APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
         return environment
 
     def run(self, job: ShardJob) -> ShardDone:
@@ -268,7 +275,7 @@ class StageProcess:
                 self._process.wait(10)
         self._stop_hard()
 
-    def _leave_container(self, process: subprocess.Popen[bytes]) -> None:
+    def _leave_container(self, process: Union[subprocess.Popen[bytes], Forked]) -> None:
         """What runs in it may be no child of ours: it sees that we hang up, and its command is told to end it."""
         if self._channel:
             self._channel.hang_up()
@@ -295,13 +302,22 @@ LEAVE_S = 5.0
 
 def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
     """What a stage process is to find in its environment, beside what is there."""
-    found = {"PYTHONUNBUFFERED": "1"}
+    path = [p for p in (plan.code, os.environ.get("PYTHONPATH")) if p]
+    found = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
     found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         found[name] = os.environ.get(name, str(info.cpus))
     if info.gpus:
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(info.gpus)
+        found |= {"CUDA_VISIBLE_DEVICES": ",".join(info.gpus), "APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
     return found
+
+
+def serve_forked(plan: Plan, info: WorkerInfo, end: socket.socket, parent: int) -> None:
+    """What a forked stage process does: as a started one, in the variables of one."""
+    from hpcurate.worker.child import serve_channel
+
+    os.environ.update(stage_variables(plan, info))
+    serve_channel(Channel(end), parent)
 
 
 def enter(environment: dict[str, str], prefix: str) -> None:
@@ -329,7 +345,7 @@ def hello_of(plan: Plan, info: WorkerInfo, place: Place) -> Message:
     }
 
 
-def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+def _how_it_ended(process: Union[subprocess.Popen[bytes], Forked]) -> str:
     code = process.poll()
     if code is None:
         return "closed its channel"

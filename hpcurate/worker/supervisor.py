@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import attrs
 
+from hpcurate.installed import difference, versions_here
 from hpcurate.plan import Plan
-from hpcurate.process import share_of_cores
+from hpcurate.process import nonce, share_of_cores
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending, end_attempt, judge
 from hpcurate.store.commits import begin_attempt, commit
 from hpcurate.store.filesystem import Filesystem, PosixFilesystem
 from hpcurate.store.layout import StageFolder, Store
 from hpcurate.store.lists import ShardLine, read_list
+from hpcurate.worker.forked import Forked, fork
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.picker import Pick, Picker
 from hpcurate.worker.place import Bringer
 from hpcurate.worker.shard import ShardJob
-from hpcurate.worker.stage_process import InProcess, SetupFailed, ShardDone, ShardEnded, StageHost, StageProcess
+from hpcurate.worker.stage_process import (
+    InProcess,
+    SetupFailed,
+    ShardDone,
+    ShardEnded,
+    StageHost,
+    StageProcess,
+    serve_forked,
+)
 
 ERRORS_IN_A_ROW = 3
 """After this many attempts in a row that could not be written, a worker leaves: its node or the disk is bad."""
@@ -79,8 +88,9 @@ class Supervisor:
         self._folder: StageFolder = self._store.stage(plan.folder)
         self._filesystem = filesystem or PosixFilesystem()
         self._log = log
-        self.worker = f"{job}-{index}-r{os.environ.get('SLURM_RESTART_COUNT', '0')}-{secrets.token_hex(4)}"
+        self.worker = f"{job}-{index}-r{os.environ.get('SLURM_RESTART_COUNT', '0')}-{nonce()}"
         self._hosts: list[StageHost] = []
+        self._forked: dict[int, Forked] = {}
         self._draining = threading.Event()
         self._deadline = _deadline(plan)
         self._pace = Pace()
@@ -92,19 +102,22 @@ class Supervisor:
 
     def run(self) -> int:
         """Work until nothing is left for this worker. Exit status: 0, or 1 if the stage cannot be set up."""
+        self._fork_stage_processes()  # before there are threads
         self._heartbeat = Heartbeat(self._filesystem, self._folder, self.worker, self.plan.timing.heartbeat_s)
         self._heartbeat.start()
         try:
             lines = [line for name in self.plan.lists for line in read_list(self._filesystem, self._folder, name) or []]
             self._picker = self._new_picker(lines)
             self._log(f"worker {self.worker}: {self.plan.stage}, {len(lines)} shards in the list")
-            other = other_versions(self.plan.versions)
+            other = difference(self.plan.versions, versions_here(self.plan.versions))
             if other:
                 self._setup_failed(SetupFailed(other))
             else:
                 self._place = self._bringer.bring()
                 self._run_slots()
         finally:
+            for unused in self._forked.values():
+                unused.channel.close()
             self._bringer.close()
             self._heartbeat.stop()
         if self._failure:
@@ -130,7 +143,7 @@ class Supervisor:
             round=self.plan.round,
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,
-            new_nonce=lambda: secrets.token_hex(8),
+            new_nonce=lambda: nonce(8),
         )
 
     def _run_slots(self) -> None:
@@ -178,17 +191,28 @@ class Supervisor:
             return None
         return host
 
-    def _host(self, process: int) -> StageHost:
-        info = WorkerInfo(
+    def _fork_stage_processes(self) -> None:
+        if not self.inline and not self.plan.env.python:
+            import hpcurate.worker.child  # noqa: F401 - once, for all of them
+
+            for process in range(self.plan.processes):
+                serve = partial(serve_forked, self.plan, self._info(process))
+                self._forked[process] = fork(serve, list(self._forked.values()))
+
+    def _info(self, process: int) -> WorkerInfo:
+        return WorkerInfo(
             index=self.index,
             process=process,
             cpus=max(1, int(self.plan.resources.cpus)),
             cores=self._cores(process),
             gpus=share_of_gpus(visible_gpus(), process, self.plan.processes, self.plan.resources.gpus),
         )
+
+    def _host(self, process: int) -> StageHost:
         if self.inline:
-            return InProcess(self.plan, info, self._place)
-        return StageProcess(self.plan, info, self._place, self._log)
+            return InProcess(self.plan, self._info(process), self._place)
+        forked = self._forked.pop(process, None)
+        return StageProcess(self.plan, self._info(process), self._place, self._log, forked)
 
     def _cores(self, process: int) -> tuple[int, ...]:
         """Cores for one stage process, where this worker has a cpuset of its own; else nothing is pinned."""
@@ -298,20 +322,6 @@ def _deadline(plan: Plan) -> float:
 
         return time.monotonic() + minutes(plan.resources.time) * 60 - 5
     return float("inf")
-
-
-def other_versions(wanted: Mapping[str, str]) -> str:
-    """What is installed here in another version than where the run was submitted, as a message; else empty (I13)."""
-    found = []
-    for name, version in wanted.items():
-        try:
-            here = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            here = "missing"
-        if here != version:
-            found.append(f"{name} was {version} where the run was submitted, and is {here} here")
-    advice = "; type the run's command again to go on with what is there now" if found else ""
-    return "; ".join(found) + advice
 
 
 def visible_gpus() -> tuple[str, ...]:
