@@ -34,7 +34,7 @@ hello: $(READY) .venv/.models ## Tiny models, made and served here: fetched, bro
 test: $(READY) ## All checks and tests (12 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps
 	$(MAKE) --no-print-directory lint
-	$(PY) -m pytest -n 3 --dist loadfile
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) ## The long campaigns, and only these
 	scripts/install-test-deps

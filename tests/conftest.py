@@ -21,6 +21,16 @@ from shell import Shell
 from slurm_fixture import slurm  # noqa: F401
 
 
+LONGEST = ("slurm", "video", "docs", "odd_sites", "node", "video_more", "env_kinds", "models_whole", "day_one", "verbs")
+"""Files that take longest: several processes share the tests by file, and none is to begin one of these at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; `--no-loadscope-reorder` keeps that order."""
+    first = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.name, len(first)))
+
+
 @dataclass
 class Site:
     """A store of its own, and the standard test pipeline to run on it in processes of their own."""

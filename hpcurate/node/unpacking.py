@@ -10,6 +10,8 @@ from typing import Any, Callable
 
 from hpcurate.node.copying import BLOCK, CopyFault, FileEntry, Stopped
 
+PIECE = 64 * 1024
+"""Bytes that are handed to tarfile at once: it copies what is left of them at each of its reads."""
 TAIL = 3
 """Lines of a failing command that are shown."""
 
@@ -20,15 +22,15 @@ def unpack(source: str, target: str, archive: FileEntry, stop: Callable[[], bool
     The paths within are rewritten by the script that conda-pack has put there. Raises CopyFault, Stopped, OSError.
     """
     path = os.path.join(source, archive.path)
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=BLOCK) as file:
         reader = _Digested(file, stop)
         given: Any = reader  # tarfile's types ask for more than it calls
         try:
-            with tarfile.open(fileobj=given, mode="r|", bufsize=BLOCK) as tar:
+            with tarfile.open(fileobj=given, mode="r|", bufsize=PIECE) as tar:
                 _extract(tar, target)
         except tarfile.TarError as error:
             raise CopyFault(f"{path}: {error}") from None
-        while reader.read(BLOCK):
+        while reader.read(PIECE):
             pass
     if (reader.size, reader.sha256) != (archive.size, archive.sha256):
         raise CopyFault(f"{path}: {reader.size} of {archive.size} bytes, or another digest")
