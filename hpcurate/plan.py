@@ -60,6 +60,8 @@ class Environment:
     folders that it must see."""
     prefix: str | None = None
     """Prefix that is entered: PATH, CONDA_PREFIX, and what its activation scripts set."""
+    variables: dict[str, str] = attrs.field(factory=dict)
+    """What the activation scripts of a prefix that we have not built set."""
     container: bool = False
     """Whether the command leads into a container, which inherits neither descriptors nor, perhaps, variables."""
     pack: str | None = None

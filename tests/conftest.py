@@ -20,7 +20,6 @@ sys.path[:0] = [str(HERE), str(ROOT)]
 from shell import Shell
 from slurm_fixture import slurm  # noqa: F401
 
-
 LONGEST = ("slurm", "video", "docs", "odd_sites", "node", "video_more", "env_kinds", "models_whole", "day_one", "verbs")
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end."""
 

@@ -85,6 +85,20 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
     assert f"where: was begun in the environment {prefix}, goes on in (the current one)" in again
 
 
+def test_a_prefix_is_entered_as_its_activation_scripts_ask(project: Shell) -> None:
+    """As `conda activate` would; modules that the driver finds by PYTHONPATH come along as the run's code."""
+    _, prefix = venv(project.folder / "v", OTHERS)
+    (prefix / "etc" / "conda" / "activate.d").mkdir(parents=True)
+    (prefix / "etc" / "conda" / "activate.d" / "x.sh").write_text('export OMP_NUM_THREADS="from $CONDA_PREFIX"\n')
+    (project.folder / "own").mkdir()
+    (project.folder / "own" / "helper.py").write_text("HERE = 'helped'\n")
+    stage = (project.cwd / "where.py").read_text()
+    (project.cwd / "where.py").write_text("import helper\n" + stage.replace("[sys.prefix,", "[helper.HERE,"))
+    project.extra = {"PYTHONPATH": str(project.folder / "own")}
+    project.run(*RUN, f"stages.where.env={prefix}")
+    assert ["helped", f"from {prefix}"] == [told(project)[0], told(project)[4]]
+
+
 def test_a_python_too_old_is_refused_before_anything_is_written(project: Shell) -> None:
     """As is a prefix without one, and one that does not start."""
     _, prefix = venv(project.folder / "ancient", ("3.8", "3.7", "3.6"))

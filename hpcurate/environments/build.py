@@ -111,7 +111,7 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
             _post_install(env, prefix, echo)
             facts = look_into([os.path.join(prefix, "bin", "python")], str(env.path))
             provide_runtime(store, facts, echo)
-            told = {"name": env.name, "python": list(facts.version), "variables": _variables(prefix)}
+            told = {"name": env.name, "python": list(facts.version), "variables": activation_variables(prefix)}
             PosixFilesystem().create(os.path.join(prefix, MARKER), json.dumps(told, indent=1).encode() + b"\n")
     return prefix
 
@@ -156,7 +156,7 @@ def activated(prefix: str, environment: Any) -> dict[str, str]:
     return {**{k: v for k, v in environment.items() if k not in left}, "PATH": path, "CONDA_PREFIX": prefix}
 
 
-def _variables(prefix: str) -> dict[str, str]:
+def activation_variables(prefix: str) -> dict[str, str]:
     """Variables that the packages' own activation scripts set, as a shell sees them."""
     before = activated(prefix, os.environ)
     scripts = sorted(Path(prefix, "etc", "conda", "activate.d").glob("*.sh"))

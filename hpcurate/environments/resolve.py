@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcurate.environments.build import is_built, prefix_of
+import attrs
+
+from hpcurate.environments.build import activation_variables, is_built, prefix_of
 from hpcurate.environments.files import read_env
 from hpcurate.environments.pack import is_packed, pack_of
 from hpcurate.environments.runtime import Facts, look_into, provide_runtime, provide_runtimes
@@ -92,7 +94,8 @@ class Environments:
                 f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing"
             )
         self._look((python,), f"env={env}")
-        return self._entered(prefix, prefix, prefix if to_node else None)
+        found = self._entered(prefix, prefix, prefix if to_node else None)
+        return attrs.evolve(found, variables=activation_variables(prefix))
 
     def _entered(self, prefix: str, digest: str, packed: str | None) -> Environment:
         pack = None

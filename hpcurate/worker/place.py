@@ -76,7 +76,9 @@ class Bringer:
         brought = self._brought(f"environment {env.digest}", os.path.basename(env.pack), env.pack, packed=True)
         if not brought.local:
             return env
-        return attrs.evolve(env, prefix=brought.path, python=(os.path.join(brought.path, "bin", "python"),))
+        here, there = brought.path, str(env.prefix)
+        variables = {name: value.replace(there, here) for name, value in env.variables.items()}
+        return attrs.evolve(env, prefix=here, python=(os.path.join(here, "bin", "python"),), variables=variables)
 
     def _brought(self, what: str, name: str, source: str, *, packed: bool = False) -> Brought:
         from hpcurate.node.cache import Brought, NodeCache  # here: a worker with nothing to bring need not wait for it

@@ -202,7 +202,7 @@ class StageProcess:
     def _environment(self) -> dict[str, str]:
         environment = {**os.environ, **stage_variables(self._plan, self._info)}
         if self._place.env.prefix:
-            enter(environment, self._place.env.prefix)
+            enter(environment, self._place.env)
         return environment
 
     def run(self, job: ShardJob) -> ShardDone:
@@ -268,6 +268,8 @@ class StageProcess:
 
     def close(self) -> None:
         """See `StageHost`. teardown() gets ten seconds."""
+        if self._forked:
+            self._forked.channel.close()  # never asked to do anything
         if self._channel:
             self._channel.close()
         if self._process:
@@ -302,7 +304,8 @@ LEAVE_S = 5.0
 
 def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
     """What a stage process is to find in its environment, beside what is there."""
-    path = [p for p in (plan.code, os.environ.get("PYTHONPATH")) if p]
+    own = os.environ.get("PYTHONPATH") if not plan.env.python else None  # another Python's packages are not for it
+    path = [p for p in (plan.code, own) if p]
     found = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
     found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -320,8 +323,13 @@ def serve_forked(plan: Plan, info: WorkerInfo, end: socket.socket, parent: int) 
     serve_channel(Channel(end), parent)
 
 
-def enter(environment: dict[str, str], prefix: str) -> None:
-    """Activate a prefix: PATH, CONDA_PREFIX, and what its build wrote down in `.hpcurate.json`."""
+def enter(environment: dict[str, str], env: Environment) -> None:
+    """Activate a prefix: PATH, CONDA_PREFIX, and what its packages' activation scripts set.
+
+    That is what its build wrote down in `.hpcurate.json`, or what was found when the run was submitted.
+    """
+    prefix = str(env.prefix)
+    environment.update(env.variables)
     environment["PATH"] = os.pathsep.join([os.path.join(prefix, "bin"), environment.get("PATH", os.defpath)])
     environment["CONDA_PREFIX"] = prefix
     for name in ("VIRTUAL_ENV", "PYTHONHOME"):
