@@ -107,21 +107,22 @@ class NodeCache:
 
         return self._have(name, source, needed, lambda: self._state(name).done, make)
 
-    def once(self, name: str, action: Callable[[str], None]) -> str:
-        """Have `action(folder)` done on this node since it booted, by whoever is first; the folder, held until `close`.
+    def once(self, name: str, action: Callable[[str], None]) -> Brought:
+        """Have `action(folder)` done on this node since it booted, by whoever is first; its folder, held until `close`.
 
         Raises what `action` raises; nobody takes it for done then.
         """
-        boot = boot_id()
+        boot, started, made = boot_id(), time.monotonic(), (0, 0)
         with self._locked(f".{name}.lock"):
             state = self._state(name)
             if not (state.done and state.boot == boot):
                 folder = self._fresh(name)
                 self._write(name, _State(0))
                 action(folder)
-                self._write(name, _State(_bytes_below(folder), done=True, boot=boot))
+                made = _below(folder)
+                self._write(name, _State(made[1], done=True, boot=boot))
             self._hold(name)
-        return os.path.join(self.folder, name)
+        return self._brought(name, made, started)
 
     def close(self) -> None:
         """Let go of everything that was brought."""
@@ -150,6 +151,9 @@ class NodeCache:
                     raise
                 self._write(name, _State(needed, done=True))
             self._hold(name)
+        return self._brought(name, copied, started)
+
+    def _brought(self, name: str, copied: tuple[int, int], started: float) -> Brought:
         path, seconds = os.path.join(self.folder, name), round(time.monotonic() - started, 3)
         return Brought(path=path, copied_files=copied[0], copied_bytes=copied[1], seconds=seconds)
 
@@ -330,8 +334,10 @@ def _told(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
-def _bytes_below(folder: str) -> int:
-    return sum(_size(os.path.join(root, name)) or 0 for root, _, names in os.walk(folder) for name in names)
+def _below(folder: str) -> tuple[int, int]:
+    """(files, bytes)."""
+    sizes = [_size(os.path.join(root, name)) or 0 for root, _, names in os.walk(folder) for name in names]
+    return len(sizes), sum(sizes)
 
 
 def boot_id() -> str:

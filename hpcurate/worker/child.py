@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import attrs
 
@@ -28,12 +28,18 @@ from hpcurate.worker.imports import not_imported
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Message, connect
 from hpcurate.worker.shard import ShardJob, ShardRunner
 
+if TYPE_CHECKING:
+    from hpcurate.node.cache import Brought
+
 TEARDOWN_S = 10.0
 """How long a stage in a container may take to tear down once its supervisor is gone."""
 
 
-def build_runner(hello: Message) -> ShardRunner:
-    """Construct the stage, set it up on the node if nobody has, and set it up in this process."""
+def build_runner(hello: Message) -> tuple[ShardRunner, dict[str, Any]]:
+    """Construct the stage, set it up on the node if nobody has, and set it up in this process.
+
+    (what runs its shards, what this process made on the node; empty if another had).
+    """
     os.environ.update(hello["variables"])
     stage = from_spec(StageSpec(**hello["spec"]), secrets=True)
     if hello["weights"]:
@@ -44,8 +50,9 @@ def build_runner(hello: Message) -> ShardRunner:
     info = WorkerInfo(**{**told, "gpus": tuple(told["gpus"]), "cores": tuple(told["cores"])})
     pin(info.cores)
     made = once_per_node(stage, hello["node_setup"], hello["node_folder"])
-    stage.setup(attrs.evolve(info, node_folder=made or None))
-    return ShardRunner(stage, threads=info.cpus, name=hello["stage"])
+    stage.setup(attrs.evolve(info, node_folder=made.path if made else None))
+    told = attrs.asdict(made) if made and made.copied_files else {}
+    return ShardRunner(stage, threads=info.cpus, name=hello["stage"]), told
 
 
 def check_imports(hello: Message) -> list[str]:
@@ -60,10 +67,10 @@ def check_imports(hello: Message) -> list[str]:
     return found
 
 
-def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> str:
-    """Run `setup_on_node` unless another process did so on this node since it booted; the folder that it filled."""
+def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[Brought]:
+    """Run `setup_on_node` unless another process did so on this node since it booted; what it made, where."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
-        return ""
+        return None
     from hpcurate.node.cache import NodeCache
 
     cache = NodeCache(folder)
@@ -95,11 +102,11 @@ def serve(channel: Channel) -> None:
             wrong = check_imports(hello)
             channel.send("ready", environment=environment(), not_imported=wrong)
             return
-        runner = build_runner(hello)
+        runner, made = build_runner(hello)
     except Exception as error:
         channel.send("refused", **describe(error))
         return
-    channel.send("ready", environment=environment())
+    channel.send("ready", environment=environment(), made=made)
     try:
         while True:
             message = channel.receive()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import attrs
 
@@ -96,11 +96,12 @@ class Bringer:
         if not brought.local:
             self._log(f"{what}: read from shared storage: {brought.reason}")
         elif brought.copied_files:
-            self._bill(what, brought)
+            self.bill(what, attrs.asdict(brought))
         return brought
 
-    def _bill(self, what: str, brought: Brought) -> None:
-        self._log(f"{what}: {brought.copied_bytes} bytes brought in {brought.seconds:.1f} s")
-        told = {"node": node_name(), "what": what, **attrs.asdict(brought)}
+    def bill(self, what: str, brought: dict[str, Any]) -> None:
+        """Say what was made on this node, and what it took; `status` adds it up."""
+        self._log(f"{what}: {brought['copied_bytes']} bytes in {brought['seconds']:.1f} s")
+        told = {"node": node_name(), "what": what, **brought}
         path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
         PosixFilesystem().replace(path, json.dumps(told).encode() + b"\n")

@@ -56,8 +56,8 @@ class ShardDone:
 class StageHost(Protocol):
     """Something that runs shards through a set-up stage."""
 
-    def start(self) -> None:
-        """Set the stage up. Raises SetupFailed."""
+    def start(self) -> Message:
+        """Set the stage up; `made` tells what that has made on the node, if it was the first. Raises SetupFailed."""
 
     def run(self, job: ShardJob) -> ShardDone:
         """Run one shard. Raises ShardEnded."""
@@ -76,14 +76,15 @@ class InProcess:
         self._plan, self._info, self._place = plan, info, place
         self._runner: Optional[ShardRunner] = None
 
-    def start(self) -> None:
+    def start(self) -> Message:
         """See `StageHost`."""
         from hpcurate.worker.child import build_runner
 
         try:
-            self._runner = build_runner(hello_of(self._plan, self._info, self._place))
+            self._runner, made = build_runner(hello_of(self._plan, self._info, self._place))
         except Exception as error:
             raise SetupFailed(f"{type(error).__name__}: {error}") from error
+        return {"made": made}
 
     def run(self, job: ShardJob) -> ShardDone:
         """See `StageHost`."""
@@ -137,9 +138,9 @@ class StageProcess:
         self._channel: Optional[Channel] = None
         self._killed = False
 
-    def start(self) -> None:
+    def start(self) -> Message:
         """See `StageHost`."""
-        self._ask({})
+        return self._ask({})
 
     def check(self) -> Message:
         """Start it, and have it import what the stage needs; nothing is set up. Raises SetupFailed."""

@@ -184,11 +184,13 @@ class Supervisor:
         host = self._host(process)
         self._hosts.append(host)
         try:
-            host.start()
+            made = host.start()["made"]
         except SetupFailed as error:
             self._setup_failed(error)
             host.close()
             return None
+        if made:
+            self._bringer.bill(f"setup_on_node of {self.plan.stage}", made)
         return host
 
     def _fork_stage_processes(self) -> None:
