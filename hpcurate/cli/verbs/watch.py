@@ -86,7 +86,7 @@ class Watcher:
             samples.append((now, counts["shards_done"]))
             while samples[0][0] < now - WINDOW_S:
                 samples.popleft()
-        if now - self._asked >= (ASK_S if self._driver.launcher.kind == "slurm" else 0.0):  # asking a scheduler costs it
+        if self._driver.launcher.kind != "slurm" or now - self._asked >= ASK_S:
             self._asked, self._jobs = now, tuple(queued(self.run))
         self._note_failures()
         return Watched(
