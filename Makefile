@@ -7,7 +7,7 @@ READY := .venv/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo hello test test-long lint format clean
+.PHONY: help setup demo hello test test-long test-newest lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ demo: $(READY) | demo/videos ## Curate a few sample videos on this machine, into
 	@echo "counts of each stage:        cat demo/store/runs/latest/summary.json"
 	@echo "what failed, and why:        $(PY) -m hpcurate why --store demo/store"
 
-hello: $(READY) .venv/.models ## Tiny models, made and served here: fetched, brought, GPT-2 writes; into demo/store
+hello: $(READY) ## Tiny models, made and served here: fetched, brought, GPT-2 writes; into demo/store
 	$(PY) scripts/make-tiny-models demo/models -- \
 	  $(PY) -m hpcurate models fetch tiny-gpt2 tiny-embedder --store demo/store
 	$(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local \
@@ -40,6 +40,12 @@ test-long: $(READY) ## The long campaigns, and only these
 	scripts/install-test-deps
 	$(PY) -m pytest -m long -o timeout=3600
 
+test-newest: ## The tests with the newest release of everything, and another Python: make PYTHON=python3.13 test-newest
+	scripts/install-test-deps
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet -e '.[dev,video]'
+	.venv-newest/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 lint: $(READY) ## Style and types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -50,7 +56,7 @@ format: $(READY) ## Rewrite the code in the house's format
 	$(PY) -m ruff format
 
 clean: ## Remove what make and the tests made here: .venv, demo, caches
-	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-newest demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Rendered beside and renamed, so that an interrupted rendering is not taken for a finished one.
@@ -71,9 +77,4 @@ $(PY):
 $(READY): pyproject.toml constraints.txt | $(PY)
 	@echo "installing into .venv"
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev,video]'
-	@touch $@
-
-# torch as your pip finds it; the constraints pin the build that the tests use.
-.venv/.models: $(READY)
-	$(PY) -m pip install --quiet -c constraints.txt -e '.[models]'
 	@touch $@

@@ -186,7 +186,7 @@ def test_odd_input_names_go_all_the_way(shell: Shell, tmp_path: Path) -> None:
     for name in names:
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(b"no video")
     done = shell.type("+pipeline=video", f"input={folder}", f"store={shell.store}", SMALL, "budget.failed=100")
-    assert "8 dead letters" in done.stdout
+    assert "8 dead letters (hpcurate why), every task of probe failed" in done.stdout
     told = shell.type("status").stdout
     assert "raw" not in told
     assert all(name in told for name in ("a b.mp4", "it's.mp4", "-dash.mp4", "x=1,y.mp4", "[z].mp4", "\\udcff"))

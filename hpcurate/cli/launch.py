@@ -248,6 +248,8 @@ def tell_end(outcome: Outcome) -> None:
     summary = outcome.summary
     failed = sum(stage["failed"] for stage in summary["stages"].values())
     letters = f", {failed} dead letter{'s' * (failed != 1)} (hpcurate why)" if failed else ""
+    hopeless = [name for name, stage in summary["stages"].items() if 0 < stage["in"] == stage["failed"]]
+    letters += f", every task of {', '.join(hopeless)} failed" if hopeless else ""
     reason = f": {summary['reason']}" if summary["reason"] and summary["state"] != "running" else ""
     print(f"output: {summary['output']}")
     if summary["next"]:

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import attrs
@@ -136,7 +136,10 @@ def open_container(path: str) -> InputContainer:
     import av
 
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    return av.open(path, metadata_errors="replace", options=options)
+    older = int(av.__version__.partition(".")[0]) < 19
+    more: Any = {"metadata_errors": "replace"} if older else {}
+    opened: InputContainer = av.open(path, options=options, **more)
+    return opened
 
 
 def frame_pts(frame: VideoFrame) -> int:
