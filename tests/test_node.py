@@ -325,8 +325,11 @@ def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pyt
     assert ([""], ["done"]) == (made, os.listdir(folders.pop()))
     monkeypatch.setattr("hpcurate.node.cache.boot_id", lambda: "another")
     cache.close()
-    cache.once("setup-a", succeed)
+    path = Path(cache.once("setup-a", succeed).path)
     assert ["", ""] == made
+    shutil.rmtree(path)  # as a cleaner of temporary files does
+    cache.once("setup-a", succeed)
+    assert (["", "", ""], ["done"]) == (made, os.listdir(path))
     cache.close()
 
 

@@ -105,7 +105,7 @@ class NodeCache:
             unpack(source, self._fresh(name), files[0], self._stop)
             return 1, needed
 
-        return self._have(name, source, needed, lambda: self._state(name).done, make)
+        return self._have(name, source, needed, lambda: self._made(name) is not None, make)
 
     def once(self, name: str, action: Callable[[str], None]) -> Brought:
         """Have `action(folder)` done on this node since it booted, by whoever is first; its folder, held until `close`.
@@ -114,8 +114,8 @@ class NodeCache:
         """
         boot, started, made = boot_id(), time.monotonic(), (0, 0)
         with self._locked(f".{name}.lock"):
-            state = self._state(name)
-            if not (state.done and state.boot == boot):
+            state = self._made(name)
+            if state is None or state.boot != boot:
                 folder = self._fresh(name)
                 self._write(name, _State(0))
                 action(folder)
@@ -190,6 +190,11 @@ class NodeCache:
         with suppress(OSError, ValueError, TypeError):
             return _State(**json.loads(Path(self.folder, f".{name}.json").read_text()))
         return _State(0)
+
+    def _made(self, name: str) -> Optional[_State]:
+        """What is known of an item that was made where it stands, if it is done, and nobody cleaned it away."""
+        state = self._state(name)
+        return state if state.done and os.path.isdir(os.path.join(self.folder, name)) else None
 
     def _write(self, name: str, state: _State) -> None:
         path = os.path.join(self.folder, f".{name}.json")
