@@ -34,6 +34,8 @@ from hpcurate.summary import RunState
 
 POLL_S = 2.0
 """How often a waiting driver looks at the store."""
+BEAT_S = 3 * POLL_S
+"""How long a verb waits for a sign of a driver on another host."""
 ASK_S = 30.0
 """How often a waiting driver asks the scheduler, at most."""
 LEAVE_S = 30.0
@@ -99,9 +101,11 @@ class Driver:
 
     def drive(self, progress: Callable[[list[StageView]], None] = lambda views: None) -> Look:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
-        self.run.note_driver(ProcessIdentity.mine())
+        me, beat = ProcessIdentity.mine(), 0
         try:
             while True:
+                self.run.note_driver(me, beat)
+                beat += 1
                 look = self.step()
                 progress(look.views)
                 if look.decision.state is not RunState.RUNNING:
@@ -354,11 +358,21 @@ def look(run: Run) -> dict[str, Any]:
 def look_with(driver: Driver) -> dict[str, Any]:
     """The same with a driver that is kept, which makes the next look cheap."""
     seen = driver.look()
-    idle = not (_someone_works(seen) or driver.run.driver_lives() or _gate_waits(driver.run, driver.launcher))
-    if seen.decision.actions and idle:
+    idle = not (_someone_works(seen) or _gate_waits(driver.run, driver.launcher))
+    if seen.decision.actions and idle and not _driven(driver.run):
         seen = Look(seen.views, Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive"))
     driver.summarise(seen)
     return driver.summary(seen)
+
+
+def _driven(run: Run) -> bool:
+    """Whether a process stays and moves the run on: a living one here, or one elsewhere that writes while we look."""
+    lives = run.driver_lives()
+    if lives is not None:
+        return lives
+    before = run.driver_beat()
+    time.sleep(BEAT_S)
+    return run.driver_beat() != before
 
 
 def _gate_waits(run: Run, launcher: Launcher) -> bool:

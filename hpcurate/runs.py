@@ -52,17 +52,25 @@ class Run:
         """A user stopped the run and has not started it again."""
         return "cancelled" in os.listdir(self.path)
 
-    def note_driver(self, driver: ProcessIdentity) -> None:
-        """Write down which process drives the run and stays."""
-        path = os.path.join(self.path, "driver.json")
-        PosixFilesystem().replace(path, json.dumps(driver.to_json()).encode() + b"\n")
+    def note_driver(self, driver: ProcessIdentity, beat: int = 0) -> None:
+        """Write down which process drives the run and stays; `beat` changes as long as it does.
 
-    def driver_lives(self) -> bool:
-        """Whether a process of this host drives it; one of another host is not seen."""
+        In place, not by a rename: another host's cache then sees the new content when it opens the file (nfs(5)).
+        """
+        with open(os.path.join(self.path, "driver.json"), "w", encoding="utf-8") as file:
+            file.write(json.dumps({**driver.to_json(), "beat": beat}) + "\n")
+
+    def driver_lives(self) -> bool | None:
+        """Whether a process drives it; None for one of another host: only `driver_beat` tells."""
         with suppress(OSError, ValueError, KeyError):
-            plain = json.loads(Path(self.path, "driver.json").read_text())
-            return ProcessIdentity.from_json(plain).alive() is True
+            return ProcessIdentity.from_json(json.loads(self.driver_beat())).alive()
         return False
+
+    def driver_beat(self) -> str:
+        """What the driver wrote last; empty if there is none."""
+        with suppress(OSError):
+            return Path(self.path, "driver.json").read_text()
+        return ""
 
     def frozen(self) -> Frozen:
         """What the latest call froze. Raises StoreError."""

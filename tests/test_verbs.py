@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -342,3 +344,36 @@ def test_verbs_read_a_store_that_cannot_be_written(picky: Shell, words: list[str
 def test_a_verb_told_something_odd_shows_its_usage(shell: Shell) -> None:
     """Exit 2."""
     assert "usage: hpcurate status" in shell.type("status", "--nonsense", status=2).stderr
+
+
+BEAT = (
+    "import sys, time\nfrom hpcurate.process import ProcessIdentity\nfrom hpcurate.runs import Run\n"
+    "from hpcurate.store.layout import Store\nrun = Run(Store(sys.argv[1]), sys.argv[2])\n"
+    "for beat in range(1000):\n    run.note_driver(ProcessIdentity.mine(), beat)\n    time.sleep(1)\n"
+)
+
+
+def test_a_driver_on_another_host_is_seen_by_what_it_writes(shell: Shell) -> None:
+    """While it beats the run is running, though nothing is queued; when it stops, the run is incomplete."""
+    shell.run("+pipeline=words", "limit=1")
+    run = shell.store / "runs" / "latest"
+    for path in shell.store.glob("stages/word_count-*/shards/*"):
+        shutil.rmtree(path)  # work is left, as between two rounds
+    for path in (*shell.store.glob("stages/word_count-*/rounds/*"), *shell.store.glob("stages/word_count-*/done-*")):
+        path.unlink()
+    assert "incomplete" in shell.type("status", status=1).stdout
+    command = [sys.executable, "-c", BEAT, str(shell.store), run.resolve().name]
+    other = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", *command]
+    process = subprocess.Popen(other, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while "elsewhere" not in (run / "driver.json").read_text() and time.monotonic() < deadline:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            pytest.skip(f"only root may have another host name: {process.stderr.read().strip()}")
+        time.sleep(0.1)
+    try:
+        assert "  running" in shell.type("status").stdout.splitlines()[0]
+    finally:
+        process.kill()
+        process.communicate()
+    assert "incomplete" in shell.type("status", status=1).stdout
