@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,8 +116,9 @@ def stop_stale() -> None:
     """Stop what earlier test sessions left running because they were killed."""
     for folder in PARENT.glob(f"{PREFIX}-*-*-*"):
         pid, start = folder.name[len(PREFIX) + 1 :].split("-")[:2]
-        if folder.stat().st_uid == os.geteuid() and str(start_time(int(pid))) != start:
-            discard(folder)
+        with suppress(FileNotFoundError):  # another of these sessions was faster
+            if folder.stat().st_uid == os.geteuid() and str(start_time(int(pid))) != start:
+                discard(folder)
 
 
 def discard(folder: Path) -> None:
