@@ -37,6 +37,8 @@ TAIL = 5
 def lock(env: EnvFile, echo: Echo = lambda line: None) -> Path:
     """Solve for this machine's platform and write the lock file. Raises ConfigError with the solver's words."""
     rattler = _library()
+    if not os.access(env.path.parent, os.W_OK):
+        raise ConfigError(f"{env.path}: its lock cannot be written beside it; copy it into an envs/ folder of yours")
     echo(f"{env.name}: solving {len(env.dependencies)} packages from {', '.join(env.channels)}")
     subdir = str(rattler.platform.Subdir.current())
     try:
