@@ -85,6 +85,15 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
     assert f"where: was begun in the environment {prefix}, goes on in (the current one)" in again
 
 
+def test_the_runtime_for_our_own_minor_is_copied(project: Shell) -> None:
+    """Nothing is fetched: pip is told to find nothing."""
+    prefix = project.folder / "same"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
+    project.extra = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    project.run(*RUN, f"stages.where.env={prefix}")
+    assert str(prefix) == told(project)[0]
+
+
 def test_a_prefix_is_entered_as_its_activation_scripts_ask(project: Shell) -> None:
     """As `conda activate` would; modules that the driver finds by PYTHONPATH come along as the run's code."""
     _, prefix = venv(project.folder / "v", OTHERS)

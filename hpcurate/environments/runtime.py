@@ -6,6 +6,7 @@ has the packages itself, those win.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -88,6 +89,28 @@ def _fetch(store: str, version: str, echo: Echo) -> None:
         return
     echo(f"runtime: {' and '.join(RUNTIME)} for Python {version}")
     part = f"{folder}.{os.getpid()}"
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        _copy_ours(part)
+    else:
+        _pip(part, version)
+    with suppress(OSError):  # another call was first
+        os.rename(part, folder)
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def _copy_ours(part: str) -> None:
+    """The packages that this very process uses: nothing has to be fetched for the same minor."""
+    for name in ("attr", "attrs", "msgspec", "typing_extensions"):
+        spec = importlib.util.find_spec(name)
+        if spec and spec.submodule_search_locations:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(spec.submodule_search_locations[0], os.path.join(part, name), ignore=ignored)
+        elif spec and spec.origin:
+            shutil.copy2(spec.origin, part)
+
+
+def _pip(part: str, version: str) -> None:
+    """Wheels for another Python. Raises StoreError."""
     wanted = ["--target", part, "--python-version", version, "--only-binary", ":all:", "--quiet"]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", *wanted, *RUNTIME], capture_output=True, text=True, check=False
@@ -96,6 +119,3 @@ def _fetch(store: str, version: str, echo: Echo) -> None:
         shutil.rmtree(part, ignore_errors=True)
         tail = " | ".join(done.stderr.strip().splitlines()[-TAIL:])
         raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {tail}")
-    with suppress(OSError):  # another call was first
-        os.rename(part, folder)
-    shutil.rmtree(part, ignore_errors=True)
