@@ -20,7 +20,7 @@ from slurm_fixture import SlurmSite, running_slurm
 from hpcurate.models.weights import WeightFile, write_manifest
 from hpcurate.node.cache import NodeCache, open_cache
 from hpcurate.node.copying import CopyFault
-from hpcurate.node.place import choose_folder, mount_of, names_job
+from hpcurate.node.place import choose_folder, mount_of, names_job, own_folder
 
 BRING = (
     "import sys, time; from hpcurate.node.cache import open_cache\n"
@@ -169,6 +169,17 @@ def test_the_first_candidate_that_will_do(tmp_path: Path, monkeypatch: pytest.Mo
     assert (None, "/no/such: is not there; relative: is no path here") == (nowhere, why)
     if Path("/dev/shm").is_dir():
         assert "lies in memory (tmpfs)" in choose_folder(["/dev/shm"])[1]
+
+
+def test_nobody_keeps_our_workers_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made our name in the temporary folder first: another one is found."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / f"hpcurate-{os.getuid()}").symlink_to("/etc")
+    first, second = own_folder(), own_folder()
+    assert first != second
+    assert all(0o700 == Path(folder).stat().st_mode & 0o777 for folder in (first, second))
+    (tmp_path / f"hpcurate-{os.getuid()}").unlink()
+    assert own_folder() == own_folder()
 
 
 def test_the_file_system_of_a_path() -> None:

@@ -7,6 +7,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
@@ -41,12 +42,16 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
 
 
 def own_folder() -> str:
-    """Ours in the temporary folder, for what need not be large: where no candidate will do."""
+    """Ours in the temporary folder, for what need not be large: where no candidate will do.
+
+    If somebody else was there first, one for this process alone: nobody may keep our workers from starting.
+    """
     mine = os.path.join(tempfile.gettempdir(), f"hpcurate-{os.getuid()}")
     folder = os.path.join(mine, node_name())
-    if not (_private(mine) and _private(folder)):
-        raise OSError(f"{mine} belongs to somebody else")
-    return folder
+    with suppress(OSError):
+        if _private(mine) and _private(folder):
+            return folder
+    return tempfile.mkdtemp(prefix="hpcurate-")
 
 
 def _private(folder: str) -> bool:
