@@ -94,6 +94,13 @@ def test_the_runtime_for_our_own_minor_is_copied(project: Shell) -> None:
     assert str(prefix) == told(project)[0]
 
 
+def test_a_trial_in_a_scratch_store_gets_its_own_runtime(project: Shell) -> None:
+    """`debug=true` where the store has none yet."""
+    _, prefix = venv(project.folder / "v", OTHERS)
+    project.run(*RUN, f"stages.where.env={prefix}", "debug=true")
+    assert not project.store.exists()
+
+
 def test_a_prefix_is_entered_as_its_activation_scripts_ask(project: Shell) -> None:
     """As `conda activate` would; modules that the driver finds by PYTHONPATH come along as the run's code."""
     _, prefix = venv(project.folder / "v", OTHERS)

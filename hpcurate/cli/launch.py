@@ -187,7 +187,8 @@ def in_scratch(settings: Settings) -> Settings:
     with suppress(ConfigError, OSError):  # what was fetched and built serves a trial, too
         there = os.path.abspath(find_store(settings.store))
         for name in ("weights", "envs", "packs", "runtime"):
-            os.symlink(os.path.join(there, name), os.path.join(folder, name))
+            if os.path.isdir(os.path.join(there, name)):
+                os.symlink(os.path.join(there, name), os.path.join(folder, name))
     say(f"debug=true: in this process, the first {limit} tasks, scratch store {folder}")
     return attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, output=None, wait=True, limit=limit)
 
