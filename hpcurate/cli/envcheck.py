@@ -148,7 +148,9 @@ def _answer(part: _Part, folder: str) -> dict[str, Any]:
 def _row(part: _Part, answer: dict[str, Any]) -> tuple[str, ...]:
     told = answer.get("environment", {})
     stage = part.plan.stage if part.stage else "-"
-    state = "fine" if answer["ok"] else f"{answer['error']}; {_advice(part)}"
+    state = "fine" if answer["ok"] else answer["error"]
+    if told and not answer["ok"]:  # it started, and lacks something
+        state += f"; {_advice(part)}"
     return (stage, part.env, answer.get("node", "-"), told.get("python", "-"), told.get("prefix", "-"), state)
 
 

@@ -20,7 +20,7 @@ from hpcurate.worker.stage_process import SetupFailed, StageProcess
 
 
 def check(plan: Plan, folder: str, log: Callable[[str], None]) -> dict[str, Any]:
-    """`{"ok", "node", "error"}`, and, once the process has started, `environment` and what could not be `imported`."""
+    """`{"ok", "node", "error"}`, and, once the process has started, its `environment`."""
     bringer = Bringer(plan, folder, log=log)
     info = WorkerInfo(index=0, process=0, cpus=max(1, int(plan.resources.cpus)))
     process = StageProcess(plan, info, bringer.bring(), log)
