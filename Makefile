@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
+DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,7 +15,7 @@ help: ## Show this list
 
 setup: $(READY) ## Make .venv with hpcurate (editable), its tests' and the video pipeline's packages
 
-demo: $(READY) | demo/videos ## Curate a few sample videos on this machine, into demo/store
+demo: $(DEMO) | demo/videos ## Curate a few sample videos on this machine, into demo/store
 	$(PY) -m hpcurate +pipeline=video input=demo/videos store=demo/store launcher=local
 	@echo
 	@echo "clips, metadata, previews:   ls -R demo/store/runs/latest/output"
@@ -60,7 +61,7 @@ clean: ## Remove what make and the tests made here: .venv, demo, caches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Rendered beside and renamed, so that an interrupted rendering is not taken for a finished one.
-demo/videos: | $(READY)
+demo/videos: | $(DEMO)
 	rm -rf $@.part
 	mkdir -p $@.part
 	$(PY) scripts/make-samples $@.part
@@ -73,6 +74,12 @@ $(PY):
 	$(PYTHON) -m venv .venv || { \
 	  $(PYTHON) -m venv --clear --without-pip .venv && \
 	  $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; }
+
+# Without the tests' packages: those bring torch.
+$(DEMO): pyproject.toml constraints.txt | $(PY)
+	@echo "installing into .venv"
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[video]'
+	@touch $@
 
 $(READY): pyproject.toml constraints.txt | $(PY)
 	@echo "installing into .venv"
