@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import shutil
 import sys
 
 from hpcurate.cli.dry import table
@@ -15,6 +13,7 @@ from hpcurate.environments.build import build, is_built, lock, prefix_of
 from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
 from hpcurate.environments.pack import is_packed, pack, pack_of
 from hpcurate.errors import ConfigError, UserError
+from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 
 
@@ -114,10 +113,7 @@ def _remove(name: str, options: argparse.Namespace) -> None:
     packed = pack_of(prefix, store)
     there = [path for path in (prefix, packed) if os.path.isdir(path)]
     for path in there:
-        trash = os.path.join(Store(os.path.abspath(os.path.expanduser(store))).trash, f"env-{secrets.token_hex(4)}")
-        os.makedirs(os.path.dirname(trash), exist_ok=True)
-        os.rename(path, trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        PosixFilesystem().discard(path, Store(os.path.abspath(os.path.expanduser(store))).trash)
         print(f"{name}: {path} removed")
     if not there:
         print(f"{name}: is not built here")

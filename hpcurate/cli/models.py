@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import shutil
 
 from hpcurate.cli.dry import table
 from hpcurate.cli.places import find_store
@@ -13,6 +11,7 @@ from hpcurate.conf import conf_folders
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import ModelEntry, Registry, read_registry
 from hpcurate.models.weights import WeightStore, faults, read_manifest
+from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 
 
@@ -84,9 +83,6 @@ def _remove(entries: list[ModelEntry], store: WeightStore) -> int:
         if found is None:
             print(f"{entry.name}: not in the store")
             continue
-        trash = os.path.join(Store(os.path.dirname(store.folder)).trash, f"weights-{secrets.token_hex(4)}")
-        os.makedirs(os.path.dirname(trash), exist_ok=True)
-        os.rename(found.path, trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        PosixFilesystem().discard(found.path, Store(os.path.dirname(store.folder)).trash)
         print(f"{entry.name}: {found.identity} removed")
     return 0
