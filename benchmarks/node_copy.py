@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hpcurate.models.weights import WeightFile, write_manifest
+from hpcurate.contents import FileEntry, write_manifest
 from hpcurate.node.cache import NodeCache
 
 FILES = 6
@@ -30,7 +30,7 @@ def make(folder: Path, megabytes: int) -> int:
     for number in range(FILES):
         data = os.urandom(each)
         (folder / f"model-{number}.safetensors").write_bytes(data)
-        files.append(WeightFile(f"model-{number}.safetensors", each, hashlib.sha256(data).hexdigest()))
+        files.append(FileEntry(f"model-{number}.safetensors", each, hashlib.sha256(data).hexdigest()))
     write_manifest(str(folder), files)
     return each * FILES
 

@@ -17,9 +17,10 @@ sys.path.append(str(ROOT / "scripts"))
 
 from tiny_models.hub import Hub, Repository
 
+from hpcurate.contents import FileEntry, read_manifest, write_manifest
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import entry_of, read_registry
-from hpcurate.models.weights import WeightFile, faults, read_manifest, write_manifest
+from hpcurate.models.weights import faults
 
 pytest.importorskip("huggingface_hub", reason="the models extra is not installed")
 
@@ -179,7 +180,7 @@ def test_verify_finds_what_was_damaged_and_remove_lets_it_be_fetched_anew(shell:
 def test_faults_name_each_file(tmp_path: Path) -> None:
     """Missing, of another size, of another digest."""
     data = {"a": b"same", "b": b"long", "c": b"text"}
-    write_manifest(str(tmp_path), [WeightFile(n, len(d), hashlib.sha256(d).hexdigest()) for n, d in data.items()])
+    write_manifest(str(tmp_path), [FileEntry(n, len(d), hashlib.sha256(d).hexdigest()) for n, d in data.items()])
     (tmp_path / "b").write_bytes(b"longer")
     (tmp_path / "c").write_bytes(b"tixt")
     assert [f.path for f in read_manifest(str(tmp_path))] == ["a", "b", "c"]

@@ -67,13 +67,13 @@ def test_a_ported_model_changes_its_imports_only(shell: Shell) -> None:
         "    @property\n    def model(self) -> ModelInterface | None:\n        return self._model\n\n"
         "    def process(self, tasks):\n        for task in tasks:\n            task.prompt = self._model.text\n        return tasks\n"
     )
-    from hpcurate.models.weights import WeightFile, write_manifest
+    from hpcurate.contents import FileEntry, write_manifest
 
     commit = "b" * 40
     folder = Path(shell.store, "weights", f"me--ported@{commit}")
     folder.mkdir(parents=True)
     (folder / "text").write_text("hello from the weights")
-    write_manifest(str(folder), [WeightFile("text", 22, "0" * 64)])
+    write_manifest(str(folder), [FileEntry("text", 22, "0" * 64)])
     (shell.cwd / "conf" / "models").mkdir(parents=True)
     (shell.cwd / "conf" / "models" / "ported.yaml").write_text(f"repo: me/ported\nrevision: {commit}\n")
     shell.type("+pipeline=words", "stages.say.file=ported.py", LOCAL, f"store={shell.store}")

@@ -17,18 +17,24 @@ import pytest
 from shell import Shell
 from slurm_fixture import SlurmSite, running_slurm
 
-from hpcurate.models.weights import WeightFile, write_manifest
-from hpcurate.node.cache import NodeCache, open_cache
-from hpcurate.node.copying import CopyFault
+from hpcurate.contents import CopyFault, FileEntry, write_manifest
+from hpcurate.node.cache import NodeCache
 from hpcurate.node.place import choose_folder, mount_of, names_job, own_folder
 
 BRING = (
-    "import sys, time; from hpcurate.node.cache import open_cache\n"
-    "cache, why = open_cache([sys.argv[1]], quota=int(sys.argv[4]) or None)\n"
+    "import sys, time; from hpcurate.node.cache import NodeCache; from hpcurate.node.place import choose_folder\n"
+    "cache = NodeCache(choose_folder([sys.argv[1]])[0], quota=int(sys.argv[4]) or None)\n"
     "brought = cache.bring(sys.argv[2], sys.argv[3])\n"
     "print(brought.copied_files, brought.path, brought.reason, flush=True)\n"
     "time.sleep(float(sys.argv[5])); cache.close()\n"
 )
+
+
+def cache_in(candidate: str) -> NodeCache:
+    """The cache of this node there."""
+    folder, why = choose_folder([candidate])
+    assert folder is not None, why
+    return NodeCache(folder)
 
 
 def weights(folder: Path, sizes: dict[str, int], seed: int = 1) -> Path:
@@ -39,7 +45,7 @@ def weights(folder: Path, sizes: dict[str, int], seed: int = 1) -> Path:
         data = draw.randbytes(size)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-        files.append(WeightFile(name, size, hashlib.sha256(data).hexdigest()))
+        files.append(FileEntry(name, size, hashlib.sha256(data).hexdigest()))
     write_manifest(str(folder), files)
     return folder
 
@@ -112,8 +118,7 @@ def test_room_is_made_from_what_nobody_reads(tmp_path: Path) -> None:
 def test_a_cut_short_file_is_brought_again(tmp_path: Path) -> None:
     """Somebody damaged the node's copy."""
     source = weights(tmp_path / "w", {"a": 1000, "b": 2000})
-    cache, _ = open_cache([str(tmp_path)])
-    assert isinstance(cache, NodeCache)
+    cache = cache_in(str(tmp_path))
     path = Path(cache.bring("m@1", str(source)).path)
     (path / "b").write_bytes(b"short")
     assert 2 == cache.bring("m@1", str(source)).copied_files
@@ -125,8 +130,7 @@ def test_a_source_that_is_not_what_it_says_is_not_taken(tmp_path: Path) -> None:
     """The file is named; nothing finished is left."""
     source = weights(tmp_path / "w", {"a": 1000})
     (source / "a").write_bytes(b"x" * 1000)
-    cache, _ = open_cache([str(tmp_path)])
-    assert isinstance(cache, NodeCache)
+    cache = cache_in(str(tmp_path))
     with pytest.raises(CopyFault, match=r"w/a: 1000 of 1000 bytes, or another digest"):
         cache.bring("m@1", str(source))
     assert not list(tmp_path.glob("hpcurate-*/*/m@1"))
@@ -139,8 +143,7 @@ def test_a_disk_that_is_too_small_or_fills_up(tmp_path: Path) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)], check=False).returncode:
         pytest.skip("only root may mount a small disk")
     try:
-        cache, _ = open_cache([f"tmpfs:{disk}"])
-        assert isinstance(cache, NodeCache)
+        cache = cache_in(f"tmpfs:{disk}")
         large = weights(tmp_path / "large", {"a": 5_000_000})
         told = cache.bring("large@1", str(large))
         assert (str(large), False) == (told.path, told.local)
@@ -318,8 +321,7 @@ def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) 
 
 def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed or was killed is not taken for done, and is begun anew in an empty folder."""
-    cache, _ = open_cache([str(tmp_path)])
-    assert isinstance(cache, NodeCache)
+    cache = cache_in(str(tmp_path))
     made: list[str] = []
 
     def fail(folder: str) -> None:

@@ -10,7 +10,7 @@ from hpcurate.cli.places import find_store
 from hpcurate.conf import conf_folders
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import ModelEntry, Registry, read_registry
-from hpcurate.models.weights import WeightStore, faults, read_manifest
+from hpcurate.models.weights import WeightStore, faults, files_of
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 
@@ -50,7 +50,7 @@ def _list(registry: Registry, store: WeightStore) -> int:
 
 def _row(entry: ModelEntry, store: WeightStore) -> tuple[str, ...]:
     found = store.find(entry)
-    size = sum(file.size for file in read_manifest(found.path)) if found else 0
+    size = sum(file.size for file in files_of(found.path)) if found else 0
     there = f"{size / 1e6:.1f} MB, {found.commit[:12]}" if found else f"no{f', {entry.size}' if entry.size else ''}"
     return (entry.name, entry.repo, entry.revision[:12], entry.licence or "-", there)
 

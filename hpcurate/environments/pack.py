@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpcurate.alone import alone
+from hpcurate.contents import MANIFEST, FileEntry, sha256_of, write_manifest
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.models.weights import MANIFEST, WeightFile, sha256_of, write_manifest
 from hpcurate.store.filesystem import PosixFilesystem
 
 ARCHIVE = "env.tar"
@@ -59,7 +59,7 @@ def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
         os.mkdir(part)
         _archive(prefix, os.path.join(part, ARCHIVE), echo)
         archive = Path(part, ARCHIVE)
-        write_manifest(part, [WeightFile(ARCHIVE, archive.stat().st_size, sha256_of(archive))])
+        write_manifest(part, [FileEntry(ARCHIVE, archive.stat().st_size, sha256_of(archive))])
         os.rename(part, target)
     return target
 

@@ -15,9 +15,10 @@ from typing import Any
 import attrs
 
 from hpcurate.alone import alone
+from hpcurate.contents import FileEntry, sha256_of, write_manifest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
-from hpcurate.models.weights import WeightFile, Weights, WeightStore, sha256_of, write_manifest
+from hpcurate.models.weights import Weights, WeightStore
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.units import megabytes
 
@@ -100,7 +101,7 @@ def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: s
     os.rename(part, target)
 
 
-def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -> WeightFile:
+def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -> FileEntry:
     hub = _library()
     with _plain_errors(entry):
         hub.hf_hub_download(entry.repo, file.path, revision=commit, local_dir=part)
@@ -114,7 +115,7 @@ def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -
             f"model {entry.name}: {file.path} is not what the hub announced ({size} of {file.size} bytes, or another "
             "digest); it was deleted, the same command fetches it again"
         )
-    return WeightFile(file.path, file.size, digest)
+    return FileEntry(file.path, file.size, digest)
 
 
 def _git_blob(path: Path) -> str:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
+from hpcurate.contents import MANIFEST, CopyFault, FileEntry, read_manifest, sha256_of
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import COMMIT, ModelEntry, Registry
 from hpcurate.pipeline import WeightsOf
 from hpcurate.plan import WeightsRef
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
-
-MANIFEST = "files.json"
-"""Written last: sizes and SHA-256 of all files. A folder without it is not complete."""
-
-
-@attrs.define(frozen=True)
-class WeightFile:
-    """One file of a model."""
-
-    path: str
-    size: int
-    sha256: str
 
 
 @attrs.define(frozen=True)
@@ -110,27 +96,18 @@ def weights_of(root: str, registry: Registry) -> WeightsOf:
     return lambda name: store.need(registry, name).ref
 
 
-def write_manifest(folder: str, files: Iterable[WeightFile]) -> None:
-    """Say that the folder is complete."""
-    plain = {"files": [attrs.asdict(f) for f in sorted(files, key=lambda f: f.path)]}
-    PosixFilesystem().create(os.path.join(folder, MANIFEST), json.dumps(plain, indent=1).encode() + b"\n")
-
-
-def read_manifest(folder: str) -> tuple[WeightFile, ...]:
-    """The files a complete folder has. Raises ConfigError if it says nothing readable."""
+def files_of(folder: str) -> tuple[FileEntry, ...]:
+    """The files that complete weights have. Raises ConfigError if they do not say."""
     try:
-        plain = json.loads(Path(folder, MANIFEST).read_text())
-        return tuple(WeightFile(**one) for one in plain["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{folder}/{MANIFEST}: cannot be read ({error}); remove the model and fetch it again"
-        ) from None
+        return read_manifest(folder)
+    except CopyFault as error:
+        raise ConfigError(f"{error}; remove the model and fetch it again") from None
 
 
 def faults(folder: str, *, digests: bool = True) -> list[str]:
     """What is wrong with a folder's files: missing, of another size, of another digest."""
     found = []
-    for file in read_manifest(folder):
+    for file in files_of(folder):
         path = Path(folder, file.path)
         if not path.is_file():
             found.append(f"{file.path}: missing")
@@ -139,9 +116,3 @@ def faults(folder: str, *, digests: bool = True) -> list[str]:
         elif digests and sha256_of(path) != file.sha256:
             found.append(f"{file.path}: its SHA-256 differs")
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

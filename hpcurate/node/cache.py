@@ -27,12 +27,11 @@ from typing import Callable, Optional
 
 import attrs
 
-from hpcurate.node.copying import JOURNAL, CopyFault, FileEntry, Stopped, copy_files
-from hpcurate.node.place import choose_folder
+from hpcurate.contents import MANIFEST, FileEntry, read_manifest
+from hpcurate.node.copying import JOURNAL, Stopped, copy_files
 from hpcurate.node.unpacking import unpack
 from hpcurate.process import nonce
 
-MANIFEST = "files.json"
 WAIT_S = 3600.0
 """How long to wait for another process's copy."""
 LOOK_S = 0.2
@@ -297,27 +296,6 @@ class NodeCache:
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # at once: an evictor lets go in a moment
         os.utime(path)
         self._held.append(descriptor)
-
-
-def open_cache(
-    candidates: Sequence[str],
-    *,
-    quota: Optional[int] = None,
-    stop: Callable[[], bool] = lambda: False,
-    log: Callable[[str], None] = lambda line: None,
-) -> tuple[Optional[NodeCache], str]:
-    """(the cache in the first candidate that will do, or None; why there is none)."""
-    folder, reason = choose_folder(candidates)
-    return (NodeCache(folder, quota=quota, stop=stop, log=log), "") if folder else (None, reason)
-
-
-def read_manifest(folder: str) -> tuple[FileEntry, ...]:
-    """The files that a folder's `files.json` names. Raises CopyFault."""
-    try:
-        plain = json.loads(Path(folder, MANIFEST).read_text())
-        return tuple(FileEntry(one["path"], one["size"], one["sha256"]) for one in plain["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CopyFault(f"{folder}/{MANIFEST}: cannot be read: {error}") from None
 
 
 def _flock(descriptor: int, how: int) -> bool:

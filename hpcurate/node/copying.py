@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Optional
 
-import attrs
+from hpcurate.contents import CopyFault, FileEntry
 
 JOURNAL = ".journal"
 BLOCK = 8 * 2**20
@@ -23,21 +23,8 @@ STREAMS = 4
 """Files that are copied at once."""
 
 
-class CopyFault(OSError):
-    """The source is not what its manifest says."""
-
-
 class Stopped(Exception):
     """The worker was told to leave."""
-
-
-@attrs.define(frozen=True)
-class FileEntry:
-    """One file as the manifest has it."""
-
-    path: str
-    size: int
-    sha256: str
 
 
 def copy_files(

@@ -8,7 +8,8 @@ import subprocess
 import tarfile
 from typing import Any, Callable
 
-from hpcurate.node.copying import BLOCK, CopyFault, FileEntry, Stopped
+from hpcurate.contents import CopyFault, FileEntry
+from hpcurate.node.copying import BLOCK, Stopped
 
 PIECE = 64 * 1024
 """Bytes that are handed to tarfile at once: it copies what is left of them at each of its reads."""
