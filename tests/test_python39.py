@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STAGE_SIDE = (
-    "contents", "errors", "task", "stage", "units", "records", "spec", "failpoints", "process", "testing",
+    "contents", "errors", "task", "stage", "units", "programs", "records", "spec", "failpoints", "process", "testing",
     "model", "node.cache", "node.copying", "node.place", "node.unpacking",
     "worker.child", "worker.imports", "worker.shard", "worker.lineage", "worker.protocol",
 )  # fmt: skip

@@ -28,6 +28,7 @@ from hpcurate.errors import ConfigError, LauncherError
 from hpcurate.launcher import Launcher, make_launcher
 from hpcurate.pipeline import PlannedStage
 from hpcurate.plan import Environment, Plan, plan_needs
+from hpcurate.programs import last_words
 from hpcurate.runs import UNNAMED, open_store
 from hpcurate.spec import StageSpec
 
@@ -141,7 +142,7 @@ def _answer(part: _Part, folder: str) -> dict[str, Any]:
         return answer
     except (OSError, ValueError):
         logs = sorted(Path(folder, part.name).glob("*.out"))
-        tail = " | ".join(logs[-1].read_text(errors="replace").strip().splitlines()[-3:]) if logs else ""
+        tail = last_words(logs[-1].read_text(errors="replace")) if logs else ""
         return {"ok": False, "error": f"no answer{f' from job {part.job}' * bool(part.job)}: {tail or 'nothing said'}"}
 
 

@@ -22,13 +22,12 @@ from hpcurate.alone import alone
 from hpcurate.environments.files import EnvFile
 from hpcurate.environments.runtime import look_into, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.programs import activated, last_words
 from hpcurate.store.filesystem import PosixFilesystem
 
 Echo = Callable[[str], None]
 MARK = "# hpcurate locked this for the file with the digest "
 MARKER = ".hpcurate.json"
-TAIL = 5
-"""Lines of a failing command that are shown."""
 
 
 # -- locking ----------------------------------------------------------------------------------------
@@ -147,15 +146,7 @@ def _run(command: Sequence[str], prefix: str, what: str) -> None:
         command, env=activated(prefix, os.environ), capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
-        tail = " | ".join((done.stderr + done.stdout).strip().splitlines()[-TAIL:])
-        raise StoreError(f"{what} failed with exit status {done.returncode}: {tail}")
-
-
-def activated(prefix: str, environment: Any) -> dict[str, str]:
-    """An environment with the prefix in front. Pure."""
-    path = os.pathsep.join([os.path.join(prefix, "bin"), environment.get("PATH", os.defpath)])
-    left = ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_DEFAULT_ENV")
-    return {**{k: v for k, v in environment.items() if k not in left}, "PATH": path, "CONDA_PREFIX": prefix}
+        raise StoreError(f"{what} failed with exit status {done.returncode}: {last_words(done.stderr + done.stdout)}")
 
 
 def activation_variables(prefix: str) -> dict[str, str]:

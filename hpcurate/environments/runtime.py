@@ -19,6 +19,7 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.programs import bare, last_words
 
 Echo = Callable[[str], None]
 OLDEST = (3, 9)
@@ -33,8 +34,6 @@ LOOK = (
 )
 LOOK_S = 120.0
 """How long an interpreter may take to start: the first time, from slow shared storage."""
-TAIL = 5
-"""Lines of a failing command that are shown."""
 
 
 @attrs.define(frozen=True)
@@ -48,18 +47,16 @@ class Facts:
 
 def look_into(python: Sequence[str], what: str) -> Facts:
     """Version of a Python, and what it lacks. Raises ConfigError where it does not start or is too old."""
-    left = ("PYTHONPATH", "PYTHONHOME")
-    environment = {key: value for key, value in os.environ.items() if key not in left}
     try:
         done = subprocess.run(
-            [*python, "-c", LOOK], capture_output=True, text=True, timeout=LOOK_S, env=environment, check=False
+            [*python, "-c", LOOK], capture_output=True, text=True, timeout=LOOK_S, env=bare(os.environ), check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"{what}: {' '.join(python)} does not start: {error}") from None
     try:
         version, lacks = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        words = " | ".join((done.stderr or done.stdout).strip().splitlines()[-TAIL:])
+        words = last_words(done.stderr or done.stdout)
         raise ConfigError(f"{what}: {' '.join(python)} does not start: {words or done.returncode}") from None
     if tuple(version[:2]) < OLDEST:
         raise ConfigError(f"{what}: its Python is {'.'.join(map(str, version))}; a stage needs 3.9 or newer")
@@ -117,5 +114,5 @@ def _pip(part: str, version: str) -> None:
     )
     if done.returncode:
         shutil.rmtree(part, ignore_errors=True)
-        tail = " | ".join(done.stderr.strip().splitlines()[-TAIL:])
-        raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {tail}")
+        told = last_words(done.stderr)
+        raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {told}")

@@ -10,11 +10,10 @@ from typing import Any, Callable
 
 from hpcurate.contents import CopyFault, FileEntry
 from hpcurate.node.copying import BLOCK, Stopped
+from hpcurate.programs import bare, last_words
 
 PIECE = 64 * 1024
 """Bytes that are handed to tarfile at once: it copies what is left of them at each of its reads."""
-TAIL = 3
-"""Lines of a failing command that are shown."""
 
 
 def unpack(source: str, target: str, archive: FileEntry, stop: Callable[[], bool] = lambda: False) -> None:
@@ -49,12 +48,9 @@ def _extract(tar: tarfile.TarFile, target: str) -> None:
 def _relocate(prefix: str) -> None:
     script = os.path.join(prefix, "bin", "conda-unpack")
     command = [os.path.join(prefix, "bin", "python"), script]
-    left = ("PYTHONPATH", "PYTHONHOME")
-    environment = {key: value for key, value in os.environ.items() if key not in left}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=bare(os.environ), capture_output=True, text=True, check=False)
     if done.returncode:
-        tail = " | ".join(done.stderr.strip().splitlines()[-TAIL:])
-        raise CopyFault(f"{script} failed with exit status {done.returncode}: {tail}")
+        raise CopyFault(f"{script} failed with exit status {done.returncode}: {last_words(done.stderr)}")
 
 
 class _Digested:

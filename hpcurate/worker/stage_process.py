@@ -17,6 +17,7 @@ import attrs
 
 from hpcurate.plan import Environment, Plan
 from hpcurate.process import session_members, writers_under
+from hpcurate.programs import activated
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending
 from hpcurate.worker.forked import Forked
@@ -201,10 +202,10 @@ class StageProcess:
         return process
 
     def _environment(self) -> dict[str, str]:
-        environment = {**os.environ, **stage_variables(self._plan, self._info)}
-        if self._place.env.prefix:
-            enter(environment, self._place.env)
-        return environment
+        variables, env = stage_variables(self._plan, self._info), self._place.env
+        if env.prefix:
+            return {**activated(env.prefix, os.environ), **variables, **prefix_variables(env)}
+        return {**os.environ, **variables}
 
     def run(self, job: ShardJob) -> ShardDone:
         """See `StageHost`. A process that has ended is set up again for the next shard."""
@@ -324,20 +325,13 @@ def serve_forked(plan: Plan, info: WorkerInfo, end: socket.socket, parent: int) 
     serve_channel(Channel(end), parent)
 
 
-def enter(environment: dict[str, str], env: Environment) -> None:
-    """Activate a prefix: PATH, CONDA_PREFIX, and what its packages' activation scripts set.
-
-    That is what its build wrote down in `.hpcurate.json`, or what was found when the run was submitted.
-    """
-    prefix = str(env.prefix)
-    environment.update(env.variables)
-    environment["PATH"] = os.pathsep.join([os.path.join(prefix, "bin"), environment.get("PATH", os.defpath)])
-    environment["CONDA_PREFIX"] = prefix
-    for name in ("VIRTUAL_ENV", "PYTHONHOME"):
-        environment.pop(name, None)
-    told = os.path.join(prefix, ".hpcurate.json")
+def prefix_variables(env: Environment) -> dict[str, str]:
+    """What the activation scripts of a prefix set: as its build wrote down, else as found at submission."""
+    told = os.path.join(str(env.prefix), ".hpcurate.json")
     with suppress(OSError, ValueError, KeyError), open(told, encoding="utf-8") as file:
-        environment.update(json.load(file)["variables"])
+        found: dict[str, str] = json.load(file)["variables"]
+        return found
+    return env.variables
 
 
 def hello_of(plan: Plan, info: WorkerInfo, place: Place) -> Message:
