@@ -32,6 +32,7 @@ from hpcurate.scan import scan
 from hpcurate.source import Items, Source
 from hpcurate.stage import Stage, members
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
 from hpcurate.store.rounds import read_rounds
 from hpcurate.summary import RunState
 from hpcurate.task import Task
@@ -188,7 +189,7 @@ def check(request: Request) -> Launcher:
         raise ConfigError(f"limit={request.limit}: expected at least 1")
     pipeline = request.pipeline(request.output or UNNAMED)
     request.epochs.check(stage.name for stage in pipeline.stages)
-    engine.check(pipeline, os.path.abspath(os.path.expanduser(request.store)))
+    engine.check(pipeline, Store.at(request.store).root)
     check_store_writable(request.store)
     return engine
 

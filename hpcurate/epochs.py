@@ -18,7 +18,7 @@ class Epochs:
     """The epochs of one store as one call sees them; those that `rerun` raises are written by `record`."""
 
     def __init__(self, root: str, rerun: Iterable[str] = ()) -> None:
-        self._folder = os.path.join(Store(os.path.abspath(os.path.expanduser(root))).stages, ".epochs")
+        self._folder = os.path.join(Store.at(root).stages, ".epochs")
         self._rerun = frozenset(rerun)
         self._latest = latest_epochs(PosixFilesystem().names(self._folder))
         self._raised: dict[str, int] = {}

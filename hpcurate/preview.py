@@ -88,7 +88,7 @@ def preview(request: Request) -> Preview:
     """Look at source, store and queue. Raises UserError for whatever the request would be refused for."""
     engine = check(request)
     tasks = array("d", itertools.islice((task.weight for task in request.source.tasks()), request.limit))
-    store = Store(os.path.abspath(os.path.expanduser(request.store)))
+    store = Store.at(request.store)
     draft = request.pipeline(request.output or UNNAMED)
     run = peek_run(store, draft, request.output, request.limit)
     pipeline = draft if request.output or not run else request.pipeline(run.output)

@@ -115,7 +115,7 @@ class Frozen:
 
 def open_store(root: str) -> Store:
     """The store at `root`, made if missing. Raises StoreError if it cannot be used."""
-    store = Store(os.path.abspath(os.path.expanduser(root)))
+    store = Store.at(root)
     filesystem = PosixFilesystem()
     try:
         for folder in (store.root, store.stages, store.runs):
@@ -132,7 +132,7 @@ def open_store(root: str) -> Store:
 
 def check_store_writable(root: str) -> None:
     """Whether a store could be made or used at `root`; writes nothing. Raises StoreError."""
-    path = os.path.abspath(os.path.expanduser(root))
+    path = Store.at(root).root
     there = path
     while not os.path.exists(there):
         there = os.path.dirname(there)

@@ -113,7 +113,7 @@ def _remove(name: str, options: argparse.Namespace) -> None:
     packed = pack_of(prefix, store)
     there = [path for path in (prefix, packed) if os.path.isdir(path)]
     for path in there:
-        PosixFilesystem().discard(path, Store(os.path.abspath(os.path.expanduser(store))).trash)
+        PosixFilesystem().discard(path, Store.at(store).trash)
         print(f"{name}: {path} removed")
     if not there:
         print(f"{name}: is not built here")

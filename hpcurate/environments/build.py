@@ -24,6 +24,7 @@ from hpcurate.environments.runtime import look_into, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.programs import activated, last_words
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
 
 Echo = Callable[[str], None]
 MARK = "# hpcurate locked this for the file with the digest "
@@ -89,7 +90,7 @@ def locked(env: EnvFile) -> bytes:
 def prefix_of(env: EnvFile, store: str) -> str:
     """Where the environment stands, or will. Raises ConfigError as `locked`."""
     digest = hashlib.sha256(locked(env) + env.digest.encode()).hexdigest()[:12]
-    return os.path.join(os.path.abspath(os.path.expanduser(store)), "envs", f"{env.name}-{digest}")
+    return os.path.join(Store.at(store).envs, f"{env.name}-{digest}")
 
 
 def is_built(prefix: str) -> bool:

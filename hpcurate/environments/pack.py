@@ -17,6 +17,7 @@ from hpcurate.contents import MANIFEST, FileEntry, sha256_of, write_manifest
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
 
 ARCHIVE = "env.tar"
 Echo = Callable[[str], None]
@@ -27,7 +28,7 @@ def pack_of(prefix: str, store: str) -> str:
     prefix = os.path.abspath(os.path.expanduser(prefix))
     told = [prefix, *_installed(Path(prefix))]
     digest = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return os.path.join(os.path.abspath(os.path.expanduser(store)), "packs", f"{os.path.basename(prefix)}-{digest}")
+    return os.path.join(Store.at(store).packs, f"{os.path.basename(prefix)}-{digest}")
 
 
 def _installed(prefix: Path) -> list[str]:

@@ -18,6 +18,7 @@ from hpcurate.environments.pack import is_packed, pack_of
 from hpcurate.environments.runtime import Facts, look_into, provide_runtime, provide_runtimes
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.plan import Environment
+from hpcurate.store.layout import Store
 
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "apptainer": ("apptainer", "exec", "--bind", "{store},{node}", "{image}", "python3"),
@@ -41,12 +42,19 @@ class Environments:
     """Resolves the environments of a pipeline on one store, and remembers what it looked into."""
 
     def __init__(self, store: str, folders: Sequence[Path]) -> None:
-        self._store = os.path.abspath(os.path.expanduser(store))
+        self._store = Store.at(store).root
         self._folders = list(folders)
         self._seen: dict[tuple[str, ...], Facts | None] = {}
+        self._found: dict[tuple[str, bool], Environment] = {}
 
     def __call__(self, env: Any, to_node: bool) -> Environment:
-        """See `EnvironmentOf`. Raises ConfigError with what to type."""
+        """See `EnvironmentOf`; each is looked at once. Raises ConfigError with what to type."""
+        key = (repr(env), to_node)
+        if key not in self._found:
+            self._found[key] = self._resolve(env, to_node)
+        return self._found[key]
+
+    def _resolve(self, env: Any, to_node: bool) -> Environment:
         if env is None:
             if to_node:
                 raise ConfigError(
@@ -93,7 +101,7 @@ class Environments:
             raise ConfigError(
                 f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing"
             )
-        self._look((python,), f"env={env}")
+        self._seen[(python,)] = look_into((python,), f"env={env}")
         found = self._entered(prefix, prefix, prefix if to_node else None)
         return attrs.evolve(found, variables=activation_variables(prefix))
 
@@ -120,15 +128,11 @@ class Environments:
             there = os.path.dirname(there)
         here = tuple(word.replace("{store}", there).replace("{node}", there) for word in command)
         if os.path.basename(command[0]) in ONLY_IN_JOBS or shutil.which(command[0]) is None:
-            self._seen.setdefault(here, None)
+            self._seen[here] = None
         else:
-            self._look(here, f"env={' '.join(command)}")
+            self._seen[here] = look_into(here, f"env={' '.join(command)}")
         digest = hashlib.sha256("\0".join(command).encode("utf-8", "surrogateescape")).hexdigest()[:12]
         return Environment(python=command, container=True, digest=digest)
-
-    def _look(self, python: tuple[str, ...], what: str) -> None:
-        if python not in self._seen:
-            self._seen[python] = look_into(python, what)
 
 
 __all__ = ["CONTAINERS", "Environments"]

@@ -20,6 +20,7 @@ import attrs
 
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.programs import bare, last_words
+from hpcurate.store.layout import Store
 
 Echo = Callable[[str], None]
 OLDEST = (3, 9)
@@ -63,11 +64,6 @@ def look_into(python: Sequence[str], what: str) -> Facts:
     return Facts(tuple(version), tuple(lacks))
 
 
-def runtime_root(store: str) -> str:
-    """Where the runtimes of a store lie."""
-    return os.path.join(os.path.abspath(os.path.expanduser(store)), "runtime")
-
-
 def provide_runtime(store: str, facts: Facts, echo: Echo = lambda line: None) -> None:
     """Fetch what such a Python lacks, unless it is there. Raises StoreError."""
     if facts.lacks:
@@ -81,7 +77,7 @@ def provide_runtimes(store: str, echo: Echo = lambda line: None) -> None:
 
 
 def _fetch(store: str, version: str, echo: Echo) -> None:
-    folder = os.path.join(runtime_root(store), f"cp{version.replace('.', '')}-{platform.machine()}")
+    folder = os.path.join(Store.at(store).runtime, f"cp{version.replace('.', '')}-{platform.machine()}")
     if os.path.isdir(folder):
         return
     echo(f"runtime: {' and '.join(RUNTIME)} for Python {version}")

@@ -40,13 +40,13 @@ class WeightStore:
     """The weights of one store."""
 
     def __init__(self, root: str) -> None:
-        self._store = Store(os.path.abspath(os.path.expanduser(root)))
+        self._store = Store.at(root)
         self._filesystem = PosixFilesystem()
 
     @property
     def folder(self) -> str:
         """Where they lie."""
-        return os.path.join(self._store.root, "weights")
+        return self._store.weights
 
     def path(self, repo: str, commit: str) -> str:
         """Folder of one model."""

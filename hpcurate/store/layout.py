@@ -4,12 +4,13 @@
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
                               rounds/<n>/, wanted/<run>, done-<list>.json}
 <store>/runs/<run>/{config.yaml, pipeline.json, code-<digest>/, submissions/<stage>-<n>/, summary.json, output/}
+<store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
 <store>/trash/
 """
 
 from __future__ import annotations
 
-from os.path import join
+from os.path import abspath, expanduser, join
 
 import attrs
 
@@ -103,6 +104,11 @@ class Store:
 
     root: str
 
+    @classmethod
+    def at(cls, path: str) -> Store:
+        """The store at a path as a user typed it."""
+        return cls(abspath(expanduser(path)))
+
     @property
     def format_json(self) -> str:
         """Store format version."""
@@ -117,6 +123,26 @@ class Store:
     def runs(self) -> str:
         """All runs."""
         return join(self.root, "runs")
+
+    @property
+    def weights(self) -> str:
+        """Weights of models."""
+        return join(self.root, "weights")
+
+    @property
+    def envs(self) -> str:
+        """Prefixes that we built."""
+        return join(self.root, "envs")
+
+    @property
+    def packs(self) -> str:
+        """Packed prefixes."""
+        return join(self.root, "packs")
+
+    @property
+    def runtime(self) -> str:
+        """attrs and msgspec for each minor of Python."""
+        return join(self.root, "runtime")
 
     @property
     def trash(self) -> str:

@@ -12,6 +12,7 @@ from hpcurate.node.place import choose_folder, node_name, own_folder
 from hpcurate.plan import Environment, Plan
 from hpcurate.process import nonce
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
 
 if TYPE_CHECKING:
     from hpcurate.node.cache import Brought, NodeCache
@@ -61,7 +62,7 @@ class Bringer:
     def _weights(self) -> dict[str, str]:
         found = {}
         for one in self._plan.weights:
-            source = os.path.join(self._plan.store, "weights", one.folder)
+            source = os.path.join(Store(self._plan.store).weights, one.folder)
             brought = self._brought(f"weights {one.identity}", one.folder, source)
             found.update(dict.fromkeys(one.names, brought.path))
         return found

@@ -20,6 +20,7 @@ from hpcurate.process import session_members, writers_under
 from hpcurate.programs import activated
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.claims import Ending
+from hpcurate.store.layout import Store
 from hpcurate.worker.forked import Forked
 from hpcurate.worker.place import Place
 from hpcurate.worker.protocol import PROTOCOL, Channel, ChannelClosed, Listener, Message
@@ -124,7 +125,7 @@ START_S = 0.2
 
 def start_command(env: Environment, code: str | None, store: str, module: str, *words: str) -> list[str]:
     """The command that runs one of our modules in an environment. Pure."""
-    runtime = os.path.join(store, "runtime") if env.python else ""
+    runtime = Store(store).runtime if env.python else ""
     return [*(env.python or (sys.executable,)), "-c", _START, code or "", runtime, module, *words]
 
 
