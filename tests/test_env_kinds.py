@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from channel import OTHERS, find_python
@@ -224,7 +226,7 @@ def processes(mark: str, module: str, *, exactly: bool = False) -> list[int]:
     return found
 
 
-def wait_for(look, timeout: float):  # type: ignore[no-untyped-def]
+def wait_for(look: Callable[[], Any], timeout: float) -> Any:
     """What `look` returns once it is true."""
     deadline = time.monotonic() + timeout
     while not (found := look()):

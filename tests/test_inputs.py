@@ -397,14 +397,19 @@ def test_a_record_of_several_lines_stays_whole(shell: Shell) -> None:
     assert "m.csv:3: a quote is opened here and never closed" in told
 
 
-def test_what_is_done_has_not_vanished(shell: Shell) -> None:
-    """The second run with `done=` leaves out what the first has made, and reports nothing missing."""
-    make(shell.folder / "in", [b"%d.bin" % k for k in range(4)])
+def records_pipeline(shell: Shell) -> None:
+    """`+pipeline=records`: a JSON file for each of the input's."""
     (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
     (shell.cwd / "conf" / "pipeline" / "records.yaml").write_text(
         "# @package _global_\nname: records\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
         "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
     )
+
+
+def test_what_is_done_has_not_vanished(shell: Shell) -> None:
+    """The second run with `done=` leaves out what the first has made, and reports nothing missing."""
+    make(shell.folder / "in", [b"%d.bin" % k for k in range(4)])
+    records_pipeline(shell)
     out = shell.folder / "out"
     words = ["+pipeline=records", f"input={shell.folder / 'in'}", f"output={out}", f"done={out}/{{relative}}.json"]
     shell.run(*words)
@@ -417,11 +422,7 @@ def test_what_is_done_has_not_vanished(shell: Shell) -> None:
 def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
     """`shard=`, `done=` and a source of another kind, through a whole run."""
     folder = make(shell.folder / "in put", [b"%d.bin" % k for k in range(9)])
-    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
-    (shell.cwd / "conf" / "pipeline" / "records.yaml").write_text(
-        "# @package _global_\nname: records\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
-        "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
-    )
+    records_pipeline(shell)
     out = shell.folder / "out"
     words = ["+pipeline=records", f"input={folder}", f"output={out}"]
     counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.run(*words, f"shard={i}/3")]

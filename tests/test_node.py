@@ -50,6 +50,13 @@ def weights(folder: Path, sizes: dict[str, int], seed: int = 1) -> Path:
     return folder
 
 
+def my_model(shell: Shell, commit: str, sizes: dict[str, int]) -> Path:
+    """A model `mine` of the registry, and its weights in the store."""
+    (shell.cwd / "conf" / "models").mkdir(parents=True)
+    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
+    return weights(shell.store / "weights" / f"me--model@{commit}", sizes)
+
+
 def bring(
     disk: Path, name: str, source: Path, *, node: str = "n0", quota: int = 0, hold: float = 0
 ) -> subprocess.Popen[str]:
@@ -202,11 +209,8 @@ def test_the_file_system_of_a_path() -> None:
 @pytest.mark.slurm
 def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite) -> None:
     """Through Slurm: from the store to the node to the stage, digests checked there; the bill is in `status`."""
-    commit = "a" * 40
-    source = weights(shell.store / "weights" / f"me--model@{commit}", {"model.bin": 2_000_000})
+    source = my_model(shell, "a" * 40, {"model.bin": 2_000_000})
     digest = hashlib.sha256((source / "model.bin").read_bytes()).hexdigest()
-    (shell.cwd / "conf" / "models").mkdir(parents=True)
-    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
     (shell.cwd / "reader.py").write_text(
         "import hashlib\nfrom hpcurate import Stage\nfrom hpcurate.model import ModelRef\nfrom stages.hello import HelloTask\n\n\n"
         "class Reader(Stage[HelloTask, HelloTask]):\n    model = ModelRef('mine')\n\n"
@@ -235,10 +239,7 @@ def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite)
 @pytest.mark.slurm
 def test_a_folder_of_the_jobs_own_is_not_the_nodes(shell: Shell, tmp_path: Path) -> None:
     """Where a prolog gives each job its TMPDIR and others share the node, weights are read from the store."""
-    commit = "d" * 40
-    source = weights(shell.store / "weights" / f"me--model@{commit}", {"model.bin": 1000})
-    (shell.cwd / "conf" / "models").mkdir(parents=True)
-    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
+    source = my_model(shell, "d" * 40, {"model.bin": 1000})
     (shell.cwd / "reader.py").write_text(
         "from hpcurate import Stage\nfrom hpcurate.model import ModelRef\nfrom stages.hello import HelloTask\n\n\n"
         "class Reader(Stage[HelloTask, HelloTask]):\n    model = ModelRef('mine')\n\n"
@@ -287,11 +288,8 @@ SHARED = (
 @pytest.mark.slurm
 def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) -> None:
     """Through Slurm, on nodes that both jobs share: each weight file is copied once a node, and set up once a node."""
-    commit = "c" * 40
-    source = weights(shell.store / "weights" / f"me--model@{commit}", {"a.bin": 30_000_000, "b.bin": 1000})
+    source = my_model(shell, "c" * 40, {"a.bin": 30_000_000, "b.bin": 1000})
     digests = [hashlib.sha256((source / name).read_bytes()).hexdigest() for name in ("a.bin", "b.bin")]
-    (shell.cwd / "conf" / "models").mkdir(parents=True)
-    (shell.cwd / "conf" / "models" / "mine.yaml").write_text(f"repo: me/model\nrevision: {commit}\n")
     (shell.cwd / "reader.py").write_text(SHARED)
     disk, count = shell.folder / "disk", shell.folder / "count"
     disk.mkdir()
