@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -128,13 +128,9 @@ class Cut(Stage[ClipTask, ClipTask]):
         return collector.samples()
 
     def _pass(self, clips: list[ClipTask]) -> None:
-        first = clips[0]
-        shaper = Shaper(first.width, first.height, first.rotation)
-        with open_video(first.path, first.source) as video:
-            frames = video.decode(video.packets_from(first.start_pts))
-            with closing(frames):
-                for clip, pictures in zip(clips, by_clip(frames, clips)):
-                    self._cut(clip, pictures, shaper, video)
+        with one_decode(clips) as (video, shaper, pictures_of):
+            for clip, pictures in pictures_of:
+                self._cut(clip, pictures, shaper, video)
 
     def _cut(self, clip: ClipTask, frames: Iterator[VideoFrame], shaper: Shaper, video: Video) -> None:
         head = next(frames, None)
@@ -178,6 +174,18 @@ def passes(clips: Iterable[ClipTask]) -> list[list[ClipTask]]:
         else:
             groups.append([clip])
     return groups
+
+
+@contextmanager
+def one_decode(
+    clips: list[ClipTask],
+) -> Iterator[tuple[Video, Shaper, Iterator[tuple[ClipTask, Iterator[VideoFrame]]]]]:
+    """(the video, what shapes its frames, each clip with its frames) of clips that one pass decodes."""
+    first = clips[0]
+    with open_video(first.path, first.source) as video:
+        frames = video.decode(video.packets_from(first.start_pts))
+        with closing(frames):
+            yield video, Shaper(first.width, first.height, first.rotation), zip(clips, by_clip(frames, clips))
 
 
 def by_clip(frames: Iterator[VideoFrame], clips: list[ClipTask]) -> Iterator[Iterator[VideoFrame]]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from hpcurate import File, Resources, Stage, Task
 from hpcurate.errors import ConfigError
-from stages.video.cut import by_clip, passes
-from stages.video.decode import frame_pts, open_video
+from stages.video.cut import one_decode, passes
+from stages.video.decode import frame_pts
 from stages.video.layout import readable
-from stages.video.picture import Shaper
 from stages.video.publish import publish_bytes, publish_file
 from stages.video.tasks import ClipTask
 
@@ -67,15 +65,9 @@ class Frames(Stage[ClipTask, FrameTask]):
         """A task a picture, in order of clips and times."""
         found: dict[str, list[FrameTask]] = {}
         for clips in passes(tasks):
-            first = clips[0]
-            shaper = Shaper(first.width, first.height, first.rotation)
-            with open_video(first.path, first.source) as video:
-                frames = video.decode(video.packets_from(first.start_pts))
-                with closing(frames):
-                    for clip, pictures in zip(clips, by_clip(frames, clips)):
-                        found[clip.id] = [
-                            self._write(clip, t, shaper.shape(f)) for t, f in shown(clip, pictures, self.fps)
-                        ]
+            with one_decode(clips) as (_, shaper, pictures_of):
+                for clip, pictures in pictures_of:
+                    found[clip.id] = [self._write(clip, t, shaper.shape(f)) for t, f in shown(clip, pictures, self.fps)]
         return [frame for task in tasks for frame in found[task.id]]
 
     def _write(self, clip: ClipTask, time_s: float, frame: VideoFrame) -> FrameTask:
