@@ -36,8 +36,7 @@ def walk(data: str, store: str) -> int:
 
 def take_in(data: str, store: str) -> int:
     """What a run does before its first stage."""
-    from hpcurate import intake, scan
-    from hpcurate.source import Files
+    from hpcurate.source import Files, intake, scan
     from hpcurate.store.filesystem import PosixFilesystem
     from hpcurate.store.layout import Store
 

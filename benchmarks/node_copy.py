@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hpcurate.contents import FileEntry, write_manifest
 from hpcurate.node.cache import NodeCache
+from hpcurate.store.manifest import FileEntry, write_manifest
 
 FILES = 6
 

@@ -28,8 +28,8 @@ from typing import Any
 from bench_stages import Caption, Record
 
 import hpcurate
-from hpcurate.pipeline import Node, StageOptions
-from hpcurate.records import codec
+from hpcurate.planning.pipeline import Node, StageOptions
+from hpcurate.store.rows import codec
 
 SHARD = 1000
 """Records in one shard."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from bench_stages import Nap, Sleep, skewed_seconds
 
 import hpcurate
-from hpcurate.pipeline import Node, StageOptions
+from hpcurate.planning.pipeline import Node, StageOptions
 
 PARTITION = "cpu"
 MEMORY_MB = 200

@@ -18,11 +18,11 @@ ROWS = {
     f"`python -c '{HYDRA}'` (the yardstick)": ["-c", HYDRA],
     "`python -c pass`": ["-c", "pass"],
     "`python -m hpcurate --help`": ["-m", "hpcurate", "--help"],
-    "imports of a gate: `hpcurate.driver`": ["-c", "import hpcurate.driver"],
+    "imports of a gate: `hpcurate.runs.driver`": ["-c", "import hpcurate.runs.driver"],
     "imports of a supervisor: `hpcurate.worker.supervisor`": ["-c", "import hpcurate.worker.supervisor"],
     "imports of a submission: command line, Hydra, Slurm launcher, submitit": [
         "-c",
-        "import hpcurate.cli.launch, hydra, omegaconf, launchers.slurm, submitit.slurm.slurm",
+        "import hpcurate.cli.start.launch, hydra, omegaconf, launchers.slurm.launcher, submitit.slurm.slurm",
     ],
 }
 """What is timed → arguments of the interpreter."""

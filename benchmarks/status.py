@@ -15,13 +15,13 @@ import time
 from collections.abc import Sequence
 
 from hpcurate.api import Request, _write_run
-from hpcurate.driver import Driver
-from hpcurate.epochs import Epochs
-from hpcurate.intake import take_in
-from hpcurate.launcher import make_launcher
-from hpcurate.pipeline import Node, StageOptions, build
-from hpcurate.runs import open_run, open_store
-from hpcurate.scan import scan
+from hpcurate.planning.epochs import Epochs
+from hpcurate.planning.pipeline import Node, StageOptions, build
+from hpcurate.runs.driver import Driver
+from hpcurate.runs.folder import open_run, open_store
+from hpcurate.runs.launcher import make_launcher
+from hpcurate.source.intake import take_in
+from hpcurate.source.scan import scan
 from hpcurate.store.commits import begin_attempt, commit
 from hpcurate.store.filesystem import PosixFilesystem
 from stages.hello import LowerCase, Print, Prompts

@@ -12,29 +12,29 @@ from typing import Any
 
 import attrs
 
-from hpcurate.code import freeze_code, installed_versions
-from hpcurate.conf import conf_folders
-from hpcurate.driver import Driver, Look
+from hpcurate.config_files import conf_folders
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
-from hpcurate.epochs import Epochs
 from hpcurate.errors import ConfigError, GateRefused, PipelineError
-from hpcurate.intake import Intake, take_in, write_stage_json
-from hpcurate.launcher import Launcher, make_launcher
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
-from hpcurate.pipeline import Budget, EpochOf, Node, Pipeline, build
-from hpcurate.plan import Timing
-from hpcurate.process import ProcessIdentity, start_time, this_host
-from hpcurate.reconcile import Decision, StageView
-from hpcurate.runs import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
-from hpcurate.scan import scan
+from hpcurate.planning.epochs import Epochs
+from hpcurate.planning.pipeline import Budget, EpochOf, Node, Pipeline, build
+from hpcurate.planning.plan import Timing
+from hpcurate.runs.code import freeze_code, installed_versions
+from hpcurate.runs.driver import Driver, Look
+from hpcurate.runs.folder import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
+from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.runs.reconcile import Decision, StageView
+from hpcurate.runs.summary import RunState
 from hpcurate.source import Items, Source
+from hpcurate.source.intake import Intake, take_in, write_stage_json
+from hpcurate.source.scan import scan
 from hpcurate.stage import Stage, members
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.rounds import read_rounds
-from hpcurate.summary import RunState
+from hpcurate.system.processes import ProcessIdentity, start_time, this_host
 from hpcurate.task import Task
 
 STAYING_PATIENCE_S = 3600.0
@@ -275,7 +275,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "hpcurate.driver", run.path],
+        [sys.executable, "-P", "-m", "hpcurate.runs.driver", run.path],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
     )  # fmt: skip
     run.note_driver(ProcessIdentity(this_host(), process.pid, start_time(process.pid) or 0))

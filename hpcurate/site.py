@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from hpcurate.conf import read_yaml
+from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.pipeline import option, suggestion
+from hpcurate.planning.pipeline import option, suggestion
 
 KINDS = ("cpu", "gpu", "gate")
 

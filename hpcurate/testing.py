@@ -9,10 +9,10 @@ from typing import Any, Union
 
 import attrs
 
-from hpcurate.records import codec
 from hpcurate.stage import Stage, WorkerInfo
+from hpcurate.stage_process.runner import ShardCounts, ShardJob, ShardRunner, types_of
+from hpcurate.store.rows import codec
 from hpcurate.task import Task
-from hpcurate.worker.shard import ShardCounts, ShardJob, ShardRunner, types_of
 
 __all__ = ["Outcome", "try_stage"]
 

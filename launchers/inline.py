@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from hpcurate.launcher import JobRow, Submission
-from hpcurate.pipeline import Pipeline, PlannedStage
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.runs.launcher import JobRow, Submission
 from hpcurate.worker.supervisor import Supervisor
 
 

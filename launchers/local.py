@@ -14,9 +14,9 @@ from pathlib import Path
 import attrs
 
 from hpcurate.errors import LauncherError
-from hpcurate.launcher import JobRow, Submission
-from hpcurate.pipeline import Pipeline, PlannedStage
-from hpcurate.process import ProcessIdentity, share_of_cores, start_time, this_host
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.runs.launcher import JobRow, Submission
+from hpcurate.system.processes import ProcessIdentity, share_of_cores, start_time, this_host
 from hpcurate.units import megabytes
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from hpcurate import FileTask, Resources, Stage
 from hpcurate.errors import ConfigError
-from hpcurate.records import codec
 from hpcurate.source import GroupTask
+from hpcurate.store.rows import codec
 
 SMALL = Resources(cpus=1, memory="1GB", time="30m")
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hpcurate.conf import conf_folders, names_in
+from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import UserError
 
 VERBS = {
@@ -16,16 +16,16 @@ VERBS = {
     "why": "hpcurate.cli.verbs.why",
     "logs": "hpcurate.cli.verbs.logs",
     "cancel": "hpcurate.cli.verbs.cancel",
-    "explain": "hpcurate.cli.dry",
+    "explain": "hpcurate.cli.verbs.explain",
     "runs": "hpcurate.cli.verbs.runs",
     "note": "hpcurate.cli.verbs.runs",
     "compare": "hpcurate.cli.verbs.runs",
-    "doctor": "hpcurate.cli.doctor",
-    "init": "hpcurate.cli.init",
-    "envs": "hpcurate.cli.envs",
-    "models": "hpcurate.cli.models",
-    "shard": "hpcurate.cli.shard",
-    "reference": "hpcurate.cli.reference",
+    "doctor": "hpcurate.cli.verbs.doctor",
+    "init": "hpcurate.cli.verbs.init",
+    "envs": "hpcurate.cli.verbs.envs",
+    "models": "hpcurate.cli.verbs.models",
+    "shard": "hpcurate.cli.verbs.split_manifest",
+    "reference": "hpcurate.cli.verbs.reference",
 }
 """Each verb and the module whose `verb(argv)` does it; it is given the whole command line."""
 
@@ -100,11 +100,11 @@ def _dispatch(argv: Sequence[str]) -> int:
         return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):
         from hpcurate.errors import ConfigError
-        from hpcurate.pipeline import suggestion
+        from hpcurate.planning.pipeline import suggestion
 
         raise ConfigError(f"{argv[0]!r} is neither a verb nor key=value; {suggestion(argv[0], list(VERBS))}")
-    from hpcurate.cli.launch import launch
-    from hpcurate.code import merge_packages
+    from hpcurate.cli.start.launch import launch
+    from hpcurate.runs.code import merge_packages
 
     merge_packages()
     return launch(list(argv))

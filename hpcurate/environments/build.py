@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcurate.alone import alone
 from hpcurate.environments.files import EnvFile
 from hpcurate.environments.runtime import look_into, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.programs import activated, last_words
+from hpcurate.store.exclusive import alone
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
+from hpcurate.system.programs import activated, output_tail
 
 Echo = Callable[[str], None]
 MARK = "# hpcurate locked this for the file with the digest "
@@ -147,7 +147,7 @@ def _run(command: Sequence[str], prefix: str, what: str) -> None:
         command, env=activated(prefix, os.environ), capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
-        raise StoreError(f"{what} failed with exit status {done.returncode}: {last_words(done.stderr + done.stdout)}")
+        raise StoreError(f"{what} failed with exit status {done.returncode}: {output_tail(done.stderr + done.stdout)}")
 
 
 def activation_variables(prefix: str) -> dict[str, str]:

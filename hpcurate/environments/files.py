@@ -9,9 +9,9 @@ from pathlib import Path
 
 import attrs
 
-from hpcurate.conf import read_yaml, shipped_conf
+from hpcurate.config_files import read_yaml, shipped_conf
 from hpcurate.errors import ConfigError
-from hpcurate.pipeline import suggestion
+from hpcurate.planning.pipeline import suggestion
 
 
 @attrs.define(frozen=True)

@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from hpcurate.alone import alone
-from hpcurate.contents import MANIFEST, FileEntry, sha256_of, write_manifest
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.store.exclusive import alone
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
+from hpcurate.store.manifest import MANIFEST, FileEntry, sha256_of, write_manifest
 
 ARCHIVE = "env.tar"
 Echo = Callable[[str], None]

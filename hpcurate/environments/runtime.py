@@ -19,8 +19,8 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.programs import bare, last_words
 from hpcurate.store.layout import Store
+from hpcurate.system.programs import bare, output_tail
 
 Echo = Callable[[str], None]
 OLDEST = (3, 9)
@@ -57,7 +57,7 @@ def look_into(python: Sequence[str], what: str) -> Facts:
     try:
         version, lacks = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        words = last_words(done.stderr or done.stdout)
+        words = output_tail(done.stderr or done.stdout)
         raise ConfigError(f"{what}: {' '.join(python)} does not start: {words or done.returncode}") from None
     if tuple(version[:2]) < OLDEST:
         raise ConfigError(f"{what}: its Python is {'.'.join(map(str, version))}; a stage needs 3.9 or newer")
@@ -110,5 +110,5 @@ def _pip(part: str, version: str) -> None:
     )
     if done.returncode:
         shutil.rmtree(part, ignore_errors=True)
-        told = last_words(done.stderr)
+        told = output_tail(done.stderr)
         raise StoreError(f"runtime: pip could not fetch {', '.join(RUNTIME)} for Python {version}: {told}")

@@ -14,12 +14,12 @@ from typing import Any
 
 import attrs
 
-from hpcurate.alone import alone
-from hpcurate.contents import FileEntry, sha256_of, write_manifest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
 from hpcurate.models.weights import Weights, WeightStore
+from hpcurate.store.exclusive import alone
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.manifest import FileEntry, sha256_of, write_manifest
 from hpcurate.units import megabytes
 
 Echo = Callable[[str], None]

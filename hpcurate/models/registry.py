@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from hpcurate.conf import read_yaml
+from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.pipeline import option, suggestion
+from hpcurate.planning.pipeline import option, suggestion
 from hpcurate.units import megabytes
 
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import attrs
 
-from hpcurate.contents import MANIFEST, CopyFault, FileEntry, read_manifest, sha256_of
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import COMMIT, ModelEntry, Registry
-from hpcurate.pipeline import WeightsOf
-from hpcurate.plan import WeightsRef
+from hpcurate.planning.pipeline import WeightsOf
+from hpcurate.planning.plan import WeightsRef
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
+from hpcurate.store.manifest import MANIFEST, CopyFault, FileEntry, read_manifest, sha256_of
 
 
 @attrs.define(frozen=True)

@@ -27,10 +27,10 @@ from typing import Callable, Optional
 
 import attrs
 
-from hpcurate.contents import MANIFEST, FileEntry, read_manifest
 from hpcurate.node.copying import JOURNAL, Stopped, copy_files
 from hpcurate.node.unpacking import unpack
-from hpcurate.process import nonce
+from hpcurate.store.manifest import MANIFEST, FileEntry, read_manifest
+from hpcurate.system.processes import nonce
 
 WAIT_S = 3600.0
 """How long to wait for another process's copy."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Optional
 
-from hpcurate.contents import CopyFault, FileEntry
+from hpcurate.store.manifest import CopyFault, FileEntry
 
 JOURNAL = ".journal"
 BLOCK = 8 * 2**20

@@ -8,9 +8,9 @@ import subprocess
 import tarfile
 from typing import Any, Callable
 
-from hpcurate.contents import CopyFault, FileEntry
 from hpcurate.node.copying import BLOCK, Stopped
-from hpcurate.programs import bare, last_words
+from hpcurate.store.manifest import CopyFault, FileEntry
+from hpcurate.system.programs import bare, output_tail
 
 PIECE = 64 * 1024
 """Bytes that are handed to tarfile at once: it copies what is left of them at each of its reads."""
@@ -50,7 +50,7 @@ def _relocate(prefix: str) -> None:
     command = [os.path.join(prefix, "bin", "python"), script]
     done = subprocess.run(command, env=bare(os.environ), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CopyFault(f"{script} failed with exit status {done.returncode}: {last_words(done.stderr)}")
+        raise CopyFault(f"{script} failed with exit status {done.returncode}: {output_tail(done.stderr)}")
 
 
 class _Digested:

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.fingerprint import digest
-from hpcurate.records import codec
+from hpcurate.planning.fingerprint import digest
+from hpcurate.store.rows import codec
 from hpcurate.task import Task
 
 

@@ -17,7 +17,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError
-from hpcurate.fingerprint import digest
+from hpcurate.planning.fingerprint import digest
 from hpcurate.source.base import Placed, RecordTask, absolute
 from hpcurate.task import Task, stable_id
 

@@ -11,14 +11,14 @@ import enum
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Optional
+from typing import Any
 
 import attrs
 
-from hpcurate.failpoints import failpoint
-from hpcurate.process import ProcessIdentity
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
+from hpcurate.system.failpoints import failpoint
+from hpcurate.system.processes import ProcessIdentity
 
 __all__ = ["Claim", "Ending", "LeaseWatch", "Verdict", "claimed", "judge", "latest_attempts", "try_claim"]
 
@@ -83,7 +83,7 @@ class Latest:
     """The newest attempt of a shard, as the names in its claims folder tell."""
 
     attempt: int
-    ending: Optional[Ending] = None
+    ending: Ending | None = None
 
 
 def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
@@ -111,7 +111,7 @@ def try_claim(filesystem: Filesystem, folder: StageFolder, claim: Claim) -> bool
     return won
 
 
-def read_claim(filesystem: Filesystem, folder: StageFolder, shard: str, attempt: int) -> Optional[Claim]:
+def read_claim(filesystem: Filesystem, folder: StageFolder, shard: str, attempt: int) -> Claim | None:
     """The claim of one attempt, or None if it cannot be read."""
     try:
         return Claim.from_bytes(filesystem.read(folder.claim(shard, attempt)))
@@ -135,7 +135,7 @@ def read_ending(filesystem: Filesystem, folder: StageFolder, shard: str, latest:
     return {"attempt": latest.attempt, "ending": ending.value, **detail}
 
 
-def claimed(process: ProcessIdentity, round_over: bool, lease_over: bool) -> Optional[Ending]:
+def claimed(process: ProcessIdentity, round_over: bool, lease_over: bool) -> Ending | None:
     """Whether an unmarked attempt has ended, from what an observer may rightly conclude. Pure but for /proc."""
     if round_over or process.alive() is False or lease_over:
         return Ending.DEAD

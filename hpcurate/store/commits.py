@@ -6,14 +6,14 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Optional
+from typing import Any
 
 import msgspec
 
-from hpcurate.failpoints import failpoint
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import Committed, ShardLine
+from hpcurate.system.failpoints import failpoint
 
 __all__ = ["begin_attempt", "commit", "committed_names", "read_committed"]
 
@@ -51,7 +51,7 @@ def commit(
     return True
 
 
-def committed_nonce(filesystem: Filesystem, folder: StageFolder, shard: str) -> Optional[str]:
+def committed_nonce(filesystem: Filesystem, folder: StageFolder, shard: str) -> str | None:
     """Nonce of the committed attempt, or None if the parent's listing has no such shard."""
     if shard not in filesystem.names(folder.shards(fan_of(shard))):
         return None
@@ -87,7 +87,7 @@ class _Done(msgspec.Struct):
 
 def read_done(
     filesystem: Filesystem, folder: StageFolder, list_name: str, lines: Sequence[ShardLine]
-) -> Optional[list[Committed]]:
+) -> list[Committed] | None:
     """All committed shards of a complete list in list order, or None while it is incomplete.
 
     The index `done-<list>.json` is a cache: absent or unreadable, it is rebuilt.

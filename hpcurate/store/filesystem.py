@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from typing import Protocol
 
-from hpcurate.process import nonce
+from hpcurate.system.processes import nonce
 
 SYNC_WHOLE_ABOVE = 64
 """More files than this in one attempt are flushed by one syncfs instead of an fsync each (facts: 5x faster)."""

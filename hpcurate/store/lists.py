@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Callable, Optional
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import msgspec
 
-from hpcurate.failpoints import failpoint
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of, shard_id
+from hpcurate.system.failpoints import failpoint
 
 __all__ = [
     "Committed",
@@ -169,7 +168,7 @@ def write_list(filesystem: Filesystem, folder: StageFolder, name: str, lines: Se
     return standing
 
 
-def read_list(filesystem: Filesystem, folder: StageFolder, name: str) -> Optional[list[ShardLine]]:
+def read_list(filesystem: Filesystem, folder: StageFolder, name: str) -> list[ShardLine] | None:
     """The lines of a list, or None if it has not been made."""
     if f"{name}.jsonl" not in filesystem.names(folder.lists):
         return None

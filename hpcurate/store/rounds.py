@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any, Optional
+from typing import Any
 
 import attrs
 
-from hpcurate.failpoints import failpoint
-from hpcurate.process import ProcessIdentity
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
+from hpcurate.system.failpoints import failpoint
+from hpcurate.system.processes import ProcessIdentity
 
 __all__ = ["Round", "mark_over", "read_rounds", "record_job", "take_ticket"]
 
@@ -27,12 +27,12 @@ class Round:
     number: int
     run: str = ""
     """Run that took the ticket."""
-    submitter: Optional[ProcessIdentity] = None
+    submitter: ProcessIdentity | None = None
     launcher: str = ""
     """Kind of launcher that the ticket's owner uses: slurm, local, inline."""
     name: str = ""
     """Unique job name, to find a submission whose answer was lost."""
-    jobs: Optional[tuple[str, ...]] = None
+    jobs: tuple[str, ...] | None = None
     """What was submitted; None until that is written down."""
     done_before: int = 0
     """Committed shards when the ticket was taken."""

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from hpcurate.process import die_with_parent, pin
+from hpcurate.system.processes import die_with_parent, pin
 from hpcurate.worker.supervisor import main
 
 if __name__ == "__main__":

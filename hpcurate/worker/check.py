@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from hpcurate.node.place import node_name
-from hpcurate.plan import Plan
+from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
-from hpcurate.worker.place import Bringer
-from hpcurate.worker.stage_process import SetupFailed, StageProcess
+from hpcurate.worker.hosts.spawned import SetupFailed, StageProcess
+from hpcurate.worker.node_staging import NodeStaging
 
 
 def check(plan: Plan, folder: str, log: Callable[[str], None]) -> dict[str, Any]:
     """`{"ok", "node", "error"}`, and, once the process has started, its `environment`."""
-    bringer = Bringer(plan, folder, log=log)
+    bringer = NodeStaging(plan, folder, log=log)
     info = WorkerInfo(index=0, process=0, cpus=max(1, int(plan.resources.cpus)))
     process = StageProcess(plan, info, bringer.bring(), log)
     try:

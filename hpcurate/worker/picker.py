@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from typing import Any
 
 import attrs
 
-from hpcurate.process import ProcessIdentity
 from hpcurate.store.claims import (
     Claim,
     Ending,
@@ -26,6 +25,7 @@ from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.rounds import rounds_over
+from hpcurate.system.processes import ProcessIdentity
 from hpcurate.worker.heartbeat import Heartbeat
 
 WATCHED_CLAIMS = 64
@@ -78,7 +78,7 @@ class Picker:
         self._lock = threading.Lock()
         self._me = ProcessIdentity.mine()
 
-    def next(self, fits: Callable[[ShardLine], bool] = lambda line: True) -> Optional[Pick]:
+    def next(self, fits: Callable[[ShardLine], bool] = lambda line: True) -> Pick | None:
         """Claim the next free shard that `fits` in the time left; None when there is nothing to do."""
         with self._lock:
             if time.monotonic() - self._listed >= self._listing_s:
@@ -99,7 +99,7 @@ class Picker:
         self._listed = time.monotonic()
         self._look_for_the_dead()
 
-    def _claim_first(self, fits: Callable[[ShardLine], bool]) -> Optional[Pick]:
+    def _claim_first(self, fits: Callable[[ShardLine], bool]) -> Pick | None:
         for line in self._order:
             latest = self._latest.get(line.id)
             if line.id in self._done or (latest and latest.ending is None) or not fits(line):
@@ -109,7 +109,7 @@ class Picker:
                 return pick
         return None
 
-    def _claim(self, line: ShardLine, latest: Optional[Latest]) -> Optional[Pick]:
+    def _claim(self, line: ShardLine, latest: Latest | None) -> Pick | None:
         attempt = latest.attempt + 1 if latest else 1
         claim = Claim(
             shard=line.id,
@@ -123,7 +123,7 @@ class Picker:
         self._latest[line.id] = Latest(attempt)  # ours or another's: taken either way
         return Pick(line, claim) if try_claim(self._filesystem, self._folder, claim) else None
 
-    def _history(self, shard: str, latest: Optional[Latest]) -> tuple[dict[str, Any], ...]:
+    def _history(self, shard: str, latest: Latest | None) -> tuple[dict[str, Any], ...]:
         if latest is None:
             return ()
         before = read_claim(self._filesystem, self._folder, shard, latest.attempt)

@@ -15,25 +15,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import attrs
 
-from hpcurate.installed import difference, versions_here
-from hpcurate.plan import Plan
-from hpcurate.process import nonce, share_of_cores
+from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
+from hpcurate.stage_process.runner import ShardJob
 from hpcurate.store.claims import Ending, end_attempt, judge
 from hpcurate.store.commits import begin_attempt, commit
 from hpcurate.store.filesystem import Filesystem, PosixFilesystem
 from hpcurate.store.layout import StageFolder, Store
 from hpcurate.store.lists import ShardLine, read_list
-from hpcurate.worker.forked import Forked, fork
+from hpcurate.system.installed import difference, versions_here
+from hpcurate.system.processes import nonce, share_of_cores
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.picker import Pick, Picker
-from hpcurate.worker.place import Bringer
-from hpcurate.worker.shard import ShardJob
-from hpcurate.worker.stage_process import (
+from hpcurate.worker.hosts.forked import Forked, fork
+from hpcurate.worker.hosts.spawned import (
     InProcess,
     SetupFailed,
     ShardDone,
@@ -42,6 +40,8 @@ from hpcurate.worker.stage_process import (
     StageProcess,
     serve_forked,
 )
+from hpcurate.worker.node_staging import NodeStaging
+from hpcurate.worker.picker import Pick, Picker
 
 ERRORS_IN_A_ROW = 3
 """After this many attempts in a row that could not be written, a worker leaves: its node or the disk is bad."""
@@ -80,7 +80,7 @@ class Supervisor:
         *,
         job: str,
         inline: bool = False,
-        filesystem: Optional[Filesystem] = None,
+        filesystem: Filesystem | None = None,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
         self.plan, self.submission, self.index, self.inline = plan, submission, index, inline
@@ -94,8 +94,8 @@ class Supervisor:
         self._draining = threading.Event()
         self._deadline = _deadline(plan)
         self._pace = Pace()
-        self._failure: Optional[str] = None
-        self._bringer = Bringer(plan, submission, inline=inline, stop=self._draining.is_set, log=log)
+        self._failure: str | None = None
+        self._bringer = NodeStaging(plan, submission, inline=inline, stop=self._draining.is_set, log=log)
         self._errors = 0
 
     # -- life ---------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Supervisor:
     # -- one slot -----------------------------------------------------------------------------------
 
     def _slot(self, process: int) -> None:
-        host: Optional[StageHost] = None
+        host: StageHost | None = None
         try:
             while not self._draining.is_set() and self._failure is None:
                 if host is None:
@@ -180,7 +180,7 @@ class Supervisor:
             if host:
                 host.close()
 
-    def _start_host(self, process: int) -> Optional[StageHost]:
+    def _start_host(self, process: int) -> StageHost | None:
         host = self._host(process)
         self._hosts.append(host)
         try:
@@ -195,7 +195,7 @@ class Supervisor:
 
     def _fork_stage_processes(self) -> None:
         if not self.inline and not self.plan.env.python:
-            import hpcurate.worker.child  # noqa: F401 - once, for all of them
+            import hpcurate.stage_process.main  # noqa: F401 - once, for all of them
 
             for process in range(self.plan.processes):
                 serve = partial(serve_forked, self.plan, self._info(process))
@@ -276,7 +276,7 @@ class Supervisor:
 
     def _give_up(self, job: ShardJob, reason: str) -> ShardDone:
         """Every task of the shard becomes a dead letter: nothing tried so far ever came back."""
-        from hpcurate.worker.shard import ShardCounts, give_up
+        from hpcurate.stage_process.runner import ShardCounts, give_up
 
         counts: ShardCounts = give_up(job, self.plan.stage, reason)
         return ShardDone(attrs.asdict(counts), {})
@@ -363,7 +363,7 @@ def main(argv: list[str]) -> int:
 
 def _log_to_file(submission: str, index: int) -> None:
     """Send stdout and stderr of this worker and its children to its log; Slurm's file keeps what came before."""
-    from hpcurate.plan import log_path
+    from hpcurate.planning.plan import log_path
 
     path = Path(log_path(submission, index))
     path.parent.mkdir(parents=True, exist_ok=True)

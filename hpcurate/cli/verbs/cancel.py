@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpcurate.cli.verbs.common import run_parser, show, the_run
-from hpcurate.driver import cancel
+from hpcurate.runs.driver import cancel
 
 
 def verb(argv: list[str]) -> int:

@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Iterable
 
-from hpcurate.cli.places import find_store
+from hpcurate.cli.store_choice import find_store
 from hpcurate.errors import StoreError
-from hpcurate.runs import Run, find_run
+from hpcurate.runs.folder import Run, find_run
 from hpcurate.store.layout import Store
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpcurate.cli.verbs.common import run_parser, show, the_run
-from hpcurate.cli.verbs.letters import committed_shards, letters
 from hpcurate.errors import StoreError
-from hpcurate.pipeline import PlannedStage
-from hpcurate.runs import Run
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.report.dead_letters import committed_shards, letters
+from hpcurate.runs.folder import Run
 from hpcurate.store.claims import Claim, latest_attempts
 from hpcurate.store.layout import fan_of
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hpcurate.cli.verbs.common import columns, show, store_parser, the_store
-from hpcurate.cli.verbs.letters import drop_reasons
-from hpcurate.conf import read_yaml
-from hpcurate.driver import look
-from hpcurate.preview import part_differences
-from hpcurate.runs import Run, find_run, run_names
-from hpcurate.summary import RunState
+from hpcurate.config_files import read_yaml
+from hpcurate.report.dead_letters import drop_reasons
+from hpcurate.runs.driver import look
+from hpcurate.runs.folder import Run, find_run, run_names
+from hpcurate.runs.preview import part_differences
+from hpcurate.runs.summary import RunState
 
 
 def verb(argv: list[str]) -> int:

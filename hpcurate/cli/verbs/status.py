@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hpcurate.cli.verbs.common import columns, run_parser, show, the_run
-from hpcurate.cli.verbs.letters import Letter, failure_line, letters
-from hpcurate.driver import look
-from hpcurate.runs import Run
-from hpcurate.summary import RunState
+from hpcurate.report.dead_letters import Letter, failure_line, letters
+from hpcurate.runs.driver import look
+from hpcurate.runs.folder import Run
+from hpcurate.runs.summary import RunState
 
 SHOWN = 10
 """Dead letters that are shown."""

@@ -12,12 +12,12 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.verbs.common import columns, printable, run_parser, the_run
-from hpcurate.cli.verbs.letters import Letter, failure_line, letters_of
 from hpcurate.cli.verbs.why import queue_lines, queued
-from hpcurate.driver import Driver, look_with
-from hpcurate.launcher import JobRow, make_launcher
-from hpcurate.runs import Run
-from hpcurate.summary import RunState
+from hpcurate.report.dead_letters import Letter, failure_line, letters_of
+from hpcurate.runs.driver import Driver, look_with
+from hpcurate.runs.folder import Run
+from hpcurate.runs.launcher import JobRow, make_launcher
+from hpcurate.runs.summary import RunState
 
 EVERY_S = 2.0
 """Between two looks at the store."""

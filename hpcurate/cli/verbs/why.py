@@ -12,13 +12,13 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.verbs.common import run_parser, show, the_run
-from hpcurate.cli.verbs.letters import Letter, drop_reasons, letters, log_of
-from hpcurate.driver import look
-from hpcurate.launcher import JobRow, make_launcher
-from hpcurate.runs import Run
+from hpcurate.report.dead_letters import Letter, drop_reasons, letters, log_of
+from hpcurate.runs.driver import look
+from hpcurate.runs.folder import Run
+from hpcurate.runs.launcher import JobRow, make_launcher
+from hpcurate.runs.summary import RunState
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.rounds import read_rounds
-from hpcurate.summary import RunState
 
 SHOWN = 8
 """Groups that are shown of each kind."""

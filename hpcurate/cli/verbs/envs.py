@@ -1,0 +1,119 @@
+"""`hpcurate envs list|lock|build|pack|check|remove`: the environments of stages."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from hpcurate.cli.start.launch import say
+from hpcurate.cli.store_choice import find_store
+from hpcurate.cli.verbs.explain import table
+from hpcurate.environments.build import build, is_built, lock, prefix_of
+from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
+from hpcurate.environments.pack import is_packed, pack, pack_of
+from hpcurate.errors import ConfigError, UserError
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
+
+
+def verb(argv: list[str]) -> int:
+    """Do one of them; the exit status.
+
+    Threads of the solver's library may still run when the interpreter ends, and have been seen to abort it:
+    where it was loaded the process leaves at once, everything being written.
+    """
+    try:
+        status = _verb(argv)
+    except UserError as error:
+        if "rattler" not in sys.modules:
+            raise
+        say(f"hpcurate: {error}")
+        status = 2
+    if "rattler" in sys.modules:
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def _verb(argv: list[str]) -> int:
+    options = _parser().parse_intermixed_args(argv[1:])
+    if options.action == "list":
+        return _list(options)
+    if not options.name:
+        raise ConfigError(f"envs {options.action}: name one of {', '.join(env_names(env_folders())) or 'none'}")
+    if options.action == "check":
+        from hpcurate.cli.env_check import check
+
+        return check(options.name, options.store, on_node=options.on_node)
+    actions = {"lock": _lock, "build": _build, "pack": _pack, "remove": _remove}
+    for name in options.name:
+        actions[options.action](name, options)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hpcurate envs", description="environments of stages, from envs/NAME.yml")
+    parser.add_argument("action", choices=("list", "lock", "build", "pack", "check", "remove"))
+    parser.add_argument(
+        "name",
+        nargs="*",
+        help="of envs/NAME.yml; pack: or a conda prefix; check: or anything that env= takes, or a run's words "
+        "(+pipeline=… input=…), which checks each of its stages",
+    )
+    parser.add_argument("--store", help="default: HPCURATE_STORE, the site profile's, then the last one used")
+    parser.add_argument("--on-node", action="store_true", help="check: in a job with the stage's own sbatch options")
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    folders, store = env_folders(), find_store(options.store)
+    rows = [_row(read_env(name, folders), store) for name in options.name or env_names(folders)]
+    print("\n".join(table(("name", "python and packages", "state"), rows)))
+    return 0
+
+
+def _row(env: EnvFile, store: str) -> tuple[str, ...]:
+    try:
+        prefix = prefix_of(env, store)
+        state = f"built: {prefix}" if is_built(prefix) else "locked"
+        state += ", packed" if is_built(prefix) and is_packed(pack_of(prefix, store)) else ""
+    except ConfigError:
+        state = "changed since it was locked" if env.lock.exists() else "not locked"
+    return (env.name, ", ".join([*env.dependencies, *env.pip])[:60], state)
+
+
+def _lock(name: str, options: argparse.Namespace) -> None:
+    print(lock(read_env(name, env_folders()), say))
+
+
+def _build(name: str, options: argparse.Namespace) -> None:
+    env = read_env(name, env_folders())
+    if not env.lock.exists():
+        lock(env, say)
+    print(build(env, find_store(options.store), say))
+
+
+def _pack(name: str, options: argparse.Namespace) -> None:
+    store = find_store(options.store)
+    prefix = name if "/" in name or name.startswith("~") else _built(name, store)
+    print(pack(prefix, store, say))
+
+
+def _built(name: str, store: str) -> str:
+    prefix = prefix_of(read_env(name, env_folders()), store)
+    if not is_built(prefix):
+        raise ConfigError(f"{name}: is not built in this store; type `hpcurate envs build {name} --store {store}`")
+    return prefix
+
+
+def _remove(name: str, options: argparse.Namespace) -> None:
+    store = find_store(options.store)
+    prefix = prefix_of(read_env(name, env_folders()), store)
+    packed = pack_of(prefix, store)
+    there = [path for path in (prefix, packed) if os.path.isdir(path)]
+    for path in there:
+        PosixFilesystem().discard(path, Store.at(store).trash)
+        print(f"{name}: {path} removed")
+    if not there:
+        print(f"{name}: is not built here")

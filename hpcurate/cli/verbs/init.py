@@ -1,0 +1,70 @@
+"""`hpcurate init FOLDER`: a small project that runs at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+from pathlib import Path
+
+from hpcurate.cli.store_choice import find_store
+from hpcurate.errors import ConfigError
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "template"
+
+
+def verb(argv: list[str]) -> int:
+    """Write the project; existing files are never touched."""
+    parser = argparse.ArgumentParser(
+        prog="hpcurate init", description="make a project folder: a pipeline, a stage, a test for it; it runs at once"
+    )
+    parser.add_argument("folder", help="folder to make, or an empty one")
+    parser.add_argument("--name", help="name of pipeline and stage module; default: the folder's")
+    options = parser.parse_args(argv[1:])
+    folder = Path(os.path.abspath(os.path.expanduser(options.folder)))
+    name = options.name or module_name(folder.name)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ConfigError(f"--name {name}: expected lower-case letters, digits and _, e.g. my_clips")
+    written = write_project(folder, name)
+    print("\n".join(f"  {path.relative_to(folder)}" for path in written).encode("utf-8", "backslashreplace").decode())
+    there = shlex.quote(options.folder)
+    store = "" if _knows_a_store() else " store=store"
+    print(f"next: cd {there} && hpcurate +pipeline={name}{store}".encode("utf-8", "backslashreplace").decode())
+    return 0
+
+
+def _knows_a_store() -> bool:
+    try:
+        return bool(find_store(None))
+    except ConfigError:
+        return False
+
+
+def module_name(folder: str) -> str:
+    """A module name from a folder's name. Pure."""
+    plain = re.sub(r"[^a-z0-9]+", "_", folder.lower()).strip("_")
+    return plain if plain[:1].isalpha() and plain not in ("hello", "video", "files") else f"my_{plain}".rstrip("_")
+
+
+def write_project(folder: Path, name: str) -> list[Path]:
+    """Copy the template with `name` filled in. Raises ConfigError if a file is there already."""
+    files = {path: folder / _target_name(path.relative_to(TEMPLATE), name) for path in sorted(_template_files())}
+    for target in files.values():
+        if target.exists():
+            raise ConfigError(f"init {folder}: {target.relative_to(folder)} is there already; name another folder")
+    try:
+        for path, target in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text().replace("NAME", name))
+    except OSError as error:
+        raise ConfigError(f"init {folder}: cannot write there: {error.strerror}") from None
+    return list(files.values())
+
+
+def _target_name(path: Path, name: str) -> str:
+    return ".gitignore" if path.name == "gitignore" else str(path).replace("NAME", name)
+
+
+def _template_files() -> list[Path]:
+    return [p for p in TEMPLATE.rglob("*") if p.is_file() and "__pycache__" not in p.parts]

@@ -1,0 +1,1 @@
+"""From configuration to checked, fingerprinted, frozen plans. Nothing here touches a scheduler."""

@@ -1,0 +1,168 @@
+"""One frozen copy of the code that a run needs (invariant I13).
+
+Modules of other installed distributions are not copied; the user's own, and hpcurate with its stages, are.
+The copy is named by its content, so that runs of the same code share nothing that could change.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import secrets
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable, Set
+from contextlib import suppress
+from pathlib import Path
+
+from hpcurate.errors import PipelineError
+from hpcurate.system.installed import versions_here
+
+LIMIT_MB = 32
+"""A package larger than this beside a stage is surely not only code."""
+OURS = ("hpcurate", "stages", "launchers")
+"""Copied even where they are installed: a stage's environment need not have them, and a later `pip install`
+must not change what a pending job runs (I3)."""
+_SKIP = {"__pycache__", ".git", ".venv", "node_modules"}
+
+
+def freeze_code(modules: Iterable[str], folder: str) -> str:
+    """Copy what the modules need into `folder/code-<digest>/` and return that path.
+
+    Raises PipelineError if a package to be copied is implausibly large.
+    """
+    files, target = _frozen(modules, folder)
+    if not os.path.isdir(target):
+        _copy(files, target)
+    return target
+
+
+def installed_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Distribution → version of what the modules import that is installed, and so is not copied (I13)."""
+    names: set[str] = set()
+    for module in modules:
+        with suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(module)
+            if spec and spec.origin and spec.origin.endswith(".py"):
+                names |= _imports(Path(spec.origin))
+    names = {name for name in names - {*OURS, *sys.stdlib_module_names} if not _own_files(name)}
+    found = versions_here(names)  # most are called as what they hold
+    if names - found.keys():
+        providers = importlib.metadata.packages_distributions()
+        found |= versions_here(name for top in sorted(names - found.keys()) for name in providers.get(top, ()))
+    return found
+
+
+def frozen_path(modules: Iterable[str], folder: str) -> str:
+    """Where `freeze_code` would put the copy. Writes nothing."""
+    return _frozen(modules, folder)[1]
+
+
+def _frozen(modules: Iterable[str], folder: str) -> tuple[list[tuple[str, Path]], str]:
+    """Files to copy, and the folder that is named by their content."""
+    files = sorted(_files_to_copy(modules).items())
+    digest = hashlib.sha256()
+    for name, path in files:
+        digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return files, os.path.join(folder, f"code-{digest.hexdigest()[:12]}")
+
+
+def _copy(files: list[tuple[str, Path]], target: str) -> None:
+    temporary = f"{target}.{secrets.token_hex(4)}"
+    for name, path in files:
+        copy = os.path.join(temporary, name)
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        shutil.copyfile(path, copy)
+        os.chmod(copy, 0o444)
+    os.makedirs(temporary, exist_ok=True)
+    try:
+        os.rename(temporary, target)
+    except OSError:  # somebody else froze the same code meanwhile
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _files_to_copy(modules: Iterable[str]) -> dict[str, Path]:
+    """Relative name → file, for every package or module reached by imports and not installed."""
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    waiting = ["hpcurate", *modules]
+    while waiting:
+        top = waiting.pop().partition(".")[0]
+        if top in seen or top in sys.stdlib_module_names or top == "__main__":
+            continue
+        seen.add(top)
+        for name, path in _own_files(top):
+            found[name] = path
+            if path.suffix == ".py" and top != "hpcurate":  # which imports nothing of the user's
+                waiting.extend(_imports(path))
+    return found
+
+
+def _own_files(top: str) -> list[tuple[str, Path]]:
+    """Files of a top-level module or package outside installed distributions, over all its portions."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    if not spec.submodule_search_locations:
+        path = Path(spec.origin or "")
+        return [] if _installed(path) or not path.is_file() else [(path.name, path)]
+    files: list[tuple[str, Path]] = []
+    for location in reversed(list(spec.submodule_search_locations)):
+        if top in OURS or not _installed(Path(location)):
+            files += _package(top, Path(location), _SKIP | {"cli"} if top == "hpcurate" else _SKIP)
+    return files
+
+
+def _package(top: str, location: Path, skip: Set[str]) -> list[tuple[str, Path]]:
+    files, size = [], 0
+    for base, folders, names in os.walk(location):
+        folders[:] = [f for f in folders if f not in skip]
+        for name in names:
+            path = Path(base, name)
+            if name.endswith((".pyc", ".pyo")) or not path.is_file():
+                continue
+            size += path.stat().st_size
+            files.append((os.path.join(top, os.path.relpath(path, location)), path))
+    if size > LIMIT_MB * 1e6:
+        raise PipelineError(f"{location} holds {size / 1e6:.0f} MB; move data away from the code of your stages")
+    return files
+
+
+def merge_packages() -> None:
+    """Let a user's `stages/` or `launchers/` that has an `__init__.py` add to ours instead of hiding them.
+
+    Without one they are namespace packages, and Python merges them by itself. Raises PipelineError.
+    """
+    for top in OURS[1:]:
+        try:
+            module = importlib.import_module(top)
+        except Exception as error:  # an __init__.py of the user's may raise anything
+            raise PipelineError(f"{top}/__init__.py cannot be imported: {type(error).__name__}: {error}") from None
+        for folder in (os.path.join(entry or os.getcwd(), top) for entry in sys.path):
+            if os.path.isdir(folder) and folder not in module.__path__ and getattr(module, "__file__", None):
+                module.__path__.append(folder)
+
+
+def _installed(path: Path) -> bool:
+    roots = {sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")}
+    resolved = os.path.realpath(path)
+    return "site-packages" in path.parts or any(resolved.startswith(os.path.realpath(r) + os.sep) for r in roots)
+
+
+def _imports(path: Path) -> set[str]:
+    """Top-level names a file imports anywhere, also inside functions."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:
+        return set()
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and not n.level}
+    return {name.partition(".")[0] for name in names}

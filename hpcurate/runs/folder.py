@@ -1,0 +1,221 @@
+"""A run: a resolved configuration and the stage folders it refers to. Its folder is private to its owner."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import StoreError
+from hpcurate.planning.fingerprint import digest
+from hpcurate.planning.pipeline import Pipeline
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import FORMAT, Store
+from hpcurate.system.processes import ProcessIdentity
+
+__all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
+
+UNNAMED = "<run>/output"
+"""Stands for the run's own output folder while the run has no name yet."""
+
+
+@attrs.define(frozen=True)
+class Run:
+    """Paths and frozen values of one run."""
+
+    store: Store
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The run's folder."""
+        return self.store.run(self.name)
+
+    @property
+    def output(self) -> str:
+        """Default place of its result."""
+        return os.path.join(self.path, "output")
+
+    @property
+    def summary_json(self) -> str:
+        """State and counts, rewritten by every call that looks."""
+        return os.path.join(self.path, "summary.json")
+
+    @property
+    def cancelled(self) -> bool:
+        """A user stopped the run and has not started it again."""
+        return "cancelled" in os.listdir(self.path)
+
+    def note_driver(self, driver: ProcessIdentity, beat: int = 0) -> None:
+        """Write down which process drives the run and stays; `beat` changes as long as it does.
+
+        In place, not by a rename: another host's cache then sees the new content when it opens the file (nfs(5)).
+        """
+        with open(os.path.join(self.path, "driver.json"), "w", encoding="utf-8") as file:
+            file.write(json.dumps({**driver.to_json(), "beat": beat}) + "\n")
+
+    def driver_lives(self) -> bool | None:
+        """Whether a process drives it; None for one of another host: only `driver_beat` tells."""
+        with suppress(OSError, ValueError, KeyError):
+            return ProcessIdentity.from_json(json.loads(self.driver_beat())).alive()
+        return False
+
+    def driver_beat(self) -> str:
+        """What the driver wrote last; empty if there is none."""
+        with suppress(OSError):
+            return Path(self.path, "driver.json").read_text()
+        return ""
+
+    def frozen(self) -> Frozen:
+        """What the latest call froze. Raises StoreError."""
+        path = os.path.join(self.path, "pipeline.json")
+        try:
+            plain = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read {path}: {error}; type the run's command again") from None
+        return Frozen(
+            pipeline=Pipeline.from_json(plain["pipeline"]),
+            source_lists=tuple(plain["source_lists"]),
+            launcher=plain["launcher"],
+            code=plain["code"],
+            forgiven=plain["forgiven"],
+            output=plain["output"],
+            versions=plain.get("versions", {}),
+        )
+
+    def freeze(self, frozen: Frozen) -> None:
+        """Write `pipeline.json`: gates and verbs read nothing else of the configuration."""
+        plain = {**attrs.asdict(frozen, recurse=False), "pipeline": frozen.pipeline.to_json()}
+        PosixFilesystem().replace(os.path.join(self.path, "pipeline.json"), json.dumps(plain, indent=1).encode())
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Frozen:
+    """The resolved configuration of a run as its gates see it."""
+
+    pipeline: Pipeline
+    source_lists: tuple[str, ...]
+    """Lists of the source that are this run's live set (I10)."""
+    launcher: dict[str, Any]
+    """`_target_` and parameters."""
+    code: str
+    """Frozen copy of the code."""
+    forgiven: dict[str, int] = attrs.field(factory=dict)
+    """Stage → last round before the user's latest call."""
+    output: str = ""
+    versions: dict[str, str] = attrs.field(factory=dict)
+    """Distribution → version of what the stages import, where it was submitted (I13)."""
+
+
+def open_store(root: str) -> Store:
+    """The store at `root`, made if missing. Raises StoreError if it cannot be used."""
+    store = Store.at(root)
+    filesystem = PosixFilesystem()
+    try:
+        for folder in (store.root, store.stages, store.runs):
+            filesystem.make_folders(folder)
+        if "format.json" not in filesystem.names(store.root):
+            filesystem.create(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
+        found = json.loads(filesystem.read(store.format_json))["format"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
+    if found != FORMAT:
+        raise StoreError(f"store={root}: has format {found}, this hpcurate writes {FORMAT}; name a new store")
+    return store
+
+
+def check_store_writable(root: str) -> None:
+    """Whether a store could be made or used at `root`; writes nothing. Raises StoreError."""
+    path = Store.at(root).root
+    there = path
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise StoreError(f"store={root}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK) or _is_read_only(there):
+        raise StoreError(f"store={root}: {there} is not writable; name a folder on shared storage that is yours")
+
+
+def _is_read_only(path: str) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def open_run(
+    store: Store, make: Callable[[str], Pipeline], output: str | None, limit: int | None = None
+) -> tuple[Run, Pipeline]:
+    """The run of this configuration: the one there is, or a new one whose name sorts by time.
+
+    `make(output)` builds the pipeline. What a run is does not depend on its launcher or resources.
+    """
+    draft = make(output or UNNAMED)
+    identity = run_identity(draft, output, limit)
+    filesystem, entry = PosixFilesystem(), _name_file(store, identity)
+    filesystem.make_folders(os.path.dirname(entry))
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
+    run = Run(store, filesystem.read(entry).decode().strip())
+    os.makedirs(run.path, mode=0o700, exist_ok=True)
+    return run, draft if output else make(run.output)
+
+
+def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:
+    """The run that `open_run` would continue, or None if it would make a new one. Writes nothing."""
+    entry = _name_file(store, run_identity(draft, output, limit))
+    with suppress(OSError):
+        return Run(store, PosixFilesystem().read(entry).decode().strip())
+    return None
+
+
+def run_identity(draft: Pipeline, output: str | None, limit: int | None) -> str:
+    """Digest of what makes a run this run. `draft` is the pipeline that writes to `output`, or to UNNAMED."""
+    parts = {"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}}
+    return digest(parts if limit is None else {**parts, "limit": limit})
+
+
+def _name_file(store: Store, identity: str) -> str:
+    return os.path.join(store.runs, ".names", identity[:16])
+
+
+def point_latest(run: Run) -> None:
+    """Let `runs/latest` point to this run."""
+    link = os.path.join(run.store.runs, "latest")
+    temporary = f"{link}.{os.getpid()}"
+    with suppress(OSError):
+        os.symlink(run.name, temporary)
+        os.replace(temporary, link)
+
+
+def run_names(store: Store) -> list[str]:
+    """All runs, oldest first."""
+    return sorted(
+        n for n in PosixFilesystem().names(store.runs) if not n.startswith(".") and not n.startswith("latest")
+    )
+
+
+def find_run(store: Store, wanted: str | None) -> Run:
+    """The run a user means: a name, a path, a unique part of a name, or nothing for the latest.
+
+    Raises StoreError listing the candidates.
+    """
+    names = run_names(store)
+    if not names:
+        raise StoreError(f"store={store.root}: there are no runs yet")
+    if wanted is None or wanted == "latest":
+        link = os.path.join(store.runs, "latest")
+        return Run(store, os.readlink(link) if os.path.islink(link) else names[-1])
+    wanted = os.path.basename(wanted.rstrip("/"))
+    found = (
+        [n for n in names if n == wanted]
+        or [n for n in names if n.startswith(wanted)]
+        or [n for n in names if wanted in n]
+    )
+    if len(found) != 1:
+        some = ", ".join((found or names)[-5:])
+        raise StoreError(f"{'no' if not found else 'more than one'} run is called {wanted!r}; there are: {some}")
+    return Run(store, found[0])

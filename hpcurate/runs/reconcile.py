@@ -1,0 +1,178 @@
+"""The one decision: (pipeline, state of the store, state of the queue) → actions. Pure.
+
+The local driver, a gate and a user who types the command again all call `reconcile`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import attrs
+
+from hpcurate.planning.pipeline import Budget
+from hpcurate.runs.summary import RunState, StageCounts
+
+__all__ = ["Action", "Decision", "MakeLists", "Phase", "RoundView", "StageView", "Submit", "Watch", "reconcile"]
+
+ROUNDS_WITHOUT_PROGRESS = 2
+"""So many rounds in a row that committed nothing end a stage (I14)."""
+
+
+class Phase(enum.Enum):
+    """What is known of a round."""
+
+    SUBMITTING = "submitting"
+    """Its ticket is taken, its job not yet written down, and its submitter may be alive."""
+    ACTIVE = "active"
+    """Queued, running, or its local driver lives."""
+    OVER = "over"
+    """No worker of it is left."""
+    UNKNOWN = "unknown"
+    """The scheduler does not say. Means wait, never submit (I8)."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class RoundView:
+    """One round of a stage, in the light of the queue."""
+
+    number: int
+    phase: Phase
+    done_before: int
+    jobs: tuple[str, ...] = ()
+    launcher: str = ""
+    run: str = ""
+    cancelled: bool = False
+    watched: bool = False
+    """A gate of this run waits for it."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class StageView:
+    """One stage of a run, as the store tells it."""
+
+    name: str
+    ready: bool
+    """Everything it reads is complete."""
+    listed: bool = False
+    """All its shard lists are there."""
+    counts: StageCounts = StageCounts()
+    rounds: tuple[RoundView, ...] = ()
+    forgiven: int = 0
+    """Rounds up to this number lie before the user's latest call and are not held against the stage."""
+
+    @property
+    def complete(self) -> bool:
+        """All its shards are committed."""
+        return self.ready and self.listed and self.counts.shards_done == self.counts.shards
+
+
+@attrs.define(frozen=True)
+class MakeLists:
+    """Write the stage's shard lists: all it reads is complete."""
+
+    stage: str
+
+
+@attrs.define(frozen=True)
+class Submit:
+    """Take the ticket of a round and submit it."""
+
+    stage: str
+    round: int
+    open_shards: int
+
+
+@attrs.define(frozen=True)
+class Watch:
+    """Have a gate of this run wait for a round that is queued."""
+
+    stage: str
+    round: int
+    jobs: tuple[str, ...]
+
+
+Action = MakeLists | Submit | Watch
+
+
+@attrs.define(frozen=True)
+class Decision:
+    """What to do now, and where the run stands while that is done."""
+
+    actions: tuple[Action, ...]
+    state: RunState
+    reason: str = ""
+
+
+def reconcile(stages: Sequence[StageView], budget: Budget, *, cancelled: bool = False) -> Decision:
+    """Decide. `stages` are in topological order."""
+    over = _over_budget(stages, budget)
+    if over:
+        return Decision((), RunState.FAILED, over)
+    if all(stage.complete for stage in stages):
+        return Decision((), RunState.COMPLETE)
+    if cancelled:
+        return Decision((), RunState.CANCELLED, "cancelled by the user")
+    actions: list[Action] = []
+    reasons: list[tuple[RunState, str]] = []
+    for stage in stages:
+        if stage.ready and not stage.complete:
+            step = _step(stage)
+            if isinstance(step, tuple):
+                reasons.append(step)
+            else:
+                actions.append(step)
+    if actions or any(state is RunState.RUNNING for state, _ in reasons):
+        waiting = "; ".join(reason for state, reason in reasons if state is RunState.RUNNING)
+        return Decision(tuple(actions), RunState.RUNNING, waiting)
+    return Decision((), *reasons[0]) if reasons else Decision((), RunState.INCOMPLETE, "")
+
+
+def _step(stage: StageView) -> Action | tuple[RunState, str]:
+    """The one next thing for a stage that has work left, or why there is none."""
+    if not stage.listed:
+        return MakeLists(stage.name)
+    last = stage.rounds[-1] if stage.rounds else None
+    if last is None:
+        return _submit(stage, 1)
+    if last.phase is Phase.OVER:
+        return _after_round(stage, last)
+    if last.phase is Phase.ACTIVE and last.launcher == "slurm" and not last.watched:
+        return Watch(stage.name, last.number, last.jobs)
+    told = {Phase.SUBMITTING: "is being submitted", Phase.UNKNOWN: "is in an unknown state", Phase.ACTIVE: "is at work"}
+    return RunState.RUNNING, f"{stage.name}: round {last.number} {told[last.phase]}"
+
+
+def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:
+    if last.number > stage.forgiven and last.cancelled:
+        return RunState.CANCELLED, f"{stage.name}: round {last.number} was cancelled"
+    idle = rounds_without_progress(stage)
+    if idle >= ROUNDS_WITHOUT_PROGRESS:
+        return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing"
+    return _submit(stage, last.number + 1)
+
+
+def _submit(stage: StageView, number: int) -> Submit:
+    return Submit(stage.name, number, (stage.counts.shards or 0) - stage.counts.shards_done)
+
+
+def rounds_without_progress(stage: StageView) -> int:
+    """Rounds at the end, since the user's latest call, that committed nothing. Pure."""
+    idle, after = 0, stage.counts.shards_done
+    for view in reversed(stage.rounds):
+        if view.number <= stage.forgiven or view.done_before != after:
+            break
+        idle, after = idle + 1, view.done_before
+    return idle
+
+
+def _over_budget(stages: Sequence[StageView], budget: Budget) -> str:
+    """Why the dead letters are too many, or nothing. Judged per stage and over the whole run."""
+    for stage in stages:
+        if budget.exceeded(stage.counts.failed, stage.counts.tasks_in) and stage.complete:
+            return f"{stage.name}: {stage.counts.failed} of {stage.counts.tasks_in} tasks failed"
+    failed = sum(stage.counts.failed for stage in stages)
+    most = max((stage.counts.tasks_in for stage in stages), default=0)
+    if budget.exceeded(failed, most) and all(s.complete for s in stages):
+        return f"{failed} tasks failed over all stages"
+    return ""

@@ -1,0 +1,369 @@
+"""A stage process as its supervisor sees it: start, give a shard, wait, kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import attrs
+
+from hpcurate.planning.plan import Environment, Plan
+from hpcurate.stage import WorkerInfo
+from hpcurate.stage_process.messages import PROTOCOL, Channel, ChannelClosed, Listener, Message
+from hpcurate.stage_process.runner import ShardJob, ShardRunner
+from hpcurate.store.claims import Ending
+from hpcurate.store.layout import Store
+from hpcurate.system.processes import session_members, writers_under
+from hpcurate.system.programs import activated
+from hpcurate.worker.hosts.forked import Forked
+from hpcurate.worker.node_staging import Place
+
+SETTLE_S = 1.0
+"""How long files of an attempt may stay open for writing after the stage said it is done."""
+
+
+@attrs.define(frozen=True)
+class ShardEnded(Exception):
+    """The shard was not finished: why, and what was in flight."""
+
+    ending: Ending
+    detail: str
+    in_flight: tuple[str, ...] = ()
+
+
+class SetupFailed(Exception):
+    """The stage could not be set up; `traceback` says where."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.traceback = trace
+
+
+@attrs.define(frozen=True)
+class ShardDone:
+    """What a finished shard reports."""
+
+    counts: dict[str, Any]
+    environment: dict[str, str]
+
+
+class StageHost(Protocol):
+    """Something that runs shards through a set-up stage."""
+
+    def start(self) -> Message:
+        """Set the stage up; `made` tells what that has made on the node, if it was the first. Raises SetupFailed."""
+
+    def run(self, job: ShardJob) -> ShardDone:
+        """Run one shard. Raises ShardEnded."""
+
+    def kill(self) -> None:
+        """End it at once, from any thread."""
+
+    def close(self) -> None:
+        """End it in order."""
+
+
+class InProcess:
+    """The stage in the supervisor's own process: breakpoints work, crashes are yours. Launcher `inline`."""
+
+    def __init__(self, plan: Plan, info: WorkerInfo, place: Place) -> None:
+        self._plan, self._info, self._place = plan, info, place
+        self._runner: ShardRunner | None = None
+
+    def start(self) -> Message:
+        """See `StageHost`."""
+        from hpcurate.stage_process.main import build_runner
+
+        try:
+            self._runner, made = build_runner(hello_of(self._plan, self._info, self._place))
+        except Exception as error:
+            raise SetupFailed(f"{type(error).__name__}: {error}") from error
+        return {"made": made}
+
+    def run(self, job: ShardJob) -> ShardDone:
+        """See `StageHost`."""
+        from hpcurate.stage_process.main import environment
+
+        assert self._runner is not None, "start() comes first"
+        try:
+            counts = self._runner.run(job)
+        except Exception as error:
+            raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
+        return ShardDone(attrs.asdict(counts), environment())
+
+    def kill(self) -> None:
+        """Nothing to kill: a signal reaches the stage's code itself."""
+
+    def close(self) -> None:
+        """See `StageHost`."""
+        if self._runner:
+            self._runner.close()
+
+
+GRACE_S = 2.0
+"""How much later than its stage process a supervisor may hear that the job is to leave."""
+_START = (
+    "import os, platform, runpy, sys; sys.path[:1] == [''] and sys.path.pop(0); "
+    "code, runtime = sys.argv[1:3]; del sys.argv[1:3]; "
+    "code and code not in sys.path and sys.path.insert(0, code); "
+    "runtime and sys.path.append('%s/cp%d%d-%s' % (runtime, *sys.version_info[:2], platform.machine())); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+"""`python -m MODULE`, but never with the current folder in front of the frozen code (I3), and with the runtime last:
+an environment's own packages win. As arguments, because a container may inherit no variables."""
+START_S = 0.2
+"""How often a container that has not connected yet is looked at."""
+
+
+def start_command(env: Environment, code: str | None, store: str, module: str, *words: str) -> list[str]:
+    """The command that runs one of our modules in an environment. Pure."""
+    runtime = Store(store).runtime if env.python else ""
+    return [*(env.python or (sys.executable,)), "-c", _START, code or "", runtime, module, *words]
+
+
+class StageProcess:
+    """The stage in a process of its own, in its own environment and session."""
+
+    def __init__(
+        self, plan: Plan, info: WorkerInfo, place: Place, log: Callable[[str], None], forked: Forked | None = None
+    ) -> None:
+        self._plan, self._info, self._place, self._log, self._forked = plan, info, place, log, forked
+        self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._channel: Channel | None = None
+        self._killed = False
+
+    def start(self) -> Message:
+        """See `StageHost`."""
+        return self._ask({})
+
+    def check(self) -> Message:
+        """Start it, and have it import what the stage needs; nothing is set up. Raises SetupFailed."""
+        return self._ask({"check": True})
+
+    def _ask(self, more: Message) -> Message:
+        self._channel = Channel(self._connected())
+        assert self._process is not None
+        try:
+            self._channel.send("hello", **hello_of(self._plan, self._info, self._place), **more)
+            answer = self._channel.receive()
+        except ChannelClosed:
+            raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
+        if answer is None or answer["type"] != "ready":
+            answer = answer or {}
+            raise SetupFailed(f"{answer.get('error')}: {answer.get('message')}", answer.get("traceback", ""))
+        return answer
+
+    def _connected(self) -> socket.socket:
+        """Our end of the channel to a process that waits for its first message."""
+        if self._forked is not None:
+            self._process, self._forked = self._forked, None
+            return self._process.channel
+        return self._contained() if self._place.env.container else self._inherited()
+
+    def _inherited(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._launch(str(theirs.fileno()), os.getpid(), (theirs.fileno(),))
+        return ours
+
+    def _contained(self) -> socket.socket:
+        listener = Listener()
+        try:
+            process = self._launch(f"@{listener.address}", 0, ())
+            while True:
+                connection = listener.accept(START_S)
+                if connection is not None:
+                    return connection
+                if process.poll() is not None:
+                    raise SetupFailed(
+                        f"the container's command {_how_it_ended(process)} before a stage process came up in it: "
+                        f"{' '.join(self._place.env.python)}; its words are in the log"
+                    )
+        finally:
+            listener.close()
+
+    def _launch(self, address: str, parent: int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        plan = self._plan
+        command = start_command(
+            self._place.env, plan.code, plan.store, "hpcurate.stage_process.main", address, str(parent)
+        )
+        try:
+            process = subprocess.Popen(
+                command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
+            )
+        except OSError as error:
+            raise SetupFailed(f"env: {command[0]} does not start on this node: {error.strerror}") from None
+        self._process = process
+        return process
+
+    def _environment(self) -> dict[str, str]:
+        variables, env = stage_variables(self._plan, self._info), self._place.env
+        if env.prefix:
+            return {**activated(env.prefix, os.environ), **variables, **prefix_variables(env)}
+        return {**os.environ, **variables}
+
+    def run(self, job: ShardJob) -> ShardDone:
+        """See `StageHost`. A process that has ended is set up again for the next shard."""
+        if self._killed:
+            raise ShardEnded(Ending.FREE, "drained")
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        assert self._channel is not None
+        in_flight: tuple[str, ...] = ()
+        try:
+            self._channel.send("shard", job=attrs.asdict(job))
+            while True:
+                message = self._channel.receive(self._plan.task_timeout)
+                if message is None:
+                    self._stop_hard()
+                    raise ShardEnded(Ending.TIMEOUT, f"a batch took over {self._plan.task_timeout:g} s", in_flight)
+                if message["type"] == "started":
+                    in_flight = tuple(message["tasks"])
+                else:
+                    return self._finish(job, message)
+        except ChannelClosed:
+            raise self._ended(in_flight) from None
+
+    def _finish(self, job: ShardJob, message: Message) -> ShardDone:
+        if message["type"] == "broken":
+            raise ShardEnded(Ending.ERROR, f"{message['error']}: {message['message']}\n{message['traceback']}")
+        self._wait_for_writers(job.directory)
+        return ShardDone(message["counts"], message["environment"])
+
+    def _wait_for_writers(self, directory: str) -> None:
+        """No descriptor of the stage's session may still write into the attempt (I11)."""
+        assert self._process is not None
+        deadline = time.monotonic() + SETTLE_S
+        while writers := writers_under(directory, session_members(self._process.pid)):
+            if time.monotonic() > deadline:
+                pid, path = writers[0]
+                self._stop_hard()
+                raise ShardEnded(
+                    Ending.ERROR, f"process {pid} still writes {path!r}; close files before process() returns"
+                )
+            time.sleep(0.05)
+
+    def _ended(self, in_flight: tuple[str, ...]) -> ShardEnded:
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        how = _how_it_ended(self._process)
+        self._stop_hard()
+        deadline = time.monotonic() + GRACE_S
+        while self._process.returncode == -signal.SIGTERM and not self._killed and time.monotonic() < deadline:
+            time.sleep(0.05)  # a requeue tells all processes of a job at once: we may hear of it a moment later
+        if self._killed:
+            return ShardEnded(Ending.FREE, "drained")
+        ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH
+        self._log(f"stage process {how} ({ending.value}); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
+        return ShardEnded(ending, f"the stage process {how}", in_flight)
+
+    def kill(self) -> None:
+        """See `StageHost`. The shard in work, if any, is handed back."""
+        self._killed = True
+        self._stop_hard()
+
+    def close(self) -> None:
+        """See `StageHost`. teardown() gets ten seconds."""
+        if self._forked:
+            self._forked.channel.close()  # never asked to do anything
+        if self._channel:
+            self._channel.close()
+        if self._process:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self._stop_hard()
+
+    def _leave_container(self, process: subprocess.Popen[bytes] | Forked) -> None:
+        """What runs in it may be no child of ours: it sees that we hang up, and its command is told to end it."""
+        if self._channel:
+            self._channel.hang_up()
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LEAVE_S)
+
+    def _stop_hard(self) -> None:
+        """Kill every process of the stage's session: none may write after its attempt has ended."""
+        if self._process is None:
+            return
+        if self._place.env.container:
+            self._leave_container(self._process)
+        for pid in session_members(self._process.pid):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+
+LEAVE_S = 5.0
+"""How long a container's command may take to end what it started, before it is killed."""
+
+
+def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
+    """What a stage process is to find in its environment, beside what is there."""
+    own = os.environ.get("PYTHONPATH") if not plan.env.python else None  # another Python's packages are not for it
+    path = [p for p in (plan.code, own) if p]
+    found = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        found[name] = os.environ.get(name, str(info.cpus))
+    if info.gpus:
+        found |= {"CUDA_VISIBLE_DEVICES": ",".join(info.gpus), "APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
+    return found
+
+
+def serve_forked(plan: Plan, info: WorkerInfo, end: socket.socket, parent: int) -> None:
+    """What a forked stage process does: as a started one, in the variables of one."""
+    from hpcurate.stage_process.main import serve_channel
+
+    os.environ.update(stage_variables(plan, info))
+    serve_channel(Channel(end), parent)
+
+
+def prefix_variables(env: Environment) -> dict[str, str]:
+    """What the activation scripts of a prefix set: as its build wrote down, else as found at submission."""
+    told = os.path.join(str(env.prefix), ".hpcurate.json")
+    with suppress(OSError, ValueError, KeyError), open(told, encoding="utf-8") as file:
+        found: dict[str, str] = json.load(file)["variables"]
+        return found
+    return env.variables
+
+
+def hello_of(plan: Plan, info: WorkerInfo, place: Place) -> Message:
+    """The first message to a stage process."""
+    return {
+        "protocol": PROTOCOL,
+        "stage": plan.stage,
+        "spec": attrs.asdict(plan.spec),
+        "worker": attrs.asdict(info),
+        "weights": place.weights,
+        "node_setup": plan.node_setup,
+        "node_folder": place.folder,
+        "variables": stage_variables(plan, info) if place.env.container else {},
+    }
+
+
+def _how_it_ended(process: subprocess.Popen[bytes] | Forked) -> str:
+    code = process.poll()
+    if code is None:
+        return "closed its channel"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with status {code}"
+
+
+def _killed_for_memory() -> bool:
+    """Whether the kernel's out-of-memory killer struck in our control group (cgroup v2, memory.events)."""
+    with suppress(OSError, ValueError):
+        with open("/proc/self/cgroup") as groups:
+            group = next(line.split("::", 1)[1].strip() for line in groups if line.startswith("0::"))
+        with open(f"/sys/fs/cgroup{group}/memory.events") as events:
+            counts = dict(line.split() for line in events)
+        return int(counts.get("oom_kill", 0)) > 0
+    return False

@@ -1,0 +1,135 @@
+"""The docs are true: every command line in them is typed, the reference is what the help says, links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from shell import Shell
+from slurm_fixture import SlurmSite
+from video_help import make_video
+
+from hpcurate.cli.verbs.reference import page, sections
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_no_config_field_lacks_its_help() -> None:
+    """Whatever can be set is explained where it is defined."""
+    assert [] == [f"{title}: {field.key}" for title, _, fields in sections() for field in fields if not field.help]
+
+
+def test_the_reference_is_what_the_help_says() -> None:
+    """`hpcurate reference > docs/reference.md` makes it."""
+    assert (ROOT / "docs" / "reference.md").read_text() == page()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Files of the repository, by relative path."""
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
+    assert [] == [link for link in links if "://" not in link and not (path.parent / link).exists()]
+
+
+# -- every line that begins with hpcurate -----------------------------------------------------------
+
+
+def command_lines() -> Iterator[tuple[str, str]]:
+    """(page, command) for each line of a code block that begins with `hpcurate`; the first day has its own test."""
+    for path in PAGES:
+        if path.name == "first-day.md":
+            continue
+        for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text(), re.M | re.S):
+            for line in block.splitlines():
+                if line.startswith("hpcurate "):
+                    yield path.name, re.sub(r"\s+#.*", "", line)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell:
+    """A shell on a login node, with videos, a manifest, and one run in the store that the docs name."""
+    shell = Shell(tmp_path_factory.mktemp("docs"))
+    shell.store = shell.folder / "curate"
+    shell.extra = {**slurm.env, "HPCURATE_STORE": str(shell.store), "USER": "me"}
+    (shell.folder / "videos").mkdir()
+    make_video(shell.folder / "videos" / "a.mp4", frames=48)
+    (shell.cwd / "clips.jsonl").write_text("".join(f'{{"path": "{k}", "duration_s": {k + 1}}}\n' for k in range(9)))
+    text = (ROOT / "docs" / "writing-a-stage.md").read_text()
+    for name, kind in (("stages/titles.py", "python"), ("conf/pipeline/titles.yaml", "yaml")):
+        (block,) = re.findall(rf"`{re.escape(name)}`[^\n]*:\n\n```{kind}\n(.*?)^```", text, re.M | re.S)
+        (shell.cwd / name).parent.mkdir(parents=True, exist_ok=True)
+        (shell.cwd / name).write_text(block)
+    shell.run("+pipeline=titles", f"input={shell.folder / 'videos'}")
+    shell.run("+pipeline=video", f"input={shell.folder / 'videos'}", "stages.split.method=stride")
+    return shell
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize(("page_name", "line"), list(command_lines()))
+def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str, line: str) -> None:
+    """A run as a dry run, a verb as it stands; nothing is refused as misspelt."""
+    text = line.replace("/data/videos", str(cluster.folder / "videos")).replace("/scratch/$USER", str(cluster.folder))
+    words = shlex.split(text)[1:]
+    is_run = words[0].startswith(("+", "-m"))
+    environment = {**cluster.environment}
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcurate", *words, *(["dry_run=true"] if is_run else [])],
+        cwd=cluster.cwd, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "usage:" not in done.stderr
+    assert "Traceback" not in done.stderr
+    allowed = (
+        (0,) if is_run else (0, 1) if "no such log" not in done.stderr and "nobody has" not in done.stderr else (2,)
+    )
+    assert done.returncode in allowed, done.stderr
+
+
+# -- the first day ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slurm
+def test_the_first_day_is_as_it_is_told(tmp_path: Path, slurm: SlurmSite) -> None:
+    """Every `$` line of the page, in order, in one shell, with hpcurate from its wheel."""
+    from test_wheel import install_wheel
+
+    python = install_wheel(tmp_path / "env")
+    home, videos = tmp_path / "home", tmp_path / "videos"
+    home.mkdir()
+    videos.mkdir()
+    make_video(videos / "a.mp4", frames=72)
+    text = (ROOT / "docs" / "first-day.md").read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    assert len(lines) > 15
+    script = "set -e\n" + "\n".join(f"echo '$ {line}'\n{line}" for line in lines).replace("/data/videos", str(videos))
+    script = script.replace("compare RUN", 'compare "$(ls ~/curate/runs | grep clips | head -1)"')
+    own = {
+        "HOME": str(home),
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "XDG_CONFIG_HOME": "",
+        "XDG_STATE_HOME": "",
+    }
+    left = ("HPCURATE_STORE", "PYTHONPATH")
+    environment = {**{k: v for k, v in os.environ.items() if k not in left}, **slurm.env, **own}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    told = done.stdout
+    for expected in (
+        "jobs may submit      yes",
+        "dry_run=true: nothing was written",
+        "count: too short",
+        "parameters.min_words",
+    ):
+        assert expected in told
+    assert "input: 3 tasks, 2 of them new" in done.stderr
+    assert len(re.findall(r"stages\.count\.min_words=\d  running", told)) == 3
+    slurm.wait_idle(60)

@@ -1,0 +1,115 @@
+"""From a wheel: everything that works in a checkout works in an environment that has never seen one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from shell import LOCAL, Shell
+
+
+def install_wheel(folder: Path) -> Path:
+    """Python of an environment with the wheel; third-party packages are those of the tests' own environment."""
+    folder.mkdir(exist_ok=True)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    python = folder / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(python), "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
+    (site,) = (folder / "venv").glob("lib/python*/site-packages")
+    # A path line in a .pth file: its folder's own .pth files, ours among them, are not read.
+    (site / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return python
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, for all tests here."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture
+def fresh(installed: Path, tmp_path: Path) -> Shell:
+    """A shell with the wheel's `hpcurate`, in a folder of the user's."""
+    return Shell(tmp_path, python=str(installed))
+
+
+def test_the_wheel_is_what_runs(fresh: Shell) -> None:
+    """Not the checkout."""
+    told = subprocess.run(
+        [fresh.python, "-c", "import hpcurate, stages.hello; print(hpcurate.__file__, stages.hello.__file__)"],
+        cwd=fresh.cwd, env=fresh.environment, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert all(str(Path(fresh.python).parent.parent) in path for path in told)
+
+
+def test_the_console_script_runs_init_and_its_project(fresh: Shell) -> None:
+    """`hpcurate init`, then the project's pipeline, by the script that pip made."""
+    script = str(Path(fresh.python).with_name("hpcurate"))
+
+    def typed(*words: str, cwd: Path) -> str:
+        done = subprocess.run(
+            [script, *words], cwd=cwd, env=fresh.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    typed("init", "mine", cwd=fresh.cwd)
+    fresh.store = fresh.cwd / "mine" / "store"
+    typed("+pipeline=mine", "store=store", LOCAL, cwd=fresh.cwd / "mine")
+    assert [json.loads(row)["words"] for row in fresh.rows("count")] == [8, 4]
+    assert (fresh.cwd / "mine" / "scripts" / "hpcurate.sbatch").exists()
+
+
+@pytest.mark.parametrize("package", [False, True])
+def test_a_project_of_ones_own_stands_beside_the_wheel(fresh: Shell, package: bool) -> None:
+    """conf/, stages/ (with and without `__init__.py`) and envs/ of the user's add to those of the wheel."""
+    for folder in ("stages", "conf/pipeline", "conf/launcher", "envs"):
+        (fresh.cwd / folder).mkdir(parents=True)
+    if package:
+        (fresh.cwd / "stages" / "__init__.py").touch()
+    (fresh.cwd / "stages" / "shout.py").write_text(
+        "from hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
+        "class Shout(Stage[HelloTask, HelloTask]):\n"
+        "    def process(self, tasks):\n"
+        "        for task in tasks:\n            task.prompt = task.prompt.upper()\n        return tasks\n"
+    )
+    (fresh.cwd / "conf" / "launcher" / "here.yaml").write_text("kind: local\nworkers: 1\n")
+    (fresh.cwd / "conf" / "pipeline" / "loud.yaml").write_text(
+        "# @package _global_\nname: loud\n"
+        "source: {_target_: stages.hello.Prompts, prompts: [psst]}\n"
+        "stages:\n  lower: {_target_: stages.hello.LowerCase}\n  shout: {_target_: stages.shout.Shout}\n"
+    )
+    fresh.type("+pipeline=loud", f"store={fresh.store}", "launcher=here")
+    assert [json.loads(row)["prompt"] for row in fresh.rows("shout")] == ["PSST"]
+    fresh.run("+pipeline=words")
+
+
+def test_a_conf_folder_elsewhere_is_named(fresh: Shell) -> None:
+    """`--config-dir`."""
+    folder = fresh.folder / "my conf" / "pipeline"
+    folder.mkdir(parents=True)
+    (folder / "three.yaml").write_text(
+        "# @package _global_\nname: three\nsource: {_target_: stages.hello.Prompts, prompts: [a, b, c]}\n"
+        "stages:\n  lower: {_target_: stages.hello.LowerCase}\n"
+    )
+    fresh.run("--config-dir", str(folder.parent), "+pipeline=three")
+    assert len(fresh.rows("lower")) == 3
+
+
+def test_the_frozen_code_holds_hpcurate_itself(fresh: Shell) -> None:
+    """A stage's environment need not have hpcurate; a later `pip install` changes no pending job."""
+    fresh.run("+pipeline=words")
+    (code,) = fresh.store.glob("runs/2*/code-*")
+    assert (code / "hpcurate" / "stage_process" / "main.py").exists()
+    assert (code / "stages" / "hello.py").exists()
+    assert os.access(code / "stages" / "hello.py", os.R_OK)

@@ -1,0 +1,175 @@
+"""Identity (design §8): what determines the output changes it, nothing else does."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit_stages import Colour, Fated, NoVersion, Tuned, TunedV2, chain
+
+from hpcurate import Stage
+from hpcurate.errors import PipelineError
+from hpcurate.planning.fingerprint import digest, stage_identity, syntax_digest
+
+
+def print_of(stage: Stage[Any, Any]) -> str:
+    """The stage's part of a fingerprint."""
+    return digest(stage_identity(stage))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        (Tuned(), Tuned(threshold=1.0)),
+        (Tuned(), Tuned(1.0)),
+        (Tuned(), Tuned(threshold=1)),
+        (Tuned(), Tuned(threshold="1.0")),
+        (Tuned(threshold=2), Tuned(threshold=2.0)),
+        (Tuned(), Tuned(mode=Colour.RED)),
+        (Tuned(mode="blue"), Tuned(mode=Colour.BLUE)),
+        (Tuned(sizes=[1, 2]), Tuned(sizes=[1.0, 2.0])),
+        (Tuned(threshold=2, sizes=[1]), Tuned(sizes=[1], threshold=2)),
+    ],
+)
+def test_the_same_meaning_has_the_same_fingerprint(same: tuple[Tuned, Tuned]) -> None:
+    """Defaults given or not, numbers however written, arguments in any order."""
+    assert print_of(same[0]) == print_of(same[1])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Tuned(threshold=2.0), Tuned(mode=Colour.BLUE), Tuned(sizes=[1.0]), TunedV2(), Fated(["keep"]), chain(Tuned())],
+)
+def test_another_meaning_has_another_fingerprint(other: Stage[Any, Any]) -> None:
+    """Parameters, version, class, being in a chain."""
+    assert print_of(Tuned()) != print_of(other)
+
+
+def test_a_parameter_left_at_its_default_is_not_named() -> None:
+    """So a new parameter with a default keeps old results valid."""
+    assert {} == stage_identity(Tuned(threshold=1.0))["parameters"]
+
+
+def test_resources_and_the_like_do_not_count() -> None:
+    """Where and how fast a stage runs does not change what it writes."""
+    stage = Tuned()
+    stage.batch_size, stage.env = 99, "other"  # type: ignore[misc]
+    assert print_of(Tuned()) == print_of(stage)
+
+
+# -- input files ------------------------------------------------------------------------------------
+
+
+def test_an_input_file_counts_by_content(tmp_path: Path) -> None:
+    """The same labels under another name are the same."""
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("cat\ndog\n")
+    assert print_of(Tuned(labels=tmp_path / "a.txt")) == print_of(Tuned(labels=str(tmp_path / "b.txt")))  # type: ignore[arg-type]
+
+
+def test_a_changed_input_file_changes_the_fingerprint(tmp_path: Path) -> None:
+    """Under the same name."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\n")
+    before = print_of(Tuned(labels=str(labels)))  # type: ignore[arg-type]
+    labels.write_text("dog\n")
+    assert before != print_of(Tuned(labels=str(labels)))  # type: ignore[arg-type]
+
+
+def test_a_missing_input_file_is_named(tmp_path: Path) -> None:
+    """Before anything is submitted."""
+    with pytest.raises(PipelineError, match=r"cannot read the input file '.*gone.txt': No such file"):
+        print_of(Tuned(labels=str(tmp_path / "gone.txt")))  # type: ignore[arg-type]
+
+
+# -- the syntax of a module -------------------------------------------------------------------------
+
+MODULE = """
+from hpcurate import Stage, Task
+from hpcurate.spec import InputFile
+
+class Cut(Stage[Task, Task]):
+    def __init__(self, labels: InputFile = InputFile("LABELS")) -> None:
+        self.labels = labels
+
+    def process(self, tasks):
+        return tasks[:1]
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give a module some source, and get its stage."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def load(source: str) -> Any:
+        (tmp_path / "cutting.py").write_text(source)
+        sys.modules.pop("cutting", None)
+        for cached in tmp_path.glob("__pycache__/*"):
+            cached.unlink()
+        importlib.invalidate_caches()
+        import linecache
+
+        linecache.clearcache()
+        return importlib.import_module("cutting").Cut
+
+    yield load
+    sys.modules.pop("cutting", None)
+
+
+def test_comments_and_layout_do_not_count(load: Any) -> None:
+    """Reformatting runs nothing again."""
+    before = syntax_digest(load(MODULE))
+    assert before == syntax_digest(load("# a comment\n" + MODULE.replace("tasks[:1]", "tasks[ : 1 ]  # first")))
+
+
+def test_another_program_counts(load: Any) -> None:
+    """One changed number does."""
+    before = syntax_digest(load(MODULE))
+    assert before != syntax_digest(load(MODULE.replace("[:1]", "[:2]")))
+
+
+def test_a_version_takes_the_place_of_the_syntax() -> None:
+    """Who gives one answers for raising it."""
+    assert ("v1", "v2", "syntax:") == (
+        stage_identity(Tuned())["version"], stage_identity(TunedV2())["version"], stage_identity(NoVersion())["version"][:7],
+    )  # fmt: skip
+
+
+def test_a_default_input_file_counts_by_content_too(load: Any, tmp_path: Path) -> None:
+    """Nobody named it, and yet what is in it decides."""
+    labels = tmp_path / "default.txt"
+    labels.write_text("cat\n")
+    cut = load(MODULE.replace("LABELS", str(labels)))
+    before = print_of(cut()), print_of(cut(labels=str(labels)))
+    labels.write_text("dog\n")
+    assert (1, True) == (len(set(before)), before[0] != print_of(cut()))
+
+
+def test_a_class_without_source_needs_a_version() -> None:
+    """Typed at a prompt, there is nothing to take a digest of."""
+    made: Any = type("Made", (NoVersion,), {"__module__": "nowhere"})
+    with pytest.raises(PipelineError, match="give it `version = 1`"):
+        stage_identity(made())
+
+
+# -- chains -----------------------------------------------------------------------------------------
+
+
+def test_a_chains_identity_is_its_members() -> None:
+    """In their order."""
+    a, b = Tuned(threshold=2.0), TunedV2()
+    assert {"chain": [stage_identity(a), stage_identity(b)]} == stage_identity(chain(a, b))
+
+
+def test_the_order_of_a_chain_counts() -> None:
+    """Cut then filter is not filter then cut."""
+    assert print_of(chain(Tuned(), TunedV2())) != print_of(chain(TunedV2(), Tuned()))
+
+
+def test_a_digest_does_not_depend_on_key_order() -> None:
+    """Canonical JSON, also with text that is no UTF-8."""
+    assert digest({"a": 1, "b": "\udcff"}) == digest({"b": "\udcff", "a": 1})

@@ -1,0 +1,256 @@
+"""Pipelines: what does not fit is refused by name; what fits survives as plain values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from unit_stages import Fated, FromOther, Gathers, HoldsArray, Number, ToOther, Tuned, TunedV2, chain, numbers
+
+from hpcurate import Resources, Stage
+from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.planning.pipeline import Budget, Node, Pipeline, StageOptions, build, live
+from hpcurate.planning.plan import Timing
+from hpcurate.source import Items
+
+
+class MakesArrays(Stage[Number, HoldsArray]):
+    """Its output fits into no row."""
+
+
+def pipeline(**nodes: Node | Stage[Any, Any]) -> Pipeline:
+    """A pipeline of these stages over two numbers."""
+    made = {name: node if isinstance(node, Node) else Node(node) for name, node in nodes.items()}
+    return build("test", Items(numbers(1, 2)), made)
+
+
+def with_options(**options: Any) -> Node:
+    """A stage with options."""
+    return Node(Tuned(), StageOptions(**options))
+
+
+def refusal(**nodes: Node | Stage[Any, Any]) -> str:
+    """The message with which the pipeline is refused."""
+    with pytest.raises((ConfigError, PipelineError)) as caught:
+        pipeline(**nodes)
+    return str(caught.value)
+
+
+# -- order ------------------------------------------------------------------------------------------
+
+
+def test_a_stage_follows_the_one_before_it() -> None:
+    """Unless it says otherwise."""
+    assert [(), ("a",), ("b",)] == [s.after for s in pipeline(a=Tuned(), b=Tuned(), c=Tuned()).stages]
+
+
+def test_stages_are_sorted_so_that_upstream_comes_first() -> None:
+    """However the config lists them."""
+    made = pipeline(last=with_options(after=["first"]), first=with_options(after=[]))
+    assert ["first", "last"] == [s.name for s in made.stages]
+
+
+def test_an_empty_after_reads_the_source() -> None:
+    """Two branches from the start."""
+    assert () == pipeline(a=Tuned(), b=with_options(after=[])).stage("b").after
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ({}, "stages: a pipeline needs at least one stage"),
+        ({"a": with_options(after=["bb"]), "b": Tuned()}, "stages.a.after: there is no stage 'bb'; did you mean 'b'?"),
+        (
+            {"a": with_options(after=["b"]), "b": with_options(after=["a"])},
+            "stages.a.after: the stages a, b wait for each other",
+        ),
+        ({"a": with_options(after=["a"])}, "stages.a.after: the stages a wait for each other"),
+        ({"Cut": Tuned()}, "stages.Cut: a stage name is lower case letters, digits and _, e.g. split_2"),
+        ({"a/b": Tuned()}, "stages.a/b: a stage name is lower case letters, digits and _, e.g. split_2"),
+    ],
+)
+def test_what_makes_no_graph_is_refused(nodes: dict[str, Any], said: str) -> None:
+    """Key, reason, and what to do."""
+    assert said == refusal(**nodes)
+
+
+# -- types ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ({"a": FromOther()}, "stages.a takes Other, but the source gives Number"),
+        ({"a": ToOther(), "b": Tuned()}, "stages.b takes Number, but a gives Other"),
+        ({"a": chain(ToOther(), Tuned())}, "stages.a (Tuned) takes Number, but ToOther gives Other"),
+        ({"a": MakesArrays()}, "HoldsArray.pixels: a ndarray cannot stand in a row"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused(nodes: dict[str, Any], said: str) -> None:
+    """Both neighbours are named."""
+    assert refusal(**nodes).startswith(said)
+
+
+def test_a_chain_takes_and_gives_what_its_ends_do() -> None:
+    """Inside it may change the type."""
+    assert ["a", "b"] == [s.name for s in pipeline(a=chain(Tuned(), ToOther()), b=FromOther()).stages]
+
+
+# -- options ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"resources": {"gpu": 1}}, "stages.a.resources.gpu: no such resource; did you mean 'gpus'?"),
+        ({"resources": {"memory": "lots"}}, "stages.a.resources: 'lots' is not a size; write for example"),
+        ({"resources": {"time": "soon"}}, "stages.a.resources: 'soon' is not a time; write for example"),
+        ({"resources": {"disk": "big"}}, "stages.a.resources: 'big' is not a size"),
+        ({"resources": {"cpus": 0}}, "stages.a.resources: cpus are above 0"),
+        ({"resources": {"gpus": -1}}, "stages.a.resources: cpus are above 0, gpus at least 0"),
+        ({"resources": {"cpus": "many"}}, "stages.a.resources: could not convert"),
+        ({"resources": {"gpus": 1.5}}, "stages.a.resources.gpus=1.5: above 1 only whole GPUs"),
+        ({"attempts": 0}, "stages.a.attempts=0: must be at least 1"),
+        ({"batch_size": -1}, "stages.a.batch_size=-1: must be at least 0"),
+        ({"workers": 0}, "stages.a.workers=0: must be at least 1"),
+        ({"shard_tasks": -1}, "stages.a.shard_tasks=-1: must be at least 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], said: str) -> None:
+    """Key and fix."""
+    assert refusal(a=with_options(**options)).startswith(said)
+
+
+def test_options_win_over_the_class() -> None:
+    """Resource by resource."""
+    stage = pipeline(a=with_options(resources={"memory": "4GB", "cpus": "2", "gpus": 1}, batch_size=7)).stage("a")
+    assert (Resources(memory="4GB", cpus=2.0, gpus=1.0), 7) == (stage.resources, stage.batch_size)
+
+
+def test_a_gather_takes_its_whole_input_at_once() -> None:
+    """Whatever batch size was asked for."""
+    stage = pipeline(a=Node(Gathers(), StageOptions(batch_size=3))).stage("a")
+    assert (True, 0) == (stage.slicing.gather, stage.batch_size)
+
+
+def test_a_quarter_of_a_gpu_makes_four_processes() -> None:
+    """As many as fill it, unless told otherwise."""
+    quarter = {"gpus": 0.25}
+    made = pipeline(a=with_options(resources=quarter), b=with_options(resources=quarter, processes=2))
+    assert [4, 2] == [s.processes for s in made.stages]
+
+
+def test_an_unknown_stage_is_answered_with_the_nearest() -> None:
+    """For the command line's sake."""
+    with pytest.raises(ConfigError, match="there is no stage 'spilt'; did you mean 'split'"):
+        pipeline(split=Tuned()).stage("spilt")
+
+
+# -- identity ---------------------------------------------------------------------------------------
+
+
+def prints(made: Pipeline) -> dict[str, str]:
+    """Folder of each stage."""
+    return {stage.name: stage.folder for stage in made.stages}
+
+
+def test_a_changed_parameter_moves_what_depends_on_it_and_nothing_else() -> None:
+    """The branch beside it stays."""
+    before = prints(pipeline(a=Tuned(), b=Tuned(), c=with_options(after=["a"])))
+    after = prints(pipeline(a=Tuned(), b=Tuned(threshold=2.0), c=with_options(after=["a"])))
+    assert {"b"} == {name for name in before if before[name] != after[name]}
+
+
+def test_a_changed_source_moves_everything() -> None:
+    """All of it derives from there."""
+    other = build("test", Items(numbers(1, 2, 3)), {"a": Node(Tuned())})
+    assert prints(pipeline(a=Tuned())) != prints(other)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resources": {"memory": "64GB", "gpus": 2}}, {"workers": 3}, {"shard_tasks": 1}, {"shard_weight": 5.0},
+        {"batch_size": 9}, {"attempts": 1}, {"task_timeout": 1.0}, {"processes": 3}, {"sbatch": {"partition": "gpu"}},
+    ],
+)  # fmt: skip
+def test_options_move_nothing(options: dict[str, Any]) -> None:
+    """Where, how fast and in which pieces does not change the result."""
+    assert prints(pipeline(a=Tuned())) == prints(pipeline(a=with_options(**options)))
+
+
+def test_the_name_is_part_of_the_folder_alone() -> None:
+    """A renamed stage has its own folder; what follows does not care."""
+    one, two = pipeline(a=Tuned(), b=TunedV2()), pipeline(renamed=Tuned(), b=TunedV2())
+    assert (one.stages[0].fingerprint, prints(one)["b"]) == (two.stages[0].fingerprint, prints(two)["b"])
+
+
+# -- plain values -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full() -> Pipeline:
+    """A pipeline with something in every field."""
+    options = StageOptions(
+        resources={"gpus": 0.5, "disk": "1GB"}, workers=2, task_timeout=9.0, sbatch={"qos": "high", "n": 1}
+    )
+    nodes = {
+        "a": Node(chain(Tuned(threshold=2.0, sizes=[1.0]), Fated(["keep", "drop"])), options),
+        "b": Node(Gathers()),
+        "c": Node(Tuned(), StageOptions(after=["a"])),
+    }
+    return build("full", Items(numbers(1)), nodes, budget=Budget(failed=1), timing=Timing(lease_s=9.0))
+
+
+def test_a_pipeline_survives_json(full: Pipeline) -> None:
+    """Gates read it so."""
+    assert full == Pipeline.from_json(json.loads(json.dumps(full.to_json())))
+
+
+def test_a_planned_stage_can_be_constructed_again(full: Pipeline) -> None:
+    """From class and parameters, chains included."""
+    again = live(Pipeline.from_json(json.loads(json.dumps(full.to_json()))).stage("a"))
+    first, second = again.stages  # type: ignore[attr-defined]
+    assert (2.0, [1.0], ["keep", "drop"]) == (first.threshold, first.sizes, second.fates)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Tuned(treshold=1), "Tuned: got an unexpected keyword argument 'treshold'"),
+        (lambda: Gathers(1), "Gathers takes no parameters"),
+        (lambda: chain(), "Chain needs at least one stage"),
+    ],
+)
+def test_a_wrong_constructor_call_is_a_users_mistake(make: Any, said: str) -> None:
+    """No traceback, but the class and the argument."""
+    with pytest.raises(PipelineError, match=said):
+        make()
+
+
+def test_a_models_environment_serves_where_the_stage_names_none() -> None:
+    """The place of use comes first, then the stage, then its model."""
+    from hpcurate.model import ModelRef
+    from hpcurate.planning.plan import Environment, WeightsRef
+    from stages.hello import LowerCase, Prompts
+
+    class Reader(LowerCase):
+        model = ModelRef("m")
+
+    class Own(Reader):
+        env = "own"
+
+    def asked(stage: type[LowerCase], **options: Any) -> Any:
+        seen = []
+
+        def environment(env: Any, to_node: bool) -> Environment:
+            seen.append(env)
+            return Environment()
+
+        weights = WeightsRef(("m",), "m@1", "m@1", "of-model")
+        nodes = {"one": Node(stage(), StageOptions(**options))}
+        build("p", Prompts(("a",)), nodes, weights=lambda name: weights, environment=environment)
+        return seen[0]
+
+    assert ["of-model", "own", "here"] == [asked(Reader), asked(Own), asked(Own, env="here")]

@@ -1,0 +1,175 @@
+"""The engine from end to end on one machine: same result everywhere, nothing repeated, every input named."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from driven import Site, comparable
+from engine_stages import BadSetup, Crash, Digits, Double, Leaves, Number, Where
+
+import hpcurate
+from hpcurate.errors import UserError
+from hpcurate.planning.pipeline import Node, StageOptions
+from hpcurate.runs.summary import RunState
+
+ONE_BY_ONE = StageOptions(shard_tasks=2, resources={"memory": "100MB"})
+
+
+def numbers(count: int) -> list[Number]:
+    """Tasks 1 … count."""
+    return [Number(id=f"n{i}", value=i) for i in range(1, count + 1)]
+
+
+def test_inline_and_local_give_the_same_tree(site: Site, undisturbed: dict[str, str]) -> None:
+    """Order and membership of the output never depend on who ran it (I2)."""
+    finished = site.drive("local")
+    assert finished.status == 0, finished.err
+    assert comparable(site) == undisturbed
+
+
+def test_the_same_command_again_attempts_nothing(site: Site) -> None:
+    """A second call finds everything committed, says so, and claims no shard."""
+    site.drive("local")
+    before = site.claims()
+    again = site.drive("local")
+    assert again.status == 0
+    assert "nothing to do" in again.err
+    assert site.claims() == before
+
+
+def test_every_input_ends_in_exactly_one_state(site: Site) -> None:
+    """The sums hold at every stage boundary (I6)."""
+    stages = site.drive("local").summary["stages"]
+    for name, counts in stages.items():
+        rows = [s for shard, s in site.stats().items() if shard.startswith(f"{name}-")]
+        assert counts["in"] == sum(s["passed"] + s["dropped"] + s["failed"] for s in rows)
+    assert stages["digits"]["in"] == stages["double"]["out"]
+    assert stages["collect"]["in"] == stages["digits"]["out"]
+    assert (stages["double"]["dropped"], stages["double"]["failed"]) == (6, 1)
+
+
+def test_a_dead_letter_holds_task_and_reason(site: Site) -> None:
+    """A failing task is written down whole, with its error, and the rest goes on."""
+    site.drive("local")
+    failed = [row for name, text in site.tree().items() if "failed" in name for row in text.splitlines()]
+    assert [json.loads(row)["task"]["value"] for row in failed] == [13]
+    assert json.loads(failed[0])["message"] == "thirteen is not processed here"
+
+
+def test_two_runs_started_at_once_share_the_work(site: Site, undisturbed: dict[str, str]) -> None:
+    """Every shard is committed once, both complete, one round a stage."""
+    first, second = site.start("local", "--sleep", "0.01"), site.start("local", "--sleep", "0.01")
+    assert [first.wait(120), second.wait(120)] == [0, 0]
+    assert len(site.claims()) == len(site.attempts())
+    tickets = [p.name for p in site.store.glob("stages/double-*/rounds/*.ticket")]
+    assert tickets == ["0001.ticket"]
+
+
+def test_a_crashing_task_becomes_a_dead_letter_and_the_others_pass(site: Site) -> None:
+    """Crash, isolate, name the culprit, pass the rest on: within the attempts a shard has."""
+    outcome = hpcurate.run(
+        {"crash": Node(Crash(value=3), StageOptions(resources={"memory": "100MB"}))}, numbers(6), store=site.store
+    )
+    assert outcome.state is RunState.COMPLETE
+    assert {k: outcome.summary["stages"]["crash"][k] for k in ("in", "out", "failed")} == {
+        "in": 6,
+        "out": 5,
+        "failed": 1,
+    }
+    (stats,) = [s for s in site.stats().values() if "attempt" in s]
+    assert [entry["ending"] for entry in stats["history"]] == ["crash", "crash"]
+
+
+def test_a_stage_that_cannot_be_set_up_ends_as_stalled(site: Site) -> None:
+    """Two rounds without progress end the stage (I14); the reason is in the summary."""
+    outcome = hpcurate.run({"bad": Node(BadSetup(), ONE_BY_ONE)}, numbers(3), store=site.store)
+    assert outcome.state is RunState.STALLED
+    assert "no such model here" in outcome.summary["reason"]
+
+
+def test_a_file_left_open_is_an_error_that_names_it(site: Site) -> None:
+    """No writer of the stage is left when a shard becomes visible (I11)."""
+    outcome = hpcurate.run({"leaves": Node(Leaves(), ONE_BY_ONE)}, numbers(1), store=site.store)
+    logs = "".join(p.read_text() for p in site.store.glob("runs/latest/submissions/*/logs/*"))
+    assert outcome.summary["stages"]["leaves"]["failed"] == 1
+    assert "open.txt" in logs
+    assert "close files before" in logs
+
+
+def test_too_many_dead_letters_fail_the_run(site: Site) -> None:
+    """The budget is judged at the stage boundary: what comes after is not begun."""
+    tasks = [Number(id=f"n{i}", value=13) for i in range(6)]
+    stages = {"double": Node(Double(), ONE_BY_ONE), "digits": Node(Digits(), ONE_BY_ONE)}
+    outcome = hpcurate.run(stages, tasks, store=site.store)
+    assert outcome.state is RunState.FAILED
+    assert outcome.summary["stages"]["digits"]["shards_done"] == 0
+    assert outcome.state.exit_status == 1
+
+
+def test_one_changed_parameter_runs_only_what_depends_on_it(site: Site) -> None:
+    """The stage above keeps its folder; the changed one gets another."""
+    site.drive("local")
+    first = set(site.stats())
+    site.drive("local", "--output", str(site.folder / "elsewhere"))
+    new = set(site.stats()) - first
+    assert {shard.split("-")[0] for shard in new} == {"collect"}
+
+
+def test_new_inputs_later_are_processed_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """+1 file of 3: one file's work (growth adds a list)."""
+    from hpcurate.source import Files
+
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    for name in "abc":
+        (inputs / f"{name}.txt").write_text(name)
+    site = Site(tmp_path)
+    stages = {"measure": Node(Measure(), ONE_BY_ONE)}
+    hpcurate.run(stages, Files(str(inputs)), store=site.store)
+    (inputs / "d.txt").write_text("d")
+    before = site.claims()
+    outcome = hpcurate.run(stages, Files(str(inputs)), store=site.store)
+    assert outcome.summary["stages"]["measure"]["in"] == 4
+    assert len(site.claims()) == len(before) + 1
+
+
+def test_two_processes_share_one_gpu(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gpus=0.5: two stage processes in one worker, on the same device."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    options = StageOptions(shard_tasks=1, resources={"gpus": 0.5, "memory": "100MB", "cpus": 0.5})
+    hpcurate.run({"where": Node(Where(), options)}, numbers(6), store=site.store)
+    seen = [p.read_text().split() for p in site.store.glob("stages/*/shards/*/[!.]*/files/*/where.txt")]
+    assert {device for _, device in seen} == {"0"}
+    assert len({pid for pid, _ in seen}) == 2
+
+
+def test_neighbours_whose_types_do_not_fit_are_refused(site: Site) -> None:
+    """Before anything is written, naming both."""
+    with pytest.raises(UserError, match="takes Number, but digits gives Digit"):
+        hpcurate.run([Digits(), Double()], numbers(1), store=site.store)
+    assert not site.store.exists()
+
+
+def test_a_call_returns_at_once_when_told_not_to_wait(site: Site) -> None:
+    """`wait=False` with local: a driver of its own carries on, the result is there later."""
+    outcome = hpcurate.run({"double": Node(Double(), ONE_BY_ONE)}, numbers(4), store=site.store, wait=False)
+    assert outcome.state is RunState.RUNNING
+    deadline = time.monotonic() + 30
+    while site.summary()["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert site.summary()["state"] == "complete"
+
+
+from hpcurate import FileTask, Stage
+
+
+class Measure(Stage[FileTask, FileTask]):
+    """Passes files on."""
+
+    version = 1
+
+    def process(self, tasks: list[FileTask]) -> list[FileTask]:
+        """As they are."""
+        return tasks

@@ -1,0 +1,238 @@
+"""The one decision: every state of a stage has one next thing, and everything ends (I8, I14)."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcurate.planning.pipeline import Budget
+from hpcurate.runs.reconcile import (
+    Action,
+    MakeLists,
+    Phase,
+    RoundView,
+    StageView,
+    Submit,
+    Watch,
+    reconcile,
+    rounds_without_progress,
+)
+from hpcurate.runs.summary import RunState, StageCounts
+
+STRICT = Budget(failed=0, fraction=0.0)
+
+
+def counts(done: int = 0, shards: int = 4, failed: int = 0, tasks: int = 0) -> StageCounts:
+    """Counts of a stage."""
+    return StageCounts(shards=shards, shards_done=done, failed=failed, tasks_in=tasks)
+
+
+def rounds(*phases: Phase, done_before: int = 0, **more: object) -> tuple[RoundView, ...]:
+    """Rounds 1, 2, … of a stage on Slurm, watched by a gate."""
+    each = {"launcher": "slurm", "jobs": ("7",), "watched": True, "done_before": done_before, **more}
+    return tuple(RoundView(number=n, phase=phase, **each) for n, phase in enumerate(phases, 1))  # type: ignore[arg-type]
+
+
+def stage(name: str = "cut", **more: object) -> StageView:
+    """A stage that is ready and has its lists, unless told otherwise."""
+    return StageView(**{"name": name, "ready": True, "listed": True, "counts": counts(), **more})  # type: ignore[arg-type]
+
+
+def decide(*stages: StageView, cancelled: bool = False) -> tuple[RunState, tuple[Action, ...]]:
+    """State and actions."""
+    decision = reconcile(stages, Budget(), cancelled=cancelled)
+    return decision.state, decision.actions
+
+
+OVER, ACTIVE, UNKNOWN, SUBMITTING = Phase.OVER, Phase.ACTIVE, Phase.UNKNOWN, Phase.SUBMITTING
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (stage(ready=False, listed=False), (RunState.INCOMPLETE, ())),
+        (stage(listed=False), (RunState.RUNNING, (MakeLists("cut"),))),
+        (stage(), (RunState.RUNNING, (Submit("cut", 1, 4),))),
+        (stage(counts=counts(3)), (RunState.RUNNING, (Submit("cut", 1, 1),))),
+        (stage(counts=counts(4)), (RunState.COMPLETE, ())),
+        (stage(counts=counts(0, shards=0)), (RunState.COMPLETE, ())),
+        (stage(rounds=rounds(SUBMITTING)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(UNKNOWN)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(UNKNOWN, watched=False)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(ACTIVE)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(ACTIVE, watched=False)), (RunState.RUNNING, (Watch("cut", 1, ("7",)),))),
+        (stage(rounds=rounds(ACTIVE, watched=False, launcher="local")), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(OVER)), (RunState.RUNNING, (Submit("cut", 2, 4),))),
+        (stage(rounds=rounds(OVER), counts=counts(4)), (RunState.COMPLETE, ())),
+        (stage(rounds=rounds(ACTIVE), counts=counts(4)), (RunState.COMPLETE, ())),
+        (stage(rounds=rounds(OVER, OVER)), (RunState.STALLED, ())),
+        (stage(rounds=rounds(OVER, OVER), counts=counts(1)), (RunState.RUNNING, (Submit("cut", 3, 3),))),
+        (stage(rounds=rounds(OVER, OVER), forgiven=1), (RunState.RUNNING, (Submit("cut", 3, 4),))),
+        (stage(rounds=rounds(OVER, OVER), forgiven=2), (RunState.RUNNING, (Submit("cut", 3, 4),))),
+        (stage(rounds=rounds(OVER, cancelled=True)), (RunState.CANCELLED, ())),
+        (stage(rounds=rounds(OVER, cancelled=True), forgiven=1), (RunState.RUNNING, (Submit("cut", 2, 4),))),
+        (stage(rounds=rounds(OVER, OVER, UNKNOWN)), (RunState.RUNNING, ())),
+    ],
+)
+def test_a_stage_alone_has_one_next_thing(view: StageView, expected: tuple[RunState, tuple[Action, ...]]) -> None:
+    """Every readiness × every phase of its last round."""
+    assert expected == decide(view)
+
+
+@pytest.mark.parametrize("phase", [UNKNOWN, SUBMITTING, ACTIVE])
+@pytest.mark.parametrize("idle", [0, 1, 2, 5])
+def test_nothing_is_submitted_while_a_round_may_be_alive(phase: Phase, idle: int) -> None:
+    """Unknown means wait (I8), whatever came before."""
+    _, actions = decide(stage(rounds=rounds(*[OVER] * idle, phase)))
+    assert [] == [action for action in actions if isinstance(action, Submit)]
+
+
+@pytest.mark.parametrize("view", [stage(), stage(rounds=rounds(ACTIVE)), stage(listed=False)])
+def test_a_cancelled_run_does_nothing_more(view: StageView) -> None:
+    """Until its user starts it again."""
+    assert (RunState.CANCELLED, ()) == decide(view, cancelled=True)
+
+
+def test_independent_stages_move_at_once() -> None:
+    """Each ready stage gets its own action."""
+    views = stage("a"), stage("b", listed=False), stage("c", ready=False)
+    assert (RunState.RUNNING, (Submit("a", 1, 4), MakeLists("b"))) == decide(*views)
+
+
+def test_a_stalled_branch_does_not_stop_another() -> None:
+    """The run is running while anything runs."""
+    assert RunState.RUNNING is decide(stage("a", rounds=rounds(OVER, OVER)), stage("b", rounds=rounds(ACTIVE)))[0]
+
+
+def test_what_stopped_the_run_is_told() -> None:
+    """With the stage's name."""
+    decision = reconcile([stage(rounds=rounds(OVER, OVER)), stage("next", ready=False)], Budget())
+    assert "cut: 2 rounds in a row committed nothing" == decision.reason
+
+
+@pytest.mark.parametrize(
+    ("done_before", "done", "forgiven", "expected"),
+    [([], 0, 0, 0), ([0], 0, 0, 1), ([0], 1, 0, 0), ([0, 2, 2], 2, 0, 2), ([0, 2, 2], 3, 0, 0), ([1, 1, 1], 1, 2, 1)],
+)
+def test_rounds_without_progress_are_counted_from_the_end(
+    done_before: list[int], done: int, forgiven: int, expected: int
+) -> None:
+    """What was committed between two tickets is progress; what lies before the user's call is forgiven."""
+    seen = tuple(RoundView(number=n, phase=OVER, done_before=before) for n, before in enumerate(done_before, 1))
+    assert expected == rounds_without_progress(stage(counts=counts(done), rounds=seen, forgiven=forgiven))
+
+
+# -- budget -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failed", "of", "exceeded"),
+    [(5, 5, False), (6, 6, True), (6, 599, True), (6, 600, False), (11, 1000, True), (10, 1000, False)],
+)
+def test_the_budget_is_five_or_one_percent(failed: int, of: int, exceeded: bool) -> None:
+    """Whichever is more."""
+    assert exceeded is Budget().exceeded(failed, of)
+
+
+def test_a_complete_stage_over_budget_fails_the_run() -> None:
+    """Before anything is spent on what comes after."""
+    over = stage("cut", counts=counts(4, failed=1, tasks=4))
+    decision = reconcile([over, stage("next")], STRICT)
+    assert (RunState.FAILED, (), "cut: 1 of 4 tasks failed") == (decision.state, decision.actions, decision.reason)
+
+
+def test_dead_letters_within_the_budget_are_complete() -> None:
+    """The count is told elsewhere."""
+    assert (RunState.COMPLETE, ()) == decide(stage(counts=counts(4, failed=5, tasks=4)))
+
+
+def test_dead_letters_add_up_over_the_stages() -> None:
+    """Each within the budget, together over it."""
+    views = [stage(name, counts=counts(4, failed=4, tasks=10)) for name in ("a", "b")]
+    assert RunState.FAILED is reconcile(views, Budget()).state
+
+
+# -- everything ends --------------------------------------------------------------------------------
+
+
+@attrs.define
+class Simulated:
+    """A stage on a scheduler that does what the script says: commits so many shards, or loses its memory."""
+
+    name: str
+    shards: int
+    script: list[tuple[int, int, bool]]
+    """Per round: shards committed, looks before it is over, whether the scheduler forgets it meanwhile."""
+    listed: bool = False
+    done: int = 0
+    rounds: list[RoundView] = attrs.field(factory=list)
+    looks: int = 0
+
+    def view(self, ready: bool) -> StageView:
+        """What an observer sees now; looking lets time pass."""
+        if self.rounds and self.rounds[-1].phase is not OVER:
+            self._pass_time()
+        return stage(
+            self.name, ready=ready, listed=self.listed, counts=counts(self.done, self.shards), rounds=tuple(self.rounds)
+        )
+
+    def _pass_time(self) -> None:
+        gain, looks, forgets = self._entry()
+        self.looks += 1
+        if self.looks > looks:
+            self.done = min(self.shards, self.done + gain)
+            self._set(OVER)
+        else:
+            self._set(UNKNOWN if forgets else ACTIVE)
+
+    def _entry(self) -> tuple[int, int, bool]:
+        number = len(self.rounds) - 1
+        return self.script[number] if number < len(self.script) else (0, 0, False)
+
+    def _set(self, phase: Phase) -> None:
+        self.rounds[-1] = attrs.evolve(self.rounds[-1], phase=phase)
+
+    def do(self, action: Action) -> None:
+        """Carry an action out."""
+        if isinstance(action, MakeLists):
+            self.listed = True
+        elif isinstance(action, Watch):
+            self.rounds[-1] = attrs.evolve(self.rounds[-1], watched=True)
+        else:
+            assert not self.rounds or self.rounds[-1].phase is OVER, "two rounds at once"
+            assert action.round == len(self.rounds) + 1
+            assert action.open_shards == self.shards - self.done > 0
+            self.looks = 0
+            self.rounds.append(
+                RoundView(number=action.round, phase=SUBMITTING, done_before=self.done, launcher="slurm", jobs=("7",))
+            )
+
+
+scripts = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), max_size=12)
+simulated = st.lists(st.tuples(st.integers(0, 6), scripts), min_size=1, max_size=4)
+
+
+def simulate(plan: list[tuple[int, list[tuple[int, int, bool]]]]) -> tuple[RunState, list[Simulated]]:
+    """Look and act until nothing is running; a bound far above what is right catches a run that never ends."""
+    stages = [Simulated(f"s{n}", shards, script) for n, (shards, script) in enumerate(plan)]
+    for _ in range(1000):
+        views: list[StageView] = []
+        for one in stages:
+            views.append(one.view(ready=all(view.complete for view in views)))
+        decision = reconcile(views, Budget())
+        for action in decision.actions:
+            next(one for one in stages if one.name == action.stage).do(action)
+        if decision.state is not RunState.RUNNING:
+            return decision.state, stages
+    raise AssertionError("still running after 1000 looks")
+
+
+@settings(max_examples=150, deadline=None)
+@given(simulated)
+def test_every_run_ends(plan: list[tuple[int, list[tuple[int, int, bool]]]]) -> None:
+    """Complete or stalled, whatever the scheduler does, with a written bound on its rounds (I14)."""
+    state, stages = simulate(plan)
+    assert (RunState.COMPLETE if all(s.done == s.shards for s in stages) else RunState.STALLED) is state
+    assert [] == [s.name for s in stages if len(s.rounds) > 2 * (s.shards + 1)]

@@ -1,0 +1,218 @@
+"""On a real Slurm: arrays, gates, kills, two runs at once, bad input. One array a stage and round."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from driven import Site, comparable, no_double_commit
+from slurm_fixture import SlurmSite, running_slurm
+
+from hpcurate.system.failpoints import POINTS
+
+pytestmark = pytest.mark.slurm
+
+IN_GATE = ("ticket.after", "submit.before", "submit.after", "list.after", "gate.before_submit")
+SPEC = [*POINTS, "commit.before_rename@hpcurate.worker", "commit.after_rename@hpcurate.worker"]
+SPEC += [f"{point}@--gate" for point in IN_GATE]
+
+
+@pytest.fixture
+def there(tmp_path: Path, slurm: SlurmSite) -> Site:
+    """A store whose drivers find the test's Slurm."""
+    return Site(tmp_path, env=dict(slurm.env))
+
+
+def await_end(site: Site, slurm: SlurmSite, timeout: float = 90) -> str:
+    """State of the run once it is no longer running, or the queue is empty."""
+    deadline = time.monotonic() + timeout
+    while site.summary()["state"] == "running" and time.monotonic() < deadline:
+        if not slurm.squeue():
+            time.sleep(1)
+            break
+        time.sleep(0.2)
+    return str(site.summary()["state"])
+
+
+def command(*words: str, slurm: SlurmSite, **options: object) -> subprocess.CompletedProcess[str]:
+    """Type a command."""
+    environment = {**os.environ, **slurm.env}
+    line = [sys.executable, "-m", "hpcurate", *words]
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_submits_leaves_and_the_result_is_there_later(
+    there: Site, slurm: SlurmSite, undisturbed: dict[str, str]
+) -> None:
+    """The call returns leaving no process of ours; gates move the run on; the tree is the same (I7, I2)."""
+    process = there.start("slurm")
+    _out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert await_end(there, slurm) == "complete"
+    assert comparable(there) == undisturbed
+    no_double_commit(there)
+
+
+def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: SlurmSite, tmp_path: Path) -> None:
+    """Seen in sacct: three stages, one array each, on the partition that was asked for."""
+    store = tmp_path / "words"
+    done = command("+pipeline=words", f"store={store}", "launcher=slurm", "launcher.partition=gpu", slurm=slurm)
+    assert done.returncode == 0, done.stderr
+    Site(tmp_path, env=dict(slurm.env))
+    there_store = store / "runs" / "latest" / "summary.json"
+    deadline = time.monotonic() + 60
+    while '"running"' in there_store.read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert '"complete"' in there_store.read_text()
+    jobs = [p.read_text() for p in sorted(store.glob("stages/*/rounds/*.job"))]
+    ids = [job for text in jobs for job in re.findall(r'"(\d+)"', text)]
+    assert len(ids) == 3
+    slurm.wait_idle(30)
+    time.sleep(6)  # accounting learns the partition of short jobs only every five seconds
+    rows = slurm.sacct(ids)
+    assert {row["Partition"] for row in rows} == {"gpu"}
+    assert {row["State"] for row in rows} == {"COMPLETED"}
+
+
+@pytest.mark.parametrize("point", SPEC)
+def test_killed_at_a_failpoint(there: Site, slurm: SlurmSite, undisturbed: dict[str, str], point: str) -> None:
+    """Element, gate or submitter dies at the point; the same command finishes the rest."""
+    name, _, only = point.partition("@")
+    marker = there.folder / "died"
+    there.drive("slurm", failpoints=f"{name}@{marker}@{only}")
+    if (there.store / "runs" / "latest").exists():
+        deadline = time.monotonic() + 60
+        while slurm.squeue() and time.monotonic() < deadline:
+            time.sleep(0.2)
+    assert marker.exists(), f"nobody reached {name}"
+    kept = {shard: stats["nonce"] for shard, stats in there.stats().items()}
+    finished = there.drive("slurm", "--wait")
+    assert finished.status == 0, finished.err
+    assert comparable(there) == undisturbed
+    assert {shard: stats["nonce"] for shard, stats in there.stats().items() if shard in kept} == kept
+    no_double_commit(there)
+
+
+def test_an_element_killed_alone_is_made_up_for(there: Site, slurm: SlurmSite, undisturbed: dict[str, str]) -> None:
+    """kill -9 of one supervisor while others work: the run completes without anybody typing anything."""
+    there.drive("slurm", "--sleep", "0.1")
+    deadline = time.monotonic() + 30
+    while not there.claims() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    claim = next(p for p in there.store.glob("stages/*/claims/*/*.1") if not p.name.startswith("."))
+    os.kill(int(re.search(r'"pid": (\d+)', claim.read_text())[1]), signal.SIGKILL)  # type: ignore[index]
+    assert await_end(there, slurm) == "complete"
+    assert comparable(there) == undisturbed
+    no_double_commit(there)
+
+
+def test_a_requeued_element_goes_on(there: Site, slurm: SlurmSite, undisturbed: dict[str, str]) -> None:
+    """Preemption and requeue are free: shards are handed back, not counted against."""
+    there.drive("slurm", "--sleep", "0.1")
+    deadline = time.monotonic() + 30
+    while not there.claims() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    array = next(row["JobID"] for row in slurm.squeue() if row["State"] == "RUNNING")
+    slurm.run("scontrol", "requeue", array)
+    assert await_end(there, slurm) == "complete"
+    assert comparable(there) == undisturbed
+    endings = {p.suffix for p in there.store.glob("stages/*/claims/*/*") if not p.suffix[1:].isdigit()}
+    assert endings <= {".free"}
+
+
+def test_two_runs_in_the_same_second(there: Site, slurm: SlurmSite) -> None:
+    """Every shard committed once, both complete, one array a stage and round."""
+    elsewhere = Site(there.folder, env=there.env)
+    first = there.start("slurm", "--sleep", "0.02")
+    second = elsewhere.start("slurm", "--sleep", "0.02", "--output", str(there.folder / "other"))
+    assert [first.wait(60), second.wait(60)] == [0, 0]
+    runs = [p for p in (there.store / "runs").iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."]
+    assert len(runs) == 2
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and any('"running"' in (r / "summary.json").read_text() for r in runs):
+        time.sleep(0.3)
+    assert all('"complete"' in (r / "summary.json").read_text() for r in runs)
+    assert len(there.claims()) == len(there.attempts())
+    for stage in ("double", "digits"):
+        assert len(list(there.store.glob(f"stages/{stage}-*/rounds/*.ticket"))) == 1
+
+
+def test_cancel_stops_jobs_and_gates_and_the_command_goes_on(there: Site, slurm: SlurmSite) -> None:
+    """What a user cancelled stays cancelled until the user types the command again."""
+    there.drive("slurm", "--sleep", "0.3")
+    done = command("cancel", "--store", str(there.store), slurm=slurm)
+    assert done.returncode == 0, done.stderr
+    slurm.wait_idle(60)
+    assert there.summary()["state"] == "cancelled"
+    assert there.drive("slurm", "--wait").status == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["launcher.partition=gpuu"], "partition gpuu: there is no such partition; did you mean 'gpu'?"),
+        (["stages.show.sbatch.partition=x"], "stages.show: partition x: there is no such partition"),
+    ],
+)
+def test_a_partition_that_is_not_there_is_refused(
+    slurm: SlurmSite, tmp_path: Path, words: list[str], told: str
+) -> None:
+    """Exit 2, the key, nothing written or submitted."""
+    done = command("+pipeline=words", f"store={tmp_path / 's'}", "launcher=slurm", *words, slurm=slurm)
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "s").exists()
+    assert slurm.squeue() == []
+
+
+def test_sbatchs_own_refusal_is_passed_on(slurm: SlurmSite, tmp_path: Path) -> None:
+    """An option Slurm refuses ends with its words, before anything is written."""
+    words = ["stages.lower_case.sbatch.constraint=nosuchfeature", "launcher=slurm", f"store={tmp_path / 's'}"]
+    done = command("+pipeline=words", *words, slurm=slurm)
+    assert done.returncode == 2
+    assert "stages.lower_case: sbatch refuses its options: " in done.stderr
+    assert "feature" in done.stderr.lower()
+    assert not (tmp_path / "s").exists()
+
+
+def test_arrays_are_split_where_the_site_asks_for_it(tmp_path: Path) -> None:
+    """MaxArraySize 2 and three workers: two arrays of one name, one round, same result."""
+    with running_slurm("--no-accounting", "--max-array-size", "2") as site:
+        there = Site(tmp_path, env=dict(site.env))
+        there.drive("slurm")
+        assert await_end(there, site) == "complete"
+        (job,) = there.store.glob("stages/double-*/rounds/0001.job")
+        assert len(re.findall(r'"(\d+)"', job.read_text())) == 2
+
+
+def test_the_script_is_as_the_golden_file_says(slurm: SlurmSite, tmp_path: Path) -> None:
+    """submitit's private names give the script we expect; HPCURATE_ACCEPT=1 accepts a change."""
+    from hpcurate.planning.pipeline import Node, StageOptions, build
+    from hpcurate.planning.plan import Plan
+    from hpcurate.runs.launcher import Submission
+    from launchers.slurm.launcher import SlurmLauncher, _executor, worker_command
+    from stages.hello import LowerCase, Prompts
+
+    options = StageOptions(resources={"gpus": 2, "disk": "10GB"}, sbatch={"constraint": "a100", "exclusive": True})
+    pipeline = build("hello", Prompts(("a",)), {"lower": Node(LowerCase(), options)})
+    stage = pipeline.stages[0]
+    plan = Plan(run="r", stage="lower", folder="lower-0", store="/s", spec=stage.spec, lists=("0001",), round=1,
+                workers=3, resources=stage.resources, code="/s/runs/r/code-0")  # fmt: skip
+    launcher = SlurmLauncher(partition="gpu", account="me", setup=["module load cuda"], max_parallel=2)
+    submission = Submission(plan=plan, path="/s/runs/r/submissions/lower-0001", name="lower-0-r1", stage=stage)
+    flags = launcher.stage_options(stage, plan)
+    os.environ.update(slurm.env)
+    executor = _executor(str(tmp_path), submission.name, flags, launcher.setup, 3, 2, "array-%A_%a.out")
+    text = executor._make_submission_file_text(worker_command("python", plan, submission.path, 0), "")
+    text = text.replace(str(tmp_path), "FOLDER")
+    golden = ROOT / "tests" / "golden" / "array.sh"
+    if os.environ.get("HPCURATE_ACCEPT"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()

@@ -1,0 +1,239 @@
+"""Accounting (I6): every input ends in exactly one of passed, dropped, failed, whatever the batches are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit_stages import FATES, Fated, Gathers, Number, Prepared, Returns, chain, numbers
+
+from hpcurate import Stage
+from hpcurate.stage_process.runner import ShardCounts, ShardJob, ShardRunner, give_up, owner_folder
+from hpcurate.store.rows import codec
+from hpcurate.testing import Outcome, try_stage
+
+fates = st.lists(st.sampled_from(FATES), min_size=1, max_size=5)
+members = st.lists(fates, min_size=1, max_size=3)
+batch_sizes = st.integers(0, 7)
+
+
+def stage_of(plan: list[list[str]]) -> Stage[Any, Any]:
+    """One fated stage, or a chain of them, each with a mark of its own."""
+    stages = [Fated(fates, mark="xyz"[n]) for n, fates in enumerate(plan)]
+    return stages[0] if len(stages) == 1 else chain(*stages)
+
+
+def run(stage: Stage[Any, Any], count: int, batch_size: int = -1) -> tuple[Outcome, dict[str, str]]:
+    """The outcome, and what is left of its files by relative name."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        outcome = try_stage(stage, numbers(*range(count)), folder, batch_size=batch_size)
+        found = {str(p.relative_to(outcome.folder)): p.read_text() for p in outcome.folder.glob("files/**/*.txt")}
+        return outcome, found
+    finally:
+        shutil.rmtree(folder)
+
+
+def comparable(outcome: Outcome, files: dict[str, str]) -> dict[str, Any]:
+    """All that may not depend on how the tasks were batched."""
+    counts = outcome.counts
+    return {
+        "tasks": outcome.tasks,
+        "dropped": outcome.dropped,
+        "failed": [{k: v for k, v in row.items() if k != "traceback"} for row in outcome.failed],
+        "files": files,
+        "sums": (counts.tasks_in, counts.tasks_out, counts.passed, counts.dropped, counts.failed, counts.weight_out),
+        "told": (dict(sorted(counts.reasons.items())), counts.errors),
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(members, st.integers(0, 12), batch_sizes)
+def test_the_sums_hold(plan: list[list[str]], count: int, batch_size: int) -> None:
+    """In == passed + dropped + failed, for any fates, chain and batch size."""
+    counts = run(stage_of(plan), count, batch_size)[0].counts
+    assert (count, count) == (counts.tasks_in, counts.passed + counts.dropped + counts.failed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(members, st.integers(0, 12), batch_sizes)
+def test_every_input_has_exactly_one_fate(plan: list[list[str]], count: int, batch_size: int) -> None:
+    """Rows name each dropped and failed input once; the others passed."""
+    outcome, _ = run(stage_of(plan), count, batch_size)
+    dropped = [row["id"] for row in outcome.dropped if row["input"]]
+    failed = [row["id"] for row in outcome.failed]
+    ended = dropped + failed
+    assert (len(ended), outcome.counts.dropped, outcome.counts.failed) == (len(set(ended)), len(dropped), len(failed))
+
+
+@settings(max_examples=60, deadline=None)
+@given(members, st.integers(0, 12), batch_sizes)
+def test_the_output_does_not_depend_on_the_batch_size(plan: list[list[str]], count: int, batch_size: int) -> None:
+    """Whatever fails with its neighbours is tried again alone, so batches leave no trace."""
+    one_by_one, batched = run(stage_of(plan), count, 1), run(stage_of(plan), count, batch_size)
+    alone, together = comparable(*one_by_one), comparable(*batched)
+    for key in ("dropped",):  # the order of drop rows within a batch follows the members, not the tasks
+        alone[key], together[key] = (sorted(map(json.dumps, outcome[key])) for outcome in (alone, together))
+    assert alone == together
+
+
+@settings(max_examples=60, deadline=None)
+@given(members, st.integers(0, 12), batch_sizes)
+def test_files_stay_exactly_for_what_passed(plan: list[list[str]], count: int, batch_size: int) -> None:
+    """Files of dropped and failed tasks are gone; every file a row refers to is there."""
+    outcome, files = run(stage_of(plan), count, batch_size)
+    referred = {str(Path(task.note.ref).relative_to("trial")) for task in outcome.tasks}
+    gone = {owner_folder(row["id"]) for row in outcome.failed + outcome.dropped if row.get("input", True)}
+    assert (set(), set()) == (referred - files.keys(), {Path(name).parts[1] for name in files} & gone)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ("stranger", "StageError", "names no input as its parent"),
+        ("twice", "StageError", "two tasks with id 'n1'"),
+        ("other_type", "StageError", "declares Number and returned a Other"),
+        ("drop_and_return", "StageError", "both dropped and returned"),
+        ("drop_and_child", "StageError", "or a child of it"),
+        ("random_id", "StageError", "is random"),
+        ("heavy", "StageError", "weight nan; a weight is a finite number"),
+        ("wrong_field", "RecordError", r"$.value"),
+        ("outside_file", "StageError", "'../escaped.txt' is not a relative file name"),
+    ],
+)
+def test_a_broken_contract_fails_the_task_by_name(tmp_path: Path, how: str, error: str, said: str) -> None:
+    """A stage's mistake is a dead letter with its reason; the shard goes on."""
+    [row] = try_stage(Returns(how), numbers(1), tmp_path).failed
+    assert (error, "n1", True) == (row["error"], row["id"], said in row["message"])
+
+
+def test_a_task_dropped_twice_has_one_row(tmp_path: Path) -> None:
+    """Rows and counts agree."""
+    outcome = try_stage(Returns("drop_twice"), numbers(1), tmp_path)
+    assert ([("n1", "first")], 1) == ([(r["id"], r["reason"]) for r in outcome.dropped], outcome.counts.dropped)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_repeated_id_fails_and_spares_the_files_of_the_first(tmp_path: Path, batch_size: int) -> None:
+    """The second task of an id is a dead letter; what the first wrote is not touched."""
+    stage = Returns("same_id")
+    outcome = try_stage(stage, numbers(1, 2), tmp_path, batch_size=batch_size)
+    assert (["n2"], "1") == ([row["id"] for row in outcome.failed], Path(outcome.tasks[0].note).read_text())
+
+
+def test_a_failing_member_is_named(tmp_path: Path) -> None:
+    """A chain's dead letter says which stage failed."""
+    stage = chain(Fated(["keep"], mark="a"), Fated(["fail"], mark="b"))
+    assert ["Fated-1"] == [row["stage"] for row in try_stage(stage, numbers(1), tmp_path).failed]
+
+
+def test_a_dead_letter_holds_its_task(tmp_path: Path) -> None:
+    """It can be tried again from its row: the task as it came in, error, message, traceback."""
+    [row] = try_stage(Fated(["fail"]), numbers(3), tmp_path).failed
+    assert (3, "ValueError", "3 fails", True) == (
+        row["task"]["value"], row["error"], row["message"], "in process" in row["traceback"],
+    )  # fmt: skip
+
+
+def test_prepare_runs_before_process_for_every_task(tmp_path: Path) -> None:
+    """Also across batches that are prepared ahead."""
+    outcome = try_stage(Prepared(), numbers(*range(9)), tmp_path, batch_size=2)
+    assert [f"prepared {n}" for n in range(9)] == [task.story for task in outcome.tasks]
+
+
+def test_a_gather_sees_every_task_in_one_call(tmp_path: Path) -> None:
+    """A trial of a gather is one call, as in a run."""
+    assert {"one of 5"} == {task.story for task in try_stage(Gathers(), numbers(*range(5)), tmp_path).tasks}
+
+
+# -- how a shard is run after it went wrong ---------------------------------------------------------
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[ShardJob]:
+    """Three numbers in a shard."""
+    (tmp_path / "attempt").mkdir()
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(codec(Number).encode_lines(numbers(1, 2, 3))))
+    rows = [(str(tmp_path / "rows.jsonl"), 0, 3)]
+    return ShardJob(
+        shard="s", directory=str(tmp_path / "attempt"), ref="s", root=str(tmp_path), inputs=rows, batch_size=0
+    )
+
+
+def evolved(job: ShardJob, **changes: Any) -> ShardJob:
+    """The job with other settings."""
+    import attrs
+
+    return attrs.evolve(job, **changes)
+
+
+def reports(stage: Stage[Any, Any], job: ShardJob) -> tuple[list[list[str]], ShardCounts]:
+    """What was said to be in flight, and the counts."""
+    said: list[list[str]] = []
+    runner = ShardRunner(stage)
+    counts = runner.run(job, said.append)
+    runner.close()
+    return said, counts
+
+
+def test_a_row_range_is_read_and_nothing_else(job: ShardJob) -> None:
+    """[lo, hi) of the manifest."""
+    path = job.inputs[0][0]
+    assert [["n2"], ["n3"]] == reports(Fated(["keep"]), evolved(job, inputs=[(path, 1, 3)], batch_size=1))[0]
+
+
+def test_isolation_takes_one_task_at_a_time(job: ShardJob) -> None:
+    """So that a crash names its task."""
+    assert [["n1"], ["n2"], ["n3"]] == reports(Fated(["keep"]), evolved(job, isolate=True))[0]
+
+
+def test_isolation_prepares_nothing_ahead(job: ShardJob) -> None:
+    """A crash in `prepare` must not be blamed on the task before it."""
+    seen: list[str] = []
+    runner = ShardRunner(Prepared(seen))
+    runner.run(evolved(job, isolate=True), lambda ids: seen.append(f"started {ids}"))
+    runner.close()
+    assert [w for n in (1, 2, 3) for w in (f"started ['n{n}']", f"prepared n{n}")] == seen
+
+
+def test_tasks_prepared_ahead_are_in_flight_too(job: ShardJob) -> None:
+    """A crash while two tasks are touched blames neither."""
+    said, _ = reports(Prepared(), evolved(job, batch_size=1))
+    assert [["n1"], ["n1", "n2"], ["n1", "n2", "n3"], ["n1", "n2", "n3"], ["n2", "n3"], ["n3"]] == said
+
+
+def test_a_gather_is_never_taken_apart(job: ShardJob) -> None:
+    """Not even after a crash: its output would be another."""
+    assert [["n1", "n2", "n3"]] == reports(Gathers(), evolved(job, isolate=True, whole=True))[0]
+
+
+def test_an_empty_gather_is_called_once(job: ShardJob) -> None:
+    """It may want to write an empty result."""
+    assert [[]] == reports(Gathers(), evolved(job, inputs=[], whole=True))[0]
+
+
+def test_a_poison_task_is_not_tried_again(job: ShardJob) -> None:
+    """It becomes a dead letter with what is known, and the others pass."""
+    said, counts = reports(Fated(["keep"]), evolved(job, isolate=True, poison={"n2": "SIGSEGV"}))
+    assert ([["n1"], ["n3"]], 2, 1) == (said, counts.passed, counts.failed)
+
+
+def test_giving_up_makes_every_task_a_dead_letter(job: ShardJob) -> None:
+    """From raw rows, without the stage."""
+    counts = give_up(job, "cut", "5 attempts ended without a result")
+    rows = [json.loads(line) for line in Path(job.directory, "failed.jsonl").read_text().splitlines()]
+    assert (3, 3, ["n1", "n2", "n3"]) == (counts.tasks_in, counts.failed, [row["id"] for row in rows])
+
+
+def test_file_names_of_any_id_stay_apart_and_inside() -> None:
+    """Ids are no paths."""
+    ids = ["a/b", "a%2Fb", "..", ".", "ü\udcff", "x" * 300, "a b", "A"]
+    names = [owner_folder(task_id) for task_id in ids]
+    assert (len(ids), []) == (len(set(names)), [n for n in names if "/" in n or n in (".", "..") or len(n) > 255])

@@ -1,0 +1,250 @@
+"""Picking: which shard next, and what happens to those that others left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from together import together
+
+from hpcurate.store.claims import Claim, Ending, end_attempt, judge, try_claim
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import StageFolder, shard_id
+from hpcurate.store.lists import ShardLine, write_list
+from hpcurate.store.rounds import mark_over
+from hpcurate.system.processes import ProcessIdentity
+from hpcurate.worker.heartbeat import Heartbeat
+from hpcurate.worker.picker import Picker, order_of_trial
+
+FILES = PosixFilesystem()
+
+
+def lines_of(*weights: float) -> list[ShardLine]:
+    """Shard lines of these weights."""
+    return [ShardLine(shard_id("0001", n), weight, 1, ()) for n, weight in enumerate(weights)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StageFolder:
+    """A stage with ten shards, the last the heaviest."""
+    stage = StageFolder(str(tmp_path))
+    write_list(FILES, stage, "0001", lines_of(*range(1, 11)))
+    return stage
+
+
+def picker(
+    folder: StageFolder, index: int = 0, workers: int = 1, filesystem: PosixFilesystem = FILES, **more: Any
+) -> Picker:
+    """Worker `index`'s picker over the ten shards."""
+    heartbeat = Heartbeat(filesystem, folder, f"job-{index}-r0-{os.urandom(4).hex()}", 30)
+    settings = {"round": 2, "listing_s": 0.0, "lease_s": 300.0, "new_nonce": lambda: os.urandom(8).hex(), **more}
+    return Picker(filesystem, folder, lines_of(*range(1, 11)), heartbeat, index=index, workers=workers, **settings)
+
+
+def all_of(picking: Picker) -> list[str]:
+    """Claim until nothing is left."""
+    picks = iter(picking.next, None)
+    return [pick.line.id for pick in picks]  # type: ignore[union-attr]
+
+
+# -- order ------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 100), max_size=30), st.integers(0, 40), st.integers(1, 12))
+def test_every_worker_would_try_every_shard_once(weights: list[float], index: int, workers: int) -> None:
+    """For every index and number of workers, also more workers than shards."""
+    lines = lines_of(*weights)
+    assert sorted(line.id for line in lines) == sorted(line.id for line in order_of_trial(lines, index, workers))
+
+
+@given(st.lists(st.floats(0, 100), max_size=30), st.integers(1, 8))
+def test_the_workers_shares_cover_the_list_exactly(weights: list[float], workers: int) -> None:
+    """No shard is in two shares: nobody collides at the start."""
+    lines, shares = lines_of(*weights), []
+    for index in range(workers):
+        size = len(range(index, len(lines), workers))
+        shares += [line.id for line in order_of_trial(lines, index, workers)[:size]]
+    assert sorted(line.id for line in lines) == sorted(shares)
+
+
+def test_the_heaviest_come_first() -> None:
+    """In each share, so that no straggler begins at the end."""
+    assert [9, 7, 5, 8, 6] == [line.weight for line in order_of_trial(lines_of(5, 6, 7, 8, 9), 0, 2)]
+
+
+# -- claiming ---------------------------------------------------------------------------------------
+
+
+def test_one_worker_claims_every_shard_heaviest_first(folder: StageFolder) -> None:
+    """And then nothing is left."""
+    assert [shard_id("0001", n) for n in range(9, -1, -1)] == all_of(picker(folder))
+
+
+def _pick_all(number: int, folder: StageFolder, finished: Any) -> list[str]:
+    found = all_of(picker(folder, number, 4))
+    finished.wait()  # a process that has left would count as dead
+    return found
+
+
+def test_workers_never_share_a_shard(folder: StageFolder) -> None:
+    """Four processes at once: every shard once, none twice."""
+    finished = multiprocessing.get_context("fork").Barrier(4)
+    picked = Counter(shard for found in together(_pick_all, folder, finished, processes=4) for shard in found)
+    assert {shard_id("0001", n): 1 for n in range(10)} == dict(picked)
+
+
+def test_a_committed_shard_is_not_picked(folder: StageFolder) -> None:
+    """Whoever did it."""
+    os.mkdir(folder.shard("0001-000009"))
+    assert "0001-000009" not in all_of(picker(folder))
+
+
+def test_a_shard_that_does_not_fit_in_the_time_left_stays(folder: StageFolder) -> None:
+    """A lighter one is taken instead."""
+    pick = picker(folder).next(lambda line: line.weight < 3)
+    assert "0001-000001" == pick.line.id  # type: ignore[union-attr]
+
+
+def test_claiming_does_not_list_again_and_again(folder: StageFolder) -> None:
+    """One look at commits and claims serves many picks (I12)."""
+    listed: list[str] = []
+
+    class Counting(PosixFilesystem):
+        def names(self, folder: str) -> list[str]:
+            listed.append(folder)
+            return super().names(folder)
+
+    picking = picker(folder, filesystem=Counting(), listing_s=30.0)
+    for _ in range(10):
+        picking.next()
+    assert [folder.shards("0001-000"), folder.claims("0001-000"), folder.rounds] == listed
+
+
+# -- what others left -------------------------------------------------------------------------------
+
+
+def _claim_and_die(folder: StageFolder) -> None:
+    picker(folder).next()
+    os._exit(9)
+
+
+def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
+    """On the same host it is seen at once, and why is told."""
+    process = multiprocessing.get_context("fork").Process(target=_claim_and_die, args=(folder,))
+    process.start()
+    process.join()
+    claim = picker(folder).next().claim  # type: ignore[union-attr]
+    assert ("0001-000009", 2, ({"attempt": 1, "ending": "dead"},)) == (claim.shard, claim.attempt, claim.history)
+
+
+def test_a_living_processs_claim_is_left_alone(folder: StageFolder) -> None:
+    """Ours is alive, so a second picker finds nine."""
+    picker(folder, 1).next()
+    assert 9 == len(all_of(picker(folder)))
+
+
+def test_a_shard_handed_back_does_not_count_against_it(folder: StageFolder) -> None:
+    """FREE is told in the history, and judged as nothing."""
+    first = picker(folder).next()
+    end_attempt(FILES, folder, first.claim, Ending.FREE, {"detail": "drained"})  # type: ignore[union-attr]
+    claim = picker(folder).next().claim  # type: ignore[union-attr]
+    assert (2, "free", judge([], 1)) == (claim.attempt, claim.history[0]["ending"], judge(claim.history, 1))
+
+
+def test_the_history_grows_with_each_attempt(folder: StageFolder) -> None:
+    """Attempt n+1 knows all that happened before."""
+    for ending in (Ending.CRASH, Ending.FREE, Ending.OOM):
+        end_attempt(FILES, folder, picker(folder).next().claim, ending, {})  # type: ignore[union-attr]
+    claim = picker(folder).next().claim  # type: ignore[union-attr]
+    assert (4, ["crash", "free", "oom"]) == (claim.attempt, [entry["ending"] for entry in claim.history])
+
+
+def foreign(folder: StageFolder) -> Claim:
+    """The heaviest shard is claimed on another host, where only a heartbeat can tell."""
+    there = ProcessIdentity("another host", 1, 1)
+    claim = Claim(shard="0001-000009", attempt=1, nonce="n", worker="job-7-r0-aabb", process=there)
+    try_claim(FILES, folder, claim)
+    FILES.make_folders(os.path.dirname(folder.worker(claim.worker)))
+    FILES.beat(folder.worker(claim.worker), b"000000000001\n")
+    return claim
+
+
+def test_a_worker_elsewhere_is_given_its_lease(folder: StageFolder) -> None:
+    """Not knowing is no reason to take its shard."""
+    foreign(folder)
+    assert "0001-000009" not in all_of(picker(folder))
+
+
+def test_a_worker_elsewhere_that_stands_still_loses_its_shard(folder: StageFolder) -> None:
+    """After one lease of our own clock."""
+    foreign(folder)
+    picking = picker(folder, lease_s=0.0)
+    first = picking.next()
+    assert ("0001-000008", "0001-000009") == (first.line.id, picking.next().line.id)  # type: ignore[union-attr]
+
+
+def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> None:
+    """Every change of the counter begins the lease anew."""
+    claim, picking = foreign(folder), picker(folder, lease_s=0.0)
+    found = []
+    for count in range(9):
+        FILES.beat(folder.worker(claim.worker), b"%012d\n" % (count + 2))
+        found.append(picking.next().line.id)  # type: ignore[union-attr]
+    assert "0001-000009" not in found
+
+
+def test_a_worker_whose_round_is_over_loses_its_shard_at_once(folder: StageFolder) -> None:
+    """Somebody learned from the scheduler that no worker of that round is left, on whatever host."""
+    FILES.make_folders(folder.rounds)
+    mark_over(FILES, folder, foreign(folder).round)
+    assert "0001-000009" == picker(folder).next().line.id  # type: ignore[union-attr]
+
+
+def test_a_claim_that_cannot_be_read_is_given_a_lease_too(folder: StageFolder) -> None:
+    """Where there are no hard links, a worker may die in the middle of writing it."""
+    Path(folder.claim("0001-000009", 1)).write_bytes(b"")
+    picking = picker(folder, lease_s=0.0)
+    first = picking.next()
+    assert ("0001-000008", "0001-000009") == (first.line.id, picking.next().line.id)  # type: ignore[union-attr]
+
+
+# -- our own heartbeat ------------------------------------------------------------------------------
+
+
+def test_a_heartbeat_counts(folder: StageFolder) -> None:
+    """The counter changes while the worker lives."""
+    heartbeat = Heartbeat(FILES, folder, "job-0-r0-aabb", 0.01)
+    heartbeat.start()
+    time.sleep(0.1)
+    heartbeat.stop()
+    assert int(FILES.read(folder.worker("job-0-r0-aabb"))) > 2
+
+
+def test_an_overdue_beat_is_a_gap_before_the_next_one_succeeds(folder: StageFolder) -> None:
+    """Storage that hangs for everybody must not make others look dead when it comes back."""
+    heartbeat = Heartbeat(FILES, folder, "job-0-r0-aabb", 0.01)
+    began = heartbeat.gapless_since
+    time.sleep(0.1)
+    assert heartbeat.gapless_since - began >= 0.1
+
+
+def test_failed_beats_are_a_gap(folder: StageFolder) -> None:
+    """A write that raises is a beat that did not go through."""
+
+    class Away(PosixFilesystem):
+        def beat(self, path: str, data: bytes) -> None:
+            raise OSError(5, "Input/output error")
+
+    heartbeat = Heartbeat(Away(), folder, "job-0-r0-aabb", 0.01)
+    began = heartbeat.gapless_since
+    heartbeat.start()
+    time.sleep(0.1)
+    heartbeat.stop()
+    assert heartbeat.gapless_since > began
