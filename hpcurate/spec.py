@@ -92,6 +92,8 @@ def coerce_parameters(cls: type[Stage[Any, Any]], given: dict[str, Any]) -> dict
     hints = type_hints(cls)
     result = {}
     for name, value in given.items():
+        if name in cls.moved:
+            raise ConfigError(f"{name}: has moved; it is now {cls.moved[name]}")
         if name not in names and not open_ended:
             raise ConfigError(_unknown_parameter(name, names, cls))
         result[name] = _convert(name, value, hints.get(name, Any))

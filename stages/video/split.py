@@ -11,8 +11,8 @@ import attrs
 
 from hpcurate import Resources, Stage
 from hpcurate.errors import ConfigError
-from stages.video.decode import Video, VideoError, frame_pts, open_video, packet_pts
-from stages.video.spans import Short, Span, scenes, settle, strides
+from stages.video.media.decode import Video, VideoError, frame_pts, open_video, packet_pts
+from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.tasks import ClipTask, VideoTask, clip_id
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Split(Stage[VideoTask, ClipTask]):
     def _spans(self, timeline: Timeline) -> list[Span]:
         edges, unit = timeline.edges, timeline.unit
         spans = scenes(timeline.cuts, len(edges) - 1) if self.method == "scenes" else strides(edges, self.stride / unit)
-        return settle(spans, edges, self.shortest / unit, self.longest / unit, self.short)
+        return limit_lengths(spans, edges, self.shortest / unit, self.longest / unit, self.short)
 
     def _clip(self, task: VideoTask, timeline: Timeline, span: Span) -> ClipTask:
         start, end = timeline.seconds(span[0]), timeline.seconds(span[1])
@@ -144,7 +144,7 @@ def read_timeline(video: Video, threshold: float | None) -> Timeline:
         for _ in packets:
             pass
         return _timeline(video, seen, seen.times, [])
-    from stages.video.scenes import CutFinder
+    from stages.video.media.scenes import CutFinder
 
     finder, times = CutFinder(threshold), []
     for frame in video.decode(all_but_last(packets)):

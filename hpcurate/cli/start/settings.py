@@ -154,7 +154,7 @@ def _stage(where: str, entry: Any) -> Stage[Any, Any]:
         return cls(**coerce_parameters(cls, parameters))
     except ConfigError as error:
         key, _, message = str(error).partition(": ")
-        if key in names_of_parameters(cls) or "has no parameter" in message:
+        if key in names_of_parameters(cls) or key in cls.moved or "has no parameter" in message:
             raise ConfigError(f"{where}.{_with_options(error, cls)}") from None
         raise ConfigError(f"{where}: {error}") from None
 

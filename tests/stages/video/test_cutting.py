@@ -15,7 +15,7 @@ from hpcurate import Chain
 from hpcurate.errors import StageError
 from hpcurate.testing import try_stage
 from stages.video.cut import Cut, passes
-from stages.video.decode import frames_decoded
+from stages.video.media.decode import frames_decoded
 from stages.video.motion import Motion, samples_of
 from stages.video.preview import Preview
 from stages.video.split import Split

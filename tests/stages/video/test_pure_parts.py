@@ -14,9 +14,9 @@ import pytest
 from checkout import ROOT
 
 from stages.video.layout import clip_place, meta_place, readable
+from stages.video.media.mp4 import mp4_fault
+from stages.video.media.picture import filters
 from stages.video.motion import motion_score, speed
-from stages.video.mp4 import mp4_fault
-from stages.video.picture import filters
 from stages.video.probe import clockwise, displayed
 from stages.video.samples import Samples, motion_pairs, preview_times
 from stages.video.tasks import clip_id

@@ -17,11 +17,11 @@ from hpcurate import Chain
 from hpcurate.stage import WorkerInfo
 from hpcurate.testing import Outcome, try_stage
 from stages.video import gpu
-from stages.video.copy import Keys, Piece, piece_of, why_not
 from stages.video.cut import Cut
-from stages.video.decode import VideoError
 from stages.video.frames import Frames
-from stages.video.looks import is_frozen, laplacian_variance, look_at
+from stages.video.media.decode import VideoError
+from stages.video.media.measures import is_frozen, laplacian_variance, look_at
+from stages.video.media.stream_copy import Keys, Piece, piece_of, why_not
 from stages.video.motion import Motion
 from stages.video.preview import Preview
 from stages.video.quality import Quality

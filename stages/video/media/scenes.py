@@ -16,7 +16,7 @@ class CutFinder:
 
     A frame starts one when the mean change of hue, saturation and lightness (each 0…255) against the
     frame before reaches `threshold` (PySceneDetect, ContentDetector). The detector's own minimum length
-    is off: `spans.settle` has the rule for short scenes. Scaling is done here, with a fixed size, one
+    is off: `spans.limit_lengths` has the rule for short scenes. Scaling is done here, with a fixed size, one
     algorithm and one thread, so that the result does not depend on the machine.
     """
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import attrs
 
-from stages.video.mp4 import mp4_fault
-from stages.video.seek import packet_time, packets_before
+from stages.video.media.mp4 import mp4_fault
+from stages.video.media.seek import packet_time, packets_before
 
 if TYPE_CHECKING:
     from av import VideoFrame

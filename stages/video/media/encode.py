@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from stages.video.sound import Sound, sound_frame
+from stages.video.media.sound import Sound, sound_frame
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -1,17 +1,16 @@
-"""Cutting without encoding: packets are copied, so a clip begins and ends on key frames."""
+"""Write a piece of a video without encoding: packets are copied, so it begins and ends on key frames."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from stages.video.decode import VideoError, open_container, open_video, packet_pts
-from stages.video.encode import CONTAINER
-from stages.video.tasks import ClipTask
+from stages.video.media.decode import VideoError, open_container, open_video, packet_pts
+from stages.video.media.encode import CONTAINER
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -23,7 +22,7 @@ COPYABLE_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")
 
 
 @attrs.define(frozen=True)
-class Keys:
+class FrameTimes:
     """Where the frames of a video stand."""
 
     times: tuple[int, ...]
@@ -40,32 +39,32 @@ class Piece:
     end: int | None
 
 
-def piece_of(keys: Keys, start: int, end: int) -> Piece | None:
+def piece_of(found: FrameTimes, start: int, end: int) -> Piece | None:
     """Both ends moved back to a key frame, so that neighbours meet: nothing twice, nothing lost. Pure.
 
     None if no key frame lies inside, so that the neighbour before has all of it.
     """
-    first = keys.keys[max(0, bisect_right(keys.keys, start) - 1)] if keys.keys else None
+    first = found.keys[max(0, bisect_right(found.keys, start) - 1)] if found.keys else None
     if first is None:
         return None
-    if not keys.times or end > keys.times[-1]:
+    if not found.times or end > found.times[-1]:
         return Piece(first, None)
-    last = keys.keys[max(0, bisect_right(keys.keys, end) - 1)]
+    last = found.keys[max(0, bisect_right(found.keys, end) - 1)]
     return Piece(first, last) if last > first else None
 
 
-def why_not(clip: ClipTask, sound: str | None) -> str | None:
-    """Why the clip cannot be copied; None if it can. Pure."""
-    if clip.source_codec not in COPYABLE:
-        return f"{clip.source_codec} cannot be copied into MP4"
-    if clip.rotation:
-        return "a turned picture cannot be copied upright"
+def why_not_copyable(codec: str, rotation: int, sound: str | None) -> str | None:
+    """Why a video with this picture and sound cannot be copied; None if it can. Pure."""
+    if codec not in COPYABLE:
+        return f"{codec} cannot be copied into MP4"
+    if rotation:
+        return "a rotated picture cannot be copied upright"
     if sound is not None and sound not in COPYABLE_SOUND:
         return f"its sound ({sound}) cannot be copied into MP4"
     return None
 
 
-def read_keys(path: str, source: str) -> Keys:
+def read_frame_times(path: str, source: str) -> FrameTimes:
     """All timestamps of the picture, from the packets; nothing is decoded. Raises VideoError."""
     times, keys = [], []
     with open_video(path, source) as video:
@@ -75,23 +74,23 @@ def read_keys(path: str, source: str) -> Keys:
                 times.append(pts)
                 if packet.is_keyframe:
                     keys.append(pts)
-    return Keys(tuple(sorted(times)), tuple(sorted(keys)))
+    return FrameTimes(tuple(sorted(times)), tuple(sorted(keys)))
 
 
-def copy_piece(clip: ClipTask, piece: Piece, target: str, *, audio: bool) -> int:
-    """Write the packets of a piece to `target`; how many pictures. Raises VideoError."""
+def copy_piece(path: str, source: str, piece: Piece, target: str, *, audio: bool) -> int:
+    """Write the packets of a piece of `path` to `target`; how many pictures. Raises VideoError."""
     import av
     from av.error import FFmpegError
 
     try:
-        with open_container(clip.path) as given, av.open(target, "w", format="mp4", options=CONTAINER) as made:
+        with open_container(path) as given, av.open(target, "w", format="mp4", options=CONTAINER) as made:
             picture = given.streams.video[0]
             streams: dict[int, Any] = {picture.index: made.add_stream_from_template(picture)}
             if audio and given.streams.audio:
                 streams[given.streams.audio[0].index] = made.add_stream_from_template(given.streams.audio[0])
             return _copy(given, picture, made, streams, piece)
     except FFmpegError as error:
-        raise VideoError(f"{clip.source}: cannot be copied: {error.strerror}") from error
+        raise VideoError(f"{source}: cannot be copied: {error.strerror}") from error
 
 
 def _copy(given: InputContainer, picture: VideoStream, made: Any, streams: dict[int, Any], piece: Piece) -> int:
@@ -130,16 +129,7 @@ def _inside(
                 return
 
 
-def moved(clip: ClipTask, keys: Keys, piece: Piece) -> None:
-    """Let the clip say where its file really begins and ends."""
-    zero = clip.start_pts - round(Fraction(clip.start_s).limit_denominator(10**9) / clip.time_base)
-    end = piece.end if piece.end is not None else max(clip.end_pts, keys.times[-1] + 1)
-    clip.start_pts, clip.end_pts = piece.start, end
-    clip.start_s, clip.end_s = (float((pts - zero) * clip.time_base) for pts in (piece.start, end))
-    clip.start_frame, clip.end_frame = (bisect_left(keys.times, pts) for pts in (piece.start, end))
-
-
-def size_of(path: str) -> tuple[int, int]:
+def picture_size(path: str) -> tuple[int, int]:
     """Pixels of a written clip."""
     with open_container(path) as made:
         stream = made.streams.video[0]

@@ -1,4 +1,4 @@
-"""Encoding and decoding on an NVIDIA GPU, where the node has one and FFmpeg can use it."""
+"""Which encoder is used: x264, or NVENC where the node has a GPU that encodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
-from stages.video.decode import VideoError
+from stages.video.media.decode import VideoError
 
 Choice = Literal["cpu", "auto", "nvenc"]
 
@@ -31,12 +31,9 @@ def nvenc_works() -> bool:
 
 
 def chosen_encoder(choice: Choice) -> str:
-    """FFmpeg's encoder. Raises VideoError where a GPU is asked for and there is none that works."""
+    """FFmpeg's name of the encoder. Raises VideoError if a GPU is asked for and none works."""
     if choice == "cpu" or (choice == "auto" and not nvenc_works()):
         return "libx264"
     if not nvenc_works():
-        raise VideoError(
-            "stages.cut.encoder=nvenc: no GPU of this node encodes (is stages.clips.resources.gpus set, and the "
-            "driver there?); use encoder=auto or encoder=cpu"
-        )
+        raise VideoError("no GPU of this node can encode with NVENC")
     return "h264_nvenc"

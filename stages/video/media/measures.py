@@ -1,4 +1,4 @@
-"""What single pictures look like: sharp or blurred, bright or dark, black. Pure functions over arrays."""
+"""Measures of single pictures: sharp or blurred, bright or dark, black; and of two: frozen. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from stages.video.samples import Picture
+    from stages.video.media.sampling import Picture
 
 BLACK_LEVEL = 32
 """Luma up to which a pixel counts as black (FFmpeg's blackdetect: a tenth of the range above 16)."""
 BLACK_SHARE = 0.98
-"""Share of black pixels from which on a picture is black (FFmpeg's blackdetect)."""
+"""Share of black pixels at which a picture is black (FFmpeg's blackdetect)."""
 FROZEN_LEVEL = 0.001 * 255
 """Mean difference of two pictures up to which they are the same (FFmpeg's freezedetect: -60 dB)."""
 
 
 @attrs.define(frozen=True)
-class Look:
+class PictureMeasures:
     """Measures of one picture."""
 
     sharpness: float
@@ -28,9 +28,9 @@ class Look:
     black: bool
 
 
-def look_at(picture: Picture) -> Look:
+def measure_picture(picture: Picture) -> PictureMeasures:
     """Measure a grey picture (height, width) uint8."""
-    return Look(
+    return PictureMeasures(
         laplacian_variance(picture), float(picture.mean()), bool((picture <= BLACK_LEVEL).mean() >= BLACK_SHARE)
     )
 

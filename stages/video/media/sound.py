@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from stages.video.decode import VideoError, open_container
-from stages.video.seek import packets_before
+from stages.video.media.decode import VideoError, open_container
+from stages.video.media.seek import packets_before
 
 if TYPE_CHECKING:
     import numpy as np
