@@ -12,11 +12,11 @@ import pytest
 from video_help import cut, file_task, look, make_video, number_of, probe, split
 
 from hpcurate import Chain
-from hpcurate.errors import StageError
 from hpcurate.testing import try_stage
-from stages.video.cut import Cut, passes
+from stages.video.cut import Cut
 from stages.video.media.decode import frames_decoded
-from stages.video.motion import Motion, samples_of
+from stages.video.motion import Motion
+from stages.video.passes import passes
 from stages.video.preview import Preview
 from stages.video.split import Split
 from stages.video.tasks import ClipTask
@@ -148,12 +148,6 @@ def test_a_damaged_middle_is_named_or_survived(tmp_path: Path) -> None:
     outcome = try_stage(Split(threshold=255.0), [probe(path, tmp_path)], tmp_path / "split")
     assert len(outcome.tasks) + len(outcome.failed) >= 1
     assert all("hurt.mp4: " in row["message"] and row["error"] == "VideoError" for row in outcome.failed)
-
-
-def test_motion_without_cut_says_what_is_missing(tmp_path: Path) -> None:
-    """`Chain` is the remedy."""
-    with pytest.raises(StageError, match="Chain"):
-        samples_of(clip("a", 0, 5))
 
 
 def test_the_source_of_a_task_is_only_a_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpcurate.errors import ConfigError
-from stages.video.spans import Short, Span, scenes, settle, strides
+from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.split import Split
 
 EDGES = range(241)
@@ -49,7 +49,7 @@ def test_no_frames_are_no_scene() -> None:
 )
 def test_short_spans_are_dropped_or_merged(spans: list[Span], short: Short, expected: list[Span]) -> None:
     """At least 48 ticks, at most 1000."""
-    assert settle(spans, EDGES, Fraction(48), Fraction(1000), short) == expected
+    assert limit_lengths(spans, EDGES, Fraction(48), Fraction(1000), short) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_short_spans_are_dropped_or_merged(spans: list[Span], short: Short, expe
 )
 def test_long_spans_are_cut_into_the_fewest_equal_pieces(longest: int, expected: list[Span]) -> None:
     """None longer than the maximum."""
-    assert settle([(0, 240)], EDGES, Fraction(1), Fraction(longest)) == expected
+    assert limit_lengths([(0, 240)], EDGES, Fraction(1), Fraction(longest)) == expected
 
 
 def test_rounded_timestamps_do_not_decide_about_a_length() -> None:
     """48 frames at 24 a second in whole milliseconds may measure 1999: still two seconds."""
     edges = [round(n * 1000 / 24) for n in range(145)]
     spans = [(n, n + 48) for n in range(96)]
-    assert settle(spans, edges, Fraction(2000), Fraction(60_000)) == spans
+    assert limit_lengths(spans, edges, Fraction(2000), Fraction(60_000)) == spans
 
 
 def test_strides_follow_the_clock_not_the_frames() -> None:
