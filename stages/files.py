@@ -32,7 +32,7 @@ class WriteJson(Stage[FileTask, FileTask]):
         self.output, self.layout = output, layout
 
     def process(self, tasks: list[FileTask]) -> list[FileTask]:
-        """Write, and pass on."""
+        """The same tasks, written."""
         for task in tasks:
             line = codec(FileTask).encode(task) + b"\n"
             publish_bytes(line, record_path(self.output, task.source, self.layout))
@@ -64,7 +64,7 @@ class ExportTriplets(Stage[GroupTask, GroupTask]):
         self.output = output
 
     def process(self, tasks: list[GroupTask]) -> list[GroupTask]:
-        """Write, and pass on."""
+        """The same tasks, written."""
         ordered = sorted(tasks, key=lambda task: task.source)
         publish_bytes(b"".join(triplet_line(task) for task in ordered), self.output)
         return tasks

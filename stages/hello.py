@@ -20,7 +20,7 @@ class HelloTask(Task):
 
     prompt: str
     output: str | None = None
-    """What GPT-2 made of it, where it was asked."""
+    """GPT-2's continuation, if one was generated."""
     word_count: int | None = None
     vectors: File | None = None
     """Matrix of sentence embeddings, float32, NumPy's format; this task's is the row `row`."""
@@ -95,7 +95,7 @@ class GPT2(Model):
         return [self.name]
 
     def setup(self) -> None:
-        """Load it, on the GPU if the process was given one."""
+        """Load it, on the GPU if the process has one."""
         import torch
         from transformers import AutoTokenizer, GPT2LMHeadModel
 
@@ -118,7 +118,7 @@ class GPT2(Model):
 
 
 class Generate(Stage[HelloTask, HelloTask]):
-    """Let GPT-2 go on with each prompt, always in the most likely way."""
+    """Let GPT-2 continue each prompt with the most likely tokens."""
 
     version = 1
     resources = Resources(cpus=2, memory="4GB", time="30m")
@@ -141,7 +141,7 @@ class Generate(Stage[HelloTask, HelloTask]):
 
 
 class Embed(Stage[HelloTask, HelloTask]):
-    """Turn each text into a sentence embedding: one matrix a batch, each task knows its row."""
+    """Turn each text into a sentence embedding: one matrix per batch, each task holds its row number."""
 
     version = 1
     resources = Resources(cpus=2, memory="4GB", time="30m")

@@ -1,4 +1,4 @@
-"""Put files where users look for them: whole or not at all, and the same again changes nothing."""
+"""Put results into an output folder: each file whole or not at all; publishing the same again changes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 def publish_file(source: str, target: str) -> bool:
     """Make `target` the same file as `source`: a hard link where possible, else a copy.
 
-    Returns False if it was so already.
+    Returns False if it was already.
     """
     if _same_file(source, target):
         return False
@@ -46,7 +46,7 @@ def _holds(target: str, data: bytes) -> bool:
 
 def _replace(target: str, make: Callable[[str], None]) -> None:
     """Let `make` write a file under a temporary name beside the target, then rename it."""
-    parent, name = os.path.split(target)
+    parent, name = os.path.split(os.path.abspath(target))
     os.makedirs(parent, exist_ok=True)
     folder = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
     try:

@@ -40,7 +40,7 @@ class Cut(Stage[ClipTask, ClipTask]):
     """Cut each clip into an MP4 of its own, H.264 and AAC, frame-exact, and sample its pictures.
 
     The clips of a batch that come from one video are cut in one pass over it, from the key frame before
-    the first to the end of the last. Pixels are turned as the video says; timestamps are kept; missing
+    the first to the end of the last. Pixels are rotated as the video's metadata say; timestamps are kept; missing
     sound inside a clip is silence. The next members of a `Chain` get the pictures that they declare
     (`stages.video.samples`) from the same decode.
     """
@@ -76,7 +76,7 @@ class Cut(Stage[ClipTask, ClipTask]):
             audio_bitrate: bits per second and channel.
             mode: `copy` copies packets instead: fast and lossless, but both ends move back to a key frame.
             fallback: with `copy`, encode what cannot be copied; false fails it.
-            encoder: `cpu` is x264; `nvenc` encodes on the GPU (set resources.gpus), `auto` where there is one. Their
+            encoder: `cpu` is x264; `nvenc` encodes on the GPU (set resources.gpus), `auto` if there is one. Their
                 bytes depend on the GPU, so that only `cpu` is deterministic.
         """
         self.encoding = Encoding(crf=crf, preset=preset, threads=encoder_threads, audio_bitrate=audio_bitrate)
@@ -84,7 +84,7 @@ class Cut(Stage[ClipTask, ClipTask]):
         self.deterministic = encoder == "cpu"
 
     def setup(self, worker: WorkerInfo) -> None:
-        """Check whether a GPU encodes here, if one is asked for."""
+        """Choose the encoder: whether a GPU can encode is only known on the node."""
         try:
             encoder = chosen_encoder(self.encoder)
         except VideoError as error:

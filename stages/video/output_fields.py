@@ -1,4 +1,4 @@
-"""Which values of a task the output holds. The fields say so themselves, in their attrs metadata.
+"""Which values of a task are written to the output. Each field declares it, in its attrs metadata.
 
 A field declared with `metadata=output("blur")`, in `ClipTask` or in a class derived from it, is a column of
 `clips.parquet` and a key of the clip's metadata file; nothing else lists them.
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -21,6 +21,7 @@ from stages.video.layout import output_path, readable
 if TYPE_CHECKING:
     import pyarrow
 
+Extended = TypeVar("Extended", bound="OutputTask")
 Kind = Literal["column", "key"]
 OUTPUT = "output"
 """Key of the attrs metadata that holds a field's `Output`."""
@@ -37,7 +38,7 @@ class Output:
     order: tuple[float, float] = (math.inf, math.inf)
     """Position of column and key. Those without one follow, in the order of the fields."""
     arrow: str | None = None
-    """Arrow's name of the column's type, where it is not the usual one of the field's type."""
+    """Arrow's name of the column's type, if it is not the usual one of the field's type."""
     nullable: bool | None = None
     """Whether the column may hold nulls; None: if the field may be None."""
     file: tuple[str, str] | None = None
@@ -56,10 +57,16 @@ class Computed:
 
 @attrs.define(kw_only=True)
 class OutputTask(Task):
-    """A task whose class says which of its values the output holds."""
+    """A task whose class declares which of its values are written to the output."""
 
     computed: ClassVar[Sequence[Computed]] = ()
     """Values beside those of the fields."""
+
+    def extended(self, cls: type[Extended], **fields: Any) -> Extended:
+        """This task as one of a derived class, with values for the fields that the derived class adds."""
+        made = cls(**{field.name: getattr(self, field.name) for field in attrs.fields(type(self))}, **fields)
+        made.memory.update(self.memory)
+        return made
 
 
 def output(
@@ -170,7 +177,7 @@ def _arrow_type(entry: Entry, cls: type[OutputTask]) -> Any:
 
 
 def _usual_type(hint: Any) -> Any:
-    """Arrow's type for a field's type; None where there is no usual one."""
+    """Arrow's type for a field's type; None if there is no usual one."""
     import pyarrow
 
     if get_origin(hint) in (Union, UnionType):

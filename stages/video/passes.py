@@ -39,7 +39,7 @@ def decode_pass(
 
 
 def by_clip(frames: Iterator[VideoFrame], clips: list[ClipTask]) -> Iterator[Iterator[VideoFrame]]:
-    """For each clip an iterator over its frames; it must be used up before the next is asked for."""
+    """For each clip an iterator over its frames; it must be exhausted before the next one is requested."""
     waiting: list[VideoFrame] = []
 
     def inside(clip: ClipTask) -> Iterator[VideoFrame]:

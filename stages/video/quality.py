@@ -1,4 +1,4 @@
-"""Quality: how clips look, and a filter on it."""
+"""Quality: sharpness, brightness, black and frozen pictures of each clip, and a filter on them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ TOLERATED_S = 1.0
 
 @attrs.define
 class Timeline:
-    """When the frames of a video stand, in ticks."""
+    """Timestamps of the frames of a video, in ticks."""
 
     edges: list[int]
     """Timestamp of each frame in display order, then the end of the video."""
@@ -36,7 +36,7 @@ class Timeline:
 
     @property
     def uneven(self) -> bool:
-        """Whether frames stand at distances that differ by more than rounding; the last one's may."""
+        """Whether the distances of frames differ by more than rounding; that of the last one may."""
         gaps = {b - a for a, b in zip(self.edges[:-2], self.edges[1:-1])}
         return max(gaps, default=0) - min(gaps, default=0) > 1
 

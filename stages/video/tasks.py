@@ -24,13 +24,13 @@ class VideoTask(Task):
     height: int
     """Pixels, as displayed."""
     rotation: int = 0
-    """Degrees clockwise that a player turns the stored picture: 0, 90, 180 or 270."""
+    """Degrees clockwise that a player rotates the stored picture: 0, 90, 180 or 270."""
     fps_num: int
     """Numerator of the average frame rate in frames per second."""
     fps_den: int
     """Denominator of the average frame rate."""
     frames: int
-    """Frames as the container says, or length × rate where it does not; 0 if unknown."""
+    """Number of frames from the container, else length × rate; 0 if unknown."""
     duration_s: float
     """Length of the picture in seconds; 0 if unknown."""
     codec: str
@@ -39,7 +39,7 @@ class VideoTask(Task):
     """FFmpeg's name of the stored pixel format, e.g. `yuv420p`."""
     has_audio: bool = False
     variable_frame_rate: bool = False
-    """Whether frames stand at uneven distances, as far as the container's index tells."""
+    """Whether frames are at uneven distances, as far as the container's index shows."""
 
     @property
     def fps(self) -> Fraction:
@@ -51,8 +51,8 @@ class VideoTask(Task):
 class ClipTask(OutputTask):
     """A span of one video, and what has been made from it. `weight` is its length in seconds.
 
-    What is declared with `output` stands in `clips.parquet` and in the clip's metadata file. The numbers under
-    `order` keep the order of what is written already; a new field needs none, and comes last.
+    Fields declared with `output` are written to `clips.parquet` and to the clip's metadata file. The numbers under
+    `order` keep the order of existing columns and keys; a new field needs none and comes last.
     """
 
     computed: ClassVar[tuple[Computed, ...]] = (
@@ -89,11 +89,11 @@ class ClipTask(OutputTask):
     start_s: float = attrs.field(metadata=output(column="start_s", order=(3, 0)))
     """First frame's time in seconds since the first frame of the video."""
     end_s: float = attrs.field(metadata=output(column="end_s", order=(4, 0)))
-    """Where the frame after the last one stands, or would stand, in seconds."""
+    """Time of the frame after the last one, or of the video's end, in seconds."""
     start_pts: int
     """Timestamp of the first frame, in units of the stream's time base."""
     end_pts: int
-    """Timestamp that all frames of the clip stand before."""
+    """Timestamp after all frames of the clip."""
     time_base_num: int
     """Numerator of the time base in seconds."""
     time_base_den: int
@@ -107,7 +107,7 @@ class ClipTask(OutputTask):
     height: int = attrs.field(metadata=output("height", order=(10, 14), arrow="int32"))
     """Pixels of the clip."""
     rotation: int = attrs.field(default=0, metadata=output(key="rotation_source", order=(0, 9)))
-    """Degrees clockwise that the stored picture is turned."""
+    """Degrees clockwise that the stored picture is rotated."""
     fps_num: int
     """Numerator of the video's average frame rate."""
     fps_den: int
@@ -139,7 +139,7 @@ class ClipTask(OutputTask):
     )
     """Animated WebP."""
     encoder: str = attrs.field(default="", metadata=output("encoder", order=(17, 22), nullable=True))
-    """What made the clip's file: `libx264`, `h264_nvenc`, or `copy` where packets were copied."""
+    """What made the clip's file: `libx264`, `h264_nvenc`, or `copy` if packets were copied."""
     sharpness: float | None = attrs.field(default=None, metadata=output("sharpness", order=(13, 23)))
     """Mean variance of the Laplacian (see `media/measures.py`)."""
     brightness: float | None = attrs.field(default=None, metadata=output("brightness", order=(14, 24)))

@@ -27,14 +27,14 @@ DECODE_LOG = "HPCURATE_DECODE_LOG"
 DECODE_THREADS = 2
 """Fixed, because what a damaged frame is replaced with may depend on it."""
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,dv"
-"""Containers that are opened. Not playlists and not image sequences, which name other files."""
+"""Containers that are opened. No playlists and no image sequences, since these name other files."""
 
 frames_decoded: Counter[str] = Counter()
 """Frames decoded in this process, by source."""
 
 
 class VideoError(ValueError):
-    """A video cannot be used; the message names it and says what is wrong."""
+    """A video cannot be used; the message names it and the fault."""
 
 
 @attrs.define
@@ -48,7 +48,7 @@ class Video:
     """Name used in messages and counts."""
 
     def packets(self) -> Iterator[Packet]:
-        """Packets of the picture in file order, from where the file stands."""
+        """Packets of the picture in file order, from the file's current position."""
         try:
             yield from (packet for packet in self.container.demux(self.stream) if packet.size)
         except _ffmpeg_error() as error:
@@ -72,7 +72,7 @@ class Video:
             _record(self.source, count)
 
     def packets_from(self, pts: int) -> Iterator[Packet]:
-        """Packets from a key frame at or before `pts` on; the file must stand at its beginning."""
+        """Packets from a key frame at or before `pts` on; the file must be at its beginning."""
         if pts <= (self.stream.start_time or 0):
             return self.packets()
         try:

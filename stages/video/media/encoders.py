@@ -31,7 +31,7 @@ def nvenc_works() -> bool:
 
 
 def chosen_encoder(choice: Choice) -> str:
-    """FFmpeg's name of the encoder. Raises VideoError if a GPU is asked for and none works."""
+    """FFmpeg's name of the encoder. Raises VideoError if a GPU is required and none works."""
     if choice == "cpu" or (choice == "auto" and not nvenc_works()):
         return "libx264"
     if not nvenc_works():

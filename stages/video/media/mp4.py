@@ -1,4 +1,4 @@
-"""Is an MP4 or QuickTime file whole? Told from its outermost boxes, without decoding. Pure Python."""
+"""Whether an MP4 or QuickTime file is whole, from its outermost boxes, without decoding. Pure Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures as a clip shows them: turned, with square pixels, even in size, 8 bit 4:2:0."""
+"""Pictures as a clip shows them: upright, with square pixels, even in size, 8 bit 4:2:0."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TURNS = {
     180: (("hflip", ""), ("vflip", "")),
     270: (("transpose", "cclock"),),
 }
-"""Rotation in degrees clockwise → FFmpeg filters that turn the pixels."""
+"""Rotation in degrees clockwise → FFmpeg filters that rotate the pixels."""
 
 
 class Shaper:
-    """Brings the frames of one video into the shape of its clips.
+    """Gives the frames of one video the shape of its clips.
 
     A size that is one pixel too large is cropped (last row or column); any other is scaled, bicubic. Frames
-    that already fit pass untouched. The chain is rebuilt where the video changes its size or pixel format.
+    that already fit pass untouched. The chain is rebuilt when the video changes its size or pixel format.
     """
 
     def __init__(self, width: int, height: int, rotation: int) -> None:

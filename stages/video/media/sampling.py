@@ -1,6 +1,6 @@
 """Pictures taken from the frames of a clip while something else decodes them.
 
-A `Sampling` says which pictures are wanted: rate, size and colour. Any number of them are served by one pass; equal
+A `Sampling` describes which pictures are wanted: rate, size and colour. One pass serves any number of samplings; equal
 ones are taken once.
 """
 
@@ -84,7 +84,7 @@ class Sample:
     """One picture."""
 
     at_s: float
-    """When its frame stands, in seconds since the clip's start."""
+    """Time of its frame, in seconds since the clip's start."""
     picture: Any
     """The array, or what `reduce` made of it."""
 
@@ -114,7 +114,7 @@ class Sampler:
         self._queues = [_Queue(sampling, duration_s) for sampling in dict.fromkeys(wanted)]
 
     def add(self, seconds: float, frame: VideoFrame) -> None:
-        """Look at a frame that stands `seconds` after the clip's start."""
+        """Take what is wanted of a frame `seconds` after the clip's start."""
         due = [queue for queue in self._queues if queue.is_due(seconds)]
         if due:
             scaled = _Scaled(frame)

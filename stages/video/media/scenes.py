@@ -29,7 +29,7 @@ class CutFinder:
         self._size = (0, 0)
 
     def add(self, frame: VideoFrame) -> None:
-        """Look at the next frame in display order."""
+        """Compare the next frame, in display order, with the one before."""
         from av.video.reformatter import Interpolation
         from scenedetect import FrameTimecode
 
@@ -37,7 +37,7 @@ class CutFinder:
             self._size = reduced(frame.width, frame.height)
         width, height = self._size
         small = frame.reformat(width, height, "bgr24", interpolation=Interpolation.AREA, threads=1)
-        timecode = FrameTimecode(self._number, fps=25.0)  # a frame number; the rate is of no account
+        timecode = FrameTimecode(self._number, fps=25.0)  # a frame number; the rate does not matter
         found = self._detector.process_frame(timecode, small.to_ndarray())
         self.cuts.extend(cut.frame_num for cut in found)
         self._number += 1

@@ -17,7 +17,7 @@ def packets_before(
     """Packets of `stream`, as `read` gives them, from a key frame at or before `pts` on.
 
     A seek may land behind its target (reordered frames, MPEG-TS): then it goes back further and further.
-    None if no seek lands early enough; the container must then be opened anew and read from its beginning,
+    None if no seek lands early enough; the container must then be reopened and read from its beginning,
     since in MPEG-TS not even a seek to the beginning gets there.
     """
     second = max(1, int(1 / stream.time_base)) if stream.time_base else 1

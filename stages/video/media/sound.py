@@ -1,4 +1,4 @@
-"""The sound of one span: decoded afresh for each clip, whose bytes thus depend on nothing but its span."""
+"""The sound of one span, decoded separately for each clip, so that its bytes depend on nothing but its span."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Sound:
         yield from resampler.resample(None)
 
     def _decoded(self, start: Fraction) -> Iterator[AudioFrame]:
-        """Frames from some time before `start`; errors there do not count, a seek may land amid a frame."""
+        """Frames from some time before `start`; errors there do not count, since a seek may land within a frame."""
         from av.error import FFmpegError
 
         base = self._stream.time_base or Fraction(1)

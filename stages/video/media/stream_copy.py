@@ -23,7 +23,7 @@ COPYABLE_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")
 
 @attrs.define(frozen=True)
 class FrameTimes:
-    """Where the frames of a video stand."""
+    """Timestamps of the frames of a video."""
 
     times: tuple[int, ...]
     """Timestamps of all frames, sorted."""

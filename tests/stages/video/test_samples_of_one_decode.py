@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 from video_help import make_video, short_clips
 
@@ -16,6 +17,7 @@ from stages.video.cut import Cut
 from stages.video.media.decode import frames_decoded
 from stages.video.media.sampling import Sampling
 from stages.video.motion import Motion
+from stages.video.output_fields import output
 from stages.video.preview import Preview
 from stages.video.quality import Quality
 from stages.video.samples import UsesSamples, samples_of
@@ -24,8 +26,15 @@ from stages.video.tasks import ClipTask
 pytestmark = pytest.mark.video
 
 
-class CountPictures(UsesSamples, Stage[ClipTask, ClipTask]):
-    """A stage of a user's own; it leaves the number of its pictures in `brightness`."""
+@attrs.define(kw_only=True)
+class CountedClip(ClipTask):
+    """A clip with a measure of a user's own."""
+
+    pictures: int = attrs.field(default=0, metadata=output("pictures"))
+
+
+class CountPictures(UsesSamples, Stage[ClipTask, CountedClip]):
+    """A stage of a user's own: how many pictures it gets of each clip."""
 
     version = 1
 
@@ -36,11 +45,11 @@ class CountPictures(UsesSamples, Stage[ClipTask, ClipTask]):
         """Small colour pictures."""
         return [self.sampling]
 
-    def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
-        """The same clips."""
-        for clip in tasks:
-            clip.brightness = float(len(samples_of(clip, self.sampling).every_time()))
-        return tasks
+    def process(self, tasks: list[ClipTask]) -> list[CountedClip]:
+        """The same clips with `pictures` filled in."""
+        return [
+            clip.extended(CountedClip, pictures=len(samples_of(clip, self.sampling).every_time())) for clip in tasks
+        ]
 
 
 @pytest.mark.parametrize("mode", ["encode", "copy"])
@@ -50,7 +59,9 @@ def test_each_member_gets_the_rate_it_declares(tmp_path: Path, mode: str) -> Non
     frames_decoded.clear()
     cut = Cut(preset="ultrafast", mode=mode)  # type: ignore[arg-type]
     done = try_stage(Chain([cut, Motion(0, fps=3), CountPictures(fps=6)]), clips, tmp_path / "a")
-    assert [clip.brightness for clip in done.tasks] == [6.0] * 4
+    assert [(type(clip), clip.pictures) for clip in done.tasks] == [(CountedClip, 6)] * 4
+    assert [clip.id for clip in done.tasks] == [clip.id for clip in clips]
+    assert all(Path(clip.clip).is_file() for clip in done.tasks)
     assert all(clip.motion is not None for clip in done.tasks)
     assert frames_decoded["rates.mp4"] == 96
 
