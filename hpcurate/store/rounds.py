@@ -17,7 +17,20 @@ from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import ProcessIdentity
 
-__all__ = ["Round", "mark_over", "read_rounds", "record_job", "take_ticket"]
+__all__ = ["Jobs", "Round", "mark_over", "read_rounds", "record_job", "take_ticket"]
+
+
+@attrs.define(frozen=True)
+class Jobs:
+    """The workers of a round, so that they are found again."""
+
+    ids: tuple[str, ...] = ()
+    """Of a scheduler: arrays by their own id."""
+    workers: tuple[ProcessIdentity, ...] = ()
+    """Processes of the machine that submitted."""
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.workers)
 
 
 @attrs.define(frozen=True, kw_only=True)
