@@ -19,7 +19,8 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import GateRefused, LauncherError
-from hpcurate.planning.pipeline import Pipeline, PlannedStage, option
+from hpcurate.fields import option
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan, plan_needs
 from hpcurate.runs.launcher import JobRow, Submission
 from hpcurate.site import SiteProfile, profile_of
