@@ -154,6 +154,26 @@ class Plan:
         return cls(**plain)
 
 
+@attrs.define(frozen=True, kw_only=True)
+class WorkerShape:
+    """What one worker needs of its node."""
+
+    cpus: int
+    gpus: int
+    memory_mb: int
+    """MiB."""
+
+
+def worker_shape(stage: Any) -> WorkerShape:
+    """Of a planned stage's workers: all its processes together. Pure."""
+    needs, processes = stage.resources, stage.processes
+    return WorkerShape(
+        cpus=max(1, math.ceil(needs.cpus * processes)),
+        gpus=math.ceil(round(needs.gpus * processes, 6)),
+        memory_mb=megabytes(needs.memory) * processes,
+    )
+
+
 def plan_needs(stage: Any) -> Plan:
     """A plan that says only what one worker of a planned stage needs: for checks before there is a run. Pure."""
     return Plan(

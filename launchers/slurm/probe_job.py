@@ -1,4 +1,4 @@
-"""The doctor's probe job: what only a compute node knows. Its report is parsed by a pure function."""
+"""The doctor's probe job: what only a compute node can tell. `read_report` is pure."""
 
 from __future__ import annotations
 
@@ -76,12 +76,17 @@ class NodeReport:
     sees_store: bool = False
     may_submit: bool | None = None
     refusal: str = ""
-    """Slurm's words where it may not submit."""
+    """Slurm's message where it may not submit."""
     python: str = ""
     gpus: int = 0
     disks: tuple[Disk, ...] = ()
     complete: bool = False
     """The whole report arrived."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether workers could run there."""
+        return self.complete and self.sees_store and bool(self.python)
 
 
 def read_report(text: str, after: str = "") -> NodeReport:
@@ -108,7 +113,7 @@ def read_report(text: str, after: str = "") -> NodeReport:
 
 
 def probe_node(store: str, options: Mapping[str, str], wait_s: float) -> NodeReport:
-    """Run the probe job and the one after it. Raises LauncherError with Slurm's words, or why it did not start."""
+    """Run the probe job and the one after it. Raises LauncherError with Slurm's message, or why it did not start."""
     folder = Path(store, f".doctor-{secrets.token_hex(4)}")
     folder.mkdir(mode=0o700, parents=True)
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
 import attrs
 
 from hpcurate.errors import LauncherError
+from hpcurate.system.allocation import Allocation
 
 ANSWER_S = 5.0
 
@@ -50,11 +50,8 @@ def _what_of(nodes: int) -> str:
 def probe() -> Surroundings:
     """Look around."""
     client = shutil.which("sbatch") is not None
-    allocation = os.environ.get("SLURM_JOB_ID")
-    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
-    return Surroundings(
-        client, client and not allocation and _answers(), allocation, int(nodes) if nodes.isdigit() else 1
-    )
+    here = Allocation.here()
+    return Surroundings(client, client and not here.job_id and _answers(), here.job_id, here.nodes)
 
 
 def _answers() -> bool:
