@@ -2,7 +2,8 @@
 
 A `Launcher` turns plans into running workers. Its `queue` answers for jobs that a scheduler has; `gates` is there where
 jobs of their own move a run on, `children` where the workers live and die with the process that started them,
-`checks` where an environment can be checked in a job, and `diagnosis` where there is a cluster to look at. Nobody asks a launcher which one it is.
+`checks` where an environment can be checked in a job, and `diagnosis` where there is a cluster to look at. Nobody
+asks a launcher which one it is.
 """
 
 from __future__ import annotations

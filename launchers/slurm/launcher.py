@@ -161,11 +161,11 @@ class SlurmLauncher:
         """
         most = probe().max_array
         gates = 0 if self.gates is None else 1
-        room = self._limit.room_for(submission.plan.workers, gates=gates)
+        room = self._limit.room_for(submission.plan.workers, gates=gates, patience_s=self.patience_s)
         jobs: list[str] = []
         for offset, elements in parts(room, most):
             array = array_job(submission, self.settings, offset=offset, elements=elements)
-            job = submit_array(array, needed=not jobs)
+            job = submit_array(array, needed=not jobs, patience_s=self.patience_s)
             if job is None:
                 break
             jobs.append(job)

@@ -9,7 +9,7 @@ import attrs
 
 from hpcurate.planning.pipeline import suggestion
 from hpcurate.units import megabytes, minutes
-from launchers.slurm.facts import PartitionFacts, SiteFacts
+from launchers.slurm.facts import SiteFacts
 
 
 @attrs.define(frozen=True, kw_only=True)

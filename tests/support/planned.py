@@ -1,0 +1,13 @@
+"""Planned stages for tests of launchers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpcurate.planning.pipeline import Node, PlannedStage, StageOptions, build
+from stages.hello import LowerCase, Prompts
+
+
+def planned(**options: Any) -> PlannedStage:
+    """A stage with these options."""
+    return build("p", Prompts(("a",)), {"one": Node(LowerCase(), StageOptions(**options))}).stages[0]
