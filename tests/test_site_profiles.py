@@ -20,16 +20,16 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("values", "told"), BAD)
-def test_a_bad_profile_is_refused(values: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("values", "refusal"), BAD)
+def test_a_bad_profile_is_refused(values: dict[str, Any], refusal: str) -> None:
     """With the key and the nearest right one."""
     with pytest.raises(ConfigError) as refused:
         profile_of(values, "site")
-    assert told in str(refused.value)
+    assert refusal in str(refused.value)
 
 
 def test_a_profile_is_written_with_its_help_and_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it was; what the command line says goes over it."""
+    """As it was; the command line comes first."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     profile = profile_of({**PROFILE, "setup": ["module load x", "ulimit -n 9"], "nodes_may_submit": False}, "x")
     (tmp_path / "hpcurate").mkdir()

@@ -28,8 +28,9 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Environment, Plan, plan_needs
 from hpcurate.runs.code import freeze_code
 from hpcurate.runs.folder import UNNAMED, open_store
-from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.runs.launcher import EnvironmentChecks, Launcher, Queue, make_launcher
 from hpcurate.spec import StageSpec
+from hpcurate.store.rounds import Jobs
 from hpcurate.system.programs import output_tail
 
 WAIT_S = 600.0
@@ -44,7 +45,7 @@ class _Part:
 
     name: str
     env: str
-    """As the user knows it."""
+    """As the user wrote it."""
     plan: Plan
     stage: PlannedStage | None = None
     job: str = ""
@@ -54,7 +55,8 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
     """Check environments by name, or each stage of the run that the words describe. Exit status 1 if one fails."""
     is_run = any(word.startswith("+") for word in words)
     root, parts, launcher, modules = _of_run(words, store) if is_run else _of_names(words, store)
-    if on_node and (launcher is None or launcher.kind != "slurm"):
+    checks = launcher.checks if launcher and on_node else None
+    if on_node and checks is None:
         raise ConfigError("envs check --on-node: name the stages (+pipeline=… input=…), and launcher=slurm")
     folder = os.path.join(root, f".check-{secrets.token_hex(4)}")
     os.mkdir(folder, mode=0o700)
@@ -64,8 +66,8 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
             part.plan = attrs.evolve(part.plan, store=root, code=code)
             os.mkdir(os.path.join(folder, part.name))
             part.plan.save(os.path.join(folder, part.name))
-        if on_node:
-            _in_jobs(parts, folder, launcher)
+        if launcher and checks:
+            _in_jobs(parts, folder, checks, launcher.queue)
         else:
             _here(parts, folder, code)
         answers = [_answer(part, folder) for part in parts]
@@ -122,15 +124,15 @@ def _here(parts: list[_Part], folder: str, code: str) -> None:
         subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
 
 
-def _in_jobs(parts: list[_Part], folder: str, launcher: Any) -> None:
+def _in_jobs(parts: list[_Part], folder: str, checks: EnvironmentChecks, queue: Queue) -> None:
     for part in parts:
-        part.job = launcher.submit_check(part.stage, part.plan, folder, part.name)
-    say(f"jobs: {' '.join(part.job for part in parts)}")
+        part.job = checks.submit(part.plan.stage, part.plan, folder, part.name)
+    jobs = tuple(part.job for part in parts)
+    say(f"jobs: {' '.join(jobs)}")
     deadline = time.monotonic() + WAIT_S
-    waiting = [part.job for part in parts]
-    while launcher.alive(waiting) is not False:
+    while queue.alive(jobs) is not False:
         if time.monotonic() > deadline:
-            launcher.cancel(waiting)
+            queue.cancel(Jobs(ids=jobs))
             raise LauncherError(f"envs check: the jobs have not ended after {WAIT_S:.0f} s and were cancelled")
         time.sleep(1)
     time.sleep(1)  # a shared file system may show their files a moment later
@@ -143,16 +145,16 @@ def _answer(part: _Part, folder: str) -> dict[str, Any]:
     except (OSError, ValueError):
         logs = sorted(Path(folder, part.name).glob("*.out"))
         tail = output_tail(logs[-1].read_text(errors="replace")) if logs else ""
-        return {"ok": False, "error": f"no answer{f' from job {part.job}' * bool(part.job)}: {tail or 'nothing said'}"}
+        return {"ok": False, "error": f"no answer{f' from job {part.job}' * bool(part.job)}: {tail or 'no output'}"}
 
 
 def _row(part: _Part, answer: dict[str, Any]) -> tuple[str, ...]:
-    told = answer.get("environment", {})
+    found = answer.get("environment", {})
     stage = part.plan.stage if part.stage else "-"
     state = "fine" if answer["ok"] else answer["error"]
-    if told and not answer["ok"]:  # it started, and lacks something
+    if found and not answer["ok"]:  # it started, and lacks something
         state += f"; {_advice(part)}"
-    return (stage, part.env, answer.get("node", "-"), told.get("python", "-"), told.get("prefix", "-"), state)
+    return (stage, part.env, answer.get("node", "-"), found.get("python", "-"), found.get("prefix", "-"), state)
 
 
 def _advice(part: _Part) -> str:

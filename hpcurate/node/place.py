@@ -1,4 +1,4 @@
-"""Which folder of a node holds what is brought there. Runs on compute nodes: Python 3.9 or newer."""
+"""Which folder of a node holds what is copied there. Runs on compute nodes: Python 3.9 or newer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
 def own_folder() -> str:
     """Ours in the temporary folder, for what need not be large: where no candidate will do.
 
-    If somebody else was there first, one for this process alone: nobody may keep our workers from starting.
+    If somebody else was there first, one for this process only: nobody may keep our workers from starting.
     """
     mine = os.path.join(tempfile.gettempdir(), f"hpcurate-{os.getuid()}")
     folder = os.path.join(mine, node_name())
@@ -57,7 +57,7 @@ def own_folder() -> str:
 
 
 def _private(folder: str) -> bool:
-    """Make a folder for this user alone; False if it is another's: in a shared /tmp anybody may have been first."""
+    """Make a folder for this user only; False if it is another's: in a shared /tmp anybody may have been first."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if os.lstat(folder).st_uid != os.getuid() or os.path.islink(folder):
         return False

@@ -34,7 +34,7 @@ class PartitionFacts:
 
 @attrs.define(frozen=True, kw_only=True)
 class SiteFacts:
-    """What the controller says about itself."""
+    """What the controller reports about the site."""
 
     max_array: int = 1001
     """Elements of one array: `MaxArraySize` caps the index."""

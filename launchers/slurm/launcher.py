@@ -42,7 +42,7 @@ class SlurmLauncher:
     gate: dict[str, Any] = attrs.field(
         factory=dict, metadata={"help": "sbatch options of gates that differ from the stages', e.g. {partition: short}"}
     )
-    max_workers: int = option(32, "workers of one stage at most, where the stage does not say")
+    max_workers: int = option(32, "workers of one stage at most, where the stage sets none")
     max_parallel: int | None = option(None, "workers of one array that may run at once (the array's %); default: all")
     setup: list[str] = attrs.field(
         factory=list, metadata={"help": "shell lines before the worker starts, e.g. [module load cuda]"}

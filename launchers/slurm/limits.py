@@ -1,4 +1,4 @@
-"""How many jobs a user may have queued, how many there are, and room for more."""
+"""How many jobs a user may have queued, how many are, and waiting for room for more."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ def read_submit_limit(associations: str, qualities: str, account: str | None, qo
 
 
 def accounts() -> list[str]:
-    """Accounts that this user may charge; empty if nobody says."""
+    """Accounts that this user may charge; empty if accounting does not answer."""
     answer = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", "format=Account"])
     return sorted(set((answer or "").split()))
 
 
 def own_jobs() -> int | None:
-    """Jobs and elements of this user that are queued or run; None if the queue does not say."""
+    """Jobs and elements of this user that are queued or run; None if the queue does not answer."""
     answer = ask(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i"])
     return None if answer is None else len(answer.split())

@@ -155,18 +155,18 @@ def test_cancel_stops_jobs_and_gates_and_the_command_goes_on(there: Site, slurm:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "refusal"),
     [
         (["launcher.partition=gpuu"], "partition gpuu: there is no such partition; did you mean 'gpu'?"),
         (["stages.show.sbatch.partition=x"], "stages.show: partition x: there is no such partition"),
     ],
 )
 def test_a_partition_that_is_not_there_is_refused(
-    slurm: SlurmSite, tmp_path: Path, words: list[str], told: str
+    slurm: SlurmSite, tmp_path: Path, words: list[str], refusal: str
 ) -> None:
     """Exit 2, the key, nothing written or submitted."""
     done = command("+pipeline=words", f"store={tmp_path / 's'}", "launcher=slurm", *words, slurm=slurm)
-    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, refusal in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "s").exists()
     assert slurm.squeue() == []
 

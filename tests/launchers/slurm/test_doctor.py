@@ -41,11 +41,11 @@ def test_a_profile_keeps_what_was_written_by_hand() -> None:
 def test_every_finding_is_explained_where_it_matters() -> None:
     """Accounting off, no default memory, a node that sees nothing."""
     seen = read_controller("ClusterName = c\nSLURM_VERSION = 22\n", FACTS, 6, False)
-    told = {f.what: f"{f.value} {f.meaning}" for f in findings(seen, NodeReport(), "/s")}
-    assert "hpcurate does not need it" in told["accounting"]
-    assert "workers are fewer" in told["submit limit"]
-    assert "every job of hpcurate sets --mem" in told["default memory"]
-    assert "compute nodes do not see /s" in told["probe job"]
+    printed = {f.what: f"{f.value} {f.meaning}" for f in findings(seen, NodeReport(), "/s")}
+    assert "hpcurate does not need it" in printed["accounting"]
+    assert "workers are fewer" in printed["submit limit"]
+    assert "every job of hpcurate sets --mem" in printed["default memory"]
+    assert "compute nodes do not see /s" in printed["probe job"]
 
 
 def test_a_node_is_fit_where_workers_could_run() -> None:
@@ -59,5 +59,5 @@ def test_a_node_is_fit_where_workers_could_run() -> None:
 
 def test_the_doctor_where_there_is_no_slurm(shell: Shell) -> None:
     """Runs work on this machine."""
-    told = shell.type("doctor", PATH="/nowhere").stdout
-    assert "there is no Slurm client here" in told
+    printed = shell.type("doctor", PATH="/nowhere").stdout
+    assert "there is no Slurm client here" in printed

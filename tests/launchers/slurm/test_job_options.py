@@ -34,7 +34,7 @@ PRECEDENCE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str,
 def test_the_place_of_use_comes_before_the_launcher_before_the_profile(
     profile: dict[str, Any], launcher: dict[str, Any], use: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """And what nobody says leaves no flag."""
+    """What nobody sets makes no flag."""
     stage = planned(**use)
     found = SlurmLauncher(site=profile, **launcher).settings.of_stage(stage, worker_shape(stage), 120)
     assert expected == {key: found.get(key) for key in expected}

@@ -39,11 +39,11 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), ASKED)
-def test_what_the_site_would_refuse_is_refused_with_the_fix(changes: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("changes", "refusal"), ASKED)
+def test_what_the_site_would_refuse_is_refused_with_the_fix(changes: dict[str, Any], refusal: str) -> None:
     """Key, what was asked, what there is; of several partitions one must do."""
     found = problems({"s": Asked(**{**FITS, **changes})}, FACTS)
-    assert (bool(told), True) == (bool(found), told in "".join(found))
+    assert (bool(refusal), True) == (bool(found), refusal in "".join(found))
 
 
 def test_a_site_without_a_default_partition() -> None:
@@ -77,13 +77,13 @@ STORES = [
 ]
 
 
-@pytest.mark.parametrize(("store", "local", "seen", "known", "told"), STORES)
+@pytest.mark.parametrize(("store", "local", "seen", "known", "refusal"), STORES)
 def test_a_store_that_nodes_do_not_see_is_refused(
-    store: str, local: list[str], seen: bool | None, known: str | None, told: str | None
+    store: str, local: list[str], seen: bool | None, known: str | None, refusal: str | None
 ) -> None:
-    """As far as the profile knows; never wrongly."""
+    """As far as the profile shows; never wrongly."""
     found = store_problem(store, local, seen, known)
-    assert (found is None) if told is None else (found is not None and told in found)
+    assert (found is None) if refusal is None else (found is not None and refusal in found)
 
 
 def test_gates_need_a_partition_that_is_there() -> None:
