@@ -126,7 +126,7 @@ def _here(parts: list[_Part], folder: str, code: str) -> None:
 
 def _in_jobs(parts: list[_Part], folder: str, checks: EnvironmentChecks, queue: Queue) -> None:
     for part in parts:
-        part.job = checks.submit(part.plan.stage, part.plan, folder, part.name)
+        part.job = checks.submit(part.plan, folder, part.name)
     jobs = tuple(part.job for part in parts)
     say(f"jobs: {' '.join(jobs)}")
     deadline = time.monotonic() + WAIT_S

@@ -109,8 +109,8 @@ class Children(Protocol):
 class EnvironmentChecks(Protocol):
     """Trying a stage's environment in a job."""
 
-    def submit(self, stage: PlannedStage, plan: Plan, folder: str, name: str) -> str:
-        """A short job with the stage's own options that runs `hpcurate.worker.check FOLDER NAME`; its id."""
+    def submit(self, plan: Plan, folder: str, name: str) -> str:
+        """A short job with the options of the plan's stage that runs `hpcurate.worker.check FOLDER NAME`; its id."""
 
 
 @attrs.define(frozen=True)

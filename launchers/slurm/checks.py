@@ -6,7 +6,6 @@ import os
 
 import attrs
 
-from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, worker_shape
 from launchers.slurm.options import JobSettings, check_command
 from launchers.slurm.submit import BatchJob
@@ -20,12 +19,12 @@ class SlurmChecks:
 
     settings: JobSettings
 
-    def submit(self, stage: PlannedStage, plan: Plan, folder: str, name: str) -> str:
+    def submit(self, plan: Plan, folder: str, name: str) -> str:
         """See `EnvironmentChecks`."""
         return BatchJob(
             folder=os.path.join(folder, name),
             name=f"check-{name}",
-            options=self.settings.of_check(stage, worker_shape(stage), plan.timing.drain_s),
+            options=self.settings.of_check(plan.stage, worker_shape(plan.stage), plan.timing.drain_s),
             command=check_command(self.settings.python, plan.code, folder, name),
             log=CHECK_LOG,
             setup=self.settings.setup_lines,
