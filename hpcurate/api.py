@@ -19,7 +19,8 @@ from hpcurate.errors import ConfigError, GateRefused, PipelineError
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
 from hpcurate.planning.epochs import Epochs
-from hpcurate.planning.pipeline import Budget, EpochOf, Node, Pipeline, build
+from hpcurate.planning.options import Budget
+from hpcurate.planning.pipeline import EpochOf, Pipeline, Step, build
 from hpcurate.planning.plan import Timing
 from hpcurate.runs.code import freeze_code, installed_versions
 from hpcurate.runs.driver import Driver, Look
@@ -93,7 +94,7 @@ class Outcome:
 
 
 def run(  # noqa: PLR0913 - the one door from Python
-    stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]],
+    stages: Mapping[str, Stage[Any, Any] | Step] | Sequence[Stage[Any, Any]],
     source: Source | Iterable[Task],
     *,
     store: str | Path,
@@ -109,7 +110,7 @@ def run(  # noqa: PLR0913 - the one door from Python
 ) -> Outcome:
     """Run stages over a source.
 
-    `stages` are in order, or a mapping of names to stages or `Node`s (a stage with options); `launcher` is
+    `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
     `rerun` names stages to do anew. Raises UserError before anything is written if something does not fit.
     """
@@ -139,12 +140,12 @@ def run(  # noqa: PLR0913 - the one door from Python
     return execute(request, echo=echo)
 
 
-def _nodes(stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]]) -> dict[str, Node]:
+def _nodes(stages: Mapping[str, Stage[Any, Any] | Step] | Sequence[Stage[Any, Any]]) -> dict[str, Step]:
     if not isinstance(stages, Mapping):
         names = [_snake(type(stage).__name__) for stage in stages]
         unique = [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
         stages = dict(zip(unique, stages, strict=True))
-    return {name: stage if isinstance(stage, Node) else Node(stage) for name, stage in stages.items()}
+    return {name: stage if isinstance(stage, Step) else Step(stage) for name, stage in stages.items()}
 
 
 def _snake(name: str) -> str:

@@ -10,14 +10,15 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import attrs
 
 from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.fields import check_values, convert, suggestion
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import digest, stage_identity
+from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.plan import Environment, Timing, WeightsRef, processes_per_worker, weights_from_json
 from hpcurate.source import Source
 from hpcurate.spec import StageSpec, from_spec, to_spec
@@ -26,60 +27,15 @@ from hpcurate.stage_process.runner import types_of
 from hpcurate.store.lists import Slicing
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Task
-from hpcurate.units import megabytes, minutes
 
-__all__ = ["Budget", "Node", "Pipeline", "PlannedSource", "PlannedStage", "StageOptions", "build"]
+__all__ = ["Pipeline", "PlannedSource", "PlannedStage", "Step", "build"]
 
-_NUMBERS: dict[str, Callable[[Any], Any]] = {"cpus": float, "gpus": float, "nodes": int}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-def option(default: Any, help: str) -> Any:
-    """A config field with its help beside it."""
-    return attrs.field(default=default, metadata={"help": help})
-
-
-@attrs.define(frozen=True, kw_only=True)
-class StageOptions:
-    """What may be set for a stage at the place of use, beside its constructor's parameters."""
-
-    after: list[str] | None = option(None, "stages this one follows; default: the one before it")
-    resources: dict[str, Any] = attrs.field(
-        factory=dict, metadata={"help": "cpus, gpus, memory, time, nodes, disk of one stage process"}
-    )
-    env: str | list[str] | None = option(
-        None,
-        "environment of the stage process: a name of envs/, a prefix with bin/python, a container (apptainer:IMAGE), "
-        "or a command that ends with a Python; default: the current one",
-    )
-    stage_to_node: bool = option(False, "unpack the environment on each node's own disk; pack it before, once")
-    batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard")
-    workers: int | None = option(None, "array elements at most; default: as many as the launcher allows and have use")
-    processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU")
-    attempts: int = option(5, "attempts without a result after which a shard's tasks become dead letters")
-    task_timeout: float | None = option(None, "seconds one batch may take; default: no bound")
-    shard_tasks: int = option(100, "most tasks in one shard; 0: no bound")
-    shard_weight: float = option(0.0, "target weight of one shard, in the unit of the tasks' weight; 0: no bound")
-    sbatch: dict[str, Any] = attrs.field(
-        factory=dict, metadata={"help": "further sbatch options of this stage, e.g. {partition: gpu, constraint: a100}"}
-    )
-
-
-@attrs.define(frozen=True, kw_only=True)
-class Budget:
-    """How many dead letters a run may have and still be complete."""
-
-    failed: int = option(5, "failed tasks that are always tolerated")
-    fraction: float = option(0.01, "share of a stage's tasks that may fail, if that is more")
-
-    def exceeded(self, failed: int, of: int) -> bool:
-        """Whether `failed` of `of` tasks are too many: more than max(failed, fraction)."""
-        return failed > max(self.failed, self.fraction * of)
-
-
 @attrs.define(frozen=True)
-class Node:
-    """A live stage and its options: the input of `build`."""
+class Step:
+    """An entry of a pipeline, the input of `build`: a live stage and its options."""
 
     stage: Stage[Any, Any]
     options: StageOptions = attrs.field(factory=StageOptions)
@@ -191,7 +147,7 @@ EpochOf = Callable[[str, str], int]
 def build(
     name: str,
     source: Source,
-    nodes: Mapping[str, Node],
+    steps: Mapping[str, Step],
     *,
     budget: Budget | None = None,
     timing: Timing | None = None,
@@ -203,19 +159,19 @@ def build(
 
     Raises PipelineError or ConfigError naming the stage and the key.
     """
-    if not nodes:
+    if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
-    after = {stage: _after(stage, list(nodes), node.options) for stage, node in nodes.items()}
+    after = {stage: _after(stage, list(steps), step.options) for stage, step in steps.items()}
     order = _topological(after)
-    _check_types(source, nodes, after)
+    _check_types(source, steps, after)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
     origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch, weights)
-        env = _environment(stage, nodes[stage], planned[stage].weights, environment)
+        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, weights)
+        env = _environment(stage, steps[stage], planned[stage].weights, environment)
         planned[stage] = attrs.evolve(planned[stage], env=env)
     return Pipeline(
         name=name,
@@ -227,10 +183,10 @@ def build(
 
 
 def _plan(
-    name: str, node: Node, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
+    name: str, step: Step, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
 ) -> PlannedStage:
-    stage, options = node.stage, node.options
-    _check_bounds(name, options)
+    stage, options = step.stage, step.options
+    check_values(options, f"stages.{name}")
     read = _weights(name, stage, weights)
     first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
     if read:
@@ -260,11 +216,11 @@ def _plan(
     )
 
 
-def _environment(name: str, node: Node, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
+def _environment(name: str, step: Step, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
     """The one named at the place of use, else the stage's, else its model's."""
     of_models = next((one.env for one in weights if one.env), None)
     try:
-        return environment(node.options.env or environment_of(node.stage) or of_models, node.options.stage_to_node)
+        return environment(step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node)
     except ConfigError as error:
         raise ConfigError(f"stages.{name}.{error}") from None
 
@@ -277,40 +233,9 @@ def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[Wei
         raise ConfigError(f"stages.{name}: {error}") from None
 
 
-def _check_bounds(stage: str, options: StageOptions) -> None:
-    least = {
-        "batch_size": 0,
-        "workers": 1,
-        "processes": 1,
-        "attempts": 1,
-        "task_timeout": 0,
-        "shard_tasks": 0,
-        "shard_weight": 0,
-    }
-    for key, bound in least.items():
-        value = getattr(options, key)
-        if value is not None and value < bound:
-            raise ConfigError(f"stages.{stage}.{key}={value}: must be at least {bound}")
-
-
 def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:
-    names = [f.name for f in attrs.fields(Resources)]
-    for key in given:
-        if key not in names:
-            raise ConfigError(f"stages.{stage}.resources.{key}: no such resource; {suggestion(key, names)}")
-    try:
-        merged = attrs.evolve(own, **{k: _NUMBERS.get(k, str)(v) for k, v in given.items() if v is not None})
-        megabytes(merged.memory)
-        minutes(merged.time)
-        if merged.disk is not None:
-            megabytes(merged.disk)
-        if not (merged.cpus > 0 and merged.gpus >= 0 and merged.nodes >= 1):
-            raise ConfigError("cpus are above 0, gpus at least 0, nodes at least 1")
-    except (ConfigError, TypeError, ValueError) as error:
-        raise ConfigError(f"stages.{stage}.resources: {error}") from None
-    if merged.gpus > 1 and merged.gpus != int(merged.gpus):
-        raise ConfigError(f"stages.{stage}.resources.gpus={merged.gpus}: above 1 only whole GPUs")
-    return merged
+    named = {key: value for key, value in given.items() if value is not None}
+    return convert(Resources, {**attrs.asdict(own), **named}, f"stages.{stage}.resources")
 
 
 def _after(stage: str, names: list[str], options: StageOptions) -> tuple[str, ...]:
@@ -337,15 +262,15 @@ def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:
     return order
 
 
-def _check_types(source: Source, nodes: Mapping[str, Node], after: Mapping[str, Sequence[str]]) -> None:
+def _check_types(source: Source, steps: Mapping[str, Step], after: Mapping[str, Sequence[str]]) -> None:
     """Neighbours fit, and every type survives a row."""
-    types = {name: types_of(node.stage) for name, node in nodes.items()}
+    types = {name: types_of(step.stage) for name, step in steps.items()}
     for name, (takes, gives) in types.items():
         for kind in (takes, gives):
             check_task_type(kind)
         for before, comes in [(u, types[u][1]) for u in after[name]] or [("the source", source.task_type)]:
             _check_fit(name, takes, before, comes)
-        _check_chain(name, nodes[name].stage)
+        _check_chain(name, steps[name].stage)
 
 
 def _check_fit(name: str, takes: type[Task], before: str, comes: type[Task]) -> None:
@@ -360,12 +285,6 @@ def _check_chain(name: str, stage: Stage[Any, Any]) -> None:
     inner = getattr(stage, "stages", [])
     for first, second in itertools.pairwise(inner):
         _check_fit(f"{name} ({type(second).__name__})", types_of(second)[0], type(first).__name__, types_of(first)[1])
-
-
-def suggestion(wrong: str, names: Sequence[str]) -> str:
-    """`did you mean …?`, or all there is."""
-    close = get_close_matches(wrong, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 
 
 def live(planned: PlannedStage) -> Stage[Any, Any]:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import Pipeline, PlannedStage, suggestion
+from hpcurate.fields import suggestion
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
 from hpcurate.site import SiteProfile
 from hpcurate.store.rounds import Jobs

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from hpcurate.planning.pipeline import Budget
+from hpcurate.planning.options import Budget
 from hpcurate.runs.summary import RunState, StageCounts
 
 __all__ = ["Action", "Decision", "MakeLists", "Phase", "RoundView", "StageView", "Submit", "Watch", "reconcile"]

@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import LauncherError
-from hpcurate.planning.pipeline import Pipeline, PlannedStage, option
+from hpcurate.fields import option
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import worker_shape
 from hpcurate.runs.launcher import Started, Submission
 from hpcurate.site import SiteProfile, profile_of
@@ -36,19 +37,13 @@ class SlurmLauncher:
     partition: str | None = option(None, "partition of every stage; default: the profile's, then the site's")
     account: str | None = option(None, "account to charge")
     qos: str | None = option(None, "quality of service")
-    sbatch: dict[str, Any] = attrs.field(
-        factory=dict, metadata={"help": "any further sbatch option, for every stage, e.g. {constraint: a100}"}
-    )
-    gate: dict[str, Any] = attrs.field(
-        factory=dict, metadata={"help": "sbatch options of gates that differ from the stages', e.g. {partition: short}"}
-    )
+    sbatch: dict[str, Any] = option(dict, "any further sbatch option, for every stage, e.g. {constraint: a100}")
+    gate: dict[str, Any] = option(dict, "sbatch options of gates that differ from the stages', e.g. {partition: short}")
     max_workers: int = option(32, "workers of one stage at most, where the stage sets none")
     max_parallel: int | None = option(None, "workers of one array that may run at once (the array's %); default: all")
-    setup: list[str] = attrs.field(
-        factory=list, metadata={"help": "shell lines before the worker starts, e.g. [module load cuda]"}
-    )
+    setup: list[str] = option(list, "shell lines before the worker starts, e.g. [module load cuda]")
     python: str | None = option(None, "Python of workers and gates; default: the one that submits")
-    site: dict[str, Any] = attrs.field(factory=dict, metadata={"help": "the site profile; set by the key `site`"})
+    site: dict[str, Any] = option(dict, "the site profile; set by the key `site`")
     patience_s: float = option(PATIENCE_S, "seconds to wait for room under the site's submit limit")
     name = "slurm"
     in_process = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.planning.pipeline import suggestion
+from hpcurate.fields import suggestion
 from hpcurate.units import megabytes, minutes
 from launchers.slurm.facts import SiteFacts
 

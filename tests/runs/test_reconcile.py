@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcurate.planning.pipeline import Budget
+from hpcurate.planning.options import Budget
 from hpcurate.runs.reconcile import (
     Action,
     MakeLists,

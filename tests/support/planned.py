@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpcurate.planning.pipeline import Node, PlannedStage, StageOptions, build
+from hpcurate.planning.options import StageOptions
+from hpcurate.planning.pipeline import PlannedStage, Step, build
 from stages.hello import LowerCase, Prompts
 
 
 def planned(**options: Any) -> PlannedStage:
     """A stage with these options."""
-    return build("p", Prompts(("a",)), {"one": Node(LowerCase(), StageOptions(**options))}).stages[0]
+    return build("p", Prompts(("a",)), {"one": Step(LowerCase(), StageOptions(**options))}).stages[0]
