@@ -141,8 +141,8 @@ def worker_command(python: str, code: str | None, submission: str, offset: int) 
 
 def gate_command(python: str, gate: GateRequest, patience_s: int) -> str:
     """Of a gate."""
-    command = [python, "-P", "-m", "hpcurate.runs.driver", gate.run_path, "--gate", gate.stage, str(gate.round)]
-    return _with_code([*command, str(patience_s)], gate.code)
+    words = [gate.run_path, gate.stage, str(gate.round), str(patience_s)]
+    return _with_code([python, "-P", "-m", "hpcurate.runs.gate", *words], gate.code)
 
 
 def check_command(python: str, code: str | None, folder: str, name: str) -> str:

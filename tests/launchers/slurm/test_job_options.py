@@ -82,7 +82,7 @@ def test_a_gate_follows_all_arrays_of_its_round() -> None:
     assert "afterany:7:8" == job.options["dependency"]
     assert ("/s/runs/20260101/gates", "gate-one-2-260101", ("a", "b")) == (job.folder, job.name, job.setup)
     assert job.command.startswith("export PYTHONPATH=/s/c$")
-    assert "one 2 900" in job.command
+    assert job.command.endswith("exec py -P -m hpcurate.runs.gate /s/runs/20260101 one 2 900")
 
 
 @pytest.mark.parametrize(
