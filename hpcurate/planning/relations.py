@@ -1,4 +1,7 @@
-"""Relations: how a stage reads its upstreams, and so what its shard lists are. Pure; no other module tests which it is."""
+"""Relations: how a stage reads its upstreams, and so what its shard lists are. Pure.
+
+No other module tests which relation it has.
+"""
 
 from __future__ import annotations
 

@@ -67,9 +67,10 @@ class ShardOutput:
 
     def plain(self, task: Optional[Task]) -> Optional[dict[str, Any]]:
         """The task as its row; None for one that no row can hold: it is known by its id alone."""
-        with suppress(Exception):
-            found: dict[str, Any] = json.loads(codec(type(task), self._job.root).encode(task)) if task else None
-            return found
+        if task is not None:
+            with suppress(Exception):
+                found: dict[str, Any] = json.loads(codec(type(task), self._job.root).encode(task))
+                return found
         return None
 
     def _drop(self, task_id: str, drop: Drop, is_input: bool, task: Optional[Task]) -> None:

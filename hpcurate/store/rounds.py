@@ -109,11 +109,11 @@ class Rounds:
         return self._filesystem.create(f"{self._folder.round(number)}.{kind}", json.dumps(plain).encode() + b"\n")
 
     def _read(self, number: int, names: set[str]) -> Round:
-        name = f"{number:04d}"
+        name, ticket = f"{number:04d}", _ticket(self._json(number, "ticket"))
         return Round(
             number=number,
-            ticket=_ticket(self._json(number, "ticket")),
-            jobs=_jobs(self._json(number, "job")) if f"{name}.job" in names else None,
+            ticket=ticket,
+            jobs=_jobs(self._json(number, "job"), ticket) if f"{name}.job" in names else None,
             over=f"{name}.over" in names,
             cancelled=f"{name}.cancelled" in names,
         )
@@ -134,13 +134,15 @@ def _ticket(plain: dict[str, Any]) -> Ticket:
     return Ticket()
 
 
-def _jobs(plain: dict[str, Any]) -> Jobs | None:
+def _jobs(plain: dict[str, Any], ticket: Ticket) -> Jobs | None:
     """The jobs written down; None where that cannot be read. Pure.
 
-    Before there was `workers`, a local worker stood among the jobs as `local:<pid>:<start>`: its round's submitter
-    answers for it.
+    Before there was `workers`, a local worker stood among the jobs as `local:<pid>:<start>`, on the submitter's host.
     """
-    with suppress(KeyError, msgspec.ValidationError):
-        ids = [job for job in plain["jobs"] if not str(job).startswith("local:")]
-        return msgspec.convert({"ids": ids, "workers": plain.get("workers", [])}, Jobs)
+    host = ticket.submitter.host if ticket.submitter else ""
+    with suppress(KeyError, ValueError):
+        old = [job.split(":") for job in plain["jobs"] if job.startswith("local:")]
+        workers = [{"host": host, "pid": int(pid), "start": int(start)} for _, pid, start in old]
+        ids = [job for job in plain["jobs"] if not job.startswith("local:")]
+        return msgspec.convert({"ids": ids, "workers": [*workers, *plain.get("workers", [])]}, Jobs)
     return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, ContextManager, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Protocol
 
 
 class Event(Protocol):
@@ -42,7 +43,7 @@ class Clock(Protocol):
     def event(self) -> Event:
         """An event that has not happened."""
 
-    def lock(self) -> ContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """A lock between the threads of this process."""
 
     def start(self, action: Callable[[], None], name: str) -> Thread:
@@ -64,7 +65,7 @@ class SystemClock:
         """See `Clock`."""
         return threading.Event()
 
-    def lock(self) -> ContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """See `Clock`."""
         return threading.Lock()
 

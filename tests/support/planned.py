@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import PlannedStage, Step, build
+from hpcurate.planning.pipeline import PlannedStage
 from stages.hello import LowerCase, Prompts
 
 

@@ -12,9 +12,9 @@ import msgspec
 from hpcurate.cli.start.stage_file import stage_in_file
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import option, suggestion
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import Budget, StageOptions
-from hpcurate.planning.pipeline import Step
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Timing
 from hpcurate.source import Sharded, Source, Undone
 from hpcurate.source.parts import parse_shard
 from hpcurate.spec import coerce_parameters, find_class
