@@ -180,9 +180,10 @@ def _row(part: _Part, answer: dict[str, Any]) -> tuple[str, ...]:
     state = "fine" if answer["ok"] else answer["error"]
     if found and not answer["ok"]:  # it started, and lacks something
         state += f"; {_advice(part)}"
-    return (part.plan.stage.name, part.env, answer.get("node", "-"), found.get("python", "-"), found.get("prefix", "-"), state)
+    where = (answer.get("node", "-"), found.get("python", "-"), found.get("prefix", "-"))
+    return (part.plan.stage.name, part.env, *where, state)
 
 
 def _advice(part: _Part) -> str:
-    return "add it to the environment" if part.plan.stage.env.python else "pip install it here, or give the stage an env"
-
+    other = part.plan.stage.env.python
+    return "add it to the environment" if other else "pip install it here, or give the stage an env"
