@@ -293,3 +293,10 @@ def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
     if isinstance(stage, Chain):
         return [inner for member in stage.stages for inner in members(member)]
     return [stage]
+
+
+def types_of(stage: Stage[Any, Any]) -> tuple[type[Task], type[Task]]:
+    """What a stage takes and returns; a chain takes what its first member takes."""
+    if isinstance(stage, Chain):
+        return types_of(stage.stages[0])[0], types_of(stage.stages[-1])[1]
+    return task_types(type(stage))
