@@ -14,11 +14,8 @@ from typing import Any
 
 import attrs
 
-from hpcurate.api import Request
-from hpcurate.cli.start.compose import compose
-from hpcurate.cli.start.launch import request_of, say
+from hpcurate.cli.start.launch import read_request, say
 from hpcurate.cli.start.overrides import sort_arguments
-from hpcurate.cli.start.settings import read_settings
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.verbs.explain import table
 from hpcurate.environments.files import env_folders
@@ -27,9 +24,11 @@ from hpcurate.errors import ConfigError, LauncherError
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Environment, Plan, plan_needs
 from hpcurate.runs.code import freeze_code
-from hpcurate.runs.folder import UNNAMED, open_store
-from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.runs.folder import open_store
+from hpcurate.runs.launcher import EnvironmentChecks, Launcher, Queue
+from hpcurate.runs.prepare import prepare
 from hpcurate.spec import StageSpec
+from hpcurate.store.rounds import Jobs
 from hpcurate.system.programs import output_tail
 
 WAIT_S = 600.0
@@ -54,7 +53,8 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
     """Check environments by name, or each stage of the run that the words describe. Exit status 1 if one fails."""
     is_run = any(word.startswith("+") for word in words)
     root, parts, launcher, modules = _of_run(words, store) if is_run else _of_names(words, store)
-    if on_node and (launcher is None or launcher.kind != "slurm"):
+    checks = launcher.checks if launcher else None
+    if on_node and (launcher is None or checks is None):
         raise ConfigError("envs check --on-node: name the stages (+pipeline=… input=…), and launcher=slurm")
     folder = os.path.join(root, f".check-{secrets.token_hex(4)}")
     os.mkdir(folder, mode=0o700)
@@ -64,8 +64,8 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
             part.plan = attrs.evolve(part.plan, store=root, code=code)
             os.mkdir(os.path.join(folder, part.name))
             part.plan.save(os.path.join(folder, part.name))
-        if on_node:
-            _in_jobs(parts, folder, launcher)
+        if on_node and launcher and checks:
+            _in_jobs(parts, folder, checks, launcher.queue)
         else:
             _here(parts, folder, code)
         answers = [_answer(part, folder) for part in parts]
@@ -93,20 +93,18 @@ def _of_names(words: list[str], store: str | None) -> tuple[str, list[_Part], No
 
 def _of_run(words: list[str], store: str | None) -> tuple[str, list[_Part], Launcher, list[str]]:
     words = [*words, f"store={store}"] if store else words
-    typed = sort_arguments(words)
-    plain = compose(typed.overrides, typed.paths, typed.config_dirs)
-    request: Request = request_of(read_settings(plain), plain, typed)
-    pipeline = request.pipeline(request.output or UNNAMED)
-    launcher = make_launcher(request.launcher)
+    request, _ = read_request(sort_arguments(words))
+    prepared = prepare(request)
+    launcher = prepared.launcher
     root = open_store(request.store).root
-    request.provide(say)
+    request.environments.provide(say)
     parts = []
-    for stage in pipeline.stages:
+    for stage in prepared.draft.stages:
         plan = attrs.evolve(
             plan_needs(stage), env=stage.env, weights=(), node_local=launcher.node_local, node_quota=launcher.node_quota
         )
         parts.append(_Part(stage.name, _known_as(stage.env), plan, stage))
-    return root, parts, launcher, list(request.modules)
+    return root, parts, launcher, list(prepared.stage_modules)
 
 
 def _known_as(env: Environment) -> str:
@@ -122,15 +120,16 @@ def _here(parts: list[_Part], folder: str, code: str) -> None:
         subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
 
 
-def _in_jobs(parts: list[_Part], folder: str, launcher: Any) -> None:
+def _in_jobs(parts: list[_Part], folder: str, checks: EnvironmentChecks, queue: Queue) -> None:
     for part in parts:
-        part.job = launcher.submit_check(part.stage, part.plan, folder, part.name)
+        assert part.stage is not None  # parts of a run have one
+        part.job = checks.submit(part.stage, part.plan, folder, part.name)
     say(f"jobs: {' '.join(part.job for part in parts)}")
     deadline = time.monotonic() + WAIT_S
-    waiting = [part.job for part in parts]
-    while launcher.alive(waiting) is not False:
+    waiting = Jobs(tuple(part.job for part in parts))
+    while queue.alive(waiting.ids) is not False:
         if time.monotonic() > deadline:
-            launcher.cancel(waiting)
+            queue.cancel(waiting)
             raise LauncherError(f"envs check: the jobs have not ended after {WAIT_S:.0f} s and were cancelled")
         time.sleep(1)
     time.sleep(1)  # a shared file system may show their files a moment later

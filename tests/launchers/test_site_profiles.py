@@ -80,7 +80,7 @@ def test_a_site_whose_jobs_may_not_submit_has_no_gates() -> None:
 
 BAD = [
     ({"acount": "x"}, "acount: there is no such key; did you mean 'account'?"),
-    ({"partitions": {"gpus": "x"}}, "partitions.gpus: there is no such kind of job; did you mean 'gpu'?"),
+    ({"partitions": {"gpus": "x"}}, "partitions.gpus: there is no such key; did you mean 'gpu'?"),
     ({"gres": "gpu"}, "gres=gpu: expected option=value"),
     ({"setup": "module load"}, "Expected `array`"),
 ]

@@ -37,14 +37,14 @@ def choose(found: Surroundings) -> tuple[str, str]:
         return "slurm", "a Slurm controller answers: submitting to it"
     raise LauncherError(
         "launcher=auto: there is a Slurm client, but its controller does not answer; "
-        "try `scontrol ping`, or say launcher=local to work on this very machine"
+        "try `scontrol ping`, or type launcher=local to work on this very machine"
     )
 
 
 def _what_of(nodes: int) -> str:
     if nodes == 1:
         return "its own allocation"
-    return f"this node alone, the other {nodes - 1} of the job stay idle: ask for one, or say launcher=slurm"
+    return f"this node only, the other {nodes - 1} of the job stay idle: ask for one, or type launcher=slurm"
 
 
 def probe() -> Surroundings:

@@ -12,12 +12,12 @@ from typing import Any
 
 import attrs
 
-from hpcurate.api import LAUNCHERS
 from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import read_yaml, shipped_conf
 from hpcurate.models.registry import ModelEntry
 from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.plan import Timing
+from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.site import SiteProfile
 from hpcurate.stage import Resources, constructor
 
