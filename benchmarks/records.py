@@ -28,8 +28,8 @@ from typing import Any
 from bench_stages import Caption, Record
 
 import hpcurate
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import Step
 from hpcurate.store.rows import codec
 
 SHARD = 1000

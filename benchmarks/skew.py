@@ -22,8 +22,8 @@ from pathlib import Path
 from bench_stages import Nap, Sleep, skewed_seconds
 
 import hpcurate
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import Step
 
 PARTITION = "cpu"
 MEMORY_MB = 200

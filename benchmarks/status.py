@@ -15,9 +15,9 @@ import time
 from collections.abc import Sequence
 
 from hpcurate.environments.resolve import Environments
+from hpcurate.planning.build import Step, no_weights
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import Step, no_weights
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import open_run, open_store
 from hpcurate.runs.launcher import make_launcher

@@ -20,7 +20,7 @@ _HOME = {
     "NodeInfo": "stage",
     "Stage": "stage",
     "StageOptions": "planning.options",
-    "Step": "planning.pipeline",
+    "Step": "planning.build",
     "Task": "task",
     "WorkerInfo": "stage",
     "run": "api",
@@ -31,9 +31,9 @@ __all__ = list(_HOME)
 
 if TYPE_CHECKING:
     from hpcurate.api import run as run
+    from hpcurate.planning.build import Step as Step
     from hpcurate.planning.options import Budget as Budget
     from hpcurate.planning.options import StageOptions as StageOptions
-    from hpcurate.planning.pipeline import Step as Step
     from hpcurate.source import Files as Files
     from hpcurate.source import Source as Source
     from hpcurate.stage import Chain as Chain

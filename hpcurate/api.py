@@ -12,10 +12,10 @@ from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
+from hpcurate.planning.build import Step
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
-from hpcurate.planning.pipeline import Step
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.handover import Outcome
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request

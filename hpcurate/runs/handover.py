@@ -12,12 +12,13 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import GateRefused
-from hpcurate.runs.driver import Driver, Look
+from hpcurate.runs.driver import PATIENCE_S, Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
-from hpcurate.runs.reconcile import Decision, StageView
-from hpcurate.runs.summary import RunState
-from hpcurate.system.processes import ProcessIdentity, start_time, this_host
+from hpcurate.runs.reconcile import Decision, Look, StageView
+from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.system.processes import ProcessIdentity
 
 __all__ = ["Outcome", "Progress", "hand_over"]
 
@@ -42,13 +43,13 @@ class Outcome:
 
 
 def hand_over(
-    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[list[StageView]], None]
+    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[tuple[StageView, ...]], None]
 ) -> Outcome:
     """Stay until the end, submit and leave, or leave a driver behind; `wait` None is the launcher's own way."""
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
         launcher.wait_longer(STAYING_PATIENCE_S)
-    driver = Driver(run, launcher, echo=echo, stays=stays)
+    driver = Driver(run, launcher, echo=echo, stays=stays, patience_s=STAYING_PATIENCE_S if stays else PATIENCE_S)
     before = driver.look()
     if not stays and launcher.children is not None:
         return _detach(run, before, driver, echo)
@@ -56,7 +57,7 @@ def hand_over(
         look = driver.drive(progress) if stays else _submit(driver)
     if before.decision.state is RunState.COMPLETE:
         echo("nothing to do: every shard was committed before, none was attempted")
-    return Outcome(run, look.decision.state, driver.summary(look))
+    return Outcome(run, look.decision.state, summary_of(run, driver.frozen, look))
 
 
 def _submit(driver: Driver) -> Look:
@@ -68,14 +69,14 @@ def _submit(driver: Driver) -> Look:
             f"an array is queued, its gate is not ({error}); when it is done, type the same again, or now wait=true"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        driver.summarise(look)
+        write_summary(driver.run, summary_of(driver.run, driver.frozen, look))
         return look
 
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
     begun = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    driver.summarise(begun)
+    write_summary(run, summary_of(run, driver.frozen, begun))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -83,9 +84,9 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
         [sys.executable, "-P", "-m", "hpcurate.runs.driver", run.path],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
     )  # fmt: skip
-    run.note_driver(ProcessIdentity(this_host(), process.pid, start_time(process.pid) or 0))
+    run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver continues in the background; its log: {log.name}")
-    return Outcome(run, RunState.RUNNING, driver.summary(begun))
+    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, begun))
 
 
 class Progress:
@@ -95,7 +96,7 @@ class Progress:
         self._echo = echo
         self._shown: dict[str, tuple[int, int]] = {}
 
-    def __call__(self, views: list[StageView]) -> None:
+    def __call__(self, views: tuple[StageView, ...]) -> None:
         """Show what changed."""
         for view in views:
             counts = view.counts

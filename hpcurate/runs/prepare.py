@@ -10,10 +10,10 @@ import attrs
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import PipelineError
 from hpcurate.fields import check_values, option
+from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
-from hpcurate.planning.pipeline import Pipeline, Step, WeightsOf, build
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.folder import UNNAMED, Run, check_store_writable
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.source import Source

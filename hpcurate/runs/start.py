@@ -15,7 +15,7 @@ from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import Intake, take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.store.rounds import read_rounds
+from hpcurate.world import World
 
 __all__ = ["start", "write_run"]
 
@@ -26,7 +26,7 @@ def start(
     request: Request,
     *,
     echo: Echo = lambda line: None,
-    progress: Callable[[list[StageView]], None] | None = None,
+    progress: Callable[[tuple[StageView, ...]], None] | None = None,
     listing: Callable[[int], None] = lambda count: None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
@@ -42,7 +42,7 @@ def start(
     run = open_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run)
     request.epochs.record()
-    intake = take_in(PosixFilesystem(), store, pipeline.source.folder, scanned, request.limit)
+    intake = take_in(World(), store, pipeline.source.folder, scanned, request.limit)
     _report_intake(intake, echo)
     write_run(run, pipeline, intake, prepared, echo)
     echo(f"run {run.name}")
@@ -69,7 +69,7 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
         source_lists=intake.lists,
         launcher=request.launcher,
         code=code,
-        forgiven={s.name: len(read_rounds(filesystem, run.store.stage(s.folder))) for s in pipeline.stages},
+        forgiven={s.name: World().stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
         output=request.output or run.output,
         versions=installed_versions(prepared.stage_modules),
     )

@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
+from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
-from hpcurate.planning.fingerprint import digest
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 

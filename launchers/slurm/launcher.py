@@ -21,7 +21,7 @@ import attrs
 from hpcurate.errors import GateRefused, LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import Plan, plan_needs
+from hpcurate.planning.plan import Plan
 from hpcurate.runs.launcher import JobRow, Submission
 from hpcurate.site import SiteProfile, profile_of
 from hpcurate.units import megabytes, minutes

@@ -9,9 +9,9 @@ import pytest
 from shell import LOCAL, Shell
 
 from hpcurate.errors import ConfigError
+from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import PlannedStage, Step, build
-from hpcurate.planning.plan import plan_needs
+from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.site import SiteProfile, load_site, profile_of, to_yaml
 from launchers.slurm.doctor import Controller, findings, profile_from, read_controller
 from launchers.slurm.facts import gpus_of, largest_nodes, read_facts, read_submit_limit, slurm_minutes

@@ -10,9 +10,9 @@ from unit_stages import Fated, FromOther, Gathers, HoldsArray, Number, ToOther, 
 
 from hpcurate import Resources, Stage
 from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.planning.build import Step, build, live
 from hpcurate.planning.options import Budget, StageOptions
-from hpcurate.planning.pipeline import Pipeline, Step, build, live
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.source import Items
 
 
@@ -233,7 +233,7 @@ def test_a_wrong_constructor_call_is_a_users_mistake(make: Any, said: str) -> No
 def test_a_models_environment_serves_where_the_stage_names_none() -> None:
     """The place of use comes first, then the stage, then its model."""
     from hpcurate.model import ModelRef
-    from hpcurate.planning.plan import Environment, WeightsRef
+    from hpcurate.planning.pipeline import Environment, WeightsRef
     from stages.hello import LowerCase, Prompts
 
     class Reader(LowerCase):

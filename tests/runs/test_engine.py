@@ -11,9 +11,9 @@ from engine_stages import BadSetup, Crash, Digits, Double, Leaves, Number, Where
 
 import hpcurate
 from hpcurate.errors import UserError
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import Step
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 ONE_BY_ONE = StageOptions(shard_tasks=2, resources={"memory": "100MB"})
 

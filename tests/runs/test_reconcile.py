@@ -19,7 +19,7 @@ from hpcurate.runs.reconcile import (
     reconcile,
     rounds_without_progress,
 )
-from hpcurate.runs.summary import RunState, StageCounts
+from hpcurate.runs.state import RunState, StageCounts
 
 STRICT = Budget(failed=0, fraction=0.0)
 

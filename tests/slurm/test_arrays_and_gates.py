@@ -193,8 +193,8 @@ def test_arrays_are_split_where_the_site_asks_for_it(tmp_path: Path) -> None:
 
 def test_the_script_is_as_the_golden_file_says(slurm: SlurmSite, tmp_path: Path) -> None:
     """submitit's private names give the script we expect; HPCURATE_ACCEPT=1 accepts a change."""
+    from hpcurate.planning.build import Step, build
     from hpcurate.planning.options import StageOptions
-    from hpcurate.planning.pipeline import Step, build
     from hpcurate.planning.plan import Plan
     from hpcurate.runs.launcher import Submission
     from launchers.slurm.launcher import SlurmLauncher, _executor, worker_command

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from engine_stages import Collect, Digits, Double, Number
 
 import hpcurate
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import Step
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Timing
 
 
 def main() -> int:

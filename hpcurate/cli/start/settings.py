@@ -8,7 +8,7 @@ import attrs
 
 from hpcurate.fields import convert, option
 from hpcurate.planning.options import Budget
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Timing
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 from hpcurate.cli.start.stage_file import stage_in_file
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, convert, names_of
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
-from hpcurate.planning.pipeline import Step
 from hpcurate.spec import coerce_parameters, find_class
 from hpcurate.stage import Chain, Stage, constructor
 

@@ -14,7 +14,7 @@ from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import read_yaml, shipped_conf
 from hpcurate.models.registry import ModelEntry
 from hpcurate.planning.options import Budget, StageOptions
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.site import SiteProfile
 from hpcurate.stage import Resources, constructor
