@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from shell import Shell
 
 from hpcurate.cli.start.launch import read_request
 from hpcurate.cli.start.overrides import sort_arguments
@@ -48,3 +49,17 @@ def test_the_same_command_is_the_same_run_in_the_same_folders(
     assert identity == run_identity(pipeline_of(request, UNNAMED), request.output, request.limit)[:16]
     made = pipeline_of(request, OUTPUT)
     assert (source, folders) == (made.source.folder, [stage.folder for stage in made.stages])
+
+
+def test_a_stage_that_writes_and_is_done_again_stays_done(shell: Shell) -> None:
+    """Its epoch is recorded for the pipeline with the run's own output, not only for the one without a name."""
+    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
+    (shell.cwd / "conf" / "pipeline" / "records.yaml").write_text(
+        "# @package _global_\nname: records\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
+        "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
+    )
+    words = ["+pipeline=records", f"input={shell.cwd / 'conf'}"]
+    shell.run(*words)
+    shell.run(*words, "rerun=write")
+    assert "nothing to do" in shell.run(*words).stderr
+    assert 2 == len(list(shell.store.glob("stages/write-*")))
