@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import attrs
 
 from hpcurate import File, Resources, Stage, Task, stable_id
+from hpcurate.fields import NEEDED, option
 from hpcurate.model import Model, get_local_dir_for_weights_name
 from stages.text import SentenceEmbedder
 
@@ -31,7 +32,7 @@ class HelloTask(Task):
 class Prompts:
     """A source of prompts from the config."""
 
-    prompts: tuple[str, ...] = attrs.field(converter=tuple)
+    prompts: tuple[str, ...] = option(NEEDED, "the prompts, in order", converter=tuple)
     task_type: ClassVar[type[Task]] = HelloTask
 
     def identity(self) -> dict[str, Any]:

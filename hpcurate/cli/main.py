@@ -44,9 +44,9 @@ Start or continue a run:
   input=    folder, file or glob            launcher=  auto (default), slurm, local, inline
   store=    folder on shared storage        wait=      true: stay until the end; false: submit and leave
   output=   folder of the result            limit=     a trial on the first n tasks, which the full run reuses
-  shard=    i/n: a part of the input        done=      a path with {{relative}}: leave out what exists there
+  part=     i/n: a part of the input        done=      a path with {{relative}}: leave out what exists there
   dry_run=  true: the plan and its scripts  debug=     true: 3 tasks in this process, breakpoints work
-  rerun=    stages to do anew               budget.failed=, budget.fraction=  dead letters tolerated
+  rerun=    stages to do again              budget.failed=, budget.fraction=  dead letters tolerated
   stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …
   stages.NAME.file=  a stage from a .py file
   site=     a site profile of conf/site     --config-dir DIR  a conf folder of yours; ./conf is found by itself
