@@ -16,11 +16,11 @@ import attrs
 
 from hpcurate.api import Request
 from hpcurate.cli.start.compose import compose
-from hpcurate.cli.start.launch import request_of, say
+from hpcurate.cli.start.launch import request_of
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.start.settings import read_settings
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.verbs.explain import table
+from hpcurate.cli.terminal import say, show, table
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, LauncherError
@@ -72,7 +72,7 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     rows = [_row(part, answer) for part, answer in zip(parts, answers)]
-    print("\n".join(table(("stage", "env", "node", "python", "prefix", "state"), rows)))
+    show(table(("stage", "env", "node", "python", "prefix", "state"), rows))
     return 0 if all(answer["ok"] for answer in answers) else 1
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import attrs
 
 from hpcurate.api import LAUNCHERS, Outcome, Request, execute
-from hpcurate.cli.progress_bars import Bars
 from hpcurate.cli.start.auto import choose, probe
 from hpcurate.cli.start.compose import compose, dump
 from hpcurate.cli.start.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.start.settings import Settings, part_of, read_settings, read_source, read_stages
 from hpcurate.cli.store_choice import find_store, remember_store
-from hpcurate.cli.verbs.explain import preview_lines, table
+from hpcurate.cli.terminal import Bars, say, show, table, tell_end
+from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.config_files import conf_folders
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
@@ -83,7 +83,7 @@ def _sweep(typed: Typed) -> int:
         except UserError as error:
             rows.append(("-", changed, f"refused: {error}"))
             worst = 2
-    print("\n".join(table(("run", "overrides", "state"), rows)).encode("utf-8", "backslashreplace").decode())
+    show(table(("run", "overrides", "state"), rows))
     return worst
 
 
@@ -98,7 +98,7 @@ def previews(argv: list[str]) -> list[Preview]:
 
 
 def _print_preview(seen: Preview) -> None:
-    print("\n".join(preview_lines(seen)).encode("utf-8", "backslashreplace").decode())
+    show(preview_lines(seen))
 
 
 def request_of(
@@ -161,10 +161,11 @@ def started(request: Request, settings: Settings) -> Outcome:
 
 
 def _tell_tracebacks(outcome: Outcome) -> None:
-    from hpcurate.report.dead_letters import letters
+    from hpcurate.report.dead_letters import dead_letters
+    from hpcurate.report.run_view import RunView
 
-    for letter in letters(outcome.run):
-        say(f"== {letter.row['stage']}: {letter.name}\n{letter.row['traceback']}")
+    for located in dead_letters(RunView(outcome.run)):
+        say(f"== {located.letter.stage}: {located.name}\n{located.letter.traceback}")
 
 
 class Listing:
@@ -237,22 +238,3 @@ def _only_fields_of(kind: str, config: dict[str, Any]) -> dict[str, Any]:
         known |= fields
         own |= fields if name == kind else set()
     return {k: v for k, v in config.items() if k in own or k not in known}
-
-
-def say(line: str) -> None:
-    """One line of progress, to stderr: stdout belongs to results."""
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
-
-
-def tell_end(outcome: Outcome) -> None:
-    """Last lines: where the run is, and what to type next."""
-    summary = outcome.summary
-    failed = sum(stage["failed"] for stage in summary["stages"].values())
-    letters = f", {failed} dead letter{'s' * (failed != 1)} (hpcurate why)" if failed else ""
-    hopeless = [name for name, stage in summary["stages"].items() if 0 < stage["in"] == stage["failed"]]
-    letters += f", every task of {', '.join(hopeless)} failed" if hopeless else ""
-    reason = f": {summary['reason']}" if summary["reason"] and summary["state"] != "running" else ""
-    print(f"output: {summary['output']}")
-    if summary["next"]:
-        print(f"next: {summary['next']}")
-    print(f"{summary['run']}: {summary['state']}{reason}{letters}")
