@@ -117,7 +117,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 
 def _unknown(word: str) -> UserError:
     from hpcurate.errors import ConfigError
-    from hpcurate.planning.pipeline import suggestion
+    from hpcurate.fields import suggestion
 
     if word in RENAMED:
         return ConfigError(f"hpcurate {word}: this verb is now called {RENAMED[word]}; type hpcurate {RENAMED[word]} …")

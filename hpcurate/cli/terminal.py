@@ -64,7 +64,7 @@ def tell_end(outcome: Outcome) -> None:
 
 def end_lines(report: RunReport) -> list[str]:
     """Output, next command, then run and state. Pure."""
-    from hpcurate.runs.summary import RunState
+    from hpcurate.runs.state import RunState
 
     reason = f": {report.reason}" if report.reason and report.state is not RunState.RUNNING else ""
     failed = f", {plural(report.failed, 'dead letter')} (hpcurate why)" if report.failed else ""
@@ -84,7 +84,7 @@ class Bars:
         self._progress: Any = None
         self._tasks: dict[str, Any] = {}
 
-    def __call__(self, views: list[StageView]) -> None:
+    def __call__(self, views: Sequence[StageView]) -> None:
         """Show where each stage stands."""
         for view in views:
             counts = view.counts

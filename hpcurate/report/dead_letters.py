@@ -6,24 +6,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import attrs
 import msgspec
 
+from hpcurate.failures import DeadLetter
 from hpcurate.report.run_view import CommittedShard, RunView
-
-
-@attrs.define(frozen=True, kw_only=True)
-class DeadLetter:
-    """A task that failed for good: a row of `failed.jsonl`."""
-
-    id: str
-    stage: str
-    error: str
-    message: str
-    traceback: str = ""
-    task: dict[str, Any] | None = None
 
 
 @attrs.define(frozen=True)

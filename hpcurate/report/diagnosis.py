@@ -12,7 +12,7 @@ from hpcurate.report.logs import Tail, error_tails, log_of
 from hpcurate.report.run_report import RunReport
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.launcher import JobRow
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 SHOWN = 8
 """Groups and reasons that are shown of each kind."""

@@ -15,5 +15,5 @@ def drop_reasons(view: RunView, stage: str | None = None) -> Drops:
     drops: Drops = {}
     for shard in view.shards(stage):
         if shard.counts.dropped:
-            drops.setdefault(shard.stage, Counter()).update(shard.stats().get("reasons") or {})
+            drops.setdefault(shard.stage, Counter()).update(shard.stats().reasons)
     return {name: reasons for name, reasons in drops.items() if reasons}

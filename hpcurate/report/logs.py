@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -14,7 +12,6 @@ import attrs
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import Run
-from hpcurate.store.claims import Claim, latest_attempts
 from hpcurate.store.layout import fan_of
 
 ROWS = ("tasks.jsonl", "dropped.jsonl", "failed.jsonl")
@@ -50,10 +47,10 @@ def worker_of(view: RunView, shard: str, stage: str | None = None) -> tuple[str,
     for planned in view.planned:
         if stage not in (None, planned.name):
             continue
-        folder = view.folder(planned)
-        with suppress(OSError, KeyError):
-            latest = latest_attempts(os.listdir(folder.claims(fan_of(shard))))[shard]
-            claim = Claim.from_bytes(Path(folder.claim(shard, latest.attempt)).read_bytes())
+        claims = view.store(planned).claims
+        latest = claims.latest(fan_of(shard)).get(shard)
+        claim = claims.read(shard, latest.attempt) if latest else None
+        if claim:
             return planned.name, worker_index(claim.worker)
     return None
 
@@ -83,7 +80,7 @@ def _names_of(row: bytes) -> str:
 
 def log_of(run: Run, located: LocatedDeadLetter) -> str | None:
     """`file:line` where the worker's log reports the shard; None if the log is gone, or belongs to another run."""
-    wanted, worker = f"shard {located.shard.id} attempt", str(located.shard.stats().get("worker", ""))
+    wanted, worker = f"shard {located.shard.id} attempt", located.shard.stats().worker or ""
     logs = Path(run.path, "submissions").glob(f"{located.shard.stage}-*/logs/*.log")
     for path in sorted(logs, reverse=True):
         lines = path.read_text(errors="backslashreplace").splitlines()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hpcurate.runs.folder import Run
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):

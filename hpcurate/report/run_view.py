@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.run_report import RunReport
-from hpcurate.runs.driver import ASK_S, Driver, look_with
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
+from hpcurate.runs.looking import ASK_S, RunLooker
 from hpcurate.runs.reconcile import StageView
-from hpcurate.store.commits import read_stats
-from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.store.layout import StageFolder
-from hpcurate.store.lists import Committed
-from hpcurate.store.rounds import read_rounds
+from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.store.rounds import Jobs
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import Committed, ShardStats
 
 
 @attrs.define(frozen=True)
@@ -27,7 +25,7 @@ class CommittedShard:
     """A committed shard of the live set, and where it is."""
 
     stage: str
-    folder: StageFolder
+    store: StageStore
     counts: Committed
 
     @property
@@ -38,11 +36,11 @@ class CommittedShard:
     @property
     def path(self) -> Path:
         """Its folder."""
-        return Path(self.folder.shard(self.id))
+        return Path(self.store.folder.shard(self.id))
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> ShardStats:
         """Its `stats.json`."""
-        return read_stats(PosixFilesystem(), self.folder, self.id)
+        return self.store.commits.stats(self.id)
 
 
 class RunView:
@@ -50,17 +48,17 @@ class RunView:
 
     def __init__(self, run: Run, *, repeated: bool = False) -> None:
         self.run = run
-        self.frozen = run.frozen()
-        self._filesystem = PosixFilesystem()
-        self._launcher = make_launcher(self.frozen.launcher)
-        self._driver = Driver(run, self._launcher, stays=repeated)
         self._ask_every_s = ASK_S if repeated else 0.0
-        self._asked: tuple[float, tuple[str, ...]] = (float("-inf"), ())
+        self._looker = RunLooker(run, make_launcher(run.frozen().launcher), ask_every_s=self._ask_every_s)
+        self.frozen = self._looker.frozen
+        self._asked: tuple[float, Jobs] = (float("-inf"), Jobs())
         self._rows: tuple[JobRow, ...] = ()
 
     def look(self) -> RunReport:
-        """Where the run stands now; also written to `summary.json`."""
-        return RunReport.of(look_with(self._driver))
+        """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
+        summary = summary_of(self.run, self.frozen, self._looker.look())
+        write_summary(self.run, summary)
+        return RunReport.of(summary)
 
     @property
     def planned(self) -> tuple[PlannedStage, ...]:
@@ -68,18 +66,18 @@ class RunView:
         return self.frozen.pipeline.stages
 
     @property
-    def stages(self) -> list[StageView]:
+    def stages(self) -> tuple[StageView, ...]:
         """Where each stage stands now, in order."""
-        return self._driver.observer.look()
+        return self._looker.observer.look()
 
-    def folder(self, stage: PlannedStage) -> StageFolder:
-        """The stage's folder in the store."""
-        return self.run.store.stage(stage.folder)
+    def store(self, stage: PlannedStage) -> StageStore:
+        """The stage's part of the store."""
+        return self._looker.observer.store(stage.folder)
 
     def committed(self, stage: PlannedStage) -> list[CommittedShard]:
         """Its committed shards that are part of this run, in order."""
-        folder = self.folder(stage)
-        return [CommittedShard(stage.name, folder, counts) for counts in self._driver.observer.done(stage)]
+        store = self.store(stage)
+        return [CommittedShard(stage.name, store, counts) for counts in self._looker.observer.done(stage)]
 
     def shards(self, stage: str | None = None) -> Iterator[CommittedShard]:
         """Committed shards of all stages, or of the one with this name."""
@@ -88,16 +86,18 @@ class RunView:
                 yield from self.committed(planned)
 
     def jobs(self) -> tuple[JobRow, ...]:
-        """What the queue has of the run's open rounds and gates. A new question is asked at once."""
-        ids, now = self._open_jobs(), time.monotonic()
+        """What the queue has of the run's open rounds and gates. A question about other jobs is asked at once."""
+        jobs, now = self._open_jobs(), time.monotonic()
         asked_at, asked = self._asked
-        if ids != asked or now - asked_at >= self._ask_every_s:
-            self._asked = (now, ids)
-            self._rows = tuple(self._launcher.jobs(ids) or ())
+        if jobs != asked or now - asked_at >= self._ask_every_s:
+            self._asked = (now, jobs)
+            self._rows = tuple(self._looker.launcher.queue.rows(jobs) or ())
         return self._rows
 
-    def _open_jobs(self) -> tuple[str, ...]:
-        rounds = (r for stage in self.planned for r in read_rounds(self._filesystem, self.folder(stage)))
-        workers = [job for r in rounds if not r.over for job in r.jobs or ()]
-        gates = sorted(Path(self.run.path, "gates").glob("*-[0-9][0-9][0-9][0-9]"))
-        return (*workers, *(path.read_text().strip() for path in gates))
+    def _open_jobs(self) -> Jobs:
+        rounds = (found for stage in self.planned for found in self.store(stage).rounds.read())
+        started = [found.jobs for found in rounds if found.jobs is not None and not found.over]
+        return Jobs(
+            ids=(*(job for jobs in started for job in jobs.ids), *self._looker.gates.jobs()),
+            workers=tuple(worker for jobs in started for worker in jobs.workers),
+        )

@@ -13,7 +13,7 @@ from hpcurate.report.run_report import RunReport
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 NEWEST = 5
 """Dead letters that are shown."""

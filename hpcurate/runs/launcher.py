@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import Pipeline, PlannedStage, suggestion
+from hpcurate.fields import suggestion
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
 from hpcurate.store.rounds import Jobs
 

@@ -25,7 +25,7 @@ from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status
 from hpcurate.report.watcher import Snapshot
 from hpcurate.runs.launcher import JobRow
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 # -- the terminal -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from reports import run_report, stage_report
 
 from hpcurate.report.run_report import RunReport, written_report
 from hpcurate.runs.folder import Run
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 from hpcurate.store.layout import Store
 
 SUMMARY = """{

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpcurate.report.dead_letters import DeadLetter, LocatedDeadLetter
+from hpcurate.failures import DeadLetter
+from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.run_report import RunReport, StageReport
 from hpcurate.report.run_view import CommittedShard
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
+from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder
-from hpcurate.store.lists import Committed
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import Committed
 
 
 def dead_letter(stage: str, message: str, source: str = "x.mp4") -> LocatedDeadLetter:
@@ -17,8 +20,9 @@ def dead_letter(stage: str, message: str, source: str = "x.mp4") -> LocatedDeadL
     counts = Committed(
         shard="0001-000000", nonce="n", tasks_in=1, tasks_out=0, passed=0, dropped=0, failed=1, weight_out=0.0
     )
+    store = StageStore(PosixFilesystem(), StageFolder("/nowhere"), "/nowhere/trash")
     letter = DeadLetter(id=source, stage=stage, error="E", message=message, task={"source": source})
-    return LocatedDeadLetter(CommittedShard(stage, StageFolder("/nowhere"), counts), letter)
+    return LocatedDeadLetter(CommittedShard(stage, store, counts), letter)
 
 
 def stage_report(**fields: Any) -> StageReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run
-from hpcurate.runs.driver import cancel
+from hpcurate.runs.cancel import cancel
 
 
 def verb(argv: list[str]) -> int:

@@ -10,7 +10,7 @@ import attrs
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.report.run_list import RunEntry, list_runs
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 HEADER = ("run", "state", "stages", "overrides", "note")
 

@@ -10,7 +10,7 @@ from hpcurate.cli.verbs.common import dead_letter_line, heading, next_line, queu
 from hpcurate.report.rates import Sample, duration, seconds_left, shards_per_second
 from hpcurate.report.run_report import StageReport
 from hpcurate.report.watcher import Snapshot, Watcher
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 EVERY_S = 2.0
 """Between two looks at the store."""
