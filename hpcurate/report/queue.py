@@ -1,8 +1,10 @@
-"""What is queued, and why it waits: a scheduler's reasons in words of what to do. Pure."""
+"""What is queued, and why it waits: a scheduler's reasons in words of what to do."""
 
 from __future__ import annotations
 
-from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.launcher import JobRow, Queue
+from hpcurate.store.rounds import Jobs
+from hpcurate.system.clock import Clock
 
 ADVICE = {
     "Resources": "the nodes it asks for are busy; it would start sooner with smaller resources or a shorter time",
@@ -23,9 +25,26 @@ ADVICE = {
 
 
 def describe(row: JobRow) -> str:
-    """State, reason, advice and expected start of a line of the queue: `pending, Priority: other jobs come first`."""
+    """State, reason, advice and expected start: `pending, Priority: other jobs come first`. Pure."""
     if row.state != "PENDING":
         return row.state.lower()
     advice = f": {ADVICE[row.reason]}" if row.reason in ADVICE else ""
     start = f"; expected start {row.start}" if row.start else ""
     return f"pending, {row.reason}{advice}{start}"
+
+
+class QueueRows:
+    """Asks a queue for its rows at most every so often; a question about other jobs is asked at once."""
+
+    def __init__(self, queue: Queue, every_s: float, clock: Clock) -> None:
+        self._queue, self._every_s, self._clock = queue, every_s, clock
+        self._asked_at, self._asked = float("-inf"), Jobs()
+        self._rows: tuple[JobRow, ...] = ()
+
+    def of(self, jobs: Jobs) -> tuple[JobRow, ...]:
+        """What there is of the jobs, as of the latest question; nothing where the queue does not answer."""
+        now = self._clock.monotonic()
+        if jobs != self._asked or now - self._asked_at >= self._every_s:
+            self._asked_at, self._asked = now, jobs
+            self._rows = tuple(self._queue.rows(jobs) or ())
+        return self._rows

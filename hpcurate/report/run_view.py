@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.report.queue import QueueRows
 from hpcurate.report.run_report import RunReport
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
@@ -18,6 +18,7 @@ from hpcurate.runs.summary import summary_of, write_summary
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed, ShardStats
+from hpcurate.system.clock import SystemClock
 
 
 @attrs.define(frozen=True)
@@ -48,11 +49,10 @@ class RunView:
 
     def __init__(self, run: Run, *, repeated: bool = False) -> None:
         self.run = run
-        self._ask_every_s = ASK_S if repeated else 0.0
-        self._looker = RunLooker(run, make_launcher(run.frozen().launcher), ask_every_s=self._ask_every_s)
+        every_s, launcher = ASK_S if repeated else 0.0, make_launcher(run.frozen().launcher)
+        self._looker = RunLooker(run, launcher, ask_every_s=every_s)
+        self._rows = QueueRows(launcher.queue, every_s, SystemClock())
         self.frozen = self._looker.frozen
-        self._asked: tuple[float, Jobs] = (float("-inf"), Jobs())
-        self._rows: tuple[JobRow, ...] = ()
 
     def look(self) -> RunReport:
         """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
@@ -86,13 +86,8 @@ class RunView:
                 yield from self.committed(planned)
 
     def jobs(self) -> tuple[JobRow, ...]:
-        """What the queue has of the run's open rounds and gates. A question about other jobs is asked at once."""
-        jobs, now = self._open_jobs(), time.monotonic()
-        asked_at, asked = self._asked
-        if jobs != asked or now - asked_at >= self._ask_every_s:
-            self._asked = (now, jobs)
-            self._rows = tuple(self._looker.launcher.queue.rows(jobs) or ())
-        return self._rows
+        """What the queue has of the run's open rounds and gates."""
+        return self._rows.of(self._open_jobs())
 
     def _open_jobs(self) -> Jobs:
         rounds = (found for stage in self.planned for found in self.store(stage).rounds.read())

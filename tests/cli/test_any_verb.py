@@ -38,6 +38,19 @@ def test_verbs_read_a_store_that_cannot_be_written(picky: Shell, words: list[str
             subprocess.run(["umount", str(picky.store)], check=True)
 
 
+@pytest.mark.parametrize("words", VERBS)
+def test_verbs_that_look_write_nothing_but_the_summary(picky: Shell, words: list[str]) -> None:
+    """Every other file stays as it is, and none is added."""
+
+    def files() -> dict[str, int]:
+        paths = [path for path in picky.store.rglob("*") if path.is_file() and path.name != "summary.json"]
+        return {str(path): path.stat().st_mtime_ns for path in paths}
+
+    before = files()
+    picky.type(*words)
+    assert before == files()
+
+
 def test_an_unknown_option_is_refused_with_the_usage(shell: Shell) -> None:
     """Exit 2."""
     assert "usage: hpcurate status" in shell.type("status", "--nonsense", status=2).stderr

@@ -37,7 +37,7 @@ REFUSED = [
     (["+pipeline=words", "stages.show.wrkers=1"], "stages.show.wrkers: there is no such key; did you mean 'workers'?"),
     (["+pipeline=words", "stages.shwo.workers=1"], "stages.shwo: has no _target_"),
     (["+pipeline=words", "stages.show.workers=many"], "stages.show.workers='many'"),
-    (["+pipeline=words", "stages.show.resources.cpu=1"], "stages.show.resources.cpu: no such resource; did you mean 'cpus'?"),
+    (["+pipeline=words", "stages.show.resources.cpu=1"], "stages.show.resources.cpu: there is no such key; did you mean 'cpus'?"),
     (["+pipeline=words", "stages.show.resources.memory=lots"], "'lots' is not a size"),
     (["+pipeline=words", "stages.show.after=[nobody]"], "stages.show.after: there is no stage 'nobody'"),
     (["+pipeline=words", "stages.show._target_=stages.hello.Prnt"], "stages.show._target_"),
