@@ -14,10 +14,10 @@ from typing import Any
 
 import attrs
 
-from hpcurate.cli.start.launch import read_request, say
+from hpcurate.cli.start.launch import read_request
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.verbs.explain import table
+from hpcurate.cli.terminal import say, show, table
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, LauncherError
@@ -73,7 +73,7 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     rows = [_row(part, answer) for part, answer in zip(asked.parts, answers)]
-    print("\n".join(table(("stage", "env", "node", "python", "prefix", "state"), rows)))
+    show(table(("stage", "env", "node", "python", "prefix", "state"), rows))
     return 0 if all(answer["ok"] for answer in answers) else 1
 
 

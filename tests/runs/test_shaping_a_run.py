@@ -328,7 +328,7 @@ def test_init_touches_no_file_that_is_there(shell: Shell) -> None:
     """A second call is refused."""
     shell.type("init", "clips")
     (shell.cwd / "clips" / "stages" / "clips.py").write_text("mine")
-    assert "is there already" in shell.type("init", "clips", status=2).stderr
+    assert "already exists" in shell.type("init", "clips", status=2).stderr
     assert (shell.cwd / "clips" / "stages" / "clips.py").read_text() == "mine"
 
 

@@ -365,7 +365,7 @@ def test_the_shard_tool_cuts_by_count_bytes_and_duration(shell: Shell) -> None:
     write_table(shell.cwd / "m.csv", rows)
     (shell.cwd / "m.txt").write_text("".join(f"{k}.bin\n" for k in range(12)))
     for name, by in (("m.jsonl", "duration"), ("m.csv", "bytes"), ("m.txt", "bytes"), ("m.jsonl", "count")):
-        told = shell.type("shard", name, "3", "--by", by, "--output", f"parts-{by}").stdout
+        told = shell.type("split-manifest", name, "3", "--by", by, "--output", f"parts-{by}").stdout
         assert float(told.splitlines()[-1].split()[-1]) <= 1.1
         stem, end = name.split(".")
         parts = [
@@ -376,11 +376,11 @@ def test_the_shard_tool_cuts_by_count_bytes_and_duration(shell: Shell) -> None:
         assert sorted(line for part in parts for line in part) == sorted(
             (shell.cwd / name).read_text().splitlines()[len(heads) :]
         )
-    told = shell.type("shard", "m.jsonl", "3", "--by", "path", "--output", "parts-count", status=2).stderr
+    told = shell.type("split-manifest", "m.jsonl", "3", "--by", "path", "--output", "parts-count", status=2).stderr
     assert "m.jsonl:1: no path there" in told
     assert (
         "other content"
-        in shell.type("shard", "m.jsonl", "3", "--by", "duration", "--output", "parts-count", status=2).stderr
+        in shell.type("split-manifest", "m.jsonl", "3", "--by", "duration", "--output", "parts-count", status=2).stderr
     )
 
 
@@ -389,12 +389,12 @@ def test_a_record_of_several_lines_stays_whole(shell: Shell) -> None:
     rows = [{"id": str(k), "caption": f'one,\n"two" {k}', "seconds": k + 1} for k in range(9)]
     write_table(shell.cwd / "m.csv", rows)
     for by in ("count", "seconds"):
-        shell.type("shard", "m.csv", "3", "--by", by, "--output", by)
+        shell.type("split-manifest", "m.csv", "3", "--by", by, "--output", by)
         parts = [list(csv.DictReader(path.open(newline=""))) for path in sorted((shell.cwd / by).iterdir())]
         assert sorted(row["caption"] for part in parts for row in part) == [row["caption"] for row in rows]
     (shell.cwd / "m.csv").write_text('id,caption\na,b\nc,"d\ne,f\n')
-    told = shell.type("shard", "m.csv", "3", "--output", "x", status=2).stderr
-    assert "m.csv:3: a quote is opened here and never closed" in told
+    told = shell.type("split-manifest", "m.csv", "3", "--output", "x", status=2).stderr
+    assert "m.csv:3: a quote opened here is never closed" in told
 
 
 def records_pipeline(shell: Shell) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from hpcurate.cli.progress_bars import Bars
 from hpcurate.cli.start.compose import compose, dump
 from hpcurate.cli.start.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.start.request import choose_launcher, for_debug, request_of, settings_of
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.store_choice import remember_store
-from hpcurate.cli.verbs.explain import preview_lines, table
+from hpcurate.cli.terminal import Bars, say, show, table, tell_end
+from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.errors import UserError
 from hpcurate.planning.epochs import Epochs
 from hpcurate.runs.folder import UNNAMED
@@ -75,7 +75,7 @@ def _sweep(typed: Typed) -> int:
         except UserError as error:
             rows.append(("-", changed, f"refused: {error}"))
             worst = 2
-    print("\n".join(table(("run", "overrides", "state"), rows)).encode("utf-8", "backslashreplace").decode())
+    show(table(("run", "overrides", "state"), rows))
     return worst
 
 
@@ -94,7 +94,7 @@ def previews(argv: list[str]) -> list[Preview]:
 
 
 def _print_preview(seen: Preview) -> None:
-    print("\n".join(preview_lines(seen)).encode("utf-8", "backslashreplace").decode())
+    show(preview_lines(seen))
 
 
 def started(request: Request, settings: Settings) -> Outcome:
@@ -113,10 +113,11 @@ def started(request: Request, settings: Settings) -> Outcome:
 
 
 def _show_tracebacks(outcome: Outcome) -> None:
-    from hpcurate.report.dead_letters import letters
+    from hpcurate.report.dead_letters import dead_letters
+    from hpcurate.report.run_view import RunView
 
-    for letter in letters(outcome.run):
-        say(f"== {letter.row['stage']}: {letter.name}\n{letter.row['traceback']}")
+    for located in dead_letters(RunView(outcome.run)):
+        say(f"== {located.letter.stage}: {located.name}\n{located.letter.traceback}")
 
 
 class Listing:
@@ -130,22 +131,3 @@ class Listing:
         if time.monotonic() >= self._next:
             self._echo(f"input: {count} so far")
             self._next = time.monotonic() + LISTING_S
-
-
-def say(line: str) -> None:
-    """One line of progress, to stderr: stdout belongs to results."""
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
-
-
-def tell_end(outcome: Outcome) -> None:
-    """Last lines: where the run is, and what to type next."""
-    summary = outcome.summary
-    failed = sum(stage["failed"] for stage in summary["stages"].values())
-    letters = f", {failed} dead letter{'s' * (failed != 1)} (hpcurate why)" if failed else ""
-    hopeless = [name for name, stage in summary["stages"].items() if 0 < stage["in"] == stage["failed"]]
-    letters += f", every task of {', '.join(hopeless)} failed" if hopeless else ""
-    reason = f": {summary['reason']}" if summary["reason"] and summary["state"] != "running" else ""
-    print(f"output: {summary['output']}")
-    if summary["next"]:
-        print(f"next: {summary['next']}")
-    print(f"{summary['run']}: {summary['state']}{reason}{letters}")

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.verbs.common import show
+from hpcurate.cli.terminal import show
 from hpcurate.errors import ConfigError
 from hpcurate.runs.folder import check_store_writable
 from hpcurate.runs.launcher import DiagnosisReport, make_launcher
