@@ -29,7 +29,7 @@ from hpcurate.stage_process.runner import ShardJob, ShardRunner
 from hpcurate.system.processes import die_with_parent, pin
 
 if TYPE_CHECKING:
-    from hpcurate.node.cache import Brought
+    from hpcurate.node.items import StagedItem
 
 TEARDOWN_S = 10.0
 """How long a stage in a container may take to tear down once its supervisor is gone."""
@@ -67,15 +67,16 @@ def check_imports(hello: Message) -> list[str]:
     return found
 
 
-def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[Brought]:
+def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[StagedItem]:
     """Run `setup_on_node` unless another process did so on this node since it booted; what it made, where."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
         return None
-    from hpcurate.node.cache import NodeCache
+    from hpcurate.node.items import NodeItems
+    from hpcurate.node.once import once_per_boot
 
-    cache = NodeCache(folder)
-    atexit.register(cache.close)  # until then nobody takes the folder away
-    return cache.once(name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
+    items = NodeItems(folder)
+    atexit.register(items.close)  # until then nobody removes the folder
+    return once_per_boot(items, name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
 
 
 def environment() -> dict[str, str]:

@@ -16,7 +16,8 @@ from hpcurate.store.layout import Store
 from hpcurate.system.processes import nonce
 
 if TYPE_CHECKING:
-    from hpcurate.node.cache import Brought, NodeCache
+    from hpcurate.node.cache import NodeCache
+    from hpcurate.node.items import StagedItem
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -82,19 +83,20 @@ class NodeStaging:
         variables = {name: value.replace(there, here) for name, value in env.variables.items()}
         return attrs.evolve(env, prefix=here, python=(os.path.join(here, "bin", "python"),), variables=variables)
 
-    def _brought(self, what: str, name: str, source: str, *, packed: bool = False) -> Brought:
-        from hpcurate.node.cache import Brought, NodeCache  # here: a worker with nothing to bring need not wait for it
+    def _brought(self, what: str, name: str, source: str, *, packed: bool = False) -> StagedItem:
+        from hpcurate.node.cache import NodeCache  # here: a worker with nothing to copy need not wait for the import
         from hpcurate.node.copying import Stopped
+        from hpcurate.node.items import StagedItem
 
         if self._folder is not None and self._cache is None:
             self._cache = NodeCache(self._folder, quota=self._plan.node_quota, stop=self._stop, log=self._log)
         try:
             if self._cache is None:
-                brought = Brought(path=source, reason=self._no_cache)
+                brought = StagedItem(path=source, reason=self._no_cache)
             else:
-                brought = self._cache.unpack(name, source) if packed else self._cache.bring(name, source)
+                brought = self._cache.unpack(name, source) if packed else self._cache.copy(name, source)
         except (OSError, Stopped) as error:
-            brought = Brought(path=source, reason=str(error) or "told to leave")
+            brought = StagedItem(path=source, reason=str(error) or "the worker was asked to leave")
         if not brought.local:
             self._log(f"{what}: read from shared storage: {brought.reason}")
         elif brought.copied_files:
