@@ -123,6 +123,5 @@ def _pip(part: str, version: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(part, ignore_errors=True)
-        raise StoreError(
-            f"runtime: pip could not fetch {', '.join(pinned(version))} for Python {version}: {output_tail(done.stderr)}"
-        )
+        packages, reason = ", ".join(pinned(version)), output_tail(done.stderr)
+        raise StoreError(f"runtime: pip could not fetch {packages} for Python {version}: {reason}")
