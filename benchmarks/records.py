@@ -28,7 +28,8 @@ from typing import Any
 from bench_stages import Caption, Record
 
 import hpcurate
-from hpcurate.planning.pipeline import Node, StageOptions
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
 from hpcurate.store.rows import codec
 
 SHARD = 1000
@@ -65,7 +66,7 @@ def engine_seconds(store: Path, given: Sequence[Record], processes: int) -> tupl
     """(first claim to last commit, whole call) of the same work through the engine."""
     options = StageOptions(shard_tasks=SHARD, workers=processes, resources={"cpus": 1, "memory": "500MB", "time": "1h"})
     began = time.perf_counter()
-    outcome = hpcurate.run({"caption": Node(Caption(), options)}, given, store=store, launcher="local")
+    outcome = hpcurate.run({"caption": Step(Caption(), options)}, given, store=store, launcher="local")
     whole = time.perf_counter() - began
     counts = outcome.summary["stages"]["caption"]
     assert (outcome.state.value, counts["out"]) == ("complete", len(given)), outcome.summary

@@ -22,7 +22,8 @@ from pathlib import Path
 from bench_stages import Nap, Sleep, skewed_seconds
 
 import hpcurate
-from hpcurate.planning.pipeline import Node, StageOptions
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
 
 PARTITION = "cpu"
 MEMORY_MB = 200
@@ -37,7 +38,7 @@ def with_hpcurate(folder: Path, sleeps: Sequence[float], workers: int) -> float:
     store = folder / "store"
     began = time.time()
     launcher = {"_target_": "launchers.slurm.SlurmLauncher", "partition": PARTITION}
-    outcome = hpcurate.run({"sleep": Node(Sleep(), options)}, naps, store=store, launcher=launcher, wait=True)
+    outcome = hpcurate.run({"sleep": Step(Sleep(), options)}, naps, store=store, launcher=launcher, wait=True)
     assert outcome.state.value == "complete", outcome.summary
     # our wait looks every two seconds: the last commit is when the work was done
     return max(p.stat().st_ctime for p in store.glob("stages/sleep-*/shards/*/[!.]*")) - began

@@ -15,8 +15,9 @@ import time
 from collections.abc import Sequence
 
 from hpcurate.api import Request, _write_run
+from hpcurate.planning.build import Step, build
 from hpcurate.planning.epochs import Epochs
-from hpcurate.planning.pipeline import Node, StageOptions, build
+from hpcurate.planning.options import StageOptions
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import open_run, open_store
 from hpcurate.runs.launcher import make_launcher
@@ -39,7 +40,7 @@ class Unflushed(PosixFilesystem):
 def make(root: str, shards: int) -> None:
     """A run with so many shards in its first stage, the last one open."""
     source = Prompts([str(number) for number in range(shards)])
-    nodes = {"lower_case": Node(LowerCase(), StageOptions(shard_tasks=1)), "show": Node(Print())}
+    nodes = {"lower_case": Step(LowerCase(), StageOptions(shard_tasks=1)), "show": Step(Print())}
     request = Request(
         make=lambda output, epoch: build("bench", source, nodes, epoch=epoch),
         source=source,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Budget": "planning.options",
     "Chain": "stage",
     "File": "task",
     "FileTask": "task",
@@ -18,6 +19,8 @@ _HOME = {
     "Source": "source",
     "NodeInfo": "stage",
     "Stage": "stage",
+    "StageOptions": "planning.options",
+    "Step": "planning.build",
     "Task": "task",
     "WorkerInfo": "stage",
     "run": "api",
@@ -28,6 +31,9 @@ __all__ = list(_HOME)
 
 if TYPE_CHECKING:
     from hpcurate.api import run as run
+    from hpcurate.planning.build import Step as Step
+    from hpcurate.planning.options import Budget as Budget
+    from hpcurate.planning.options import StageOptions as StageOptions
     from hpcurate.source import Files as Files
     from hpcurate.source import Source as Source
     from hpcurate.stage import Chain as Chain

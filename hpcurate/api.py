@@ -18,24 +18,26 @@ from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, GateRefused, PipelineError
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
+from hpcurate.planning.build import EpochOf, Step, build
 from hpcurate.planning.epochs import Epochs
-from hpcurate.planning.pipeline import Budget, EpochOf, Node, Pipeline, build
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.options import Budget
+from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.code import freeze_code, installed_versions
-from hpcurate.runs.driver import Driver, Look
+from hpcurate.runs.driver import PATIENCE_S, Driver
 from hpcurate.runs.folder import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
 from hpcurate.runs.launcher import Launcher, make_launcher
-from hpcurate.runs.reconcile import Decision, StageView
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.reconcile import Decision, Look, StageView
+from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import summary_of, write_summary
 from hpcurate.source import Items, Source
 from hpcurate.source.intake import Intake, take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.stage import Stage, members
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
-from hpcurate.store.rounds import read_rounds
-from hpcurate.system.processes import ProcessIdentity, start_time, this_host
+from hpcurate.system.processes import ProcessIdentity
 from hpcurate.task import Task
+from hpcurate.world import World
 
 STAYING_PATIENCE_S = 3600.0
 """How long a call that stays waits for room under a site's submit limit."""
@@ -93,7 +95,7 @@ class Outcome:
 
 
 def run(  # noqa: PLR0913 - the one door from Python
-    stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]],
+    stages: Mapping[str, Stage[Any, Any] | Step] | Sequence[Stage[Any, Any]],
     source: Source | Iterable[Task],
     *,
     store: str | Path,
@@ -109,7 +111,7 @@ def run(  # noqa: PLR0913 - the one door from Python
 ) -> Outcome:
     """Run stages over a source.
 
-    `stages` are in order, or a mapping of names to stages or `Node`s (a stage with options); `launcher` is
+    `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
     `rerun` names stages to do anew. Raises UserError before anything is written if something does not fit.
     """
@@ -139,12 +141,12 @@ def run(  # noqa: PLR0913 - the one door from Python
     return execute(request, echo=echo)
 
 
-def _nodes(stages: Mapping[str, Stage[Any, Any] | Node] | Sequence[Stage[Any, Any]]) -> dict[str, Node]:
+def _nodes(stages: Mapping[str, Stage[Any, Any] | Step] | Sequence[Stage[Any, Any]]) -> dict[str, Step]:
     if not isinstance(stages, Mapping):
         names = [_snake(type(stage).__name__) for stage in stages]
         unique = [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
         stages = dict(zip(unique, stages, strict=True))
-    return {name: stage if isinstance(stage, Node) else Node(stage) for name, stage in stages.items()}
+    return {name: stage if isinstance(stage, Step) else Step(stage) for name, stage in stages.items()}
 
 
 def _snake(name: str) -> str:
@@ -155,7 +157,7 @@ def execute(
     request: Request,
     *,
     echo: Echo = lambda line: None,
-    progress: Callable[[list[StageView]], None] | None = None,
+    progress: Callable[[tuple[StageView, ...]], None] | None = None,
     listing: Callable[[int], None] = lambda count: None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
@@ -170,7 +172,7 @@ def execute(
     request.provide(echo)
     request.epochs.record()
     current, pipeline = open_run(opened, request.pipeline, request.output, request.limit)
-    intake = take_in(PosixFilesystem(), opened, pipeline.source.folder, found, request.limit)
+    intake = take_in(World(), opened, pipeline.source.folder, found, request.limit)
     _tell_intake(intake, echo)
     _write_run(current, pipeline, intake, request, echo)
     echo(f"run {current.name}")
@@ -180,7 +182,7 @@ def execute(
 def check(request: Request) -> Launcher:
     """Refuse what could never run, without writing anything; the launcher. Raises UserError."""
     engine = make_launcher(request.launcher)
-    if engine.kind != "inline" and "__main__" in request.modules:
+    if not engine.in_process and "__main__" in request.modules:
         raise PipelineError(
             "a stage class is defined in the script itself, which workers cannot import; "
             "move it into a module of its own (mystages.py), or use launcher='inline'"
@@ -210,7 +212,7 @@ def _write_run(run: Run, pipeline: Pipeline, intake: Intake, request: Request, e
         filesystem.create(os.path.join(folder.wanted, run.name), b"")
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
     filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
-    forgiven = {s.name: len(read_rounds(filesystem, store.stage(s.folder))) for s in pipeline.stages}
+    forgiven = {s.name: World().stage(store, s.folder).rounds.count() for s in pipeline.stages}
     frozen = Frozen(
         pipeline=pipeline,
         source_lists=intake.lists,
@@ -236,20 +238,20 @@ def _other_environment(stage: str, before: str, now: str) -> str:
 
 
 def _go(
-    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[list[StageView]], None]
+    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[tuple[StageView, ...]], None]
 ) -> Outcome:
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
-        launcher.patience_s = max(launcher.patience_s, STAYING_PATIENCE_S)
-    driver = Driver(run, launcher, echo=echo, stays=stays)
+        launcher.wait_longer(STAYING_PATIENCE_S)
+    driver = Driver(run, launcher, echo=echo, stays=stays, patience_s=STAYING_PATIENCE_S if stays else PATIENCE_S)
     before = driver.look()
-    if not stays and launcher.kind == "local":
+    if not stays and launcher.children is not None:
         return _detach(run, before, driver, echo)
     with _sigterm_as_interrupt():
         look = driver.drive(progress) if stays else _hand_over(driver)
     if before.decision.state is RunState.COMPLETE:
         echo("nothing to do: every shard was committed before, none was attempted")
-    return Outcome(run, look.decision.state, driver.summary(look))
+    return Outcome(run, look.decision.state, summary_of(run, driver.frozen, look))
 
 
 def _hand_over(driver: Driver) -> Look:
@@ -261,7 +263,7 @@ def _hand_over(driver: Driver) -> Look:
             f"an array is queued, its gate is not ({error}); when it is done, type the same again, or now wait=true"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        driver.summarise(look)
+        write_summary(driver.run, summary_of(driver.run, driver.frozen, look))
         return look
 
 
@@ -270,7 +272,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     import subprocess
 
     begun = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    driver.summarise(begun)
+    write_summary(run, summary_of(run, driver.frozen, begun))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver writes on
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -278,9 +280,9 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
         [sys.executable, "-P", "-m", "hpcurate.runs.driver", run.path],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
     )  # fmt: skip
-    run.note_driver(ProcessIdentity(this_host(), process.pid, start_time(process.pid) or 0))
+    run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver carries on in the background; its log: {log.name}")
-    return Outcome(run, RunState.RUNNING, driver.summary(begun))
+    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, begun))
 
 
 def _tell_intake(intake: Intake, echo: Echo) -> None:
@@ -298,7 +300,7 @@ class Progress:
         self._echo = echo
         self._told: dict[str, tuple[int, int]] = {}
 
-    def __call__(self, views: list[StageView]) -> None:
+    def __call__(self, views: tuple[StageView, ...]) -> None:
         """Tell what changed."""
         for view in views:
             counts = view.counts

@@ -13,7 +13,7 @@ import msgspec
 
 from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import option, suggestion
+from hpcurate.fields import option, suggestion
 
 KINDS = ("cpu", "gpu", "gate")
 

@@ -1,6 +1,6 @@
 """Stages: what a user writes. A stage turns a list of tasks into a list of tasks.
 
-This module runs in every stage environment: Python 3.9 or newer, attrs and the standard library only.
+This module runs in every stage environment: Python 3.9 or newer, attrs, msgspec and the standard library only.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, g
 
 import attrs
 
-from hpcurate.errors import PipelineError, StageError
+from hpcurate.errors import ConfigError, PipelineError, StageError
+from hpcurate.fields import above_zero, option
 from hpcurate.task import File, Task
+from hpcurate.units import megabytes, minutes
 
 __all__ = ["Chain", "NodeInfo", "Resources", "Stage", "WorkerInfo", "task_types"]
 
@@ -21,22 +23,23 @@ Out = TypeVar("Out", bound=Task)
 Child = TypeVar("Child", bound=Task)
 
 
+def _whole_above_one(gpus: float) -> None:
+    if gpus > 1 and gpus != int(gpus):
+        raise ConfigError("above 1 only whole GPUs")
+
+
 @attrs.define(frozen=True, kw_only=True)
 class Resources:
     """What one stage process needs. Memory and time always have a value and always reach sbatch."""
 
-    cpus: float = 1.0
-    """Logical CPU cores."""
-    gpus: float = 0.0
-    """GPUs; 0.25 puts four processes on one GPU, 2 gives one process two."""
-    memory: str = "2GB"
-    """Main memory, e.g. `32GB`."""
-    time: str = "1h"
-    """Wall time of the job, e.g. `30m`, `1h`, `2-00:00:00`."""
-    nodes: int = 1
-    """Nodes of one array element."""
-    disk: Optional[str] = None
-    """Node-local scratch space, e.g. `100GB`; None asks for nothing."""
+    cpus: float = option(1.0, "logical CPU cores", check=above_zero)
+    gpus: float = option(
+        0.0, "GPUs; 0.25 puts four processes on one GPU, 2 gives one process two", minimum=0, check=_whole_above_one
+    )
+    memory: str = option("2GB", "main memory, e.g. 32GB", check=megabytes)
+    time: str = option("1h", "wall time of the job, e.g. 30m, 1h, 2-00:00:00", check=minutes)
+    nodes: int = option(1, "nodes of one array element", minimum=1)
+    disk: Optional[str] = option(None, "node-local scratch space, e.g. 100GB; default: none", check=megabytes)
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -269,8 +272,6 @@ class Chain(Stage[Task, Task]):
 
 
 def _largest(needs: list[Resources]) -> Resources:
-    from hpcurate.units import megabytes, minutes  # here, so that the module's imports stay minimal
-
     disks = [n.disk for n in needs if n.disk is not None]
     return Resources(
         cpus=max(n.cpus for n in needs),
@@ -292,3 +293,10 @@ def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
     if isinstance(stage, Chain):
         return [inner for member in stage.stages for inner in members(member)]
     return [stage]
+
+
+def types_of(stage: Stage[Any, Any]) -> tuple[type[Task], type[Task]]:
+    """What a stage takes and returns; a chain takes what its first member takes."""
+    if isinstance(stage, Chain):
+        return types_of(stage.stages[0])[0], types_of(stage.stages[-1])[1]
+    return task_types(type(stage))

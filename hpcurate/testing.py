@@ -9,9 +9,11 @@ from typing import Any, Union
 
 import attrs
 
-from hpcurate.stage import Stage, WorkerInfo
-from hpcurate.stage_process.runner import ShardCounts, ShardJob, ShardRunner, types_of
+from hpcurate.stage import Stage, WorkerInfo, types_of
+from hpcurate.stage_process.messages import ShardJob
+from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
+from hpcurate.store.stats import ShardCounts
 from hpcurate.task import Task
 
 __all__ = ["Outcome", "try_stage"]

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
 
 import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.runs.launcher import JobRow, Submission
+from hpcurate.runs.launcher import JobRow, Started, Submission
+from hpcurate.store.rounds import Jobs
+from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.supervisor import Supervisor
+
+
+class NoQueue:
+    """Where there is no scheduler: of the jobs that one may have, nothing is known."""
+
+    name = ""
+
+    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+        """See `Queue`."""
+        return None
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """See `Queue`."""
+        return None
+
+    def rows(self, jobs: Jobs) -> list[JobRow] | None:
+        """See `Queue`."""
+        return []
+
+    def cancel(self, jobs: Jobs) -> None:
+        """See `Queue`."""
 
 
 @attrs.define
 class InlineLauncher:
     """Runs each round before `submit` returns."""
 
-    kind = "inline"
+    name = "inline"
+    in_process = True
     stays = True
-    gates = False
-    patience_s: float = attrs.field(default=0.0, init=False)
+    queue = NoQueue()
+    gates = None
+    children = None
+    checks = None
+    diagnosis = None
     node_local = ()
     node_quota = None
     other_python = False
@@ -31,34 +58,18 @@ class InlineLauncher:
         """See `Launcher`."""
         return 1
 
-    def submit(self, submission: Submission) -> tuple[str, ...]:
+    def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""
-        Supervisor(submission.plan, submission.path, 0, job=f"inline{os.getpid()}", inline=True).run()
-        return ()
+        Supervisor(submission.plan, submission.path, 0, job=f"inline{os.getpid()}", hosts=InProcessHosts()).run()
+        return Started(Jobs(), over=True)
 
-    def alive(self, jobs: Sequence[str]) -> bool | None:
-        """See `Launcher`. Only jobs of Slurm are asked for, and they are not ours to know."""
-        return None
-
-    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
-        """See `Launcher`. There is no queue here."""
-        return []
-
-    def find(self, name: str) -> tuple[str, ...] | None:
+    def script(self, submission: Submission) -> str | None:
         """See `Launcher`."""
         return None
 
-    def submit_gate(
-        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
-    ) -> str | None:
-        """See `Launcher`."""
-        return None
-
-    def cancel(self, jobs: Sequence[str]) -> None:
-        """See `Launcher`."""
+    def wait_longer(self, patience_s: float) -> None:
+        """See `Launcher`. There is no limit here."""
 
     def wait(self, seconds: float) -> None:
         """See `Launcher`. Another driver on the same store is at work: look again later."""
-        import time
-
         time.sleep(min(seconds, 1.0))

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from hpcurate.errors import LauncherError
+from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.runs.launcher import JobRow, Submission
-from hpcurate.system.processes import ProcessIdentity, share_of_cores, start_time, this_host
+from hpcurate.planning.plan import worker_shape
+from hpcurate.runs.launcher import JobRow, Started, Submission
+from hpcurate.store.rounds import Jobs
+from hpcurate.system.processes import ProcessIdentity, SystemProcesses, share_of_cores
 from hpcurate.units import megabytes
+from launchers.inline import NoQueue
 
 
 @attrs.define(frozen=True)
@@ -70,24 +74,100 @@ class _Worker:
     cores: tuple[int, ...] = ()
 
 
+class LocalQueue(NoQueue):
+    """No scheduler; but workers of this machine can be counted, and asked to leave."""
+
+    def rows(self, jobs: Jobs) -> list[JobRow] | None:
+        """See `Queue`."""
+        alive = len(_living(jobs))
+        return [JobRow(id="here", name="workers on this machine", state="RUNNING", count=alive)] if alive else []
+
+    def cancel(self, jobs: Jobs) -> None:
+        """See `Queue`. A worker told to terminate hands its shards back."""
+        for worker in _living(jobs):
+            with suppress(OSError):
+                os.kill(worker.pid, signal.SIGTERM)
+
+
+def _living(jobs: Jobs) -> list[ProcessIdentity]:
+    processes = SystemProcesses()
+    return [worker for worker in jobs.workers if processes.alive(worker)]
+
+
+class LocalWorkers:
+    """The workers that this process has started."""
+
+    def __init__(self) -> None:
+        self._running: list[_Worker] = []
+        self._replaced: set[tuple[str, int]] = set()
+
+    def start(self, submission: Submission, index: int) -> ProcessIdentity:
+        """Start one."""
+        cores = self._free_cores(worker_shape(submission.plan.stage).cpus)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hpcurate.worker", submission.path],
+            env=_environment(submission, index, cores),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the driver alone, which then drains its workers
+        )
+        identity = ProcessIdentity.of(process.pid)
+        self._running.append(_Worker(process, submission, index, identity, cores))
+        return identity
+
+    def working(self, submission: str) -> bool:
+        """See `Children`."""
+        for worker in [w for w in self._running if w.process.poll() is not None]:
+            self._running.remove(worker)
+            key = (worker.submission.path, worker.index)
+            if worker.process.returncode < 0 and key not in self._replaced:
+                self._replaced.add(key)
+                self.start(worker.submission, worker.index)
+        return any(w.submission.path == submission for w in self._running)
+
+    def stop(self) -> None:
+        """See `Children`."""
+        for worker in self._running:
+            with suppress(OSError):
+                worker.process.terminate()
+        for worker in self._running:
+            with suppress(subprocess.TimeoutExpired):
+                worker.process.wait(30)
+
+    def any_ended(self) -> bool:
+        """Whether one has left since it was last looked at."""
+        return any(w.process.poll() is not None for w in self._running)
+
+    def _free_cores(self, count: int) -> tuple[int, ...]:
+        """Cores that no other worker of ours is pinned to; none if there are too few: then it is not pinned."""
+        taken = {core for worker in self._running for core in worker.cores if worker.process.poll() is None}
+        return share_of_cores([core for core in os.sched_getaffinity(0) if core not in taken], 0, 1, count)
+
+
+def _environment(submission: Submission, index: int, cores: tuple[int, ...]) -> dict[str, str]:
+    path = [p for p in (submission.plan.code, os.environ.get("PYTHONPATH")) if p]
+    own = {"HPCURATE_WORKER": str(index), "HPCURATE_PARENT": str(os.getpid())}
+    cores_of_its_own = {"HPCURATE_CORES": ",".join(map(str, cores))}
+    return {**os.environ, **own, **cores_of_its_own, "PYTHONPATH": os.pathsep.join(path)}
+
+
 @attrs.define
 class LocalLauncher:
     """Starts workers as processes, notices dead ones at once, and replaces each once."""
 
-    workers: int | None = attrs.field(
-        default=None, metadata={"help": "workers at most; default: what the machine has room for"}
-    )
+    workers: int | None = option(None, "workers at most; default: what the machine has room for")
     node_local: tuple[str, ...] = attrs.field(
         default=(), converter=tuple, metadata={"help": "folders on this machine's own disk, for weights; best first"}
     )
-    node_quota: int | None = attrs.field(default=None, metadata={"help": "bytes that weights may take there"})
-    kind = "local"
-    other_python = False
+    node_quota: int | None = option(None, "bytes that weights may take there")
+    name = "local"
+    in_process = False
     stays = True
-    gates = False
-    patience_s: float = attrs.field(default=0.0, init=False)
-    _running: list[_Worker] = attrs.field(factory=list, init=False)
-    _replaced: set[tuple[str, int]] = attrs.field(factory=set, init=False)
+    queue = LocalQueue()
+    gates = None
+    checks = None
+    diagnosis = None
+    other_python = False
+    children: LocalWorkers = attrs.field(factory=LocalWorkers, init=False)
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`."""
@@ -104,87 +184,22 @@ class LocalLauncher:
         room = Machine.here().room_for(stage)
         return min(room, self.workers) if self.workers else room
 
-    def submit(self, submission: Submission) -> tuple[str, ...]:
+    def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""
-        started = []
-        for index in range(submission.plan.workers):
-            started.append(self._start(submission, index))
-            self._running.append(started[-1])
-        return tuple(f"local:{w.identity.pid}:{w.identity.start}" for w in started)
+        workers = [self.children.start(submission, index) for index in range(submission.plan.workers)]
+        return Started(Jobs(workers=tuple(workers)))
 
-    def _start(self, submission: Submission, index: int) -> _Worker:
-        cores = self._free_cores(submission.plan.cpus)
-        environment = dict(os.environ, HPCURATE_WORKER=str(index), HPCURATE_PARENT=str(os.getpid()))
-        environment["HPCURATE_CORES"] = ",".join(map(str, cores))
-        path = [p for p in (submission.plan.code, environment.get("PYTHONPATH")) if p]
-        environment["PYTHONPATH"] = os.pathsep.join(path)
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hpcurate.worker", submission.path],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the driver alone, which then drains its workers
-        )
-        identity = ProcessIdentity(this_host(), process.pid, start_time(process.pid) or 0)
-        return _Worker(process, submission, index, identity, cores)
-
-    def _free_cores(self, count: int) -> tuple[int, ...]:
-        """Cores that no other worker of ours is pinned to; none if there are too few: then it is not pinned."""
-        taken = {core for worker in self._running for core in worker.cores if worker.process.poll() is None}
-        return share_of_cores([core for core in os.sched_getaffinity(0) if core not in taken], 0, 1, count)
-
-    def alive(self, jobs: Sequence[str]) -> bool | None:
-        """See `Launcher`. Only jobs of Slurm are asked for, and they are not ours to know."""
-        return None
-
-    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
-        """See `Launcher`. There is no queue here; workers that live are counted."""
-        identities = [job.split(":") for job in jobs if job.startswith("local:")]
-        alive = sum(start_time(int(pid)) == int(start) for _, pid, start in identities)
-        return [JobRow(id="here", name="workers on this machine", state="RUNNING", count=alive)] if alive else []
-
-    def find(self, name: str) -> tuple[str, ...] | None:
+    def script(self, submission: Submission) -> str | None:
         """See `Launcher`."""
         return None
 
-    def submit_gate(
-        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
-    ) -> str | None:
-        """See `Launcher`. The driver stays, and is its own gate."""
-        return None
-
-    def working(self, submission_path: str) -> bool:
-        """Whether a worker of the submission is left; a killed one is replaced, once."""
-        for worker in [w for w in self._running if w.process.poll() is not None]:
-            self._running.remove(worker)
-            key = (worker.submission.path, worker.index)
-            if worker.process.returncode < 0 and key not in self._replaced:
-                self._replaced.add(key)
-                self._running.append(self._start(worker.submission, worker.index))
-        return any(w.submission.path == submission_path for w in self._running)
-
-    def cancel(self, jobs: Sequence[str]) -> None:
-        """See `Launcher`. A worker told to terminate hands its shards back."""
-        for job in jobs:
-            _, pid, start = job.split(":")
-            if start_time(int(pid)) == int(start):
-                with suppress(OSError):
-                    os.kill(int(pid), signal.SIGTERM)
-
-    def stop(self) -> None:
-        """Have all our workers hand back their shards, and wait for them."""
-        for worker in self._running:
-            with suppress(OSError):
-                worker.process.terminate()
-        for worker in self._running:
-            with suppress(subprocess.TimeoutExpired):
-                worker.process.wait(30)
+    def wait_longer(self, patience_s: float) -> None:
+        """See `Launcher`. There is no limit here."""
 
     def wait(self, seconds: float) -> None:
         """See `Launcher`. Returns as soon as a worker ends."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if any(w.process.poll() is not None for w in self._running):
-                return
+        while time.monotonic() < deadline and not self.children.any_ended():
             time.sleep(0.05)
 
 

@@ -24,8 +24,8 @@ from hpcurate.cli.verbs.explain import table
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, LauncherError
-from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.planning.plan import Environment, Plan, plan_needs
+from hpcurate.planning.pipeline import Environment, PlannedStage
+from hpcurate.planning.plan import Plan
 from hpcurate.runs.code import freeze_code
 from hpcurate.runs.folder import UNNAMED, open_store
 from hpcurate.runs.launcher import Launcher, make_launcher

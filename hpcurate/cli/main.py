@@ -100,7 +100,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):
         from hpcurate.errors import ConfigError
-        from hpcurate.planning.pipeline import suggestion
+        from hpcurate.fields import suggestion
 
         raise ConfigError(f"{argv[0]!r} is neither a verb nor key=value; {suggestion(argv[0], list(VERBS))}")
     from hpcurate.cli.start.launch import launch

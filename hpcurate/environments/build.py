@@ -21,7 +21,7 @@ from typing import Any
 from hpcurate.environments.files import EnvFile
 from hpcurate.environments.runtime import inspect_python, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.store.exclusive import alone
+from hpcurate.store.exclusive import exclusive
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.system.programs import activated, output_tail
@@ -105,7 +105,7 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
     if is_built(prefix):
         echo(f"{env.name}: {prefix} is complete")
         return prefix
-    with alone(f"{prefix}.building", "building"):
+    with exclusive(f"{prefix}.building", "building"):
         if not is_built(prefix):
             shutil.rmtree(prefix, ignore_errors=True)  # what a killed build left
             _install(env, prefix, echo)

@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.config_files import read_yaml, shipped
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import suggestion
+from hpcurate.fields import suggestion
 
 
 @attrs.define(frozen=True)

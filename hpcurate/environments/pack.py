@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.store.exclusive import alone
+from hpcurate.store.exclusive import exclusive
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, FileEntry, sha256_of, write_manifest
@@ -54,7 +54,7 @@ def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
         echo(f"{target} is complete")
         return target
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with alone(f"{target}.packing", "packing"):
+    with exclusive(f"{target}.packing", "packing"):
         part = f"{target}.part"
         shutil.rmtree(part, ignore_errors=True)
         os.mkdir(part)

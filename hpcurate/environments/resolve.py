@@ -17,7 +17,7 @@ from hpcurate.environments.files import read_env
 from hpcurate.environments.pack import is_packed, pack_of
 from hpcurate.environments.runtime import PythonFacts, inspect_python, provide_runtime, provide_runtimes
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.planning.plan import Environment
+from hpcurate.planning.pipeline import Environment
 from hpcurate.store.layout import Store
 
 CONTAINERS: dict[str, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ import attrs
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
 from hpcurate.models.weights import Weights, WeightStore
-from hpcurate.store.exclusive import alone
+from hpcurate.store.exclusive import exclusive
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.manifest import FileEntry, sha256_of, write_manifest
 from hpcurate.units import megabytes
@@ -51,7 +51,7 @@ def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: 
     commit, files = look_up(entry, None if update else store.commit_of(entry))
     target = store.path(entry.repo, commit)
     os.makedirs(store.folder, exist_ok=True)
-    with alone(f"{target}.fetching", "fetching"):
+    with exclusive(f"{target}.fetching", "fetching"):
         if not os.path.isdir(target):
             _download(entry, commit, files, target, echo)
     if not COMMIT.fullmatch(entry.revision):

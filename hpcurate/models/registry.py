@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import option, suggestion
+from hpcurate.fields import option, suggestion
 from hpcurate.units import megabytes
 
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")

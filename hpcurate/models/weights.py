@@ -10,8 +10,8 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import COMMIT, ModelEntry, Registry
-from hpcurate.planning.pipeline import WeightsOf
-from hpcurate.planning.plan import WeightsRef
+from hpcurate.planning.build import WeightsOf
+from hpcurate.planning.pipeline import WeightsRef
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, CopyFault, FileEntry, read_manifest, sha256_of

@@ -34,7 +34,7 @@ class Epochs:
 
     def check(self, stages: Iterable[str]) -> None:
         """Raise ConfigError for a `rerun` of no stage of the pipeline."""
-        from hpcurate.planning.pipeline import suggestion
+        from hpcurate.fields import suggestion
 
         names = list(stages)
         for name in sorted(self._rerun.difference(names)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import json
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -14,13 +13,7 @@ from hpcurate.errors import PipelineError
 from hpcurate.spec import InputFile, coerce_parameters, plain_value, to_spec, type_hints
 from hpcurate.stage import Chain, Stage, constructor
 
-__all__ = ["digest", "stage_identity", "syntax_digest"]
-
-
-def digest(plain: Any) -> str:
-    """SHA-256 of the canonical JSON of plain values."""
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+__all__ = ["stage_identity", "syntax_digest"]
 
 
 def stage_identity(stage: Stage[Any, Any]) -> dict[str, Any]:

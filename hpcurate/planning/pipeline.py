@@ -1,88 +1,68 @@
-"""Pipelines: stages in a DAG, checked, fingerprinted, and frozen into plain values.
+"""A pipeline as frozen, plain values: all that the engine and `pipeline.json` have of it.
 
-`build` turns live stage objects into a `Pipeline`, which is all that the engine and `pipeline.json` know:
-a gate never imports a stage.
+`planning/build.py` makes it from live stages; a gate, which reads it, imports no stage and no source.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import attrs
 
-from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.model import model_names
-from hpcurate.planning.fingerprint import digest, stage_identity
-from hpcurate.planning.plan import Environment, Timing, WeightsRef, processes_per_worker, weights_from_json
-from hpcurate.source import Source
-from hpcurate.spec import StageSpec, from_spec, to_spec
-from hpcurate.stage import Resources, Stage, environment_of, members
-from hpcurate.stage_process.runner import types_of
-from hpcurate.store.lists import Slicing
-from hpcurate.store.rows import check_task_type
-from hpcurate.task import Task
-from hpcurate.units import megabytes, minutes
+from hpcurate.errors import ConfigError
+from hpcurate.planning.options import Budget
+from hpcurate.planning.relations import Relation
+from hpcurate.spec import StageSpec
+from hpcurate.stage import Resources
 
-__all__ = ["Budget", "Node", "Pipeline", "PlannedSource", "PlannedStage", "StageOptions", "build"]
-
-_NUMBERS: dict[str, Callable[[Any], Any]] = {"cpus": float, "gpus": float, "nodes": int}
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
-
-
-def option(default: Any, help: str) -> Any:
-    """A config field with its help beside it."""
-    return attrs.field(default=default, metadata={"help": help})
+__all__ = ["Environment", "Pipeline", "PlannedSource", "PlannedStage", "Timing", "WeightsRef"]
 
 
 @attrs.define(frozen=True, kw_only=True)
-class StageOptions:
-    """What may be set for a stage at the place of use, beside its constructor's parameters."""
+class Timing:
+    """Clocks of the claim protocol, in seconds."""
 
-    after: list[str] | None = option(None, "stages this one follows; default: the one before it")
-    resources: dict[str, Any] = attrs.field(
-        factory=dict, metadata={"help": "cpus, gpus, memory, time, nodes, disk of one stage process"}
-    )
-    env: str | list[str] | None = option(
-        None,
-        "environment of the stage process: a name of envs/, a prefix with bin/python, a container (apptainer:IMAGE), "
-        "or a command that ends with a Python; default: the current one",
-    )
-    stage_to_node: bool = option(False, "unpack the environment on each node's own disk; pack it before, once")
-    batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard")
-    workers: int | None = option(None, "array elements at most; default: as many as the launcher allows and have use")
-    processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU")
-    attempts: int = option(5, "attempts without a result after which a shard's tasks become dead letters")
-    task_timeout: float | None = option(None, "seconds one batch may take; default: no bound")
-    shard_tasks: int = option(100, "most tasks in one shard; 0: no bound")
-    shard_weight: float = option(0.0, "target weight of one shard, in the unit of the tasks' weight; 0: no bound")
-    sbatch: dict[str, Any] = attrs.field(
-        factory=dict, metadata={"help": "further sbatch options of this stage, e.g. {partition: gpu, constraint: a100}"}
-    )
-
-
-@attrs.define(frozen=True, kw_only=True)
-class Budget:
-    """How many dead letters a run may have and still be complete."""
-
-    failed: int = option(5, "failed tasks that are always tolerated")
-    fraction: float = option(0.01, "share of a stage's tasks that may fail, if that is more")
-
-    def exceeded(self, failed: int, of: int) -> bool:
-        """Whether `failed` of `of` tasks are too many: more than max(failed, fraction)."""
-        return failed > max(self.failed, self.fraction * of)
+    heartbeat_s: float = 30.0
+    """How often a worker raises its counter."""
+    lease_s: float = 300.0
+    """How long a counter may stand still before its worker counts as gone."""
+    listing_s: float = 30.0
+    """How often a worker lists the claims, at most."""
+    drain_s: float = 120.0
+    """How long before the end of its wall time a worker is told to drain."""
 
 
 @attrs.define(frozen=True)
-class Node:
-    """A live stage and its options: the input of `build`."""
+class WeightsRef:
+    """Weights that a stage reads."""
 
-    stage: Stage[Any, Any]
-    options: StageOptions = attrs.field(factory=StageOptions)
+    names: tuple[str, ...]
+    """What the stage's code may call the model."""
+    identity: str
+    """`repo@commit`: part of the stage's fingerprint."""
+    folder: str
+    """Name of their folder under `<store>/weights`."""
+    env: str | None = None
+    """Environment that loads them, where the stage names none."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Environment:
+    """How a stage process is started. The default: with the worker's own Python."""
+
+    python: tuple[str, ...] = ()
+    """Command that starts its Python; empty: the worker's own. In a container's, `{store}` and `{node}` stand for
+    folders that it must see."""
+    prefix: str | None = None
+    """Prefix that is entered: PATH, CONDA_PREFIX, and what its activation scripts set."""
+    variables: dict[str, str] = attrs.field(factory=dict)
+    """What the activation scripts of a prefix that we have not built set."""
+    container: bool = False
+    """Whether the command leads into a container, which inherits neither descriptors nor, perhaps, variables."""
+    pack: str | None = None
+    """Folder of the packed prefix, which is unpacked on the node."""
+    digest: str = ""
+    """Of its lock, or what else tells it from another; recorded, no part of a fingerprint."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -95,7 +75,7 @@ class PlannedSource:
 
 @attrs.define(frozen=True, kw_only=True)
 class PlannedStage:
-    """One stage as the engine sees it."""
+    """One stage as the engine sees it, from `pipeline.json` to the worker."""
 
     name: str
     folder: str
@@ -105,22 +85,30 @@ class PlannedStage:
     spec: StageSpec
     after: tuple[str, ...]
     """Stages whose output this one reads; empty: the source."""
-    resources: Resources
-    slicing: Slicing
-    env: Environment
-    batch_size: int
-    workers: int | None
-    processes: int
-    attempts: int
-    task_timeout: float | None
-    deterministic: bool
-    sbatch: dict[str, Any]
+    relation: Relation
+    """How it reads them."""
+    resources: Resources = Resources()
+    """Of one stage process."""
+    env: Environment = Environment()
+    batch_size: int = 1
+    workers: int | None = None
+    """Array elements at most; None: as many as are needed."""
+    processes: int = 1
+    """Stage processes of one worker."""
+    attempts: int = 5
+    """Attempts without a result after which a shard's tasks become dead letters."""
+    task_timeout: float | None = None
+    """Seconds one batch may take; None: no limit."""
+    deterministic: bool = True
+    sbatch: dict[str, Any] = attrs.field(factory=dict)
     weights: tuple[WeightsRef, ...] = ()
+    node_setup: str = ""
+    """Names what `setup_on_node` makes: the same for all runs of this class with these parameters."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class Pipeline:
-    """A checked pipeline, as plain values."""
+    """A checked pipeline."""
 
     name: str
     source: PlannedSource
@@ -134,245 +122,6 @@ class Pipeline:
         for stage in self.stages:
             if stage.name == name:
                 return stage
+        from hpcurate.fields import suggestion
+
         raise ConfigError(f"there is no stage {name!r}; {suggestion(name, [s.name for s in self.stages])}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain form."""
-        return attrs.asdict(self)
-
-    @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Pipeline:
-        """Inverse of `to_json`."""
-        return cls(
-            name=plain["name"],
-            source=PlannedSource(**plain["source"]),
-            stages=tuple(_planned(stage) for stage in plain["stages"]),
-            budget=Budget(**plain["budget"]),
-            timing=Timing(**plain["timing"]),
-        )
-
-
-def _planned(plain: dict[str, Any]) -> PlannedStage:
-    special = {
-        "spec": StageSpec(**plain["spec"]),
-        "resources": Resources(**plain["resources"]),
-        "slicing": Slicing(**plain["slicing"]),
-        "after": tuple(plain["after"]),
-        "env": Environment.from_json(plain["env"]),
-        "weights": weights_from_json(plain.get("weights", ())),
-    }
-    return PlannedStage(**{**plain, **special})
-
-
-WeightsOf = Callable[[str], WeightsRef]
-"""Model name → its weights in the store. Raises ConfigError where there are none."""
-
-
-def no_weights(name: str) -> WeightsRef:
-    """Where nobody brought a registry."""
-    raise ConfigError(f"model {name!r}: there is no registry of models here")
-
-
-EnvironmentOf = Callable[[Any, bool], Environment]
-"""(a stage's `env` as written, whether it is staged to the nodes) → how its process is started. Raises ConfigError."""
-
-
-def own_environment(env: Any, to_node: bool) -> Environment:
-    """Where nobody knows of others."""
-    if env is not None or to_node:
-        raise ConfigError(f"env={env!r}: there are no environments here")
-    return Environment()
-
-
-EpochOf = Callable[[str, str], int]
-"""(stage, fingerprint in epoch 0) → how often it has been asked for anew."""
-
-
-def build(
-    name: str,
-    source: Source,
-    nodes: Mapping[str, Node],
-    *,
-    budget: Budget | None = None,
-    timing: Timing | None = None,
-    epoch: EpochOf = lambda stage, fingerprint: 0,
-    weights: WeightsOf = no_weights,
-    environment: EnvironmentOf = own_environment,
-) -> Pipeline:
-    """Check that the stages fit together and fingerprint them. Touches no storage.
-
-    Raises PipelineError or ConfigError naming the stage and the key.
-    """
-    if not nodes:
-        raise ConfigError("stages: a pipeline needs at least one stage")
-    after = {stage: _after(stage, list(nodes), node.options) for stage, node in nodes.items()}
-    order = _topological(after)
-    _check_types(source, nodes, after)
-    origin = PlannedSource(folder="", identity=source.identity())
-    origin_print = digest({"source": origin.identity})
-    origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
-    planned: dict[str, PlannedStage] = {}
-    for stage in order:
-        upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, nodes[stage], after[stage], upstream, epoch, weights)
-        env = _environment(stage, nodes[stage], planned[stage].weights, environment)
-        planned[stage] = attrs.evolve(planned[stage], env=env)
-    return Pipeline(
-        name=name,
-        source=origin,
-        stages=tuple(planned[s] for s in order),
-        budget=budget or Budget(),
-        timing=timing or Timing(),
-    )
-
-
-def _plan(
-    name: str, node: Node, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
-) -> PlannedStage:
-    stage, options = node.stage, node.options
-    _check_bounds(name, options)
-    read = _weights(name, stage, weights)
-    first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
-    if read:
-        first["models"] = [one.identity for one in read]
-    identity = {**first, "epoch": epoch(name, digest(first))}
-    fingerprint = digest(identity)
-    resources = _resources(name, stage.resources, options.resources)
-    gather = stage.gather
-    return PlannedStage(
-        name=name,
-        folder=f"{name}-{fingerprint[:12]}",
-        fingerprint=fingerprint,
-        identity=identity,
-        spec=to_spec(stage),
-        after=after,
-        resources=resources,
-        slicing=Slicing(tasks=options.shard_tasks, weight=options.shard_weight, gather=gather),
-        env=Environment(),
-        batch_size=0 if gather else (stage.batch_size if options.batch_size is None else options.batch_size),
-        workers=options.workers,
-        processes=processes_per_worker(resources, options.processes),
-        attempts=options.attempts,
-        task_timeout=options.task_timeout,
-        deterministic=stage.deterministic,
-        sbatch=dict(options.sbatch),
-        weights=read,
-    )
-
-
-def _environment(name: str, node: Node, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
-    """The one named at the place of use, else the stage's, else its model's."""
-    of_models = next((one.env for one in weights if one.env), None)
-    try:
-        return environment(node.options.env or environment_of(node.stage) or of_models, node.options.stage_to_node)
-    except ConfigError as error:
-        raise ConfigError(f"stages.{name}.{error}") from None
-
-
-def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:
-    names = dict.fromkeys(model for member in members(stage) for model in model_names(member.model))
-    try:
-        return tuple(weights(model) for model in names)
-    except ConfigError as error:
-        raise ConfigError(f"stages.{name}: {error}") from None
-
-
-def _check_bounds(stage: str, options: StageOptions) -> None:
-    least = {
-        "batch_size": 0,
-        "workers": 1,
-        "processes": 1,
-        "attempts": 1,
-        "task_timeout": 0,
-        "shard_tasks": 0,
-        "shard_weight": 0,
-    }
-    for key, bound in least.items():
-        value = getattr(options, key)
-        if value is not None and value < bound:
-            raise ConfigError(f"stages.{stage}.{key}={value}: must be at least {bound}")
-
-
-def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:
-    names = [f.name for f in attrs.fields(Resources)]
-    for key in given:
-        if key not in names:
-            raise ConfigError(f"stages.{stage}.resources.{key}: no such resource; {suggestion(key, names)}")
-    try:
-        merged = attrs.evolve(own, **{k: _NUMBERS.get(k, str)(v) for k, v in given.items() if v is not None})
-        megabytes(merged.memory)
-        minutes(merged.time)
-        if merged.disk is not None:
-            megabytes(merged.disk)
-        if not (merged.cpus > 0 and merged.gpus >= 0 and merged.nodes >= 1):
-            raise ConfigError("cpus are above 0, gpus at least 0, nodes at least 1")
-    except (ConfigError, TypeError, ValueError) as error:
-        raise ConfigError(f"stages.{stage}.resources: {error}") from None
-    if merged.gpus > 1 and merged.gpus != int(merged.gpus):
-        raise ConfigError(f"stages.{stage}.resources.gpus={merged.gpus}: above 1 only whole GPUs")
-    return merged
-
-
-def _after(stage: str, names: list[str], options: StageOptions) -> tuple[str, ...]:
-    if not _NAME.fullmatch(stage):
-        raise ConfigError(f"stages.{stage}: a stage name is lower case letters, digits and _, e.g. split_2")
-    if options.after is None:
-        position = names.index(stage)
-        return (names[position - 1],) if position else ()
-    for name in options.after:
-        if name not in names:
-            raise ConfigError(f"stages.{stage}.after: there is no stage {name!r}; {suggestion(name, names)}")
-    return tuple(options.after)
-
-
-def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:
-    order: list[str] = []
-    waiting = list(after)
-    while waiting:
-        ready = [s for s in waiting if all(u in order for u in after[s])]
-        if not ready:
-            raise ConfigError(f"stages.{waiting[0]}.after: the stages {', '.join(waiting)} wait for each other")
-        order += ready
-        waiting = [s for s in waiting if s not in ready]
-    return order
-
-
-def _check_types(source: Source, nodes: Mapping[str, Node], after: Mapping[str, Sequence[str]]) -> None:
-    """Neighbours fit, and every type survives a row."""
-    types = {name: types_of(node.stage) for name, node in nodes.items()}
-    for name, (takes, gives) in types.items():
-        for kind in (takes, gives):
-            check_task_type(kind)
-        for before, comes in [(u, types[u][1]) for u in after[name]] or [("the source", source.task_type)]:
-            _check_fit(name, takes, before, comes)
-        _check_chain(name, nodes[name].stage)
-
-
-def _check_fit(name: str, takes: type[Task], before: str, comes: type[Task]) -> None:
-    if takes is not comes:
-        raise PipelineError(
-            f"stages.{name} takes {takes.__qualname__}, but {before} gives {comes.__qualname__}; "
-            f"put a stage between them, or change stages.{name}.after"
-        )
-
-
-def _check_chain(name: str, stage: Stage[Any, Any]) -> None:
-    inner = getattr(stage, "stages", [])
-    for first, second in itertools.pairwise(inner):
-        _check_fit(f"{name} ({type(second).__name__})", types_of(second)[0], type(first).__name__, types_of(first)[1])
-
-
-def suggestion(wrong: str, names: Sequence[str]) -> str:
-    """`did you mean …?`, or all there is."""
-    close = get_close_matches(wrong, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
-
-
-def live(planned: PlannedStage) -> Stage[Any, Any]:
-    """The stage object of a planned stage, constructed again."""
-    return from_spec(planned.spec)
-
-
-def dump(pipeline: Pipeline) -> str:
-    """`pipeline.json`, readable."""
-    return json.dumps(pipeline.to_json(), indent=1)

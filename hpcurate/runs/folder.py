@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 
+from hpcurate.digest import digest
 from hpcurate.errors import StoreError
-from hpcurate.planning.fingerprint import digest
 from hpcurate.planning.pipeline import Pipeline
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import Filesystem, PosixFilesystem
 from hpcurate.store.layout import FORMAT, Store
-from hpcurate.system.processes import ProcessIdentity
+from hpcurate.system.processes import Processes, ProcessIdentity
 
 __all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
 
@@ -31,6 +32,13 @@ class Run:
 
     store: Store
     name: str
+    filesystem: Filesystem = attrs.field(factory=PosixFilesystem, eq=False, repr=False)
+
+    @classmethod
+    def at(cls, path: str) -> Run:
+        """The run in a folder of its store."""
+        runs, name = os.path.split(path.rstrip("/"))
+        return cls(Store(os.path.dirname(runs)), name)
 
     @property
     def path(self) -> str:
@@ -58,12 +66,12 @@ class Run:
         In place, not by a rename: another host's cache then sees the new content when it opens the file (nfs(5)).
         """
         with open(os.path.join(self.path, "driver.json"), "w", encoding="utf-8") as file:
-            file.write(json.dumps({**driver.to_json(), "beat": beat}) + "\n")
+            file.write(json.dumps({**attrs.asdict(driver), "beat": beat}) + "\n")
 
-    def driver_lives(self) -> bool | None:
-        """Whether a process drives it; None for one of another host: only `driver_beat` tells."""
-        with suppress(OSError, ValueError, KeyError):
-            return ProcessIdentity.from_json(json.loads(self.driver_beat())).alive()
+    def driver_lives(self, processes: Processes) -> bool | None:
+        """Whether a process drives it; None for one of another host: only `driver_beat` can answer."""
+        with suppress(ValueError):
+            return processes.alive(msgspec.convert(json.loads(self.driver_beat()), ProcessIdentity))
         return False
 
     def driver_beat(self) -> str:
@@ -79,20 +87,25 @@ class Run:
             plain = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read {path}: {error}; type the run's command again") from None
-        return Frozen(
-            pipeline=Pipeline.from_json(plain["pipeline"]),
-            source_lists=tuple(plain["source_lists"]),
-            launcher=plain["launcher"],
-            code=plain["code"],
-            forgiven=plain["forgiven"],
-            output=plain["output"],
-            versions=plain.get("versions", {}),
-        )
+        try:
+            return msgspec.convert(_in_todays_form(plain), Frozen)
+        except msgspec.ValidationError as error:
+            raise StoreError(f"{path}: another hpcurate wrote it ({error}); type the run's command again") from None
 
     def freeze(self, frozen: Frozen) -> None:
         """Write `pipeline.json`: gates and verbs read nothing else of the configuration."""
-        plain = {**attrs.asdict(frozen, recurse=False), "pipeline": frozen.pipeline.to_json()}
-        PosixFilesystem().replace(os.path.join(self.path, "pipeline.json"), json.dumps(plain, indent=1).encode())
+        data = json.dumps(msgspec.to_builtins(frozen), indent=1).encode()
+        self.filesystem.replace(os.path.join(self.path, "pipeline.json"), data)
+
+
+def _in_todays_form(plain: dict[str, Any]) -> dict[str, Any]:
+    """`pipeline.json` of a run from before there were relations. Pure but for its argument."""
+    for stage in plain["pipeline"]["stages"]:
+        if "slicing" in stage:
+            slicing = stage.pop("slicing")
+            gather = slicing.pop("gather", False)
+            stage["relation"] = {"relation": "gather"} if gather else {"relation": "slices", "slicing": slicing}
+    return plain
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -1,16 +1,22 @@
-"""What the engine asks of a launcher, and how one is made from its configuration."""
+"""What the engine asks of a launcher: three Protocols, and the values that pass between.
+
+A `Launcher` turns plans into running workers. Its `queue` answers for jobs that a scheduler has; `gates` is there where
+jobs of their own move a run on, `children` where the workers live and die with the process that started them, and
+`checks` where an environment can be checked in a job. Nobody asks a launcher which one it is.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import Pipeline, PlannedStage, suggestion
+from hpcurate.fields import suggestion
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
+from hpcurate.store.rounds import Jobs
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -22,7 +28,15 @@ class Submission:
     """Folder of the submission; `plan.json` lies there."""
     name: str
     """Unique job name."""
-    stage: PlannedStage
+
+
+@attrs.define(frozen=True)
+class Started:
+    """What a launcher made of a submission."""
+
+    jobs: Jobs
+    over: bool = False
+    """True if the last worker had left before `submit` returned."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -41,21 +55,90 @@ class JobRow:
     """Elements that the line stands for."""
 
 
-class Launcher(Protocol):
-    """Turns plans into running workers. Knows plans, not stages."""
+@attrs.define(frozen=True, kw_only=True)
+class GateRequest:
+    """A gate that is to follow the jobs of a round."""
 
-    patience_s: float
-    """How long to wait for room under a submit limit."""
-    kind: str
-    """`inline`, `local` or `slurm`."""
+    run_path: str
+    code: str
+    """Frozen copy of the code that it runs."""
+    stage: str
+    round: int
+    jobs: tuple[str, ...]
+    last: bool
+    """Whether no stage comes after this one: who is notified of the end depends on it."""
+
+
+class Queue(Protocol):
+    """The scheduler as a hint (I8): slow, absent or wrong. None always means: nobody can tell."""
+
+    name: str
+    """What a ticket calls it; empty where there is no scheduler."""
+
+    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+        """Whether any of the jobs is queued or runs. One question for all ids."""
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """Jobs of that name, queued or past."""
+
+    def rows(self, jobs: Jobs) -> list[JobRow] | None:
+        """What there is of each job, asked once."""
+
+    def cancel(self, jobs: Jobs) -> None:
+        """Stop them."""
+
+
+class Gates(Protocol):
+    """Jobs of their own that look at the store after an array, submit what is next, and exit."""
+
+    def submit(self, gate: GateRequest) -> str:
+        """Queue it; its job id. Raises GateRefused where a submit limit leaves no room for it."""
+
+
+class Children(Protocol):
+    """Workers that live and die with this process."""
+
+    def working(self, submission: str) -> bool:
+        """Whether a worker of the submission, by its folder, is left. One that was killed is replaced, once."""
+
+    def stop(self) -> None:
+        """Have all of them hand their shards back, and wait for them."""
+
+
+class EnvironmentChecks(Protocol):
+    """Trying a stage's environment in a job."""
+
+    def submit(self, stage: PlannedStage, plan: Plan, folder: str, name: str) -> str:
+        """A short job with the stage's own options that runs `hpcurate.worker.check FOLDER NAME`; its id."""
+
+
+class Launcher(Protocol):
+    """Turns plans into running workers."""
+
+    name: str
+    """As a user types it: inline, local, slurm. Shown and recorded, never compared."""
+    in_process: bool
+    """Whether stages run in this very process: then they need not be importable elsewhere."""
 
     @property
     def stays(self) -> bool:
-        """Whether the driver stays until the end unless told otherwise."""
+        """Whether the call stays until the end unless it is asked otherwise."""
 
     @property
-    def gates(self) -> bool:
-        """Whether jobs of their own move the run on."""
+    def queue(self) -> Queue:
+        """What answers for its jobs."""
+
+    @property
+    def gates(self) -> Gates | None:
+        """What moves the run on without this process; None: the driver stays, or the user types the command again."""
+
+    @property
+    def children(self) -> Children | None:
+        """Its workers, where they live and die with this process."""
+
+    @property
+    def checks(self) -> EnvironmentChecks | None:
+        """How an environment is tried on a node; None where that is this machine."""
 
     @property
     def node_local(self) -> tuple[str, ...]:
@@ -75,28 +158,14 @@ class Launcher(Protocol):
     def most_workers(self, stage: PlannedStage) -> int:
         """Workers of this stage that may run at once here."""
 
-    def submit(self, submission: Submission) -> tuple[str, ...]:
-        """Start the workers; job ids. `inline` returns when they are done."""
+    def submit(self, submission: Submission) -> Started:
+        """Start the workers. Raises LauncherError."""
 
-    def alive(self, jobs: Sequence[str]) -> bool | None:
-        """Whether any of the jobs is queued or runs; None if nobody can tell."""
+    def script(self, submission: Submission) -> str | None:
+        """Exact text of what would be submitted, where that is a script. Writes and submits nothing."""
 
-    def jobs(self, jobs: Sequence[str]) -> list[JobRow] | None:
-        """What the queue says of each job, asked once; None if nobody can tell."""
-
-    def find(self, name: str) -> tuple[str, ...] | None:
-        """Jobs of that name, queued or past; None if nobody can tell."""
-
-    def submit_gate(
-        self, run_path: str, code: str, stage: str, number: int, jobs: Sequence[str], *, last: bool
-    ) -> str | None:
-        """Queue the gate that follows these jobs, of the `last` stage or not; None where the driver itself stays.
-
-        Raises GateRefused where a submit limit leaves no room for it.
-        """
-
-    def cancel(self, jobs: Sequence[str]) -> None:
-        """Stop the jobs."""
+    def wait_longer(self, patience_s: float) -> None:
+        """From now on wait at least so long for room under a submit limit."""
 
     def wait(self, seconds: float) -> None:
         """Wait for a change, at most so long."""

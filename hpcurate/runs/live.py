@@ -1,38 +1,35 @@
-"""What the store and the queue say about a run, as the frozen values that `reconcile` decides on."""
+"""Looking: what the store and the queue have of a run, as the frozen values that `reconcile` decides on.
+
+Nothing here writes. What a look finds out and nobody has written down yet stands in the views, and `reconcile` makes
+actions of it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import attrs
 
 from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.planning.relations import Upstream
+from hpcurate.runs.launcher import Queue
 from hpcurate.runs.reconcile import Phase, RoundView, StageView
-from hpcurate.runs.summary import StageCounts
-from hpcurate.store.commits import committed_names, read_committed, read_done
-from hpcurate.store.filesystem import Filesystem
-from hpcurate.store.layout import StageFolder, Store, shard_id
-from hpcurate.store.lists import Committed, ShardLine, Slicing, gather_name, read_list, slice_shards, write_list
-from hpcurate.store.rounds import Round, mark_over, read_rounds, record_job
+from hpcurate.runs.state import StageCounts
+from hpcurate.store.layout import Store
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.rounds import Jobs, Round
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import Committed
+from hpcurate.world import World
 
 SUBMITTING_S = 60.0
 """How long a ticket whose owner cannot be seen may stay without its job before it counts as lost."""
 
-
-class Queue(Protocol):
-    """The scheduler as a hint (I8)."""
-
-    kind: str
-
-    def alive(self, jobs: Sequence[str]) -> bool | None:
-        """Whether any of the jobs is queued or runs; None if the scheduler does not say."""
-
-    def find(self, name: str) -> tuple[str, ...] | None:
-        """Jobs of that name, queued or past; None if the scheduler does not say."""
+Watched = Callable[[str, int], bool]
+"""(stage, round) → whether a gate of the run waits for it, or its driver stays."""
 
 
 @attrs.define(frozen=True)
@@ -43,223 +40,232 @@ class LiveList:
     lines: tuple[ShardLine, ...]
 
 
-Parts = list[tuple[str, list[Committed]]]
-"""Upstream folder and committed shards that go into one list."""
-
-
 class Observer:
     """Looks at one run. Keeps what cannot change, so that looking again is cheap."""
 
     def __init__(
         self,
-        filesystem: Filesystem,
+        world: World,
         store: Store,
         pipeline: Pipeline,
         source_lists: Sequence[str],
         queue: Queue,
         *,
         forgiven: dict[str, int] | None = None,
-        watched: Callable[[str, int], bool] = lambda stage, number: False,
+        watched: Watched = lambda stage, number: False,
     ) -> None:
-        self._filesystem, self._store, self._pipeline = filesystem, store, pipeline
-        self._source_lists, self._queue = tuple(source_lists), queue
-        self._forgiven, self._watched = forgiven or {}, watched
+        self._world, self._store, self._pipeline = world, store, pipeline
+        self._source_lists, self._rounds = tuple(source_lists), _Rounds(world, queue, watched)
+        self._forgiven = forgiven or {}
+        self._stores: dict[str, StageStore] = {}
         self._lines: dict[tuple[str, str], tuple[ShardLine, ...]] = {}
         self._committed: dict[tuple[str, str], Committed] = {}
         self._complete_lists: dict[tuple[str, str], list[Committed]] = {}
-        self._first_seen: dict[tuple[str, int], float] = {}
+        self._unindexed: dict[tuple[str, str], None] = {}
 
     # -- the whole run ------------------------------------------------------------------------------
 
-    def look(self) -> list[StageView]:
+    def look(self) -> tuple[StageView, ...]:
         """Every stage, in topological order."""
-        return [self._view(stage) for stage in self._pipeline.stages]
+        return tuple(self._view(stage) for stage in self._pipeline.stages)
 
-    def folder(self, stage: PlannedStage) -> StageFolder:
-        """The stage's folder."""
-        return self._store.stage(stage.folder)
+    def store(self, folder: str) -> StageStore:
+        """A stage's part of the store, by the name of its folder."""
+        if folder not in self._stores:
+            self._stores[folder] = self._world.stage(self._store, folder)
+        return self._stores[folder]
 
     def _view(self, stage: PlannedStage) -> StageView:
-        upstream = self._upstream(stage)
-        if upstream is None:
+        upstreams = self._upstreams(stage)
+        if upstreams is None:
             return StageView(name=stage.name, ready=False)
-        lists = [self.read(stage, name) for name in self._expected(stage, upstream)]
-        rounds = tuple(self._rounds(stage))
-        forgiven = self._forgiven.get(stage.name, 0)
+        lists = [self._read(stage.folder, name) for name in stage.relation.lists(upstreams)]
+        rounds = self._rounds.views(stage, self.store(stage.folder))
+        view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._forgiven.get(stage.name, 0))
+        view = attrs.evolve(view, unindexed=self._unindexed_of(stage, upstreams))
         if any(found is None for found in lists):
-            return StageView(name=stage.name, ready=True, listed=False, rounds=rounds, forgiven=forgiven)
+            return view
         present = [found for found in lists if found is not None]
-        done = [c for found in present for c in self._done(stage, found)]
+        done = [shard for found in present for shard in self._done(stage, found)]
         counts = StageCounts.of(sum(len(found.lines) for found in present), done)
         _check_sums(stage.name, counts, sum(line.count for found in present for line in found.lines))
-        return StageView(name=stage.name, ready=True, listed=True, counts=counts, rounds=rounds, forgiven=forgiven)
+        return attrs.evolve(view, listed=True, counts=counts, unindexed=self._unindexed_of(stage, upstreams))
 
     # -- lists --------------------------------------------------------------------------------------
 
     def done(self, stage: PlannedStage) -> list[Committed]:
         """Committed shards of the stage in the live set; none while the stage is not listed."""
-        upstream = self._upstream(stage)
-        if upstream is None:
+        upstreams = self._upstreams(stage)
+        if upstreams is None:
             return []
-        found = [self.read(stage, name) for name in self._expected(stage, upstream)]
+        found = [self._read(stage.folder, name) for name in stage.relation.lists(upstreams)]
         return [shard for one in found if one is not None for shard in self._done(stage, one)]
 
     def live_lists(self, stage: PlannedStage) -> tuple[str, ...]:
         """Names of the stage's lists in the live set; it must be ready."""
-        upstream = self._upstream(stage)
-        assert upstream is not None, f"{stage.name} is not ready"
-        return self._expected(stage, upstream)
+        return tuple(stage.relation.lists(self._ready(stage)))
 
-    def make_lists(self, stage: PlannedStage) -> None:
-        """Write the lists that are missing: everything upstream is complete."""
-        upstream = self._upstream(stage)
-        assert upstream is not None, f"{stage.name} is not ready"
-        folder = self.folder(stage)
-        for name, parts in self._grouped(stage, upstream).items():
-            if self.read(stage, name) is None:
-                lines: list[ShardLine] = []
-                for origin, shards in parts:
-                    lines += self._slice(name, origin, shards, stage.slicing, len(lines))
-                if stage.slicing.gather:
-                    lines = _joined(name, lines)
-                write_list(self._filesystem, folder, name, lines)
+    def missing_lists(self, stage: PlannedStage) -> dict[str, list[ShardLine]]:
+        """The lists that are yet to be written, by name; everything upstream must be complete."""
+        expected = stage.relation.lists(self._ready(stage))
+        return {
+            name: stage.relation.lines(name, parts, self._weights_of_rows)
+            for name, parts in expected.items()
+            if self._read(stage.folder, name) is None
+        }
 
-    def _slice(
-        self, name: str, origin: str, shards: Sequence[Committed], slicing: Slicing, start: int
-    ) -> list[ShardLine]:
-        weights = _WeightsFromRows(self._filesystem, self._store.stage(origin))
-        return slice_shards(name, origin, shards, slicing, weights, start)
-
-    def read(self, stage: PlannedStage, name: str) -> LiveList | None:
-        """A list of the stage, or None before it is made."""
-        return self._read(stage.folder, name)
-
-    def _read(self, folder: str, name: str) -> LiveList | None:
-        key = (folder, name)
-        if key not in self._lines:
-            lines = read_list(self._filesystem, self._store.stage(folder), name)
-            if lines is None:
-                return None
-            self._lines[key] = tuple(lines)
-        return LiveList(name, self._lines[key])
-
-    def _upstream(self, stage: PlannedStage) -> dict[tuple[str, str], list[Committed]] | None:
-        """Complete lists the stage reads: (folder, list) → committed shards. None while one is incomplete."""
-        found: dict[tuple[str, str], list[Committed]] = {}
-        for folder, names in self._sources(stage):
-            if names is None:
-                return None
-            for name in names:
-                shards = self._complete(folder, name)
-                if shards is None:
-                    return None
-                found[folder, name] = shards
-        return found
-
-    def _sources(self, stage: PlannedStage) -> list[tuple[str, tuple[str, ...] | None]]:
-        if not stage.after:
-            return [(self._pipeline.source.folder, self._source_lists)]
-        result: list[tuple[str, tuple[str, ...] | None]] = []
-        for name in stage.after:
-            above = self._pipeline.stage(name)
-            upstream = self._upstream(above)
-            result.append((above.folder, None if upstream is None else self._expected(above, upstream)))
-        return result
-
-    def _complete(self, folder_name: str, name: str) -> list[Committed] | None:
+    def complete_list(self, folder: str, name: str) -> list[Committed] | None:
         """Committed shards of a list, in order, or None while any is missing."""
-        key = (folder_name, name)
+        key = (folder, name)
         if key not in self._complete_lists:
-            lines = self._read(folder_name, name)
-            if lines is None:
-                return None
-            done = read_done(self._filesystem, self._store.stage(folder_name), name, lines.lines)
+            lines = self._read(folder, name)
+            done = None if lines is None else self._all_committed(folder, lines)
             if done is None:
                 return None
             self._complete_lists[key] = done
         return self._complete_lists[key]
 
-    def _expected(self, stage: PlannedStage, upstream: dict[tuple[str, str], list[Committed]]) -> tuple[str, ...]:
-        return tuple(self._grouped(stage, upstream))
+    def index_written(self, folder: str, name: str) -> None:
+        """Somebody has written the index of a list: it is no longer reported as missing."""
+        self._unindexed.pop((folder, name), None)
 
-    def _grouped(self, stage: PlannedStage, upstream: dict[tuple[str, str], list[Committed]]) -> dict[str, Parts]:
-        """List name → what goes into it. A list derives from one upstream list and carries its name."""
-        if stage.slicing.gather:
-            everything = [shard for shards in upstream.values() for shard in shards]
-            return {gather_name(everything): [(folder, shards) for (folder, _), shards in upstream.items()]}
-        several = len(stage.after) > 1
-        return {
-            f"{name}@{folder}" if several else name: [(folder, shards)] for (folder, name), shards in upstream.items()
-        }
+    def _ready(self, stage: PlannedStage) -> tuple[Upstream, ...]:
+        upstreams = self._upstreams(stage)
+        assert upstreams is not None, f"{stage.name} is not ready"
+        return upstreams
+
+    def _read(self, folder: str, name: str) -> LiveList | None:
+        """A list, or None before it is made."""
+        key = (folder, name)
+        if key not in self._lines:
+            lines = self.store(folder).lists.read(name)
+            if lines is None:
+                return None
+            self._lines[key] = tuple(lines)
+        return LiveList(name, self._lines[key])
+
+    def _upstreams(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
+        """Complete lists that the stage reads. None while one is incomplete."""
+        if not stage.after:
+            return self._complete_upstreams([(self._pipeline.source.folder, self._source_lists)])
+        sources = []
+        for name in stage.after:
+            above = self._pipeline.stage(name)
+            upstreams = self._upstreams(above)
+            if upstreams is None:
+                return None
+            sources.append((above.folder, tuple(above.relation.lists(upstreams))))
+        return self._complete_upstreams(sources)
+
+    def _complete_upstreams(self, sources: Sequence[tuple[str, Sequence[str]]]) -> tuple[Upstream, ...] | None:
+        found = []
+        for folder, names in sources:
+            lists = {name: self.complete_list(folder, name) for name in names}
+            complete = {name: shards for name, shards in lists.items() if shards is not None}
+            if len(complete) < len(lists):
+                return None
+            found.append(Upstream(folder, complete))
+        return tuple(found)
+
+    def _weights_of_rows(self, folder: str, shard: Committed) -> Sequence[float]:
+        path = os.path.join(self.store(folder).folder.shard(shard.shard), "tasks.jsonl")
+        return [float(json.loads(row)["weight"]) for row in self._world.filesystem.read(path).splitlines()]
 
     # -- commits ------------------------------------------------------------------------------------
 
+    def _all_committed(self, folder: str, found: LiveList) -> list[Committed] | None:
+        indexed = self.store(folder).commits.read_index(found.name, len(found.lines))
+        if indexed is not None:
+            return indexed
+        done = self._committed_of(folder, found)
+        if len(done) < len(found.lines):
+            return None
+        self._unindexed[folder, found.name] = None
+        return done
+
     def _done(self, stage: PlannedStage, found: LiveList) -> list[Committed]:
-        index = self._complete(stage.folder, found.name)
-        if index is not None:
-            return index
-        folder = self.folder(stage)
-        for shard in committed_names(self._filesystem, folder, found.lines):
-            if (stage.folder, shard) not in self._committed:
-                self._committed[stage.folder, shard] = read_committed(self._filesystem, folder, shard)
-        keys = [(stage.folder, line.id) for line in found.lines]
+        complete = self.complete_list(stage.folder, found.name)
+        return self._committed_of(stage.folder, found) if complete is None else complete
+
+    def _committed_of(self, folder: str, found: LiveList) -> list[Committed]:
+        commits = self.store(folder).commits
+        for shard in commits.names(found.lines):
+            if (folder, shard) not in self._committed:
+                self._committed[folder, shard] = commits.read(shard)
+        keys = [(folder, line.id) for line in found.lines]
         return [self._committed[key] for key in keys if key in self._committed]
 
-    # -- rounds -------------------------------------------------------------------------------------
+    def _unindexed_of(self, stage: PlannedStage, upstreams: Sequence[Upstream]) -> tuple[tuple[str, str], ...]:
+        folders = {stage.folder, *(one.folder for one in upstreams)}
+        return tuple(key for key in self._unindexed if key[0] in folders)
 
-    def _rounds(self, stage: PlannedStage) -> list[RoundView]:
-        rounds = read_rounds(self._filesystem, self.folder(stage))
-        return [self._round(stage, r, last=r is rounds[-1]) for r in rounds]
 
-    def _round(self, stage: PlannedStage, found: Round, *, last: bool) -> RoundView:
-        phase, jobs = self._phase(stage, found) if last else (Phase.OVER, found.jobs or ())
-        return RoundView(
-            number=found.number,
+class _Rounds:
+    """The rounds of stages, in the light of the queue."""
+
+    def __init__(self, world: World, queue: Queue, watched: Watched) -> None:
+        self._clock, self._processes, self._queue, self._watched = world.clock, world.processes, queue, watched
+        self._first_seen: dict[tuple[str, int], float] = {}
+
+    def views(self, stage: PlannedStage, store: StageStore) -> tuple[RoundView, ...]:
+        """All of them; only the last one can still be alive."""
+        rounds = store.rounds.read()
+        return tuple(_past(found) for found in rounds[:-1]) + tuple(self._last(stage, found) for found in rounds[-1:])
+
+    def _last(self, stage: PlannedStage, found: Round) -> RoundView:
+        view = _past(found)
+        if found.over:
+            return view
+        jobs = self._lost_jobs(stage, found) if found.jobs is None else found.jobs
+        if jobs is None:
+            return attrs.evolve(view, phase=Phase.SUBMITTING)
+        alive = self._alive(found, jobs)
+        phase = {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}[alive]
+        return attrs.evolve(
+            view,
             phase=phase,
-            done_before=found.done_before,
             jobs=jobs,
-            launcher=found.launcher,
-            run=found.run,
-            cancelled=found.cancelled,
+            jobs_recorded=found.jobs is not None,
+            over_recorded=phase is not Phase.OVER,
             watched=phase is Phase.ACTIVE and self._watched(stage.name, found.number),
         )
 
-    def _phase(self, stage: PlannedStage, found: Round) -> tuple[Phase, tuple[str, ...]]:
-        if found.over:
-            return Phase.OVER, found.jobs or ()
-        jobs = found.jobs
-        if jobs is None:
-            jobs = self._lost_answer(stage, found)
-            if jobs is None:
-                return Phase.SUBMITTING, ()
-        alive = self._alive(found, jobs)
-        if alive is False:
-            mark_over(self._filesystem, self.folder(stage), found.number)
-        return {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}[alive], jobs
-
-    def _alive(self, found: Round, jobs: tuple[str, ...]) -> bool | None:
-        if not jobs:
+    def _alive(self, found: Round, jobs: Jobs) -> bool | None:
+        if not jobs and (found.ticket.queue or found.jobs is None):
             return False
-        if found.launcher == "slurm":
-            return self._queue.alive(jobs)
-        return found.submitter.alive() if found.submitter else None
+        if found.ticket.queue is None:
+            return self._processes.alive(found.ticket.submitter) if found.ticket.submitter else None
+        return self._queue.alive(jobs.ids) if found.ticket.queue == self._queue.name else None
 
-    def _lost_answer(self, stage: PlannedStage, found: Round) -> tuple[str, ...] | None:
-        """Jobs of a ticket without a `.job`: None while its owner may still write one, () if there are none.
+    def _lost_jobs(self, stage: PlannedStage, found: Round) -> Jobs | None:
+        """Jobs of a ticket without a `.job`: None while its owner may still write one, none if there are none.
 
         sbatch may have been answered after its caller died: the queue is searched by the unique name.
         """
-        owner = found.submitter.alive() if found.submitter else None
+        submitter = found.ticket.submitter
+        owner = self._processes.alive(submitter) if submitter else None
         if owner is True or (owner is None and not self._waited_enough(stage, found.number)):
             return None
-        jobs = self._queue.find(found.name) if found.launcher == "slurm" else ()
-        if jobs is not None:
-            record_job(self._filesystem, self.folder(stage), found.number, jobs)
-        return jobs
+        if found.ticket.queue is None:
+            return Jobs()
+        ids = self._queue.find(found.ticket.name) if found.ticket.queue == self._queue.name else None
+        return None if ids is None else Jobs(ids)
 
     def _waited_enough(self, stage: PlannedStage, number: int) -> bool:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         return now - self._first_seen.setdefault((stage.folder, number), now) >= SUBMITTING_S
+
+
+def _past(found: Round) -> RoundView:
+    return RoundView(
+        number=found.number,
+        phase=Phase.OVER,
+        done_before=found.ticket.done_before,
+        jobs=found.jobs or Jobs(),
+        queue=found.ticket.queue,
+        run=found.ticket.run,
+        cancelled=found.cancelled,
+    )
 
 
 def _check_sums(stage: str, counts: StageCounts, given: int) -> None:
@@ -270,22 +276,3 @@ def _check_sums(stage: str, counts: StageCounts, given: int) -> None:
             f"{stage}: was given {given} tasks, read {counts.tasks_in}, and {ended} of them ended; "
             "its folder under stages/ was changed by hand, or a file of it was lost"
         )
-
-
-class _WeightsFromRows:
-    """Weights of a shard's rows, read from its manifest."""
-
-    def __init__(self, filesystem: Filesystem, folder: StageFolder) -> None:
-        self._filesystem, self._folder = filesystem, folder
-
-    def __call__(self, shard: Committed) -> Sequence[float]:
-        import json
-
-        rows = self._filesystem.read(os.path.join(self._folder.shard(shard.shard), "tasks.jsonl"))
-        return [float(json.loads(row)["weight"]) for row in rows.splitlines()]
-
-
-def _joined(name: str, lines: list[ShardLine]) -> list[ShardLine]:
-    """All lines of a gather as one; one also where there are no tasks, so that its stage sees that."""
-    inputs = tuple(i for line in lines for i in line.inputs)
-    return [ShardLine(shard_id(name, 0), sum(line.weight for line in lines), sum(line.count for line in lines), inputs)]

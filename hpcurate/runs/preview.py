@@ -17,31 +17,20 @@ from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import submission_name, worker_count
 from hpcurate.runs.code import frozen_path
 from hpcurate.runs.driver import plan_round
-from hpcurate.runs.folder import UNNAMED, Run, peek_run
+from hpcurate.runs.folder import UNNAMED, Frozen, Run, peek_run
 from hpcurate.runs.launcher import Launcher, Submission
-from hpcurate.runs.live import Observer, Queue
-from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.live import Observer
+from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.source.intake import list_names
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
-from hpcurate.store.lists import count_shards
+from hpcurate.world import World
 
 __all__ = ["Explanation", "Preview", "StagePreview", "explain", "preview", "views_of"]
 
 
 NEW_RUN = "RUN"
 """Stands for the name of a run that is yet to be made."""
-
-
-class ReadOnlyFilesystem(PosixFilesystem):
-    """The store, to be looked at: what an observer would cache or mark is left undone."""
-
-    def create(self, path: str, data: bytes) -> bool:
-        """Nothing is made."""
-        return False
-
-    def replace(self, path: str, data: bytes) -> None:
-        """Nothing is written."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -106,14 +95,14 @@ def _source_lists(store: Store, pipeline: Pipeline, run: Run | None) -> tuple[st
     if run is not None:
         with suppress(Exception):
             return run.frozen().source_lists
-    return tuple(list_names(ReadOnlyFilesystem(), store.stage(pipeline.source.folder)))
+    return tuple(list_names(World().stage(store, pipeline.source.folder)))
 
 
-def views_of(store: Store, pipeline: Pipeline, queue: Queue, source_lists: Sequence[str]) -> list[StageView]:
+def views_of(store: Store, pipeline: Pipeline, launcher: Launcher, source_lists: Sequence[str]) -> Sequence[StageView]:
     """Where each stage stands, without leaving a trace."""
     if not source_lists:
         return [StageView(name=stage.name, ready=False) for stage in pipeline.stages]
-    return Observer(ReadOnlyFilesystem(), store, pipeline, source_lists, queue).look()
+    return Observer(World(), store, pipeline, source_lists, launcher.queue).look()
 
 
 def _stage_preview(
@@ -128,7 +117,7 @@ def _stage_preview(
     counts = view.counts
     tasks, shards = (counts.tasks_in, counts.shards) if view.listed else (None, None)
     if shards is None and weights is not None:
-        tasks, shards = len(weights), count_shards(weights, stage.slicing)
+        tasks, shards = len(weights), stage.relation.count(weights)
     most = engine.most_workers(stage)
     left = most * stage.processes if shards is None else shards - counts.shards_done
     number = len(view.rounds) + 1
@@ -136,15 +125,12 @@ def _stage_preview(
         stage,
         run=run,
         lists=(),
-        round_number=number,
-        open_shards=left,
-        most_workers=most,
-        code=code,
-        timing=pipeline.timing,
+        action=Submit(stage.name, number, left),
+        launcher=engine,
+        frozen=Frozen(pipeline=pipeline, source_lists=(), launcher={}, code=code),
     )
     path = os.path.join(run.path, "submissions", submission_name(stage.name, number))
-    submission = Submission(plan=plan, path=path, name=f"{stage.folder}-r{number}", stage=stage)
-    script = getattr(engine, "script", None)
+    submission = Submission(plan=plan, path=path, name=f"{stage.folder}-r{number}")
     return StagePreview(
         stage=stage,
         tasks=tasks,
@@ -152,7 +138,7 @@ def _stage_preview(
         done=counts.shards_done,
         workers=worker_count(left, stage.processes, stage.workers, most) if left else 0,
         gpu_hours=gpu_hours(stage, counts.seconds, counts.shards_done, shards),
-        script=script(submission) if script and left else None,
+        script=engine.script(submission) if left else None,
     )
 
 
@@ -170,7 +156,7 @@ def gpu_hours(stage: PlannedStage, seconds: float, done: int, shards: int | None
 
 def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> list[Explanation]:
     """For each stage why it runs or not, and which parts differ from the nearest folder."""
-    known = {name: parts for name in ReadOnlyFilesystem().names(store.stages) if (parts := _parts(store, name))}
+    known = {name: parts for name in PosixFilesystem().names(store.stages) if (parts := _parts(store, name))}
     new = {stage.name for stage in pipeline.stages if stage.folder not in known}
     return [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
 

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 
 import attrs
 
-from hpcurate.planning.pipeline import Budget
-from hpcurate.runs.summary import RunState, StageCounts
+from hpcurate.planning.options import Budget
+from hpcurate.runs.state import RunState, StageCounts
+from hpcurate.store.rounds import Jobs
 
-__all__ = ["Action", "Decision", "MakeLists", "Phase", "RoundView", "StageView", "Submit", "Watch", "reconcile"]
+__all__ = [
+    "Action", "Decision", "Look", "MakeLists", "MarkOver", "Phase", "RecordJobs", "RoundView", "StageView", "Submit",
+    "Watch", "WriteIndex", "reconcile",
+]  # fmt: skip
 
 ROUNDS_WITHOUT_PROGRESS = 2
 """So many rounds in a row that committed nothing end a stage (I14)."""
@@ -39,17 +43,22 @@ class RoundView:
     number: int
     phase: Phase
     done_before: int
-    jobs: tuple[str, ...] = ()
-    launcher: str = ""
+    jobs: Jobs = Jobs()
+    queue: str | None = None
+    """Scheduler that has its jobs; None: they are children of the process that submitted."""
     run: str = ""
     cancelled: bool = False
     watched: bool = False
-    """A gate of this run waits for it."""
+    """A gate of this run waits for it, or its driver stays."""
+    jobs_recorded: bool = True
+    """False where its jobs were found by name, and nobody has written them down."""
+    over_recorded: bool = True
+    """False where it is over, and nobody has written that down."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class StageView:
-    """One stage of a run, as the store tells it."""
+    """One stage of a run, as the store has it."""
 
     name: str
     ready: bool
@@ -60,11 +69,38 @@ class StageView:
     rounds: tuple[RoundView, ...] = ()
     forgiven: int = 0
     """Rounds up to this number lie before the user's latest call and are not held against the stage."""
+    unindexed: tuple[tuple[str, str], ...] = ()
+    """(folder, list) of complete lists, its own or one that it reads, that have no index yet."""
 
     @property
     def complete(self) -> bool:
         """All its shards are committed."""
         return self.ready and self.listed and self.counts.shards_done == self.counts.shards
+
+
+@attrs.define(frozen=True)
+class RecordJobs:
+    """Write down the jobs of a round whose submitter died before it could."""
+
+    stage: str
+    round: int
+    jobs: Jobs
+
+
+@attrs.define(frozen=True)
+class MarkOver:
+    """Write down that no worker of a round is left."""
+
+    stage: str
+    round: int
+
+
+@attrs.define(frozen=True)
+class WriteIndex:
+    """Write the index of a complete list."""
+
+    folder: str
+    list: str
 
 
 @attrs.define(frozen=True)
@@ -89,10 +125,10 @@ class Watch:
 
     stage: str
     round: int
-    jobs: tuple[str, ...]
+    jobs: Jobs
 
 
-Action = MakeLists | Submit | Watch
+Action = RecordJobs | MarkOver | WriteIndex | MakeLists | Submit | Watch
 
 
 @attrs.define(frozen=True)
@@ -104,8 +140,32 @@ class Decision:
     reason: str = ""
 
 
+@attrs.define(frozen=True)
+class Look:
+    """One look at a run: what there is, and what follows from it."""
+
+    views: tuple[StageView, ...]
+    decision: Decision
+
+
 def reconcile(stages: Sequence[StageView], budget: Budget, *, cancelled: bool = False) -> Decision:
-    """Decide. `stages` are in topological order."""
+    """Decide. `stages` are in topological order. What is only to be written down comes first, whatever the state."""
+    decision = _decide(stages, budget, cancelled)
+    return attrs.evolve(decision, actions=(*_records(stages), *decision.actions))
+
+
+def _records(stages: Sequence[StageView]) -> list[Action]:
+    """What a look has found out and nobody has written down yet."""
+    found: list[Action] = []
+    for stage in stages:
+        for last in stage.rounds[-1:]:
+            found += [] if last.jobs_recorded else [RecordJobs(stage.name, last.number, last.jobs)]
+            found += [] if last.over_recorded else [MarkOver(stage.name, last.number)]
+        found += [WriteIndex(folder, name) for folder, name in stage.unindexed]
+    return list(dict.fromkeys(found))
+
+
+def _decide(stages: Sequence[StageView], budget: Budget, cancelled: bool) -> Decision:
     over = _over_budget(stages, budget)
     if over:
         return Decision((), RunState.FAILED, over)
@@ -137,10 +197,21 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
         return _submit(stage, 1)
     if last.phase is Phase.OVER:
         return _after_round(stage, last)
-    if last.phase is Phase.ACTIVE and last.launcher == "slurm" and not last.watched:
+    if last.phase is Phase.ACTIVE and last.queue and not last.watched:
         return Watch(stage.name, last.number, last.jobs)
-    told = {Phase.SUBMITTING: "is being submitted", Phase.UNKNOWN: "is in an unknown state", Phase.ACTIVE: "is at work"}
-    return RunState.RUNNING, f"{stage.name}: round {last.number} {told[last.phase]}"
+    words = {
+        Phase.SUBMITTING: "is being submitted",
+        Phase.UNKNOWN: "is in an unknown state",
+        Phase.ACTIVE: "is at work",
+    }
+    return RunState.RUNNING, f"{stage.name}: round {last.number} {words[last.phase]}"
+
+
+_WAITING = {
+    Phase.SUBMITTING: "is being submitted",
+    Phase.UNKNOWN: "is in an unknown state",
+    Phase.ACTIVE: "is at work",
+}
 
 
 def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:

@@ -1,74 +1,59 @@
-"""What a run's state looks like from outside: `summary.json` and the last lines of every call. Pure."""
+"""`summary.json`: where a run stands, and what to type next (design §11)."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Sequence
+import json
+import os
+import time
+from contextlib import suppress
 from typing import Any
 
-import attrs
-
-from hpcurate.store.lists import Committed
-
-
-class RunState(str, enum.Enum):
-    """Where a run stands."""
-
-    RUNNING = "running"
-    """Something is queued or alive."""
-    COMPLETE = "complete"
-    """The live set is committed, dead letters within the budget."""
-    FAILED = "failed"
-    """More dead letters than the budget allows."""
-    INCOMPLETE = "incomplete"
-    """Work is left and nothing is queued or alive."""
-    STALLED = "stalled"
-    """Two rounds of a stage brought no progress."""
-    CANCELLED = "cancelled"
-    """A user stopped it."""
-
-    @property
-    def exit_status(self) -> int:
-        """0 complete or handed over, 1 otherwise."""
-        return 0 if self in (RunState.RUNNING, RunState.COMPLETE) else 1
+from hpcurate.planning.plan import submission_name
+from hpcurate.runs.folder import Frozen, Run
+from hpcurate.runs.reconcile import Look
+from hpcurate.runs.state import RunState
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StageCounts:
-    """One stage over the live set."""
+def summary_of(run: Run, frozen: Frozen, look: Look) -> dict[str, Any]:
+    """The content of `summary.json`."""
+    state = look.decision.state
+    return {
+        "run": run.name,
+        "pipeline": frozen.pipeline.name,
+        "state": state.value,
+        "reason": _with_setup_failure(run, look),
+        "as_of": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "stages": {view.name: view.counts.to_json() for view in look.views},
+        "output": frozen.output,
+        "next": _next(run, state),
+    }
 
-    tasks_in: int = 0
-    tasks_out: int = 0
-    passed: int = 0
-    dropped: int = 0
-    failed: int = 0
-    shards: int | None = None
-    """None: not known before the stage above is complete."""
-    shards_done: int = 0
-    seconds: float = 0.0
 
-    @classmethod
-    def of(cls, shards: int | None, done: Sequence[Committed]) -> StageCounts:
-        """Sum of committed shards."""
-        return cls(
-            tasks_in=sum(s.tasks_in for s in done),
-            tasks_out=sum(s.tasks_out for s in done),
-            passed=sum(s.passed for s in done),
-            dropped=sum(s.dropped for s in done),
-            failed=sum(s.failed for s in done),
-            shards=shards,
-            shards_done=len(done),
-            seconds=round(sum(s.seconds for s in done), 3),
-        )
+def write_summary(run: Run, summary: dict[str, Any]) -> None:
+    """Write it; a run's owner alone can."""
+    with suppress(OSError):
+        run.filesystem.replace(run.summary_json, json.dumps(summary, indent=1).encode() + b"\n")
 
-    def to_json(self) -> dict[str, Any]:
-        """Form of `summary.json`."""
-        return {
-            "in": self.tasks_in,
-            "out": self.tasks_out,
-            "dropped": self.dropped,
-            "failed": self.failed,
-            "shards": self.shards,
-            "shards_done": self.shards_done,
-            "seconds": self.seconds,
-        }
+
+def _next(run: Run, state: RunState) -> str:
+    where = f"--store {run.store.root}"
+    return {
+        RunState.RUNNING: f"hpcurate status {run.name} {where}",
+        RunState.COMPLETE: "",
+        RunState.FAILED: f"hpcurate logs {run.name} --failed {where}; then fix it, or raise budget.failed",
+        RunState.STALLED: f"hpcurate logs {run.name} {where}; then type the run's command again",
+        RunState.INCOMPLETE: "type the run's command again",
+        RunState.CANCELLED: "type the run's command again to continue",
+    }[state]
+
+
+def _with_setup_failure(run: Run, look: Look) -> str:
+    """Why a stage stalled, in the words of the worker that could not set it up."""
+    reason = look.decision.reason
+    if look.decision.state is not RunState.STALLED:
+        return reason
+    view = next(v for v in look.views if v.ready and not v.complete)
+    path = os.path.join(run.path, "submissions", submission_name(view.name, view.rounds[-1].number), "failure.json")
+    with suppress(OSError, ValueError):
+        reason += "; " + json.loads(run.filesystem.read(path))["message"]
+    return reason

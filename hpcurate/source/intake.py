@@ -19,12 +19,14 @@ import attrs
 
 from hpcurate.source.base import hash64
 from hpcurate.source.scan import Scan, stamp
-from hpcurate.store.commits import begin_attempt, commit
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, Store, shard_id
-from hpcurate.store.lists import ShardLine, read_list, write_list
+from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import ShardStats
 from hpcurate.task import FileTask, Task
+from hpcurate.world import World
 
 SHARD_TASKS = 1000
 """Tasks in one shard of a source."""
@@ -45,29 +47,28 @@ class Intake:
     """Sources taken in that are no longer there."""
 
 
-def take_in(filesystem: Filesystem, store: Store, folder_name: str, scan: Scan, limit: int | None = None) -> Intake:
+def take_in(world: World, store: Store, folder: str, scan: Scan, limit: int | None = None) -> Intake:
     """Write what is new in the scan as the next list of the source. Safe against a second caller.
 
     With `limit` the scan holds the first so many tasks, and the live set is they.
     """
-    intake = _Intake(filesystem, store, store.stage(folder_name), scan)
+    intake = _Intake(world, world.stage(store, folder), scan)
     while True:
-        lists = list_names(filesystem, intake.folder)
+        lists = list_names(intake.store)
         done = intake.all(lists) if limit is None else intake.first(lists, limit)
         if done is not None:
             return done
 
 
-def list_names(filesystem: Filesystem, folder: StageFolder) -> list[str]:
+def list_names(store: StageStore) -> list[str]:
     """Numbered lists of a source, in order; those of trials are left out."""
-    return sorted(n[:-6] for n in filesystem.names(folder.lists) if n.endswith(".jsonl") and n[:-6].isdigit())
+    return [name for name in store.lists.names() if name.isdigit()]
 
 
 @attrs.define
 class _Intake:
-    filesystem: Filesystem
-    store: Store
-    folder: StageFolder
+    world: World
+    store: StageStore
     scan: Scan
 
     def all(self, lists: list[str]) -> Intake | None:
@@ -126,11 +127,11 @@ class _Intake:
     def _taken_in(self, lists: Sequence[str]) -> Iterator[Task]:
         for name in lists:
             for line in self._lines(name):
-                data = self.filesystem.read(os.path.join(self.folder.shard(line.id), "tasks.jsonl"))
+                data = self.world.filesystem.read(os.path.join(self.store.folder.shard(line.id), "tasks.jsonl"))
                 yield from codec(self.scan.task_type).decode_lines(data)
 
     def _lines(self, name: str) -> list[ShardLine]:
-        return read_list(self.filesystem, self.folder, name) or []
+        return self.store.lists.read(name) or []
 
     # -- publishing ---------------------------------------------------------------------------------
 
@@ -149,14 +150,16 @@ class _Intake:
             line = ShardLine(shard_id(stem, ordinal), round(sum(task.weight for task in tasks), 6), len(part), ())
             self._commit(line, part, digest)
             lines.append(line)
-        return write_list(self.filesystem, self.folder, name, lines) == lines
+        return self.store.lists.write(name, lines) == lines
 
     def _commit(self, line: ShardLine, rows: list[bytes], digest: str) -> None:
-        directory = begin_attempt(self.filesystem, self.folder, line.id, 1, os.urandom(8).hex())
-        self.filesystem.create(os.path.join(directory, "tasks.jsonl"), b"".join(rows))
-        counts = {"tasks_in": line.count, "tasks_out": line.count, "passed": line.count, "dropped": 0, "failed": 0}
-        stats = {"shard": line.id, "nonce": digest, "weight_out": line.weight, **counts}
-        commit(self.filesystem, self.folder, directory, line.id, stats, self.store.trash)
+        directory = self.store.commits.begin(line.id, 1, self.world.nonce(8))
+        self.world.filesystem.create(os.path.join(directory, "tasks.jsonl"), b"".join(rows))
+        count = line.count
+        stats = ShardStats(
+            shard=line.id, nonce=digest, weight_out=line.weight, tasks_in=count, tasks_out=count, passed=count
+        )
+        self.store.commits.commit(directory, stats)
 
 
 def _next(lists: Sequence[str]) -> str:

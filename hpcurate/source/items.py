@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
+from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
-from hpcurate.planning.fingerprint import digest
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 

@@ -16,8 +16,8 @@ from typing import Any
 import attrs
 import msgspec
 
+from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
-from hpcurate.planning.fingerprint import digest
 from hpcurate.source.base import Placed, RecordTask, absolute
 from hpcurate.task import Task, stable_id
 

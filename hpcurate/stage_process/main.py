@@ -14,51 +14,55 @@ import shutil
 import socket
 import sys
 import tempfile
-import traceback
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 import attrs
 
 from hpcurate.model import lend_weights
 from hpcurate.node.place import node_name
-from hpcurate.spec import StageSpec, from_spec
-from hpcurate.stage import NodeInfo, Stage, WorkerInfo, members
+from hpcurate.spec import from_spec
+from hpcurate.stage import NodeInfo, Stage, members
+from hpcurate.stage_process.channel import Channel, ChannelClosed, connect
 from hpcurate.stage_process.imports import not_imported
-from hpcurate.stage_process.messages import PROTOCOL, Channel, ChannelClosed, Message, connect
-from hpcurate.stage_process.runner import ShardJob, ShardRunner
+from hpcurate.stage_process.messages import (
+    PROTOCOL,
+    Broken,
+    Done,
+    Hello,
+    NodeSetup,
+    Ready,
+    Refused,
+    ShardJob,
+    Started,
+)
+from hpcurate.stage_process.runner import ShardRunner, trace_of
 from hpcurate.system.processes import die_with_parent, pin
-
-if TYPE_CHECKING:
-    from hpcurate.node.items import StagedItem
 
 TEARDOWN_S = 10.0
 """How long a stage in a container may take to tear down once its supervisor is gone."""
 
 
-def build_runner(hello: Message) -> tuple[ShardRunner, dict[str, Any]]:
+def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     """Construct the stage, set it up on the node if nobody has, and set it up in this process.
 
-    (what runs its shards, what this process made on the node; empty if another had).
+    (what runs its shards, what this process made on the node).
     """
-    os.environ.update(hello["variables"])
-    stage = from_spec(StageSpec(**hello["spec"]), secrets=True)
-    if hello["weights"]:
+    os.environ.update(hello.variables)
+    stage = from_spec(hello.spec, secrets=True)
+    if hello.weights:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
         atexit.register(shutil.rmtree, cache, ignore_errors=True)
-        lend_weights(hello["weights"], cache)
-    told = hello["worker"]
-    info = WorkerInfo(**{**told, "gpus": tuple(told["gpus"]), "cores": tuple(told["cores"])})
-    pin(info.cores)
-    made = once_per_node(stage, hello["node_setup"], hello["node_folder"])
-    stage.setup(attrs.evolve(info, node_folder=made.path if made else None))
-    told = attrs.asdict(made) if made and made.copied_files else {}
-    return ShardRunner(stage, threads=info.cpus, name=hello["stage"]), told
+        lend_weights(hello.weights, cache)
+    pin(hello.worker.cores)
+    made = once_per_node(stage, hello.node_setup, hello.node_folder)
+    stage.setup(attrs.evolve(hello.worker, node_folder=made.path if made else None))
+    return ShardRunner(stage, threads=hello.worker.cpus, name=hello.stage), made if made and made.copied_files else None
 
 
-def check_imports(hello: Message) -> list[str]:
+def check_imports(hello: Hello) -> list[str]:
     """Construct the stage, and import what its modules do; `module: reason` of each that fails."""
-    os.environ.update(hello["variables"])
-    stage = from_spec(StageSpec(**hello["spec"]))
+    os.environ.update(hello.variables)
+    stage = from_spec(hello.spec)
     files = {getattr(sys.modules[type(member).__module__], "__file__", None) for member in members(stage)}
     found = []
     for path in sorted(file for file in files if file):
@@ -67,7 +71,7 @@ def check_imports(hello: Message) -> list[str]:
     return found
 
 
-def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[StagedItem]:
+def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[NodeSetup]:
     """Run `setup_on_node` unless another process did so on this node since it booted; what it made, where."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
         return None
@@ -76,7 +80,10 @@ def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[St
 
     items = NodeItems(folder)
     atexit.register(items.close)  # until then nobody removes the folder
-    return once_per_boot(items, name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
+    made = once_per_boot(items, name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
+    return NodeSetup(
+        path=made.path, copied_files=made.copied_files, copied_bytes=made.copied_bytes, seconds=made.seconds
+    )
 
 
 def environment() -> dict[str, str]:
@@ -86,45 +93,37 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), "prefix": sys.prefix, **versions}
 
 
-def describe(error: BaseException) -> dict[str, str]:
-    """An exception as a message carries it."""
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))
-    return {"error": type(error).__name__, "message": str(error), "traceback": trace[-6000:]}
-
-
 def serve(channel: Channel) -> None:
     """Answer the supervisor until it closes the channel."""
     hello = channel.receive()
-    if hello is None or hello.get("protocol") != PROTOCOL:
-        channel.send("refused", error="Protocol", message=f"this side speaks protocol {PROTOCOL}", traceback="")
+    if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
+        channel.send(Refused(error="Protocol", message=f"this side speaks protocol {PROTOCOL}"))
         return
     try:
-        if hello.get("check"):
-            wrong = check_imports(hello)
-            channel.send("ready", environment=environment(), not_imported=wrong)
+        if hello.check:
+            channel.send(Ready(environment=environment(), not_imported=check_imports(hello)))
             return
         runner, made = build_runner(hello)
     except Exception as error:
-        channel.send("refused", **describe(error))
+        channel.send(Refused(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
-    channel.send("ready", environment=environment(), made=made)
+    channel.send(Ready(environment=environment(), made=made))
     try:
         while True:
             message = channel.receive()
-            if message is not None:
-                _answer(channel, runner, message)
+            if isinstance(message, ShardJob):
+                _run(channel, runner, message)
     except ChannelClosed:
         runner.close()
 
 
-def _answer(channel: Channel, runner: ShardRunner, message: Message) -> None:
-    job = ShardJob(**{**message["job"], "inputs": [tuple(i) for i in message["job"]["inputs"]]})
+def _run(channel: Channel, runner: ShardRunner, job: ShardJob) -> None:
     try:
-        counts = runner.run(job, lambda ids: channel.send("started", tasks=ids))
+        counts = runner.run(job, lambda ids: channel.send(Started(tasks=tuple(ids))))
     except Exception as error:
-        channel.send("broken", **describe(error))
+        channel.send(Broken(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
-    channel.send("done", counts=attrs.asdict(counts), environment=environment())
+    channel.send(Done(counts=counts, environment=environment()))
 
 
 def main() -> None:

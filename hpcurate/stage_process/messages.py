@@ -1,115 +1,128 @@
-"""Messages between supervisor and stage process: JSON lines over a socket, never stdout.
-
-The socket is inherited; where the stage process starts in a container, which may inherit nothing, it connects to one
-in Linux's abstract namespace (unix(7)), whose name it is told and which takes this user's processes only.
-
-Stdout belongs to the user's code and goes to the log. Data travel as files. Runs in every stage
-environment: Python 3.9 or newer.
-"""
+"""What supervisor and stage process say to each other: one class a message, one line of JSON each."""
 
 from __future__ import annotations
 
 import json
-import os
-import select
-import socket
-import struct
-import threading
-import time
-from contextlib import suppress
-from typing import Any, Callable, Optional
+from typing import Any, Optional, Union
 
-from hpcurate.system.processes import nonce
+import attrs
+import msgspec
 
-PROTOCOL = 2
-"""Raised when a message changes meaning; both sides compare it in `hello`."""
+from hpcurate.spec import StageSpec
+from hpcurate.stage import WorkerInfo
+from hpcurate.store.stats import ShardCounts
 
-Message = dict[str, Any]
+PROTOCOL = 3
+"""Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
-class ChannelClosed(Exception):
-    """The other side is gone."""
+@attrs.define(frozen=True, kw_only=True)
+class Hello:
+    """Supervisor: construct the stage and set it up, or with `check` only import what it needs."""
+
+    protocol: int = PROTOCOL
+    stage: str
+    """Name in the pipeline."""
+    spec: StageSpec
+    worker: WorkerInfo
+    weights: dict[str, str]
+    """Model name → folder."""
+    node_setup: str
+    """Names what `setup_on_node` makes."""
+    node_folder: str
+    """Of the node's cache."""
+    variables: dict[str, str]
+    """For a container, which may inherit none."""
+    check: bool = False
 
 
-class Channel:
-    """One end of the conversation."""
+@attrs.define(frozen=True, kw_only=True)
+class ShardJob:
+    """Supervisor: run this shard."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._buffer = b""
-
-    def send(self, kind: str, **content: Any) -> None:
-        """Send one message. Raises ChannelClosed."""
-        try:
-            self._socket.sendall(json.dumps({"type": kind, **content}).encode() + b"\n")
-        except OSError as error:
-            raise ChannelClosed(str(error)) from None
-
-    def receive(self, timeout: Optional[float] = None) -> Optional[Message]:
-        """The next message, or None after `timeout` seconds. Raises ChannelClosed."""
-        while b"\n" not in self._buffer:
-            if timeout is not None and not select.select([self._socket], [], [], timeout)[0]:
-                return None
-            try:
-                data = self._socket.recv(65536)
-            except OSError as error:
-                raise ChannelClosed(str(error)) from None
-            if not data:
-                raise ChannelClosed("end of stream")
-            self._buffer += data
-        line, self._buffer = self._buffer.split(b"\n", 1)
-        message: Message = json.loads(line)
-        return message
-
-    def close(self) -> None:
-        """Close this end; the other sees the end of the stream."""
-        self._socket.close()
-
-    def hang_up(self) -> None:
-        """End the conversation on both sides, from any thread."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def on_end(self, action: Callable[[], None], after_s: float) -> None:
-        """From now on call `action`, in a thread, so long after the other side is gone."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLRDHUP)
-
-        def watch() -> None:
-            poll.poll()
-            time.sleep(after_s)
-            action()
-
-        threading.Thread(target=watch, daemon=True, name="supervisor-watch").start()
+    shard: str
+    directory: str
+    """Attempt directory, to write into."""
+    ref: str
+    """What the directory will be called, relative to the store's `stages/`."""
+    root: str
+    """The store's `stages/` folder, for the files that rows refer to."""
+    inputs: list[tuple[str, int, int]]
+    """Committed `tasks.jsonl` files with the row range [lo, hi) of each."""
+    batch_size: int
+    whole: bool = False
+    """`process` is called once with everything, even if there are no tasks."""
+    isolate: bool = False
+    """One task at a time, because an earlier attempt crashed."""
+    poison: dict[str, str] = attrs.field(factory=dict)
+    """Task id → why it is a dead letter without another try."""
 
 
-class Listener:
-    """Waits for one stage process to connect."""
+@attrs.define(frozen=True, kw_only=True)
+class NodeSetup:
+    """What `setup_on_node` made."""
 
-    def __init__(self) -> None:
-        self.address = f"hpcurate-{os.getpid()}-{nonce(16)}"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(f"\0{self.address}")
-        self._socket.listen(1)
-
-    def accept(self, timeout: float) -> Optional[socket.socket]:
-        """The connection, or None after `timeout` seconds. Another user's is turned away (SO_PEERCRED)."""
-        if not select.select([self._socket], [], [], timeout)[0]:
-            return None
-        connection, _ = self._socket.accept()
-        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        if struct.unpack("3i", told)[1] != os.getuid():
-            connection.close()
-            return None
-        return connection
-
-    def close(self) -> None:
-        """Nobody may connect any more."""
-        self._socket.close()
+    path: str
+    copied_files: int
+    copied_bytes: int
+    seconds: float
 
 
-def connect(address: str) -> socket.socket:
-    """The stage process's end. Raises OSError."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(f"\0{address}")
-    return connection
+@attrs.define(frozen=True, kw_only=True)
+class Ready:
+    """Stage process: the stage is set up."""
+
+    environment: dict[str, str]
+    made: Optional[NodeSetup] = None
+    """By this process on its node; None where another had done it."""
+    not_imported: list[str] = attrs.field(factory=list)
+    """`module: reason` of each that a check could not import."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Refused:
+    """Stage process: the stage could not be set up."""
+
+    error: str
+    message: str
+    traceback: str = ""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Started:
+    """Stage process: these tasks are in work now."""
+
+    tasks: tuple[str, ...]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Done:
+    """Stage process: the shard's files are written."""
+
+    counts: ShardCounts
+    environment: dict[str, str]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Broken:
+    """Stage process: the shard could not be finished, and no task is to blame."""
+
+    error: str
+    message: str
+    traceback: str = ""
+
+
+Message = Union[Hello, ShardJob, Ready, Refused, Started, Done, Broken]
+_TYPES: dict[str, Any] = {cls.__name__: cls for cls in (Hello, ShardJob, Ready, Refused, Started, Done, Broken)}
+
+
+def encode(message: Message) -> bytes:
+    """One line, with its end."""
+    return json.dumps({"type": type(message).__name__, **attrs.asdict(message)}).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message of a line. Raises ValueError for what is none."""
+    plain = json.loads(line)
+    found: Message = msgspec.convert(plain, _TYPES.get(str(plain.pop("type", None)), Refused))
+    return found

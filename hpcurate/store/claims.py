@@ -2,48 +2,25 @@
 
 A claim is a file `<shard>.<n>`, created exclusively and never deleted before the commit. Attempt n+1 is
 created only once attempt n has ended; why it ended is in a marker `<shard>.<n>.<ending>` beside it, or is
-found out by the observer and recorded in the claim of n+1.
+concluded by the observer and recorded in the claim of n+1.
 """
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 import attrs
+import msgspec
 
+from hpcurate.failures import AttemptEnd, Ending
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import ProcessIdentity
 
-__all__ = ["Claim", "Ending", "LeaseWatch", "Verdict", "claimed", "judge", "latest_attempts", "try_claim"]
-
-
-class Ending(str, enum.Enum):
-    """Why an attempt ended without a commit."""
-
-    FREE = "free"
-    """Handed back: the worker drained, or was preempted."""
-    DEAD = "dead"
-    """The worker is gone: killed, node lost, lease run out."""
-    CRASH = "crash"
-    """The stage process died by a signal or left."""
-    OOM = "oom"
-    """The stage process was killed for memory."""
-    TIMEOUT = "timeout"
-    """A batch took longer than `task_timeout`."""
-    ERROR = "error"
-    """The attempt could not be finished (disk, a file left open, a broken row)."""
-
-    @property
-    def counts(self) -> bool:
-        """Whether the ending counts against the shard."""
-        return self is not Ending.FREE
-
+__all__ = ["Claim", "Claims", "Latest", "LeaseWatch", "has_ended", "latest_attempts"]
 
 _ENDINGS = frozenset(ending.value for ending in Ending)
 
@@ -60,22 +37,8 @@ class Claim:
     process: ProcessIdentity
     round: int = 0
     """Round of the worker: once that is over, so is the attempt, whatever host it was on."""
-    history: tuple[dict[str, Any], ...] = ()
-    """Endings of earlier attempts, oldest first: `{"attempt", "ending", "in_flight", "detail"}`."""
-
-    def to_bytes(self) -> bytes:
-        """JSON, one line."""
-        plain = attrs.asdict(self, recurse=False)
-        plain["process"] = self.process.to_json()
-        return json.dumps(plain).encode() + b"\n"
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Claim:
-        """Inverse of `to_bytes`."""
-        plain = json.loads(data)
-        plain["process"] = ProcessIdentity.from_json(plain["process"])
-        plain["history"] = tuple(plain["history"])
-        return cls(**plain)
+    history: tuple[AttemptEnd, ...] = ()
+    """Endings of earlier attempts, oldest first."""
 
 
 @attrs.define(frozen=True)
@@ -102,44 +65,58 @@ def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
     return found
 
 
-def try_claim(filesystem: Filesystem, folder: StageFolder, claim: Claim) -> bool:
-    """Create the claim of one attempt: True if it is ours."""
-    failpoint("claim.before")
-    won = filesystem.create(folder.claim(claim.shard, claim.attempt), claim.to_bytes())
-    if won:
-        failpoint("claim.after")
-    return won
+class Claims:
+    """The claims of one stage."""
 
+    def __init__(self, filesystem: Filesystem, folder: StageFolder) -> None:
+        self._filesystem, self._folder = filesystem, folder
 
-def read_claim(filesystem: Filesystem, folder: StageFolder, shard: str, attempt: int) -> Claim | None:
-    """The claim of one attempt, or None if it cannot be read."""
-    try:
-        return Claim.from_bytes(filesystem.read(folder.claim(shard, attempt)))
-    except (OSError, ValueError, KeyError, TypeError):
+    def latest(self, fan: str) -> dict[str, Latest]:
+        """Newest attempt of each shard of a fan-out folder; one listing."""
+        return latest_attempts(self._filesystem.names(self._folder.claims(fan)))
+
+    def take(self, claim: Claim) -> bool:
+        """Create the claim of one attempt: True if it is ours."""
+        failpoint("claim.before")
+        data = json.dumps(attrs.asdict(claim)).encode() + b"\n"
+        won = self._filesystem.create(self._folder.claim(claim.shard, claim.attempt), data)
+        if won:
+            failpoint("claim.after")
+        return won
+
+    def read(self, shard: str, attempt: int) -> Claim | None:
+        """The claim of one attempt, or None if it cannot be read."""
+        with suppress(OSError, ValueError):  # the standard library's reader takes names of any bytes
+            return msgspec.convert(json.loads(self._filesystem.read(self._folder.claim(shard, attempt))), Claim)
         return None
 
+    def end(self, claim: Claim, ending: Ending, detail: str = "", in_flight: tuple[str, ...] = ()) -> None:
+        """Write beside the claim why its attempt is over."""
+        path = f"{self._folder.claim(claim.shard, claim.attempt)}.{ending.value}"
+        self._filesystem.create(path, json.dumps({"detail": detail, "in_flight": in_flight}).encode() + b"\n")
 
-def end_attempt(filesystem: Filesystem, folder: StageFolder, claim: Claim, ending: Ending, detail: Any = None) -> None:
-    """Say beside the claim why its attempt is over."""
-    path = f"{folder.claim(claim.shard, claim.attempt)}.{ending.value}"
-    filesystem.create(path, json.dumps(detail or {}).encode() + b"\n")
+    def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
+        """How all attempts up to the newest one, which is over, have ended."""
+        before = self.read(shard, latest.attempt)
+        return (*(before.history if before else ()), self.ending(shard, latest))
+
+    def ending(self, shard: str, latest: Latest) -> AttemptEnd:
+        """How an attempt ended: what its marker says; without one its worker is gone."""
+        if latest.ending is None:
+            return AttemptEnd(attempt=latest.attempt, ending=Ending.DEAD)
+        known = {"attempt": latest.attempt, "ending": latest.ending.value}
+        with suppress(OSError, ValueError, TypeError):
+            path = f"{self._folder.claim(shard, latest.attempt)}.{latest.ending.value}"
+            return msgspec.convert({**json.loads(self._filesystem.read(path)), **known}, AttemptEnd)
+        return msgspec.convert(known, AttemptEnd)
 
 
-def read_ending(filesystem: Filesystem, folder: StageFolder, shard: str, latest: Latest) -> dict[str, Any]:
-    """What the marker of an ended attempt says, in the form of `Claim.history`."""
-    detail: dict[str, Any] = {}
-    if latest.ending is not None:
-        with suppress(OSError, ValueError):
-            detail = json.loads(filesystem.read(f"{folder.claim(shard, latest.attempt)}.{latest.ending.value}"))
-    ending = latest.ending or Ending.DEAD
-    return {"attempt": latest.attempt, "ending": ending.value, **detail}
+def has_ended(alive: bool | None, *, round_over: bool, lease_over: bool) -> bool:
+    """Whether an unmarked attempt is over, from what an observer may rightly conclude. Pure.
 
-
-def claimed(process: ProcessIdentity, round_over: bool, lease_over: bool) -> Ending | None:
-    """Whether an unmarked attempt has ended, from what an observer may rightly conclude. Pure but for /proc."""
-    if round_over or process.alive() is False or lease_over:
-        return Ending.DEAD
-    return None
+    `alive` is what is known of its process: None where only the scheduler or a heartbeat can answer.
+    """
+    return round_over or alive is False or lease_over
 
 
 class LeaseWatch:
@@ -161,34 +138,3 @@ class LeaseWatch:
             return False
         since = max(known[1], own_beats_since)
         return now - since >= self._lease
-
-
-@attrs.define(frozen=True)
-class Verdict:
-    """What the next attempt of a shard does, judged from how the earlier ones ended."""
-
-    isolate: bool = False
-    """One task at a time, so that a crash names its task."""
-    poison: dict[str, str] = attrs.field(factory=dict)
-    """Tasks that become dead letters untried."""
-    exhausted: str = ""
-    """If set, all tasks of the shard become dead letters: the reason."""
-
-
-def judge(history: Iterable[dict[str, Any]], attempts: int) -> Verdict:
-    """Retry, isolate or give up. Pure.
-
-    A crash with one task in flight makes that task poison. Attempts that named a culprit do not count
-    towards `attempts`, so that a shard with several poison tasks still passes its good ones on.
-    """
-    poison: dict[str, str] = {}
-    counted = 0
-    for entry in history:
-        ending = Ending(entry["ending"])
-        in_flight = entry.get("in_flight") or []
-        if ending.counts and len(in_flight) == 1:
-            poison[in_flight[0]] = entry.get("detail") or f"its stage process ended: {ending.value}"
-        elif ending.counts:
-            counted += 1
-    exhausted = f"{counted} attempts ended without a result" if counted >= attempts else ""
-    return Verdict(isolate=counted > 0 or bool(poison), poison=poison, exhausted=exhausted)

@@ -6,99 +6,108 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of
-from hpcurate.store.lists import Committed, ShardLine
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.stats import Committed, ShardStats
 from hpcurate.system.failpoints import failpoint
 
-__all__ = ["begin_attempt", "commit", "committed_names", "read_committed"]
+__all__ = ["Commits"]
 
 
-def begin_attempt(filesystem: Filesystem, folder: StageFolder, shard: str, attempt: int, nonce: str) -> str:
-    """Make the attempt directory and return its path."""
-    path = folder.attempt(shard, attempt, nonce)
-    filesystem.make_folders(path)
-    return path
+class _Index(msgspec.Struct):
+    """`done-<list>.json`."""
 
-
-def commit(
-    filesystem: Filesystem, folder: StageFolder, attempt_path: str, shard: str, stats: dict[str, Any], trash: str
-) -> bool:
-    """Freeze the attempt and rename it onto the shard's name: True if ours is the committed one.
-
-    After any result of the rename but success the truth is looked up: the parent is listed and the nonce
-    read. Another's attempt stands → ours goes to trash. Raises OSError if nothing is committed.
-    """
-    stats["files"] = filesystem.sizes(attempt_path)
-    filesystem.create(os.path.join(attempt_path, "stats.json"), json.dumps(stats, indent=1).encode() + b"\n")
-    filesystem.freeze(attempt_path)
-    failpoint("commit.before_rename")
-    try:
-        filesystem.rename(attempt_path, folder.shard(shard))
-    except OSError:
-        standing = committed_nonce(filesystem, folder, shard)
-        if standing is None:
-            raise
-        with suppress(OSError):  # gone if it is what stands
-            filesystem.discard(attempt_path, trash)
-        if standing != stats["nonce"]:
-            return False
-    failpoint("commit.after_rename")
-    return True
-
-
-def committed_nonce(filesystem: Filesystem, folder: StageFolder, shard: str) -> str | None:
-    """Nonce of the committed attempt, or None if the parent's listing has no such shard."""
-    if shard not in filesystem.names(folder.shards(fan_of(shard))):
-        return None
-    return str(read_stats(filesystem, folder, shard)["nonce"])
-
-
-def read_stats(filesystem: Filesystem, folder: StageFolder, shard: str) -> dict[str, Any]:
-    """`stats.json` of a committed shard."""
-    stats: dict[str, Any] = json.loads(filesystem.read(os.path.join(folder.shard(shard), "stats.json")))
-    return stats
-
-
-_decode = msgspec.json.Decoder(Committed).decode
-
-
-def read_committed(filesystem: Filesystem, folder: StageFolder, shard: str) -> Committed:
-    """Summary of a committed shard."""
-    return _decode(filesystem.read(os.path.join(folder.shard(shard), "stats.json")))
-
-
-def committed_names(filesystem: Filesystem, folder: StageFolder, lines: Sequence[ShardLine]) -> set[str]:
-    """Ids of the list's shards that are committed; one listing a fan-out folder."""
-    wanted = {line.id for line in lines}
-    found: set[str] = set()
-    for fan in dict.fromkeys(fan_of(line.id) for line in lines):
-        found.update(wanted.intersection(filesystem.names(folder.shards(fan))))
-    return found
-
-
-class _Done(msgspec.Struct):
     shards: list[Committed]
 
 
-def read_done(
-    filesystem: Filesystem, folder: StageFolder, list_name: str, lines: Sequence[ShardLine]
-) -> list[Committed] | None:
-    """All committed shards of a complete list in list order, or None while it is incomplete.
+_committed = msgspec.json.Decoder(Committed)
+_index = msgspec.json.Decoder(_Index)
 
-    The index `done-<list>.json` is a cache: absent or unreadable, it is rebuilt.
-    """
-    with suppress(OSError, msgspec.MsgspecError):
-        done = msgspec.json.decode(filesystem.read(folder.done(list_name)), type=_Done)
-        if len(done.shards) == len(lines):
-            return done.shards
-    if len(committed_names(filesystem, folder, lines)) < len(lines):
+
+class Commits:
+    """The committed shards of one stage."""
+
+    def __init__(self, filesystem: Filesystem, folder: StageFolder, trash: str) -> None:
+        self._filesystem, self._folder, self._trash = filesystem, folder, trash
+
+    # -- making one ---------------------------------------------------------------------------------
+
+    def begin(self, shard: str, attempt: int, nonce: str) -> str:
+        """Make the attempt directory and return its path."""
+        path = self._folder.attempt(shard, attempt, nonce)
+        self._filesystem.make_folders(path)
+        return path
+
+    def discard(self, attempt_path: str) -> None:
+        """Remove an attempt that came to nothing."""
+        self._filesystem.discard(attempt_path, self._trash)
+
+    def commit(self, attempt_path: str, stats: ShardStats) -> bool:
+        """Freeze the attempt and rename it onto the shard's name: True if ours is the committed one.
+
+        After any result of the rename but success the truth is looked up: the parent is listed and the nonce
+        read. Another's attempt stands → ours goes to trash. Raises OSError if nothing is committed.
+        """
+        stats.files = self._filesystem.sizes(attempt_path)
+        data = json.dumps(stats.to_json(), indent=1).encode() + b"\n"
+        self._filesystem.create(os.path.join(attempt_path, "stats.json"), data)
+        self._filesystem.freeze(attempt_path)
+        failpoint("commit.before_rename")
+        try:
+            self._filesystem.rename(attempt_path, self._folder.shard(stats.shard))
+        except OSError:
+            standing = self.nonce(stats.shard)
+            if standing is None:
+                raise
+            with suppress(OSError):  # gone if it is what stands
+                self.discard(attempt_path)
+            if standing != stats.nonce:
+                return False
+        failpoint("commit.after_rename")
+        return True
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def nonce(self, shard: str) -> str | None:
+        """Nonce of the committed attempt, or None if the parent's listing has no such shard."""
+        if shard not in self._filesystem.names(self._folder.shards(fan_of(shard))):
+            return None
+        return self.read(shard).nonce
+
+    def stats(self, shard: str) -> ShardStats:
+        """All that `stats.json` of a committed shard holds."""
+        return msgspec.convert(json.loads(self._stats_json(shard)), ShardStats)  # its names may be any bytes
+
+    def read(self, shard: str) -> Committed:
+        """Summary of a committed shard."""
+        return _committed.decode(self._stats_json(shard))
+
+    def names(self, lines: Sequence[ShardLine]) -> set[str]:
+        """Ids of the list's shards that are committed; one listing a fan-out folder."""
+        wanted = {line.id for line in lines}
+        found: set[str] = set()
+        for fan in dict.fromkeys(fan_of(line.id) for line in lines):
+            found.update(wanted.intersection(self._filesystem.names(self._folder.shards(fan))))
+        return found
+
+    def _stats_json(self, shard: str) -> bytes:
+        return self._filesystem.read(os.path.join(self._folder.shard(shard), "stats.json"))
+
+    # -- the index of a complete list ---------------------------------------------------------------
+
+    def read_index(self, list_name: str, shards: int) -> list[Committed] | None:
+        """All committed shards of a complete list, in its order; None where the index is absent or unreadable."""
+        with suppress(OSError, msgspec.MsgspecError):
+            index = _index.decode(self._filesystem.read(self._folder.done(list_name)))
+            if len(index.shards) == shards:
+                return index.shards
         return None
-    shards = [read_committed(filesystem, folder, line.id) for line in lines]
-    with suppress(OSError):  # a read-only store is still readable
-        filesystem.replace(folder.done(list_name), msgspec.json.encode(_Done(shards)))
-    return shards
+
+    def write_index(self, list_name: str, shards: Sequence[Committed]) -> None:
+        """Write it: a cache, made again where it is missing."""
+        with suppress(OSError):  # a read-only store is still readable
+            self._filesystem.replace(self._folder.done(list_name), msgspec.json.encode(_Index(list(shards))))

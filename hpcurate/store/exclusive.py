@@ -7,29 +7,32 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import attrs
+import msgspec
+
 from hpcurate.errors import StoreError
 from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.system.processes import ProcessIdentity
+from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 
 
 @contextmanager
-def alone(path: str, doing: str) -> Iterator[None]:
-    """Hold the file at `path`, which says who does it; one whose process is gone is taken over.
+def exclusive(path: str, doing: str) -> Iterator[None]:
+    """Hold the file at `path`, which names who holds it; one whose process is gone is taken over.
 
     Raises StoreError while somebody else does it.
     """
-    filesystem = PosixFilesystem()
-    me = json.dumps(ProcessIdentity.mine().to_json()).encode()
+    filesystem, processes = PosixFilesystem(), SystemProcesses()
+    me = json.dumps(attrs.asdict(processes.mine())).encode()
     while not filesystem.create(path, me):
         owner = None
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            owner = ProcessIdentity.from_json(json.loads(filesystem.read(path)))
-        if owner is None or owner.alive() is False:
+        with suppress(OSError, ValueError):
+            owner = msgspec.json.decode(filesystem.read(path), type=ProcessIdentity)
+        if owner is None or processes.alive(owner) is False:
             with suppress(OSError):
                 os.unlink(path)
             continue
         raise StoreError(
-            f"{path}: somebody is {doing} this now (process {owner.pid} on {owner.host.split()[0]}); "
+            f"{path}: another process is {doing} this now (process {owner.pid} on {owner.host.split()[0]}); "
             "wait for it, or delete that file if that process is gone"
         )
     try:

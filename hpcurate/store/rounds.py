@@ -1,7 +1,7 @@
 """Rounds: the right to submit, and what became of each submission. State is in names.
 
-`rounds/0001.ticket` is created exclusively by whoever may submit round 1 and says who that is; `.job` says
-what was submitted, `.over` that no worker of it is left, `.cancelled` that a user stopped it.
+`rounds/0001.ticket` is created exclusively by whoever may submit round 1 and holds who that is; `.job` holds
+what was submitted, `.over` means that no worker of it is left, `.cancelled` that a user stopped it.
 """
 
 from __future__ import annotations
@@ -11,95 +11,138 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import ProcessIdentity
 
-__all__ = ["Round", "mark_over", "read_rounds", "record_job", "take_ticket"]
+__all__ = ["Jobs", "Round", "Rounds", "Ticket"]
+
+
+@attrs.define(frozen=True)
+class Jobs:
+    """The workers of a round, so that they are found again."""
+
+    ids: tuple[str, ...] = ()
+    """Of a scheduler: arrays by their own id."""
+    workers: tuple[ProcessIdentity, ...] = ()
+    """Processes of the machine that submitted."""
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.workers)
+
+    def __str__(self) -> str:
+        return ", ".join([*self.ids, *(f"process {worker.pid}" for worker in self.workers)])
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Ticket:
+    """Who may submit a round."""
+
+    run: str = ""
+    launcher: str = ""
+    """As a user types it. Recorded for people."""
+    queue: str | None = None
+    """Scheduler that is to have its jobs; None: they are children of the submitter."""
+    name: str = ""
+    """Unique job name, to find a submission whose answer was lost."""
+    submitter: ProcessIdentity | None = None
+    done_before: int = 0
+    """Committed shards when the ticket was taken."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class Round:
-    """One round of a stage as the store tells it."""
+    """One round of a stage as the store has it."""
 
     number: int
-    run: str = ""
-    """Run that took the ticket."""
-    submitter: ProcessIdentity | None = None
-    launcher: str = ""
-    """Kind of launcher that the ticket's owner uses: slurm, local, inline."""
-    name: str = ""
-    """Unique job name, to find a submission whose answer was lost."""
-    jobs: tuple[str, ...] | None = None
+    ticket: Ticket
+    jobs: Jobs | None = None
     """What was submitted; None until that is written down."""
-    done_before: int = 0
-    """Committed shards when the ticket was taken."""
     over: bool = False
     cancelled: bool = False
 
 
-def take_ticket(
-    filesystem: Filesystem, folder: StageFolder, number: int, *, run: str, launcher: str, name: str, done: int
-) -> bool:
-    """Win the right to submit round `number`: True for exactly one caller."""
-    filesystem.make_folders(folder.rounds)
-    ticket = {
-        "run": run,
-        "launcher": launcher,
-        "name": name,
-        "submitter": ProcessIdentity.mine().to_json(),
-        "done_before": done,
-    }
-    won = filesystem.create(f"{folder.round(number)}.ticket", json.dumps(ticket).encode() + b"\n")
-    if won:
-        failpoint("ticket.after")
-    return won
+class Rounds:
+    """The rounds of one stage."""
+
+    def __init__(self, filesystem: Filesystem, folder: StageFolder) -> None:
+        self._filesystem, self._folder = filesystem, folder
+
+    def take_ticket(self, number: int, ticket: Ticket) -> bool:
+        """Win the right to submit round `number`: True for exactly one caller."""
+        self._filesystem.make_folders(self._folder.rounds)
+        won = self._write(number, "ticket", attrs.asdict(ticket))
+        if won:
+            failpoint("ticket.after")
+        return won
+
+    def record_jobs(self, number: int, jobs: Jobs) -> None:
+        """Write down what was submitted."""
+        self._write(number, "job", {"jobs": jobs.ids, "workers": [attrs.asdict(worker) for worker in jobs.workers]})
+
+    def mark_over(self, number: int, *, cancelled: bool = False) -> None:
+        """Write down that no worker of the round is left."""
+        if cancelled:
+            self._filesystem.create(f"{self._folder.round(number)}.cancelled", b"")
+        self._filesystem.create(f"{self._folder.round(number)}.over", b"")
+
+    def over(self) -> set[int]:
+        """Numbers of the rounds that have no worker left; one listing."""
+        names = self._filesystem.names(self._folder.rounds)
+        return {int(name[:-5]) for name in names if name.endswith(".over") and name[:-5].isdigit()}
+
+    def read(self) -> list[Round]:
+        """All rounds, first to last; one listing."""
+        names = set(self._filesystem.names(self._folder.rounds))
+        numbers = sorted(int(n.split(".")[0]) for n in names if n.endswith(".ticket") and not n.startswith("."))
+        return [self._read(number, names) for number in numbers]
+
+    def count(self) -> int:
+        """How many there are; one listing."""
+        names = self._filesystem.names(self._folder.rounds)
+        return sum(name.endswith(".ticket") and not name.startswith(".") for name in names)
+
+    def _write(self, number: int, kind: str, plain: dict[str, Any]) -> bool:
+        return self._filesystem.create(f"{self._folder.round(number)}.{kind}", json.dumps(plain).encode() + b"\n")
+
+    def _read(self, number: int, names: set[str]) -> Round:
+        name, ticket = f"{number:04d}", _ticket(self._json(number, "ticket"))
+        return Round(
+            number=number,
+            ticket=ticket,
+            jobs=_jobs(self._json(number, "job"), ticket) if f"{name}.job" in names else None,
+            over=f"{name}.over" in names,
+            cancelled=f"{name}.cancelled" in names,
+        )
+
+    def _json(self, number: int, kind: str) -> dict[str, Any]:
+        with suppress(OSError, ValueError):
+            plain: dict[str, Any] = json.loads(self._filesystem.read(f"{self._folder.round(number)}.{kind}"))
+            return plain
+        return {}
 
 
-def record_job(filesystem: Filesystem, folder: StageFolder, number: int, jobs: tuple[str, ...]) -> None:
-    """Write down what was submitted."""
-    filesystem.create(f"{folder.round(number)}.job", json.dumps({"jobs": jobs}).encode() + b"\n")
+def _ticket(plain: dict[str, Any]) -> Ticket:
+    """A ticket; one from before tickets named their queue is Slurm's if its launcher was. Pure."""
+    if "queue" not in plain and plain.get("launcher") == "slurm":
+        plain["queue"] = "slurm"
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(plain, Ticket)
+    return Ticket()
 
 
-def mark_over(filesystem: Filesystem, folder: StageFolder, number: int, *, cancelled: bool = False) -> None:
-    """Write down that no worker of the round is left."""
-    if cancelled:
-        filesystem.create(f"{folder.round(number)}.cancelled", b"")
-    filesystem.create(f"{folder.round(number)}.over", b"")
+def _jobs(plain: dict[str, Any], ticket: Ticket) -> Jobs | None:
+    """The jobs written down; None where that cannot be read. Pure.
 
-
-def rounds_over(filesystem: Filesystem, folder: StageFolder) -> set[int]:
-    """Numbers of the rounds that have no worker left; one listing."""
-    names = filesystem.names(folder.rounds)
-    return {int(name[:-5]) for name in names if name.endswith(".over") and name[:-5].isdigit()}
-
-
-def read_rounds(filesystem: Filesystem, folder: StageFolder) -> list[Round]:
-    """All rounds, first to last; one listing."""
-    names = set(filesystem.names(folder.rounds))
-    numbers = sorted(int(n.split(".")[0]) for n in names if n.endswith(".ticket") and not n.startswith("."))
-    return [_read_round(filesystem, folder, number, names) for number in numbers]
-
-
-def _read_round(filesystem: Filesystem, folder: StageFolder, number: int, names: set[str]) -> Round:
-    path, name = folder.round(number), f"{number:04d}"
-    ticket = _json(filesystem, f"{path}.ticket")
-    job = _json(filesystem, f"{path}.job") if f"{name}.job" in names else {}
-    submitter = ticket.pop("submitter", None)
-    return Round(
-        number=number,
-        submitter=ProcessIdentity.from_json(submitter) if submitter else None,
-        jobs=tuple(job["jobs"]) if "jobs" in job else None,
-        over=f"{name}.over" in names,
-        cancelled=f"{name}.cancelled" in names,
-        **ticket,
-    )
-
-
-def _json(filesystem: Filesystem, path: str) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        plain: dict[str, Any] = json.loads(filesystem.read(path))
-        return plain
-    return {}
+    Before there was `workers`, a local worker stood among the jobs as `local:<pid>:<start>`, on the submitter's host.
+    """
+    host = ticket.submitter.host if ticket.submitter else ""
+    with suppress(KeyError, ValueError):
+        old = [job.split(":") for job in plain["jobs"] if job.startswith("local:")]
+        workers = [{"host": host, "pid": int(pid), "start": int(start)} for _, pid, start in old]
+        ids = [job for job in plain["jobs"] if not job.startswith("local:")]
+        return msgspec.convert({"ids": ids, "workers": [*workers, *plain.get("workers", [])]}, Jobs)
+    return None

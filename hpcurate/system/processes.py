@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional, Protocol
 
 import attrs
 
@@ -29,24 +29,33 @@ class ProcessIdentity:
     """Start time in clock ticks since boot."""
 
     @classmethod
-    def mine(cls) -> ProcessIdentity:
+    def of(cls, pid: int) -> ProcessIdentity:
+        """A process of this machine."""
+        return cls(this_host(), pid, start_time(pid) or 0)
+
+
+class Processes(Protocol):
+    """Who this process is, and whether others live."""
+
+    def mine(self) -> ProcessIdentity:
         """The calling process."""
-        return cls(this_host(), os.getpid(), start_time(os.getpid()) or 0)
 
-    def alive(self) -> Optional[bool]:
-        """True or False on the same host; None where only the scheduler can tell."""
-        if self.host != this_host():
+    def alive(self, process: ProcessIdentity) -> Optional[bool]:
+        """True or False on the same host; None where only a scheduler or a heartbeat can answer."""
+
+
+class SystemProcesses:
+    """The real ones, from /proc."""
+
+    def mine(self) -> ProcessIdentity:
+        """See `Processes`."""
+        return ProcessIdentity.of(os.getpid())
+
+    def alive(self, process: ProcessIdentity) -> Optional[bool]:
+        """See `Processes`."""
+        if process.host != this_host():
             return None
-        return start_time(self.pid) == self.start
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain form."""
-        return {"host": self.host, "pid": self.pid, "start": self.start}
-
-    @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> ProcessIdentity:
-        """Inverse of `to_json`."""
-        return cls(plain["host"], plain["pid"], plain["start"])
+        return start_time(process.pid) == process.start
 
 
 def nonce(size: int = 4) -> str:

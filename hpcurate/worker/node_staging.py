@@ -1,16 +1,18 @@
-"""What a worker has brought to its node before its stage processes start: weights, and a packed environment."""
+"""What a worker copies to its node before its stage processes start: weights, and a packed environment."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from hpcurate.node.place import choose_folder, node_name, own_folder
-from hpcurate.planning.plan import Environment, Plan
+from hpcurate.planning.pipeline import Environment
+from hpcurate.planning.plan import Plan
+from hpcurate.stage_process.messages import NodeSetup
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import nonce
@@ -27,85 +29,88 @@ class Place:
     weights: dict[str, str] = attrs.field(factory=dict)
     """Model name → folder."""
     env: Environment = Environment()
-    """As on this node: an unpacked prefix stands here, `{store}` and `{node}` are filled in."""
+    """As on this node: with the path of an unpacked prefix, `{store}` and `{node}` filled in."""
     folder: str
     """Of the node's cache: for `setup_on_node`."""
 
 
 class NodeStaging:
-    """Brings what a plan names, and holds it there until it is closed."""
+    """Copies what a plan names to the node, and holds it there until it is closed."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        submission: str,
-        *,
-        inline: bool = False,
-        stop: Callable[[], bool] = lambda: False,
-        log: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        self._plan, self._submission, self._inline, self._log = plan, submission, inline, log
-        self._stop = stop
+    def __init__(self, plan: Plan, submission: str, *, log: Callable[[str], None] = lambda line: None) -> None:
+        self._plan, self._submission, self._log = plan, submission, log
         self._cache: NodeCache | None = None
-        self._folder, self._no_cache = None, "one process in the driver's own"
-        if not inline:
-            self._folder, self._no_cache = choose_folder(plan.node_local)
+        self._copies = True
+        self._folder, self._no_cache = choose_folder(plan.node_local)
 
-    def bring(self) -> Place:
-        """Where everything is to be read; in the store, with a line that says why, where a node has no room."""
+    @classmethod
+    def in_place(cls, plan: Plan, submission: str, reason: str, log: Callable[[str], None]) -> NodeStaging:
+        """Nothing is copied, for that reason: everything is read where it lies."""
+        staging = cls(attrs.evolve(plan, node_local=()), submission, log=log)
+        staging._copies, staging._no_cache = False, reason
+        return staging
+
+    def stage(self, stop: Callable[[], bool] = lambda: False) -> Place:
+        """Where everything is to be read; in the store, with a line that gives the reason, where a node has no room."""
         folder = self._folder or own_folder()
-        return Place(weights=self._weights(), env=self._environment(folder), folder=folder)
+        return Place(weights=self._weights(stop), env=self._environment(folder, stop), folder=folder)
 
     def close(self) -> None:
         """Let go of it."""
         if self._cache:
             self._cache.close()
 
-    def _weights(self) -> dict[str, str]:
+    def _weights(self, stop: Callable[[], bool]) -> dict[str, str]:
         found = {}
-        for one in self._plan.weights:
+        for one in self._plan.stage.weights:
             source = os.path.join(Store(self._plan.store).weights, one.folder)
-            brought = self._brought(f"weights {one.identity}", one.folder, source)
-            found.update(dict.fromkeys(one.names, brought.path))
+            item = self._staged(f"weights {one.identity}", one.folder, source, stop)
+            found.update(dict.fromkeys(one.names, item.path))
         return found
 
-    def _environment(self, folder: str) -> Environment:
-        env = self._plan.env
+    def _environment(self, folder: str, stop: Callable[[], bool]) -> Environment:
+        env = self._plan.stage.env
         if env.container:
             filled = (word.replace("{store}", self._plan.store).replace("{node}", folder) for word in env.python)
             return attrs.evolve(env, python=tuple(filled))
-        if env.pack is None or self._inline:
+        if env.pack is None or not self._copies:
             return env
-        brought = self._brought(f"environment {env.digest}", os.path.basename(env.pack), env.pack, packed=True)
-        if not brought.local:
+        name = os.path.basename(env.pack)
+        item = self._staged(f"environment {env.digest}", name, env.pack, stop, packed=True)
+        if not item.local:
             return env
-        here, there = brought.path, str(env.prefix)
+        here, there = item.path, str(env.prefix)
         variables = {name: value.replace(there, here) for name, value in env.variables.items()}
         return attrs.evolve(env, prefix=here, python=(os.path.join(here, "bin", "python"),), variables=variables)
 
-    def _brought(self, what: str, name: str, source: str, *, packed: bool = False) -> StagedItem:
-        from hpcurate.node.cache import NodeCache  # here: a worker with nothing to copy need not wait for the import
+    def _staged(
+        self, what: str, name: str, source: str, stop: Callable[[], bool], *, packed: bool = False
+    ) -> StagedItem:
+        from hpcurate.node.cache import NodeCache  # here: a worker with nothing to copy need not wait for it
         from hpcurate.node.copying import Stopped
         from hpcurate.node.items import StagedItem
 
         if self._folder is not None and self._cache is None:
-            self._cache = NodeCache(self._folder, quota=self._plan.node_quota, stop=self._stop, log=self._log)
+            self._cache = NodeCache(self._folder, quota=self._plan.node_quota, stop=stop, log=self._log)
         try:
             if self._cache is None:
-                brought = StagedItem(path=source, reason=self._no_cache)
+                item = StagedItem(path=source, reason=self._no_cache)
             else:
-                brought = self._cache.unpack(name, source) if packed else self._cache.copy(name, source)
+                item = self._cache.unpack(name, source) if packed else self._cache.copy(name, source)
         except (OSError, Stopped) as error:
-            brought = StagedItem(path=source, reason=str(error) or "the worker was asked to leave")
-        if not brought.local:
-            self._log(f"{what}: read from shared storage: {brought.reason}")
-        elif brought.copied_files:
-            self.bill(what, attrs.asdict(brought))
-        return brought
+            item = StagedItem(path=source, reason=str(error) or "the worker is leaving")
+        if not item.local:
+            self._log(f"{what}: read from shared storage: {item.reason}")
+        elif item.copied_files:
+            made = NodeSetup(
+                path=item.path, copied_files=item.copied_files, copied_bytes=item.copied_bytes, seconds=item.seconds
+            )
+            self.record_staging(what, made)
+        return item
 
-    def bill(self, what: str, brought: dict[str, Any]) -> None:
-        """Say what was made on this node, and what it took; `status` adds it up."""
-        self._log(f"{what}: {brought['copied_bytes']} bytes in {brought['seconds']:.1f} s")
-        told = {"node": node_name(), "what": what, **brought}
+    def record_staging(self, what: str, made: NodeSetup) -> None:
+        """Write down what was made on this node, and what it took; `status` adds it up."""
+        self._log(f"{what}: {made.copied_bytes} bytes in {made.seconds:.1f} s")
+        record = {"node": node_name(), "what": what, **attrs.asdict(made)}
         path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
-        PosixFilesystem().replace(path, json.dumps(told).encode() + b"\n")
+        PosixFilesystem().replace(path, json.dumps(record).encode() + b"\n")

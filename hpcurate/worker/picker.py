@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 
-from hpcurate.store.claims import (
-    Claim,
-    Ending,
-    Latest,
-    LeaseWatch,
-    claimed,
-    latest_attempts,
-    read_claim,
-    read_ending,
-    try_claim,
-)
-from hpcurate.store.commits import committed_names
-from hpcurate.store.filesystem import Filesystem
-from hpcurate.store.layout import StageFolder, fan_of
+from hpcurate.failures import Ending
+from hpcurate.store.claims import Claim, Latest, LeaseWatch, has_ended
+from hpcurate.store.layout import fan_of
 from hpcurate.store.lists import ShardLine
-from hpcurate.store.rounds import rounds_over
-from hpcurate.system.processes import ProcessIdentity
+from hpcurate.store.stage_store import StageStore
 from hpcurate.worker.heartbeat import Heartbeat
+from hpcurate.world import World
 
 WATCHED_CLAIMS = 64
 """Claims of others that one worker looks into at a listing, so that looking does not grow with workers squared."""
@@ -57,8 +43,8 @@ class Picker:
 
     def __init__(
         self,
-        filesystem: Filesystem,
-        folder: StageFolder,
+        world: World,
+        store: StageStore,
         lines: Sequence[ShardLine],
         heartbeat: Heartbeat,
         *,
@@ -67,21 +53,20 @@ class Picker:
         round: int,
         listing_s: float,
         lease_s: float,
-        new_nonce: Callable[[], str],
     ) -> None:
-        self._filesystem, self._folder, self._heartbeat = filesystem, folder, heartbeat
+        self._world, self._store, self._heartbeat = world, store, heartbeat
         self._order, self._round = order_of_trial(lines, index, workers), round
-        self._listing_s, self._watch, self._new_nonce = listing_s, LeaseWatch(lease_s), new_nonce
+        self._listing_s, self._watch = listing_s, LeaseWatch(lease_s)
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
         self._listed = float("-inf")
-        self._lock = threading.Lock()
-        self._me = ProcessIdentity.mine()
+        self._lock = world.clock.lock()
+        self._me = world.processes.mine()
 
     def next(self, fits: Callable[[ShardLine], bool] = lambda line: True) -> Pick | None:
         """Claim the next free shard that `fits` in the time left; None when there is nothing to do."""
         with self._lock:
-            if time.monotonic() - self._listed >= self._listing_s:
+            if self._world.clock.monotonic() - self._listed >= self._listing_s:
                 self._list()
             pick = self._claim_first(fits)
             if pick is None:  # all seen are taken: look once more, for shards handed back or left by the dead
@@ -91,12 +76,12 @@ class Picker:
 
     def _list(self) -> None:
         lines = self._order
-        self._done = committed_names(self._filesystem, self._folder, lines)
+        self._done = self._store.commits.names(lines)
         latest: dict[str, Latest] = {}
         for fan in dict.fromkeys(fan_of(line.id) for line in lines):
-            latest.update(latest_attempts(self._filesystem.names(self._folder.claims(fan))))
+            latest.update(self._store.claims.latest(fan))
         self._latest = latest
-        self._listed = time.monotonic()
+        self._listed = self._world.clock.monotonic()
         self._look_for_the_dead()
 
     def _claim_first(self, fits: Callable[[ShardLine], bool]) -> Pick | None:
@@ -114,38 +99,31 @@ class Picker:
         claim = Claim(
             shard=line.id,
             attempt=attempt,
-            nonce=self._new_nonce(),
+            nonce=self._world.nonce(8),
             worker=self._heartbeat.worker,
             process=self._me,
             round=self._round,
-            history=self._history(line.id, latest),
+            history=self._store.claims.history(line.id, latest) if latest else (),
         )
         self._latest[line.id] = Latest(attempt)  # ours or another's: taken either way
-        return Pick(line, claim) if try_claim(self._filesystem, self._folder, claim) else None
-
-    def _history(self, shard: str, latest: Latest | None) -> tuple[dict[str, Any], ...]:
-        if latest is None:
-            return ()
-        before = read_claim(self._filesystem, self._folder, shard, latest.attempt)
-        ended = read_ending(self._filesystem, self._folder, shard, latest)
-        return (*(before.history if before else ()), ended)
+        return Pick(line, claim) if self._store.claims.take(claim) else None
 
     def _look_for_the_dead(self) -> None:
         """Find attempts whose worker is gone, among the first few open claims in our order."""
-        over = rounds_over(self._filesystem, self._folder)
+        over = self._store.rounds.over()
         running = [line.id for line in self._order if self._is_running(line.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
-            claim = read_claim(self._filesystem, self._folder, shard, latest.attempt)
+            claim = self._store.claims.read(shard, latest.attempt)
             if claim is None:  # half written, by a worker that may have died there
                 if self._stands_still(f"claim of {shard}", b""):
                     self._latest[shard] = Latest(latest.attempt, Ending.DEAD)
                 continue
             if claim.worker == self._heartbeat.worker:
                 continue
-            ending = claimed(claim.process, claim.round in over, self._stood_still(claim.worker))
-            if ending:
-                self._latest[shard] = Latest(latest.attempt, ending)
+            alive = self._world.processes.alive(claim.process)
+            if has_ended(alive, round_over=claim.round in over, lease_over=self._stood_still(claim.worker)):
+                self._latest[shard] = Latest(latest.attempt, Ending.DEAD)
 
     def _is_running(self, shard: str) -> bool:
         latest = self._latest.get(shard)
@@ -153,10 +131,10 @@ class Picker:
 
     def _stood_still(self, worker: str) -> bool:
         try:
-            counter = self._filesystem.read(self._folder.worker(worker))
+            counter = self._world.filesystem.read(self._store.folder.worker(worker))
         except OSError:
             counter = b""
         return self._stands_still(worker, counter)
 
     def _stands_still(self, name: str, counter: bytes) -> bool:
-        return self._watch.stood_still(name, counter, time.monotonic(), self._heartbeat.gapless_since)
+        return self._watch.stood_still(name, counter, self._world.clock.monotonic(), self._heartbeat.gapless_since)

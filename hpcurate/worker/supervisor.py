@@ -10,63 +10,30 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from hpcurate.planning.plan import Plan
+from hpcurate.failures import Ending, Verdict, judge
+from hpcurate.planning.plan import Plan, log_path, worker_shape
 from hpcurate.stage import WorkerInfo
-from hpcurate.stage_process.runner import ShardJob
-from hpcurate.store.claims import Ending, end_attempt, judge
-from hpcurate.store.commits import begin_attempt, commit
-from hpcurate.store.filesystem import Filesystem, PosixFilesystem
-from hpcurate.store.layout import StageFolder, Store
-from hpcurate.store.lists import ShardLine, read_list
+from hpcurate.stage_process.messages import Done, ShardJob
+from hpcurate.store.layout import Store
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.stats import ShardStats
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.processes import nonce, share_of_cores
+from hpcurate.worker.deadline import Deadline, Pace, seconds_left
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.hosts.forked import Forked, fork
-from hpcurate.worker.hosts.spawned import (
-    InProcess,
-    SetupFailed,
-    ShardDone,
-    ShardEnded,
-    StageHost,
-    StageProcess,
-    serve_forked,
-)
-from hpcurate.worker.node_staging import NodeStaging
+from hpcurate.worker.hosts import Hosts, SetupFailed, ShardEnded, StageHost
+from hpcurate.worker.hosts.spawned import ProcessHosts
 from hpcurate.worker.picker import Pick, Picker
+from hpcurate.world import World
 
 ERRORS_IN_A_ROW = 3
 """After this many attempts in a row that could not be written, a worker leaves: its node or the disk is bad."""
-PREDICTION_MARGIN = 1.5
-"""A shard is begun only if this many times its predicted time is left."""
-
-HAND_BACK_S = 10.0
-"""A shard that is not done this long before the end of the wall time is handed back."""
-
-
-@attrs.define
-class Pace:
-    """Seconds a unit of weight takes here, learned from finished shards."""
-
-    seconds: float = 0.0
-    weight: float = 0.0
-
-    def learn(self, weight: float, seconds: float) -> None:
-        """Add one finished shard."""
-        self.weight += weight
-        self.seconds += seconds
-
-    def predict(self, weight: float) -> float:
-        """Seconds for a shard of `weight`; 0 while nothing is known."""
-        return weight * self.seconds / self.weight if self.weight else 0.0
 
 
 class Supervisor:
@@ -79,46 +46,39 @@ class Supervisor:
         index: int,
         *,
         job: str,
-        inline: bool = False,
-        filesystem: Filesystem | None = None,
+        hosts: Hosts | None = None,
+        world: World | None = None,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
-        self.plan, self.submission, self.index, self.inline = plan, submission, index, inline
-        self._store = Store(plan.store)
-        self._folder: StageFolder = self._store.stage(plan.folder)
-        self._filesystem = filesystem or PosixFilesystem()
-        self._log = log
+        self.plan, self.submission, self.index, self._log = plan, submission, index, log
+        self._world, self._hosts = world or World(), hosts or ProcessHosts()
+        self._root = Store(plan.store)
+        self._store = self._world.stage(self._root, plan.stage.folder)
         self.worker = f"{job}-{index}-r{os.environ.get('SLURM_RESTART_COUNT', '0')}-{nonce()}"
-        self._hosts: list[StageHost] = []
-        self._forked: dict[int, Forked] = {}
+        self._running: list[StageHost] = []
         self._draining = threading.Event()
-        self._deadline = _deadline(plan)
+        self._deadline = Deadline(self._world.clock, seconds_left(plan.stage.resources.time))
         self._pace = Pace()
         self._failure: str | None = None
-        self._bringer = NodeStaging(plan, submission, inline=inline, stop=self._draining.is_set, log=log)
+        self._staging = self._hosts.staging(plan, submission, log)
         self._errors = 0
 
     # -- life ---------------------------------------------------------------------------------------
 
     def run(self) -> int:
         """Work until nothing is left for this worker. Exit status: 0, or 1 if the stage cannot be set up."""
-        self._fork_stage_processes()  # before there are threads
-        self._heartbeat = Heartbeat(self._filesystem, self._folder, self.worker, self.plan.timing.heartbeat_s)
+        self._hosts.prepare(self.plan, [self._info(k) for k in range(self.plan.stage.processes)])
+        timing = self.plan.timing
+        self._heartbeat = Heartbeat(self._world, self._store.folder, self.worker, timing.heartbeat_s)
         self._heartbeat.start()
         try:
-            lines = [line for name in self.plan.lists for line in read_list(self._filesystem, self._folder, name) or []]
+            lines = [line for name in self.plan.lists for line in self._store.lists.read(name) or []]
             self._picker = self._new_picker(lines)
-            self._log(f"worker {self.worker}: {self.plan.stage}, {len(lines)} shards in the list")
-            other = difference(self.plan.versions, versions_here(self.plan.versions))
-            if other:
-                self._setup_failed(SetupFailed(other))
-            else:
-                self._place = self._bringer.bring()
-                self._run_slots()
+            self._log(f"worker {self.worker}: {self.plan.stage.name}, {len(lines)} shards in the list")
+            self._work_through()
         finally:
-            for unused in self._forked.values():
-                unused.channel.close()
-            self._bringer.close()
+            self._hosts.close()
+            self._staging.close()
             self._heartbeat.stop()
         if self._failure:
             self._log(f"worker {self.worker}: {self._failure}")
@@ -128,14 +88,14 @@ class Supervisor:
     def drain(self, at_once: bool) -> None:
         """Begin no more shards; `at_once` hands back those in work, else they may finish in the time left."""
         self._draining.set()
-        if at_once or self._time_left() < self.plan.timing.drain_s / 4:
-            for host in self._hosts:
+        if at_once or self._deadline.left < self.plan.timing.drain_s / 4:
+            for host in self._running:
                 host.kill()
 
     def _new_picker(self, lines: list[ShardLine]) -> Picker:
         return Picker(
-            self._filesystem,
-            self._folder,
+            self._world,
+            self._store,
             lines,
             self._heartbeat,
             index=self.index,
@@ -143,20 +103,25 @@ class Supervisor:
             round=self.plan.round,
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,
-            new_nonce=lambda: nonce(8),
         )
 
-    def _run_slots(self) -> None:
-        if self.inline:
+    def _work_through(self) -> None:
+        other = difference(self.plan.versions, versions_here(self.plan.versions))
+        if other:
+            self._setup_failed(SetupFailed(other))
+            return
+        self._place = self._staging.stage(self._draining.is_set)
+        if not self._hosts.threads:
             self._slot(0)
             return
-        threads = [threading.Thread(target=self._slot, args=(k,), name=f"slot-{k}") for k in range(self.plan.processes)]
+        processes = range(self.plan.stage.processes)
+        threads = [threading.Thread(target=self._slot, args=(k,), name=f"slot-{k}") for k in processes]
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():  # joined in steps, so that signals reach the main thread
                 thread.join(0.2)
-                if self._draining.is_set() and self._time_left() <= HAND_BACK_S:
+                if self._draining.is_set() and self._deadline.is_near:
                     self.drain(at_once=True)
 
     # -- one slot -----------------------------------------------------------------------------------
@@ -169,7 +134,7 @@ class Supervisor:
                     host = self._start_host(process)
                     if host is None:
                         return
-                pick = self._picker.next(self._fits)
+                pick = self._picker.next(lambda line: self._deadline.fits(line, self._pace))
                 if pick is None:
                     return
                 self._work(host, pick)
@@ -181,68 +146,56 @@ class Supervisor:
                 host.close()
 
     def _start_host(self, process: int) -> StageHost | None:
-        host = self._host(process)
-        self._hosts.append(host)
+        host = self._hosts.host(self.plan, self._info(process), self._place, self._log)
+        self._running.append(host)
         try:
-            made = host.start()["made"]
+            ready = host.start()
         except SetupFailed as error:
             self._setup_failed(error)
             host.close()
             return None
-        if made:
-            self._bringer.bill(f"setup_on_node of {self.plan.stage}", made)
+        if ready.made:
+            self._staging.record_staging(f"setup_on_node of {self.plan.stage.name}", ready.made)
         return host
 
-    def _fork_stage_processes(self) -> None:
-        if not self.inline and not self.plan.env.python:
-            import hpcurate.stage_process.main  # noqa: F401 - once, for all of them
-
-            for process in range(self.plan.processes):
-                serve = partial(serve_forked, self.plan, self._info(process))
-                self._forked[process] = fork(serve, list(self._forked.values()))
-
     def _info(self, process: int) -> WorkerInfo:
+        stage = self.plan.stage
         return WorkerInfo(
             index=self.index,
             process=process,
-            cpus=max(1, int(self.plan.resources.cpus)),
+            cpus=max(1, int(stage.resources.cpus)),
             cores=self._cores(process),
-            gpus=share_of_gpus(visible_gpus(), process, self.plan.processes, self.plan.resources.gpus),
+            gpus=share_of_gpus(visible_gpus(), process, stage.processes, stage.resources.gpus),
         )
-
-    def _host(self, process: int) -> StageHost:
-        if self.inline:
-            return InProcess(self.plan, self._info(process), self._place)
-        forked = self._forked.pop(process, None)
-        return StageProcess(self.plan, self._info(process), self._place, self._log, forked)
 
     def _cores(self, process: int) -> tuple[int, ...]:
         """Cores for one stage process, where this worker has a cpuset of its own; else nothing is pinned."""
-        mine = sorted(os.sched_getaffinity(0))
-        if self.inline or self.plan.resources.cpus < 1 or len(mine) > self.plan.cpus:
+        stage, mine = self.plan.stage, sorted(os.sched_getaffinity(0))
+        if not self._hosts.threads or stage.resources.cpus < 1 or len(mine) > worker_shape(stage).cpus:
             return ()
-        return share_of_cores(mine, process, self.plan.processes, int(self.plan.resources.cpus))
+        return share_of_cores(mine, process, stage.processes, int(stage.resources.cpus))
 
     def _setup_failed(self, error: SetupFailed) -> None:
         if self._draining.is_set():
             return
         self._failure = f"setup failed: {error}"
         report = {"worker": self.worker, "kind": "setup", "message": str(error), "traceback": error.traceback}
-        self._log(f"{error.traceback}\nsetup of stage {self.plan.stage!r} failed: {error}")
+        self._log(f"{error.traceback}\nsetup of stage {self.plan.stage.name!r} failed: {error}")
         with suppress(OSError):
-            self._filesystem.replace(os.path.join(self.submission, "failure.json"), json.dumps(report).encode())
+            path = os.path.join(self.submission, "failure.json")
+            self._world.filesystem.replace(path, json.dumps(report).encode())
 
     # -- one shard ----------------------------------------------------------------------------------
 
     def _work(self, host: StageHost, pick: Pick) -> None:
         claim, line = pick.claim, pick.line
-        directory = begin_attempt(self._filesystem, self._folder, line.id, claim.attempt, claim.nonce)
-        started = time.monotonic()
-        verdict = judge(claim.history, self.plan.attempts)
-        job = self._job(line, directory, isolate=verdict.isolate, poison=verdict.poison)
+        directory = self._store.commits.begin(line.id, claim.attempt, claim.nonce)
+        started = self._world.clock.monotonic()
+        verdict = judge(claim.history, self.plan.stage.attempts)
+        job = self._job(line, directory, verdict)
         try:
             done = self._give_up(job, verdict.exhausted) if verdict.exhausted else host.run(job)
-            won = self._commit(pick, directory, done)
+            won = self._store.commits.commit(directory, self._stats(pick, done))
         except SetupFailed as error:
             self._setup_failed(error)
             self._abandon(pick, directory, ShardEnded(Ending.FREE, "setup failed"))
@@ -255,75 +208,52 @@ class Supervisor:
             raise
         else:
             self._errors = 0
-            self._pace.learn(line.weight, time.monotonic() - started)
+            self._pace.learn(line.weight, self._world.clock.monotonic() - started)
             self._log(f"shard {line.id} attempt {claim.attempt}: {_describe(done, won)}")
 
-    def _job(self, line: ShardLine, directory: str, *, isolate: bool, poison: dict[str, str]) -> ShardJob:
+    def _job(self, line: ShardLine, directory: str, verdict: Verdict) -> ShardJob:
+        stage = self.plan.stage
         return ShardJob(
             shard=line.id,
             directory=directory,
-            ref=os.path.relpath(self._folder.shard(line.id), self._store.stages),
-            root=self._store.stages,
+            ref=os.path.relpath(self._store.folder.shard(line.id), self._root.stages),
+            root=self._root.stages,
             inputs=[
-                (os.path.join(self._store.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi)
-                for i in line.inputs
+                (os.path.join(self._root.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
             ],
-            batch_size=self.plan.batch_size,
-            whole=self.plan.gather,
-            isolate=isolate,
-            poison=poison,
+            batch_size=stage.batch_size,
+            whole=stage.relation.whole,
+            isolate=verdict.isolate,
+            poison=verdict.poison,
         )
 
-    def _give_up(self, job: ShardJob, reason: str) -> ShardDone:
-        """Every task of the shard becomes a dead letter: nothing tried so far ever came back."""
-        from hpcurate.stage_process.runner import ShardCounts, give_up
+    def _give_up(self, job: ShardJob, reason: str) -> Done:
+        """Every task of the shard becomes a dead letter: no attempt so far came back."""
+        from hpcurate.stage_process.output import give_up
 
-        counts: ShardCounts = give_up(job, self.plan.stage, reason)
-        return ShardDone(attrs.asdict(counts), {})
+        return Done(counts=give_up(job, self.plan.stage.name, reason), environment={})
 
-    def _commit(self, pick: Pick, directory: str, done: ShardDone) -> bool:
-        stats = {
-            "shard": pick.line.id,
-            "nonce": pick.claim.nonce,
-            "attempt": pick.claim.attempt,
-            "worker": self.worker,
-            "history": list(pick.claim.history),
-            "environment": done.environment,
-            **done.counts,
-        }
-        return commit(self._filesystem, self._folder, directory, pick.line.id, stats, self._store.trash)
+    def _stats(self, pick: Pick, done: Done) -> ShardStats:
+        return ShardStats(
+            **attrs.asdict(done.counts),
+            shard=pick.line.id,
+            nonce=pick.claim.nonce,
+            attempt=pick.claim.attempt,
+            worker=self.worker,
+            history=pick.claim.history,
+            environment=done.environment,
+        )
 
     def _abandon(self, pick: Pick, directory: str, ended: ShardEnded) -> None:
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt} ended: {ended.ending.value}: {ended.detail}")
-        detail = {"detail": ended.detail[:2000], "in_flight": list(ended.in_flight[:100])}
         with suppress(OSError):
-            self._filesystem.discard(directory, self._store.trash)
+            self._store.commits.discard(directory)
         with suppress(OSError):
-            end_attempt(self._filesystem, self._folder, pick.claim, ended.ending, detail)
+            self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100])
         if ended.ending is Ending.ERROR:
             self._errors += 1
             if self._errors >= ERRORS_IN_A_ROW:
                 self._failure = f"{self._errors} attempts in a row could not be finished, the last: {ended.detail}"
-
-    # -- time ---------------------------------------------------------------------------------------
-
-    def _time_left(self) -> float:
-        return self._deadline - time.monotonic()
-
-    def _fits(self, line: ShardLine) -> bool:
-        return self._pace.predict(line.weight) * PREDICTION_MARGIN <= self._time_left()
-
-
-def _deadline(plan: Plan) -> float:
-    """Monotonic time at which this worker's wall time ends, as Slurm tells it; never, outside Slurm."""
-    end = os.environ.get("SLURM_JOB_END_TIME")
-    if end and end.isdigit():
-        return time.monotonic() + int(end) - time.time()
-    if os.environ.get("SLURM_JOB_ID"):
-        from hpcurate.units import minutes
-
-        return time.monotonic() + minutes(plan.resources.time) * 60 - 5
-    return float("inf")
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -341,10 +271,11 @@ def share_of_gpus(devices: tuple[str, ...], process: int, processes: int, gpus: 
     return devices[process * each : (process + 1) * each] or devices[:each]
 
 
-def _describe(done: ShardDone, won: bool) -> str:
-    counts: dict[str, Any] = done.counts
-    told = ", ".join(f"{counts[name]} {name}" for name in ("passed", "dropped", "failed") if counts[name])
-    return f"{told or 'empty'} in {counts['seconds']:.1f} s" + ("" if won else " (another attempt was committed first)")
+def _describe(done: Done, won: bool) -> str:
+    counts = done.counts
+    ends = {"passed": counts.passed, "dropped": counts.dropped, "failed": counts.failed}
+    words = ", ".join(f"{count} {name}" for name, count in ends.items() if count)
+    return f"{words or 'empty'} in {counts.seconds:.1f} s" + ("" if won else " (another attempt was committed first)")
 
 
 def main(argv: list[str]) -> int:
@@ -363,8 +294,6 @@ def main(argv: list[str]) -> int:
 
 def _log_to_file(submission: str, index: int) -> None:
     """Send stdout and stderr of this worker and its children to its log; Slurm's file keeps what came before."""
-    from hpcurate.planning.plan import log_path
-
     path = Path(log_path(submission, index))
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)

@@ -19,8 +19,9 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import GateRefused, LauncherError
-from hpcurate.planning.pipeline import Pipeline, PlannedStage, option
-from hpcurate.planning.plan import Plan, plan_needs
+from hpcurate.fields import option
+from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.planning.plan import Plan
 from hpcurate.runs.launcher import JobRow, Submission
 from hpcurate.site import SiteProfile, profile_of
 from hpcurate.units import megabytes, minutes

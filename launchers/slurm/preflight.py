@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from hpcurate.planning.pipeline import PlannedStage, suggestion
+from hpcurate.fields import suggestion
+from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.units import megabytes, minutes
 
 

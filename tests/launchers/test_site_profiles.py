@@ -9,8 +9,9 @@ import pytest
 from shell import LOCAL, Shell
 
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import Node, PlannedStage, StageOptions, build
-from hpcurate.planning.plan import plan_needs
+from hpcurate.planning.build import Step, build
+from hpcurate.planning.options import StageOptions
+from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.site import SiteProfile, load_site, profile_of, to_yaml
 from launchers.slurm.doctor import Controller, findings, profile_from, read_controller
 from launchers.slurm.facts import gpus_of, largest_nodes, read_facts, read_submit_limit, slurm_minutes
@@ -22,7 +23,7 @@ from stages.hello import LowerCase, Prompts
 
 def stage(**options: Any) -> PlannedStage:
     """A planned stage."""
-    return build("p", Prompts(("a",)), {"one": Node(LowerCase(), StageOptions(**options))}).stages[0]
+    return build("p", Prompts(("a",)), {"one": Step(LowerCase(), StageOptions(**options))}).stages[0]
 
 
 def options(launcher: SlurmLauncher, planned: PlannedStage) -> dict[str, Any]:

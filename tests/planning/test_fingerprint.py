@@ -11,8 +11,9 @@ import pytest
 from unit_stages import Colour, Fated, NoVersion, Tuned, TunedV2, chain
 
 from hpcurate import Stage
+from hpcurate.digest import digest
 from hpcurate.errors import PipelineError
-from hpcurate.planning.fingerprint import digest, stage_identity, syntax_digest
+from hpcurate.planning.fingerprint import stage_identity, syntax_digest
 
 
 def print_of(stage: Stage[Any, Any]) -> str:

@@ -10,8 +10,9 @@ from unit_stages import Fated, FromOther, Gathers, HoldsArray, Number, ToOther, 
 
 from hpcurate import Resources, Stage
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.planning.pipeline import Budget, Node, Pipeline, StageOptions, build, live
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.build import Step, build, live
+from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.source import Items
 
 
@@ -19,18 +20,18 @@ class MakesArrays(Stage[Number, HoldsArray]):
     """Its output fits into no row."""
 
 
-def pipeline(**nodes: Node | Stage[Any, Any]) -> Pipeline:
+def pipeline(**nodes: Step | Stage[Any, Any]) -> Pipeline:
     """A pipeline of these stages over two numbers."""
-    made = {name: node if isinstance(node, Node) else Node(node) for name, node in nodes.items()}
+    made = {name: node if isinstance(node, Step) else Step(node) for name, node in nodes.items()}
     return build("test", Items(numbers(1, 2)), made)
 
 
-def with_options(**options: Any) -> Node:
+def with_options(**options: Any) -> Step:
     """A stage with options."""
-    return Node(Tuned(), StageOptions(**options))
+    return Step(Tuned(), StageOptions(**options))
 
 
-def refusal(**nodes: Node | Stage[Any, Any]) -> str:
+def refusal(**nodes: Step | Stage[Any, Any]) -> str:
     """The message with which the pipeline is refused."""
     with pytest.raises((ConfigError, PipelineError)) as caught:
         pipeline(**nodes)
@@ -103,13 +104,13 @@ def test_a_chain_takes_and_gives_what_its_ends_do() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"resources": {"gpu": 1}}, "stages.a.resources.gpu: no such resource; did you mean 'gpus'?"),
-        ({"resources": {"memory": "lots"}}, "stages.a.resources: 'lots' is not a size; write for example"),
-        ({"resources": {"time": "soon"}}, "stages.a.resources: 'soon' is not a time; write for example"),
-        ({"resources": {"disk": "big"}}, "stages.a.resources: 'big' is not a size"),
-        ({"resources": {"cpus": 0}}, "stages.a.resources: cpus are above 0"),
-        ({"resources": {"gpus": -1}}, "stages.a.resources: cpus are above 0, gpus at least 0"),
-        ({"resources": {"cpus": "many"}}, "stages.a.resources: could not convert"),
+        ({"resources": {"gpu": 1}}, "stages.a.resources.gpu: there is no such key; did you mean 'gpus'?"),
+        ({"resources": {"memory": "lots"}}, "stages.a.resources.memory=lots: 'lots' is not a size; write for example"),
+        ({"resources": {"time": "soon"}}, "stages.a.resources.time=soon: 'soon' is not a time; write for example"),
+        ({"resources": {"disk": "big"}}, "stages.a.resources.disk=big: 'big' is not a size"),
+        ({"resources": {"cpus": 0}}, "stages.a.resources.cpus=0: must be above 0"),
+        ({"resources": {"gpus": -1}}, "stages.a.resources.gpus=-1: must be at least 0"),
+        ({"resources": {"cpus": "many"}}, "stages.a.resources.cpus='many': Expected `float`"),
         ({"resources": {"gpus": 1.5}}, "stages.a.resources.gpus=1.5: above 1 only whole GPUs"),
         ({"attempts": 0}, "stages.a.attempts=0: must be at least 1"),
         ({"batch_size": -1}, "stages.a.batch_size=-1: must be at least 0"),
@@ -130,7 +131,7 @@ def test_options_win_over_the_class() -> None:
 
 def test_a_gather_takes_its_whole_input_at_once() -> None:
     """Whatever batch size was asked for."""
-    stage = pipeline(a=Node(Gathers(), StageOptions(batch_size=3))).stage("a")
+    stage = pipeline(a=Step(Gathers(), StageOptions(batch_size=3))).stage("a")
     assert (True, 0) == (stage.slicing.gather, stage.batch_size)
 
 
@@ -164,7 +165,7 @@ def test_a_changed_parameter_moves_what_depends_on_it_and_nothing_else() -> None
 
 def test_a_changed_source_moves_everything() -> None:
     """All of it derives from there."""
-    other = build("test", Items(numbers(1, 2, 3)), {"a": Node(Tuned())})
+    other = build("test", Items(numbers(1, 2, 3)), {"a": Step(Tuned())})
     assert prints(pipeline(a=Tuned())) != prints(other)
 
 
@@ -196,9 +197,9 @@ def full() -> Pipeline:
         resources={"gpus": 0.5, "disk": "1GB"}, workers=2, task_timeout=9.0, sbatch={"qos": "high", "n": 1}
     )
     nodes = {
-        "a": Node(chain(Tuned(threshold=2.0, sizes=[1.0]), Fated(["keep", "drop"])), options),
-        "b": Node(Gathers()),
-        "c": Node(Tuned(), StageOptions(after=["a"])),
+        "a": Step(chain(Tuned(threshold=2.0, sizes=[1.0]), Fated(["keep", "drop"])), options),
+        "b": Step(Gathers()),
+        "c": Step(Tuned(), StageOptions(after=["a"])),
     }
     return build("full", Items(numbers(1)), nodes, budget=Budget(failed=1), timing=Timing(lease_s=9.0))
 
@@ -232,7 +233,7 @@ def test_a_wrong_constructor_call_is_a_users_mistake(make: Any, said: str) -> No
 def test_a_models_environment_serves_where_the_stage_names_none() -> None:
     """The place of use comes first, then the stage, then its model."""
     from hpcurate.model import ModelRef
-    from hpcurate.planning.plan import Environment, WeightsRef
+    from hpcurate.planning.pipeline import Environment, WeightsRef
     from stages.hello import LowerCase, Prompts
 
     class Reader(LowerCase):
@@ -249,7 +250,7 @@ def test_a_models_environment_serves_where_the_stage_names_none() -> None:
             return Environment()
 
         weights = WeightsRef(("m",), "m@1", "m@1", "of-model")
-        nodes = {"one": Node(stage(), StageOptions(**options))}
+        nodes = {"one": Step(stage(), StageOptions(**options))}
         build("p", Prompts(("a",)), nodes, weights=lambda name: weights, environment=environment)
         return seen[0]
 

@@ -11,8 +11,9 @@ from engine_stages import BadSetup, Crash, Digits, Double, Leaves, Number, Where
 
 import hpcurate
 from hpcurate.errors import UserError
-from hpcurate.planning.pipeline import Node, StageOptions
-from hpcurate.runs.summary import RunState
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
+from hpcurate.runs.state import RunState
 
 ONE_BY_ONE = StageOptions(shard_tasks=2, resources={"memory": "100MB"})
 
@@ -70,7 +71,7 @@ def test_two_runs_started_at_once_share_the_work(site: Site, undisturbed: dict[s
 def test_a_crashing_task_becomes_a_dead_letter_and_the_others_pass(site: Site) -> None:
     """Crash, isolate, name the culprit, pass the rest on: within the attempts a shard has."""
     outcome = hpcurate.run(
-        {"crash": Node(Crash(value=3), StageOptions(resources={"memory": "100MB"}))}, numbers(6), store=site.store
+        {"crash": Step(Crash(value=3), StageOptions(resources={"memory": "100MB"}))}, numbers(6), store=site.store
     )
     assert outcome.state is RunState.COMPLETE
     assert {k: outcome.summary["stages"]["crash"][k] for k in ("in", "out", "failed")} == {
@@ -84,14 +85,14 @@ def test_a_crashing_task_becomes_a_dead_letter_and_the_others_pass(site: Site) -
 
 def test_a_stage_that_cannot_be_set_up_ends_as_stalled(site: Site) -> None:
     """Two rounds without progress end the stage (I14); the reason is in the summary."""
-    outcome = hpcurate.run({"bad": Node(BadSetup(), ONE_BY_ONE)}, numbers(3), store=site.store)
+    outcome = hpcurate.run({"bad": Step(BadSetup(), ONE_BY_ONE)}, numbers(3), store=site.store)
     assert outcome.state is RunState.STALLED
     assert "no such model here" in outcome.summary["reason"]
 
 
 def test_a_file_left_open_is_an_error_that_names_it(site: Site) -> None:
     """No writer of the stage is left when a shard becomes visible (I11)."""
-    outcome = hpcurate.run({"leaves": Node(Leaves(), ONE_BY_ONE)}, numbers(1), store=site.store)
+    outcome = hpcurate.run({"leaves": Step(Leaves(), ONE_BY_ONE)}, numbers(1), store=site.store)
     logs = "".join(p.read_text() for p in site.store.glob("runs/latest/submissions/*/logs/*"))
     assert outcome.summary["stages"]["leaves"]["failed"] == 1
     assert "open.txt" in logs
@@ -101,7 +102,7 @@ def test_a_file_left_open_is_an_error_that_names_it(site: Site) -> None:
 def test_too_many_dead_letters_fail_the_run(site: Site) -> None:
     """The budget is judged at the stage boundary: what comes after is not begun."""
     tasks = [Number(id=f"n{i}", value=13) for i in range(6)]
-    stages = {"double": Node(Double(), ONE_BY_ONE), "digits": Node(Digits(), ONE_BY_ONE)}
+    stages = {"double": Step(Double(), ONE_BY_ONE), "digits": Step(Digits(), ONE_BY_ONE)}
     outcome = hpcurate.run(stages, tasks, store=site.store)
     assert outcome.state is RunState.FAILED
     assert outcome.summary["stages"]["digits"]["shards_done"] == 0
@@ -126,7 +127,7 @@ def test_new_inputs_later_are_processed_alone(tmp_path) -> None:  # type: ignore
     for name in "abc":
         (inputs / f"{name}.txt").write_text(name)
     site = Site(tmp_path)
-    stages = {"measure": Node(Measure(), ONE_BY_ONE)}
+    stages = {"measure": Step(Measure(), ONE_BY_ONE)}
     hpcurate.run(stages, Files(str(inputs)), store=site.store)
     (inputs / "d.txt").write_text("d")
     before = site.claims()
@@ -139,7 +140,7 @@ def test_two_processes_share_one_gpu(site: Site, monkeypatch: pytest.MonkeyPatch
     """gpus=0.5: two stage processes in one worker, on the same device."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     options = StageOptions(shard_tasks=1, resources={"gpus": 0.5, "memory": "100MB", "cpus": 0.5})
-    hpcurate.run({"where": Node(Where(), options)}, numbers(6), store=site.store)
+    hpcurate.run({"where": Step(Where(), options)}, numbers(6), store=site.store)
     seen = [p.read_text().split() for p in site.store.glob("stages/*/shards/*/[!.]*/files/*/where.txt")]
     assert {device for _, device in seen} == {"0"}
     assert len({pid for pid, _ in seen}) == 2
@@ -154,7 +155,7 @@ def test_neighbours_whose_types_do_not_fit_are_refused(site: Site) -> None:
 
 def test_a_call_returns_at_once_when_told_not_to_wait(site: Site) -> None:
     """`wait=False` with local: a driver of its own carries on, the result is there later."""
-    outcome = hpcurate.run({"double": Node(Double(), ONE_BY_ONE)}, numbers(4), store=site.store, wait=False)
+    outcome = hpcurate.run({"double": Step(Double(), ONE_BY_ONE)}, numbers(4), store=site.store, wait=False)
     assert outcome.state is RunState.RUNNING
     deadline = time.monotonic() + 30
     while site.summary()["state"] == "running" and time.monotonic() < deadline:

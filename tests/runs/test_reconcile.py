@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcurate.planning.pipeline import Budget
+from hpcurate.planning.options import Budget
 from hpcurate.runs.reconcile import (
     Action,
     MakeLists,
@@ -19,7 +19,7 @@ from hpcurate.runs.reconcile import (
     reconcile,
     rounds_without_progress,
 )
-from hpcurate.runs.summary import RunState, StageCounts
+from hpcurate.runs.state import RunState, StageCounts
 
 STRICT = Budget(failed=0, fraction=0.0)
 

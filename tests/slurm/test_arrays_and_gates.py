@@ -193,14 +193,15 @@ def test_arrays_are_split_where_the_site_asks_for_it(tmp_path: Path) -> None:
 
 def test_the_script_is_as_the_golden_file_says(slurm: SlurmSite, tmp_path: Path) -> None:
     """submitit's private names give the script we expect; HPCURATE_ACCEPT=1 accepts a change."""
-    from hpcurate.planning.pipeline import Node, StageOptions, build
+    from hpcurate.planning.build import Step, build
+    from hpcurate.planning.options import StageOptions
     from hpcurate.planning.plan import Plan
     from hpcurate.runs.launcher import Submission
     from launchers.slurm.launcher import SlurmLauncher, _executor, worker_command
     from stages.hello import LowerCase, Prompts
 
     options = StageOptions(resources={"gpus": 2, "disk": "10GB"}, sbatch={"constraint": "a100", "exclusive": True})
-    pipeline = build("hello", Prompts(("a",)), {"lower": Node(LowerCase(), options)})
+    pipeline = build("hello", Prompts(("a",)), {"lower": Step(LowerCase(), options)})
     stage = pipeline.stages[0]
     plan = Plan(run="r", stage="lower", folder="lower-0", store="/s", spec=stage.spec, lists=("0001",), round=1,
                 workers=3, resources=stage.resources, code="/s/runs/r/code-0")  # fmt: skip

@@ -20,6 +20,7 @@ FOREIGN = (
     "omegaconf",
     "submitit",
     "hpcurate.planning.plan",
+    "hpcurate.planning.options",
     "hpcurate.planning.pipeline",
     "hpcurate.cli",
 )

@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from engine_stages import Collect, Digits, Double, Number
 
 import hpcurate
-from hpcurate.planning.pipeline import Node, StageOptions
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
+from hpcurate.planning.pipeline import Timing
 
 
 def main() -> int:
@@ -34,9 +35,9 @@ def main() -> int:
     one = StageOptions(resources={"memory": "200MB", "time": "5m"})
     outcome = hpcurate.run(
         {
-            "double": Node(Double(sleep_s=options.sleep), shape),
-            "digits": Node(Digits(), shape),
-            "collect": Node(Collect(output=output), one),
+            "double": Step(Double(sleep_s=options.sleep), shape),
+            "digits": Step(Digits(), shape),
+            "collect": Step(Collect(output=output), one),
         },
         [Number(id=f"n{i:04d}", value=i) for i in range(options.count)],
         store=options.store,

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpcurate.config_files import conf_folders, names_in, shipped_conf
 from hpcurate.errors import ConfigError
-from hpcurate.planning.pipeline import suggestion
+from hpcurate.fields import suggestion
 
 SECRET = re.compile(r"(?i)token|key|secret|passw|credential")
 """Environment variables whose values never reach a frozen configuration."""

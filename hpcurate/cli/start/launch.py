@@ -26,8 +26,9 @@ from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, UserError
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
+from hpcurate.planning.build import EpochOf, build
 from hpcurate.planning.epochs import Epochs
-from hpcurate.planning.pipeline import EpochOf, Pipeline, build
+from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.runs.preview import Preview, preview
 from hpcurate.site import load_site

@@ -11,8 +11,10 @@ import msgspec
 
 from hpcurate.cli.start.stage_file import stage_in_file
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.planning.pipeline import Budget, Node, StageOptions, option, suggestion
-from hpcurate.planning.plan import Timing
+from hpcurate.fields import option, suggestion
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.pipeline import Timing
 from hpcurate.source import Sharded, Source, Undone
 from hpcurate.source.parts import parse_shard
 from hpcurate.spec import coerce_parameters, find_class
@@ -99,7 +101,7 @@ def _value(value: Any, hint: Any, key: str) -> Any:
 # -- stages -----------------------------------------------------------------------------------------
 
 
-def read_stages(stages: dict[str, Any]) -> dict[str, Node]:
+def read_stages(stages: dict[str, Any]) -> dict[str, Step]:
     """Stage objects and their options, in order."""
     entries = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in stages.items()}
     _move_to_members(entries)
@@ -119,7 +121,7 @@ def _move_to_members(entries: dict[str, Any]) -> None:
             del entries[name]
 
 
-def _node(name: str, entry: Any) -> Node:
+def _node(name: str, entry: Any) -> Step:
     where = f"stages.{name}"
     if not isinstance(entry, dict):
         raise ConfigError(f"{where}={entry!r}: expected a mapping with _target_, or chain")
@@ -135,7 +137,7 @@ def _node(name: str, entry: Any) -> Node:
         stage: Stage[Any, Any] = Chain([_stage(f"{where}.chain.{k}", v) for k, v in members.items()])
     else:
         stage = _stage(where, rest)
-    return Node(stage, convert(StageOptions, options, where))
+    return Step(stage, convert(StageOptions, options, where))
 
 
 def _stage(where: str, entry: Any) -> Stage[Any, Any]:

@@ -16,8 +16,8 @@ from hpcurate.api import LAUNCHERS
 from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import read_yaml, shipped_conf
 from hpcurate.models.registry import ModelEntry
-from hpcurate.planning.pipeline import Budget, StageOptions
-from hpcurate.planning.plan import Timing
+from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.pipeline import Timing
 from hpcurate.site import SiteProfile
 from hpcurate.stage import Resources, constructor
 

@@ -16,7 +16,7 @@ from hpcurate.report.dead_letters import drop_reasons
 from hpcurate.runs.driver import look
 from hpcurate.runs.folder import Run, find_run, run_names
 from hpcurate.runs.preview import part_differences
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 
 def verb(argv: list[str]) -> int:

@@ -11,7 +11,7 @@ from hpcurate.cli.verbs.common import columns, run_parser, show, the_run
 from hpcurate.report.dead_letters import Letter, failure_line, letters
 from hpcurate.runs.driver import look
 from hpcurate.runs.folder import Run
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 SHOWN = 10
 """Dead letters that are shown."""

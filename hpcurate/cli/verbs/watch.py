@@ -17,7 +17,7 @@ from hpcurate.report.dead_letters import Letter, failure_line, letters_of
 from hpcurate.runs.driver import Driver, look_with
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 
 EVERY_S = 2.0
 """Between two looks at the store."""

@@ -16,7 +16,7 @@ from hpcurate.report.dead_letters import Letter, drop_reasons, letters, log_of
 from hpcurate.runs.driver import look
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
-from hpcurate.runs.summary import RunState
+from hpcurate.runs.state import RunState
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.rounds import read_rounds
 

@@ -1,1 +1,82 @@
-"""Where a stage is run: in the worker's process, in a forked one, in one started in another environment."""
+"""Where a stage is run: in the worker's own process, in one that is forked from it, in one started elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from hpcurate.failures import Ending
+from hpcurate.planning.plan import Plan
+from hpcurate.stage import WorkerInfo
+from hpcurate.stage_process.messages import Done, Hello, Ready, ShardJob
+from hpcurate.worker.node_staging import NodeStaging, Place
+
+Log = Callable[[str], None]
+
+
+@attrs.define(frozen=True)
+class ShardEnded(Exception):
+    """The shard was not finished: why, and what was in flight."""
+
+    ending: Ending
+    detail: str
+    in_flight: tuple[str, ...] = ()
+
+
+class SetupFailed(Exception):
+    """The stage could not be set up; `traceback` is where."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.traceback = trace
+
+
+class StageHost(Protocol):
+    """Something that runs shards through a set-up stage."""
+
+    def start(self) -> Ready:
+        """Set the stage up. Raises SetupFailed."""
+
+    def run(self, job: ShardJob) -> Done:
+        """Run one shard. Raises ShardEnded."""
+
+    def kill(self) -> None:
+        """End it at once, from any thread."""
+
+    def close(self) -> None:
+        """End it in order."""
+
+
+class Hosts(Protocol):
+    """Makes the hosts of one worker."""
+
+    threads: bool
+    """Whether several may work at once."""
+
+    def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
+        """Before the worker has threads, or anything was copied to its node."""
+
+    def staging(self, plan: Plan, submission: str, log: Log) -> NodeStaging:
+        """How what the plan names gets to this node."""
+
+    def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> StageHost:
+        """One more; nothing is started yet."""
+
+    def close(self) -> None:
+        """Let go of what was prepared and never used."""
+
+
+def hello_of(plan: Plan, info: WorkerInfo, place: Place, variables: dict[str, str], *, check: bool = False) -> Hello:
+    """The first message to a stage process. `variables` are for a container, which may inherit none. Pure."""
+    return Hello(
+        stage=plan.stage.name,
+        spec=plan.stage.spec,
+        worker=info,
+        weights=place.weights,
+        node_setup=plan.stage.node_setup,
+        node_folder=place.folder,
+        variables=variables if place.env.container else {},
+        check=check,
+    )

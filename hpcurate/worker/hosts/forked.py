@@ -1,7 +1,7 @@
 """Stage processes that begin as copies of their supervisor: where both share an environment, nothing is imported twice.
 
-They are forked before the supervisor has threads or has brought anything; one that ends is replaced by a process that
-is started anew.
+They are forked before the supervisor has threads or has copied anything to its node; one that ends is replaced by a
+process that is started.
 """
 
 from __future__ import annotations

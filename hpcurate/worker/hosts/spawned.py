@@ -1,4 +1,4 @@
-"""A stage process as its supervisor sees it: start, give a shard, wait, kill."""
+"""The stage in a process of its own, in its own environment and session: start, give a shard, wait, kill."""
 
 from __future__ import annotations
 
@@ -9,105 +9,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
 
-import attrs
-
-from hpcurate.planning.plan import Environment, Plan
+from hpcurate.failures import Ending
+from hpcurate.planning.pipeline import Environment
+from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
-from hpcurate.stage_process.messages import PROTOCOL, Channel, ChannelClosed, Listener, Message
-from hpcurate.stage_process.runner import ShardJob, ShardRunner
-from hpcurate.store.claims import Ending
+from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener
+from hpcurate.stage_process.messages import Broken, Done, Message, Ready, Refused, ShardJob, Started
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import session_members, writers_under
 from hpcurate.system.programs import activated
-from hpcurate.worker.hosts.forked import Forked
-from hpcurate.worker.node_staging import Place
+from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts.forked import Forked, fork
+from hpcurate.worker.node_staging import NodeStaging, Place
 
 SETTLE_S = 1.0
-"""How long files of an attempt may stay open for writing after the stage said it is done."""
-
-
-@attrs.define(frozen=True)
-class ShardEnded(Exception):
-    """The shard was not finished: why, and what was in flight."""
-
-    ending: Ending
-    detail: str
-    in_flight: tuple[str, ...] = ()
-
-
-class SetupFailed(Exception):
-    """The stage could not be set up; `traceback` says where."""
-
-    def __init__(self, message: str, trace: str = "") -> None:
-        super().__init__(message)
-        self.traceback = trace
-
-
-@attrs.define(frozen=True)
-class ShardDone:
-    """What a finished shard reports."""
-
-    counts: dict[str, Any]
-    environment: dict[str, str]
-
-
-class StageHost(Protocol):
-    """Something that runs shards through a set-up stage."""
-
-    def start(self) -> Message:
-        """Set the stage up; `made` tells what that has made on the node, if it was the first. Raises SetupFailed."""
-
-    def run(self, job: ShardJob) -> ShardDone:
-        """Run one shard. Raises ShardEnded."""
-
-    def kill(self) -> None:
-        """End it at once, from any thread."""
-
-    def close(self) -> None:
-        """End it in order."""
-
-
-class InProcess:
-    """The stage in the supervisor's own process: breakpoints work, crashes are yours. Launcher `inline`."""
-
-    def __init__(self, plan: Plan, info: WorkerInfo, place: Place) -> None:
-        self._plan, self._info, self._place = plan, info, place
-        self._runner: ShardRunner | None = None
-
-    def start(self) -> Message:
-        """See `StageHost`."""
-        from hpcurate.stage_process.main import build_runner
-
-        try:
-            self._runner, made = build_runner(hello_of(self._plan, self._info, self._place))
-        except Exception as error:
-            raise SetupFailed(f"{type(error).__name__}: {error}") from error
-        return {"made": made}
-
-    def run(self, job: ShardJob) -> ShardDone:
-        """See `StageHost`."""
-        from hpcurate.stage_process.main import environment
-
-        assert self._runner is not None, "start() comes first"
-        try:
-            counts = self._runner.run(job)
-        except Exception as error:
-            raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
-        return ShardDone(attrs.asdict(counts), environment())
-
-    def kill(self) -> None:
-        """Nothing to kill: a signal reaches the stage's code itself."""
-
-    def close(self) -> None:
-        """See `StageHost`."""
-        if self._runner:
-            self._runner.close()
-
-
+"""How long files of an attempt may stay open for writing after the stage reported that it is done."""
 GRACE_S = 2.0
 """How much later than its stage process a supervisor may hear that the job is to leave."""
 _START = (
@@ -132,33 +50,33 @@ def start_command(env: Environment, code: str | None, store: str, module: str, *
 class StageProcess:
     """The stage in a process of its own, in its own environment and session."""
 
-    def __init__(
-        self, plan: Plan, info: WorkerInfo, place: Place, log: Callable[[str], None], forked: Forked | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log, forked: Forked | None = None) -> None:
         self._plan, self._info, self._place, self._log, self._forked = plan, info, place, log, forked
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self._channel: Channel | None = None
         self._killed = False
 
-    def start(self) -> Message:
+    def start(self) -> Ready:
         """See `StageHost`."""
-        return self._ask({})
+        return self._ask(check=False)
 
-    def check(self) -> Message:
+    def check(self) -> Ready:
         """Start it, and have it import what the stage needs; nothing is set up. Raises SetupFailed."""
-        return self._ask({"check": True})
+        return self._ask(check=True)
 
-    def _ask(self, more: Message) -> Message:
+    def _ask(self, *, check: bool) -> Ready:
         self._channel = Channel(self._connected())
         assert self._process is not None
+        variables = stage_variables(self._plan, self._info)
         try:
-            self._channel.send("hello", **hello_of(self._plan, self._info, self._place), **more)
+            self._channel.send(hello_of(self._plan, self._info, self._place, variables, check=check))
             answer = self._channel.receive()
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
-        if answer is None or answer["type"] != "ready":
-            answer = answer or {}
-            raise SetupFailed(f"{answer.get('error')}: {answer.get('message')}", answer.get("traceback", ""))
+        if isinstance(answer, Refused):
+            raise SetupFailed(f"{answer.error}: {answer.message}", answer.traceback)
+        if not isinstance(answer, Ready):
+            raise SetupFailed(f"the stage process answered {type(answer).__name__} to the first message")
         return answer
 
     def _connected(self) -> socket.socket:
@@ -185,7 +103,7 @@ class StageProcess:
                 if process.poll() is not None:
                     raise SetupFailed(
                         f"the container's command {_how_it_ended(process)} before a stage process came up in it: "
-                        f"{' '.join(self._place.env.python)}; its words are in the log"
+                        f"{' '.join(self._place.env.python)}; what it printed is in the log"
                     )
         finally:
             listener.close()
@@ -210,7 +128,7 @@ class StageProcess:
             return {**activated(env.prefix, os.environ), **variables, **prefix_variables(env)}
         return {**os.environ, **variables}
 
-    def run(self, job: ShardJob) -> ShardDone:
+    def run(self, job: ShardJob) -> Done:
         """See `StageHost`. A process that has ended is set up again for the next shard."""
         if self._killed:
             raise ShardEnded(Ending.FREE, "drained")
@@ -218,25 +136,28 @@ class StageProcess:
             self.start()
         assert self._channel is not None
         in_flight: tuple[str, ...] = ()
+        timeout = self._plan.stage.task_timeout
         try:
-            self._channel.send("shard", job=attrs.asdict(job))
+            self._channel.send(job)
             while True:
-                message = self._channel.receive(self._plan.task_timeout)
+                message = self._channel.receive(timeout)
                 if message is None:
                     self._stop_hard()
-                    raise ShardEnded(Ending.TIMEOUT, f"a batch took over {self._plan.task_timeout:g} s", in_flight)
-                if message["type"] == "started":
-                    in_flight = tuple(message["tasks"])
+                    raise ShardEnded(Ending.TIMEOUT, f"a batch took over {timeout:g} s", in_flight)
+                if isinstance(message, Started):
+                    in_flight = message.tasks
                 else:
                     return self._finish(job, message)
         except ChannelClosed:
             raise self._ended(in_flight) from None
 
-    def _finish(self, job: ShardJob, message: Message) -> ShardDone:
-        if message["type"] == "broken":
-            raise ShardEnded(Ending.ERROR, f"{message['error']}: {message['message']}\n{message['traceback']}")
+    def _finish(self, job: ShardJob, message: Message) -> Done:
+        if isinstance(message, Broken):
+            raise ShardEnded(Ending.ERROR, f"{message.error}: {message.message}\n{message.traceback}")
+        if not isinstance(message, Done):
+            raise ShardEnded(Ending.ERROR, f"the stage process answered {type(message).__name__} to a shard")
         self._wait_for_writers(job.directory)
-        return ShardDone(message["counts"], message["environment"])
+        return message
 
     def _wait_for_writers(self, directory: str) -> None:
         """No descriptor of the stage's session may still write into the attempt (I11)."""
@@ -309,7 +230,9 @@ LEAVE_S = 5.0
 
 def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
     """What a stage process is to find in its environment, beside what is there."""
-    own = os.environ.get("PYTHONPATH") if not plan.env.python else None  # another Python's packages are not for it
+    own = (
+        os.environ.get("PYTHONPATH") if not plan.stage.env.python else None
+    )  # another Python's packages are not for it
     path = [p for p in (plan.code, own) if p]
     found = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
     found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
@@ -320,14 +243,6 @@ def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
     return found
 
 
-def serve_forked(plan: Plan, info: WorkerInfo, end: socket.socket, parent: int) -> None:
-    """What a forked stage process does: as a started one, in the variables of one."""
-    from hpcurate.stage_process.main import serve_channel
-
-    os.environ.update(stage_variables(plan, info))
-    serve_channel(Channel(end), parent)
-
-
 def prefix_variables(env: Environment) -> dict[str, str]:
     """What the activation scripts of a prefix set: as its build wrote down, else as found at submission."""
     told = os.path.join(str(env.prefix), ".hpcurate.json")
@@ -335,20 +250,6 @@ def prefix_variables(env: Environment) -> dict[str, str]:
         found: dict[str, str] = json.load(file)["variables"]
         return found
     return env.variables
-
-
-def hello_of(plan: Plan, info: WorkerInfo, place: Place) -> Message:
-    """The first message to a stage process."""
-    return {
-        "protocol": PROTOCOL,
-        "stage": plan.stage,
-        "spec": attrs.asdict(plan.spec),
-        "worker": attrs.asdict(info),
-        "weights": place.weights,
-        "node_setup": plan.node_setup,
-        "node_folder": place.folder,
-        "variables": stage_variables(plan, info) if place.env.container else {},
-    }
 
 
 def _how_it_ended(process: subprocess.Popen[bytes] | Forked) -> str:
@@ -367,3 +268,47 @@ def _killed_for_memory() -> bool:
             counts = dict(line.split() for line in events)
         return int(counts.get("oom_kill", 0)) > 0
     return False
+
+
+class ProcessHosts:
+    """See `Hosts`: forked where the stage shares the worker's environment, so that nothing is imported twice."""
+
+    threads = True
+
+    def __init__(self) -> None:
+        self._forked: dict[int, Forked] = {}
+
+    def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
+        """See `Hosts`."""
+        if plan.stage.env.python:
+            return
+        import hpcurate.stage_process.main  # noqa: F401 - once, for all of them
+
+        for info in infos:
+            self._forked[info.process] = fork(_Serve(plan, info), list(self._forked.values()))
+
+    def staging(self, plan: Plan, submission: str, log: Log) -> NodeStaging:
+        """See `Hosts`."""
+        return NodeStaging(plan, submission, log=log)
+
+    def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> StageProcess:
+        """See `Hosts`."""
+        return StageProcess(plan, info, place, log, self._forked.pop(info.process, None))
+
+    def close(self) -> None:
+        """See `Hosts`."""
+        for unused in self._forked.values():
+            unused.channel.close()
+
+
+class _Serve:
+    """What a forked stage process does: as a started one, in the variables of one."""
+
+    def __init__(self, plan: Plan, info: WorkerInfo) -> None:
+        self._plan, self._info = plan, info
+
+    def __call__(self, end: socket.socket, parent: int) -> None:
+        from hpcurate.stage_process.main import serve_channel
+
+        os.environ.update(stage_variables(self._plan, self._info))
+        serve_channel(Channel(end), parent)

@@ -1,0 +1,130 @@
+"""Fields of a configuration: default, help and checks stand beside the field, and are read from there.
+
+`option` declares a field of an attrs class. Whatever fills such a class from a file or a command line goes through
+`convert`, so that every message names the full key. Runs in every stage environment: Python 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Optional, TypeVar, get_type_hints
+
+import attrs
+import msgspec
+
+from hpcurate.errors import ConfigError
+
+__all__ = ["above_zero", "check_keys", "check_values", "convert", "names_of", "option", "suggestion"]
+
+Made = TypeVar("Made")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: Optional[float] = None,
+    choices: Sequence[str] = (),
+    check: Optional[Callable[[Any], object]] = None,
+) -> Any:
+    """A field of a configuration with its help.
+
+    `default` is a value, or a function without arguments that makes one. A value below `minimum`, outside `choices`
+    or for which `check` raises ConfigError is refused by `convert`; None is a value only where it is of the type.
+    """
+    checks = {"minimum": minimum, "choices": tuple(choices), "check": check}
+    metadata = {"help": help, **{name: value for name, value in checks.items() if value not in (None, ())}}
+    return attrs.field(default=attrs.Factory(default) if callable(default) else default, metadata=metadata)
+
+
+def names_of(cls: type) -> list[str]:
+    """Fields that may be set."""
+    return [field.name for field in attrs.fields(cls) if field.init]
+
+
+def suggestion(wrong: str, names: Iterable[str]) -> str:
+    """`did you mean …?`, or all there is."""
+    names = list(names)
+    close = get_close_matches(wrong, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
+
+
+def check_keys(given: Iterable[Any], names: Sequence[str], where: str = "") -> None:
+    """Raise ConfigError for the first key that is none of `names`."""
+    for key in given:
+        if key not in names:
+            raise ConfigError(f"{_join(where, key)}: there is no such key; {suggestion(str(key), names)}")
+
+
+def convert(cls: type[Made], values: Any, where: str = "") -> Made:
+    """An attrs class from a mapping. `where` is the key of the mapping, or the file that holds it, ending in `: `.
+
+    Raises ConfigError that names the full key: unknown keys, wrong types, and what the fields' checks refuse.
+    """
+    if attrs.has(type(values)):
+        return values  # type: ignore[no-any-return]
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}={values!r}: expected a mapping")
+    check_keys(values, names_of(cls), where)
+    hints = get_type_hints(cls)
+    fields = {field.name: field for field in attrs.fields(cls)}
+    made = {
+        name: _value(fields[name], hints.get(name, Any), value, _join(where, name)) for name, value in values.items()
+    }
+    return cls(**made)
+
+
+def _value(field: Any, hint: Any, value: Any, key: str) -> Any:
+    value = _of_type(hint, value, key)
+    if value is not None:
+        _check(field.metadata, value, key)
+    return value
+
+
+def _of_type(hint: Any, value: Any, key: str) -> Any:
+    """The value as its type has it; what a command line or YAML spells otherwise is understood (`2` for a text)."""
+    if isinstance(hint, type) and attrs.has(hint):
+        return convert(hint, value, key)
+    if hint in (str, Optional[str]) and isinstance(value, (int, float)):
+        return str(value)
+    try:
+        return msgspec.convert(value, hint, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{key}={value!r}: {error}") from None
+
+
+def check_values(made: Any, where: str) -> None:
+    """Raise ConfigError if a field's check refuses its value; `convert` does, Python code that makes one may not."""
+    for field in attrs.fields(type(made)):
+        value = getattr(made, field.name)
+        if value is not None and field.metadata:
+            _check(field.metadata, value, _join(where, field.name))
+
+
+def above_zero(value: float) -> None:
+    """A check for `option`."""
+    if not value > 0:
+        raise ConfigError("must be above 0")
+
+
+def _check(rules: Mapping[str, Any], value: Any, key: str) -> None:
+    shown = f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+    minimum: Optional[float] = rules.get("minimum")
+    if minimum is not None and value < minimum:
+        raise ConfigError(f"{shown}: must be at least {minimum:g}")
+    choices = rules.get("choices", ())
+    if choices and value not in choices:
+        raise ConfigError(f"{shown}: there is no such choice; {suggestion(str(value), choices)}")
+    if "check" in rules:
+        try:
+            rules["check"](value)
+        except ConfigError as error:
+            raise ConfigError(f"{shown}: {error}") from None
+
+
+def _join(where: str, key: Any) -> str:
+    """`stages.split` and `fps` → `stages.split.fps`; below a file: `site.yaml: account`."""
+    if not where or where.endswith(": "):
+        return f"{where}{key}"
+    return f"{where}.{key}"

@@ -1,0 +1,226 @@
+"""From live stages to a pipeline: checked, fingerprinted, frozen into plain values. Touches no storage."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from hpcurate.digest import digest
+from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.fields import check_values, convert, suggestion
+from hpcurate.model import model_names
+from hpcurate.planning.fingerprint import stage_identity
+from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
+from hpcurate.planning.relations import Gather, Relation, Slices
+from hpcurate.planning.slicing import Slicing
+from hpcurate.source.base import Source
+from hpcurate.spec import to_spec
+from hpcurate.stage import Resources, Stage, environment_of, members, types_of
+from hpcurate.store.rows import check_task_type
+from hpcurate.task import Task
+
+__all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+@attrs.define(frozen=True)
+class Step:
+    """An entry of a pipeline, the input of `build`: a live stage and its options."""
+
+    stage: Stage[Any, Any]
+    options: StageOptions = attrs.field(factory=StageOptions)
+
+
+WeightsOf = Callable[[str], WeightsRef]
+"""Model name → its weights in the store. Raises ConfigError where there are none."""
+
+
+def no_weights(name: str) -> WeightsRef:
+    """Where there is no registry."""
+    raise ConfigError(f"model {name!r}: there is no registry of models here")
+
+
+EnvironmentOf = Callable[[Any, bool], Environment]
+"""(a stage's `env` as written, whether it is staged to the nodes) → how its process is started. Raises ConfigError."""
+
+
+def own_environment(env: Any, to_node: bool) -> Environment:
+    """Where there are no others."""
+    if env is not None or to_node:
+        raise ConfigError(f"env={env!r}: there are no environments here")
+    return Environment()
+
+
+EpochOf = Callable[[str, str], int]
+"""(stage, fingerprint in epoch 0) → how often it has been asked for anew."""
+
+
+def build(
+    name: str,
+    source: Source,
+    steps: Mapping[str, Step],
+    *,
+    budget: Budget | None = None,
+    timing: Timing | None = None,
+    epoch: EpochOf = lambda stage, fingerprint: 0,
+    weights: WeightsOf = no_weights,
+    environment: EnvironmentOf = own_environment,
+) -> Pipeline:
+    """Check that the stages fit together and fingerprint them. Touches no storage.
+
+    Raises PipelineError or ConfigError naming the stage and the key.
+    """
+    if not steps:
+        raise ConfigError("stages: a pipeline needs at least one stage")
+    after = {stage: _after(stage, list(steps), step.options) for stage, step in steps.items()}
+    order = _topological(after)
+    _check_types(source, steps, after)
+    origin = PlannedSource(folder="", identity=source.identity())
+    origin_print = digest({"source": origin.identity})
+    origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
+    planned: dict[str, PlannedStage] = {}
+    for stage in order:
+        upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
+        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, weights)
+        env = _environment(stage, steps[stage], planned[stage].weights, environment)
+        planned[stage] = attrs.evolve(planned[stage], env=env)
+    return Pipeline(
+        name=name,
+        source=origin,
+        stages=tuple(planned[s] for s in order),
+        budget=budget or Budget(),
+        timing=timing or Timing(),
+    )
+
+
+def _plan(
+    name: str, step: Step, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
+) -> PlannedStage:
+    stage, options = step.stage, step.options
+    check_values(options, f"stages.{name}")
+    read = _weights(name, stage, weights)
+    first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
+    if read:
+        first["models"] = [one.identity for one in read]
+    identity = {**first, "epoch": epoch(name, digest(first))}
+    fingerprint = digest(identity)
+    resources = _resources(name, stage.resources, options.resources)
+    relation = _relation(stage, options)
+    return PlannedStage(
+        name=name,
+        folder=f"{name}-{fingerprint[:12]}",
+        fingerprint=fingerprint,
+        identity=identity,
+        spec=to_spec(stage),
+        after=after,
+        resources=resources,
+        relation=relation,
+        batch_size=_batch_size(stage, options, relation),
+        workers=options.workers,
+        processes=processes_per_worker(resources, options.processes),
+        attempts=options.attempts,
+        task_timeout=options.task_timeout,
+        deterministic=stage.deterministic,
+        sbatch=dict(options.sbatch),
+        weights=read,
+        node_setup=f"setup-{name}-{digest({'stage': identity['stage']})[:12]}",
+    )
+
+
+def _relation(stage: Stage[Any, Any], options: StageOptions) -> Relation:
+    if stage.gather:
+        return Gather()
+    return Slices(Slicing(tasks=options.shard_tasks, weight=options.shard_weight))
+
+
+def _batch_size(stage: Stage[Any, Any], options: StageOptions, relation: Relation) -> int:
+    """0: the whole shard."""
+    if relation.whole:
+        return 0
+    return stage.batch_size if options.batch_size is None else options.batch_size
+
+
+def processes_per_worker(resources: Resources, wanted: int | None) -> int:
+    """How many stage processes share a worker: as wanted, or as many as fill its one GPU. Pure."""
+    if wanted:
+        return wanted
+    if 0 < resources.gpus < 1:
+        return max(1, int(1 / resources.gpus + 1e-9))
+    return 1
+
+
+def _environment(name: str, step: Step, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
+    """The one named at the place of use, else the stage's, else its model's."""
+    of_models = next((one.env for one in weights if one.env), None)
+    try:
+        return environment(step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node)
+    except ConfigError as error:
+        raise ConfigError(f"stages.{name}.{error}") from None
+
+
+def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:
+    names = dict.fromkeys(model for member in members(stage) for model in model_names(member.model))
+    try:
+        return tuple(weights(model) for model in names)
+    except ConfigError as error:
+        raise ConfigError(f"stages.{name}: {error}") from None
+
+
+def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:
+    named = {key: value for key, value in given.items() if value is not None}
+    return convert(Resources, {**attrs.asdict(own), **named}, f"stages.{stage}.resources")
+
+
+def _after(stage: str, names: list[str], options: StageOptions) -> tuple[str, ...]:
+    if not _NAME.fullmatch(stage):
+        raise ConfigError(f"stages.{stage}: a stage name is lower case letters, digits and _, e.g. split_2")
+    if options.after is None:
+        position = names.index(stage)
+        return (names[position - 1],) if position else ()
+    for name in options.after:
+        if name not in names:
+            raise ConfigError(f"stages.{stage}.after: there is no stage {name!r}; {suggestion(name, names)}")
+    return tuple(options.after)
+
+
+def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:
+    order: list[str] = []
+    waiting = list(after)
+    while waiting:
+        ready = [s for s in waiting if all(u in order for u in after[s])]
+        if not ready:
+            raise ConfigError(f"stages.{waiting[0]}.after: the stages {', '.join(waiting)} wait for each other")
+        order += ready
+        waiting = [s for s in waiting if s not in ready]
+    return order
+
+
+def _check_types(source: Source, steps: Mapping[str, Step], after: Mapping[str, Sequence[str]]) -> None:
+    """Neighbours fit, and every type survives a row."""
+    types = {name: types_of(step.stage) for name, step in steps.items()}
+    for name, (takes, gives) in types.items():
+        for kind in (takes, gives):
+            check_task_type(kind)
+        for before, comes in [(u, types[u][1]) for u in after[name]] or [("the source", source.task_type)]:
+            _check_fit(name, takes, before, comes)
+        _check_chain(name, steps[name].stage)
+
+
+def _check_fit(name: str, takes: type[Task], before: str, comes: type[Task]) -> None:
+    if takes is not comes:
+        raise PipelineError(
+            f"stages.{name} takes {takes.__qualname__}, but {before} gives {comes.__qualname__}; "
+            f"put a stage between them, or change stages.{name}.after"
+        )
+
+
+def _check_chain(name: str, stage: Stage[Any, Any]) -> None:
+    inner = getattr(stage, "stages", [])
+    for first, second in itertools.pairwise(inner):
+        _check_fit(f"{name} ({type(second).__name__})", types_of(second)[0], type(first).__name__, types_of(first)[1])

@@ -1,0 +1,51 @@
+"""What may be set for a stage at the place of use, and the error budget of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from hpcurate.fields import option
+
+__all__ = ["Budget", "StageOptions"]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class StageOptions:
+    """What may be set for a stage at the place of use, beside its constructor's parameters."""
+
+    after: list[str] | None = option(None, "stages this one follows; default: the one before it")
+    resources: dict[str, Any] = option(dict, "cpus, gpus, memory, time, nodes, disk of one stage process")
+    env: str | list[str] | None = option(
+        None,
+        "environment of the stage process: a name of envs/, a prefix with bin/python, a container (apptainer:IMAGE), "
+        "or a command that ends with a Python; default: the current one",
+    )
+    stage_to_node: bool = option(False, "unpack the environment on each node's own disk; pack it before, once")
+    batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard", minimum=0)
+    workers: int | None = option(
+        None, "array elements at most; default: as many as are needed, up to what the launcher allows", minimum=1
+    )
+    processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU", minimum=1)
+    attempts: int = option(5, "attempts without a result after which a shard's tasks become dead letters", minimum=1)
+    task_timeout: float | None = option(None, "seconds one batch may take; default: no limit", minimum=0)
+    shard_tasks: int = option(100, "most tasks in one shard; 0: no limit", minimum=0)
+    shard_weight: float = option(
+        0.0, "target weight of one shard, in the unit of the tasks' weight; 0: no limit", minimum=0
+    )
+    sbatch: dict[str, Any] = option(
+        dict, "further sbatch options of this stage, e.g. {partition: gpu, constraint: a100}"
+    )
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Budget:
+    """How many dead letters a run may have and still be complete."""
+
+    failed: int = option(5, "failed tasks that are always tolerated")
+    fraction: float = option(0.01, "share of a stage's tasks that may fail, if that is more")
+
+    def exceeded(self, failed: int, of: int) -> bool:
+        """Whether `failed` of `of` tasks are too many: more than max(failed, fraction)."""
+        return failed > max(self.failed, self.fraction * of)

@@ -1,0 +1,66 @@
+"""What is counted of a shard: while it is made, in its `stats.json`, and by those who read that. Pure; Python 3.9."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from hpcurate.failures import AttemptEnd
+
+
+@attrs.define(kw_only=True)
+class Counts:
+    """Where tasks ended (I6): `tasks_in == passed + dropped + failed`."""
+
+    tasks_in: int = 0
+    tasks_out: int = 0
+    passed: int = 0
+    dropped: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    """Of stage processes."""
+
+
+@attrs.define(kw_only=True)
+class ShardCounts(Counts):
+    """What a stage process counts of one shard."""
+
+    weight_out: float = 0.0
+    reasons: dict[str, int] = attrs.field(factory=dict)
+    """Drop reason → tasks, those that members of a chain dropped included."""
+    errors: dict[str, int] = attrs.field(factory=dict)
+    """Type of error → tasks."""
+    process_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+@attrs.define(kw_only=True)
+class ShardStats(ShardCounts):
+    """`stats.json` of a committed shard."""
+
+    shard: str
+    nonce: str
+    attempt: int | None = None
+    """None for the shards of a source, which nobody claims."""
+    worker: str | None = None
+    history: tuple[AttemptEnd, ...] = ()
+    """How the attempts before this one ended."""
+    environment: dict[str, str] = attrs.field(factory=dict)
+    """Python, prefix and the versions that the stage really ran with."""
+    files: dict[str, int] = attrs.field(factory=dict)
+    """Size in bytes of every file, by relative path."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain form; what is not known is left out."""
+        plain = attrs.asdict(self)
+        return {name: value for name, value in plain.items() if value is not None}
+
+
+@attrs.define(kw_only=True)
+class Committed(Counts):
+    """What readers need to know of a committed shard: a part of its `stats.json`, and of a list's index."""
+
+    shard: str
+    nonce: str
+    weight_out: float

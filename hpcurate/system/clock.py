@@ -1,0 +1,76 @@
+"""Time and threads as the engine asks for them: handed in, so that a simulation can take their place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Protocol
+
+
+class Event(Protocol):
+    """Something that threads wait for."""
+
+    def set(self) -> None:
+        """Let it happen."""
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most so many seconds; whether it has happened."""
+
+
+class Thread(Protocol):
+    """A thread that was started."""
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end, at most so many seconds."""
+
+
+class Clock(Protocol):
+    """The observer's own time. Times of two machines are never compared."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run."""
+
+    def event(self) -> Event:
+        """An event that has not happened."""
+
+    def lock(self) -> AbstractContextManager[Any]:
+        """A lock between the threads of this process."""
+
+    def start(self, action: Callable[[], None], name: str) -> Thread:
+        """Run `action` in a thread that does not keep the process alive."""
+
+
+class SystemClock:
+    """The real one."""
+
+    def monotonic(self) -> float:
+        """See `Clock`."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock`."""
+        time.sleep(seconds)
+
+    def event(self) -> Event:
+        """See `Clock`."""
+        return threading.Event()
+
+    def lock(self) -> AbstractContextManager[Any]:
+        """See `Clock`."""
+        return threading.Lock()
+
+    def start(self, action: Callable[[], None], name: str) -> Thread:
+        """See `Clock`."""
+        thread = threading.Thread(target=action, name=name, daemon=True)
+        thread.start()
+        return thread

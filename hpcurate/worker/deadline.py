@@ -1,0 +1,69 @@
+"""How much time a worker has left, and whether a shard fits into it. Pure but for the clock that is asked."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import attrs
+
+from hpcurate.store.lists import ShardLine
+from hpcurate.system.clock import Clock
+
+PREDICTION_MARGIN = 1.5
+"""A shard is begun only if this many times its predicted time is left."""
+HAND_BACK_S = 10.0
+"""A shard that is not done this long before the end of the wall time is handed back."""
+
+
+@attrs.define
+class Pace:
+    """Seconds a unit of weight takes here, learned from finished shards."""
+
+    seconds: float = 0.0
+    weight: float = 0.0
+
+    def learn(self, weight: float, seconds: float) -> None:
+        """Add one finished shard."""
+        self.weight += weight
+        self.seconds += seconds
+
+    def predict(self, weight: float) -> float:
+        """Seconds for a shard of `weight`; 0 while nothing is known."""
+        return weight * self.seconds / self.weight if self.weight else 0.0
+
+
+class Deadline:
+    """The end of a worker's wall time on its own clock."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock, self._end = clock, clock.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self._end - self._clock.monotonic()
+
+    @property
+    def is_near(self) -> bool:
+        """Whether shards in work are to be handed back now."""
+        return self.left <= HAND_BACK_S
+
+    def fits(self, line: ShardLine, pace: Pace) -> bool:
+        """Whether the shard can be expected to end in time."""
+        return pace.predict(line.weight) * PREDICTION_MARGIN <= self.left
+
+
+def seconds_left(wall_time: str) -> float:
+    """Seconds of wall time that Slurm grants this job from now on; without end, outside Slurm.
+
+    Where Slurm does not name the end (before 22.05), the job is taken to have just begun.
+    """
+    end = os.environ.get("SLURM_JOB_END_TIME")
+    if end and end.isdigit():
+        return int(end) - time.time()
+    if os.environ.get("SLURM_JOB_ID"):
+        from hpcurate.units import minutes
+
+        return minutes(wall_time) * 60 - 5
+    return float("inf")

@@ -1,0 +1,68 @@
+"""The stage in the supervisor's own process: breakpoints work, crashes are yours. Launcher `inline`."""
+
+from __future__ import annotations
+
+from hpcurate.failures import Ending
+from hpcurate.planning.plan import Plan
+from hpcurate.stage import WorkerInfo
+from hpcurate.stage_process.messages import Done, Ready, ShardJob
+from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.node_staging import NodeStaging, Place
+
+
+class InProcess:
+    """See `StageHost`."""
+
+    def __init__(self, plan: Plan, info: WorkerInfo, place: Place) -> None:
+        self._hello = hello_of(plan, info, place, {})
+        self._runner: ShardRunner | None = None
+
+    def start(self) -> Ready:
+        """See `StageHost`."""
+        from hpcurate.stage_process.main import build_runner, environment
+
+        try:
+            self._runner, made = build_runner(self._hello)
+        except Exception as error:
+            raise SetupFailed(f"{type(error).__name__}: {error}") from error
+        return Ready(environment=environment(), made=made)
+
+    def run(self, job: ShardJob) -> Done:
+        """See `StageHost`."""
+        from hpcurate.stage_process.main import environment
+
+        assert self._runner is not None, "start() comes first"
+        try:
+            counts = self._runner.run(job)
+        except Exception as error:
+            raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
+        return Done(counts=counts, environment=environment())
+
+    def kill(self) -> None:
+        """Nothing to kill: a signal reaches the stage's code itself."""
+
+    def close(self) -> None:
+        """See `StageHost`."""
+        if self._runner:
+            self._runner.close()
+
+
+class InProcessHosts:
+    """See `Hosts`: one at a time, weights and environments stay where they are."""
+
+    threads = False
+
+    def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
+        """See `Hosts`."""
+
+    def staging(self, plan: Plan, submission: str, log: Log) -> NodeStaging:
+        """See `Hosts`."""
+        return NodeStaging.in_place(plan, submission, "one process in the driver's own", log)
+
+    def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> InProcess:
+        """See `Hosts`."""
+        return InProcess(plan, info, place)
+
+    def close(self) -> None:
+        """See `Hosts`."""

@@ -1,0 +1,31 @@
+"""The world that the engine acts in, handed to it as one value: shared storage, time, processes, chance.
+
+Claims, heartbeats, commits, rounds, the driver and the gate touch nothing else; the queue comes with the launcher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from hpcurate.store.filesystem import Filesystem, PosixFilesystem
+from hpcurate.store.layout import Store
+from hpcurate.store.stage_store import StageStore
+from hpcurate.system.clock import Clock, SystemClock
+from hpcurate.system.processes import Processes, SystemProcesses, nonce
+
+
+@attrs.define(frozen=True, kw_only=True)
+class World:
+    """Everything outside the engine's own decisions."""
+
+    filesystem: Filesystem = attrs.field(factory=PosixFilesystem)
+    clock: Clock = attrs.field(factory=SystemClock)
+    processes: Processes = attrs.field(factory=SystemProcesses)
+    nonce: Callable[[int], str] = nonce
+    """So many random bytes, in hexadecimal."""
+
+    def stage(self, store: Store, folder: str) -> StageStore:
+        """One stage of a store, by the name of its folder."""
+        return StageStore(self.filesystem, store.stage(folder), store.trash)
