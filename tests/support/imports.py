@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ def module_name(path: Path, root: Path = ROOT) -> str:
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(root: Path = ROOT) -> list[Import]:
+@functools.cache
+def imports(root: Path = ROOT) -> tuple[Import, ...]:
     """All of them; those that only a type checker sees are no imports."""
     known = modules(root)
     found = [
@@ -41,7 +43,7 @@ def imports(root: Path = ROOT) -> list[Import]:
         for wanted, lazy in _wanted(ast.parse(path.read_text()), False)
         if (target := _known(wanted, known)) is not None and target != name
     ]
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _wanted(tree: ast.AST, lazy: bool) -> Iterator[tuple[str, bool]]:
