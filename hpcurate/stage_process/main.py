@@ -75,11 +75,12 @@ def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[No
     """Run `setup_on_node` unless another process did so on this node since it booted; what it made, where."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
         return None
-    from hpcurate.node.cache import NodeCache
+    from hpcurate.node.items import NodeItems
+    from hpcurate.node.once import once_per_boot
 
-    cache = NodeCache(folder)
-    atexit.register(cache.close)  # until then nobody takes the folder away
-    made = cache.once(name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
+    items = NodeItems(folder)
+    atexit.register(items.close)  # until then nobody removes the folder
+    made = once_per_boot(items, name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
     return NodeSetup(
         path=made.path, copied_files=made.copied_files, copied_bytes=made.copied_bytes, seconds=made.seconds
     )
