@@ -9,9 +9,9 @@ from typing import Any, Union
 
 import attrs
 
-from hpcurate.stage import Stage, WorkerInfo
+from hpcurate.stage import Stage, WorkerInfo, types_of
 from hpcurate.stage_process.messages import ShardJob
-from hpcurate.stage_process.runner import ShardRunner, types_of
+from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.task import Task

@@ -20,8 +20,7 @@ from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
 from hpcurate.source.base import Source
 from hpcurate.spec import to_spec
-from hpcurate.stage import Resources, Stage, environment_of, members
-from hpcurate.stage_process.runner import types_of
+from hpcurate.stage import Resources, Stage, environment_of, members, types_of
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Task
 

@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional
 
 from hpcurate.errors import StageError
 from hpcurate.failures import TRACE, DeadLetter
-from hpcurate.stage import Chain, Stage, members, task_types
+from hpcurate.stage import Stage, members, task_types
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, rows_of
@@ -258,10 +258,3 @@ def _check_weights(tasks: Sequence[Task]) -> None:
 def trace_of(error: BaseException) -> str:
     """The end of an exception's own traceback."""
     return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))[-TRACE:]
-
-
-def types_of(stage: Stage[Any, Any]) -> tuple[type[Task], type[Task]]:
-    """What a stage takes and returns; a chain takes what its first member takes."""
-    if isinstance(stage, Chain):
-        return types_of(stage.stages[0])[0], types_of(stage.stages[-1])[1]
-    return task_types(type(stage))
