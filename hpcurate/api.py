@@ -23,7 +23,7 @@ from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.code import freeze_code, installed_versions
-from hpcurate.runs.driver import PATIENCE_S, Driver
+from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import UNNAMED, Frozen, Run, check_store_writable, open_run, open_store, point_latest
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.runs.reconcile import Decision, Look, StageView
@@ -243,7 +243,7 @@ def _go(
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
         launcher.wait_longer(STAYING_PATIENCE_S)
-    driver = Driver(run, launcher, echo=echo, stays=stays, patience_s=STAYING_PATIENCE_S if stays else PATIENCE_S)
+    driver = Driver(run, launcher, echo=echo, stays=stays)
     before = driver.look()
     if not stays and launcher.children is not None:
         return _detach(run, before, driver, echo)
