@@ -14,13 +14,10 @@ from typing import Any
 
 import attrs
 
-from hpcurate.api import Request
-from hpcurate.cli.start.compose import compose
-from hpcurate.cli.start.launch import request_of, say
+from hpcurate.cli.start.launch import read_request
 from hpcurate.cli.start.overrides import sort_arguments
-from hpcurate.cli.start.settings import read_settings
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.verbs.explain import table
+from hpcurate.cli.terminal import say, show, table
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, LauncherError
@@ -28,8 +25,9 @@ from hpcurate.planning.pipeline import Environment, PlannedStage
 from hpcurate.planning.plan import Plan
 from hpcurate.planning.relations import Slices
 from hpcurate.runs.code import freeze_code
-from hpcurate.runs.folder import UNNAMED, open_store
-from hpcurate.runs.launcher import EnvironmentChecks, Launcher, Queue, make_launcher
+from hpcurate.runs.folder import open_store
+from hpcurate.runs.launcher import EnvironmentChecks, Launcher, Queue
+from hpcurate.runs.prepare import prepare
 from hpcurate.spec import StageSpec
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.programs import output_tail
@@ -75,7 +73,7 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     rows = [_row(part, answer) for part, answer in zip(asked.parts, answers)]
-    print("\n".join(table(("stage", "env", "node", "python", "prefix", "state"), rows)))
+    show(table(("stage", "env", "node", "python", "prefix", "state"), rows))
     return 0 if all(answer["ok"] for answer in answers) else 1
 
 
@@ -110,19 +108,17 @@ def _of_names(words: list[str], store: str | None) -> _Asked:
 
 def _of_run(words: list[str], store: str | None) -> _Asked:
     words = [*words, f"store={store}"] if store else words
-    typed = sort_arguments(words)
-    plain = compose(typed.overrides, typed.paths, typed.config_dirs)
-    request: Request = request_of(read_settings(plain), plain, typed)
-    pipeline = request.pipeline(request.output or UNNAMED)
-    launcher = make_launcher(request.launcher)
+    request, _ = read_request(sort_arguments(words))
+    prepared = prepare(request)
+    launcher = prepared.launcher
     root = open_store(request.store).root
-    request.provide(say)
+    request.environments.provide(say)
     parts = []
-    for stage in pipeline.stages:
+    for stage in prepared.draft.stages:
         plan = _plan(attrs.evolve(stage, weights=()), root)  # they are not read, so none need lie there
         plan = attrs.evolve(plan, node_local=launcher.node_local, node_quota=launcher.node_quota)
         parts.append(_Part(stage.name, _known_as(stage.env), plan))
-    return _Asked(root, parts, launcher, tuple(request.modules))
+    return _Asked(root, parts, launcher, prepared.stage_modules)
 
 
 def _no_stage(env: Environment) -> PlannedStage:

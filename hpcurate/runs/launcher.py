@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.fields import suggestion
+from hpcurate.fields import convert
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
 from hpcurate.site import SiteProfile
@@ -213,6 +213,14 @@ class Launcher(Protocol):
         """Wait for a change, at most so long."""
 
 
+LAUNCHERS = {
+    "inline": "launchers.inline.InlineLauncher",
+    "local": "launchers.local.LocalLauncher",
+    "slurm": "launchers.slurm.SlurmLauncher",
+}
+"""Class of each launcher that has a name."""
+
+
 def make_launcher(config: dict[str, Any]) -> Launcher:
     """The launcher that `{"_target_": "module.Class", …}` describes. Raises ConfigError."""
     parameters = {k: v for k, v in config.items() if k != "_target_"}
@@ -221,9 +229,5 @@ def make_launcher(config: dict[str, Any]) -> Launcher:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"launcher._target_={config['_target_']}: {error}") from None
-    names = [f.name for f in attrs.fields(cls) if f.init]
-    for key in parameters:
-        if key not in names:
-            raise ConfigError(f"launcher.{key}: {name} has no such field; {suggestion(key, names)}")
-    launcher: Launcher = cls(**parameters)
+    launcher: Launcher = convert(cls, parameters, "launcher")
     return launcher

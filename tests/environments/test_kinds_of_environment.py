@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from channel import OTHERS, find_python
-from conda_project import built, channel, there  # noqa: F401 - fixtures
+from conda_project import built
 from shell import Shell
 from slurm_fixture import SlurmSite
 
@@ -84,7 +84,7 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
     assert before == sorted(path for path in prefix.rglob("*") if "__pycache__" not in path.parts)
     again = project.run(*RUN).stderr
     assert "nothing to do" in again
-    assert f"where: was begun in the environment {prefix}, goes on in (the current one)" in again
+    assert f"where: was begun in the environment {prefix}, continues in (the current one)" in again
 
 
 def test_the_runtime_for_our_own_minor_is_copied(project: Shell) -> None:
@@ -259,7 +259,7 @@ SHOW = (
 )
 
 
-def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) -> None:  # noqa: F811
+def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) -> None:
     """Its scripts and variables know where it stands now; what is left of a killed unpacking is not taken for it."""
     post = there.cwd / "envs" / "tiny.post_install.sh"
     post.write_text(
@@ -317,7 +317,7 @@ def test_what_cannot_be_packed(project: Shell) -> None:
 # -- check ------------------------------------------------------------------------------------------
 
 
-def test_check_imports_what_each_stage_does(there: Shell, slurm: SlurmSite) -> None:  # noqa: F811
+def test_check_imports_what_each_stage_does(there: Shell, slurm: SlurmSite) -> None:
     """In its own environment, within its functions, too; here, and in a job on a node."""
     built(there)
     words = ["envs", "check", "+pipeline=tell", "input=tell.py", "--store", str(there.store)]
