@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import GateRefused
-from hpcurate.runs.driver import PATIENCE_S, Driver
+from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
 from hpcurate.runs.reconcile import Decision, Look, StageView
@@ -49,7 +49,7 @@ def hand_over(
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
         launcher.wait_longer(STAYING_PATIENCE_S)
-    driver = Driver(run, launcher, echo=echo, stays=stays, patience_s=STAYING_PATIENCE_S if stays else PATIENCE_S)
+    driver = Driver(run, launcher, echo=echo, stays=stays)
     before = driver.look()
     if not stays and launcher.children is not None:
         return _detach(run, before, driver, echo)
