@@ -6,7 +6,7 @@ This module runs in every stage environment: Python 3.9 or newer, attrs, msgspec
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -106,6 +106,10 @@ class Stage(Generic[In, Out]):
     """False if two attempts may give different bytes."""
     gather: ClassVar[bool] = False
     """True: one shard with every task of the run, in one `process` call."""
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Parameters of earlier releases that another stage has now: name → where. They are refused with this answer."""
+    followers: Sequence[Stage[Any, Any]] = ()
+    """The members after this one in its `Chain`, set by the chain; empty outside of one."""
 
     _arguments: dict[str, Any]
     _scope: Optional[Scope]
@@ -245,6 +249,9 @@ class Chain(Stage[Task, Task]):
         self.gather = first.gather  # type: ignore[misc]
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
         self.resources = _largest([stage.resources for stage in self.stages])  # type: ignore[misc]
+        flat = members(self)
+        for number, stage in enumerate(flat, start=1):
+            stage.followers = flat[number:]
 
     def setup_on_node(self, node: NodeInfo) -> None:
         """Each member's, in order."""

@@ -155,8 +155,8 @@ class LocalLauncher:
     """Starts workers as processes, notices dead ones at once, and replaces each once."""
 
     workers: int | None = option(None, "workers at most; default: what the machine has room for")
-    node_local: tuple[str, ...] = attrs.field(
-        default=(), converter=tuple, metadata={"help": "folders on this machine's own disk, for weights; best first"}
+    node_local: tuple[str, ...] = option(
+        (), "folders on this machine's own disk, for weights; best first", converter=tuple
     )
     node_quota: int | None = option(None, "bytes that weights may take there")
     name = "local"

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conda_project import PIPELINE, TELL, built, channel, there, write  # noqa: F401 - fixtures
+from conda_project import built, write
 from shell import Shell
 
 from hpcurate.environments.files import env_names, parse_env, read_env

@@ -26,13 +26,13 @@ from hpcurate.source import (
     Groups,
     Jsonl,
     Parquet,
+    Part,
     RecordTask,
-    Sharded,
     Source,
     Triplets,
     Undone,
 )
-from hpcurate.source.parts import in_shard, parse_shard
+from hpcurate.source.parts import in_part, parse_part
 from hpcurate.source.scan import scan
 from hpcurate.store.rows import codec
 from hpcurate.testing import try_stage
@@ -322,28 +322,28 @@ def test_what_another_tool_has_done_is_left_out(tmp_path: Path) -> None:
 
 
 @given(ids=st.sets(st.text(), max_size=60), n=st.sampled_from([1, 2, 3, 7]), m=st.sampled_from([1, 2, 3, 7]))
-def test_soft_shards_cover_exactly(ids: set[str], n: int, m: int) -> None:
+def test_parts_cover_exactly(ids: set[str], n: int, m: int) -> None:
     """Nested ones, too: each item is in one and only one."""
     for id in ids:
-        assert 1 == sum(in_shard(id, ((i, n), (j, m))) for i in range(n) for j in range(m))
-        assert 1 == sum(in_shard(id, ((i, n),)) for i in range(n))
+        assert 1 == sum(in_part(id, ((i, n), (j, m))) for i in range(n) for j in range(m))
+        assert 1 == sum(in_part(id, ((i, n),)) for i in range(n))
 
 
-def test_soft_shards_of_a_folder_cover_it(tmp_path: Path) -> None:
-    """Through the source; a shard keeps its items when others are added."""
+def test_parts_of_a_folder_cover_it(tmp_path: Path) -> None:
+    """Through the source; a part keeps its items when others are added."""
     folder = str(make(tmp_path / "d", [b"%d.mp4" % k for k in range(40)]))
-    before = [sources(Sharded(Files(folder), ((i, 3),))) for i in range(3)]
+    before = [sources(Part(Files(folder), ((i, 3),))) for i in range(3)]
     assert sorted(name for part in before for name in part) == sources(Files(folder))
     make(tmp_path / "d", [b"new%d.mp4" % k for k in range(9)])
-    after = [sources(Sharded(Files(folder), ((i, 3),))) for i in range(3)]
+    after = [sources(Part(Files(folder), ((i, 3),))) for i in range(3)]
     assert all(set(b) <= set(a) for b, a in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize("text", ["3/3", "1", "a/b", "-1/3", "1/0", ""])
-def test_a_shard_that_is_none_is_refused(text: str) -> None:
+def test_what_is_no_part_is_refused(text: str) -> None:
     """With an example."""
     with pytest.raises(ConfigError, match="expected i/n"):
-        parse_shard(text)
+        parse_part(text)
 
 
 @given(weights=st.lists(st.floats(0.5, 2), min_size=70, max_size=200), n=st.sampled_from([1, 2, 3, 7]))
@@ -420,12 +420,12 @@ def test_what_is_done_has_not_vanished(shell: Shell) -> None:
 
 
 def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
-    """`shard=`, `done=` and a source of another kind, through a whole run."""
+    """`part=`, `done=` and a source of another kind, through a whole run."""
     folder = make(shell.folder / "in put", [b"%d.bin" % k for k in range(9)])
     records_pipeline(shell)
     out = shell.folder / "out"
     words = ["+pipeline=records", f"input={folder}", f"output={out}"]
-    counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.run(*words, f"shard={i}/3")]
+    counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.run(*words, f"part={i}/3")]
     assert (counts[-1], sorted(set(counts))) == (9, counts)
     for path in sorted(out.rglob("*.json"))[:4]:
         path.unlink()
