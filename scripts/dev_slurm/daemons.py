@@ -1,4 +1,4 @@
-"""Bring a Slurm up in a folder, and down again."""
+"""Start a Slurm in a folder, and stop it."""
 
 from __future__ import annotations
 
@@ -207,6 +207,16 @@ def _listens(address: str | int) -> bool:
 
 
 # ---- down --------------------------------------------------------------------------------------
+
+
+def unfinished_jobs(folder: Folder) -> list[str]:
+    """A line for each job that is queued or running; none if the controller does not run or does not answer."""
+    if not any(process.name == "slurmctld" and process.alive() for process in recorded(folder)):
+        return []
+    try:
+        return client(folder, "squeue", "-h", "-o", "job %A (%j) of %u, %T, submitted from %Z").splitlines()
+    except DevSlurmError:
+        return []
 
 
 def halt(folder: Folder) -> None:

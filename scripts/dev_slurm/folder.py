@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 # Unix sockets hold 107 characters; the longest here is spool/<node>/<node>_<job>.<step>.
 LONGEST_FOLDER = 64
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class DevSlurmError(Exception):
@@ -130,11 +132,12 @@ class Folder:
 
 
 def default_path() -> Path:
-    """One folder per person, the same with and without sudo.
+    """One folder per person and checkout, the same with and without sudo.
 
     Not under XDG_RUNTIME_DIR: sudo hides it, logging out empties it, and it is a small RAM disk.
     """
-    return Path("/tmp") / f"hpcurate-dev-slurm-{os.environ.get('SUDO_UID', os.geteuid())}"
+    checkout = hashlib.sha256(os.fsencode(CHECKOUT)).hexdigest()[:8]
+    return Path("/tmp") / f"hpcurate-dev-slurm-{os.environ.get('SUDO_UID', os.geteuid())}-{checkout}"
 
 
 def open_folder(path: Path | None) -> Folder:

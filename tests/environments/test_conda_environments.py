@@ -45,7 +45,7 @@ def test_the_lock_is_the_same_each_time_and_stands_beside_the_file(there: Shell)
     there.type("envs", "lock", "tiny")
     assert first == (there.cwd / "envs" / "tiny.lock").read_bytes()
     prefix = built(there)
-    assert "is there" in there.type("envs", "build", "tiny", "--store", str(there.store)).stderr
+    assert "is complete" in there.type("envs", "build", "tiny", "--store", str(there.store)).stderr
     assert str(prefix) in there.type("envs", "list", "tiny", "--store", str(there.store)).stdout
     told = there.type("envs", "check", "tiny", "--store", str(there.store)).stdout.splitlines()[-1].split()
     assert [str(prefix), "fine"] == told[-2:]
@@ -123,7 +123,7 @@ def test_two_builders_and_one_that_was_killed(there: Shell) -> None:
 
 BAD = [
     ("dependencies: []\n", "expected a list such as"),
-    ("dependencies: [numpy]\n", "names no python"),
+    ("dependencies: [numpy]\n", "python is missing"),
     ("dependencies: [python, {npm: [x]}]\n", "expected a package, or pip: with a list"),
     ("dependencies: [python\n", "not YAML"),
 ]

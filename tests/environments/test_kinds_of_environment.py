@@ -275,7 +275,7 @@ def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) ->
         in refused
     )
     there.type("envs", "pack", "tiny", "--store", str(there.store))
-    assert "is there" in there.type("envs", "pack", "tiny", "--store", str(there.store)).stderr
+    assert "is complete" in there.type("envs", "pack", "tiny", "--store", str(there.store)).stderr
     assert ", packed" in there.type("envs", "list", "tiny", "--store", str(there.store)).stdout
     (pack,) = there.store.glob("packs/*")
     half = disk / f"hpcurate-{os.getuid()}" / os.uname().nodename / pack.name
@@ -302,7 +302,7 @@ def test_what_cannot_be_packed(project: Shell) -> None:
     """A venv, a container, the current environment."""
     _, prefix = venv(project.folder / "v", OTHERS)
     assert (
-        "is no conda prefix"
+        "is not a conda prefix"
         in project.type("envs", "pack", str(prefix), "--store", str(project.store), status=2).stderr
     )
     for env, wrong in (
