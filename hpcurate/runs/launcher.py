@@ -72,7 +72,7 @@ class GateRequest:
 
 
 class Queue(Protocol):
-    """The scheduler as a hint (I8): slow, absent or wrong. None always means: nobody can tell."""
+    """The scheduler as a hint (I8): slow, absent or wrong. None always means: not known."""
 
     name: str
     """What a ticket calls it; empty where there is no scheduler."""

@@ -24,7 +24,9 @@ WAIT_S = 120.0
 def verb(argv: list[str]) -> int:
     """Print findings and profile; exit status 1 where a run could not work."""
     options = _parser().parse_args(argv[1:])
-    launcher = make_launcher({"_target_": LAUNCHERS["slurm"], "partition": options.partition, "account": options.account})
+    launcher = make_launcher(
+        {"_target_": LAUNCHERS["slurm"], "partition": options.partition, "account": options.account}
+    )
     if launcher.diagnosis is None:
         show(["there is no Slurm client here: runs work on this machine (launcher=local)",
               "on a cluster's login node: load the site's Slurm module first"])  # fmt: skip
