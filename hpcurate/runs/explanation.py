@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.reconcile import StageView
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
 __all__ = ["Explanation", "explain", "part_differences"]
@@ -30,14 +30,14 @@ class Explanation:
 
 def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> list[Explanation]:
     """For each stage why it runs or not, and which parts differ from the nearest folder."""
-    known = {name: parts for name in PosixFilesystem().names(store.stages) if (parts := _parts(store, name))}
+    known = {name: parts for name in POSIX.names(store.stages) if (parts := _parts(store, name))}
     new = {stage.name for stage in pipeline.stages if stage.folder not in known}
     return [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
 
 
 def _parts(store: Store, folder: str) -> dict[str, Any] | None:
     with suppress(OSError, ValueError, KeyError):
-        parts: dict[str, Any] = json.loads(PosixFilesystem().read(store.stage(folder).stage_json))["parts"]
+        parts: dict[str, Any] = json.loads(POSIX.read(store.stage(folder).stage_json))["parts"]
         return parts
     return None
 

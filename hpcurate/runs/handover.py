@@ -19,6 +19,7 @@ from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import summary_of, write_summary
 from hpcurate.system.processes import ProcessIdentity
+from hpcurate.world import World
 
 __all__ = ["Outcome", "Progress", "hand_over"]
 
@@ -43,7 +44,12 @@ class Outcome:
 
 
 def hand_over(
-    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[tuple[StageView, ...]], None]
+    run: Run,
+    launcher: Launcher,
+    wait: bool | None,
+    echo: Echo,
+    progress: Callable[[tuple[StageView, ...]], None],
+    world: World,
 ) -> Outcome:
     """Stay until the end, submit and leave, or leave a driver behind; `wait` None is the launcher's own way."""
     stays = launcher.stays if wait is None else wait

@@ -72,7 +72,7 @@ class GateRequest:
 
 
 class Queue(Protocol):
-    """The scheduler as a hint (I8): slow, absent or wrong. None always means: not known."""
+    """The scheduler as a hint (I8): slow, absent or wrong. None always means: it cannot be known."""
 
     name: str
     """What a ticket calls it; empty where there is no scheduler."""
