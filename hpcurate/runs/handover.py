@@ -81,8 +81,8 @@ def _submit(driver: Driver) -> Look:
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
-    begun = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    write_summary(run, summary_of(run, driver.frozen, begun))
+    running = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
+    write_summary(run, summary_of(run, driver.frozen, running))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -92,7 +92,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     )  # fmt: skip
     run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver continues in the background; its log: {log.name}")
-    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, begun))
+    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, running))
 
 
 class Progress:

@@ -53,9 +53,7 @@ MAY_IMPORT = {
 }
 """Package, or module of hpcurate/ → what it may import. A package may import from itself."""
 
-EXCEPTIONS = {
-    ("hpcurate.runs.preview", "api"): "a dry run checks as a run does",
-}
+EXCEPTIONS: dict[tuple[str, str], str] = {}
 """(module, package that it imports all the same): why. To be shortened."""
 
 
