@@ -14,13 +14,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from hpcurate.api import Request, _write_run
-from hpcurate.planning.build import Step, build
+from hpcurate.environments.resolve import Environments
+from hpcurate.planning.build import Step, no_weights
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import StageOptions
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import open_run, open_store
 from hpcurate.runs.launcher import make_launcher
+from hpcurate.runs.prepare import Request, prepare
+from hpcurate.runs.start import write_run
 from hpcurate.source.intake import take_in
 from hpcurate.source.scan import scan
 from hpcurate.store.commits import begin_attempt, commit
@@ -40,19 +42,22 @@ class Unflushed(PosixFilesystem):
 def make(root: str, shards: int) -> None:
     """A run with so many shards in its first stage, the last one open."""
     source = Prompts([str(number) for number in range(shards)])
-    nodes = {"lower_case": Step(LowerCase(), StageOptions(shard_tasks=1)), "show": Step(Print())}
+    steps = {"lower_case": Step(LowerCase(), StageOptions(shard_tasks=1)), "show": Step(Print())}
     request = Request(
-        make=lambda output, epoch: build("bench", source, nodes, epoch=epoch),
+        name="bench",
         source=source,
+        steps=lambda output: steps,
         store=root,
         launcher=LOCAL,
+        weights=no_weights,
+        environments=Environments(root, []),
         epochs=Epochs(root),
-        modules=("stages.hello",),
     )
+    prepared = prepare(request)
     filesystem, store = Unflushed(), open_store(root)
-    run, pipeline = open_run(store, request.pipeline, None)
+    run, pipeline = open_run(store, prepared.draft, None), prepared.draft
     intake = take_in(filesystem, store, pipeline.source.folder, scan(source))
-    _write_run(run, pipeline, intake, request)
+    write_run(run, pipeline, intake, prepared, echo=lambda line: None)
     observer = Driver(run, make_launcher(LOCAL)).observer
     stage = pipeline.stages[0]
     observer.make_lists(stage)

@@ -46,7 +46,7 @@ def cp(prefix: Path, packed: str, target: Path) -> None:
 
 
 def ours(prefix: Path, packed: str, target: Path) -> None:
-    """Through the node's cache: read, verified, unpacked, its paths rewritten, flushed."""
+    """Through the node's cache: read, verified, unpacked, relocated, flushed."""
     target.mkdir()
     cache = NodeCache(str(target))
     item = cache.unpack("env", packed)

@@ -18,7 +18,7 @@ from pathlib import Path
 from hpcurate import FileTask, Stage, stable_id
 from hpcurate.testing import try_stage
 from stages.video.cut import Cut
-from stages.video.decode import open_video
+from stages.video.media.decode import open_video
 from stages.video.probe import Probe
 from stages.video.split import Split
 from stages.video.tasks import ClipTask

@@ -15,32 +15,60 @@ import msgspec
 
 from hpcurate.errors import ConfigError
 
-__all__ = ["above_zero", "check_keys", "check_values", "convert", "names_of", "option", "suggestion"]
+__all__ = [
+    "NEEDED",
+    "above_zero",
+    "check_keys",
+    "check_renamed",
+    "check_values",
+    "convert",
+    "defaults_of",
+    "full_key",
+    "names_of",
+    "option",
+    "suggestion",
+]
 
 Made = TypeVar("Made")
+NEEDED: Any = attrs.NOTHING
+"""Stands for the default of an option that has none."""
 
 
 def option(
     default: Any,
     help: str,
     *,
+    converter: Optional[Callable[[Any], Any]] = None,
+    formerly: str = "",
     minimum: Optional[float] = None,
     choices: Sequence[str] = (),
     check: Optional[Callable[[Any], object]] = None,
 ) -> Any:
     """A field of a configuration with its help.
 
-    `default` is a value, or a function without arguments that makes one. A value below `minimum`, outside `choices`
-    or for which `check` raises ConfigError is refused by `convert`; None is a value only where it is of the type.
+    `default` is a value, a function without arguments that makes one, or NEEDED. `formerly` is a name that the field
+    had: it is refused, naming the new one. A value below `minimum`, outside `choices` or for which `check` raises
+    ConfigError is refused by `convert` and `check_values`; None is checked only for its type.
     """
-    checks = {"minimum": minimum, "choices": tuple(choices), "check": check}
-    metadata = {"help": help, **{name: value for name, value in checks.items() if value not in (None, ())}}
-    return attrs.field(default=attrs.Factory(default) if callable(default) else default, metadata=metadata)
+    more = {"formerly": formerly, "minimum": minimum, "choices": tuple(choices), "check": check}
+    metadata = {"help": help, **{name: value for name, value in more.items() if value not in (None, (), "")}}
+    made = attrs.Factory(default) if callable(default) else default
+    return attrs.field(default=made, metadata=metadata, converter=converter)
 
 
 def names_of(cls: type) -> list[str]:
     """Fields that may be set."""
     return [field.name for field in attrs.fields(cls) if field.init]
+
+
+def defaults_of(cls: type) -> dict[str, Any]:
+    """Every field that has a default, as plain data. Fields that are classes of fields are mappings."""
+    made = {}
+    for field in attrs.fields(cls):
+        default = field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
+        if field.init and default is not NEEDED:
+            made[field.name] = attrs.asdict(default) if attrs.has(type(default)) else default
+    return made
 
 
 def suggestion(wrong: str, names: Iterable[str]) -> str:
@@ -50,11 +78,19 @@ def suggestion(wrong: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 
 
-def check_keys(given: Iterable[Any], names: Sequence[str], where: str = "") -> None:
-    """Raise ConfigError for the first key that is none of `names`."""
+def check_keys(given: Iterable[Any], names: Sequence[str], where: str = "", also: Sequence[str] = ()) -> None:
+    """Raise ConfigError for the first key that is none of `names`. `also` are keys that may have been meant."""
     for key in given:
         if key not in names:
-            raise ConfigError(f"{_join(where, key)}: there is no such key; {suggestion(str(key), names)}")
+            raise ConfigError(f"{full_key(where, key)}: there is no such key; {suggestion(str(key), [*names, *also])}")
+
+
+def check_renamed(given: Iterable[Any], cls: type, where: str = "") -> None:
+    """Raise ConfigError for a key that a field of the class was formerly called."""
+    now = {field.metadata["formerly"]: field.name for field in attrs.fields(cls) if "formerly" in field.metadata}
+    for key in given:
+        if key in now:
+            raise ConfigError(f"{full_key(where, key)}: this key has another name now: {full_key(where, now[key])}")
 
 
 def convert(cls: type[Made], values: Any, where: str = "") -> Made:
@@ -66,20 +102,19 @@ def convert(cls: type[Made], values: Any, where: str = "") -> Made:
         return values  # type: ignore[no-any-return]
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}={values!r}: expected a mapping")
+    check_renamed(values, cls, where)
     check_keys(values, names_of(cls), where)
+    _check_needed(values, cls, where)
     hints = get_type_hints(cls)
-    fields = {field.name: field for field in attrs.fields(cls)}
-    made = {
-        name: _value(fields[name], hints.get(name, Any), value, _join(where, name)) for name, value in values.items()
-    }
-    return cls(**made)
+    made = cls(**{key: _of_type(hints.get(key, Any), value, full_key(where, key)) for key, value in values.items()})
+    check_values(made, where)
+    return made
 
 
-def _value(field: Any, hint: Any, value: Any, key: str) -> Any:
-    value = _of_type(hint, value, key)
-    if value is not None:
-        _check(field.metadata, value, key)
-    return value
+def _check_needed(values: Mapping[str, Any], cls: type, where: str) -> None:
+    for field in attrs.fields(cls):
+        if field.init and field.default is NEEDED and field.name not in values:
+            raise ConfigError(f"{full_key(where, field.name)}: needs a value: {field.metadata.get('help', '')}")
 
 
 def _of_type(hint: Any, value: Any, key: str) -> Any:
@@ -99,7 +134,7 @@ def check_values(made: Any, where: str) -> None:
     for field in attrs.fields(type(made)):
         value = getattr(made, field.name)
         if value is not None and field.metadata:
-            _check(field.metadata, value, _join(where, field.name))
+            _check(field.metadata, value, full_key(where, field.name))
 
 
 def above_zero(value: float) -> None:
@@ -123,8 +158,8 @@ def _check(rules: Mapping[str, Any], value: Any, key: str) -> None:
             raise ConfigError(f"{shown}: {error}") from None
 
 
-def _join(where: str, key: Any) -> str:
-    """`stages.split` and `fps` → `stages.split.fps`; below a file: `site.yaml: account`."""
+def full_key(where: str, key: Any) -> str:
+    """`stages.split` and `fps` → `stages.split.fps`; below a file: `site.yaml: account`. Pure."""
     if not where or where.endswith(": "):
         return f"{where}{key}"
     return f"{where}.{key}"

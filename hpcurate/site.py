@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
-import msgspec
 
 from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.fields import option, suggestion
+from hpcurate.fields import check_keys, convert, defaults_of, full_key, option
+from hpcurate.units import megabytes
 
 KINDS = ("cpu", "gpu", "gate")
 
 
+def _check_gres(gres: str) -> None:
+    if "{n}" not in gres or "=" not in gres:
+        raise ConfigError("expected option=value with {n}, e.g. gres=gpu:a100:{n}")
+
+
 @attrs.define(frozen=True, kw_only=True)
 class SiteProfile:
-    """A cluster, as far as hpcurate must know it."""
+    """A cluster, as far as hpcurate needs to know it."""
 
     cluster: str | None = option(None, "name of the cluster, for you")
-    partitions: dict[str, str] = attrs.field(
-        factory=dict, metadata={"help": "partition of a kind of job: {cpu: short, gpu: gpu, gate: short}"}
-    )
+    partitions: dict[str, str] = option(dict, "partition of a kind of job: {cpu: short, gpu: gpu, gate: short}")
     account: str | None = option(None, "account to charge")
     qos: str | None = option(None, "quality of service")
     constraint: str | None = option(None, "constraint of every job")
-    gres: str = option("gres=gpu:{n}", "how the site spells n GPUs: gres=gpu:a100:{n}, or gpus-per-node={n}")
-    setup: list[str] = attrs.field(
-        factory=list, metadata={"help": "shell lines before every worker and gate, e.g. [module load cuda]"}
+    gres: str = option(
+        "gres=gpu:{n}", "how the site spells n GPUs: gres=gpu:a100:{n}, or gpus-per-node={n}", check=_check_gres
     )
-    node_local: list[str] = attrs.field(
-        factory=list, metadata={"help": "folders on the nodes' own disks that outlive a job, e.g. [/scratch/$USER]"}
+    setup: list[str] = option(list, "shell lines before every worker and gate, e.g. [module load cuda]")
+    node_local: list[str] = option(list, "folders on the nodes' own disks that outlive a job, e.g. [/scratch/$USER]")
+    node_quota: str | None = option(
+        None, "most that weights may take there, e.g. 500GB; default: what is free", check=megabytes
     )
-    node_quota: str | None = option(None, "most that weights may take there, e.g. 500GB; default: what is free")
     store: str | None = option(None, "store of commands that name none")
-    mail: str | None = option(None, "address that hears of the last stage's gate, and of gates that fail")
-    nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job tells")
+    mail: str | None = option(None, "email address notified when the run ends, and when a gate fails")
+    nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job finds out")
     nodes_may_submit: bool | None = option(
         None, "whether jobs may call sbatch; false: no gates, the call stays instead (wait=true)"
     )
+
+    def for_launcher(self, names: Collection[str]) -> dict[str, Any]:
+        """What a launcher with these fields takes from the profile: all of it, or what concerns any machine."""
+        quota = megabytes(self.node_quota) * 2**20 if self.node_quota else None
+        taken = {"site": attrs.asdict(self), "node_local": self.node_local, "node_quota": quota}
+        return {name: value for name, value in taken.items() if name in names and value}
 
 
 def user_file() -> Path:
@@ -60,25 +69,14 @@ def load_site(plain: Mapping[str, Any] | None) -> SiteProfile:
         path = user_file()
         with suppress(FileNotFoundError):
             values = {**read_yaml(path), **values}
-            where = f"site ({path})"
+            where = f"site ({path}): "
     return profile_of(values, where)
 
 
 def profile_of(values: Mapping[str, Any], where: str) -> SiteProfile:
-    """A checked profile. Raises ConfigError."""
-    names = [f.name for f in attrs.fields(SiteProfile)]
-    for key in values:
-        if key not in names:
-            raise ConfigError(f"{where}: {key}: there is no such key; {suggestion(str(key), names)}")
-    try:
-        profile = msgspec.convert({k: v for k, v in values.items() if v is not None}, SiteProfile)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    for kind in profile.partitions:
-        if kind not in KINDS:
-            raise ConfigError(f"{where}: partitions.{kind}: there is no such kind of job; {suggestion(kind, KINDS)}")
-    if "{n}" not in profile.gres or "=" not in profile.gres:
-        raise ConfigError(f"{where}: gres={profile.gres}: expected option=value with {{n}}, e.g. gres=gpu:a100:{{n}}")
+    """A checked profile; keys that are null count as absent. Raises ConfigError."""
+    profile = convert(SiteProfile, {key: value for key, value in values.items() if value is not None}, where)
+    check_keys(profile.partitions, KINDS, full_key(where, "partitions"))
     return profile
 
 
@@ -94,10 +92,10 @@ def to_yaml(profile: SiteProfile) -> str:
     import yaml
 
     lines = ["# Written by `hpcurate doctor`; change it as you like.", ""]
+    defaults = defaults_of(SiteProfile)
     for field in attrs.fields(SiteProfile):
         value = getattr(profile, field.name)
-        default = field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type,union-attr]
-        if value != default:
+        if value != defaults[field.name]:
             lines.append(f"# {field.metadata['help']}")
             lines += yaml.safe_dump({field.name: value}, allow_unicode=False).splitlines()
     return "\n".join(lines) + "\n"

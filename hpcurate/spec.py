@@ -18,6 +18,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.fields import check_keys
 from hpcurate.stage import Stage, constructor
 
 __all__ = [
@@ -91,23 +92,18 @@ def coerce_parameters(cls: type[Stage[Any, Any]], given: dict[str, Any]) -> dict
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.values())
     hints = type_hints(cls)
     result = {}
+    for name in given:
+        if name in cls.moved:
+            raise ConfigError(f"{name}: has moved; it is now {cls.moved[name]}")
+    if not open_ended:
+        check_keys(given, names)
     for name, value in given.items():
-        if name not in names and not open_ended:
-            raise ConfigError(_unknown_parameter(name, names, cls))
         result[name] = _convert(name, value, hints.get(name, Any))
     for name in names:
         missing = signature[name].default is inspect.Parameter.empty
         if missing and name not in result and signature[name].kind is not inspect.Parameter.VAR_KEYWORD:
             raise ConfigError(f"{name}: {cls.__qualname__} needs a value for it")
     return result
-
-
-def _unknown_parameter(name: str, names: list[str], cls: type) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it takes: {', '.join(names) or 'no parameters'}"
-    return f"{name}: {cls.__qualname__} has no parameter {name!r}; {hint}"
 
 
 def type_hints(cls: type) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class LocalQueue(NoQueue):
         return [JobRow(id="here", name="workers on this machine", state="RUNNING", count=alive)] if alive else []
 
     def cancel(self, jobs: Jobs) -> None:
-        """See `Queue`. A worker told to terminate hands its shards back."""
+        """See `Queue`. A worker that is asked to terminate hands its shards back."""
         for worker in _living(jobs):
             with suppress(OSError):
                 os.kill(worker.pid, signal.SIGTERM)
@@ -155,8 +155,8 @@ class LocalLauncher:
     """Starts workers as processes, notices dead ones at once, and replaces each once."""
 
     workers: int | None = option(None, "workers at most; default: what the machine has room for")
-    node_local: tuple[str, ...] = attrs.field(
-        default=(), converter=tuple, metadata={"help": "folders on this machine's own disk, for weights; best first"}
+    node_local: tuple[str, ...] = option(
+        (), "folders on this machine's own disk, for weights; best first", converter=tuple
     )
     node_quota: int | None = option(None, "bytes that weights may take there")
     name = "local"

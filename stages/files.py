@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any, Literal
 
 from hpcurate import FileTask, Resources, Stage
 from hpcurate.errors import ConfigError
 from hpcurate.source import GroupTask
 from hpcurate.store.rows import codec
+from stages.publish import publish_bytes
 
 SMALL = Resources(cpus=1, memory="1GB", time="30m")
-
-
-def publish(path: str, data: bytes) -> None:
-    """Write a file so that readers see it whole or not at all; the same content again changes nothing."""
-    target = Path(path)
-    if target.is_file() and target.read_bytes() == data:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.part"
-    Path(temporary).write_bytes(data)
-    os.replace(temporary, path)
 
 
 class WriteJson(Stage[FileTask, FileTask]):
@@ -34,7 +23,7 @@ class WriteJson(Stage[FileTask, FileTask]):
     batch_size = 100
 
     def __init__(self, output: str, layout: Literal["beside", "folder"] = "beside") -> None:
-        """Say where.
+        """Set where to write.
 
         Args:
             output: folder, made if missing; the input's own folder puts each record beside its file.
@@ -43,9 +32,10 @@ class WriteJson(Stage[FileTask, FileTask]):
         self.output, self.layout = output, layout
 
     def process(self, tasks: list[FileTask]) -> list[FileTask]:
-        """Write, and pass on."""
+        """The same tasks, written."""
         for task in tasks:
-            publish(record_path(self.output, task.source, self.layout), codec(FileTask).encode(task) + b"\n")
+            line = codec(FileTask).encode(task) + b"\n"
+            publish_bytes(line, record_path(self.output, task.source, self.layout))
         return tasks
 
 
@@ -64,7 +54,7 @@ class ExportTriplets(Stage[GroupTask, GroupTask]):
     gather = True
 
     def __init__(self, output: str) -> None:
-        """Say where.
+        """Set where to write.
 
         Args:
             output: the JSONL file; its folder is made if missing.
@@ -74,9 +64,9 @@ class ExportTriplets(Stage[GroupTask, GroupTask]):
         self.output = output
 
     def process(self, tasks: list[GroupTask]) -> list[GroupTask]:
-        """Write, and pass on."""
+        """The same tasks, written."""
         ordered = sorted(tasks, key=lambda task: task.source)
-        publish(self.output, b"".join(triplet_line(task) for task in ordered))
+        publish_bytes(b"".join(triplet_line(task) for task in ordered), self.output)
         return tasks
 
 

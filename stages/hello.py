@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import attrs
 
 from hpcurate import File, Resources, Stage, Task, stable_id
+from hpcurate.fields import NEEDED, option
 from hpcurate.model import Model, get_local_dir_for_weights_name
 from stages.text import SentenceEmbedder
 
@@ -20,7 +21,7 @@ class HelloTask(Task):
 
     prompt: str
     output: str | None = None
-    """What GPT-2 made of it, where it was asked."""
+    """GPT-2's continuation, if one was generated."""
     word_count: int | None = None
     vectors: File | None = None
     """Matrix of sentence embeddings, float32, NumPy's format; this task's is the row `row`."""
@@ -31,7 +32,7 @@ class HelloTask(Task):
 class Prompts:
     """A source of prompts from the config."""
 
-    prompts: tuple[str, ...] = attrs.field(converter=tuple)
+    prompts: tuple[str, ...] = option(NEEDED, "the prompts, in order", converter=tuple)
     task_type: ClassVar[type[Task]] = HelloTask
 
     def identity(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class GPT2(Model):
         return [self.name]
 
     def setup(self) -> None:
-        """Load it, on the GPU if the process was given one."""
+        """Load it, on the GPU if the process has one."""
         import torch
         from transformers import AutoTokenizer, GPT2LMHeadModel
 
@@ -118,7 +119,7 @@ class GPT2(Model):
 
 
 class Generate(Stage[HelloTask, HelloTask]):
-    """Let GPT-2 go on with each prompt, always in the most likely way."""
+    """Let GPT-2 continue each prompt with the most likely tokens."""
 
     version = 1
     resources = Resources(cpus=2, memory="4GB", time="30m")
@@ -141,7 +142,7 @@ class Generate(Stage[HelloTask, HelloTask]):
 
 
 class Embed(Stage[HelloTask, HelloTask]):
-    """Turn each text into a sentence embedding: one matrix a batch, each task knows its row."""
+    """Turn each text into a sentence embedding: one matrix per batch, each task holds its row number."""
 
     version = 1
     resources = Resources(cpus=2, memory="4GB", time="30m")

@@ -22,7 +22,7 @@ class SentenceEmbedder(Model):
         return [self.name]
 
     def setup(self) -> None:
-        """Load it, on the GPU if the process was given one."""
+        """Load it, on the GPU if the process has one."""
         import torch
         from transformers import AutoModel, AutoTokenizer
 
@@ -33,7 +33,7 @@ class SentenceEmbedder(Model):
         self.longest = min(self.longest, self.network.config.max_position_embeddings)
 
     def embed(self, texts: list[str]) -> Any:
-        """Matrix of float32, a row of length 1 a text."""
+        """Matrix of float32, one row of length 1 per text."""
         import torch
 
         given = self.tokenizer(texts, padding=True, truncation=True, max_length=self.longest, return_tensors="pt").to(

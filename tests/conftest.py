@@ -15,7 +15,7 @@ from untouched import untracked
 
 LONGEST = (
     "arrays_and_gates", "video_pipeline", "docs", "odd_sites", "weights_on_nodes", "quality_frames_copying",
-    "kinds_of_environment", "from_hub_to_output", "day_one", "verbs",
+    "kinds_of_environment", "from_hub_to_output", "day_one", "any_verb", "watch",
 )  # fmt: skip
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end."""
 

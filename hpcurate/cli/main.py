@@ -1,4 +1,4 @@
-"""Which of the things a person may type it is. Imports nothing heavy: `--help` answers at once."""
+"""What a user types is either a verb or a run. Imports nothing heavy: `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from hpcurate.cli.terminal import say
 from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import UserError
 
@@ -18,23 +19,25 @@ VERBS = {
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
     "runs": "hpcurate.cli.verbs.runs",
-    "note": "hpcurate.cli.verbs.runs",
-    "compare": "hpcurate.cli.verbs.runs",
+    "note": "hpcurate.cli.verbs.note",
+    "compare": "hpcurate.cli.verbs.compare",
     "doctor": "hpcurate.cli.verbs.doctor",
     "init": "hpcurate.cli.verbs.init",
     "envs": "hpcurate.cli.verbs.envs",
     "models": "hpcurate.cli.verbs.models",
-    "shard": "hpcurate.cli.verbs.split_manifest",
+    "split-manifest": "hpcurate.cli.verbs.split_manifest",
     "reference": "hpcurate.cli.verbs.reference",
 }
-"""Each verb and the module whose `verb(argv)` does it; it is given the whole command line."""
+"""Each verb and the module with its `verb(argv)`, which gets the whole command line and returns the exit status."""
+RENAMED = {"shard": "split-manifest"}
+"""Former names of verbs: refused with the new one."""
 
 HELP = """\
 hpcurate: curate data in Slurm job arrays.
 
-Once on a cluster, once for a project of your own:
-  hpcurate doctor --store /scratch/me/curate --write     look at the cluster, write its site profile
-  hpcurate init FOLDER                                   a pipeline, a stage and its test, which run at once
+Set up, once for a cluster and once for each project:
+  hpcurate doctor --store /scratch/me/curate --write     inspect the cluster and write its site profile
+  hpcurate init FOLDER                                   a small project: a pipeline, a stage and its test, ready to run
 
 Start or continue a run:
   hpcurate +pipeline=video input=/data/videos store=/scratch/me/curate
@@ -42,28 +45,32 @@ Start or continue a run:
   hpcurate -m +pipeline=video input=… stages.motion.threshold=0.5,1.0,2.0
 
   input=    folder, file or glob            launcher=  auto (default), slurm, local, inline
-  store=    folder on shared storage        wait=      true: stay until the end; false: submit and leave
-  output=   folder of the result            limit=     a trial on the first n tasks, which the full run reuses
-  shard=    i/n: a part of the input        done=      a path with {{relative}}: leave out what exists there
-  dry_run=  true: the plan and its scripts  debug=     true: 3 tasks in this process, breakpoints work
-  rerun=    stages to do anew               budget.failed=, budget.fraction=  dead letters tolerated
+  store=    folder on shared storage        wait=      true: stay until the end; false: submit and exit
+  output=   folder for the result           limit=     a trial on the first n tasks, which the full run reuses
+  part=     i/n: a part of the input        done=      a path with {{relative}}: skip what already exists there
+  dry_run=  true: only print the plan       debug=     true: 3 tasks in this process, breakpoints work
+  rerun=    stages to run again             budget.failed=, budget.fraction=  how many tasks may fail
   stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …
   stages.NAME.file=  a stage from a .py file
-  site=     a site profile of conf/site     --config-dir DIR  a conf folder of yours; ./conf is found by itself
-  --cfg     print the resolved configuration, and nothing else
+  site=     a site profile of conf/site     --config-dir DIR  one more conf folder; ./conf is always used
+  --cfg     print the resolved configuration and exit
 
-Look after runs (RUN: a name, a part of one, or nothing for the latest):
+Look at and manage runs (RUN: a name or a part of one; without it, the latest):
   hpcurate status  [RUN] [--json]           where it stands
-  hpcurate watch   [RUN] [--once]           live: progress, rate, what waits and why, newest failures
-  hpcurate why     [RUN] [--json]           why it failed or does not go on, and what to type
+  hpcurate watch   [RUN] [--once]           live: progress, rate, what waits and why, newest dead letters
+  hpcurate why     [RUN] [--json]           why it failed or does not continue, and what to type
   hpcurate logs    [RUN] [--stage S] [--shard ID] [--task T] [--worker N] [--failed] [--gate]
-  hpcurate cancel  [RUN]                    stop what nobody else wants
+  hpcurate cancel  [RUN]                    stop the jobs that no other run needs
   hpcurate explain [RUN | +pipeline=…]      why each stage runs or does not
-  hpcurate runs [PATTERN] [--state S]       all runs; note RUN TEXT…; compare RUN RUN
-  hpcurate envs list|lock|build|check|remove    environments of stages, from envs/NAME.yml
-  hpcurate models list|fetch|verify|remove  weights in the store
-  hpcurate shard MANIFEST N --by bytes      cut a manifest into n
-  hpcurate reference                        every config field with its help
+  hpcurate runs    [PATTERN] [--state S]    list and search runs
+  hpcurate note    RUN [TEXT…]              write a line about a run, or read what was written
+  hpcurate compare RUN RUN                  two runs side by side
+
+More:
+  hpcurate envs list|lock|build|pack|check|remove   environments of stages, from envs/NAME.yml
+  hpcurate models list|fetch|verify|remove          weights in the store
+  hpcurate split-manifest MANIFEST N --by bytes     split a manifest into N balanced parts
+  hpcurate reference                                every config field with its help
 
 Pipelines here: {pipelines}
 Exit status: 0 complete or handed over, 1 failed or over budget, 2 refused before anything started.
@@ -83,13 +90,13 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _dispatch(argv)
     except UserError as error:
-        print(f"hpcurate: {_printable(str(error))}", file=sys.stderr)
+        say(f"hpcurate: {error}")
         return 2
     except BrokenPipeError:  # `hpcurate logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except KeyboardInterrupt:
-        print("hpcurate: interrupted; the same command again goes on", file=sys.stderr)
+        say("hpcurate: interrupted; to continue, type the same command again")
         return 130
 
 
@@ -99,10 +106,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         status: int = importlib.import_module(VERBS[argv[0]]).verb(list(argv))
         return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):
-        from hpcurate.errors import ConfigError
-        from hpcurate.fields import suggestion
-
-        raise ConfigError(f"{argv[0]!r} is neither a verb nor key=value; {suggestion(argv[0], list(VERBS))}")
+        raise _unknown(argv[0])
     from hpcurate.cli.start.launch import launch
     from hpcurate.runs.code import merge_packages
 
@@ -110,5 +114,10 @@ def _dispatch(argv: Sequence[str]) -> int:
     return launch(list(argv))
 
 
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+def _unknown(word: str) -> UserError:
+    from hpcurate.errors import ConfigError
+    from hpcurate.fields import suggestion
+
+    if word in RENAMED:
+        return ConfigError(f"hpcurate {word}: this verb is now called {RENAMED[word]}; type hpcurate {RENAMED[word]} …")
+    return ConfigError(f"{word!r} is neither a verb nor key=value; {suggestion(word, list(VERBS))}")

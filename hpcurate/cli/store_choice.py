@@ -1,4 +1,4 @@
-"""Which store a command means."""
+"""Which store a command uses."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from hpcurate.errors import ConfigError
 
 
-def _memory() -> Path:
+def _last_store_file() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(state, "hpcurate", "last_store")
 
 
 def remember_store(store: str) -> None:
-    """Let later calls do without `store=`."""
+    """Make it the default of later calls."""
     with suppress(OSError):
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        _memory().write_bytes(os.fsencode(os.path.abspath(store)))
+        _last_store_file().parent.mkdir(parents=True, exist_ok=True)
+        _last_store_file().write_bytes(os.fsencode(os.path.abspath(store)))
 
 
 def find_store(given: str | None) -> str:
@@ -33,5 +33,7 @@ def find_store(given: str | None) -> str:
     if named:
         return os.path.expandvars(os.path.expanduser(named))
     with suppress(OSError):
-        return os.fsdecode(_memory().read_bytes())
-    raise ConfigError("store: name a folder on shared storage, store=/scratch/me/curate, or set HPCURATE_STORE")
+        return os.fsdecode(_last_store_file().read_bytes())
+    raise ConfigError(
+        "store: none given; add store=FOLDER, on shared storage (store=/scratch/me/curate), or set HPCURATE_STORE"
+    )

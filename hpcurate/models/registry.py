@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.fields import option, suggestion
+from hpcurate.fields import convert, option, suggestion
 from hpcurate.units import megabytes
 
 _REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -19,27 +19,40 @@ _REVISION = re.compile(r"[\w./-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def _check_repo(repo: str) -> None:
+    if not _REPO.fullmatch(repo):
+        raise ConfigError("expected owner/name as on the hub")
+
+
+def _check_revision(revision: str) -> None:
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise ConfigError("expected a commit of 40 digits, a branch or a tag")
+
+
 @attrs.define(frozen=True, kw_only=True)
 class ModelEntry:
     """One model of the registry."""
 
     name: str = option("", "name of the entry; the file's")
-    repo: str = option("", "repository on the hub, e.g. openai-community/gpt2")
-    revision: str = option("main", "commit of 40 digits; a branch or tag is resolved, and pinned, when it is fetched")
-    files: list[str] = attrs.field(
-        factory=list,
-        metadata={"help": "patterns of the files that are needed, e.g. ['*.safetensors', '*.json']; empty: all"},
+    repo: str = option("", "repository on the hub, e.g. openai-community/gpt2", check=_check_repo)
+    revision: str = option(
+        "main",
+        "commit of 40 digits; a branch or tag is resolved, and pinned, when it is fetched",
+        check=_check_revision,
     )
-    size: str | None = option(None, "expected size, e.g. 550MB: refused before the download if the disk has less")
+    files: list[str] = option(
+        list, "patterns of the files that are needed, e.g. ['*.safetensors', '*.json']; empty: all"
+    )
+    size: str | None = option(
+        None, "expected size, e.g. 550MB: refused before the download if the disk has less", check=megabytes
+    )
     licence: str = option("", "licence of the weights, shown when they are listed")
     env: str | None = option(None, "environment that loads the model, where the stage names none")
-    aliases: list[str] = attrs.field(
-        factory=list, metadata={"help": "further names that code may use in from_pretrained(), e.g. [gpt2]"}
-    )
+    aliases: list[str] = option(list, "further names that code may use in from_pretrained(), e.g. [gpt2]")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything the model may be called."""
+        """All that the model may be called."""
         return (self.name, self.repo, *self.aliases)
 
 
@@ -70,24 +83,13 @@ def read_registry(folders: Iterable[Path], overlay: Mapping[str, Any] | None = N
     for folder in folders:
         for path in sorted((folder / "models").glob("*.yaml")):
             if path.stem not in plain:
-                plain[path.stem], where[path.stem] = read_yaml(path), str(path)
+                plain[path.stem], where[path.stem] = read_yaml(path), f"{path}: "
     for name, changes in (overlay or {}).items():
         plain[name] = {**plain.get(name, {}), **dict(changes or {})}
         where[name] = f"models.{name}"
     return Registry(entry_of(name, values, where[name]) for name, values in plain.items())
 
 
-def entry_of(name: str, values: dict[str, Any], where: str) -> ModelEntry:
+def entry_of(name: str, values: Mapping[str, Any], where: str) -> ModelEntry:
     """A checked entry. Raises ConfigError naming file and key."""
-    names = [f.name for f in attrs.fields(ModelEntry)]
-    for key in values:
-        if key not in names:
-            raise ConfigError(f"{where}: {key}: there is no such key; {suggestion(key, names)}")
-    entry = ModelEntry(**{"name": name, **values})
-    if not _REPO.fullmatch(entry.repo):
-        raise ConfigError(f"{where}: repo={entry.repo!r}: expected owner/name as on the hub")
-    if not _REVISION.fullmatch(str(entry.revision)) or ".." in str(entry.revision):
-        raise ConfigError(f"{where}: revision={entry.revision!r}: expected a commit of 40 digits, a branch or a tag")
-    if entry.size is not None:
-        megabytes(entry.size)
-    return entry
+    return convert(ModelEntry, {"name": name, **values}, where)

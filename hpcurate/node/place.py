@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
+from hpcurate.system.allocation import Allocation
+
 MEMORY = ("tmpfs", "ramfs", "devtmpfs")
 TMPFS = "tmpfs:"
 """Prefix of a candidate that may lie in memory."""
@@ -18,7 +20,7 @@ TMPFS = "tmpfs:"
 
 def node_name() -> str:
     """Slurm's name of this node, or the host's: emulated nodes share one host."""
-    return os.environ.get("SLURMD_NODENAME") or platform.node()
+    return Allocation.here().node_name or platform.node()
 
 
 def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
@@ -71,7 +73,7 @@ def _why_not(base: str, memory_allowed: bool) -> Optional[str]:
     kind, root = mount_of(base, Path("/proc/self/mountinfo").read_text())
     if kind in MEMORY and not memory_allowed:
         return f"lies in memory ({kind})"
-    if names_job(f"{base} {root}", os.environ.get("SLURM_JOB_ID", "")) and not _whole_node():
+    if names_job(f"{base} {root}", Allocation.here().job_id or "") and not _whole_node():
         return "is private to this job, which shares the node with others"
     return None
 
@@ -83,8 +85,8 @@ def names_job(text: str, job: str) -> bool:
 
 def _whole_node() -> bool:
     """Whether no other job can be here: then a folder of the job's own is as good as the node's."""
-    mine = os.environ.get("SLURM_CPUS_ON_NODE", "")
-    return mine.isdigit() and int(mine) >= (os.cpu_count() or 1)
+    mine = Allocation.here().cpus_on_node
+    return mine is not None and mine >= (os.cpu_count() or 1)
 
 
 def mount_of(path: str, mountinfo: str) -> tuple[str, str]:

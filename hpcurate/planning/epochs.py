@@ -1,6 +1,6 @@
 """Epochs: `rerun=STAGE` makes a stage, and so everything after it, new although nothing about it changed.
 
-`<store>/stages/.epochs/<stage>-<fp12>.<n>` says that the stage with this fingerprint has been asked for anew
+`<store>/stages/.epochs/<stage>-<fp12>.<n>` means that the stage with this fingerprint was asked to be done again
 n times. Every later run of the store means the latest epoch.
 """
 

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import ConfigError
+from hpcurate.fields import above_zero, option, suggestion
 from hpcurate.planning.options import Budget
 from hpcurate.planning.relations import Relation
 from hpcurate.spec import StageSpec
@@ -22,14 +23,12 @@ __all__ = ["Environment", "Pipeline", "PlannedSource", "PlannedStage", "Timing",
 class Timing:
     """Clocks of the claim protocol, in seconds."""
 
-    heartbeat_s: float = 30.0
-    """How often a worker raises its counter."""
-    lease_s: float = 300.0
-    """How long a counter may stand still before its worker counts as gone."""
-    listing_s: float = 30.0
-    """How often a worker lists the claims, at most."""
-    drain_s: float = 120.0
-    """How long before the end of its wall time a worker is told to drain."""
+    heartbeat_s: float = option(30.0, "how often a worker raises its counter", check=above_zero)
+    lease_s: float = option(
+        300.0, "how long a counter may stand still before its worker counts as gone", check=above_zero
+    )
+    listing_s: float = option(30.0, "how often a worker lists the claims, at most", minimum=0)
+    drain_s: float = option(120.0, "how long before the end of its wall time a worker is signalled to drain", minimum=0)
 
 
 @attrs.define(frozen=True)
@@ -62,7 +61,7 @@ class Environment:
     pack: str | None = None
     """Folder of the packed prefix, which is unpacked on the node."""
     digest: str = ""
-    """Of its lock, or what else tells it from another; recorded, no part of a fingerprint."""
+    """Of its lock, or what else distinguishes it from others; recorded, no part of a fingerprint."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -122,6 +121,4 @@ class Pipeline:
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        from hpcurate.fields import suggestion
-
         raise ConfigError(f"there is no stage {name!r}; {suggestion(name, [s.name for s in self.stages])}")

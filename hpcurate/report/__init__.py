@@ -1,1 +1,1 @@
-"""What there is to say about a run, as values that verbs and pages render."""
+"""What a run is like: frozen values and pure functions that the verbs render, and later a page and metrics."""

@@ -1,90 +1,89 @@
-"""Dead letters and drop reasons over the live set of a run."""
+"""Dead letters of a run: where each is, and groups of those with the same cause."""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import attrs
+import msgspec
 
-from hpcurate.runs.driver import Driver
-from hpcurate.runs.folder import Run
-from hpcurate.runs.launcher import make_launcher
-from hpcurate.store.commits import read_stats
-from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.store.layout import StageFolder
+from hpcurate.failures import DeadLetter
+from hpcurate.report.run_view import CommittedShard, RunView
 
 
 @attrs.define(frozen=True)
-class Letter:
-    """One dead letter and where it lies."""
+class LocatedDeadLetter:
+    """A dead letter, and the shard that holds it."""
 
-    stage: str
-    """Stage of the pipeline; `row["stage"]` names the member of a chain, too."""
-    shard: str
-    folder: StageFolder
-    row: dict[str, Any]
-    """As in `failed.jsonl`: id, stage, error, message, traceback, task."""
+    shard: CommittedShard
+    """Its stage is the one of the pipeline; `letter.stage` may be a member of a chain."""
+    letter: DeadLetter
 
     @property
     def name(self) -> str:
-        """What a user knows the task by: the path of its file where it has one, else its id."""
-        task = self.row.get("task") or {}
-        return str(task.get("path") or task.get("source") or self.row["id"])
+        """What a user calls the task: the path of its file if it has one, else its id."""
+        task = self.letter.task or {}
+        return str(task.get("path") or task.get("source") or self.letter.id)
 
 
-def failure_line(letter: Letter) -> str:
-    """A dead letter in a line. Pure."""
-    return f"  {letter.row['stage']}: {letter.name}: {letter.row['error']}: {letter.row['message']}"
+def dead_letters(view: RunView, stage: str | None = None) -> Iterator[LocatedDeadLetter]:
+    """All of a run, or of one of its stages, in order of stages and shards."""
+    for shard in view.shards(stage):
+        yield from dead_letters_of(shard)
 
 
-def letters(run: Run) -> Iterator[Letter]:
-    """All of them, in order of stages and shards."""
-    for stage, folder, shard, failed in committed_shards(run):
-        if failed:
-            yield from letters_of(stage, folder, shard)
-
-
-def letters_of(stage: str, folder: StageFolder, shard: str) -> Iterator[Letter]:
+def dead_letters_of(shard: CommittedShard) -> Iterator[LocatedDeadLetter]:
     """Those of one shard."""
-    path = Path(folder.shard(shard), "failed.jsonl")
-    if path.exists():
+    path = shard.path / "failed.jsonl"
+    if shard.counts.failed and path.exists():
         for line in path.read_bytes().splitlines():
-            yield Letter(stage, shard, folder, json.loads(line))
+            yield LocatedDeadLetter(shard, read_dead_letter(line))
 
 
-def committed_shards(run: Run) -> Iterator[tuple[str, StageFolder, str, int]]:
-    """(stage, its folder, shard, failed tasks) of every committed shard of the live set."""
-    frozen = run.frozen()
-    observer = Driver(run, make_launcher(frozen.launcher)).observer
-    for stage, view in zip(frozen.pipeline.stages, observer.look(), strict=True):
-        if view.ready and view.listed:
-            for shard in observer.done(stage):
-                yield stage.name, observer.folder(stage), shard.shard, shard.failed
+def read_dead_letter(line: bytes) -> DeadLetter:
+    """A row of `failed.jsonl`. By json: names may hold bytes that are no text, which msgspec's own decoder refuses."""
+    return msgspec.convert(json.loads(line), DeadLetter)
 
 
-def drop_reasons(run: Run) -> dict[str, Counter[str]]:
-    """Stage → reason → dropped tasks."""
-    found: dict[str, Counter[str]] = {}
-    filesystem = PosixFilesystem()
-    for stage, folder, shard, _ in committed_shards(run):
-        reasons = read_stats(filesystem, folder, shard).get("reasons") or {}
-        found.setdefault(stage, Counter()).update(reasons)
-    return {stage: counts for stage, counts in found.items() if counts}
+# -- groups -----------------------------------------------------------------------------------------
 
 
-def log_of(run: Run, letter: Letter) -> str | None:
-    """`file:line` where the worker's log tells of the shard; None if the log is gone or another run's."""
-    stats = read_stats(PosixFilesystem(), letter.folder, letter.shard)
-    wanted = f"shard {letter.shard} attempt"
-    worker = str(stats.get("worker", ""))
-    for path in sorted(Path(run.path, "submissions").glob(f"{letter.stage}-*/logs/*.log"), reverse=True):
-        lines = path.read_text(errors="backslashreplace").splitlines()
-        if any(worker in line for line in lines):
-            number = next((i for i, line in enumerate(lines, 1) if line.startswith(wanted)), 1)
-            return f"{os.fspath(path)}:{number}"
-    return None
+@attrs.define(frozen=True)
+class Group:
+    """Dead letters that have the same cause."""
+
+    stage: str
+    error: str
+    pattern: str
+    """Their message without what differs from task to task."""
+    count: int
+    example: LocatedDeadLetter
+
+
+def grouped(letters: Iterable[LocatedDeadLetter]) -> list[Group]:
+    """By stage, error and pattern of the message; the largest group first. Pure."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str], LocatedDeadLetter] = {}
+    for located in letters:
+        key = (located.letter.stage, located.letter.error, _pattern_of_letter(located))
+        counts[key] += 1
+        examples.setdefault(key, located)
+    return [Group(*key, count, examples[key]) for key, count in counts.most_common()]
+
+
+def _pattern_of_letter(located: LocatedDeadLetter) -> str:
+    message = located.letter.message.replace(located.name, "FILE")
+    source = str((located.letter.task or {}).get("source") or "")
+    return pattern_of(message.replace(source, "FILE") if source else message)
+
+
+def pattern_of(message: str) -> str:
+    """A message without what differs from task to task: paths, quoted names, ids, numbers. Pure."""
+    first = message.splitlines()[0] if message else ""
+    first = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", first)
+    first = re.sub(r"(?<![\w…])/[^\s:,;]+", "PATH", first)
+    first = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{12,}\b", "ID", first)
+    return re.sub(r"\d+(\.\d+)?", "N", first)

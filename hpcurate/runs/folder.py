@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -159,14 +158,12 @@ def _is_read_only(path: str) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def open_run(
-    store: Store, make: Callable[[str], Pipeline], output: str | None, limit: int | None = None
-) -> tuple[Run, Pipeline]:
+def open_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run:
     """The run of this configuration: the one there is, or a new one whose name sorts by time.
 
-    `make(output)` builds the pipeline. What a run is does not depend on its launcher or resources.
+    `draft` is the pipeline that writes to `output`, or to UNNAMED. What a run is does not depend on its launcher or
+    resources.
     """
-    draft = make(output or UNNAMED)
     identity = run_identity(draft, output, limit)
     filesystem, entry = PosixFilesystem(), _name_file(store, identity)
     filesystem.make_folders(os.path.dirname(entry))
@@ -174,7 +171,7 @@ def open_run(
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
     run = Run(store, filesystem.read(entry).decode().strip())
     os.makedirs(run.path, mode=0o700, exist_ok=True)
-    return run, draft if output else make(run.output)
+    return run
 
 
 def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:

@@ -1,8 +1,9 @@
 """What the engine asks of a launcher: three Protocols, and the values that pass between.
 
 A `Launcher` turns plans into running workers. Its `queue` answers for jobs that a scheduler has; `gates` is there where
-jobs of their own move a run on, `children` where the workers live and die with the process that started them, and
-`checks` where an environment can be checked in a job. Nobody asks a launcher which one it is.
+jobs of their own move a run on, `children` where the workers live and die with the process that started them,
+`checks` where an environment can be checked in a job, and `diagnosis` where there is a cluster to look at. Nobody
+asks a launcher which one it is.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any, Protocol
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.fields import suggestion
+from hpcurate.fields import convert
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
+from hpcurate.site import SiteProfile
 from hpcurate.store.rounds import Jobs
 
 
@@ -70,7 +72,7 @@ class GateRequest:
 
 
 class Queue(Protocol):
-    """The scheduler as a hint (I8): slow, absent or wrong. None always means: nobody can tell."""
+    """The scheduler as a hint (I8): slow, absent or wrong. None always means: it cannot be known."""
 
     name: str
     """What a ticket calls it; empty where there is no scheduler."""
@@ -91,6 +93,10 @@ class Queue(Protocol):
 class Gates(Protocol):
     """Jobs of their own that look at the store after an array, submit what is next, and exit."""
 
+    @property
+    def patience_s(self) -> float:
+        """How long a driver waits for room for one, before it gives up."""
+
     def submit(self, gate: GateRequest) -> str:
         """Queue it; its job id. Raises GateRefused where a submit limit leaves no room for it."""
 
@@ -108,8 +114,40 @@ class Children(Protocol):
 class EnvironmentChecks(Protocol):
     """Trying a stage's environment in a job."""
 
-    def submit(self, stage: PlannedStage, plan: Plan, folder: str, name: str) -> str:
-        """A short job with the stage's own options that runs `hpcurate.worker.check FOLDER NAME`; its id."""
+    def submit(self, plan: Plan, folder: str, name: str) -> str:
+        """A short job with the options of the plan's stage that runs `hpcurate.worker.check FOLDER NAME`; its id."""
+
+
+@attrs.define(frozen=True)
+class Finding:
+    """A fact about the cluster, and what it means for the user."""
+
+    what: str
+    value: str
+    meaning: str
+
+
+@attrs.define(frozen=True, kw_only=True)
+class DiagnosisReport:
+    """What the cluster is like."""
+
+    findings: tuple[Finding, ...]
+    profile: SiteProfile
+    """The site profile that fits."""
+    trouble: str = ""
+    """Why there is no answer from a node."""
+    ok: bool
+    """Whether runs could work."""
+
+
+class Diagnosis(Protocol):
+    """Looking at the cluster once."""
+
+    def examine(self, store: str | None, *, known: SiteProfile, wait_s: float | None) -> DiagnosisReport:
+        """Ask the scheduler, and a node with a small job that may wait `wait_s` in the queue; None: no job.
+
+        What `known` holds is kept. Raises LauncherError where the scheduler does not answer.
+        """
 
 
 class Launcher(Protocol):
@@ -139,6 +177,10 @@ class Launcher(Protocol):
     @property
     def checks(self) -> EnvironmentChecks | None:
         """How an environment is tried on a node; None where that is this machine."""
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """Looks at the cluster that it submits to; None where there is none."""
 
     @property
     def node_local(self) -> tuple[str, ...]:
@@ -171,6 +213,14 @@ class Launcher(Protocol):
         """Wait for a change, at most so long."""
 
 
+LAUNCHERS = {
+    "inline": "launchers.inline.InlineLauncher",
+    "local": "launchers.local.LocalLauncher",
+    "slurm": "launchers.slurm.SlurmLauncher",
+}
+"""Class of each launcher that has a name."""
+
+
 def make_launcher(config: dict[str, Any]) -> Launcher:
     """The launcher that `{"_target_": "module.Class", …}` describes. Raises ConfigError."""
     parameters = {k: v for k, v in config.items() if k != "_target_"}
@@ -179,9 +229,5 @@ def make_launcher(config: dict[str, Any]) -> Launcher:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"launcher._target_={config['_target_']}: {error}") from None
-    names = [f.name for f in attrs.fields(cls) if f.init]
-    for key in parameters:
-        if key not in names:
-            raise ConfigError(f"launcher.{key}: {name} has no such field; {suggestion(key, names)}")
-    launcher: Launcher = cls(**parameters)
+    launcher: Launcher = convert(cls, parameters, "launcher")
     return launcher

@@ -12,14 +12,14 @@ from typing import Any
 
 import attrs
 
-from hpcurate.api import Request, check
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import submission_name, worker_count
 from hpcurate.runs.code import frozen_path
 from hpcurate.runs.driver import plan_round
-from hpcurate.runs.folder import UNNAMED, Frozen, Run, peek_run
+from hpcurate.runs.folder import Frozen, Run, peek_run
 from hpcurate.runs.launcher import Launcher, Submission
 from hpcurate.runs.live import Observer
+from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.source.intake import list_names
 from hpcurate.store.filesystem import PosixFilesystem
@@ -75,17 +75,16 @@ class Explanation:
 
 def preview(request: Request) -> Preview:
     """Look at source, store and queue. Raises UserError for whatever the request would be refused for."""
-    engine = check(request)
+    prepared = prepare(request)
     tasks = array("d", itertools.islice((task.weight for task in request.source.tasks()), request.limit))
     store = Store.at(request.store)
-    draft = request.pipeline(request.output or UNNAMED)
-    run = peek_run(store, draft, request.output, request.limit)
-    pipeline = draft if request.output or not run else request.pipeline(run.output)
-    views = views_of(store, pipeline, engine, _source_lists(store, pipeline, run))
+    run = peek_run(store, prepared.draft, request.output, request.limit)
+    pipeline = prepared.with_output(run) if run else prepared.draft
+    views = views_of(store, pipeline, prepared.launcher, _source_lists(store, pipeline, run))
     shown = Run(store, run.name if run else NEW_RUN)
-    code = frozen_path([*request.modules, str(request.launcher["_target_"])], shown.path)
+    code = frozen_path(prepared.code, shown.path)
     stages = [
-        _stage_preview(stage, view, tasks if not stage.after else None, shown, engine, code, pipeline)
+        _stage_preview(stage, view, tasks if not stage.after else None, shown, prepared.launcher, code, pipeline)
         for stage, view in zip(pipeline.stages, views, strict=True)
     ]
     return Preview(run=run, tasks=len(tasks), stages=stages, explanations=explain(store, pipeline, views))
@@ -110,7 +109,7 @@ def _stage_preview(
     view: StageView,
     weights: Sequence[float] | None,
     run: Run,
-    engine: Launcher,
+    launcher: Launcher,
     code: str,
     pipeline: Pipeline,
 ) -> StagePreview:
@@ -118,7 +117,7 @@ def _stage_preview(
     tasks, shards = (counts.tasks_in, counts.shards) if view.listed else (None, None)
     if shards is None and weights is not None:
         tasks, shards = len(weights), stage.relation.count(weights)
-    most = engine.most_workers(stage)
+    most = launcher.most_workers(stage)
     left = most * stage.processes if shards is None else shards - counts.shards_done
     number = len(view.rounds) + 1
     plan = plan_round(
@@ -126,7 +125,7 @@ def _stage_preview(
         run=run,
         lists=(),
         action=Submit(stage.name, number, left),
-        launcher=engine,
+        launcher=launcher,
         frozen=Frozen(pipeline=pipeline, source_lists=(), launcher={}, code=code),
     )
     path = os.path.join(run.path, "submissions", submission_name(stage.name, number))
@@ -138,7 +137,7 @@ def _stage_preview(
         done=counts.shards_done,
         workers=worker_count(left, stage.processes, stage.workers, most) if left else 0,
         gpu_hours=gpu_hours(stage, counts.seconds, counts.shards_done, shards),
-        script=engine.script(submission) if left else None,
+        script=launcher.script(submission) if left else None,
     )
 
 
@@ -205,7 +204,7 @@ def part_differences(old: Any, new: Any) -> list[str]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    """Leaves with dotted paths; the wrapping `stage` is left out, it says nothing."""
+    """Leaves with dotted paths; the wrapping `stage` is left out: it adds nothing."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, path if key == "stage" and not path else f"{path}.{key}".lstrip("."))

@@ -4,7 +4,7 @@ from hpcurate.source.base import FolderTask, GroupTask, RecordTask, Source
 from hpcurate.source.files import FileList, Files, Folders
 from hpcurate.source.groups import Groups, Triplets
 from hpcurate.source.items import Items
-from hpcurate.source.parts import Sharded, Undone
+from hpcurate.source.parts import Part, Undone
 from hpcurate.source.tables import Csv, Jsonl, Parquet
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "Items",
     "Jsonl",
     "Parquet",
+    "Part",
     "RecordTask",
-    "Sharded",
     "Source",
     "Triplets",
     "Undone",

@@ -9,16 +9,17 @@ from typing import Any, Protocol
 
 import attrs
 
-from hpcurate.errors import ConfigError
 from hpcurate.task import FileTask, Task, stable_id
 
+MISSING = ("error", "skip")
+"""What may be said of an item that is not all there."""
 Placed = tuple[str, Task]
 """A task and where it stands (`file:line`). A source whose items stand in a file has a method `placed()` that yields
 these, so that two tasks with one id can both be pointed at."""
 
 
 class Source(Protocol):
-    """Enumerates tasks in an order that depends on the data alone."""
+    """Enumerates tasks in an order that depends on nothing but the data."""
 
     @property
     def task_type(self) -> type[Task]:
@@ -30,7 +31,7 @@ class Source(Protocol):
     def tasks(self) -> Iterator[Task]:
         """All tasks there are now, in order. Raises ConfigError if there is nothing to read.
 
-        A source that leaves items out on purpose has a method `notes()` that says so, a line each, afterwards.
+        A source that leaves items out on purpose has a method `notes()`: lines to show after the enumeration.
         """
 
 
@@ -86,9 +87,3 @@ def file_task(source: str, path: str, status: os.stat_result) -> FileTask:
 def suffixes(extensions: tuple[str, ...]) -> tuple[str, ...]:
     """`mp4`, `.MP4` → `.mp4`."""
     return tuple("." + e.lower().lstrip(".") for e in extensions)
-
-
-def check_missing(value: str) -> None:
-    """Raise ConfigError for anything but `error` and `skip`."""
-    if value not in ("error", "skip"):
-        raise ConfigError(f"source.missing={value!r}: expected error or skip")

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.source.base import FolderTask, Placed, absolute, check_missing, file_task, suffixes
+from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.source.base import MISSING, FolderTask, Placed, absolute, file_task, suffixes
 from hpcurate.source.walk import walk_files, walk_folders
 from hpcurate.task import FileTask, Task, stable_id
 
@@ -24,10 +25,8 @@ class Files:
     folders are left out.
     """
 
-    path: str = attrs.field(metadata={"help": "folder, file, or glob such as /data/**/*.mp4"})
-    extensions: tuple[str, ...] = attrs.field(
-        default=(), converter=tuple, metadata={"help": "take only these, e.g. [mp4, mkv]; empty takes all"}
-    )
+    path: str = option(NEEDED, "folder, file, or glob such as /data/**/*.mp4")
+    extensions: tuple[str, ...] = option((), "take only these, e.g. [mp4, mkv]; empty takes all", converter=tuple)
     task_type: ClassVar[type[Task]] = FileTask
 
     def identity(self) -> dict[str, Any]:
@@ -87,15 +86,13 @@ class FileList:
     Relative paths start from the list's folder.
     """
 
-    path: str = attrs.field(metadata={"help": "text file with a path a line; NUL-separated if it holds a NUL byte"})
-    missing: str = attrs.field(
-        default="error", metadata={"help": "a file that is not there: `error`, or `skip`, which is counted"}
-    )
+    path: str = option(NEEDED, "text file with a path a line; NUL-separated if it holds a NUL byte")
+    missing: str = option("error", "a file that is not there: `error`, or `skip`, which is counted", choices=MISSING)
     _skipped: list[str] = attrs.field(factory=list, init=False, eq=False)
     task_type: ClassVar[type[Task]] = FileTask
 
     def __attrs_post_init__(self) -> None:
-        check_missing(self.missing)
+        check_values(self, "source")
 
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
@@ -119,7 +116,7 @@ class FileList:
                 self._skipped.append(name)
             else:
                 raise ConfigError(
-                    f"input={self.path}: line {number}: {path}: {status}; mend it, or source.missing=skip"
+                    f"input={self.path}: line {number}: {path}: {status}; correct the line, or source.missing=skip"
                 )
         if not found:
             raise ConfigError(f"input={self.path}: names no file")
@@ -163,13 +160,12 @@ def _split(file: Any, separator: bytes) -> Iterator[tuple[int, str]]:
 class Folders:
     """Sub-directories `level` steps below a folder, each one a task."""
 
-    path: str = attrs.field(metadata={"help": "folder"})
-    level: int = attrs.field(default=1, metadata={"help": "how many steps below it the items lie"})
+    path: str = option(NEEDED, "folder")
+    level: int = option(1, "how many steps below it the items lie", minimum=1)
     task_type: ClassVar[type[Task]] = FolderTask
 
     def __attrs_post_init__(self) -> None:
-        if self.level < 1:
-            raise ConfigError(f"source.level={self.level}: expected at least 1")
+        check_values(self, "source")
 
     def identity(self) -> dict[str, Any]:
         """See `Source`."""

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.source.base import GroupTask, Placed, absolute, check_missing
+from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.source.base import MISSING, GroupTask, Placed, absolute
 from hpcurate.source.tables import json_rows
 from hpcurate.source.walk import Trail, follow, is_file, is_folder, listed
 from hpcurate.task import Task, stable_id
@@ -49,18 +50,16 @@ class Groups:
     Sorted by path; folders are searched recursively, hidden ones are left out.
     """
 
-    path: str = attrs.field(metadata={"help": "folder"})
-    members: dict[str, list[str]] = attrs.field(
-        metadata={"help": "member → its extensions, e.g. {video: [mp4, mkv], audio: [wav], meta: [json]}"}
+    path: str = option(NEEDED, "folder")
+    members: dict[str, list[str]] = option(
+        NEEDED, "member → its extensions, e.g. {video: [mp4, mkv], audio: [wav], meta: [json]}"
     )
-    missing: str = attrs.field(
-        default="error", metadata={"help": "an item that lacks a member: `error`, or `skip`, which is counted"}
-    )
+    missing: str = option("error", "an item that lacks a member: `error`, or `skip`, which is counted", choices=MISSING)
     _skipped: list[str] = attrs.field(factory=list, init=False, eq=False)
     task_type: ClassVar[type[Task]] = GroupTask
 
     def __attrs_post_init__(self) -> None:
-        check_missing(self.missing)
+        check_values(self, "source")
         if not self.members or not all(self.members.values()):
             raise ConfigError("source.members: expected member → extensions, e.g. {video: [mp4], meta: [json]}")
 
@@ -79,7 +78,7 @@ class Groups:
                 self._skipped.append(f"{source} {wrong}")
                 continue
             if self.missing == "error" and self._skipped:
-                continue  # the scan goes on only to count
+                continue  # from here on the scan only counts
             found = True
             files = {name: item.files[name] for name in self.members}
             yield GroupTask(
@@ -138,9 +137,9 @@ class Triplets:
     `stages.files.ExportTriplets` writes is read back as it was.
     """
 
-    path: str = attrs.field(metadata={"help": "JSONL file, or a glob of several"})
-    members: tuple[str, ...] = attrs.field(
-        default=(), converter=tuple, metadata={"help": "members each line must have; empty: those of the first line"}
+    path: str = option(NEEDED, "JSONL file, or a glob of several")
+    members: tuple[str, ...] = option(
+        (), "members each line must have; empty: those of the first line", converter=tuple
     )
     task_type: ClassVar[type[Task]] = GroupTask
 

@@ -10,6 +10,7 @@ import attrs
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
+from hpcurate.fields import NEEDED, option
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 
@@ -18,7 +19,7 @@ from hpcurate.task import Task
 class Items:
     """Tasks given outright: from Python, or a few from the config."""
 
-    items: tuple[Task, ...] = attrs.field(converter=tuple, metadata={"help": "the tasks, all of one class"})
+    items: tuple[Task, ...] = option(NEEDED, "the tasks, all of one class", converter=tuple)
 
     def __attrs_post_init__(self) -> None:
         if not self.items:

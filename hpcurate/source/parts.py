@@ -1,4 +1,4 @@
-"""A part of a source: soft shards, and what another tool has not done yet. They wrap any source."""
+"""A part of a source: one of n, or what another tool has not done yet. They wrap any source."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import ConfigError
+from hpcurate.fields import NEEDED, option
 from hpcurate.source.base import Source, hash64
 from hpcurate.task import Task
 
 
-def parse_shard(text: str) -> tuple[tuple[int, int], ...]:
+def parse_part(text: str) -> tuple[tuple[int, int], ...]:
     """`1/3` → ((1, 3),); nested `1/3,0/2` → the first half of the second third. Indices start at 0. Pure.
 
     Raises ConfigError.
     """
-    found = []
-    for part in str(text).split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", part)
+    parts = []
+    for one in str(text).split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", one)
         if not match or int(match[1]) >= int(match[2]):
-            raise ConfigError(f"shard={text}: expected i/n with 0 <= i < n, e.g. 0/4; nested 0/4,1/2")
-        found.append((int(match[1]), int(match[2])))
-    return tuple(found)
+            raise ConfigError(f"part={text}: expected i/n with 0 <= i < n, e.g. 0/4; nested 0/4,1/2")
+        parts.append((int(match[1]), int(match[2])))
+    return tuple(parts)
 
 
-def in_shard(id: str, parts: tuple[tuple[int, int], ...]) -> bool:
-    """Whether the task belongs to the shard. Each item keeps its shard for ever: its id decides. Pure."""
+def in_part(id: str, parts: tuple[tuple[int, int], ...]) -> bool:
+    """Whether the task belongs to the part. Each item stays in its part for ever: its id decides. Pure."""
     number = int.from_bytes(hashlib.sha256(id.encode("utf-8", "surrogatepass")).digest()[:16], "big")
     for index, count in parts:
         if number % count != index:
@@ -40,11 +41,11 @@ def in_shard(id: str, parts: tuple[tuple[int, int], ...]) -> bool:
 
 
 @attrs.define(frozen=True)
-class Sharded:
-    """A soft shard of another source: the i-th of n parts that cover it exactly."""
+class Part:
+    """The i-th of n parts of another source, which cover it exactly."""
 
     source: Source
-    parts: tuple[tuple[int, int], ...] = attrs.field(metadata={"help": "((i, n), …): nested shards"})
+    parts: tuple[tuple[int, int], ...] = option(NEEDED, "((i, n), …): a part, and parts of it")
 
     @property
     def task_type(self) -> type[Task]:
@@ -53,11 +54,12 @@ class Sharded:
 
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
+        # as it was called when the first stores were written: the digest of these names is in every fingerprint
         return {"shard": [list(part) for part in self.parts], "of": self.source.identity()}
 
     def tasks(self) -> Iterator[Task]:
-        """See `Source`. Empty where the few items there are belong to other shards."""
-        return (task for task in self.source.tasks() if in_shard(task.id, self.parts))
+        """See `Source`. Empty where the few items there are belong to other parts."""
+        return (task for task in self.source.tasks() if in_part(task.id, self.parts))
 
     @property
     def left_out(self) -> set[int]:
@@ -75,9 +77,7 @@ class Undone:
     """What another tool has not made yet: an item whose output exists counts as done and is left out."""
 
     source: Source
-    pattern: str = attrs.field(
-        metadata={"help": "path of an item's output, with {relative} {parent} {name} {stem} {id}"}
-    )
+    pattern: str = option(NEEDED, "path of an item's output, with {relative} {parent} {name} {stem} {id}")
     left_out: set[int] = attrs.field(factory=set, init=False, eq=False)
     """`hash64` of the ids that the last enumeration left out."""
 

@@ -18,6 +18,7 @@ import msgspec
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
+from hpcurate.fields import NEEDED, option
 from hpcurate.source.base import Placed, RecordTask, absolute
 from hpcurate.task import Task, stable_id
 
@@ -27,15 +28,12 @@ Row = tuple[str, dict[str, Any]]
 
 @attrs.define(frozen=True)
 class _Table:
-    path: str = attrs.field(metadata={"help": "file, or a glob of several, which are read in the order of their names"})
-    task: str | None = attrs.field(
-        default=None,
-        metadata={"help": "task class whose fields the columns are, module.Class; default: a RecordTask with `data`"},
+    path: str = option(NEEDED, "file, or a glob of several, which are read in the order of their names")
+    task: str | None = option(
+        None, "task class whose fields the columns are, module.Class; default: a RecordTask with `data`"
     )
-    id: str = attrs.field(
-        default="id", metadata={"help": "column that names the row; without it the row's content does"}
-    )
-    weight: str = attrs.field(default="weight", metadata={"help": "column with the expected cost; without it 1"})
+    id: str = option("id", "column that names the row; without it the row's content does")
+    weight: str = option("weight", "column with the expected cost; without it 1")
 
     def __attrs_post_init__(self) -> None:
         if self.task is not None and not issubclass(self.task_type, Task):
@@ -157,7 +155,7 @@ def _csv_rows(path: str, reader: csv.DictReader[str]) -> Iterator[Row]:
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """Say so where it is not. Raises ConfigError."""
+    """Raise ConfigError for a file that cannot be read."""
     try:
         yield
     except OSError as error:

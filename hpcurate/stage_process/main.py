@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.model import lend_weights
+from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import from_spec
 from hpcurate.stage import NodeInfo, Stage, members
@@ -52,7 +52,7 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     if hello.weights:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
         atexit.register(shutil.rmtree, cache, ignore_errors=True)
-        lend_weights(hello.weights, cache)
+        provide_weights(hello.weights, cache)
     pin(hello.worker.cores)
     made = once_per_node(stage, hello.node_setup, hello.node_folder)
     stage.setup(attrs.evolve(hello.worker, node_folder=made.path if made else None))

@@ -120,8 +120,8 @@ class Rounds:
 
     def _json(self, number: int, kind: str) -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            plain: dict[str, Any] = json.loads(self._filesystem.read(f"{self._folder.round(number)}.{kind}"))
-            return plain
+            plain = json.loads(self._filesystem.read(f"{self._folder.round(number)}.{kind}"))
+            return plain if isinstance(plain, dict) else {}
         return {}
 
 
@@ -140,7 +140,7 @@ def _jobs(plain: dict[str, Any], ticket: Ticket) -> Jobs | None:
     Before there was `workers`, a local worker stood among the jobs as `local:<pid>:<start>`, on the submitter's host.
     """
     host = ticket.submitter.host if ticket.submitter else ""
-    with suppress(KeyError, ValueError):
+    with suppress(KeyError, ValueError, TypeError, AttributeError):  # any JSON but ours
         old = [job.split(":") for job in plain["jobs"] if job.startswith("local:")]
         workers = [{"host": host, "pid": int(pid), "start": int(start)} for _, pid, start in old]
         ids = [job for job in plain["jobs"] if not job.startswith("local:")]

@@ -38,18 +38,18 @@ def ask(command: Sequence[str]) -> str | None:
     except LauncherError:
         return None
     if done.returncode and "Invalid job id" in done.stderr:
-        return ""  # the controller answers, and knows no such job
+        return ""  # the controller answers: it has no such job
     return None if done.returncode else done.stdout
 
 
 def error_lines(message: str) -> str:
-    """What a client complained of, on one line. Pure."""
+    """The errors in a client's output, on one line. Pure."""
     lines = [line.strip() for line in message.splitlines() if re.search(r"error:|failure:", line, re.IGNORECASE)]
     return "; ".join(lines[-3:]) or message.strip()[-500:]
 
 
 class clean_environment:
-    """submitit runs sbatch with our environment: take the enclosing job's variables out meanwhile."""
+    """submitit runs sbatch with our environment: meanwhile, the enclosing job's variables are taken out of it."""
 
     def __enter__(self) -> None:
         self._kept = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k) and k not in KEPT}

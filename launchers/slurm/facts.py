@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+
+import attrs
 
 from hpcurate.errors import LauncherError
 from launchers.slurm.clients import ask
-from launchers.slurm.preflight import PartitionFacts, SiteFacts
 
 NODE_FORMAT = "%R|%c|%m|%G"
 """Partition, cores, MiB, generic resources of each node."""
 
 
+@attrs.define(frozen=True, kw_only=True)
+class PartitionFacts:
+    """One partition, as the controller describes it."""
+
+    name: str
+    max_minutes: int | None = None
+    """None: no limit."""
+    up: bool = True
+    preempt_mode: str = "OFF"
+    """What becomes of its jobs when others need the nodes: OFF, REQUEUE, CANCEL, SUSPEND."""
+    cpus: int = 0
+    """Of its largest node; 0: unknown."""
+    memory_mb: int = 0
+    gpus: int = 0
+    accounts: tuple[str, ...] = ()
+    """Accounts that may use it; empty: all."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class SiteFacts:
+    """What the controller reports about the site."""
+
+    max_array: int = 1001
+    """Elements of one array: `MaxArraySize` caps the index."""
+    partitions: tuple[PartitionFacts, ...] = ()
+    default: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Partitions by name."""
+        return [partition.name for partition in self.partitions]
+
+    def named(self, name: str) -> PartitionFacts | None:
+        """A partition, if there is one of that name."""
+        return next((p for p in self.partitions if p.name == name), None)
+
+
+def has_client() -> bool:
+    """Whether there is a Slurm to ask."""
+    return shutil.which("sbatch") is not None
+
+
 def probe() -> SiteFacts:
     """Ask once. Raises LauncherError if there is no Slurm, or no answer."""
-    if shutil.which("sbatch") is None:
+    if not has_client():
         raise LauncherError("launcher=slurm: there is no sbatch in PATH; load the site's module, or use launcher=local")
     config = ask(["scontrol", "show", "config"])
     partitions = None if config is None else ask(["scontrol", "show", "partition", "-o"])
@@ -78,52 +119,3 @@ def slurm_minutes(text: str) -> int | None:
     parts = [int(part) for part in clock.split(":")]
     hours, mins, seconds = ([0] * (3 - len(parts)) + parts) if len(parts) > 1 else (0, parts[0], 0)
     return (int(days or 0) * 24 + hours) * 60 + mins + seconds // 60
-
-
-# -- submit limits ----------------------------------------------------------------------------------
-
-
-def submit_limit(account: str | None, qos: str | None) -> int | None:
-    """Jobs, array elements and gates counted each, that this user may have queued; None: no limit is visible."""
-    user = f"user={getpass.getuser()}"
-    questions = (
-        ("assoc", user, "format=Account,MaxSubmit,DefaultQOS,QOS"),
-        ("qos", "format=Name,MaxSubmitPU"),
-        ("user", user, "format=DefaultAccount"),
-    )
-    with ThreadPoolExecutor(len(questions)) as pool:  # the accounting's database takes its time for each
-        answers = pool.map(lambda words: ask(["sacctmgr", "-n", "-P", "show", *words]) or "", questions)
-        rows, quality, default = answers
-    return read_submit_limit(rows, quality, account or default.strip() or None, qos)
-
-
-def read_submit_limit(associations: str, qualities: str, account: str | None, qos: str | None) -> int | None:
-    """From sacctmgr's associations of the user, and qualities of service. Pure.
-
-    A job that names no quality of service gets the association's default, or the only one that it allows.
-    """
-    found: list[int] = []
-    names = {qos} if qos else set()
-    for line in associations.splitlines():
-        own, most, default, allowed = [*line.split("|"), "", "", ""][:4]
-        if account in (None, own):
-            found += [int(most)] if most.isdigit() else []
-            if not qos and (default or "," not in allowed):
-                names.add(default or allowed)
-    for line in qualities.splitlines():
-        name, _, most = line.partition("|")
-        if name in names and most.strip("|").isdigit():
-            found.append(int(most.strip("|")))
-    return min(found, default=None)
-
-
-def accounts() -> list[str]:
-    """Accounts that this user may charge; empty if nobody says."""
-    answer = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", "format=Account"])
-    return sorted(set((answer or "").split()))
-
-
-def own_jobs() -> int | None:
-    """Jobs and elements of this user that are queued or run; None if the queue does not say."""
-    answer = ask(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i"])
-    return None if answer is None else len(answer.split())

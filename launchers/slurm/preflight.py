@@ -8,45 +8,8 @@ from typing import Any
 import attrs
 
 from hpcurate.fields import suggestion
-from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.units import megabytes, minutes
-
-
-@attrs.define(frozen=True, kw_only=True)
-class PartitionFacts:
-    """One partition, as the controller describes it."""
-
-    name: str
-    max_minutes: int | None = None
-    """None: no limit."""
-    up: bool = True
-    preempt_mode: str = "OFF"
-    """What becomes of its jobs when others need the nodes: OFF, REQUEUE, CANCEL, SUSPEND."""
-    cpus: int = 0
-    """Of its largest node; 0: unknown."""
-    memory_mb: int = 0
-    gpus: int = 0
-    accounts: tuple[str, ...] = ()
-    """Accounts that may use it; empty: all."""
-
-
-@attrs.define(frozen=True, kw_only=True)
-class SiteFacts:
-    """What the controller says about itself."""
-
-    max_array: int = 1001
-    """Elements of one array: `MaxArraySize` caps the index."""
-    partitions: tuple[PartitionFacts, ...] = ()
-    default: str | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """Partitions by name."""
-        return [partition.name for partition in self.partitions]
-
-    def named(self, name: str) -> PartitionFacts | None:
-        """A partition, if there is one of that name."""
-        return next((p for p in self.partitions if p.name == name), None)
+from launchers.slurm.facts import SiteFacts
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -69,9 +32,18 @@ def problems(stages: Mapping[str, Asked], facts: SiteFacts) -> list[str]:
         if not names:
             found.append(f"launcher.partition: the site has no default; {suggestion('', facts.names)}")
             return found
-        told = [_problem(stage, asked, name, facts) for name in names]
-        found += [str(told[0])] if all(told) else []
+        of_each = [_problem(stage, asked, name, facts) for name in names]
+        found += [str(of_each[0])] if all(of_each) else []
     return found
+
+
+def gate_problems(gate: Mapping[str, Any], facts: SiteFacts) -> list[str]:
+    """A partition of gates that does not exist."""
+    partition = str(gate.get("partition") or "")
+    if all(name in facts.names for name in partition.split(",") if partition):
+        return []
+    there = ", ".join(facts.names)
+    return [f"launcher.gate.partition={partition}: there is no such partition; there are: {there}"]
 
 
 def _problem(stage: str, asked: Asked, name: str, facts: SiteFacts) -> str | None:
@@ -108,7 +80,7 @@ def _others(facts: SiteFacts, name: str) -> str:
     return f"these are: {', '.join(up) or 'none'}"
 
 
-def asked_of(stage: PlannedStage, options: Mapping[str, Any]) -> Asked:
+def asked_of(options: Mapping[str, Any]) -> Asked:
     """What a stage's sbatch options ask for, its own spelling of them included."""
     return Asked(
         partition=options.get("partition"),

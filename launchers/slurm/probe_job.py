@@ -1,8 +1,7 @@
-"""The doctor's probe job: what only a compute node knows. Its report is parsed by a pure function."""
+"""The doctor's probe job: what only a compute node can find out. `read_report` is pure."""
 
 from __future__ import annotations
 
-import secrets
 import shlex
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from hpcurate.errors import LauncherError
+from hpcurate.system.processes import nonce
 from launchers.slurm.clients import ask, call, error_lines
 
 CANDIDATES = (
@@ -76,12 +76,17 @@ class NodeReport:
     sees_store: bool = False
     may_submit: bool | None = None
     refusal: str = ""
-    """Slurm's words where it may not submit."""
+    """Slurm's message where it may not submit."""
     python: str = ""
     gpus: int = 0
     disks: tuple[Disk, ...] = ()
     complete: bool = False
     """The whole report arrived."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether workers could run there."""
+        return self.complete and self.sees_store and bool(self.python)
 
 
 def read_report(text: str, after: str = "") -> NodeReport:
@@ -108,13 +113,13 @@ def read_report(text: str, after: str = "") -> NodeReport:
 
 
 def probe_node(store: str, options: Mapping[str, str], wait_s: float) -> NodeReport:
-    """Run the probe job and the one after it. Raises LauncherError with Slurm's words, or why it did not start."""
-    folder = Path(store, f".doctor-{secrets.token_hex(4)}")
+    """Run the probe job and the one after it. Raises LauncherError with Slurm's message, or why it did not start."""
+    folder = Path(store, f".doctor-{nonce()}")
     folder.mkdir(mode=0o700, parents=True)
     try:
-        nonce, mark = secrets.token_hex(4), folder / "mark"
+        mark = folder / "mark"
         mark.touch()
-        words = {"NONCE": nonce, "CANDIDATES": " ".join(f'"{path}"' for path in CANDIDATES)}
+        words = {"NONCE": nonce(), "CANDIDATES": " ".join(f'"{path}"' for path in CANDIDATES)}
         words |= {"MARK": shlex.quote(str(mark)), "PYTHON": shlex.quote(sys.executable)}
         text = _job(folder, "probe", _filled(SCRIPT, words), options, wait_s)
         found = read_report(text)
@@ -135,24 +140,35 @@ def _filled(script: str, words: Mapping[str, str]) -> str:
 
 
 def _job(folder: Path, name: str, script: str, options: Mapping[str, str], wait_s: float) -> str:
-    """Submit a small job and wait for its output. Raises LauncherError."""
-    (folder / f"{name}.sh").write_text(script)
+    """Output of a small job; empty if it left none. Raises LauncherError if it does not end in time."""
     out = folder / f"{name}.out"
+    job = _submit(folder / f"{name}.sh", script, out, options)
+    if not _has_ended(job, wait_s):
+        reason = (ask(["squeue", "-h", "-j", job, "-o", "%T, %r"]) or "unknown").strip()
+        ask(["scancel", job])
+        raise LauncherError(
+            f"the probe job {job} was {reason} after {wait_s:.0f} s and was cancelled; try --partition, or --no-job"
+        )
+    time.sleep(0.5)  # a shared file system may show the file a moment later
+    return out.read_text(errors="replace") if out in list(folder.iterdir()) else ""
+
+
+def _submit(path: Path, script: str, out: Path, options: Mapping[str, str]) -> str:
+    path.write_text(script)
     flags = [f"--{key}={value}" for key, value in options.items()]
-    base = ["sbatch", "--parsable", f"--output={out}", f"--job-name=hpcurate-{name}", "--time=2", "--mem=100M"]
-    done = call([*base, *flags, str(folder / f"{name}.sh")])
+    base = ["sbatch", "--parsable", f"--output={out}", f"--job-name=hpcurate-{path.stem}", "--time=2", "--mem=100M"]
+    done = call([*base, *flags, str(path)])
     if done.returncode:
         raise LauncherError(f"sbatch refused the probe job: {error_lines(done.stderr)}")
-    job = done.stdout.strip()
+    return done.stdout.strip()
+
+
+def _has_ended(job: str, wait_s: float) -> bool:
+    """Whether a job left the queue within so many seconds."""
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
-        state = ask(["squeue", "-h", "-j", job, "-o", "%T|%r"])
+        state = ask(["squeue", "-h", "-j", job, "-o", "%T"])
         if state is not None and not state.strip():
-            time.sleep(0.5)  # a shared file system may show the file a moment later
-            return out.read_text(errors="replace") if out in list(folder.iterdir()) else ""
+            return True
         time.sleep(0.5)
-    reason = (ask(["squeue", "-h", "-j", job, "-o", "%T, %r"]) or "unknown").strip()
-    ask(["scancel", job])
-    raise LauncherError(
-        f"the probe job {job} was {reason} after {wait_s:.0f} s and was cancelled; try --partition, or --no-job"
-    )
+    return False

@@ -1,13 +1,58 @@
-"""What squeue prints, as values. Pure."""
+"""What Slurm has queued. `parse_queue` and `elements` are pure; `SlurmQueue` asks."""
 
 from __future__ import annotations
 
 import re
 
+import attrs
+
 from hpcurate.runs.launcher import JobRow
+from hpcurate.store.rounds import Jobs
+from launchers.slurm.clients import ask
 
 QUEUE_FORMAT = "%i|%T|%r|%S|%j"
 """Id, state, reason, expected start, name; the name last, it may hold anything."""
+REMEMBERED = "now-7days"
+"""How far back accounting is searched for a job."""
+
+
+@attrs.define(frozen=True)
+class SlurmQueue:
+    """See `Queue`."""
+
+    name = "slurm"
+
+    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+        """See `Queue`. What squeue does not list is over."""
+        if not jobs:
+            return False
+        answer = ask(["squeue", "-h", "-a", "-j", ",".join(jobs), "-o", "%i %T"])
+        return None if answer is None else bool(answer.strip())
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """See `Queue`. Queued ones, and those that accounting, if available, remembers."""
+        answer = ask(["squeue", "-h", "-a", f"--name={name}", "-o", "%A"])
+        if answer is None:
+            return None
+        past = ask(["sacct", "-n", "-X", "-P", f"--name={name}", "-S", REMEMBERED, "-o", "JobID"]) or ""
+        return found_jobs(answer, past)
+
+    def rows(self, jobs: Jobs) -> list[JobRow] | None:
+        """See `Queue`."""
+        if not jobs.ids:
+            return []
+        answer = ask(["squeue", "-h", "-a", "-j", ",".join(jobs.ids), "-o", QUEUE_FORMAT])
+        return None if answer is None else parse_queue(answer)
+
+    def cancel(self, jobs: Jobs) -> None:
+        """See `Queue`."""
+        if jobs.ids:
+            ask(["scancel", *jobs.ids])
+
+
+def found_jobs(queued: str, past: str) -> tuple[str, ...]:
+    """Ids, each once, from `squeue -o %A` and `sacct -X -P -o JobID`; arrays by their own id."""
+    return tuple(dict.fromkeys([*queued.split(), *(line.split("_")[0] for line in past.split())]))
 
 
 def parse_queue(text: str) -> list[JobRow]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from hpcurate import File, Resources, Stage, Task
+from hpcurate import File, Resources, Stage
 from hpcurate.errors import ConfigError
-from stages.video.cut import one_decode, passes
-from stages.video.decode import frame_pts
-from stages.video.layout import readable
-from stages.video.publish import publish_bytes, publish_file
+from stages.publish import publish_bytes, publish_file
+from stages.video.media.decode import frame_pts
+from stages.video.output_fields import OutputTask, output, record
+from stages.video.passes import decode_pass, passes
 from stages.video.tasks import ClipTask
 
 if TYPE_CHECKING:
@@ -23,16 +24,16 @@ FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
 @attrs.define(kw_only=True)
-class FrameTask(Task):
+class FrameTask(OutputTask):
     """One picture of a clip."""
 
-    source: str
+    source: str = attrs.field(metadata=output(key="source"))
     """Path of the video relative to the input root."""
-    clip_id: str
-    time_s: float
+    clip_id: str = attrs.field(metadata=output(key="clip"))
+    time_s: float = attrs.field(metadata=output(key="time_s"))
     """Since the clip's start; the picture is the one shown then."""
-    width: int
-    height: int
+    width: int = attrs.field(metadata=output(key="width"))
+    height: int = attrs.field(metadata=output(key="height"))
     image: File
 
 
@@ -65,7 +66,7 @@ class Frames(Stage[ClipTask, FrameTask]):
         """A task a picture, in order of clips and times."""
         found: dict[str, list[FrameTask]] = {}
         for clips in passes(tasks):
-            with one_decode(clips) as (_, shaper, pictures_of):
+            with decode_pass(clips) as (_, shaper, pictures_of):
                 for clip, pictures in pictures_of:
                     found[clip.id] = [self._write(clip, t, shaper.shape(f)) for t, f in shown(clip, pictures, self.fps)]
         return [frame for task in tasks for frame in found[task.id]]
@@ -112,12 +113,9 @@ class WriteFrames(Stage[FrameTask, FrameTask]):
 
     def process(self, tasks: list[FrameTask]) -> list[FrameTask]:
         """The same tasks; writing the same again changes nothing."""
-        import json
-
         for task in tasks:
             target = os.path.join(self.output, "frames", task.clip_id, task.image.name)
             publish_file(os.fspath(task.image), target)
-            row = {"source": readable(task.source), "clip": task.clip_id, "time_s": task.time_s,
-                   "width": task.width, "height": task.height}  # fmt: skip
-            publish_bytes(json.dumps(row, ensure_ascii=False).encode() + b"\n", f"{target}.json")
+            line = json.dumps(record(task, "key", fan=0), ensure_ascii=False) + "\n"
+            publish_bytes(line.encode(), f"{target}.json")
         return tasks

@@ -6,15 +6,14 @@ import io
 import json
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from hpcurate import Stage
-from stages.video.layout import clip_place, preview_place, rate, readable
-from stages.video.publish import publish_bytes
+from hpcurate.stage import task_types
+from stages.publish import publish_bytes
+from stages.video.layout import readable
+from stages.video.output_fields import record, schema
 from stages.video.tasks import ClipTask
-
-if TYPE_CHECKING:
-    import pyarrow
 
 
 class Index(Stage[ClipTask, ClipTask]):
@@ -34,43 +33,17 @@ class Index(Stage[ClipTask, ClipTask]):
 
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """The same clips."""
-        write_index(tasks, self.output, self.fan)
+        kind = cast(type[ClipTask], task_types(type(self))[0])
+        write_index(tasks, self.output, self.fan, kind)
         return tasks
 
 
-def write_index(clips: list[ClipTask], output: str, fan: int) -> None:
+def write_index(clips: list[ClipTask], output: str, fan: int, kind: type[ClipTask] = ClipTask) -> None:
     """Write both files, whole or not at all. No clips give a table without rows and a summary of zeros."""
     ordered = sorted(clips, key=lambda clip: (readable(clip.source), clip.start_s, clip.id))
-    publish_bytes(table_bytes([row(clip, fan) for clip in ordered]), os.path.join(output, "clips.parquet"))
+    publish_bytes(table_bytes(ordered, fan, kind), os.path.join(output, "clips.parquet"))
     text = json.dumps(summary(ordered), indent=2, ensure_ascii=False) + "\n"
     publish_bytes(text.encode(), os.path.join(output, "summary.json"))
-
-
-def row(clip: ClipTask, fan: int) -> dict[str, Any]:
-    """A clip as a row of the table. Pure."""
-    return {
-        "id": clip.id,
-        "source": readable(clip.source),
-        "start_s": clip.start_s,
-        "end_s": clip.end_s,
-        "start_frame": clip.start_frame,
-        "end_frame": clip.end_frame,
-        "frames": clip.frames,
-        "fps": rate(clip),
-        "width": clip.width,
-        "height": clip.height,
-        "has_audio": clip.has_audio,
-        "motion": clip.motion,
-        "sharpness": clip.sharpness,
-        "brightness": clip.brightness,
-        "black": clip.black,
-        "frozen": clip.frozen,
-        "encoder": clip.encoder,
-        "bytes": clip.bytes,
-        "sha256": clip.sha256,
-        "clip": clip_place(clip.id, fan),
-        "preview": preview_place(clip.id, fan) if clip.preview else None,
-    }
 
 
 def summary(clips: list[ClipTask]) -> dict[str, Any]:
@@ -89,43 +62,12 @@ def summary(clips: list[ClipTask]) -> dict[str, Any]:
     }
 
 
-def table_bytes(rows: list[dict[str, Any]]) -> bytes:
-    """The table as Parquet: the same rows give the same bytes."""
+def table_bytes(clips: list[ClipTask], fan: int, kind: type[ClipTask] = ClipTask) -> bytes:
+    """The table of clips of one class as Parquet: the same clips give the same bytes."""
     import pyarrow
     import pyarrow.parquet
 
+    rows = [record(clip, "column", fan) for clip in clips]
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema()), sink, compression="zstd")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema(kind)), sink, compression="zstd")
     return sink.getvalue()
-
-
-def schema() -> pyarrow.Schema:
-    """Columns of the table."""
-    import pyarrow as pa
-
-    text, whole, real = pa.string(), pa.int64(), pa.float64()
-    return pa.schema(
-        [
-            pa.field("id", text, nullable=False),
-            pa.field("source", text, nullable=False),
-            pa.field("start_s", real, nullable=False),
-            pa.field("end_s", real, nullable=False),
-            pa.field("start_frame", whole, nullable=False),
-            pa.field("end_frame", whole, nullable=False),
-            pa.field("frames", whole, nullable=False),
-            pa.field("fps", real, nullable=False),
-            pa.field("width", pa.int32(), nullable=False),
-            pa.field("height", pa.int32(), nullable=False),
-            pa.field("has_audio", pa.bool_(), nullable=False),
-            pa.field("motion", real),
-            pa.field("sharpness", real),
-            pa.field("brightness", real),
-            pa.field("black", real),
-            pa.field("frozen", real),
-            pa.field("encoder", text),
-            pa.field("bytes", whole, nullable=False),
-            pa.field("sha256", text, nullable=False),
-            pa.field("clip", text, nullable=False),
-            pa.field("preview", text),
-        ]
-    )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hpcurate import Stage
-from hpcurate.errors import StageError
-from stages.video.samples import MEMORY_KEY, Samples
+from stages.video.media.sampling import PairSampling, Sampling
+from stages.video.samples import UsesSamples, above_zero, samples_of
 from stages.video.tasks import ClipTask
 
 if TYPE_CHECKING:
-    from stages.video.samples import Picture
+    from stages.video.media.sampling import Picture
 
 LEVELS, WINDOW, ROUNDS, POLY_N, POLY_SIGMA = 3, 15, 3, 5, 1.2
 """Settings of the optical flow, those of OpenCV's own example."""
+LONGER_SIDE = 160
+"""Pixels of the pictures that motion is measured on."""
 
 
-class Motion(Stage[ClipTask, ClipTask]):
+class Motion(UsesSamples, Stage[ClipTask, ClipTask]):
     """Score each clip's motion, and drop those below `threshold`.
 
     The score is the mean length of the dense optical flow (Farnebäck, SCIA 2003, as in OpenCV) over all
@@ -27,20 +30,27 @@ class Motion(Stage[ClipTask, ClipTask]):
 
     version = 1
 
-    def __init__(self, threshold: float = 0.25) -> None:
+    def __init__(self, threshold: float = 0.25, fps: float = 4.0) -> None:
         """Set the filter.
 
         Args:
             threshold: least motion in percent of the diagonal per second; 0 keeps everything. The
                 default drops what stands still but for the grain of the camera.
+            fps: pictures per second that motion is measured on.
         """
         self.threshold = threshold
+        self.sampling = PairSampling(fps=above_zero("fps", fps), size=LONGER_SIDE, colour="gray")
+
+    def samplings(self) -> Sequence[Sampling]:
+        """Neighbouring pictures, small and grey."""
+        return [self.sampling]
 
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """Clips that move enough, with `motion` filled in."""
         kept = []
         for clip in tasks:
-            clip.motion = round(motion_score(samples_of(clip)), 4)
+            pairs = self.sampling.pairs(samples_of(clip, self.sampling))
+            clip.motion = round(motion_score(pairs), 4)
             if clip.motion >= self.threshold:
                 kept.append(clip)
             else:
@@ -48,17 +58,9 @@ class Motion(Stage[ClipTask, ClipTask]):
         return kept
 
 
-def samples_of(clip: ClipTask) -> Samples:
-    """What `Cut` took of the clip. Raises StageError when it is not there."""
-    samples = clip.memory.get(MEMORY_KEY)
-    if not isinstance(samples, Samples):
-        raise StageError("no samples in task.memory: put Cut and this stage into one Chain")
-    return samples
-
-
-def motion_score(samples: Samples) -> float:
+def motion_score(pairs: Iterable[tuple[float, Picture, Picture]]) -> float:
     """Mean motion in percent of the diagonal per second; 0 for a clip too short to have a pair."""
-    speeds = [speed(*pair) for pair in samples.pairs]
+    speeds = [speed(*pair) for pair in pairs]
     return sum(speeds) / len(speeds) if speeds else 0.0
 
 

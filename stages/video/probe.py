@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hpcurate import FileTask, Resources, Stage
-from stages.video.decode import Video, VideoError, open_video
-from stages.video.mp4 import mp4_fault
+from stages.video.media.decode import Video, VideoError, open_video
+from stages.video.media.mp4 import mp4_fault
 from stages.video.tasks import VideoTask
 
 if TYPE_CHECKING:

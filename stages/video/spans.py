@@ -30,7 +30,7 @@ def strides(edges: Sequence[int], step: Fraction) -> list[Span]:
     return scenes((bisect_left(edges, edges[0] + k * step, 0, frames) for k in range(1, count)), frames)
 
 
-def settle(
+def limit_lengths(
     spans: list[Span], edges: Sequence[int], shortest: Fraction, longest: Fraction, short: Short = "drop"
 ) -> list[Span]:
     """Apply the length rules, in ticks and to within half a frame.

@@ -11,8 +11,8 @@ import attrs
 
 from hpcurate import Resources, Stage
 from hpcurate.errors import ConfigError
-from stages.video.decode import Video, VideoError, frame_pts, open_video, packet_pts
-from stages.video.spans import Short, Span, scenes, settle, strides
+from stages.video.media.decode import Video, VideoError, frame_pts, open_video, packet_pts
+from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.tasks import ClipTask, VideoTask, clip_id
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TOLERATED_S = 1.0
 
 @attrs.define
 class Timeline:
-    """When the frames of a video stand, in ticks."""
+    """Timestamps of the frames of a video, in ticks."""
 
     edges: list[int]
     """Timestamp of each frame in display order, then the end of the video."""
@@ -36,7 +36,7 @@ class Timeline:
 
     @property
     def uneven(self) -> bool:
-        """Whether frames stand at distances that differ by more than rounding; the last one's may."""
+        """Whether the distances of frames differ by more than rounding; that of the last one may."""
         gaps = {b - a for a, b in zip(self.edges[:-2], self.edges[1:-1])}
         return max(gaps, default=0) - min(gaps, default=0) > 1
 
@@ -101,7 +101,7 @@ class Split(Stage[VideoTask, ClipTask]):
     def _spans(self, timeline: Timeline) -> list[Span]:
         edges, unit = timeline.edges, timeline.unit
         spans = scenes(timeline.cuts, len(edges) - 1) if self.method == "scenes" else strides(edges, self.stride / unit)
-        return settle(spans, edges, self.shortest / unit, self.longest / unit, self.short)
+        return limit_lengths(spans, edges, self.shortest / unit, self.longest / unit, self.short)
 
     def _clip(self, task: VideoTask, timeline: Timeline, span: Span) -> ClipTask:
         start, end = timeline.seconds(span[0]), timeline.seconds(span[1])
@@ -144,7 +144,7 @@ def read_timeline(video: Video, threshold: float | None) -> Timeline:
         for _ in packets:
             pass
         return _timeline(video, seen, seen.times, [])
-    from stages.video.scenes import CutFinder
+    from stages.video.media.scenes import CutFinder
 
     finder, times = CutFinder(threshold), []
     for frame in video.decode(all_but_last(packets)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import ClassVar
 
 import attrs
 
 from hpcurate import File, Task, stable_id
+from stages.video.output_fields import Computed, Output, OutputTask, output
 
 
 @attrs.define(kw_only=True)
@@ -22,13 +24,13 @@ class VideoTask(Task):
     height: int
     """Pixels, as displayed."""
     rotation: int = 0
-    """Degrees clockwise that a player turns the stored picture: 0, 90, 180 or 270."""
+    """Degrees clockwise that a player rotates the stored picture: 0, 90, 180 or 270."""
     fps_num: int
     """Numerator of the average frame rate in frames per second."""
     fps_den: int
     """Denominator of the average frame rate."""
     frames: int
-    """Frames as the container says, or length × rate where it does not; 0 if unknown."""
+    """Number of frames from the container, else length × rate; 0 if unknown."""
     duration_s: float
     """Length of the picture in seconds; 0 if unknown."""
     codec: str
@@ -37,7 +39,7 @@ class VideoTask(Task):
     """FFmpeg's name of the stored pixel format, e.g. `yuv420p`."""
     has_audio: bool = False
     variable_frame_rate: bool = False
-    """Whether frames stand at uneven distances, as far as the container's index tells."""
+    """Whether frames are at uneven distances, as far as the container's index shows."""
 
     @property
     def fps(self) -> Fraction:
@@ -46,69 +48,105 @@ class VideoTask(Task):
 
 
 @attrs.define(kw_only=True)
-class ClipTask(Task):
-    """A span of one video, and what has been made from it. `weight` is its length in seconds."""
+class ClipTask(OutputTask):
+    """A span of one video, and what has been made from it. `weight` is its length in seconds.
 
-    source: str
+    Fields declared with `output` are written to `clips.parquet` and to the clip's metadata file. The numbers under
+    `order` keep the order of existing columns and keys; a new field needs none and comes last.
+    """
+
+    computed: ClassVar[tuple[Computed, ...]] = (
+        Computed(value=lambda clip: clip.id, type=str, output=Output(column="id", key="span_uuid", order=(1, 1))),
+        Computed(
+            value=lambda clip: [round(clip.start_s, 6), round(clip.end_s, 6)],
+            type=list[float],
+            output=Output(key="duration_span", order=(0, 3)),
+        ),
+        Computed(
+            value=lambda clip: [clip.start_frame, clip.end_frame],
+            type=list[int],
+            output=Output(key="frame_span", order=(0, 4)),
+        ),
+        Computed(
+            value=lambda clip: round(float(clip.fps), 6),
+            type=float,
+            output=Output(column="fps", key="framerate_source", order=(8, 7)),
+        ),
+        Computed(
+            value=lambda clip: round(float(clip.fps), 6), type=float, output=Output(key="framerate", order=(0, 15))
+        ),
+        Computed(
+            value=lambda clip: clip.source_codec if clip.encoder == "copy" else "h264",
+            type=str,
+            output=Output(key="video_codec", order=(0, 17)),
+        ),
+    )
+
+    source: str = attrs.field(metadata=output("source", key="source_video", order=(2, 2)))
     """Path of the video relative to the input root."""
     path: str
     """Absolute path of the video."""
-    start_s: float
+    start_s: float = attrs.field(metadata=output(column="start_s", order=(3, 0)))
     """First frame's time in seconds since the first frame of the video."""
-    end_s: float
-    """Where the frame after the last one stands, or would stand, in seconds."""
+    end_s: float = attrs.field(metadata=output(column="end_s", order=(4, 0)))
+    """Time of the frame after the last one, or of the video's end, in seconds."""
     start_pts: int
     """Timestamp of the first frame, in units of the stream's time base."""
     end_pts: int
-    """Timestamp that all frames of the clip stand before."""
+    """Timestamp after all frames of the clip."""
     time_base_num: int
     """Numerator of the time base in seconds."""
     time_base_den: int
     """Denominator of the time base."""
-    start_frame: int
+    start_frame: int = attrs.field(metadata=output(column="start_frame", order=(5, 0)))
     """Number of the first frame in display order, from 0."""
-    end_frame: int
+    end_frame: int = attrs.field(metadata=output(column="end_frame", order=(6, 0)))
     """Number of the frame after the last one."""
-    width: int
+    width: int = attrs.field(metadata=output("width", order=(9, 13), arrow="int32"))
     """Pixels of the clip: as the video is displayed, less one where that is odd."""
-    height: int
+    height: int = attrs.field(metadata=output("height", order=(10, 14), arrow="int32"))
     """Pixels of the clip."""
-    rotation: int = 0
-    """Degrees clockwise that the stored picture is turned."""
+    rotation: int = attrs.field(default=0, metadata=output(key="rotation_source", order=(0, 9)))
+    """Degrees clockwise that the stored picture is rotated."""
     fps_num: int
     """Numerator of the video's average frame rate."""
     fps_den: int
     """Denominator of the video's average frame rate."""
-    source_width: int
+    source_width: int = attrs.field(metadata=output(key="width_source", order=(0, 5)))
     """Pixels of the video as displayed."""
-    source_height: int
+    source_height: int = attrs.field(metadata=output(key="height_source", order=(0, 6)))
     """Pixels of the video as displayed."""
-    source_codec: str
+    source_codec: str = attrs.field(metadata=output(key="codec_source", order=(0, 8)))
     """FFmpeg's name of the video's decoder."""
-    variable_frame_rate: bool = False
-    clip: File | None = None
+    variable_frame_rate: bool = attrs.field(default=False, metadata=output(key="variable_framerate", order=(0, 10)))
+    clip: File | None = attrs.field(
+        default=None,
+        metadata=output("clip", key="clip_location", order=(20, 11), nullable=False, file=("clips", ".mp4")),
+    )
     """The clip itself, H.264 in MP4."""
-    frames: int = 0
+    frames: int = attrs.field(default=0, metadata=output("frames", key="num_frames", order=(7, 16)))
     """Frames in the clip's file."""
-    has_audio: bool = False
+    has_audio: bool = attrs.field(default=False, metadata=output("has_audio", order=(11, 18)))
     """Whether the clip's file has sound."""
-    bytes: int = 0
+    bytes: int = attrs.field(default=0, metadata=output("bytes", key="num_bytes", order=(18, 19)))
     """Size of the clip's file."""
-    sha256: str = ""
+    sha256: str = attrs.field(default="", metadata=output("sha256", order=(19, 20)))
     """Digest of the clip's file."""
-    motion: float | None = None
+    motion: float | None = attrs.field(default=None, metadata=output("motion", key="motion_score", order=(12, 21)))
     """Mean motion in percent of the picture's diagonal per second (see `motion.py`)."""
-    preview: File | None = None
+    preview: File | None = attrs.field(
+        default=None, metadata=output("preview", key="preview_location", order=(21, 12), file=("previews", ".webp"))
+    )
     """Animated WebP."""
-    encoder: str = ""
-    """What made the clip's file: `libx264`, `h264_nvenc`, or `copy` where packets were copied."""
-    sharpness: float | None = None
-    """Mean variance of the Laplacian (see `looks.py`)."""
-    brightness: float | None = None
+    encoder: str = attrs.field(default="", metadata=output("encoder", order=(17, 22), nullable=True))
+    """What made the clip's file: `libx264`, `h264_nvenc`, or `copy` if packets were copied."""
+    sharpness: float | None = attrs.field(default=None, metadata=output("sharpness", order=(13, 23)))
+    """Mean variance of the Laplacian (see `media/measures.py`)."""
+    brightness: float | None = attrs.field(default=None, metadata=output("brightness", order=(14, 24)))
     """Mean luma, 0 … 255."""
-    black: float | None = None
+    black: float | None = attrs.field(default=None, metadata=output("black", key="black_share", order=(15, 25)))
     """Share of black pictures, 0 … 1."""
-    frozen: float | None = None
+    frozen: float | None = attrs.field(default=None, metadata=output("frozen", key="frozen_share", order=(16, 26)))
     """Share of pairs of pictures between which nothing changes, 0 … 1."""
 
     @property

@@ -1,13 +1,15 @@
-"""Write: clips, previews and meta files into the output folder."""
+"""Write: clips, previews and metadata files into the output folder."""
 
 from __future__ import annotations
 
+import json
 import os
 
 from hpcurate import Stage
 from hpcurate.errors import ConfigError, StageError
-from stages.video.layout import clip_place, meta_bytes, meta_place, preview_place
-from stages.video.publish import publish_bytes, publish_file
+from stages.publish import publish_bytes, publish_file
+from stages.video.layout import metadata_path
+from stages.video.output_fields import published_files, record
 from stages.video.tasks import ClipTask
 
 
@@ -15,7 +17,8 @@ class Write(Stage[ClipTask, ClipTask]):
     """Put each clip's files under `output`; writing the same again changes nothing.
 
     `clips/<fan>/<id>.mp4` and `previews/<fan>/<id>.webp` are hard links into the store where the
-    filesystem allows it, copies elsewhere; `metas/v0/<fan>/<id>.json` describes the clip.
+    filesystem allows it, copies elsewhere; `metas/v0/<fan>/<id>.json` describes the clip. What else is written is
+    declared by the fields of the task (`stages.video.output_fields`).
     """
 
     batch_size = 64
@@ -41,10 +44,11 @@ class Write(Stage[ClipTask, ClipTask]):
     def _write(self, clip: ClipTask) -> None:
         if clip.clip is None:
             raise StageError(f"clip {clip.id} has no file: put Cut before Write")
-        publish_file(os.fspath(clip.clip), self._target(clip_place(clip.id, self.fan)))
-        if clip.preview is not None:
-            publish_file(os.fspath(clip.preview), self._target(preview_place(clip.id, self.fan)))
-        publish_bytes(meta_bytes(clip, self.fan), self._target(meta_place(clip.id, self.fan)))
+        for file, path in published_files(clip, self.fan):
+            publish_file(os.fspath(file), os.path.join(self.output, path))
+        publish_bytes(metadata(clip, self.fan), os.path.join(self.output, metadata_path(clip.id, self.fan)))
 
-    def _target(self, place: str) -> str:
-        return os.path.join(self.output, place)
+
+def metadata(clip: ClipTask, fan: int) -> bytes:
+    """The metadata file of a clip: nothing that differs between two runs. Pure."""
+    return (json.dumps(record(clip, "key", fan), indent=2, ensure_ascii=False) + "\n").encode()

@@ -84,7 +84,7 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
     assert before == sorted(path for path in prefix.rglob("*") if "__pycache__" not in path.parts)
     again = project.run(*RUN).stderr
     assert "nothing to do" in again
-    assert f"where: was begun in the environment {prefix}, goes on in (the current one)" in again
+    assert f"where: was begun in the environment {prefix}, continues in (the current one)" in again
 
 
 def test_the_runtime_for_our_own_minor_is_copied(project: Shell) -> None:

@@ -11,17 +11,22 @@ from hpcurate.planning.options import Budget
 from hpcurate.runs.reconcile import (
     Action,
     MakeLists,
+    MarkOver,
     Phase,
+    RecordJobs,
     RoundView,
     StageView,
     Submit,
     Watch,
+    WriteIndex,
     reconcile,
     rounds_without_progress,
 )
 from hpcurate.runs.state import RunState, StageCounts
+from hpcurate.store.rounds import Jobs
 
 STRICT = Budget(failed=0, fraction=0.0)
+JOBS = Jobs(("7",))
 
 
 def counts(done: int = 0, shards: int = 4, failed: int = 0, tasks: int = 0) -> StageCounts:
@@ -31,7 +36,7 @@ def counts(done: int = 0, shards: int = 4, failed: int = 0, tasks: int = 0) -> S
 
 def rounds(*phases: Phase, done_before: int = 0, **more: object) -> tuple[RoundView, ...]:
     """Rounds 1, 2, … of a stage on Slurm, watched by a gate."""
-    each = {"launcher": "slurm", "jobs": ("7",), "watched": True, "done_before": done_before, **more}
+    each = {"queue": "slurm", "jobs": JOBS, "watched": True, "done_before": done_before, **more}
     return tuple(RoundView(number=n, phase=phase, **each) for n, phase in enumerate(phases, 1))  # type: ignore[arg-type]
 
 
@@ -62,8 +67,8 @@ OVER, ACTIVE, UNKNOWN, SUBMITTING = Phase.OVER, Phase.ACTIVE, Phase.UNKNOWN, Pha
         (stage(rounds=rounds(UNKNOWN)), (RunState.RUNNING, ())),
         (stage(rounds=rounds(UNKNOWN, watched=False)), (RunState.RUNNING, ())),
         (stage(rounds=rounds(ACTIVE)), (RunState.RUNNING, ())),
-        (stage(rounds=rounds(ACTIVE, watched=False)), (RunState.RUNNING, (Watch("cut", 1, ("7",)),))),
-        (stage(rounds=rounds(ACTIVE, watched=False, launcher="local")), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(ACTIVE, watched=False)), (RunState.RUNNING, (Watch("cut", 1, JOBS),))),
+        (stage(rounds=rounds(ACTIVE, watched=False, queue=None)), (RunState.RUNNING, ())),
         (stage(rounds=rounds(OVER)), (RunState.RUNNING, (Submit("cut", 2, 4),))),
         (stage(rounds=rounds(OVER), counts=counts(4)), (RunState.COMPLETE, ())),
         (stage(rounds=rounds(ACTIVE), counts=counts(4)), (RunState.COMPLETE, ())),
@@ -154,6 +159,80 @@ def test_dead_letters_add_up_over_the_stages() -> None:
     assert RunState.FAILED is reconcile(views, Budget()).state
 
 
+# -- what is only to be written down -----------------------------------------------------------------
+
+
+RECORDS = (RecordJobs, MarkOver, WriteIndex)
+STATES = [
+    (RunState.RUNNING, [stage()], False),
+    (RunState.RUNNING, [stage(listed=False)], False),
+    (RunState.RUNNING, [stage(rounds=rounds(ACTIVE))], False),
+    (RunState.INCOMPLETE, [stage(ready=False)], False),
+    (RunState.COMPLETE, [stage(counts=counts(4))], False),
+    (RunState.FAILED, [stage(counts=counts(4, failed=9, tasks=9))], False),
+    (RunState.STALLED, [stage(rounds=rounds(OVER, OVER))], False),
+    (RunState.CANCELLED, [stage()], True),
+    (RunState.CANCELLED, [stage(rounds=rounds(OVER, cancelled=True))], False),
+]
+"""Every state a run may be in: (state, its views, whether it was cancelled)."""
+
+
+def test_the_table_has_every_state() -> None:
+    """None is forgotten below."""
+    assert set(RunState) == {state for state, _, _ in STATES}
+
+
+@pytest.mark.parametrize(("state", "views", "cancelled"), STATES)
+@pytest.mark.parametrize("jobs", [True, False])
+@pytest.mark.parametrize("over", [True, False])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_records_come_first_in_every_state(
+    state: RunState, views: list[StageView], cancelled: bool, jobs: bool, over: bool, indexed: bool
+) -> None:
+    """Exactly what nobody has written down, and after it what there was to do anyway."""
+    before = decide(*views, cancelled=cancelled)
+    found = RoundView(
+        number=3, phase=OVER, done_before=4, jobs=JOBS, jobs_recorded=jobs, over_recorded=over, queue="slurm"
+    )
+    unindexed = () if indexed else (("list-0123", "0001"), ("up-0123", "0001"))
+    other = stage("other", counts=counts(4), rounds=(found,), unindexed=unindexed)
+    expected = [
+        *([] if jobs else [RecordJobs("other", 3, JOBS)]),
+        *([] if over else [MarkOver("other", 3)]),
+        *(WriteIndex(folder, name) for folder, name in unindexed),
+    ]
+    assert (state, (*expected, *before[1])) == decide(*views, other, cancelled=cancelled)
+
+
+@pytest.mark.parametrize(("state", "views", "cancelled"), STATES)
+def test_what_is_written_down_is_not_written_again(state: RunState, views: list[StageView], cancelled: bool) -> None:
+    """A view that needs nothing written gives no such action."""
+    _, actions = decide(*views, cancelled=cancelled)
+    assert [] == [action for action in actions if isinstance(action, RECORDS)]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_jobs_that_were_found_are_written_down_before_a_gate_waits_for_them(phase: Phase) -> None:
+    """A gate that dies in between leaves a round that everybody can see."""
+    view = stage(rounds=rounds(phase, watched=False, jobs_recorded=False))
+    _, (first, *more) = decide(view)
+    assert RecordJobs("cut", 1, JOBS) == first
+    assert [Watch("cut", 1, JOBS)] * (phase is ACTIVE) + [Submit("cut", 2, 4)] * (phase is OVER) == more
+
+
+def test_only_the_last_round_is_written_down() -> None:
+    """Those before it are over: the next ticket would not be there otherwise."""
+    unrecorded = rounds(OVER, OVER, ACTIVE, jobs_recorded=False)
+    assert (RecordJobs("cut", 3, JOBS),) == decide(stage(rounds=unrecorded))[1]
+
+
+def test_an_index_that_two_stages_miss_is_written_once() -> None:
+    """Both read the same list."""
+    missing = (("up-0123", "0001"),)
+    views = [stage(name, counts=counts(4), unindexed=missing) for name in ("a", "b")]
+    assert (RunState.COMPLETE, (WriteIndex("up-0123", "0001"),)) == decide(*views)
+
+
 # -- everything ends --------------------------------------------------------------------------------
 
 
@@ -201,12 +280,13 @@ class Simulated:
         elif isinstance(action, Watch):
             self.rounds[-1] = attrs.evolve(self.rounds[-1], watched=True)
         else:
+            assert isinstance(action, Submit)
             assert not self.rounds or self.rounds[-1].phase is OVER, "two rounds at once"
             assert action.round == len(self.rounds) + 1
             assert action.open_shards == self.shards - self.done > 0
             self.looks = 0
             self.rounds.append(
-                RoundView(number=action.round, phase=SUBMITTING, done_before=self.done, launcher="slurm", jobs=("7",))
+                RoundView(number=action.round, phase=SUBMITTING, done_before=self.done, queue="slurm", jobs=JOBS)
             )
 
 
@@ -223,6 +303,7 @@ def simulate(plan: list[tuple[int, list[tuple[int, int, bool]]]]) -> tuple[RunSt
             views.append(one.view(ready=all(view.complete for view in views)))
         decision = reconcile(views, Budget())
         for action in decision.actions:
+            assert not isinstance(action, WriteIndex)
             next(one for one in stages if one.name == action.stage).do(action)
         if decision.state is not RunState.RUNNING:
             return decision.state, stages

@@ -95,7 +95,7 @@ def test_a_trial_after_the_full_run_is_a_trial(shell: Shell) -> None:
 
 def test_a_limit_below_one_is_refused(shell: Shell) -> None:
     """Naming the key."""
-    assert "limit=0: expected at least 1" in shell.run("+pipeline=words", "limit=0", status=2).stderr
+    assert "limit=0: must be at least 1" in shell.run("+pipeline=words", "limit=0", status=2).stderr
 
 
 # -- rerun and explain ------------------------------------------------------------------------------
@@ -223,8 +223,8 @@ def test_debug_writes_nothing_where_results_belong(shell: Shell) -> None:
 
 
 def test_a_part_of_the_input_may_be_empty(shell: Shell) -> None:
-    """Three tasks in seven shards: some have none, and are complete."""
-    states = [shell.run("+pipeline=words", f"shard={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
+    """Three tasks in seven parts: some have none, and are complete."""
+    states = [shell.run("+pipeline=words", f"part={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
     assert states == ["complete"] * 7
     assert len({json.loads(row)["id"] for row in shell.rows("word_count")}) == 3
 
@@ -328,7 +328,7 @@ def test_init_touches_no_file_that_is_there(shell: Shell) -> None:
     """A second call is refused."""
     shell.type("init", "clips")
     (shell.cwd / "clips" / "stages" / "clips.py").write_text("mine")
-    assert "is there already" in shell.type("init", "clips", status=2).stderr
+    assert "already exists" in shell.type("init", "clips", status=2).stderr
     assert (shell.cwd / "clips" / "stages" / "clips.py").read_text() == "mine"
 
 

@@ -31,15 +31,15 @@ def test_small_arrays_few_jobs_no_default_memory(shell: Shell) -> None:
     """
     with running_slurm("--max-array-size", "4", "--max-submit-jobs", "6", "--no-default-mem") as site:
         shell.extra = dict(site.env)
-        told = shell.type("doctor", "--store", str(shell.store), "--write").stdout
+        printed = shell.type("doctor", "--store", str(shell.store), "--write").stdout
         for line in (
             "MaxArraySize         4",
             "submit limit         6",
             "default memory       UNLIMITED",
             "jobs may submit      yes",
         ):
-            assert line in told
-        assert "ran on cpu" in told
+            assert line in printed
+        assert "ran on cpu" in printed
         shell.type("+pipeline=words", TEN, "launcher=slurm")
         assert await_end(shell) == "complete"
         (job,) = shell.store.glob("stages/lower_case-*/rounds/0001.job")
@@ -62,7 +62,7 @@ def test_limits_that_leave_no_room_for_gates(shell: Shell) -> None:
     """
     with running_slurm("--max-submit-jobs", "2") as site:
         shell.extra = dict(site.env)
-        for word, told in (
+        for word, refusal in (
             (
                 "launcher.account=nobodys",
                 "Invalid account or account/partition combination specified; you may charge dev, root",
@@ -76,7 +76,7 @@ def test_limits_that_leave_no_room_for_gates(shell: Shell) -> None:
             ("name=few", "the site lets you queue 2 jobs; a gate, the array that it submits"),
         ):
             refused = shell.type("+pipeline=words", TEN, f"store={shell.store}", "launcher=slurm", word, status=2)
-            assert told in refused.stderr
+            assert refusal in refused.stderr
             assert not shell.store.exists()
         words = ["+pipeline=words", TEN, f"store={shell.store}", "launcher=slurm"]
         assert "complete" in shell.type(*words, "site.nodes_may_submit=false").stdout
@@ -104,9 +104,9 @@ def test_no_accounting_and_two_minutes(shell: Shell) -> None:
         times = [f"stages.{name}.resources.time=2m" for name in ("lower_case", "show", "word_count")]
         shell.type(*words, *times)
         assert await_end(shell) == "complete"
-        told = shell.type("doctor", "--store", str(shell.store), "--no-job").stdout
-        assert "accounting      no" in told
-        assert "cpu (default): 2 min" in told
+        printed = shell.type("doctor", "--store", str(shell.store), "--no-job").stdout
+        assert "accounting      no" in printed
+        assert "cpu (default): 2 min" in printed
         for verb in ("status", "why", "runs", "logs"):
             shell.type(verb)
 
@@ -119,8 +119,8 @@ def test_jobs_may_not_submit(shell: Shell, tmp_path: Path) -> None:
     prolog.chmod(0o755)
     with running_slurm("--conf", f"TaskProlog={prolog}") as site:
         shell.extra = dict(site.env)
-        told = shell.type("doctor", "--store", str(shell.store), "--write").stdout
-        assert "jobs may submit      no" in told
+        printed = shell.type("doctor", "--store", str(shell.store), "--write").stdout
+        assert "jobs may submit      no" in printed
         done = shell.type("+pipeline=words", "launcher=slurm")
         assert done.stdout.splitlines()[-1].endswith(": complete")
         assert not list(shell.store.glob("runs/2*/gates/*.out"))

@@ -26,13 +26,13 @@ from hpcurate.source import (
     Groups,
     Jsonl,
     Parquet,
+    Part,
     RecordTask,
-    Sharded,
     Source,
     Triplets,
     Undone,
 )
-from hpcurate.source.parts import in_shard, parse_shard
+from hpcurate.source.parts import in_part, parse_part
 from hpcurate.source.scan import scan
 from hpcurate.store.rows import codec
 from hpcurate.testing import try_stage
@@ -322,28 +322,28 @@ def test_what_another_tool_has_done_is_left_out(tmp_path: Path) -> None:
 
 
 @given(ids=st.sets(st.text(), max_size=60), n=st.sampled_from([1, 2, 3, 7]), m=st.sampled_from([1, 2, 3, 7]))
-def test_soft_shards_cover_exactly(ids: set[str], n: int, m: int) -> None:
+def test_parts_cover_exactly(ids: set[str], n: int, m: int) -> None:
     """Nested ones, too: each item is in one and only one."""
     for id in ids:
-        assert 1 == sum(in_shard(id, ((i, n), (j, m))) for i in range(n) for j in range(m))
-        assert 1 == sum(in_shard(id, ((i, n),)) for i in range(n))
+        assert 1 == sum(in_part(id, ((i, n), (j, m))) for i in range(n) for j in range(m))
+        assert 1 == sum(in_part(id, ((i, n),)) for i in range(n))
 
 
-def test_soft_shards_of_a_folder_cover_it(tmp_path: Path) -> None:
-    """Through the source; a shard keeps its items when others are added."""
+def test_parts_of_a_folder_cover_it(tmp_path: Path) -> None:
+    """Through the source; a part keeps its items when others are added."""
     folder = str(make(tmp_path / "d", [b"%d.mp4" % k for k in range(40)]))
-    before = [sources(Sharded(Files(folder), ((i, 3),))) for i in range(3)]
+    before = [sources(Part(Files(folder), ((i, 3),))) for i in range(3)]
     assert sorted(name for part in before for name in part) == sources(Files(folder))
     make(tmp_path / "d", [b"new%d.mp4" % k for k in range(9)])
-    after = [sources(Sharded(Files(folder), ((i, 3),))) for i in range(3)]
+    after = [sources(Part(Files(folder), ((i, 3),))) for i in range(3)]
     assert all(set(b) <= set(a) for b, a in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize("text", ["3/3", "1", "a/b", "-1/3", "1/0", ""])
-def test_a_shard_that_is_none_is_refused(text: str) -> None:
+def test_what_is_no_part_is_refused(text: str) -> None:
     """With an example."""
     with pytest.raises(ConfigError, match="expected i/n"):
-        parse_shard(text)
+        parse_part(text)
 
 
 @given(weights=st.lists(st.floats(0.5, 2), min_size=70, max_size=200), n=st.sampled_from([1, 2, 3, 7]))
@@ -365,7 +365,7 @@ def test_the_shard_tool_cuts_by_count_bytes_and_duration(shell: Shell) -> None:
     write_table(shell.cwd / "m.csv", rows)
     (shell.cwd / "m.txt").write_text("".join(f"{k}.bin\n" for k in range(12)))
     for name, by in (("m.jsonl", "duration"), ("m.csv", "bytes"), ("m.txt", "bytes"), ("m.jsonl", "count")):
-        told = shell.type("shard", name, "3", "--by", by, "--output", f"parts-{by}").stdout
+        told = shell.type("split-manifest", name, "3", "--by", by, "--output", f"parts-{by}").stdout
         assert float(told.splitlines()[-1].split()[-1]) <= 1.1
         stem, end = name.split(".")
         parts = [
@@ -376,11 +376,11 @@ def test_the_shard_tool_cuts_by_count_bytes_and_duration(shell: Shell) -> None:
         assert sorted(line for part in parts for line in part) == sorted(
             (shell.cwd / name).read_text().splitlines()[len(heads) :]
         )
-    told = shell.type("shard", "m.jsonl", "3", "--by", "path", "--output", "parts-count", status=2).stderr
+    told = shell.type("split-manifest", "m.jsonl", "3", "--by", "path", "--output", "parts-count", status=2).stderr
     assert "m.jsonl:1: no path there" in told
     assert (
         "other content"
-        in shell.type("shard", "m.jsonl", "3", "--by", "duration", "--output", "parts-count", status=2).stderr
+        in shell.type("split-manifest", "m.jsonl", "3", "--by", "duration", "--output", "parts-count", status=2).stderr
     )
 
 
@@ -389,12 +389,12 @@ def test_a_record_of_several_lines_stays_whole(shell: Shell) -> None:
     rows = [{"id": str(k), "caption": f'one,\n"two" {k}', "seconds": k + 1} for k in range(9)]
     write_table(shell.cwd / "m.csv", rows)
     for by in ("count", "seconds"):
-        shell.type("shard", "m.csv", "3", "--by", by, "--output", by)
+        shell.type("split-manifest", "m.csv", "3", "--by", by, "--output", by)
         parts = [list(csv.DictReader(path.open(newline=""))) for path in sorted((shell.cwd / by).iterdir())]
         assert sorted(row["caption"] for part in parts for row in part) == [row["caption"] for row in rows]
     (shell.cwd / "m.csv").write_text('id,caption\na,b\nc,"d\ne,f\n')
-    told = shell.type("shard", "m.csv", "3", "--output", "x", status=2).stderr
-    assert "m.csv:3: a quote is opened here and never closed" in told
+    told = shell.type("split-manifest", "m.csv", "3", "--output", "x", status=2).stderr
+    assert "m.csv:3: a quote opened here is never closed" in told
 
 
 def records_pipeline(shell: Shell) -> None:
@@ -420,12 +420,12 @@ def test_what_is_done_has_not_vanished(shell: Shell) -> None:
 
 
 def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
-    """`shard=`, `done=` and a source of another kind, through a whole run."""
+    """`part=`, `done=` and a source of another kind, through a whole run."""
     folder = make(shell.folder / "in put", [b"%d.bin" % k for k in range(9)])
     records_pipeline(shell)
     out = shell.folder / "out"
     words = ["+pipeline=records", f"input={folder}", f"output={out}"]
-    counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.run(*words, f"shard={i}/3")]
+    counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.run(*words, f"part={i}/3")]
     assert (counts[-1], sorted(set(counts))) == (9, counts)
     for path in sorted(out.rglob("*.json"))[:4]:
         path.unlink()

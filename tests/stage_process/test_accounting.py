@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from unit_stages import FATES, Fated, Gathers, Number, Prepared, Returns, chain, numbers
 
 from hpcurate import Stage
-from hpcurate.stage_process.runner import ShardCounts, ShardJob, ShardRunner, give_up, owner_folder
+from hpcurate.stage_process.messages import ShardJob
+from hpcurate.stage_process.output import give_up
+from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.scope import files_folder
 from hpcurate.store.rows import codec
+from hpcurate.store.stats import ShardCounts
 from hpcurate.testing import Outcome, try_stage
 
 fates = st.lists(st.sampled_from(FATES), min_size=1, max_size=5)
@@ -90,7 +94,7 @@ def test_files_stay_exactly_for_what_passed(plan: list[list[str]], count: int, b
     """Files of dropped and failed tasks are gone; every file a row refers to is there."""
     outcome, files = run(stage_of(plan), count, batch_size)
     referred = {str(Path(task.note.ref).relative_to("trial")) for task in outcome.tasks}
-    gone = {owner_folder(row["id"]) for row in outcome.failed + outcome.dropped if row.get("input", True)}
+    gone = {files_folder(row["id"]) for row in outcome.failed + outcome.dropped if row.get("input", True)}
     assert (set(), set()) == (referred - files.keys(), {Path(name).parts[1] for name in files} & gone)
 
 
@@ -235,5 +239,5 @@ def test_giving_up_makes_every_task_a_dead_letter(job: ShardJob) -> None:
 def test_file_names_of_any_id_stay_apart_and_inside() -> None:
     """Ids are no paths."""
     ids = ["a/b", "a%2Fb", "..", ".", "ü\udcff", "x" * 300, "a b", "A"]
-    names = [owner_folder(task_id) for task_id in ids]
+    names = [files_folder(task_id) for task_id in ids]
     assert (len(ids), []) == (len(set(names)), [n for n in names if "/" in n or n in (".", "..") or len(n) > 255])

@@ -1,29 +1,20 @@
-"""Claims (I4): who works on what, when an attempt has ended, and what the next one does."""
+"""Claims (I4): who works on what, when an attempt has ended, and what the next one knows of it."""
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from together import together
 
-from hpcurate.store.claims import (
-    Claim,
-    Ending,
-    Latest,
-    LeaseWatch,
-    Verdict,
-    claimed,
-    end_attempt,
-    judge,
-    latest_attempts,
-    read_claim,
-    read_ending,
-    try_claim,
-)
+from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.store.claims import Claim, Claims, Latest, LeaseWatch, has_ended, latest_attempts
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.system.processes import ProcessIdentity
@@ -44,6 +35,12 @@ def folder(tmp_path: Path) -> StageFolder:
     stage = StageFolder(str(tmp_path))
     FILES.make_folders(stage.claims(fan_of(SHARD)))
     return stage
+
+
+@pytest.fixture
+def claims(folder: StageFolder) -> Claims:
+    """Its claims."""
+    return Claims(FILES, folder)
 
 
 # -- names ------------------------------------------------------------------------------------------
@@ -92,8 +89,9 @@ def test_any_order_of_the_listing_gives_the_same(attempts: dict[str, list[str]],
 # -- files ------------------------------------------------------------------------------------------
 
 
-def _claim(number: int, folder: StageFolder, rounds: int) -> list[bool]:
-    return [try_claim(FILES, folder, claim_of(f"w{number}", attempt)) for attempt in range(1, rounds + 1)]
+def _claim(number: int, folder: StageFolder, attempts: int) -> list[bool]:
+    claims = Claims(FILES, folder)
+    return [claims.take(claim_of(f"w{number}", attempt)) for attempt in range(1, attempts + 1)]
 
 
 def test_exactly_one_of_eight_processes_gets_each_claim(folder: StageFolder) -> None:
@@ -102,61 +100,124 @@ def test_exactly_one_of_eight_processes_gets_each_claim(folder: StageFolder) -> 
     assert [1] * 50 == [sum(results) for results in zip(*won, strict=True)]
 
 
-def test_a_claim_reads_as_written(folder: StageFolder) -> None:
+def test_a_claim_reads_as_written(claims: Claims) -> None:
     """Who, where, and the history."""
-    claim = claim_of(
-        "w1", 3, history=({"attempt": 1, "ending": "dead"}, {"attempt": 2, "ending": "oom", "in_flight": ["a"]})
+    history = (
+        AttemptEnd(attempt=1, ending=Ending.DEAD),
+        AttemptEnd(attempt=2, ending=Ending.OOM, detail="\udcff", in_flight=("a",)),
     )
-    try_claim(FILES, folder, claim)
-    assert claim == read_claim(FILES, folder, SHARD, 3)
+    claim = claim_of("w1", 3, history=history, round=7)
+    claims.take(claim)
+    assert claim == claims.read(SHARD, 3)
 
 
-def test_the_loser_changes_nothing(folder: StageFolder) -> None:
+def test_a_claim_of_before_reads_the_same(folder: StageFolder, claims: Claims) -> None:
+    """Its history held what was known and nothing else, and its round could be missing."""
+    old: dict[str, Any] = {
+        "shard": SHARD,
+        "attempt": 3,
+        "nonce": "n",
+        "worker": "w",
+        "process": attrs.asdict(ELSEWHERE),
+    }
+    old["history"] = [{"attempt": 1, "ending": "dead"}, {"attempt": 2, "ending": "oom", "in_flight": ["a"]}]
+    Path(folder.claim(SHARD, 3)).write_text(json.dumps(old))
+    history = AttemptEnd(attempt=1, ending=Ending.DEAD), AttemptEnd(attempt=2, ending=Ending.OOM, in_flight=("a",))
+    expected = Claim(shard=SHARD, attempt=3, nonce="n", worker="w", process=ELSEWHERE, history=history)
+    assert expected == claims.read(SHARD, 3)
+
+
+def test_the_loser_changes_nothing(folder: StageFolder, claims: Claims) -> None:
     """The winner's claim stays as it is, and no temporary file stays."""
-    try_claim(FILES, folder, claim_of("first"))
-    try_claim(FILES, folder, claim_of("second"))
+    assert [True, False] == [claims.take(claim_of(who)) for who in ("first", "second")]
     names = FILES.names(folder.claims(fan_of(SHARD)))
-    assert (claim_of("first"), [f"{SHARD}.1"]) == (read_claim(FILES, folder, SHARD, 1), names)
+    assert (claim_of("first"), [f"{SHARD}.1"]) == (claims.read(SHARD, 1), names)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"shard": "x"}', None])
-def test_a_claim_that_cannot_be_read_is_none(folder: StageFolder, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"shard": "x"}', b"\xff", b'{"shard": 1, "attempt": "one"}', None]
+)
+def test_a_claim_that_cannot_be_read_is_none(folder: StageFolder, claims: Claims, content: bytes | None) -> None:
     """Half a file, or none."""
     if content is not None:
         Path(folder.claim(SHARD, 1)).write_bytes(content)
-    assert None is read_claim(FILES, folder, SHARD, 1)
+    assert None is claims.read(SHARD, 1)
 
 
-def test_an_ending_is_told_to_the_next_attempt(folder: StageFolder) -> None:
-    """Why it ended and what was in flight."""
-    end_attempt(FILES, folder, claim_of("w1"), Ending.CRASH, {"detail": "SIGSEGV", "in_flight": ["a"]})
-    told = read_ending(FILES, folder, SHARD, Latest(1, Ending.CRASH))
-    assert {"attempt": 1, "ending": "crash", "detail": "SIGSEGV", "in_flight": ["a"]} == told
+@pytest.mark.parametrize("ending", Ending)
+def test_the_next_attempt_learns_how_one_ended(claims: Claims, ending: Ending) -> None:
+    """Why, and what was in flight: every ending."""
+    claims.end(claim_of("w1"), ending, "SIGSEGV", ("a",))
+    expected = AttemptEnd(attempt=1, ending=ending, detail="SIGSEGV", in_flight=("a",))
+    assert expected == claims.ending(SHARD, Latest(1, ending))
 
 
-def test_an_attempt_without_a_marker_is_told_as_dead(folder: StageFolder) -> None:
+def test_names_of_any_bytes_survive_in_an_ending(claims: Claims) -> None:
+    """Ids come from file names."""
+    claims.end(claim_of("w1"), Ending.CRASH, "while \udcff", ("\udcff.mp4",))
+    found = claims.ending(SHARD, Latest(1, Ending.CRASH))
+    assert ("while \udcff", ("\udcff.mp4",)) == (found.detail, found.in_flight)
+
+
+@pytest.mark.parametrize("latest", [Latest(4), Latest(4, Ending.DEAD)])
+def test_an_attempt_without_a_marker_is_dead(claims: Claims, latest: Latest) -> None:
     """An observer found it out."""
-    assert {"attempt": 4, "ending": "dead"} == read_ending(FILES, folder, SHARD, Latest(4, Ending.DEAD))
+    assert AttemptEnd(attempt=4, ending=Ending.DEAD) == claims.ending(SHARD, latest)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"detail": 7}', b'{"in_flight": "a"}', None])
+def test_a_marker_that_cannot_be_read_still_says_which_ending(
+    folder: StageFolder, claims: Claims, content: bytes | None
+) -> None:
+    """Its name does."""
+    if content is not None:
+        Path(f"{folder.claim(SHARD, 1)}.oom").write_bytes(content)
+    assert AttemptEnd(attempt=1, ending=Ending.OOM) == claims.ending(SHARD, Latest(1, Ending.OOM))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"detail": "drained"}', b'{"in_flight": []}'])
+def test_a_marker_need_not_say_everything(folder: StageFolder, claims: Claims, content: bytes) -> None:
+    """Markers of before held what was known."""
+    Path(f"{folder.claim(SHARD, 1)}.free").write_bytes(content)
+    found = claims.ending(SHARD, Latest(1, Ending.FREE))
+    assert (Ending.FREE, "drained" if b"drained" in content else "") == (found.ending, found.detail)
+
+
+def test_a_history_is_the_claims_own_and_how_that_attempt_ended(claims: Claims) -> None:
+    """Oldest first."""
+    before = AttemptEnd(attempt=1, ending=Ending.FREE, detail="drained")
+    second = claim_of("w2", 2, history=(before,))
+    claims.take(second)
+    claims.end(second, Ending.CRASH, "SIGSEGV")
+    crash = AttemptEnd(attempt=2, ending=Ending.CRASH, detail="SIGSEGV")
+    assert (before, crash) == claims.history(SHARD, Latest(2, Ending.CRASH))
+
+
+def test_a_history_of_a_claim_that_is_gone_is_its_end_only(claims: Claims) -> None:
+    """Half a claim knows nothing of what came before."""
+    assert (AttemptEnd(attempt=2, ending=Ending.DEAD),) == claims.history(SHARD, Latest(2, Ending.DEAD))
+
+
+def test_the_newest_attempts_of_a_fan_are_one_listing(claims: Claims) -> None:
+    """Of every shard in it."""
+    for attempt in (1, 2):
+        claims.take(claim_of("w", attempt))
+    claims.end(claim_of("w", 1), Ending.FREE)
+    assert {SHARD: Latest(2)} == claims.latest(fan_of(SHARD))
 
 
 # -- has it ended? ----------------------------------------------------------------------------------
 
 
-class _Process:
-    def __init__(self, alive: bool | None) -> None:
-        self._alive = alive
-
-    def alive(self) -> bool | None:
-        return self._alive
-
-
-@pytest.mark.parametrize("alive", [True, False, None])
-@pytest.mark.parametrize("marked", [True, False])
-@pytest.mark.parametrize("lease_over", [True, False])
-def test_an_attempt_has_ended_if_anything_says_so_for_sure(alive: bool | None, marked: bool, lease_over: bool) -> None:
-    """A marker, a process seen gone, or a lease run out; not knowing is no reason."""
-    expected = Ending.DEAD if marked or alive is False or lease_over else None
-    assert expected == claimed(_Process(alive), marked, lease_over)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("alive", "round_over", "lease_over"), [*itertools.product([True, False, None], [True, False], [True, False])]
+)
+def test_an_attempt_has_ended_if_anything_says_so_for_sure(
+    alive: bool | None, round_over: bool, lease_over: bool
+) -> None:
+    """Its round is over, a process seen gone, or a lease run out; not knowing is no reason."""
+    expected = round_over or alive is False or lease_over
+    assert expected is has_ended(alive, round_over=round_over, lease_over=lease_over)
 
 
 def watch(*looks: tuple[float, bytes, float]) -> list[bool]:
@@ -175,12 +236,12 @@ def test_a_counter_that_stands_for_a_lease_is_still() -> None:
     assert [False, False, True] == watch((1000, b"1", 0), (1299, b"1", 0), (1300, b"1", 0))
 
 
-def test_the_lease_begins_anew_with_each_value() -> None:
+def test_the_lease_begins_again_with_each_value() -> None:
     """One beat in between is life."""
     assert [False, False, False, True] == watch((0, b"1", 0), (299, b"2", 0), (598, b"2", 0), (599, b"2", 0))
 
 
-def test_a_gap_in_our_own_beats_begins_the_lease_anew() -> None:
+def test_a_gap_in_our_own_beats_begins_the_lease_again() -> None:
     """If storage was away for us, it was away for the other too."""
     assert [False, False, True] == watch((0, b"1", 0), (400, b"1", 390), (690, b"1", 390))
 
@@ -196,42 +257,3 @@ def test_workers_are_watched_each_for_itself() -> None:
     lease.stood_still("still", b"1", 0, 0)
     lease.stood_still("beats", b"1", 0, 0)
     assert (True, False) == (lease.stood_still("still", b"1", 300, 0), lease.stood_still("beats", b"9", 300, 0))
-
-
-# -- what next? -------------------------------------------------------------------------------------
-
-
-def entry(ending: str, *in_flight: str, detail: str = "") -> dict[str, Any]:
-    """One ended attempt."""
-    return {"attempt": 1, "ending": ending, "in_flight": list(in_flight), "detail": detail}
-
-
-GAVE_UP = "3 attempts ended without a result"
-
-
-@pytest.mark.parametrize(
-    ("history", "expected"),
-    [
-        ([], Verdict()),
-        ([entry("free")] * 9, Verdict()),
-        ([entry("free", "a")], Verdict()),
-        ([entry("dead")], Verdict(isolate=True)),
-        ([entry("crash", "a", "b")], Verdict(isolate=True)),
-        ([entry("crash", "a", detail="SIGSEGV")], Verdict(isolate=True, poison={"a": "SIGSEGV"})),
-        ([entry("oom", "a")], Verdict(isolate=True, poison={"a": "its stage process ended: oom"})),
-        (
-            [entry("crash", "a", detail="x"), entry("timeout", "b", detail="y")],
-            Verdict(isolate=True, poison={"a": "x", "b": "y"}),
-        ),
-        (
-            [entry("crash", name, detail="x") for name in "abcd"],
-            Verdict(isolate=True, poison=dict.fromkeys("abcd", "x")),
-        ),
-        ([entry("dead")] * 2 + [entry("free")], Verdict(isolate=True)),
-        ([entry("error")] * 3, Verdict(isolate=True, exhausted=GAVE_UP)),
-        ([entry("dead"), entry("crash"), entry("oom", "a", "b")], Verdict(isolate=True, exhausted=GAVE_UP)),
-    ],
-)
-def test_the_history_decides_the_next_attempt(history: list[dict[str, Any]], expected: Verdict) -> None:
-    """Retry, isolate, single out, or give up after three that named nobody."""
-    assert expected == judge(history, 3)

@@ -6,25 +6,25 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from together import together
 
-from hpcurate.store.commits import (
-    begin_attempt,
-    commit,
-    committed_names,
-    committed_nonce,
-    read_committed,
-    read_done,
-)
+from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.store.commits import Commits
 from hpcurate.store.filesystem import SYNC_WHOLE_ABOVE, PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
-from hpcurate.store.lists import Committed, ShardLine
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.stats import Committed, ShardStats
 
 FILES = PosixFilesystem()
 SHARD = "0001-000000"
-COUNTS = {"tasks_in": 1, "tasks_out": 1, "passed": 1, "dropped": 0, "failed": 0, "weight_out": 1.0}
+
+
+def stats_of(nonce: str, shard: str = SHARD, **more: Any) -> ShardStats:
+    """What is counted of an attempt of one task."""
+    return ShardStats(shard=shard, nonce=nonce, tasks_in=1, tasks_out=1, passed=1, weight_out=1.0, **more)
 
 
 @pytest.fixture
@@ -35,9 +35,14 @@ def folder(tmp_path: Path) -> StageFolder:
     return stage
 
 
+def commits_of(folder: StageFolder, filesystem: PosixFilesystem = FILES) -> Commits:
+    """The stage's commits, over this filesystem."""
+    return Commits(filesystem, folder, trash(folder))
+
+
 def attempt(folder: StageFolder, nonce: str, number: int = 1, shard: str = SHARD) -> str:
     """An attempt with a row and a file, ready to commit."""
-    path = begin_attempt(FILES, folder, shard, number, nonce)
+    path = commits_of(folder).begin(shard, number, nonce)
     Path(path, "tasks.jsonl").write_text(f'{{"by":"{nonce}"}}\n')
     Path(path, "files", "a").mkdir(parents=True)
     Path(path, "files", "a", "clip.mp4").write_bytes(b"x" * 1000)
@@ -46,8 +51,7 @@ def attempt(folder: StageFolder, nonce: str, number: int = 1, shard: str = SHARD
 
 def try_commit(folder: StageFolder, nonce: str, filesystem: PosixFilesystem = FILES, shard: str = SHARD) -> bool:
     """Make an attempt and commit it."""
-    stats = {"shard": shard, "nonce": nonce, **COUNTS}
-    return commit(filesystem, folder, attempt(folder, nonce, shard=shard), shard, stats, trash(folder))
+    return commits_of(folder, filesystem).commit(attempt(folder, nonce, shard=shard), stats_of(nonce, shard))
 
 
 def trash(folder: StageFolder) -> str:
@@ -102,7 +106,7 @@ def _commit(number: int, folder: StageFolder) -> bool:
 def test_exactly_one_of_eight_processes_commits(folder: StageFolder) -> None:
     """Its rows and its stats stand."""
     won = together(_commit, folder)
-    assert ([f"w{won.index(True)}"] * 2, 1) == ([whose(folder), committed_nonce(FILES, folder, SHARD)], sum(won))
+    assert ([f"w{won.index(True)}"] * 2, 1) == ([whose(folder), commits_of(folder).nonce(SHARD)], sum(won))
 
 
 def test_an_error_after_the_rename_is_seen_through(folder: StageFolder) -> None:
@@ -127,7 +131,7 @@ def test_the_same_nonce_again_has_won_and_cleans_up(folder: StageFolder) -> None
     """An intake that was interrupted writes the same shard again."""
     try_commit(folder, "same")
     path = attempt(folder, "same", number=2)
-    again = commit(FILES, folder, path, SHARD, {"shard": SHARD, "nonce": "same", **COUNTS}, trash(folder))
+    again = commits_of(folder).commit(path, stats_of("same"))
     assert (True, [SHARD]) == (again, left(folder))
 
 
@@ -152,7 +156,7 @@ def test_sizes_are_recorded(folder: StageFolder, more: int) -> None:
     path = attempt(folder, "mine")
     for number in range(more):
         Path(path, "files", f"{number}.bin").write_bytes(b"y" * number)
-    commit(FILES, folder, path, SHARD, {"shard": SHARD, "nonce": "mine", **COUNTS}, trash(folder))
+    commits_of(folder).commit(path, stats_of("mine"))
     found = {str(p.relative_to(folder.shard(SHARD))): p.stat().st_size for p in Path(folder.shard(SHARD)).rglob("*.*")}
     recorded = json.loads(Path(folder.shard(SHARD), "stats.json").read_text())["files"]
     assert {k: v for k, v in found.items() if k != "stats.json"} == recorded
@@ -161,13 +165,46 @@ def test_sizes_are_recorded(folder: StageFolder, more: int) -> None:
 def test_no_commit_is_no_nonce(folder: StageFolder) -> None:
     """An attempt in the making is not one."""
     attempt(folder, "mine")
-    assert None is committed_nonce(FILES, folder, SHARD)
+    assert None is commits_of(folder).nonce(SHARD)
 
 
 def test_what_readers_need_is_in_the_stats(folder: StageFolder) -> None:
     """Counts, weight, nonce."""
     try_commit(folder, "mine")
-    assert Committed(SHARD, "mine", 1, 1, 1, 0, 0, 1.0) == read_committed(FILES, folder, SHARD)
+    expected = Committed(shard=SHARD, nonce="mine", tasks_in=1, tasks_out=1, passed=1, weight_out=1.0)
+    assert expected == commits_of(folder).read(SHARD)
+
+
+def test_the_stats_read_as_written(folder: StageFolder) -> None:
+    """Everything there is about a shard, names of any bytes and the history included."""
+    history = (AttemptEnd(attempt=1, ending=Ending.CRASH, detail="SIGSEGV", in_flight=("\udcff",)),)
+    written = stats_of(
+        "mine", attempt=2, worker="w", history=history, reasons={"\udcff": 1}, environment={"python": "3.11"}
+    )
+    commits = commits_of(folder)
+    commits.commit(attempt(folder, "mine", number=2), written)
+    assert {"tasks.jsonl": 14, "files/a/clip.mp4": 1000} == written.files
+    assert written == commits.stats(SHARD)
+
+
+@pytest.mark.parametrize("attempted", [True, False])
+def test_what_is_not_known_is_left_out(folder: StageFolder, attempted: bool) -> None:
+    """Nobody claims the shards of a source: they have neither attempt nor worker."""
+    known: dict[str, Any] = {"attempt": 1, "worker": "w"} if attempted else {}
+    commits_of(folder).commit(attempt(folder, "mine"), stats_of("mine", **known))
+    plain = json.loads(Path(folder.shard(SHARD), "stats.json").read_text())
+    assert (attempted, attempted) == ("attempt" in plain, "worker" in plain)
+
+
+def test_stats_of_before_read_the_same(folder: StageFolder) -> None:
+    """A store of before this form: its history holds plain endings, and what was not counted is missing."""
+    os.makedirs(folder.shard(SHARD))
+    old: dict[str, Any] = {"shard": SHARD, "nonce": "n", "tasks_in": 1, "tasks_out": 1, "passed": 1, "dropped": 0}
+    old |= {"failed": 0, "weight_out": 1.0, "history": [{"attempt": 1, "ending": "free", "detail": "drained"}]}
+    Path(folder.shard(SHARD), "stats.json").write_text(json.dumps(old))
+    history = (AttemptEnd(attempt=1, ending=Ending.FREE, detail="drained"),)
+    commits = commits_of(folder)
+    assert (stats_of("n", history=history), "n") == (commits.stats(SHARD), commits.read(SHARD).nonce)
 
 
 # -- the index of a complete list -------------------------------------------------------------------
@@ -180,43 +217,65 @@ def lines(folder: StageFolder) -> list[ShardLine]:
     return [ShardLine(f"0001-00000{n}", 1.0, 1, ()) for n in range(2)]
 
 
-def done(folder: StageFolder, lines: list[ShardLine]) -> list[str] | None:
-    """Nonces of the complete list."""
-    found = read_done(FILES, folder, "0001", lines)
-    return found and [shard.nonce for shard in found]
-
-
 def test_only_committed_shards_of_the_list_count(folder: StageFolder, lines: list[ShardLine]) -> None:
     """Strangers and attempts beside them do not."""
     try_commit(folder, "stray", shard="0001-000009")
     attempt(folder, "begun", shard="0001-000001")
-    assert {"0001-000000"} == committed_names(FILES, folder, lines)
+    assert {"0001-000000"} == commits_of(folder).names(lines)
 
 
-def test_an_incomplete_list_has_no_index(folder: StageFolder, lines: list[ShardLine]) -> None:
-    """Neither an answer nor a file."""
-    assert (None, False) == (done(folder, lines), os.path.exists(folder.done("0001")))
-
-
-def test_a_complete_list_gets_an_index(folder: StageFolder, lines: list[ShardLine]) -> None:
+def test_an_index_reads_as_written(folder: StageFolder, lines: list[ShardLine]) -> None:
     """In list order."""
     try_commit(folder, "two", shard="0001-000001")
-    assert (["one", "two"], True) == (done(folder, lines), os.path.exists(folder.done("0001")))
+    commits = commits_of(folder)
+    done = [commits.read(line.id) for line in lines]
+    commits.write_index("0001", done)
+    assert (["one", "two"], done) == ([shard.nonce for shard in done], commits.read_index("0001", 2))
+
+
+def test_reading_never_makes_an_index(folder: StageFolder, lines: list[ShardLine]) -> None:
+    """Looking only reads: neither for an incomplete list nor for a complete one."""
+    commits = commits_of(folder)
+    incomplete = commits.read_index("0001", 2)
+    try_commit(folder, "two", shard="0001-000001")
+    assert (None, None, False) == (incomplete, commits.read_index("0001", 2), os.path.exists(folder.done("0001")))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"shards": []}', b'{"shards": [1, 2]}', b"\xff\xfe"])
-def test_an_index_that_cannot_be_used_is_rebuilt(
+def test_an_index_that_cannot_be_used_is_none_and_can_be_written_again(
     folder: StageFolder, lines: list[ShardLine], content: bytes | None
 ) -> None:
-    """It is a cache: deleted or damaged, the shards are read again."""
+    """It is a cache: deleted or damaged, it is replaced."""
     try_commit(folder, "two", shard="0001-000001")
-    done(folder, lines)
+    commits = commits_of(folder)
+    done = [commits.read(line.id) for line in lines]
+    commits.write_index("0001", done)
     if content is None:
         os.unlink(folder.done("0001"))
     else:
         Path(folder.done("0001")).write_bytes(content)
-    assert ["one", "two"] == done(folder, lines)
-    assert 2 == len(json.loads(Path(folder.done("0001")).read_text())["shards"])
+    assert None is commits.read_index("0001", 2)
+    commits.write_index("0001", done)
+    assert done == commits.read_index("0001", 2)
+
+
+def test_an_index_of_another_length_is_none(folder: StageFolder, lines: list[ShardLine]) -> None:
+    """The list counts, not its cache."""
+    commits = commits_of(folder)
+    commits.write_index("0001", [commits.read("0001-000000")])
+    assert (None, None) == (commits.read_index("0001", 2), commits.read_index("0001", 0))
+
+
+def test_a_store_that_cannot_be_written_is_still_readable(folder: StageFolder, lines: list[ShardLine]) -> None:
+    """No index is no error."""
+
+    class ReadOnly(PosixFilesystem):
+        def replace(self, path: str, data: bytes) -> None:
+            raise OSError(30, "Read-only file system")
+
+    commits = commits_of(folder, ReadOnly())
+    commits.write_index("0001", [commits.read("0001-000000")])
+    assert None is commits.read_index("0001", 1)
 
 
 # -- the filesystem's promises ----------------------------------------------------------------------

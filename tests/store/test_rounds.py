@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from together import together
 
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder
-from hpcurate.store.rounds import mark_over, read_rounds, record_job, take_ticket
-from hpcurate.system.processes import ProcessIdentity
+from hpcurate.store.rounds import Jobs, Round, Rounds, Ticket
+from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 
 FILES = PosixFilesystem()
+HERE = ProcessIdentity("node1 boot pid:[1]", 18680, 189500)
 
 
 @pytest.fixture
@@ -21,73 +25,137 @@ def folder(tmp_path: Path) -> StageFolder:
     return StageFolder(str(tmp_path))
 
 
-def take(folder: StageFolder, number: int, run: str = "run", done: int = 0) -> bool:
+@pytest.fixture
+def rounds(folder: StageFolder) -> Rounds:
+    """Its rounds."""
+    return Rounds(FILES, folder)
+
+
+def ticket(number: int, run: str = "run", **more: Any) -> Ticket:
+    """A ticket for Slurm."""
+    plain = {"launcher": "slurm", "queue": "slurm", "name": f"cut-r{number}", **more}
+    return Ticket(run=run, submitter=SystemProcesses().mine(), **plain)
+
+
+def take(rounds: Rounds, number: int, run: str = "run", **more: Any) -> bool:
     """Try to get the ticket."""
-    return take_ticket(FILES, folder, number, run=run, launcher="slurm", name=f"cut-r{number}", done=done)
+    return rounds.take_ticket(number, ticket(number, run, **more))
 
 
 def _take(number: int, folder: StageFolder) -> bool:
-    return take(folder, 1, run=f"run{number}")
+    return take(Rounds(FILES, folder), 1, run=f"run{number}")
 
 
-def test_exactly_one_of_eight_processes_gets_the_ticket(folder: StageFolder) -> None:
+def test_exactly_one_of_eight_processes_gets_the_ticket(folder: StageFolder, rounds: Rounds) -> None:
     """And it is that one's name that stands on it."""
     won = together(_take, folder)
-    assert (1, f"run{won.index(True)}") == (sum(won), read_rounds(FILES, folder)[0].run)
+    assert (1, f"run{won.index(True)}") == (sum(won), rounds.read()[0].ticket.run)
 
 
-def test_a_stage_never_submitted_has_no_rounds(folder: StageFolder) -> None:
+def test_a_stage_never_submitted_has_no_rounds(rounds: Rounds) -> None:
     """Nothing to list is no error."""
-    assert [] == read_rounds(FILES, folder)
+    assert ([], 0, set()) == (rounds.read(), rounds.count(), rounds.over())
 
 
-def test_a_ticket_tells_who_took_it(folder: StageFolder) -> None:
-    """Run, process, job name, and what was committed by then."""
-    take(folder, 1, done=3)
-    [found] = read_rounds(FILES, folder)
-    assert ("run", ProcessIdentity.mine(), "cut-r1", 3, None) == (
-        found.run, found.submitter, found.name, found.done_before, found.jobs,
-    )  # fmt: skip
+@pytest.mark.parametrize("queue", ["slurm", None])
+def test_a_ticket_reads_as_written(rounds: Rounds, queue: str | None) -> None:
+    """Run, process, queue, job name, and what was committed by then."""
+    written = ticket(1, queue=queue, launcher="slurm" if queue else "local", done_before=3)
+    rounds.take_ticket(1, written)
+    assert [Round(number=1, ticket=written)] == rounds.read()
 
 
-def test_a_submission_is_written_beside_its_ticket(folder: StageFolder) -> None:
+@pytest.mark.parametrize(
+    "jobs", [Jobs(), Jobs(("12", "13")), Jobs(workers=(HERE, attrs.evolve(HERE, pid=2))), Jobs(("12",), (HERE,))]
+)
+def test_a_submission_is_written_beside_its_ticket(rounds: Rounds, jobs: Jobs) -> None:
     """No job at all differs from no answer yet."""
-    take(folder, 1)
-    take(folder, 2)
-    record_job(FILES, folder, 1, ("12", "13"))
-    record_job(FILES, folder, 2, ())
-    assert [("12", "13"), ()] == [found.jobs for found in read_rounds(FILES, folder)]
+    take(rounds, 1)
+    take(rounds, 2)
+    rounds.record_jobs(1, jobs)
+    assert [jobs, None] == [found.jobs for found in rounds.read()]
 
 
-def test_what_was_recorded_first_stands(folder: StageFolder) -> None:
+def test_what_was_recorded_first_stands(rounds: Rounds) -> None:
     """Owner and finder of a lost answer may both write."""
-    take(folder, 1)
-    record_job(FILES, folder, 1, ("12",))
-    record_job(FILES, folder, 1, ())
-    assert ("12",) == read_rounds(FILES, folder)[0].jobs
+    take(rounds, 1)
+    rounds.record_jobs(1, Jobs(("12",)))
+    rounds.record_jobs(1, Jobs())
+    assert Jobs(("12",)) == rounds.read()[0].jobs
 
 
-def test_a_round_is_over_or_cancelled_for_good(folder: StageFolder) -> None:
+def test_a_round_is_over_or_cancelled_for_good(rounds: Rounds) -> None:
     """Saying so twice is fine."""
     for number in (1, 2, 3):
-        take(folder, number)
-    mark_over(FILES, folder, 1)
-    mark_over(FILES, folder, 1)
-    mark_over(FILES, folder, 2, cancelled=True)
+        take(rounds, number)
+    rounds.mark_over(1)
+    rounds.mark_over(1)
+    rounds.mark_over(2, cancelled=True)
     expected = [(True, False), (True, True), (False, False)]
-    assert expected == [(found.over, found.cancelled) for found in read_rounds(FILES, folder)]
+    assert expected == [(found.over, found.cancelled) for found in rounds.read()]
+    assert {1, 2} == rounds.over()
 
 
-def test_rounds_are_read_in_order_of_number(folder: StageFolder) -> None:
+def test_rounds_are_read_in_order_of_number(rounds: Rounds) -> None:
     """Also beyond four digits."""
     for number in (10000, 2, 1, 9999):
-        take(folder, number)
-    assert [1, 2, 9999, 10000] == [found.number for found in read_rounds(FILES, folder)]
+        take(rounds, number)
+    assert ([1, 2, 9999, 10000], 4) == ([found.number for found in rounds.read()], rounds.count())
 
 
-def test_a_ticket_that_cannot_be_read_is_still_a_round(folder: StageFolder) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b'{"submitter": "?"}', b"\xff"])
+def test_a_ticket_that_cannot_be_read_is_still_a_round(folder: StageFolder, rounds: Rounds, content: bytes) -> None:
     """Nobody else may take it; its owner counts as unknown."""
-    take(folder, 1)
-    Path(f"{folder.round(1)}.ticket").write_bytes(b"{")
-    [found] = read_rounds(FILES, folder)
-    assert (1, None, False) == (found.number, found.submitter, take(folder, 1))
+    take(rounds, 1)
+    Path(f"{folder.round(1)}.ticket").write_bytes(content)
+    [found] = rounds.read()
+    assert (1, None, False) == (found.number, found.ticket.submitter, take(rounds, 1))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"jobs": 7}', b'{"jobs": [7]}', b'{"jobs": ["local:x:y"]}'])
+def test_jobs_that_cannot_be_read_are_not_known(folder: StageFolder, rounds: Rounds, content: bytes) -> None:
+    """As if they had not been written down."""
+    take(rounds, 1)
+    Path(f"{folder.round(1)}.job").write_bytes(content)
+    assert None is rounds.read()[0].jobs
+
+
+# -- from before tickets named their queue, and local workers stood among the jobs ------------------
+
+
+def old(folder: StageFolder, rounds: Rounds, launcher: str, jobs: list[str]) -> Round:
+    """A round as the code of that time wrote it."""
+    host = {"host": HERE.host, "pid": HERE.pid, "start": HERE.start}
+    plain = {"run": "r", "launcher": launcher, "name": "double-0123-r1", "submitter": host, "done_before": 0}
+    FILES.make_folders(folder.rounds)
+    Path(f"{folder.round(1)}.ticket").write_text(json.dumps(plain) + "\n")
+    Path(f"{folder.round(1)}.job").write_text(json.dumps({"jobs": jobs}) + "\n")
+    return rounds.read()[0]
+
+
+def test_an_old_local_round_has_workers_on_its_submitters_host(folder: StageFolder, rounds: Rounds) -> None:
+    """`local:<pid>:<start>` says which process, the ticket on which host; there is no queue."""
+    found = old(folder, rounds, "local", ["local:18684:189532", "local:18685:189533"])
+    workers = tuple(ProcessIdentity(HERE.host, pid, start) for pid, start in ((18684, 189532), (18685, 189533)))
+    assert (Jobs(workers=workers), None, HERE) == (found.jobs, found.ticket.queue, found.ticket.submitter)
+
+
+def test_an_old_slurm_round_is_slurms(folder: StageFolder, rounds: Rounds) -> None:
+    """Its launcher says so."""
+    found = old(folder, rounds, "slurm", ["4711"])
+    assert (Jobs(("4711",)), "slurm") == (found.jobs, found.ticket.queue)
+
+
+def test_an_old_inline_round_has_neither_jobs_nor_queue(folder: StageFolder, rounds: Rounds) -> None:
+    """It was over before anybody could ask."""
+    found = old(folder, rounds, "inline", [])
+    assert (Jobs(), None) == (found.jobs, found.ticket.queue)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [(Jobs(), ""), (Jobs(("12", "13")), "12, 13"), (Jobs(("12",), (HERE,)), "12, process 18680")],
+)
+def test_jobs_are_shown_as_people_know_them(jobs: Jobs, said: str) -> None:
+    """Jobs of a scheduler by their id, processes as such; none at all is false."""
+    assert (said, bool(said)) == (str(jobs), bool(jobs))

@@ -1,4 +1,4 @@
-"""Small videos whose every frame tells its number, and the means to read them back."""
+"""Small videos whose every frame shows its number, and the means to read them back."""
 
 from __future__ import annotations
 
@@ -182,6 +182,11 @@ def split(path: Path, folder: Path, **parameters: Any) -> list[ClipTask]:
     outcome = try_stage(Split(**parameters), [probe(path, folder)], folder / "split")
     assert outcome.failed == []
     return outcome.tasks
+
+
+def short_clips(path: Path, folder: Path, **options: Any) -> list[ClipTask]:
+    """The spans of a video: a second each, unless the options say otherwise."""
+    return split(path, folder, **{"method": "stride", "stride_s": 1.0, "min_s": 0.1, "max_s": 60.0, **options})
 
 
 def cut(path: Path, folder: Path, *more: Any, stage: Cut | None = None, **parameters: Any) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,11 +11,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 
-from hpcurate.system.processes import ProcessIdentity, session_members, start_time, this_host, writers_under
+from hpcurate.system.processes import (
+    ProcessIdentity,
+    SystemProcesses,
+    nonce,
+    session_members,
+    writers_under,
+)
 
 Run = Callable[..., "subprocess.Popen[str]"]
+PROCESSES = SystemProcesses()
 
 
 @pytest.fixture
@@ -45,11 +54,6 @@ def run() -> Iterator[Run]:
         process.stdout.close()  # type: ignore[union-attr]
 
 
-def identity(pid: int) -> ProcessIdentity:
-    """Of another process on this host."""
-    return ProcessIdentity(this_host(), pid, start_time(pid) or 0)
-
-
 def soon(condition: Callable[[], bool]) -> bool:
     """Whether it comes true within five seconds."""
     deadline = time.monotonic() + 5
@@ -60,38 +64,52 @@ def soon(condition: Callable[[], bool]) -> bool:
 
 def test_we_are_alive() -> None:
     """Nobody else is us."""
-    assert True is ProcessIdentity.mine().alive()
+    assert (True, os.getpid()) == (PROCESSES.alive(PROCESSES.mine()), PROCESSES.mine().pid)
 
 
 def test_a_running_process_is_alive(run: Run) -> None:
     """Seen from outside."""
-    assert True is identity(run("").pid).alive()
+    assert True is PROCESSES.alive(ProcessIdentity.of(run("").pid))
 
 
 def test_a_killed_process_is_not_even_as_a_zombie(run: Run) -> None:
     """Its parent may take its time."""
     process = run("")
-    known = identity(process.pid)
+    known = ProcessIdentity.of(process.pid)
     process.kill()
-    assert soon(lambda: known.alive() is False)
+    assert soon(lambda: PROCESSES.alive(known) is False)
     process.wait()
-    assert False is known.alive()
+    assert False is PROCESSES.alive(known)
 
 
 def test_a_reused_pid_is_somebody_else() -> None:
     """The start time tells."""
-    mine = ProcessIdentity.mine()
-    assert False is attrs.evolve(mine, start=mine.start + 1).alive()
+    mine = PROCESSES.mine()
+    assert False is PROCESSES.alive(attrs.evolve(mine, start=mine.start + 1))
 
 
 def test_another_host_or_boot_is_unknown() -> None:
     """Only the scheduler can tell."""
-    assert None is attrs.evolve(ProcessIdentity.mine(), host="elsewhere").alive()
+    assert None is PROCESSES.alive(attrs.evolve(PROCESSES.mine(), host="elsewhere"))
 
 
 def test_an_identity_survives_json() -> None:
     """Claims and tickets carry it."""
-    assert ProcessIdentity.mine() == ProcessIdentity.from_json(ProcessIdentity.mine().to_json())
+    mine = PROCESSES.mine()
+    assert mine == msgspec.convert(json.loads(json.dumps(attrs.asdict(mine))), ProcessIdentity)
+
+
+def test_a_process_that_is_gone_has_an_identity_that_is_dead() -> None:
+    """It may leave between its start and the question who it is."""
+    assert False is PROCESSES.alive(ProcessIdentity.of(2**22 + 1))
+
+
+@pytest.mark.parametrize("size", [2, 4, 16])
+def test_a_nonce_is_hexadecimal_and_never_the_same(size: int) -> None:
+    """So many bytes."""
+    found = {nonce(size) for _ in range(20)}
+    assert {2 * size} == {len(bytes.fromhex(one).hex()) for one in found}
+    assert len(found) > 18
 
 
 def test_a_name_with_brackets_and_spaces_is_read_right(tmp_path: Path) -> None:
@@ -99,7 +117,7 @@ def test_a_name_with_brackets_and_spaces_is_read_right(tmp_path: Path) -> None:
     odd = tmp_path / "a) Z (b"
     odd.symlink_to("/bin/sleep")
     with subprocess.Popen([str(odd), "60"]) as process:
-        assert True is identity(process.pid).alive()
+        assert True is PROCESSES.alive(ProcessIdentity.of(process.pid))
         process.kill()
 
 

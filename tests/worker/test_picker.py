@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from together import together
 
-from hpcurate.store.claims import Claim, Ending, end_attempt, judge, try_claim
+from hpcurate.failures import AttemptEnd, Ending, judge
+from hpcurate.store.claims import Claim
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, shard_id
-from hpcurate.store.lists import ShardLine, write_list
-from hpcurate.store.rounds import mark_over
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.stage_store import StageStore
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.picker import Picker, order_of_trial
+from hpcurate.world import World
 
 FILES = PosixFilesystem()
 
@@ -35,17 +37,24 @@ def lines_of(*weights: float) -> list[ShardLine]:
 def folder(tmp_path: Path) -> StageFolder:
     """A stage with ten shards, the last the heaviest."""
     stage = StageFolder(str(tmp_path))
-    write_list(FILES, stage, "0001", lines_of(*range(1, 11)))
+    store_of(stage).lists.write("0001", lines_of(*range(1, 11)))
     return stage
+
+
+def store_of(folder: StageFolder, filesystem: PosixFilesystem = FILES) -> StageStore:
+    """The stage's store over this filesystem."""
+    return StageStore(filesystem, folder, f"{folder.path}-trash")
 
 
 def picker(
     folder: StageFolder, index: int = 0, workers: int = 1, filesystem: PosixFilesystem = FILES, **more: Any
 ) -> Picker:
     """Worker `index`'s picker over the ten shards."""
-    heartbeat = Heartbeat(filesystem, folder, f"job-{index}-r0-{os.urandom(4).hex()}", 30)
-    settings = {"round": 2, "listing_s": 0.0, "lease_s": 300.0, "new_nonce": lambda: os.urandom(8).hex(), **more}
-    return Picker(filesystem, folder, lines_of(*range(1, 11)), heartbeat, index=index, workers=workers, **settings)
+    world = World(filesystem=filesystem)
+    heartbeat = Heartbeat(world, folder, f"job-{index}-r0-{os.urandom(4).hex()}", 30)
+    settings = {"round": 2, "listing_s": 0.0, "lease_s": 300.0, **more}
+    store, lines = store_of(folder, filesystem), lines_of(*range(1, 11))
+    return Picker(world, store, lines, heartbeat, index=index, workers=workers, **settings)
 
 
 def all_of(picking: Picker) -> list[str]:
@@ -141,7 +150,11 @@ def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
     process.start()
     process.join()
     claim = picker(folder).next().claim  # type: ignore[union-attr]
-    assert ("0001-000009", 2, ({"attempt": 1, "ending": "dead"},)) == (claim.shard, claim.attempt, claim.history)
+    assert ("0001-000009", 2, (AttemptEnd(attempt=1, ending=Ending.DEAD),)) == (
+        claim.shard,
+        claim.attempt,
+        claim.history,
+    )
 
 
 def test_a_living_processs_claim_is_left_alone(folder: StageFolder) -> None:
@@ -151,26 +164,26 @@ def test_a_living_processs_claim_is_left_alone(folder: StageFolder) -> None:
 
 
 def test_a_shard_handed_back_does_not_count_against_it(folder: StageFolder) -> None:
-    """FREE is told in the history, and judged as nothing."""
+    """FREE stands in the history, and is judged as nothing."""
     first = picker(folder).next()
-    end_attempt(FILES, folder, first.claim, Ending.FREE, {"detail": "drained"})  # type: ignore[union-attr]
+    store_of(folder).claims.end(first.claim, Ending.FREE, "drained")  # type: ignore[union-attr]
     claim = picker(folder).next().claim  # type: ignore[union-attr]
-    assert (2, "free", judge([], 1)) == (claim.attempt, claim.history[0]["ending"], judge(claim.history, 1))
+    assert (2, Ending.FREE, judge([], 1)) == (claim.attempt, claim.history[0].ending, judge(claim.history, 1))
 
 
 def test_the_history_grows_with_each_attempt(folder: StageFolder) -> None:
     """Attempt n+1 knows all that happened before."""
     for ending in (Ending.CRASH, Ending.FREE, Ending.OOM):
-        end_attempt(FILES, folder, picker(folder).next().claim, ending, {})  # type: ignore[union-attr]
+        store_of(folder).claims.end(picker(folder).next().claim, ending)  # type: ignore[union-attr]
     claim = picker(folder).next().claim  # type: ignore[union-attr]
-    assert (4, ["crash", "free", "oom"]) == (claim.attempt, [entry["ending"] for entry in claim.history])
+    assert (4, ["crash", "free", "oom"]) == (claim.attempt, [end.ending.value for end in claim.history])
 
 
 def foreign(folder: StageFolder) -> Claim:
     """The heaviest shard is claimed on another host, where only a heartbeat can tell."""
     there = ProcessIdentity("another host", 1, 1)
     claim = Claim(shard="0001-000009", attempt=1, nonce="n", worker="job-7-r0-aabb", process=there)
-    try_claim(FILES, folder, claim)
+    store_of(folder).claims.take(claim)
     FILES.make_folders(os.path.dirname(folder.worker(claim.worker)))
     FILES.beat(folder.worker(claim.worker), b"000000000001\n")
     return claim
@@ -191,7 +204,7 @@ def test_a_worker_elsewhere_that_stands_still_loses_its_shard(folder: StageFolde
 
 
 def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> None:
-    """Every change of the counter begins the lease anew."""
+    """Every change of the counter begins the lease again."""
     claim, picking = foreign(folder), picker(folder, lease_s=0.0)
     found = []
     for count in range(9):
@@ -203,7 +216,7 @@ def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> N
 def test_a_worker_whose_round_is_over_loses_its_shard_at_once(folder: StageFolder) -> None:
     """Somebody learned from the scheduler that no worker of that round is left, on whatever host."""
     FILES.make_folders(folder.rounds)
-    mark_over(FILES, folder, foreign(folder).round)
+    store_of(folder).rounds.mark_over(foreign(folder).round)
     assert "0001-000009" == picker(folder).next().line.id  # type: ignore[union-attr]
 
 
@@ -220,7 +233,7 @@ def test_a_claim_that_cannot_be_read_is_given_a_lease_too(folder: StageFolder) -
 
 def test_a_heartbeat_counts(folder: StageFolder) -> None:
     """The counter changes while the worker lives."""
-    heartbeat = Heartbeat(FILES, folder, "job-0-r0-aabb", 0.01)
+    heartbeat = Heartbeat(World(), folder, "job-0-r0-aabb", 0.01)
     heartbeat.start()
     time.sleep(0.1)
     heartbeat.stop()
@@ -229,7 +242,7 @@ def test_a_heartbeat_counts(folder: StageFolder) -> None:
 
 def test_an_overdue_beat_is_a_gap_before_the_next_one_succeeds(folder: StageFolder) -> None:
     """Storage that hangs for everybody must not make others look dead when it comes back."""
-    heartbeat = Heartbeat(FILES, folder, "job-0-r0-aabb", 0.01)
+    heartbeat = Heartbeat(World(), folder, "job-0-r0-aabb", 0.01)
     began = heartbeat.gapless_since
     time.sleep(0.1)
     assert heartbeat.gapless_since - began >= 0.1
@@ -242,7 +255,7 @@ def test_failed_beats_are_a_gap(folder: StageFolder) -> None:
         def beat(self, path: str, data: bytes) -> None:
             raise OSError(5, "Input/output error")
 
-    heartbeat = Heartbeat(Away(), folder, "job-0-r0-aabb", 0.01)
+    heartbeat = Heartbeat(World(filesystem=Away()), folder, "job-0-r0-aabb", 0.01)
     began = heartbeat.gapless_since
     heartbeat.start()
     time.sleep(0.1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 
 import attrs
 
 from hpcurate.errors import LauncherError
+from hpcurate.system.allocation import Allocation
 
 ANSWER_S = 5.0
 
@@ -37,24 +37,21 @@ def choose(found: Surroundings) -> tuple[str, str]:
         return "slurm", "a Slurm controller answers: submitting to it"
     raise LauncherError(
         "launcher=auto: there is a Slurm client, but its controller does not answer; "
-        "try `scontrol ping`, or say launcher=local to work on this very machine"
+        "try `scontrol ping`, or type launcher=local to work on this very machine"
     )
 
 
 def _what_of(nodes: int) -> str:
     if nodes == 1:
         return "its own allocation"
-    return f"this node alone, the other {nodes - 1} of the job stay idle: ask for one, or say launcher=slurm"
+    return f"this node only, the other {nodes - 1} of the job stay idle: ask for one, or type launcher=slurm"
 
 
 def probe() -> Surroundings:
     """Look around."""
     client = shutil.which("sbatch") is not None
-    allocation = os.environ.get("SLURM_JOB_ID")
-    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
-    return Surroundings(
-        client, client and not allocation and _answers(), allocation, int(nodes) if nodes.isdigit() else 1
-    )
+    here = Allocation.here()
+    return Surroundings(client, client and not here.job_id and _answers(), here.job_id, here.nodes)
 
 
 def _answers() -> bool:

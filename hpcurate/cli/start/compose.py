@@ -2,52 +2,81 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import conf_folders, names_in, shipped_conf
 from hpcurate.errors import ConfigError
-from hpcurate.fields import suggestion
+from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
 
 SECRET = re.compile(r"(?i)token|key|secret|passw|credential")
 """Environment variables whose values never reach a frozen configuration."""
 
 
-def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequence[str]) -> dict[str, Any]:
-    """The resolved configuration. Raises ConfigError for everything Hydra or OmegaConf refuses."""
+@attrs.define(frozen=True)
+class Composed:
+    """A composed configuration. What `${output}` stands for in it is decided last: a run's own folder has no name
+    before the run has.
+    """
+
+    _config: Any
+
+    @property
+    def output(self) -> str | None:
+        """The folder that the user named for the result."""
+        with _readable_errors():
+            return None if self._config["output"] is None else str(self._config["output"])
+
+    def with_output(self, output: str) -> dict[str, Any]:
+        """The configuration, resolved, with this folder for the result. Raises ConfigError."""
+        from omegaconf import OmegaConf
+
+        config = copy.deepcopy(self._config)
+        config["output"] = _literal(output)
+        with _readable_errors():
+            OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+            plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        return {str(key): value for key, value in plain.items()}
+
+
+def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequence[str]) -> Composed:
+    """What the configuration files and the command line make. Raises ConfigError for what Hydra refuses."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    folders = conf_folders(config_dirs)
-    for folder in config_dirs:
-        if not Path(folder).is_dir():
-            raise ConfigError(f"--config-dir {folder!r}: no such folder")
+    _check_keys(overrides)
+    folders = _folders(config_dirs)
     _check_pipeline(overrides, folders)
+    ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
     more = ",".join(f"'file://{folder}'" for folder in folders if folder != shipped_conf())
     search = [f"hydra.searchpath=[{more}]"] if more else []
-    try:
+    with _readable_errors():
         with initialize_config_dir(config_dir=str(shipped_conf()), version_base="1.3"):
             config = hydra_compose(config_name="config", overrides=[*search, *overrides])
         OmegaConf.set_struct(config, False)
         for key, value in paths.items():
-            config[key] = value.replace("${", "\\${")
-        OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
-        plain = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_readable(str(error), overrides)) from None
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+            config[key] = _literal(value)
+    return Composed(config)
+
+
+def _literal(path: str) -> str:
+    """A path as it is: what looks like an interpolation is none."""
+    return path.replace("${", "\\${")
 
 
 def _environment(name: str, default: Any = "\0") -> Any:
     """`${oc.env:NAME}`, but secret-looking names stay symbolic and are read where the stage runs."""
-    import os
-
     if SECRET.search(name):
         return f"${{oc.env:{name}}}" if default == "\0" else f"${{oc.env:{name},{default}}}"
     if name in os.environ:
@@ -55,6 +84,21 @@ def _environment(name: str, default: Any = "\0") -> Any:
     if default == "\0":
         raise KeyError(f"environment variable {name} is not set")
     return default
+
+
+# -- what Hydra would refuse with worse advice -------------------------------------------------------
+
+
+def _folders(config_dirs: Sequence[str]) -> list[Path]:
+    for folder in config_dirs:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"--config-dir {folder!r}: no such folder")
+    return conf_folders(config_dirs)
+
+
+def _check_keys(overrides: Sequence[str]) -> None:
+    """Keys that had another name: before Hydra parses their values."""
+    check_renamed((override.partition("=")[0].lstrip("+~") for override in overrides), Settings)
 
 
 def _check_pipeline(overrides: Sequence[str], folders: Sequence[Path]) -> None:
@@ -65,10 +109,19 @@ def _check_pipeline(overrides: Sequence[str], folders: Sequence[Path]) -> None:
             raise ConfigError(f"pipeline={value}: no such pipeline; {suggestion(value, names)}")
 
 
-def _readable(message: str, overrides: Sequence[str]) -> str:
-    """Hydra's message without its advice to add `+`, which is wrong for a misspelt key."""
-    from hpcurate.cli.start.settings import Settings, names_of
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_readable(str(error))) from None
+
+
+def _readable(message: str) -> str:
+    """Hydra's message without its advice to add `+`, which is wrong for a misspelt key."""
     missing = re.search(r"Could not override '([^']+)'", message)
     if missing:
         return f"{missing[1]}: there is no such key; {suggestion(missing[1], names_of(Settings))}"

@@ -10,7 +10,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 
-PATHS = ("input", "store", "output", "done", "shard")
+PATHS = ("input", "store", "output", "done", "part")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
 FORCED = ("stages", "launcher", "budget", "timing", "source", "models", "site")
 """Below these any key may be set; we check names ourselves, with better advice than Hydra's."""
@@ -33,7 +33,7 @@ class Typed:
 
 
 def sort_arguments(argv: Sequence[str]) -> Typed:
-    """Tell paths, overrides and flags apart. Raises ConfigError for what is none of them."""
+    """Sort paths, overrides and flags. Raises ConfigError for what is none of them."""
     paths: dict[str, str] = {}
     overrides: list[str] = []
     folders: list[str] = []

@@ -1,13 +1,14 @@
-"""`hpcurate cancel`: stop what nobody else wants."""
+"""`hpcurate cancel`: stop the jobs of a run that no other run needs."""
 
 from __future__ import annotations
 
-from hpcurate.cli.verbs.common import run_parser, show, the_run
-from hpcurate.runs.driver import cancel
+from hpcurate.cli.terminal import show
+from hpcurate.cli.verbs.common import run_parser, the_run
+from hpcurate.runs.cancel import cancel
 
 
 def verb(argv: list[str]) -> int:
-    """Stop it, and say what was done."""
-    run = the_run(run_parser("cancel", "stop what nobody else wants").parse_args(argv[1:]))
-    show([*cancel(run), f"{run.name}: cancelled; the run's command again goes on where it stopped"])
+    """Stop them, and print what was done."""
+    run = the_run(run_parser("cancel", "stop the jobs of a run that no other run needs").parse_args(argv[1:]))
+    show([*cancel(run), f"{run.name}: cancelled; to continue it, type the run's command again"])
     return 0

@@ -1,29 +1,35 @@
-"""What every verb does first and last: find the run that is meant, and print any bytes."""
+"""What several verbs share: which run is meant, and lines that more than one of them prints."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from hpcurate.cli.store_choice import find_store
 from hpcurate.errors import StoreError
+from hpcurate.report.dead_letters import LocatedDeadLetter
+from hpcurate.report.queue import describe
+from hpcurate.report.run_report import RunReport
 from hpcurate.runs.folder import Run, find_run
+from hpcurate.runs.launcher import JobRow
 from hpcurate.store.layout import Store
+
+STORE_HELP = "folder of the store; default: HPCURATE_STORE, the site profile's, then the last one used"
+RUN_HELP = "name, path or part of a name; default: the latest run"
 
 
 def run_parser(name: str, description: str) -> argparse.ArgumentParser:
     """A parser for `hpcurate NAME [RUN] [--store DIR]`."""
     parser = store_parser(name, description)
-    parser.add_argument("run", nargs="?", help="name, path or part of a name; default: the latest")
+    parser.add_argument("run", nargs="?", help=RUN_HELP)
     return parser
 
 
 def store_parser(name: str, description: str) -> argparse.ArgumentParser:
     """A parser for `hpcurate NAME [--store DIR]`."""
     parser = argparse.ArgumentParser(prog=f"hpcurate {name}", description=description)
-    parser.add_argument("--store", help="default: HPCURATE_STORE, then the last one used")
+    parser.add_argument("--store", help=STORE_HELP)
     return parser
 
 
@@ -31,7 +37,7 @@ def the_store(options: argparse.Namespace) -> Store:
     """The store that is meant. Raises StoreError where there is none."""
     store = Store(os.path.abspath(find_store(options.store)))
     if not os.path.isdir(store.runs):
-        raise StoreError(f"--store {store.root}: is no store; it has no runs/ folder")
+        raise StoreError(f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs")
     return store
 
 
@@ -40,23 +46,26 @@ def the_run(options: argparse.Namespace) -> Run:
     return find_run(the_store(options), options.run)
 
 
-def show(lines: Iterable[str]) -> None:
-    """Print lines whose names may be any bytes."""
-    for line in lines:
-        print(printable(line))
-    sys.stdout.flush()
+# -- lines, pure ------------------------------------------------------------------------------------
 
 
-def printable(text: str) -> str:
-    """What any terminal takes: other bytes as `\\udcff`. Pure."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def heading(report: RunReport) -> str:
+    """`RUN  STATE: REASON`."""
+    return f"{report.run}  {report.state.value}" + (f": {report.reason}" if report.reason else "")
 
 
-def columns(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """A table: the first column to the left, the others to the right. Pure."""
-    cells = [header, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    return [
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip()
-        for row in cells
-    ]
+def next_line(report: RunReport) -> list[str]:
+    """What to type now, if anything."""
+    return [f"next: {report.next}"] if report.next else []
+
+
+def dead_letter_line(located: LocatedDeadLetter) -> str:
+    """A dead letter in one line."""
+    letter = located.letter
+    return f"  {letter.stage}: {located.name}: {letter.error}: {letter.message}"
+
+
+def queue_lines(rows: Sequence[JobRow]) -> list[str]:
+    """What runs, what is queued, why it waits, and when it is expected to start."""
+    lines = ["", "running and queued:"] if rows else []
+    return lines + [f"  {row.count:>6}  {row.id} {row.name}: {describe(row)}" for row in rows]

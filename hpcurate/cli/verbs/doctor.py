@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.verbs.common import show
-from hpcurate.errors import ConfigError, LauncherError
+from hpcurate.cli.terminal import show
+from hpcurate.errors import ConfigError
 from hpcurate.runs.folder import check_store_writable
+from hpcurate.runs.launcher import LAUNCHERS, DiagnosisReport, make_launcher
 from hpcurate.site import SiteProfile, load_site, to_yaml, user_file
 
 WAIT_S = 120.0
@@ -24,24 +24,22 @@ WAIT_S = 120.0
 def verb(argv: list[str]) -> int:
     """Print findings and profile; exit status 1 where a run could not work."""
     options = _parser().parse_args(argv[1:])
-    doctor = importlib.import_module("launchers.slurm.doctor")
-    if not doctor.has_client():
+    launcher = make_launcher(
+        {"_target_": LAUNCHERS["slurm"], "partition": options.partition, "account": options.account}
+    )
+    if launcher.diagnosis is None:
         show(["there is no Slurm client here: runs work on this machine (launcher=local)",
               "on a cluster's login node: load the site's Slurm module first"])  # fmt: skip
         return 0
-    store = _store(options.store)
-    seen = doctor.look()
-    node, trouble = _probe(options, store)
-    found = list(doctor.findings(seen, node, store or ""))
-    profile = doctor.profile_from(seen, node, store, load_site({"use": "auto"}))
+    report = launcher.diagnosis.examine(
+        _store(options.store), known=load_site({"use": "auto"}), wait_s=None if options.no_job else options.wait
+    )
     if options.json:
-        plain = {"findings": [attrs.asdict(f) for f in found], "trouble": trouble, "profile": attrs.asdict(profile)}
-        print(json.dumps(plain, indent=1))
+        print(json.dumps(_plain(report), indent=1))
     else:
-        show(_lines(found, trouble))
-        _give(profile, options)
-    bad = trouble or (node is not None and not (node.complete and node.sees_store and node.python))
-    return 1 if bad else 0
+        show(_lines(report))
+        _write_profile(report.profile, options)
+    return 0 if report.ok else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,27 +66,18 @@ def _store(given: str | None) -> str | None:
     return store
 
 
-def _probe(options: argparse.Namespace, store: str | None) -> tuple[Any, str]:
-    """(report of the probe job, why there is none)."""
-    if options.no_job:
-        return None, ""
-    if store is None:
-        return None, "no probe job: name a folder on shared storage with --store, where it can write"
-    words = {"partition": options.partition, "account": options.account}
-    try:
-        site_probe = importlib.import_module("launchers.slurm.probe_job")
-        return site_probe.probe_node(store, {k: v for k, v in words.items() if v}, options.wait), ""
-    except LauncherError as error:
-        return None, str(error)
+def _plain(report: DiagnosisReport) -> dict[str, Any]:
+    found = [attrs.asdict(finding) for finding in report.findings]
+    return {"findings": found, "trouble": report.trouble, "profile": attrs.asdict(report.profile)}
 
 
-def _lines(found: list[Any], trouble: str) -> list[str]:
-    width = max(len(f.what) for f in found)
-    lines = [f"{f.what:<{width}}  {f.value}" + (f"  ({f.meaning})" if f.meaning else "") for f in found]
-    return [*lines, *([f"{'probe job':<{width}}  {trouble}"] if trouble else []), ""]
+def _lines(report: DiagnosisReport) -> list[str]:
+    width = max(len(f.what) for f in report.findings)
+    lines = [f"{f.what:<{width}}  {f.value}" + (f"  ({f.meaning})" if f.meaning else "") for f in report.findings]
+    return [*lines, *([f"{'probe job':<{width}}  {report.trouble}"] if report.trouble else []), ""]
 
 
-def _give(profile: SiteProfile, options: argparse.Namespace) -> None:
+def _write_profile(profile: SiteProfile, options: argparse.Namespace) -> None:
     text = to_yaml(profile)
     path = Path(options.to).absolute() if options.to else user_file() if options.write else None
     if path is None:
@@ -102,5 +91,5 @@ def _give(profile: SiteProfile, options: argparse.Namespace) -> None:
         path.write_text(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; name another with --to") from None
-    used = f"site={path.stem}" if options.to else "by itself"
+    used = f"with site={path.stem}" if options.to else "automatically"
     show([f"wrote {path}; later commands use it {used}"])

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from hpcurate.cli.start.launch import say
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.verbs.explain import table
+from hpcurate.cli.terminal import say, show, table
+from hpcurate.cli.verbs.common import STORE_HELP
 from hpcurate.environments.build import build, is_built, lock, prefix_of
 from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
 from hpcurate.environments.pack import is_packed, pack, pack_of
@@ -18,10 +18,10 @@ from hpcurate.store.layout import Store
 
 
 def verb(argv: list[str]) -> int:
-    """Do one of them; the exit status.
+    """Do what is asked; the exit status.
 
     Threads of the solver's library may still run when the interpreter ends, and have been seen to abort it:
-    where it was loaded the process leaves at once, everything being written.
+    where it was loaded the process exits at once, after everything is written.
     """
     try:
         status = _verb(argv)
@@ -41,7 +41,9 @@ def _verb(argv: list[str]) -> int:
     if options.action == "list":
         return _list(options)
     if not options.name:
-        raise ConfigError(f"envs {options.action}: name one of {', '.join(env_names(env_folders())) or 'none'}")
+        raise ConfigError(
+            f"envs {options.action}: name an environment: {', '.join(env_names(env_folders())) or 'there is none'}"
+        )
     if options.action == "check":
         from hpcurate.cli.env_check import check
 
@@ -58,10 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "name",
         nargs="*",
-        help="of envs/NAME.yml; pack: or a conda prefix; check: or anything that env= takes, or a run's words "
-        "(+pipeline=… input=…), which checks each of its stages",
+        help="of envs/NAME.yml; pack: also a conda prefix; check: also any value of env=, or the arguments of a run "
+        "(+pipeline=… input=…) to check each of its stages",
     )
-    parser.add_argument("--store", help="default: HPCURATE_STORE, the site profile's, then the last one used")
+    parser.add_argument("--store", help=STORE_HELP)
     parser.add_argument("--on-node", action="store_true", help="check: in a job with the stage's own sbatch options")
     return parser
 
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 def _list(options: argparse.Namespace) -> int:
     folders, store = env_folders(), find_store(options.store)
     rows = [_row(read_env(name, folders), store) for name in options.name or env_names(folders)]
-    print("\n".join(table(("name", "python and packages", "state"), rows)))
+    show(table(("name", "python and packages", "state"), rows))
     return 0
 
 
@@ -103,7 +105,7 @@ def _pack(name: str, options: argparse.Namespace) -> None:
 def _built(name: str, store: str) -> str:
     prefix = prefix_of(read_env(name, env_folders()), store)
     if not is_built(prefix):
-        raise ConfigError(f"{name}: is not built in this store; type `hpcurate envs build {name} --store {store}`")
+        raise ConfigError(f"{name}: not built in this store; type `hpcurate envs build {name} --store {store}`")
     return prefix
 
 
@@ -116,4 +118,4 @@ def _remove(name: str, options: argparse.Namespace) -> None:
         PosixFilesystem().discard(path, Store.at(store).trash)
         print(f"{name}: {path} removed")
     if not there:
-        print(f"{name}: is not built here")
+        print(f"{name}: not built in this store")

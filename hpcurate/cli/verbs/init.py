@@ -1,4 +1,4 @@
-"""`hpcurate init FOLDER`: a small project that runs at once."""
+"""`hpcurate init FOLDER`: a small project, ready to run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from hpcurate.cli.store_choice import find_store
+from hpcurate.cli.terminal import show
 from hpcurate.errors import ConfigError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "template"
@@ -17,24 +18,23 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "template"
 def verb(argv: list[str]) -> int:
     """Write the project; existing files are never touched."""
     parser = argparse.ArgumentParser(
-        prog="hpcurate init", description="make a project folder: a pipeline, a stage, a test for it; it runs at once"
+        prog="hpcurate init", description="make a small project: a pipeline, a stage and its test, ready to run"
     )
-    parser.add_argument("folder", help="folder to make, or an empty one")
-    parser.add_argument("--name", help="name of pipeline and stage module; default: the folder's")
+    parser.add_argument("folder", help="a new folder, or an empty one")
+    parser.add_argument("--name", help="name of pipeline and stage module; default: the folder's name")
     options = parser.parse_args(argv[1:])
     folder = Path(os.path.abspath(os.path.expanduser(options.folder)))
     name = options.name or module_name(folder.name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigError(f"--name {name}: expected lower-case letters, digits and _, e.g. my_clips")
     written = write_project(folder, name)
-    print("\n".join(f"  {path.relative_to(folder)}" for path in written).encode("utf-8", "backslashreplace").decode())
-    there = shlex.quote(options.folder)
-    store = "" if _knows_a_store() else " store=store"
-    print(f"next: cd {there} && hpcurate +pipeline={name}{store}".encode("utf-8", "backslashreplace").decode())
+    store = "" if _has_store() else " store=store"
+    following = f"next: cd {shlex.quote(options.folder)} && hpcurate +pipeline={name}{store}"
+    show([*(f"  {path.relative_to(folder)}" for path in written), following])
     return 0
 
 
-def _knows_a_store() -> bool:
+def _has_store() -> bool:
     try:
         return bool(find_store(None))
     except ConfigError:
@@ -48,11 +48,11 @@ def module_name(folder: str) -> str:
 
 
 def write_project(folder: Path, name: str) -> list[Path]:
-    """Copy the template with `name` filled in. Raises ConfigError if a file is there already."""
+    """Copy the template with `name` filled in. Raises ConfigError if a file already exists."""
     files = {path: folder / _target_name(path.relative_to(TEMPLATE), name) for path in sorted(_template_files())}
     for target in files.values():
         if target.exists():
-            raise ConfigError(f"init {folder}: {target.relative_to(folder)} is there already; name another folder")
+            raise ConfigError(f"init {folder}: {target.relative_to(folder)} already exists; name another folder")
     try:
         for path, target in files.items():
             target.parent.mkdir(parents=True, exist_ok=True)

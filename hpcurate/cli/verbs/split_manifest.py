@@ -1,4 +1,4 @@
-"""`hpcurate shard MANIFEST N`: cut a manifest into n of equal count, bytes or duration."""
+"""`hpcurate split-manifest MANIFEST N`: split a manifest into n parts of equal count, bytes or duration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.cli.verbs.explain import table
+from hpcurate.cli.terminal import show, table
 from hpcurate.errors import ConfigError
 
 PATH_KEYS = ("path", "video", "file", "source")
@@ -22,37 +22,36 @@ DURATION_KEYS = ("duration_s", "duration", "seconds", "length_s")
 
 @attrs.define(frozen=True)
 class Line:
-    """A line of the manifest, as it stands there, and what it weighs."""
+    """A line of the manifest, as it is there, and its weight."""
 
     text: bytes
     weight: float
 
 
 def verb(argv: list[str]) -> int:
-    """Cut, write, and print the balance."""
+    """Split it, write the parts, and print how balanced they are."""
     parser = argparse.ArgumentParser(
-        prog="hpcurate shard", description="cut a JSONL, CSV or list manifest into n balanced ones"
+        prog="hpcurate split-manifest", description="split a JSONL, CSV or text manifest into n balanced parts"
     )
-    parser.add_argument("manifest", help=".jsonl, .csv, or a text file with a path a line")
-    parser.add_argument("n", type=int, help="how many")
+    parser.add_argument("manifest", help=".jsonl, .csv, or a text file with one path per line")
+    parser.add_argument("n", type=int, help="number of parts")
     parser.add_argument(
         "--by", default="count", metavar="count|bytes|duration|KEY",
         help="what to balance; bytes: the size of the file at `path`, or the field `size`; duration: the field "
         "duration_s or duration; KEY: any numeric field",
     )  # fmt: skip
-    parser.add_argument("--output", help="folder for the parts; default: beside the manifest")
+    parser.add_argument("--output", help="folder for the parts; default: the manifest's own")
     options = parser.parse_args(argv[1:])
     if options.n < 1:
-        raise ConfigError(f"shard: n={options.n}: expected at least 1")
+        raise ConfigError(f"split-manifest: n={options.n}: expected at least 1")
     header, lines = read_lines(options.manifest, options.by)
     parts = cut([line.weight for line in lines], options.n)
     paths = part_paths(options.manifest, options.n, options.output)
     write_parts(paths, header, [[lines[i].text for i in part] for part in parts])
     weights = [sum(lines[i].weight for i in part) for part in parts]
     rows = [(p, str(len(part)), f"{weight:g}") for p, part, weight in zip(paths, parts, weights, strict=True)]
-    print("\n".join(table(("part", "lines", options.by), rows)).encode("utf-8", "backslashreplace").decode())
     mean = sum(weights) / len(weights)
-    print(f"max/mean {max(weights) / mean if mean else 1:.3f}")
+    show([*table(("part", "lines", options.by), rows), f"max/mean {max(weights) / mean if mean else 1:.3f}"])
     return 0
 
 
@@ -75,13 +74,13 @@ def part_paths(manifest: str, n: int, output: str | None) -> list[str]:
 
 
 def write_parts(paths: Sequence[str], header: bytes, parts: Sequence[Sequence[bytes]]) -> None:
-    """Write them all. Raises ConfigError if one of another content is there."""
+    """Write them all. Raises ConfigError if one exists with other content."""
     contents = [header + b"".join(part) for part in parts]
     for path, content in zip(paths, contents, strict=True):
         if os.path.exists(path):
             with open(path, "rb") as file:
                 if file.read() != content:
-                    raise ConfigError(f"shard: {path} is there with other content; name another --output")
+                    raise ConfigError(f"split-manifest: {path} exists with other content; name another --output")
     for path, content in zip(paths, contents, strict=True):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         with open(f"{path}.part", "wb") as file:
@@ -96,10 +95,10 @@ def read_lines(manifest: str, by: str) -> tuple[bytes, list[Line]]:
         with open(manifest, "rb") as file:
             texts = list(_csv_records(manifest, file) if is_csv else _ended_lines(file))
     except OSError as error:
-        raise ConfigError(f"shard: {manifest}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"split-manifest: {manifest}: cannot be read: {error.strerror}") from None
     header = texts.pop(0)[1] if is_csv and texts else b""
     if not texts:
-        raise ConfigError(f"shard: {manifest}: holds no line")
+        raise ConfigError(f"split-manifest: {manifest}: is empty")
     read = _reader(manifest, header)
     weigh = _weigher(by, os.path.dirname(os.path.abspath(manifest)))
     lines = []
@@ -107,7 +106,7 @@ def read_lines(manifest: str, by: str) -> tuple[bytes, list[Line]]:
         try:
             lines.append(Line(text, weigh(read(text)) if by != "count" else 1.0))
         except (KeyError, ValueError, TypeError, OSError) as error:
-            raise ConfigError(f"shard: {manifest}:{number}: no {by} there ({error}); try --by count") from None
+            raise ConfigError(f"split-manifest: {manifest}:{number}: no {by} there ({error}); try --by count") from None
     return header, lines
 
 
@@ -119,7 +118,7 @@ def _ended_lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _csv_records(manifest: str, file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(number of its first line, bytes) of each record: one goes on where a quote is open (RFC 4180, 2.6)."""
+    """(number of its first line, bytes) of each record: inside open quotes it spans lines (RFC 4180, 2.6)."""
     begun, record = 0, b""
     for number, line in enumerate(file, 1):
         begun, record = (begun, record + line) if record else (number, line)
@@ -128,7 +127,7 @@ def _csv_records(manifest: str, file: Iterable[bytes]) -> Iterator[tuple[int, by
                 yield begun, record if record.endswith(b"\n") else record + b"\n"
             record = b""
     if record:
-        raise ConfigError(f"shard: {manifest}:{begun}: a quote is opened here and never closed")
+        raise ConfigError(f"split-manifest: {manifest}:{begun}: a quote opened here is never closed")
 
 
 def _reader(manifest: str, header: bytes) -> Callable[[bytes], dict[str, Any]]:

@@ -1,0 +1,47 @@
+"""The source that a configuration names, narrowed down to what this call is to take."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import attrs
+
+from hpcurate.cli.start.settings import Settings
+from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.fields import check_keys, convert
+from hpcurate.source import Part, Source, Undone
+from hpcurate.source.parts import parse_part
+
+
+def read_source(entry: Any) -> Source:
+    """The source object. Raises ConfigError with the full key."""
+    if not isinstance(entry, dict) or "_target_" not in entry:
+        raise ConfigError(
+            "source: expected a mapping with _target_, e.g. {_target_: hpcurate.source.Files, path: /data}"
+        )
+    parameters = {k: v for k, v in entry.items() if k != "_target_"}
+    cls = _class(str(entry["_target_"]))
+    names = list(inspect.signature(cls).parameters)
+    check_keys(parameters, names, "source")
+    if "path" in names and parameters.get("path") is None:
+        raise ConfigError("input: this pipeline reads files; name a folder or a glob, input=/data/videos")
+    made: Any = convert(cls, parameters, "source") if attrs.has(cls) else cls(**parameters)
+    source: Source = made
+    return source
+
+
+def _class(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module of the user's may raise anything at import
+        raise PipelineError(f"source._target_={target}: {type(error).__name__}: {error}") from None
+
+
+def part_of(source: Source, settings: Settings) -> Source:
+    """The source as `part` and `done` narrow it down. Raises ConfigError."""
+    if settings.done is not None:
+        source = Undone(source, settings.done)
+    return Part(source, parse_part(settings.part)) if settings.part is not None else source

@@ -1,0 +1,120 @@
+"""From a composed configuration to a request."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from hpcurate.cli.start.auto import choose, probe
+from hpcurate.cli.start.compose import Composed, dump
+from hpcurate.cli.start.inputs import part_of, read_source
+from hpcurate.cli.start.overrides import Typed
+from hpcurate.cli.start.settings import Settings, read_settings
+from hpcurate.cli.start.steps import read_steps
+from hpcurate.cli.store_choice import find_store
+from hpcurate.config_files import conf_folders
+from hpcurate.environments.files import env_folders
+from hpcurate.environments.resolve import Environments
+from hpcurate.errors import ConfigError
+from hpcurate.fields import names_of
+from hpcurate.models.registry import read_registry
+from hpcurate.models.weights import weights_of
+from hpcurate.planning.epochs import Epochs
+from hpcurate.runs.folder import UNNAMED
+from hpcurate.runs.launcher import LAUNCHERS
+from hpcurate.runs.prepare import Request
+from hpcurate.site import load_site
+
+DEBUG_TASKS = 3
+"""Tasks that `debug=true` takes, unless `limit` names another number."""
+BUILT = ("weights", "envs", "packs", "runtime")
+"""Folders of a store with what was fetched and built, which serves a trial, too."""
+
+
+def settings_of(composed: Composed) -> Settings:
+    """The top level of the configuration, checked. Raises ConfigError."""
+    plain = composed.with_output(composed.output or UNNAMED)
+    return read_settings({**plain, "output": composed.output})
+
+
+def request_of(
+    settings: Settings,
+    composed: Composed,
+    typed: Typed,
+    epochs: Epochs | None = None,
+    overrides: tuple[str, ...] | None = None,
+) -> Request:
+    """The configuration as the engine takes it. Raises UserError."""
+    store = find_store(settings.store)
+    return Request(
+        name=settings.name,
+        source=part_of(read_source(settings.source), settings),
+        steps=lambda output: read_steps(composed.with_output(output)["stages"]),
+        store=store,
+        output=settings.output,
+        launcher=_launcher(settings),
+        weights=weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models)),
+        environments=Environments(store, env_folders()),
+        epochs=epochs or Epochs(store, settings.rerun),
+        wait=settings.wait,
+        limit=settings.limit,
+        budget=settings.budget,
+        timing=settings.timing,
+        config=dump(composed.with_output(settings.output or UNNAMED)),
+        overrides=typed.words if overrides is None else overrides,
+    )
+
+
+def for_debug(settings: Settings) -> tuple[Settings, str]:
+    """`debug=true`: in this process, a few tasks, breakpoints work; and a line about it.
+
+    Nothing lands where results belong: store and output are scratch ones.
+    """
+    folder = tempfile.mkdtemp(prefix="hpcurate-debug-")
+    limit = settings.limit or DEBUG_TASKS
+    with suppress(ConfigError, OSError):
+        there = os.path.abspath(find_store(settings.store))
+        for name in BUILT:
+            if os.path.isdir(os.path.join(there, name)):
+                os.symlink(os.path.join(there, name), os.path.join(folder, name))
+    changed = attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, output=None, wait=True, limit=limit)
+    return changed, f"debug=true: in this process, the first {limit} tasks, scratch store {folder}"
+
+
+def choose_launcher(settings: Settings) -> tuple[Settings, str]:
+    """`launcher=auto` decided; and a line about it, empty where the user named one. Raises LauncherError."""
+    if "_target_" in settings.launcher or settings.launcher.get("kind", "auto") != "auto":
+        return settings, ""
+    name, why = choose(probe())
+    launcher = {"kind": name, **_only_fields_of(name, settings.launcher)}
+    return attrs.evolve(settings, launcher=launcher), f"launcher={name}: {why}"
+
+
+def _only_fields_of(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """With `auto`, fields of the launchers that were not chosen do no harm."""
+    fields = {known: set(names_of(_class(target))) for known, target in LAUNCHERS.items()}
+    foreign = set().union(*fields.values()) - fields[name] | {"kind"}
+    return {key: value for key, value in config.items() if key not in foreign}
+
+
+def _launcher(settings: Settings) -> dict[str, Any]:
+    """`_target_` and parameters of the launcher, with what the site profile gives to it."""
+    config = {key: value for key, value in settings.launcher.items() if key != "kind"}
+    if "_target_" in config:
+        return config
+    name = str(settings.launcher["kind"])
+    if name not in LAUNCHERS:
+        raise ConfigError(f"launcher={name}: expected one of auto, {', '.join(LAUNCHERS)}")
+    taken = load_site(settings.site).for_launcher(names_of(_class(LAUNCHERS[name])))
+    return {"_target_": LAUNCHERS[name], **taken, **config}
+
+
+def _class(target: str) -> type:
+    module, _, name = target.rpartition(".")
+    found: type = getattr(importlib.import_module(module), name)
+    return found

@@ -1,0 +1,82 @@
+"""The stages of a configuration, constructed: every key known, every value of its type, every class importable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpcurate.cli.start.stage_file import stage_in_file
+from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.fields import check_keys, convert, names_of
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
+from hpcurate.spec import coerce_parameters, find_class
+from hpcurate.stage import Chain, Stage, constructor
+
+
+def read_steps(stages: dict[str, Any]) -> dict[str, Step]:
+    """Stage objects and their options, in order. Raises ConfigError or PipelineError with the full key."""
+    entries = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in stages.items()}
+    _move_to_members(entries)
+    return {name: _step(name, entry) for name, entry in entries.items() if entry is not None}
+
+
+def _move_to_members(entries: dict[str, Any]) -> None:
+    """`stages.motion.threshold` means the chain member, where `motion` is no stage of its own."""
+    for name, entry in list(entries.items()):
+        if not isinstance(entry, dict) or {"_target_", "chain", "file"} & entry.keys():
+            continue
+        owners = [k for k, e in entries.items() if isinstance(e, dict) and name in (e.get("chain") or {})]
+        if len(owners) == 1:
+            chain = dict(entries[owners[0]]["chain"])
+            chain[name] = {**chain[name], **entry}
+            entries[owners[0]]["chain"] = chain
+            del entries[name]
+
+
+def _step(name: str, entry: Any) -> Step:
+    where = f"stages.{name}"
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where}={entry!r}: expected a mapping with _target_, or chain")
+    options = {k: v for k, v in entry.items() if k in names_of(StageOptions)}
+    rest = {k: v for k, v in entry.items() if k not in options}
+    stage = _chain(where, rest) if "chain" in rest else _stage(where, rest)
+    return Step(stage, convert(StageOptions, options, where))
+
+
+def _chain(where: str, entry: dict[str, Any]) -> Stage[Any, Any]:
+    check_keys(entry, ["chain"], where, also=names_of(StageOptions))
+    return Chain([_stage(f"{where}.chain.{name}", member) for name, member in entry["chain"].items()])
+
+
+def _stage(where: str, entry: Any) -> Stage[Any, Any]:
+    if isinstance(entry, dict) and "file" in entry:
+        entry = _of_file(where, entry)
+    if not isinstance(entry, dict) or "_target_" not in entry:
+        raise ConfigError(
+            f"{where}: has no _target_, so it is no stage of this pipeline; misspelt, or write module.Class"
+        )
+    try:
+        cls = find_class(str(entry["_target_"]))
+    except PipelineError as error:
+        raise PipelineError(f"{where}._target_: {error}") from None
+    return _construct(cls, {k: v for k, v in entry.items() if k != "_target_"}, where)
+
+
+def _construct(cls: type[Stage[Any, Any]], parameters: dict[str, Any], where: str) -> Stage[Any, Any]:
+    names = constructor(cls)
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in names.values()):
+        check_keys([key for key in parameters if key not in cls.moved], list(names), where, also=names_of(StageOptions))
+    try:
+        return cls(**coerce_parameters(cls, parameters))
+    except ConfigError as error:  # of a parameter, by its name, or of the whole stage
+        of_parameter = str(error).partition(": ")[0] in {*names, *cls.moved}
+        raise ConfigError(f"{where}{'.' if of_parameter else ': '}{error}") from None
+
+
+def _of_file(where: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """`file: ./mine.py` names a module that lies anywhere; `_target_` then names a class in it."""
+    rest = {k: v for k, v in entry.items() if k not in ("file", "_target_")}
+    try:
+        return {"_target_": stage_in_file(str(entry["file"]), entry.get("_target_")), **rest}
+    except PipelineError as error:
+        raise PipelineError(f"{where}.file={entry['file']}: {error}") from None

@@ -1,0 +1,55 @@
+"""`hpcurate compare`: two runs side by side."""
+
+from __future__ import annotations
+
+import json
+
+from hpcurate.cli.terminal import show, table
+from hpcurate.cli.verbs.common import store_parser, the_store
+from hpcurate.report.comparison import Comparison, compare
+from hpcurate.report.run_report import StageReport
+from hpcurate.runs.folder import find_run
+
+HEADER = ("stage", "in", "out", "dropped", "failed", "")
+
+
+def verb(argv: list[str]) -> int:
+    """Print in what they differ."""
+    parser = store_parser("compare", "two runs side by side: configuration, counts, drop reasons")
+    parser.add_argument("a", help="name, path or part of a name; `latest`")
+    parser.add_argument("b", help="the other run")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(argv[1:])
+    store = the_store(options)
+    one, two = find_run(store, options.a), find_run(store, options.b)
+    comparison = compare(one, two)
+    if options.json:
+        print(json.dumps(comparison.plain(), indent=1))
+    else:
+        show(compare_lines(one.name, two.name, comparison))
+    return 0
+
+
+def compare_lines(one: str, two: str, comparison: Comparison) -> list[str]:
+    """Configuration, then counts and drop reasons as `A → B`. Pure."""
+    lines = [f"{one} → {two}", "", "configuration:"]
+    lines += [f"  {line}" for line in comparison.config] or ["  the same"]
+    rows = [(name, *_counts(*pair), "shared" * (name in comparison.shared)) for name, pair in comparison.counts.items()]
+    lines += ["", *table(HEADER, rows, numbers=True)]
+    reasons = [
+        f"  {name}: {reason}: {a[reason]} → {b[reason]}"
+        for name, (a, b) in comparison.dropped.items()
+        for reason in dict.fromkeys([*a, *b])
+    ]
+    return lines + (["", "dropped:", *reasons] if reasons else [])
+
+
+def _counts(a: StageReport | None, b: StageReport | None) -> list[str]:
+    both = zip(_four(a), _four(b), strict=True)
+    return [one if one == two else f"{one} → {two}" for one, two in both]
+
+
+def _four(stage: StageReport | None) -> tuple[str, ...]:
+    if stage is None:
+        return ("-",) * 4
+    return tuple(map(str, (stage.tasks_in, stage.tasks_out, stage.dropped, stage.failed)))

@@ -1,0 +1,71 @@
+"""What `hpcurate why` shows: why tasks failed or were dropped, and why a run does not continue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from hpcurate.report.dead_letters import Group, dead_letters, grouped
+from hpcurate.report.drops import Drops, drop_reasons
+from hpcurate.report.logs import Tail, error_tails, log_of
+from hpcurate.report.run_report import RunReport
+from hpcurate.report.run_view import RunView
+from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.state import RunState
+
+SHOWN = 8
+"""Groups and reasons that are shown of each kind."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Diagnosis:
+    """Everything that explains a run's state."""
+
+    report: RunReport
+    groups: tuple[Group, ...] = ()
+    """Dead letters by cause, the largest group first."""
+    logs: tuple[str | None, ...] = ()
+    """`file:line` in a worker's log for the example of each of the first groups."""
+    drops: Drops = attrs.field(factory=dict)
+    jobs: tuple[JobRow, ...] = ()
+    """What the queue has; nothing for a complete run."""
+    tails: tuple[Tail, ...] = ()
+    """Ends of logs in which a scheduler reports an error; none for a complete run."""
+
+    def plain(self) -> dict[str, Any]:
+        """What `hpcurate why --json` prints."""
+        return {
+            "run": self.report.run,
+            "state": self.report.state.value,
+            "reason": self.report.reason,
+            "failed": [_plain_group(group) for group in self.groups],
+            "dropped": self.drops,
+            "next": self.report.next,
+        }
+
+
+def diagnose(view: RunView, stage: str | None = None) -> Diagnosis:
+    """Look at a run, or at one of its stages."""
+    report = view.look()
+    groups = tuple(grouped(dead_letters(view, stage)))
+    complete = report.state is RunState.COMPLETE
+    return Diagnosis(
+        report=report,
+        groups=groups,
+        logs=tuple(log_of(view.run, group.example) for group in groups[:SHOWN]),
+        drops=drop_reasons(view, stage),
+        jobs=() if complete else view.jobs(),
+        tails=() if complete else tuple(error_tails(view.run)),
+    )
+
+
+def _plain_group(group: Group) -> dict[str, Any]:
+    example = attrs.asdict(group.example.letter)
+    return {
+        "stage": group.stage,
+        "error": group.error,
+        "pattern": group.pattern,
+        "count": group.count,
+        "example": example,
+    }

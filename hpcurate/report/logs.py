@@ -1,0 +1,99 @@
+"""Which log belongs to a stage, a worker, a shard, a task or a dead letter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from hpcurate.report.dead_letters import LocatedDeadLetter
+from hpcurate.report.run_view import RunView
+from hpcurate.runs.folder import Run
+from hpcurate.store.layout import fan_of
+
+ROWS = ("tasks.jsonl", "dropped.jsonl", "failed.jsonl")
+"""Files of a shard in which a task may stand."""
+TAIL = 6
+"""Lines shown of a job that a scheduler ended."""
+
+
+@attrs.define(frozen=True)
+class Tail:
+    """The end of a log."""
+
+    path: Path
+    lines: tuple[str, ...]
+
+
+def worker_logs(run: Run, stage: str | None = None, worker: int | None = None) -> Iterator[Path]:
+    """Logs of workers and, of all workers together, what their arrays wrote; oldest submission of a stage first."""
+    for folder in sorted(Path(run.path, "submissions").glob("*")):
+        if stage is not None and folder.name.rpartition("-")[0] != stage:
+            continue
+        yield from (p for p in sorted((folder / "logs").glob("*.log")) if worker is None or int(p.stem) == worker)
+        yield from (p for p in sorted(folder.glob("array-*.out")) if worker is None and p.stat().st_size)
+
+
+def gate_logs(run: Run) -> list[Path]:
+    """What the gates wrote."""
+    return sorted(Path(run.path, "gates").glob("gate-*.out"))
+
+
+def worker_of(view: RunView, shard: str, stage: str | None = None) -> tuple[str, int] | None:
+    """(stage, index of the worker) of the latest attempt of a shard; None if no worker has claimed it."""
+    for planned in view.planned:
+        if stage not in (None, planned.name):
+            continue
+        claims = view.store(planned).claims
+        latest = claims.latest(fan_of(shard)).get(shard)
+        claim = claims.read(shard, latest.attempt) if latest else None
+        if claim:
+            return planned.name, worker_index(claim.worker)
+    return None
+
+
+def worker_index(worker: str) -> int:
+    """`1234-7-r0-ab12cd34` → 7. Pure."""
+    match = re.fullmatch(r".*-(\d+)-r\d+-\w+", worker)
+    return int(match[1]) if match else 0
+
+
+def shard_of_task(view: RunView, task: str, stage: str | None = None) -> str | None:
+    """The last committed shard with a task, drop or dead letter of that id, or with that text in its file's path."""
+    last = None
+    for shard in view.shards(stage):
+        paths = (shard.path / name for name in ROWS)
+        rows = (row for path in paths if path.exists() for row in path.read_bytes().splitlines())
+        if any(task in _names_of(row) for row in rows):
+            last = shard.id
+    return last
+
+
+def _names_of(row: bytes) -> str:
+    plain = json.loads(row)
+    task = plain.get("task") or plain
+    return " ".join(str(task.get(key, "")) for key in ("id", "path", "source"))
+
+
+def log_of(run: Run, located: LocatedDeadLetter) -> str | None:
+    """`file:line` where the worker's log reports the shard; None if the log is gone, or belongs to another run."""
+    wanted, worker = f"shard {located.shard.id} attempt", located.shard.stats().worker or ""
+    logs = Path(run.path, "submissions").glob(f"{located.shard.stage}-*/logs/*.log")
+    for path in sorted(logs, reverse=True):
+        lines = path.read_text(errors="backslashreplace").splitlines()
+        if any(worker in line for line in lines):
+            number = next((i for i, line in enumerate(lines, 1) if line.startswith(wanted)), 1)
+            return f"{path}:{number}"
+    return None
+
+
+def error_tails(run: Run) -> list[Tail]:
+    """The end of the two newest outputs of arrays and gates that report an error: what no worker could log."""
+    paths = [*Path(run.path, "submissions").glob("*/array-*.out"), *gate_logs(run)]
+    texts = {path: path.read_text(errors="backslashreplace") for path in paths}
+    failing = [path for path, text in texts.items() if "error" in text.lower()]
+    newest = sorted(failing, key=lambda path: path.stat().st_mtime)[-2:]
+    return [Tail(path, tuple(texts[path].splitlines()[-TAIL:])) for path in newest]

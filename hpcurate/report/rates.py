@@ -1,0 +1,56 @@
+"""How fast a stage commits its shards, and how long it still takes. Pure."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+import attrs
+
+WINDOW_S = 600.0
+"""Rates are those of the last ten minutes."""
+
+
+@attrs.define(frozen=True)
+class Sample:
+    """How many shards were committed at a moment."""
+
+    at_s: float
+    """Seconds of a monotonic clock."""
+    shards_done: int
+
+
+class SampleWindow:
+    """The samples of the last ten minutes."""
+
+    def __init__(self) -> None:
+        self._samples: collections.deque[Sample] = collections.deque()
+
+    def add(self, sample: Sample) -> tuple[Sample, ...]:
+        """Take it in and forget what is too old; all samples, oldest first."""
+        self._samples.append(sample)
+        while self._samples[0].at_s < sample.at_s - WINDOW_S:
+            self._samples.popleft()
+        return tuple(self._samples)
+
+
+def shards_per_second(samples: Sequence[Sample]) -> float | None:
+    """Over the samples, oldest first; None until a shard has been committed between them."""
+    if len(samples) < 2:
+        return None
+    seconds = samples[-1].at_s - samples[0].at_s
+    shards = samples[-1].shards_done - samples[0].shards_done
+    return shards / seconds if seconds > 0 and shards > 0 else None
+
+
+def seconds_left(rate: float | None, total: int | None, done: int) -> float | None:
+    """Until the stage's last shard at this rate; None while the rate or the total is not known."""
+    return None if not rate or total is None else (total - done) / rate
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `5 min`, `3.2 h`, `2.1 d`."""
+    for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 0)):
+        if seconds >= size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,98 @@
+"""Reading one run: where it stands, what is committed, what the queue has. The only access of reports to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.report.queue import QueueRows
+from hpcurate.report.run_report import RunReport
+from hpcurate.runs.folder import Run
+from hpcurate.runs.launcher import JobRow, make_launcher
+from hpcurate.runs.looking import ASK_S, RunLooker
+from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.store.rounds import Jobs
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import Committed, ShardStats
+from hpcurate.system.clock import SystemClock
+
+
+@attrs.define(frozen=True)
+class CommittedShard:
+    """A committed shard of the live set, and where it is."""
+
+    stage: str
+    store: StageStore
+    counts: Committed
+
+    @property
+    def id(self) -> str:
+        """Name of the shard within its stage."""
+        return self.counts.shard
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return Path(self.store.folder.shard(self.id))
+
+    def stats(self) -> ShardStats:
+        """Its `stats.json`."""
+        return self.store.commits.stats(self.id)
+
+
+class RunView:
+    """One run. With `repeated` it is looked at again and again, and the queue is asked every 30 s at most."""
+
+    def __init__(self, run: Run, *, repeated: bool = False) -> None:
+        self.run = run
+        every_s, launcher = ASK_S if repeated else 0.0, make_launcher(run.frozen().launcher)
+        self._looker = RunLooker(run, launcher, ask_every_s=every_s)
+        self._rows = QueueRows(launcher.queue, every_s, SystemClock())
+        self.frozen = self._looker.frozen
+
+    def look(self) -> RunReport:
+        """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
+        summary = summary_of(self.run, self.frozen, self._looker.look())
+        write_summary(self.run, summary)
+        return RunReport.of(summary)
+
+    @property
+    def planned(self) -> tuple[PlannedStage, ...]:
+        """The stages of the pipeline, in order."""
+        return self.frozen.pipeline.stages
+
+    @property
+    def stages(self) -> tuple[StageView, ...]:
+        """Where each stage stands now, in order."""
+        return self._looker.observer.look()
+
+    def store(self, stage: PlannedStage) -> StageStore:
+        """The stage's part of the store."""
+        return self._looker.observer.store(stage.folder)
+
+    def committed(self, stage: PlannedStage) -> list[CommittedShard]:
+        """Its committed shards that are part of this run, in order."""
+        store = self.store(stage)
+        return [CommittedShard(stage.name, store, counts) for counts in self._looker.observer.done(stage)]
+
+    def shards(self, stage: str | None = None) -> Iterator[CommittedShard]:
+        """Committed shards of all stages, or of the one with this name."""
+        for planned in self.planned:
+            if stage in (None, planned.name):
+                yield from self.committed(planned)
+
+    def jobs(self) -> tuple[JobRow, ...]:
+        """What the queue has of the run's open rounds and gates."""
+        return self._rows.of(self._open_jobs())
+
+    def _open_jobs(self) -> Jobs:
+        rounds = (found for stage in self.planned for found in self.store(stage).rounds.read())
+        started = [found.jobs for found in rounds if found.jobs is not None and not found.over]
+        return Jobs(
+            ids=(*(job for jobs in started for job in jobs.ids), *self._looker.gates.jobs()),
+            workers=tuple(worker for jobs in started for worker in jobs.workers),
+        )

@@ -1,0 +1,56 @@
+"""What `hpcurate watch` shows: a run looked at again and again, with rates and its newest dead letters."""
+
+from __future__ import annotations
+
+import collections
+import time
+
+import attrs
+
+from hpcurate.report.dead_letters import LocatedDeadLetter, dead_letters_of
+from hpcurate.report.rates import Sample, SampleWindow
+from hpcurate.report.run_report import RunReport
+from hpcurate.report.run_view import RunView
+from hpcurate.runs.folder import Run
+from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.state import RunState
+
+NEWEST = 5
+"""Dead letters that are shown."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Snapshot:
+    """What one refresh shows."""
+
+    report: RunReport
+    samples: dict[str, tuple[Sample, ...]] = attrs.field(factory=dict)
+    """Stage → its samples of the last ten minutes."""
+    jobs: tuple[JobRow, ...] = ()
+    newest: tuple[LocatedDeadLetter, ...] = ()
+
+
+class Watcher:
+    """Remembers between two looks what rates and newest dead letters need."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._view = RunView(run, repeated=True)
+        self._samples: dict[str, SampleWindow] = collections.defaultdict(SampleWindow)
+        self._known: set[tuple[str, str]] = set()
+        self._newest: collections.deque[LocatedDeadLetter] = collections.deque(maxlen=NEWEST)
+
+    def look(self) -> Snapshot:
+        """Look at store and queue."""
+        report, now = self._view.look(), time.monotonic()
+        stages = report.stages.items()
+        samples = {name: self._samples[name].add(Sample(now, stage.shards_done)) for name, stage in stages}
+        self._note_dead_letters()
+        jobs = self._view.jobs() if report.state is RunState.RUNNING else ()
+        return Snapshot(report=report, samples=samples, jobs=jobs, newest=tuple(self._newest))
+
+    def _note_dead_letters(self) -> None:
+        for shard in self._view.shards():
+            if shard.counts.failed and (shard.stage, shard.id) not in self._known:
+                self._known.add((shard.stage, shard.id))
+                self._newest.extend(dead_letters_of(shard))

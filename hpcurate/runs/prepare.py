@@ -1,0 +1,103 @@
+"""From a request to a checked pipeline: every start, dry run, `explain` and `envs check` begins here. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from hpcurate.environments.resolve import Environments
+from hpcurate.errors import PipelineError
+from hpcurate.fields import check_values, option
+from hpcurate.planning.build import Step, WeightsOf, build
+from hpcurate.planning.epochs import Epochs
+from hpcurate.planning.options import Budget
+from hpcurate.planning.pipeline import Pipeline, Timing
+from hpcurate.runs.folder import UNNAMED, Run, check_store_writable
+from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.source import Source
+from hpcurate.stage import members
+from hpcurate.store.layout import Store
+
+__all__ = ["Prepared", "Request", "prepare"]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Request:
+    """What somebody wants to run."""
+
+    name: str
+    """Of the pipeline."""
+    source: Source
+    steps: Callable[[str], Mapping[str, Step]]
+    """`steps(output)` makes the entries of the pipeline that writes its result to the folder `output`."""
+    store: str
+    launcher: dict[str, Any]
+    """`_target_` and parameters."""
+    weights: WeightsOf
+    environments: Environments
+    epochs: Epochs
+    """Of the store, with the stages that are to be done again."""
+    output: str | None = None
+    """Folder of the result; None: the run's own."""
+    wait: bool | None = None
+    limit: int | None = option(None, "only the first so many tasks of the source", minimum=1)
+    budget: Budget = Budget()
+    timing: Timing = Timing()
+    config: str = ""
+    """Resolved configuration, YAML."""
+    overrides: tuple[str, ...] = ()
+    """As typed."""
+
+    def build(self, steps: Mapping[str, Step]) -> Pipeline:
+        """The pipeline of these steps. Raises PipelineError or ConfigError."""
+        return build(
+            self.name,
+            self.source,
+            steps,
+            budget=self.budget,
+            timing=self.timing,
+            epoch=self.epochs,
+            weights=self.weights,
+            environment=self.environments,
+        )
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Prepared:
+    """A request that could run."""
+
+    request: Request
+    launcher: Launcher
+    draft: Pipeline
+    """The pipeline as it is before its run has a name: a folder of the run's own is UNNAMED in it. What a run is, is
+    computed from this one."""
+    code: tuple[str, ...]
+    """Modules whose code the workers and gates need: the stages' and the launcher's."""
+    stage_modules: tuple[str, ...]
+
+    def with_output(self, run: Run) -> Pipeline:
+        """The pipeline that writes to the run's own folder, or to the one that was named."""
+        if self.request.output is not None:
+            return self.draft
+        return self.request.build(self.request.steps(run.output))
+
+
+def prepare(request: Request) -> Prepared:
+    """Check all that can be checked without writing. Raises UserError for what could never run."""
+    check_values(request, "")
+    steps = request.steps(request.output or UNNAMED)
+    draft = request.build(steps)
+    request.epochs.check(stage.name for stage in draft.stages)
+    launcher = make_launcher(request.launcher)
+    modules = tuple(type(member).__module__ for step in steps.values() for member in members(step.stage))
+    if "__main__" in modules and not launcher.in_process:
+        raise PipelineError(
+            "a stage class is defined in the script itself, which workers cannot import; "
+            "move it into a module of its own (mystages.py), or use launcher='inline'"
+        )
+    launcher.check(draft, Store.at(request.store).root)
+    check_store_writable(request.store)
+    code = (*modules, str(request.launcher["_target_"]))
+    return Prepared(request=request, launcher=launcher, draft=draft, code=code, stage_modules=modules)

@@ -1,0 +1,103 @@
+"""Starting or continuing a run: prepare, scan, open, take in, freeze, and hand over."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+from hpcurate.planning.pipeline import Pipeline
+from hpcurate.runs.code import freeze_code, installed_versions
+from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest
+from hpcurate.runs.handover import Outcome, Progress, hand_over
+from hpcurate.runs.prepare import Prepared, Request, prepare
+from hpcurate.runs.reconcile import StageView
+from hpcurate.source.intake import Intake, take_in, write_stage_json
+from hpcurate.source.scan import scan
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.world import World
+
+__all__ = ["start", "write_run"]
+
+Echo = Callable[[str], None]
+
+
+def start(
+    request: Request,
+    *,
+    echo: Echo = lambda line: None,
+    progress: Callable[[tuple[StageView, ...]], None] | None = None,
+    listing: Callable[[int], None] = lambda count: None,
+) -> Outcome:
+    """Check everything, then open the run, take in the source, and drive or submit.
+
+    Raises UserError; until then nothing is written or submitted.
+    """
+    prepared = prepare(request)
+    scanned = scan(request.source, request.limit, listing)
+    for note in scanned.notes:
+        echo(f"input: {note}")
+    store = open_store(request.store)
+    request.environments.provide(echo)
+    run = open_run(store, prepared.draft, request.output, request.limit)
+    pipeline = prepared.with_output(run)
+    request.epochs.record()
+    intake = take_in(World(), store, pipeline.source.folder, scanned, request.limit)
+    _report_intake(intake, echo)
+    write_run(run, pipeline, intake, prepared, echo)
+    echo(f"run {run.name}")
+    return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo))
+
+
+def _report_intake(intake: Intake, echo: Echo) -> None:
+    grown = f", {intake.new} of them new" if 0 < intake.new < intake.tasks else ""
+    echo(f"input: {intake.tasks} tasks{grown}")
+    for what, names in (("changed since they were taken in", intake.changed), ("no longer there", intake.vanished)):
+        if names:
+            echo(f"input: {len(names)} files {what}, e.g. {names[0]!a}; their old results stay")
+
+
+def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, echo: Echo) -> None:
+    """Everything the gates and workers will read, before anything is submitted (I3)."""
+    request, filesystem = prepared.request, PosixFilesystem()
+    code = freeze_code(prepared.code, run.path)
+    _want_stages(run, pipeline, echo)
+    filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
+    filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
+    frozen = Frozen(
+        pipeline=pipeline,
+        source_lists=intake.lists,
+        launcher=request.launcher,
+        code=code,
+        forgiven={s.name: World().stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
+        output=request.output or run.output,
+        versions=installed_versions(prepared.stage_modules),
+    )
+    run.freeze(frozen)
+    if run.cancelled:
+        os.unlink(os.path.join(run.path, "cancelled"))
+    point_latest(run)
+
+
+def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:
+    """Each stage's folder, with what the stage is, and this run among those that want it."""
+    filesystem = PosixFilesystem()
+    for stage in pipeline.stages:
+        folder = run.store.stage(stage.folder)
+        above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
+        parts = {"stage": stage.name, "fingerprint": stage.fingerprint, "parts": stage.identity, "upstream": above}
+        beside = {"deterministic": stage.deterministic, "environment": stage.env.digest}
+        before = write_stage_json(filesystem, folder, {**parts, **beside}).get("environment", stage.env.digest)
+        if before != stage.env.digest:
+            echo(_other_environment(stage.name, before, stage.env.digest))
+        filesystem.make_folders(folder.wanted)
+        filesystem.create(os.path.join(folder.wanted, run.name), b"")
+
+
+def _other_environment(stage: str, before: str, now: str) -> str:
+    """An environment is no part of a fingerprint: what was committed in another one stays, with this notice. Pure."""
+    was, will = before or "(the current one)", now or "(the current one)"
+    return (
+        f"{stage}: was begun in the environment {was}, continues in {will}; what is committed stays, "
+        f"rerun={stage} does it again"
+    )

@@ -1,0 +1,155 @@
+"""What sbatch is asked for: the options of arrays, gates and checks, and the commands that they run. Pure."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.planning.plan import WorkerShape
+from hpcurate.runs.launcher import GateRequest
+from hpcurate.site import SiteProfile
+from hpcurate.units import megabytes, minutes
+from launchers.slurm.facts import SiteFacts
+
+GATE_MINUTES = 30
+"""Wall time of a gate, or the partition's limit if that is less."""
+CHECK_MINUTES = 10
+"""Wall time of a job that checks an environment."""
+INSTEAD = {
+    "mem": ("mem-per-cpu", "mem-per-gpu"),
+    "gres": ("gpus", "gpus-per-node", "gpus-per-task"),
+    "gpus-per-node": ("gres", "gpus", "gpus-per-task"),
+}
+"""Options that sbatch takes only one of: where a user sets another one, ours is left out."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class JobSettings:
+    """What the launcher's fields and the site profile set for jobs; what a stage sets itself comes before both."""
+
+    profile: SiteProfile = SiteProfile()
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    sbatch: Mapping[str, Any] = attrs.field(factory=dict)
+    """For every job."""
+    gate: Mapping[str, Any] = attrs.field(factory=dict)
+    """For gates."""
+    python: str = sys.executable
+    """On the nodes."""
+    setup: tuple[str, ...] = ()
+    """Shell lines before a job's command; the profile's come before them."""
+    max_parallel: int | None = None
+    """Elements of an array that may run at once; None: all."""
+
+    @property
+    def setup_lines(self) -> tuple[str, ...]:
+        """All shell lines before a job's command."""
+        return (*self.profile.setup, *self.setup)
+
+    def of_stage(self, stage: PlannedStage, shape: WorkerShape, drain_s: float) -> dict[str, Any]:
+        """All options of a stage's array."""
+        own = dashed(stage.sbatch)
+        common = self._common("gpu" if shape.gpus else "cpu")
+        asked = self._resources(stage, shape, drain_s)
+        for key, others in INSTEAD.items():
+            if any(other in own or other in common for other in others):
+                asked.pop(key, None)
+        return {**common, **asked, **own}
+
+    def of_check(self, stage: PlannedStage, shape: WorkerShape, drain_s: float) -> dict[str, Any]:
+        """All options of a job that checks a stage's environment: the stage's own, for a short time."""
+        return {**self.of_stage(stage, shape, drain_s), "time": CHECK_MINUTES}
+
+    def of_gate(self, facts: SiteFacts, *, last: bool) -> dict[str, Any]:
+        """All options of a gate; its time fits the partition."""
+        options = {**self._common("gate"), **dashed(self.gate)}
+        names = str(options.get("partition") or facts.default or "").split(",")
+        limits = [p.max_minutes for p in map(facts.named, names) if p and p.max_minutes]
+        asked: dict[str, Any] = {"cpus-per-task": 1, "mem": "1000M", "time": min([GATE_MINUTES, *limits])}
+        if self.profile.mail:
+            asked |= {"mail-user": self.profile.mail, "mail-type": "END,FAIL" if last else "FAIL"}
+        return {**options, **asked, **dashed(self.gate)}
+
+    def _resources(self, stage: PlannedStage, shape: WorkerShape, drain_s: float) -> dict[str, Any]:
+        """What one worker needs."""
+        needs = stage.resources
+        asked: dict[str, Any] = {
+            "cpus-per-task": shape.cpus,
+            "mem": f"{shape.memory_mb}M",
+            "time": minutes(needs.time),
+            "signal": f"B:USR2@{drain_seconds(drain_s, needs.time)}",
+            "nodes": needs.nodes,
+        }
+        if shape.gpus:
+            key, _, value = self.profile.gres.format(n=shape.gpus).partition("=")
+            asked[key] = value
+        if needs.disk is not None:
+            asked["tmp"] = f"{megabytes(needs.disk)}M"
+        return asked
+
+    def _common(self, kind: str) -> dict[str, Any]:
+        """Of every job of a kind (cpu, gpu, gate): the launcher's own fields before the site profile's."""
+        profile = self.profile
+        partition = profile.partitions.get(kind) or profile.partitions.get("cpu" if kind == "gate" else "")
+        site = {
+            "partition": partition,
+            "account": profile.account,
+            "qos": profile.qos,
+            "constraint": profile.constraint,
+        }
+        own = {"partition": self.partition, "account": self.account, "qos": self.qos, **dashed(self.sbatch)}
+        return {k: v for k, v in site.items() if v is not None} | {k: v for k, v in own.items() if v is not None}
+
+
+def dashed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`cpus_per_task` → `cpus-per-task`: sbatch's own spelling."""
+    return {key.replace("_", "-"): value for key, value in options.items()}
+
+
+def flags(options: Mapping[str, Any]) -> list[str]:
+    """Options as words of a command line."""
+    kept = {key: value for key, value in options.items() if value is not None and value is not False}
+    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in kept.items()]
+
+
+def drain_seconds(drain_s: float, time: str) -> int:
+    """How long before the end Slurm is to signal: never so early that a short job has no time to work."""
+    return int(min(drain_s, minutes(time) * 60 / 4))
+
+
+def parts(workers: int, most: int) -> list[tuple[int, int]]:
+    """(offset, elements) of each array when one holds at most `most` elements."""
+    return [(start, min(most, workers - start)) for start in range(0, workers, most)]
+
+
+# -- commands: one shell line, everything quoted, nothing interpreted -----------------------------------
+
+
+def worker_command(python: str, code: str | None, submission: str, offset: int) -> str:
+    """Of an array element."""
+    command = [python, "-P", "-m", "hpcurate.worker", submission]
+    if offset:
+        command += ["--offset", str(offset)]
+    return _with_code(command, code)
+
+
+def gate_command(python: str, gate: GateRequest, patience_s: int) -> str:
+    """Of a gate."""
+    words = [gate.run_path, gate.stage, str(gate.round), str(patience_s)]
+    return _with_code([python, "-P", "-m", "hpcurate.runs.gate", *words], gate.code)
+
+
+def check_command(python: str, code: str | None, folder: str, name: str) -> str:
+    """Of a job that checks an environment."""
+    return _with_code([python, "-P", "-m", "hpcurate.worker.check", folder, name], code)
+
+
+def _with_code(command: Sequence[str], code: str | None) -> str:
+    line = f"exec {shlex.join(command)}"
+    return f'export PYTHONPATH={shlex.quote(code)}${{PYTHONPATH:+":$PYTHONPATH"}}\n{line}' if code else line

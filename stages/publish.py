@@ -1,0 +1,80 @@
+"""Put results into an output folder: each file whole or not at all; publishing the same again changes nothing."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+
+
+def publish_file(source: str, target: str) -> bool:
+    """Make `target` the same file as `source`: a hard link where possible, else a copy.
+
+    Returns False if it was already.
+    """
+    if _same_file(source, target):
+        return False
+    _replace(target, lambda temporary: _link_or_copy(source, temporary))
+    return True
+
+
+def publish_bytes(data: bytes, target: str) -> bool:
+    """Make `target` hold `data`. Returns False if it did already."""
+    if _holds(target, data):
+        return False
+    _replace(target, lambda temporary: _write(temporary, data))
+    return True
+
+
+def _same_file(source: str, target: str) -> bool:
+    try:
+        return os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
+    except FileNotFoundError:
+        os.stat(source)  # a missing source is an error, a missing target is not
+        return False
+
+
+def _holds(target: str, data: bytes) -> bool:
+    try:
+        with open(target, "rb") as file:
+            return file.read() == data
+    except FileNotFoundError:
+        return False
+
+
+def _replace(target: str, make: Callable[[str], None]) -> None:
+    """Let `make` write a file under a temporary name beside the target, then rename it."""
+    parent, name = os.path.split(os.path.abspath(target))
+    os.makedirs(parent, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
+    try:
+        temporary = os.path.join(folder, name)
+        make(temporary)
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another filesystem, too many links, or links not allowed
+        shutil.copyfile(source, target)
+        _flush(target)
+
+
+def _write(target: str, data: bytes) -> None:
+    with open(target, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

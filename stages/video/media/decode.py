@@ -1,0 +1,180 @@
+"""The one way to decode pictures: every frame is counted, and nothing depends on how many cores there are."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import attrs
+
+from stages.video.media.mp4 import mp4_fault
+from stages.video.media.seek import packet_time, packets_before
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+DECODE_LOG = "HPCURATE_DECODE_LOG"
+"""Environment variable: a file that gets a line `pid source frames` for each pass over a video."""
+DECODE_THREADS = 2
+"""Fixed, because what a damaged frame is replaced with may depend on it."""
+FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,dv"
+"""Containers that are opened. No playlists and no image sequences, since these name other files."""
+
+frames_decoded: Counter[str] = Counter()
+"""Frames decoded in this process, by source."""
+
+
+class VideoError(ValueError):
+    """A video cannot be used; the message names it and the fault."""
+
+
+@attrs.define
+class Video:
+    """An open video file and its picture."""
+
+    path: str
+    container: InputContainer
+    stream: VideoStream
+    source: str
+    """Name used in messages and counts."""
+
+    def packets(self) -> Iterator[Packet]:
+        """Packets of the picture in file order, from the file's current position."""
+        try:
+            yield from (packet for packet in self.container.demux(self.stream) if packet.size)
+        except _ffmpeg_error() as error:
+            raise VideoError(f"{self.source}: unreadable: {error.strerror}") from error
+
+    def decode(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+        """Frames of the packets in display order, counted. Raises VideoError for damaged data."""
+        count, last, waiting = 0, 0.0, _Waiting(self.container.format.name == "avi")
+        try:
+            for packet in itertools.chain(packets, (None,)):
+                waiting.sent(packet)
+                for frame in self.stream.decode(packet):
+                    count += 1
+                    waiting.got(frame)
+                    frame.time_base = self.stream.time_base  # frames from the flush have none
+                    last = frame.time or last
+                    yield frame
+        except _ffmpeg_error() as error:
+            raise VideoError(f"{self.source}: damaged after {last:.1f} s: {error.strerror}") from error
+        finally:
+            _record(self.source, count)
+
+    def packets_from(self, pts: int) -> Iterator[Packet]:
+        """Packets from a key frame at or before `pts` on; the file must be at its beginning."""
+        if pts <= (self.stream.start_time or 0):
+            return self.packets()
+        try:
+            found = packets_before(self.container, self.stream, pts, self.packets)
+        except _ffmpeg_error() as error:
+            raise VideoError(f"{self.source}: cannot be searched: {error.strerror}") from error
+        if found is None:
+            self._reopen()
+        return found or self.packets()
+
+    def _reopen(self) -> None:
+        index, context = self.stream.index, self.stream.codec_context
+        self.container.close()
+        self.container = open_container(self.path)
+        self.stream = self.container.streams[index]
+        self.stream.codec_context.thread_type = context.thread_type
+        self.stream.codec_context.thread_count = context.thread_count
+
+
+class _Waiting:
+    """Timestamps of packets whose frames are still to come.
+
+    AVI keeps no display times and FFmpeg's guesses are out of order where frames are, so there each frame
+    gets the least timestamp that waits.
+    """
+
+    def __init__(self, needed: bool) -> None:
+        self._needed = needed
+        self._times: list[int] = []
+
+    def sent(self, packet: Packet | None) -> None:
+        if self._needed and packet is not None:
+            heapq.heappush(self._times, packet_time(packet) or 0)
+
+    def got(self, frame: VideoFrame) -> None:
+        if self._times:
+            frame.pts = heapq.heappop(self._times)
+
+
+@contextmanager
+def open_video(path: str, source: str, threads: int = DECODE_THREADS) -> Iterator[Video]:
+    """Open a file for decoding. Raises VideoError: empty, truncated, not a video, no video stream."""
+    if os.path.getsize(path) == 0:
+        raise VideoError(f"{source}: empty file")
+    try:
+        container = open_container(path)
+    except _ffmpeg_error() as error:
+        raise VideoError(f"{source}: {mp4_fault(path) or f'not a video file: {error.strerror}'}") from error
+    with ExitStack() as stack:
+        stack.callback(container.close)
+        stream = _picture(container, source)
+        stream.codec_context.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        video = Video(path, container, stream, source)
+        stack.callback(lambda: video.container.close())  # another one once it was reopened
+        yield video
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a file of the containers we take, and of no other kind. Raises av.FFmpegError."""
+    import av
+
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    older = int(av.__version__.partition(".")[0]) < 19
+    more: Any = {"metadata_errors": "replace"} if older else {}
+    opened: InputContainer = av.open(path, options=options, **more)
+    return opened
+
+
+def frame_pts(frame: VideoFrame) -> int:
+    """Timestamp of a frame; that of its packet where it has none. Raises VideoError."""
+    pts = frame.pts if frame.pts is not None else frame.dts
+    if pts is None:
+        raise VideoError("a frame without a timestamp")
+    return int(pts)
+
+
+def packet_pts(packet: Packet) -> int | None:
+    """Timestamp of a packet, by the same rule; None for frames that an edit list hides."""
+    return None if packet.is_discard else packet_time(packet)
+
+
+def _picture(container: InputContainer, source: str) -> VideoStream:
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return stream
+    audio = ", only sound" if container.streams.audio else ""
+    raise VideoError(f"{source}: no video stream{audio}")
+
+
+def _ffmpeg_error() -> type[Exception]:
+    from av.error import FFmpegError
+
+    return FFmpegError
+
+
+def _record(source: str, frames: int) -> None:
+    frames_decoded[source] += frames
+    log = os.environ.get(DECODE_LOG)
+    if log:
+        name = quote(source.encode("utf-8", "surrogateescape"))
+        with open(log, "a", encoding="ascii") as file:
+            file.write(f"{os.getpid()} {name} {frames}\n")

@@ -1,0 +1,92 @@
+"""What configuration files and a command line make together, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from checkout import ROOT
+
+from hpcurate.cli.start.compose import Composed, compose
+from hpcurate.cli.start.overrides import sort_arguments
+from hpcurate.cli.start.request import settings_of
+from hpcurate.cli.start.settings import Settings
+from hpcurate.errors import ConfigError
+from hpcurate.fields import defaults_of, names_of
+from hpcurate.runs.launcher import LAUNCHERS
+
+
+def composed(*words: str, config_dirs: Sequence[str] = ()) -> Composed:
+    """The configuration that the words mean."""
+    typed = sort_arguments(words)
+    return compose(typed.overrides, typed.paths, config_dirs)
+
+
+@pytest.fixture
+def writing(tmp_path: Path) -> str:
+    """A conf folder with `+pipeline=writing`, whose stages use the output."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "writing.yaml").write_text(
+        "# @package _global_\nstages:\n  a: {output: '${output}'}\n  b: {report: '${output}/report.json'}\n"
+    )
+    return str(tmp_path)
+
+
+# -- the output -------------------------------------------------------------------------------------
+
+
+def test_the_output_is_decided_last(writing: str) -> None:
+    """Wherever the configuration refers to it, alone or inside a path."""
+    made = composed("+pipeline=writing", config_dirs=[writing])
+    assert made.output is None
+    assert {"a": {"output": "/r/1"}, "b": {"report": "/r/1/report.json"}} == made.with_output("/r/1")["stages"]
+    assert "/r/2/report.json" == made.with_output("/r/2")["stages"]["b"]["report"]
+
+
+@pytest.mark.parametrize("folder", ["/out", "/o ut/${x}", "/o,ut", "/raw\udcff"])
+def test_a_named_output_is_taken_as_it_is(writing: str, folder: str) -> None:
+    """It names nothing else than a folder, whatever it looks like."""
+    made = composed("+pipeline=writing", f"output={folder}", config_dirs=[writing])
+    assert (folder, folder) == (made.output, made.with_output(made.output or "")["stages"]["a"]["output"])
+    assert folder == settings_of(made).output
+
+
+# -- defaults ---------------------------------------------------------------------------------------
+
+
+def test_every_key_is_known_and_has_the_default_of_its_field() -> None:
+    """Also those that no configuration file names."""
+    made = composed().with_output("/r")
+    assert set(names_of(Settings)) == set(made)
+    expected: dict[str, Any] = {
+        **defaults_of(Settings), "output": "/r", "launcher": {"kind": "auto"}, "site": {"use": "auto"},
+    }  # fmt: skip
+    assert expected == made
+
+
+def test_no_shipped_file_repeats_a_default() -> None:
+    """They stand once: in the class that holds them."""
+    assert ["defaults"] == list(yaml.safe_load((ROOT / "conf" / "config.yaml").read_text()))
+    for name in ("auto", *LAUNCHERS):
+        assert {"kind": name} == yaml.safe_load((ROOT / "conf" / "launcher" / f"{name}.yaml").read_text())
+
+
+# -- keys that had another name ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["shard=0/4", "shard=0/4,1/2", "+shard=0/4"])
+def test_a_key_that_had_another_name_is_refused_with_the_new_one(word: str) -> None:
+    """Before its value is looked at."""
+    with pytest.raises(ConfigError, match="shard: this key has another name now: part"):
+        composed(word)
+
+
+def test_it_is_refused_in_a_file_too(tmp_path: Path) -> None:
+    """A pipeline of an earlier version."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "old.yaml").write_text("# @package _global_\nshard: 0/4\n")
+    with pytest.raises(ConfigError, match="shard: this key has another name now: part"):
+        settings_of(composed("+pipeline=old", config_dirs=[str(tmp_path)]))

@@ -1,0 +1,185 @@
+"""What verbs print, as pure functions of values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from reports import dead_letter, run_report, stage_report
+
+from hpcurate.cli.terminal import bar, end_lines, plural, printable, table
+from hpcurate.cli.verbs.common import queue_lines
+from hpcurate.cli.verbs.compare import compare_lines
+from hpcurate.cli.verbs.logs import failed_lines
+from hpcurate.cli.verbs.runs import run_lines
+from hpcurate.cli.verbs.status import staged_line, status_lines
+from hpcurate.cli.verbs.watch import watch_lines
+from hpcurate.cli.verbs.why import drop_lines, group_lines, why_lines
+from hpcurate.report.comparison import Comparison
+from hpcurate.report.dead_letters import grouped
+from hpcurate.report.diagnosis import Diagnosis
+from hpcurate.report.logs import Tail
+from hpcurate.report.rates import Sample
+from hpcurate.report.run_list import RunEntry
+from hpcurate.report.staging import Staged
+from hpcurate.report.status import Status
+from hpcurate.report.watcher import Snapshot
+from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.state import RunState
+
+# -- the terminal -----------------------------------------------------------------------------------
+
+
+def test_a_table_is_as_wide_as_its_cells() -> None:
+    """Numbers to the right, nothing at the end of a line."""
+    rows = [("long one", "7", ""), ("b", "10", "x")]
+    assert table(("name", "n", "of"), rows) == ["name      n   of", "long one  7", "b         10  x"]
+    assert table(("name", "n", "of"), rows, numbers=True)[1:] == ["long one   7", "b         10   x"]
+
+
+def test_a_bar_is_as_full_as_its_stage() -> None:
+    """Empty while the total is unknown, full where there is nothing to do."""
+    assert ["░░░░", "██░░", "████", "████"] == [bar(*a, width=4) for a in ((0, None), (1, 2), (2, 2), (0, 0))]
+
+
+def test_any_bytes_can_be_printed() -> None:
+    """Those that are no text as their number; one of a thing has no s."""
+    assert printable("ü \udcff") == "ü \\udcff"
+    assert [plural(1, "node"), plural(2, "node")] == ["1 node", "2 nodes"]
+
+
+def test_the_last_lines_say_where_the_run_is_and_what_to_type() -> None:
+    """Dead letters are counted, a stage in which every task failed is named."""
+    stages = {"a": stage_report(tasks_in=8, failed=8), "b": stage_report(tasks_in=0, failed=0)}
+    report = run_report(state=RunState.FAILED, reason="too many", stages=stages)
+    assert end_lines(report) == [
+        "output: /o",
+        "next: n",
+        "r: failed: too many, 8 dead letters (hpcurate why), every task of a failed",
+    ]
+    assert end_lines(run_report(stages={}, next="")) == ["output: /o", "r: running"]
+
+
+# -- status and watch -------------------------------------------------------------------------------
+
+
+def test_status_shows_counts_and_the_first_dead_letters() -> None:
+    """How many more there are is in the heading; what was copied to nodes is last."""
+    status = Status(
+        run_report(stages={"a": stage_report(failed=3), "b": stage_report(shards=None, shards_done=0, failed=0)}),
+        (dead_letter("a", "broken"),),
+        (Staged(what="weights m", copied_bytes=2_500_000, nodes=1, slowest_s=0.25),),
+    )
+    lines = status_lines(status)
+    assert lines[0] == "r  running: a: round 1 is at work"
+    assert [line.split() for line in lines[3:5]] == [
+        ["a", "2/4", "5", "4", "0", "3", "1.0"],
+        ["b", "?", "5", "4", "0", "0", "1.0"],
+    ]
+    assert lines[5:] == [
+        "",
+        "3 dead letters, the first 1:",
+        "  a: x.mp4: E: broken",
+        "",
+        "output: /o",
+        "next: n",
+        staged_line(status.staged[0]),
+    ]
+    assert lines[-1] == "weights m: 2.5 MB copied to 1 node, slowest 0.2 s"
+
+
+def test_the_screen_shows_progress_queue_and_dead_letters() -> None:
+    """From one frozen value; what to type next only once the run has ended."""
+    snapshot = Snapshot(
+        report=run_report(stages={"a": stage_report(), "b": stage_report(shards=None, shards_done=0)}),
+        samples={"a": (Sample(0.0, 0), Sample(60.0, 2))},
+        jobs=(JobRow(id="7", name="a", state="RUNNING", count=3),),
+        newest=(dead_letter("a", "broken"),),
+    )
+    text = "\n".join(watch_lines(snapshot))
+    assert "a      ████████████░░░░░░░░░░░░" in text
+    assert "2/4" in text
+    assert "2.0  1 min" in text
+    assert "3  7 a: running" in text
+    assert "  a: x.mp4: E: broken" in text
+    assert "next: n" not in text
+    assert "next: n" in watch_lines(Snapshot(report=run_report(state=RunState.STALLED)))
+
+
+# -- why and logs -----------------------------------------------------------------------------------
+
+
+def test_why_lists_groups_drops_queue_and_logs() -> None:
+    """In this order, under the state, above what to type next."""
+    diagnosis = Diagnosis(
+        report=run_report(state=RunState.STALLED, reason="no progress"),
+        groups=tuple(grouped([dead_letter("a", "bad byte 7")])),
+        logs=("/w/0.log:9",),
+        drops={"a": Counter({"too small": 2})},
+        jobs=(JobRow(id="7", name="a", state="PENDING", reason="Priority"),),
+        tails=(Tail(Path("/s/array-7.out"), ("error: killed",)),),
+    )
+    assert why_lines(diagnosis) == [
+        "r  stalled: no progress",
+        "",
+        "1 dead letter, by reason:",
+        "       1  a: E: bad byte N",
+        "          e.g. x.mp4: bad byte 7",
+        "          log: /w/0.log:9",
+        "",
+        "dropped on purpose:",
+        "       2  a: too small",
+        "",
+        "running and queued:",
+        "       1  7 a: pending, Priority: other jobs come first",
+        "",
+        "/s/array-7.out ends with:",
+        "  error: killed",
+        "next: n",
+    ]
+
+
+def test_why_of_a_run_without_a_fault() -> None:
+    """Is a sentence."""
+    report = run_report(state=RunState.COMPLETE, reason="", next="")
+    assert why_lines(Diagnosis(report=report)) == ["r  complete", "", "nothing failed and nothing was dropped"]
+
+
+def test_many_reasons_are_cut_with_their_number() -> None:
+    """The rest is counted; no reason, no line."""
+    lines = drop_lines({"s": Counter({f"reason {chr(97 + k)}": 1 for k in range(20)})})
+    assert lines[-1].strip() == "s: and 12 more reasons"
+    groups = grouped(dead_letter("a", f"reason {chr(97 + k)}") for k in range(9))
+    assert group_lines(groups)[-1] == "  and 1 more reason; --json lists all"
+    assert [] == group_lines([]) == drop_lines({}) == queue_lines([])
+
+
+def test_failed_tasks_are_printed_with_their_tracebacks() -> None:
+    """All, or those whose id or name holds a text."""
+    letters = [dead_letter("a", "broken", "x.mp4"), dead_letter("a", "broken", "y.mp4")]
+    assert list(failed_lines(letters, "y")) == ["== a: y.mp4", "E: broken\n"]
+    assert len(list(failed_lines(letters, ""))) == 4
+
+
+# -- runs and compare -------------------------------------------------------------------------------
+
+
+def test_runs_are_a_table() -> None:
+    """Each in one line."""
+    entry = RunEntry(run="r", state="complete", as_of="", stages="2/3", overrides="limit=1", note="good", output="/o")
+    assert [line.split() for line in run_lines([entry])][1] == ["r", "complete", "2/3", "limit=1", "good"]
+
+
+def test_a_comparison_shows_a_stage_that_only_one_has() -> None:
+    """As a dash."""
+    comparison = Comparison(
+        config=[],
+        shared=["b"],
+        counts={"a": (stage_report(tasks_in=1), None), "b": (stage_report(), stage_report())},
+        dropped={"a": (Counter({"x": 2}), Counter())},
+    )
+    lines = compare_lines("one", "two", comparison)
+    assert lines[:4] == ["one → two", "", "configuration:", "  the same"]
+    assert "1 → -" in lines[6]
+    assert lines[7].split() == ["b", "5", "4", "0", "1", "shared"]
+    assert lines[-1] == "  a: x: 2 → 0"

@@ -1,0 +1,58 @@
+"""Which log belongs to what, from the files of a run's folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hpcurate.report.logs import Tail, error_tails, gate_logs, worker_index, worker_logs
+from hpcurate.runs.folder import Run
+from hpcurate.store.layout import Store
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Two submissions of a stage, one of another, an array's output and a gate's."""
+    run = Run(Store(str(tmp_path)), "r")
+    logs = {
+        "submissions/a-0001/logs/0.log": "zero\n",
+        "submissions/a-0001/logs/1.log": "one\n",
+        "submissions/a-0001/array-7.out": "",
+        "submissions/a-0002/logs/0.log": "again\n",
+        "submissions/a-0002/array-8.out": "slurmstepd: error: killed\n",
+        "submissions/b-c-0001/logs/0.log": "other\n",
+        "gates/gate-a-0001.out": "an Error\nand more\n",
+    }
+    for age, (name, text) in enumerate(logs.items()):
+        path = Path(run.path, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (age, age))
+    return run
+
+
+def test_logs_are_found_by_stage_and_worker(run: Run) -> None:
+    """What an array wrote belongs to all its workers; an empty one is left out."""
+
+    def names(stage: str | None, worker: int | None) -> list[str]:
+        return [str(path.relative_to(Path(run.path, "submissions"))) for path in worker_logs(run, stage, worker)]
+
+    assert names("a", 0) == ["a-0001/logs/0.log", "a-0002/logs/0.log"]
+    assert names("a", None) == ["a-0001/logs/0.log", "a-0001/logs/1.log", "a-0002/logs/0.log", "a-0002/array-8.out"]
+    assert names("b-c", None) == ["b-c-0001/logs/0.log"]
+    assert len(names(None, None)) == 5
+    assert [path.name for path in gate_logs(run)] == ["gate-a-0001.out"]
+
+
+def test_the_newest_outputs_with_an_error_are_shown(run: Run) -> None:
+    """Of arrays and gates: what no worker could log."""
+    array = Tail(Path(run.path, "submissions/a-0002/array-8.out"), ("slurmstepd: error: killed",))
+    assert error_tails(run) == [array, Tail(gate_logs(run)[0], ("an Error", "and more"))]
+
+
+@pytest.mark.parametrize(("worker", "index"), [("1234-7-r0-ab12cd34", 7), ("local-12-r3-ab", 12), ("odd", 0)])
+def test_the_index_of_a_worker_is_in_its_id(worker: str, index: int) -> None:
+    """Job, index, restart count, nonce."""
+    assert worker_index(worker) == index

@@ -1,0 +1,59 @@
+"""`summary.json` as a value, and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from reports import run_report, stage_report
+
+from hpcurate.report.run_report import RunReport, written_report
+from hpcurate.runs.folder import Run
+from hpcurate.runs.state import RunState
+from hpcurate.store.layout import Store
+
+SUMMARY = """{
+ "run": "20260101-000000-words-abcdef",
+ "pipeline": "words",
+ "state": "failed",
+ "reason": "show: 9 of 9 tasks failed",
+ "as_of": "2026-01-01T00:00:00Z",
+ "stages": {
+  "show": {
+   "in": 9,
+   "out": 0,
+   "dropped": 0,
+   "failed": 9,
+   "shards": null,
+   "shards_done": 0,
+   "seconds": 1.5
+  }
+ },
+ "output": "/out/\\udcff",
+ "next": "hpcurate logs"
+}"""
+
+
+def test_the_form_of_summary_json_stays() -> None:
+    """Keys, their order, odd bytes."""
+    report = RunReport.of(json.loads(SUMMARY))
+    assert json.dumps(report.plain(), indent=1) == SUMMARY
+    assert (report.state, report.failed) == (RunState.FAILED, 9)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"run": "r"}', SUMMARY.replace("failed", "flying", 1)])
+def test_a_summary_that_cannot_be_read_is_none(tmp_path: Path, text: str | None) -> None:
+    """`hpcurate runs` shows such a run with `?`."""
+    run = Run(Store(str(tmp_path)), "r")
+    Path(run.path).mkdir(parents=True)
+    if text is not None:
+        Path(run.summary_json).write_text(text)
+    assert written_report(run) is None
+
+
+def test_a_stage_is_complete_when_all_its_shards_are_committed() -> None:
+    """Not while their number is unknown."""
+    assert stage_report(shards=2).complete
+    assert not stage_report(shards=None, shards_done=0).complete
+    assert not run_report().stages["a"].complete
