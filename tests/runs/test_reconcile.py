@@ -186,7 +186,7 @@ def test_the_table_has_every_state() -> None:
 @pytest.mark.parametrize("jobs", [True, False])
 @pytest.mark.parametrize("over", [True, False])
 @pytest.mark.parametrize("indexed", [True, False])
-def test_records_come_first_in_every_state(  # noqa: PLR0913 - a table
+def test_records_come_first_in_every_state(
     state: RunState, views: list[StageView], cancelled: bool, jobs: bool, over: bool, indexed: bool
 ) -> None:
     """Exactly what nobody has written down, and after it what there was to do anyway."""
@@ -205,9 +205,7 @@ def test_records_come_first_in_every_state(  # noqa: PLR0913 - a table
 
 
 @pytest.mark.parametrize(("state", "views", "cancelled"), STATES)
-def test_what_is_written_down_is_not_written_again(
-    state: RunState, views: list[StageView], cancelled: bool
-) -> None:
+def test_what_is_written_down_is_not_written_again(state: RunState, views: list[StageView], cancelled: bool) -> None:
     """A view that needs nothing written gives no such action."""
     _, actions = decide(*views, cancelled=cancelled)
     assert [] == [action for action in actions if isinstance(action, RECORDS)]

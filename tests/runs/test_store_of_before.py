@@ -138,9 +138,7 @@ def test_an_old_run_is_looked_at_without_writing(site: Site, name: str, state: R
     assert {} == difference(before, snapshot(site.store))
 
 
-@pytest.mark.parametrize(
-    ("name", "state", "status"), [(COMPLETE, "complete", 0), (INTERRUPTED, "incomplete", 1)]
-)
+@pytest.mark.parametrize(("name", "state", "status"), [(COMPLETE, "complete", 0), (INTERRUPTED, "incomplete", 1)])
 def test_status_of_an_old_run(site: Site, name: str, state: str, status: int) -> None:
     """As a user types it."""
     shell = Shell(site.folder)

@@ -113,7 +113,13 @@ def test_a_claim_reads_as_written(claims: Claims) -> None:
 
 def test_a_claim_of_before_reads_the_same(folder: StageFolder, claims: Claims) -> None:
     """Its history held what was known and nothing else, and its round could be missing."""
-    old: dict[str, Any] = {"shard": SHARD, "attempt": 3, "nonce": "n", "worker": "w", "process": attrs.asdict(ELSEWHERE)}
+    old: dict[str, Any] = {
+        "shard": SHARD,
+        "attempt": 3,
+        "nonce": "n",
+        "worker": "w",
+        "process": attrs.asdict(ELSEWHERE),
+    }
     old["history"] = [{"attempt": 1, "ending": "dead"}, {"attempt": 2, "ending": "oom", "in_flight": ["a"]}]
     Path(folder.claim(SHARD, 3)).write_text(json.dumps(old))
     history = AttemptEnd(attempt=1, ending=Ending.DEAD), AttemptEnd(attempt=2, ending=Ending.OOM, in_flight=("a",))

@@ -150,7 +150,11 @@ def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
     process.start()
     process.join()
     claim = picker(folder).next().claim  # type: ignore[union-attr]
-    assert ("0001-000009", 2, (AttemptEnd(attempt=1, ending=Ending.DEAD),)) == (claim.shard, claim.attempt, claim.history)
+    assert ("0001-000009", 2, (AttemptEnd(attempt=1, ending=Ending.DEAD),)) == (
+        claim.shard,
+        claim.attempt,
+        claim.history,
+    )
 
 
 def test_a_living_processs_claim_is_left_alone(folder: StageFolder) -> None:
