@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import worker_shape
 from hpcurate.runs.launcher import JobRow, Started, Submission
 from hpcurate.store.rounds import Jobs
+from hpcurate.system.allocation import Allocation
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses, share_of_cores
 from hpcurate.units import megabytes
 from launchers.inline import NoQueue
@@ -38,8 +38,13 @@ class Machine:
 
         Inside a job never more than the job was given, also where the site does not enforce it.
         """
-        granted = of_allocation(os.environ, cpus=len(os.sched_getaffinity(0)), memory_mb=_memory_mb())
-        return cls(*granted, _gpus())
+        machine = cls(cpus=len(os.sched_getaffinity(0)), memory_mb=_memory_mb(), gpus=_gpus())
+        return machine.within(Allocation.here())
+
+    def within(self, job: Allocation) -> Machine:
+        """What of it a job may use on its first node: all that there is, or less if Slurm gave less. Pure."""
+        cpus = min(self.cpus, job.cpus or self.cpus)
+        return attrs.evolve(self, cpus=cpus, memory_mb=min(self.memory_mb, job.memory_mb or self.memory_mb))
 
     def room_for(self, stage: PlannedStage) -> int:
         """Workers of the stage that fit at once; at least one, which then has the machine to itself. Pure."""
@@ -49,20 +54,6 @@ class Machine:
         if stage.resources.gpus:
             limits.append(self.gpus / (stage.resources.gpus * processes))
         return max(1, int(min(limits) + 1e-9))
-
-
-def of_allocation(environment: Mapping[str, str], *, cpus: int, memory_mb: int) -> tuple[int, int]:
-    """Cores and MiB that a job may use on its first node: what the machine shows, or less if Slurm gave less. Pure."""
-
-    def number(name: str) -> int | None:
-        text = environment.get(name, "").partition("(")[0].partition(",")[0]
-        return int(text) if text.isdigit() else None
-
-    granted = number("SLURM_JOB_CPUS_PER_NODE") or number("SLURM_CPUS_ON_NODE")
-    cpus = min(cpus, granted) if granted else cpus
-    per_cpu = number("SLURM_MEM_PER_CPU")
-    given = number("SLURM_MEM_PER_NODE") or (per_cpu * cpus if per_cpu else None)
-    return cpus, min(memory_mb, given) if given else memory_mb
 
 
 @attrs.define

@@ -206,11 +206,11 @@ class Driver:
 
     def _watch(self, action: Watch) -> None:
         failpoint("gate.before_submit")
-        job = self._gate_behind(action)
+        job = self._submit_gate(action)
         if job is not None:
             self._gates.record(action.stage, action.round, job)
 
-    def _gate_behind(self, action: Watch) -> str | None:
+    def _submit_gate(self, action: Watch) -> str | None:
         """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while."""
         clock = self.world.clock
         gates = self.launcher.gates
@@ -220,7 +220,7 @@ class Driver:
                 return gates.submit(self._gate_request(action))
             except GateRefused as error:
                 if self.stays:
-                    self._echo(f"{action.stage}: no gate behind round {action.round}, this call moves on: {error}")
+                    self._echo(f"{action.stage}: no gate after round {action.round}, this call replaces it: {error}")
                     self._own_gates.add((action.stage, action.round))
                     return None
                 if clock.monotonic() >= deadline:

@@ -15,7 +15,7 @@ class GateFiles:
         self._filesystem, self._folder = filesystem, os.path.join(run.path, "gates")
 
     def job(self, stage: str, number: int) -> str | None:
-        """Job of the gate behind a round; None where there is none."""
+        """Job of the gate after a round; None where there is none."""
         name = _name(stage, number)
         return self._read(name) if name in self._filesystem.names(self._folder) else None
 

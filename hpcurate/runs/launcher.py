@@ -52,7 +52,7 @@ class JobRow:
     reason: str = ""
     """Why it waits."""
     start: str = ""
-    """When it is expected to start, local time; empty if the scheduler does not say."""
+    """When it is expected to start, local time; empty if the scheduler gives none."""
     count: int = 1
     """Elements that the line stands for."""
 

@@ -33,7 +33,7 @@ class Phase(enum.Enum):
     OVER = "over"
     """No worker of it is left."""
     UNKNOWN = "unknown"
-    """The scheduler does not say. Means wait, never submit (I8)."""
+    """The scheduler cannot answer. Means wait, never submit (I8)."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import attrs
 
 from hpcurate.store.lists import ShardLine
+from hpcurate.system.allocation import Allocation
 from hpcurate.system.clock import Clock
 
 PREDICTION_MARGIN = 1.5
@@ -59,10 +59,10 @@ def seconds_left(wall_time: str) -> float:
 
     Where Slurm does not name the end (before 22.05), the job is taken to have just begun.
     """
-    end = os.environ.get("SLURM_JOB_END_TIME")
-    if end and end.isdigit():
-        return int(end) - time.time()
-    if os.environ.get("SLURM_JOB_ID"):
+    job = Allocation.here()
+    if job.end_time is not None:
+        return job.end_time - time.time()
+    if job.job_id is not None:
         from hpcurate.units import minutes
 
         return minutes(wall_time) * 60 - 5

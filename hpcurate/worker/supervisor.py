@@ -23,6 +23,7 @@ from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import ShardStats
+from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.processes import nonce, share_of_cores
 from hpcurate.worker.deadline import Deadline, Pace, seconds_left
@@ -54,7 +55,7 @@ class Supervisor:
         self._world, self._hosts = world or World(), hosts or ProcessHosts()
         self._root = Store(plan.store)
         self._store = self._world.stage(self._root, plan.stage.folder)
-        self.worker = f"{job}-{index}-r{os.environ.get('SLURM_RESTART_COUNT', '0')}-{nonce()}"
+        self.worker = f"{job}-{index}-r{Allocation.here().restart_count}-{nonce()}"
         self._running: list[StageHost] = []
         self._draining = threading.Event()
         self._deadline = Deadline(self._world.clock, seconds_left(plan.stage.resources.time))
@@ -282,8 +283,9 @@ def main(argv: list[str]) -> int:
     """`python -m hpcurate.worker <submission> [--offset N]`: one worker of a submission."""
     submission = argv[0]
     offset = int(argv[argv.index("--offset") + 1]) if "--offset" in argv else 0
-    index = offset + int(os.environ.get("HPCURATE_WORKER") or os.environ.get("SLURM_ARRAY_TASK_ID") or 0)
-    array = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID")
+    element = Allocation.here()
+    index = offset + int(os.environ.get("HPCURATE_WORKER") or element.array_task_id or 0)
+    array = element.array_job_id or element.job_id
     plan = Plan.load(submission)
     supervisor = Supervisor(plan, submission, index, job=array or f"local{os.getpid()}")
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))

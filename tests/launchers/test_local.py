@@ -1,0 +1,40 @@
+"""`launcher=local`: how many workers a machine, or an allocation of it, has room for."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from planned import planned
+
+from hpcurate.stage import Resources
+from hpcurate.system.allocation import Allocation
+from launchers.local import Machine
+
+BIG = Machine(cpus=64, memory_mb=256_000, gpus=4)
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (Allocation(), BIG),
+        (Allocation(cpus=8, memory_mb=16_000), Machine(8, 16_000, 4)),
+        (Allocation(cpus=128, memory_mb=512_000), BIG),
+    ],
+)
+def test_a_job_is_never_used_beyond_what_it_was_given(job: Allocation, expected: Machine) -> None:
+    """Also where the site does not enforce it; and no more than the machine has."""
+    assert expected == BIG.within(job)
+
+
+@pytest.mark.parametrize(
+    ("resources", "workers"),
+    [
+        (Resources(cpus=8, memory="2GB"), 8),
+        (Resources(cpus=1, memory="100GB"), 2),
+        (Resources(cpus=1, gpus=2, memory="1GB"), 2),
+        (Resources(cpus=128, memory="1GB"), 1),
+    ],
+)
+def test_workers_fit_by_what_is_scarcest(resources: Resources, workers: int) -> None:
+    """One always runs: it then has the machine to itself."""
+    assert workers == BIG.room_for(planned(resources=attrs.asdict(resources)))
