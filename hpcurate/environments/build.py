@@ -88,7 +88,7 @@ def locked(env: EnvFile) -> bytes:
 
 
 def prefix_of(env: EnvFile, store: str) -> str:
-    """Where the environment stands, or will. Raises ConfigError as `locked`."""
+    """Path of the environment, built or not. Raises ConfigError as `locked`."""
     digest = hashlib.sha256(locked(env) + env.digest.encode()).hexdigest()[:12]
     return os.path.join(Store.at(store).envs, f"{env.name}-{digest}")
 

@@ -66,7 +66,7 @@ class Environments:
         kind, _, image = env.partition(":")
         if kind in CONTAINERS and image:
             path = os.path.abspath(os.path.expanduser(image))
-            image = path if os.path.exists(path) else image  # else one that the runtime knows: docker://…, a name
+            image = path if os.path.exists(path) else image  # else a name that the runtime resolves, such as docker://…
             return self._command(tuple(word.replace("{image}", image) for word in CONTAINERS[kind]), to_node)
         if len(env.split()) > 1 and not os.path.isdir(os.path.expanduser(env)):
             return self._command(tuple(shlex.split(env)), to_node)

@@ -55,7 +55,7 @@ def hand_over(
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
         launcher.wait_longer(STAYING_PATIENCE_S)
-    driver = Driver(run, launcher, echo=echo, stays=stays)
+    driver = Driver(run, launcher, echo=echo, stays=stays, world=world)
     before = driver.look()
     if not stays and launcher.children is not None:
         return _detach(run, before, driver, echo)

@@ -39,7 +39,7 @@ def clean_environment(folder: Folder) -> dict[str, str]:
 
 
 def client(folder: Folder, *argv: str) -> str:
-    """What a Slurm client command prints; raises with what it said when it failed."""
+    """What a Slurm client command prints; raises with its message when it failed."""
     command = [program(argv[0]), *argv[1:]]
     try:
         done = subprocess.run(
@@ -84,7 +84,7 @@ def _slurm_version(folder: Folder) -> tuple[int, int]:
     line = client(folder, "sinfo", "--version")
     match = re.search(r"(\d+)\.(\d+)", line)
     if match is None:
-        raise DevSlurmError(f"`sinfo --version` says {line.strip()!r}: expected a number such as 22.05.8")
+        raise DevSlurmError(f"`sinfo --version` prints {line.strip()!r}: expected a number such as 22.05.8")
     return int(match[1]), int(match[2])
 
 

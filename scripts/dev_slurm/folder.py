@@ -1,4 +1,4 @@
-"""The one private folder of a dev-slurm: where each file of it lies, and who may use it."""
+"""The one private folder of a dev-slurm: the path of each file in it, and who may use it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Folder:
 
     @property
     def marker(self) -> Path:
-        """Says that the folder is ours, and with which settings."""
+        """Marks the folder as ours, with its settings."""
         return self.root / "dev-slurm.json"
 
     @property
@@ -144,7 +144,7 @@ def open_folder(path: Path | None) -> Folder:
     """The folder at `path`, refused where Slurm could not use it or another person made it."""
     root = Path(os.path.realpath(path or default_path()))
     if not re.fullmatch(r"[A-Za-z0-9/._+-]+", str(root)):
-        raise DevSlurmError(f"--dir {root}: slurm.conf cannot hold this path; use letters, digits and . _ + - only")
+        raise DevSlurmError(f"--dir {root}: slurm.conf cannot contain this path; use letters, digits and . _ + - only")
     if len(str(root)) > LONGEST_FOLDER:
         raise DevSlurmError(
             f"--dir {root}: longer than {LONGEST_FOLDER} characters, too long for Unix sockets in it; "

@@ -76,7 +76,7 @@ def test_what_the_internals_name_exists(path: Path) -> None:
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=page_name)
 def test_pages_use_the_words_of_the_field(path: Path) -> None:
     """Words that a reader would stumble over have a natural one."""
-    assert [] == re.findall(r"\b(?:anew|mends?|mended|goes on with|last words|brought|yardstick)\b", path.read_text())
+    assert [] == re.findall(r"\b(?:anew|mends?|mended|last words|brought|yardstick)\b", path.read_text())
 
 
 # -- every line that begins with hpcurate -----------------------------------------------------------

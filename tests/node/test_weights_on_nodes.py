@@ -83,9 +83,9 @@ def test_two_nodes_of_eight_workers_and_two_jobs_copy_twice(tmp_path: Path) -> N
     """32 processes: each file is copied exactly once a node; all read the node's own copy."""
     source = weights(tmp_path / "w", {"a.bin": 3_000_000, "sub/b.bin": 500_000, "c.json": 20})
     started = [stage(tmp_path, "m@1", source, node=f"n{k % 2}") for k in range(32)]
-    told = [process.communicate(timeout=60)[0].split() for process in started]
-    assert 2 * 3 == sum(int(words[0]) for words in told)
-    assert {str(item(tmp_path, "m@1", node)) for node in ("n0", "n1")} == {words[1] for words in told}
+    printed = [process.communicate(timeout=60)[0].split() for process in started]
+    assert 2 * 3 == sum(int(words[0]) for words in printed)
+    assert {str(item(tmp_path, "m@1", node)) for node in ("n0", "n1")} == {words[1] for words in printed}
     assert all(same(source, item(tmp_path, "m@1", node)) for node in ("n0", "n1"))
 
 
@@ -119,8 +119,8 @@ def test_room_is_made_from_what_nobody_reads(tmp_path: Path) -> None:
     assert same(one, item(tmp_path, "one@1"))
     reader.kill()
     reader.communicate()
-    told = stage(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
-    assert str(item(tmp_path, "two@1")) in told
+    printed = stage(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
+    assert str(item(tmp_path, "two@1")) in printed
     assert not item(tmp_path, "one@1").exists()
     assert "the quota on this node is" in stage(tmp_path, "big@1", one, quota=10).communicate(timeout=30)[0]
 
@@ -147,7 +147,7 @@ def test_a_source_that_is_not_what_it_says_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_too_small_or_fills_up(tmp_path: Path) -> None:
-    """Told before the copy, or met in its middle: the store is read, and nothing half is left to take room."""
+    """Seen before the copy, or met in its middle: the store is read, and nothing half is left to take room."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)], check=False).returncode:
@@ -155,9 +155,9 @@ def test_a_disk_that_is_too_small_or_fills_up(tmp_path: Path) -> None:
     try:
         cache = cache_in(f"tmpfs:{disk}")
         large = weights(tmp_path / "large", {"a": 5_000_000})
-        told = cache.copy("large@1", str(large))
-        assert (str(large), False) == (told.path, told.local)
-        assert "has 4.2 MB free" in told.reason
+        staged = cache.copy("large@1", str(large))
+        assert (str(large), False) == (staged.path, staged.local)
+        assert "has 4.2 MB free" in staged.reason
         free = shutil.disk_usage(disk).free
         tight = weights(tmp_path / "tight", {"a": free - 8192, "b": 4096})  # what we note down beside them is too much
         with pytest.raises(OSError, match="No space left"):
@@ -232,9 +232,9 @@ def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite)
         "wait=true",
     ]
     shell.type(*words, f"site.node_local=[{disk}]")
-    told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
-    assert {digest} == {words[1] for words in told}
-    assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in told)
+    printed = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
+    assert {digest} == {words[1] for words in printed}
+    assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in printed)
     assert "weights me/model@" in shell.type("status").stdout
     slurm.wait_idle(30)
 
@@ -264,9 +264,9 @@ def test_a_folder_of_the_jobs_own_is_not_the_nodes(shell: Shell, tmp_path: Path)
         ]
         for name, whole in (("shared", "1"), ("whole", str(os.cpu_count()))):
             shell.type(*words, f"name={name}", "rerun=reader", f"stages.reader.resources.cpus={whole}")
-    told = [json.loads(row)["prompt"] for row in shell.rows("reader")]
-    assert {str(source)} | {path for path in told if path.startswith(f"{tmp_path}/of-jobs/")} == set(told)
-    assert 2 == len(set(told))
+    printed = [json.loads(row)["prompt"] for row in shell.rows("reader")]
+    assert {str(source)} | {path for path in printed if path.startswith(f"{tmp_path}/of-jobs/")} == set(printed)
+    assert 2 == len(set(printed))
     logs = "".join(path.read_text() for path in shell.store.glob("runs/*shared*/submissions/reader*/logs/*"))
     assert "is private to this job, which shares the node with others" in logs
 
@@ -307,11 +307,11 @@ def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) 
             line = [sys.executable, "-m", "hpcurate", "+pipeline=words", f"name={job}", f"source.prompts=[{prompts}]"]
             started.append(subprocess.Popen([*line, *words], cwd=shell.cwd, env=shell.environment))
         assert [0, 0] == [process.wait(150) for process in started]
-    told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
-    assert 96 == len(told)
-    assert {tuple(digests)} == {tuple(row[:2]) for row in told}
-    assert all(row[3] == row[4] and f"/{row[4]}/" in row[2] and row[2].startswith(str(disk)) for row in told)
-    assert 4 == len({(row[4], row[5]) for row in told}), "both jobs were on both nodes"
+    printed = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
+    assert 96 == len(printed)
+    assert {tuple(digests)} == {tuple(row[:2]) for row in printed}
+    assert all(row[3] == row[4] and f"/{row[4]}/" in row[2] and row[2].startswith(str(disk)) for row in printed)
+    assert 4 == len({(row[4], row[5]) for row in printed}), "both jobs were on both nodes"
     assert ["cpu0", "cpu1"] == sorted(count.read_text().split())
     records = [json.loads(path.read_text()) for path in shell.store.glob("runs/2*/submissions/*/brought-*.json")]
     assert [(2, 30_001_000)] * 2 == [

@@ -1,6 +1,6 @@
 """A real Slurm for tests: the session-scoped fixture `slurm`, run by `scripts/dev-slurm`.
 
-Skips where the machine cannot run one (not root, packages missing), and says why.
+Skips where the machine cannot run one (not root, packages missing), with the reason.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SlurmSite:
     def run(self, *argv: str) -> str:
         """What a command prints; `CalledProcessError` when it fails, its stderr in `.stderr`.
 
-        It stands in the Slurm's own folder: a job writes its output there unless it says otherwise.
+        It runs in the Slurm's own folder: a job writes its output there unless it says otherwise.
         """
         environment = {**os.environ, **self.env}
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,12 @@ CACHES = {
 def untracked(checkout: Path) -> set[str]:
     """Files and folders that git does not track, ignored ones among them, apart from caches."""
     command = ["git", "status", "--porcelain", "-z", "--untracked-files=all", "--ignored=matching"]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, errors="surrogateescape", check=False)
+    environment = {
+        **os.environ,
+        "GIT_OPTIONAL_LOCKS": "0",
+    }  # several test processes look at once, and somebody may commit
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, errors="surrogateescape", check=False
+    )
     names = {entry[3:].rstrip("/") for entry in done.stdout.split("\0") if entry[:2] in ("??", "!!")}
     return {name for name in names if not CACHES & set(name.split("/"))}
