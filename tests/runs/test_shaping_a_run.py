@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from shell import LOCAL, Shell
 
 from hpcurate.planning.epochs import latest_epochs
+from hpcurate.planning.slicing import Slicing, count_shards, slice_shards
 from hpcurate.runs.explanation import part_differences
-from hpcurate.store.lists import Committed, Slicing, count_shards, slice_shards
+from hpcurate.store.stats import Committed
 
 LOUD = (
     "from hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
@@ -66,8 +67,8 @@ def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float],
     """`count_shards` and `slice_shards` agree."""
     slicing = Slicing(tasks=tasks, weight=weight)
     n = len(weights)
-    shard = Committed("0001-000000", "n", n, n, n, 0, 0, float("inf"))
-    lines = slice_shards("0001", "up", [shard], slicing, lambda _: weights) if (tasks or weight) else [None] * (n > 0)
+    shard = Committed(shard="0001-000000", nonce="n", tasks_in=n, tasks_out=n, passed=n, weight_out=float("inf"))
+    lines = slice_shards("0001", "up", [shard], slicing, lambda stage, shard: weights) if (tasks or weight) else [None] * (n > 0)
     assert count_shards(weights, slicing) == len(lines)
 
 

@@ -12,13 +12,14 @@ from unit_stages import Number, numbers
 from hpcurate.source import Files, Items, intake
 from hpcurate.source.intake import Intake, list_names, take_in
 from hpcurate.source.scan import scan
-from hpcurate.store.commits import read_committed, read_done
-from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.store.layout import StageFolder, Store
-from hpcurate.store.lists import read_list
+from hpcurate.store.filesystem import POSIX, PosixFilesystem
+from hpcurate.store.layout import Store
+from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
+from hpcurate.store.stage_store import StageStore
+from hpcurate.world import World
 
-FILES = PosixFilesystem()
+WORLD = World()
 FOLDER = "source-0123456789ab"
 
 
@@ -40,29 +41,35 @@ def data(tmp_path: Path) -> Path:
 def look(store: Store, data: Path) -> Intake:
     """Take in what is there now."""
     source = Files(str(data))
-    return take_in(FILES, store, FOLDER, scan(source))
+    return take_in(WORLD, store, FOLDER, scan(source))
 
 
 def take_numbers(store: Store, *values: int) -> Intake:
     """Take in tasks given outright."""
     source = Items(numbers(*values))
-    return take_in(FILES, store, FOLDER, scan(source))
+    return take_in(WORLD, store, FOLDER, scan(source))
+
+
+def taken(store: Store) -> StageStore:
+    """The source's folder."""
+    return WORLD.stage(store, FOLDER)
+
+
+def lists(store: Store) -> list[list[ShardLine]]:
+    """Lines of each list."""
+    return [taken(store).lists.read(name) or [] for name in list_names(taken(store))]
 
 
 def sizes(store: Store) -> list[list[int]]:
     """Tasks in each shard of each list."""
-    folder = store.stage(FOLDER)
-    return [[line.count for line in read_list(FILES, folder, name) or []] for name in list_names(FILES, folder)]
+    return [[line.count for line in lines] for lines in lists(store)]
 
 
 def values(store: Store) -> list[int]:
     """Every number taken in, in list order."""
-    folder, found = store.stage(FOLDER), []
-    for name in list_names(FILES, folder):
-        for line in read_list(FILES, folder, name) or []:
-            rows = FILES.read(os.path.join(folder.shard(line.id), "tasks.jsonl"))
-            found += [task.value for task in codec(Number).decode_lines(rows)]
-    return found
+    paths = [taken(store).folder.shard(line.id) for lines in lists(store) for line in lines]
+    rows = [POSIX.read(os.path.join(path, "tasks.jsonl")) for path in paths]
+    return [task.value for part in rows for task in codec(Number).decode_lines(part)]
 
 
 def test_the_first_scan_makes_the_first_list(store: Store, data: Path) -> None:
@@ -91,7 +98,7 @@ def test_a_changed_file_is_reported_and_keeps_its_row(store: Store, data: Path) 
 
 
 def test_a_touched_file_counts_as_changed(store: Store, data: Path) -> None:
-    """Same size, another time: who knows."""
+    """Same size, another time: the content may differ."""
     look(store, data)
     os.utime(data / "b.mp4", ns=(1, 1))
     assert ("b.mp4",) == look(store, data).changed
@@ -111,22 +118,20 @@ def test_a_large_source_is_cut_into_shards(store: Store, monkeypatch: pytest.Mon
     assert ([[4, 4, 2]], list(range(10))) == (sizes(store), values(store))
 
 
-def test_a_complete_source_list_has_an_index(store: Store) -> None:
+def test_a_source_list_is_complete_at_once(store: Store) -> None:
     """Downstream reads it as any other list."""
     take_numbers(store, 1, 2)
-    folder = store.stage(FOLDER)
-    done = read_done(FILES, folder, "0001", read_list(FILES, folder, "0001") or [])
-    assert [2] == [shard.tasks_out for shard in done or []]
+    [[line]] = lists(store)
+    assert {line.id} == taken(store).commits.names([line])
 
 
-def test_a_shard_tells_its_counts(store: Store) -> None:
+def test_a_shard_has_its_counts(store: Store) -> None:
     """As if a stage had passed all of them."""
     take_numbers(store, 1, 2, 3)
-    folder = store.stage(FOLDER)
-    [line] = read_list(FILES, folder, "0001") or []
-    found = read_committed(FILES, folder, line.id)
+    [[line]] = lists(store)
+    stats = taken(store).commits.stats(line.id)
     assert (3, 3, 3, 0, 0, 3.0) == (
-        found.tasks_in, found.tasks_out, found.passed, found.dropped, found.failed, found.weight_out,
+        stats.tasks_in, stats.tasks_out, stats.passed, stats.dropped, stats.failed, stats.weight_out,
     )  # fmt: skip
 
 
@@ -149,7 +154,7 @@ def test_a_scan_interrupted_before_its_list_is_done_again(store: Store, monkeypa
     monkeypatch.setattr(intake, "SHARD_TASKS", 2)
     source = Items(numbers(1, 2, 3))
     with pytest.raises(PowerCut):
-        take_in(Interrupted(), store, FOLDER, scan(source))
+        take_in(World(filesystem=Interrupted()), store, FOLDER, scan(source))
     take_numbers(store, 1, 2, 3)
     fan = Path(store.stage(FOLDER).path, "shards")
     assert ([[2, 1]], 2) == (sizes(store), len(list(fan.glob("*/*"))))
@@ -159,7 +164,7 @@ def test_other_tasks_after_an_interrupted_scan_do_not_mix(store: Store) -> None:
     """The half-written scan is in no list, and so in no live set."""
     source = Items(numbers(1, 2))
     with pytest.raises(PowerCut):
-        take_in(Interrupted(), store, FOLDER, scan(source))
+        take_in(World(filesystem=Interrupted()), store, FOLDER, scan(source))
     take_numbers(store, 7)
     assert [7] == values(store)
 
@@ -170,8 +175,8 @@ def _take(number: int, store: Store, same: bool) -> tuple[str, ...]:
 
 def test_scans_at_once_that_found_the_same_make_one_list(store: Store) -> None:
     """Eight processes, one list, every task once."""
-    lists = together(_take, store, True)
-    assert ({("0001",)}, [[5]], list(range(5))) == (set(lists), sizes(store), values(store))
+    made = together(_take, store, True)
+    assert ({("0001",)}, [[5]], list(range(5))) == (set(made), sizes(store), values(store))
 
 
 def test_scans_at_once_that_differ_take_every_task_once(store: Store) -> None:
@@ -182,16 +187,15 @@ def test_scans_at_once_that_differ_take_every_task_once(store: Store) -> None:
 
 def test_lists_are_named_in_order(store: Store) -> None:
     """Temporary files do not count."""
-    folder = StageFolder(store.stage(FOLDER).path)
     for values_ in ((1,), (1, 2), (1, 2, 3)):
         take_numbers(store, *values_)
-    Path(folder.lists, ".0004.jsonl.ab12").write_text("")
-    assert ["0001", "0002", "0003"] == list_names(FILES, folder)
+    Path(taken(store).folder.lists, ".0004.jsonl.ab12").write_text("")
+    assert ["0001", "0002", "0003"] == list_names(taken(store))
 
 
 def trial(store: Store, data: Path, limit: int) -> Intake:
     """Take in the first files only."""
-    return take_in(FILES, store, FOLDER, scan(Files(str(data)), limit), limit)
+    return take_in(WORLD, store, FOLDER, scan(Files(str(data)), limit), limit)
 
 
 def test_a_trial_is_a_list_that_the_full_scan_adds_to(store: Store, data: Path) -> None:
