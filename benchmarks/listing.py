@@ -37,10 +37,10 @@ def walk(data: str, store: str) -> int:
 def take_in(data: str, store: str) -> int:
     """What a run does before its first stage."""
     from hpcurate.source import Files, intake, scan
-    from hpcurate.store.filesystem import PosixFilesystem
     from hpcurate.store.layout import Store
+    from hpcurate.world import World
 
-    found = intake.take_in(PosixFilesystem(), Store(store), "source-000000000000", scan.scan(Files(data)))
+    found = intake.take_in(World(), Store(store), "source-000000000000", scan.scan(Files(data)))
     return found.tasks
 
 

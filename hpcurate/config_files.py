@@ -36,7 +36,7 @@ def names_in(folders: Iterable[Path], group: str) -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file by itself, nothing resolved. Raises ConfigError where it is no YAML."""
+    """A config file on its own, nothing resolved. Raises ConfigError for what is not YAML."""
     import yaml
 
     try:

@@ -22,7 +22,7 @@ from hpcurate.environments.files import EnvFile
 from hpcurate.environments.runtime import inspect_python, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.exclusive import exclusive
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.system.programs import activated, output_tail
 
@@ -59,7 +59,7 @@ def lock(env: EnvFile, echo: Echo = lambda line: None) -> Path:
         lock_file.add_conda_package("default", platform, record)
     temporary = env.lock.with_suffix(".lock.part")
     lock_file.to_path(temporary)
-    PosixFilesystem().replace(str(env.lock), f"{MARK}{env.digest}\n".encode() + temporary.read_bytes())
+    POSIX.replace(str(env.lock), f"{MARK}{env.digest}\n".encode() + temporary.read_bytes())
     temporary.unlink()
     return env.lock
 
@@ -95,7 +95,7 @@ def prefix_of(env: EnvFile, store: str) -> str:
 
 def is_built(prefix: str) -> bool:
     """Whether it is complete."""
-    return MARKER in PosixFilesystem().names(prefix)
+    return MARKER in POSIX.names(prefix)
 
 
 def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
@@ -114,7 +114,7 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
             facts = inspect_python([os.path.join(prefix, "bin", "python")], str(env.path))
             provide_runtime(store, facts, echo)
             marker = {"name": env.name, "python": list(facts.version), "variables": activation_variables(prefix)}
-            PosixFilesystem().create(os.path.join(prefix, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
+            POSIX.create(os.path.join(prefix, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
     return prefix
 
 

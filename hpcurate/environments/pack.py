@@ -15,7 +15,7 @@ from pathlib import Path
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.exclusive import exclusive
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, FileEntry, sha256_of, write_manifest
 
@@ -39,7 +39,7 @@ def _installed(prefix: Path) -> list[str]:
 
 def is_packed(pack: str) -> bool:
     """Whether it is complete."""
-    return MANIFEST in PosixFilesystem().names(pack)
+    return MANIFEST in POSIX.names(pack)
 
 
 def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:

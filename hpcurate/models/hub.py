@@ -18,7 +18,7 @@ from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
 from hpcurate.models.weights import Weights, WeightStore
 from hpcurate.store.exclusive import exclusive
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.manifest import FileEntry, sha256_of, write_manifest
 from hpcurate.units import megabytes
 
@@ -97,7 +97,7 @@ def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: s
             raise
     shutil.rmtree(os.path.join(part, ".cache"), ignore_errors=True)
     write_manifest(part, finished)
-    PosixFilesystem().freeze(part)
+    POSIX.freeze(part)
     os.rename(part, target)
 
 

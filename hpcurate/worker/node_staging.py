@@ -13,7 +13,7 @@ from hpcurate.node.place import choose_folder, node_name, own_folder
 from hpcurate.planning.pipeline import Environment
 from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import NodeSetup
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import nonce
 
@@ -113,4 +113,4 @@ class NodeStaging:
         self._log(f"{what}: {made.copied_bytes} bytes in {made.seconds:.1f} s")
         record = {"node": node_name(), "what": what, **attrs.asdict(made)}
         path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
-        PosixFilesystem().replace(path, json.dumps(record).encode() + b"\n")
+        POSIX.replace(path, json.dumps(record).encode() + b"\n")
