@@ -8,12 +8,12 @@ DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo hello test test-long test-newest lint format clean
+.PHONY: help setup demo hello test test-long test-newest test-oldest lint format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Make .venv with hpcurate (editable), its tests' and the video pipeline's packages
+setup: $(READY) ## Make .venv with hpcurate (editable) and the packages of its tests and of the video pipeline
 
 demo: $(DEMO) | demo/videos ## Curate a few sample videos on this machine, into demo/store
 	$(PY) -m hpcurate +pipeline=video input=demo/videos store=demo/store launcher=local
@@ -22,7 +22,7 @@ demo: $(DEMO) | demo/videos ## Curate a few sample videos on this machine, into 
 	@echo "counts of each stage:        cat demo/store/runs/latest/summary.json"
 	@echo "what failed, and why:        $(PY) -m hpcurate why --store demo/store"
 
-hello: $(READY) ## Tiny models, made and served here: fetched, brought, GPT-2 writes; into demo/store
+hello: $(READY) ## A pipeline with tiny models, made and served here: fetched, copied, GPT-2 writes; into demo/store
 	$(PY) scripts/make-tiny-models demo/models -- \
 	  $(PY) -m hpcurate models fetch tiny-gpt2 tiny-embedder --store demo/store
 	$(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local \
@@ -47,20 +47,27 @@ test-newest: ## The tests with the newest release of everything, and another Pyt
 	.venv-newest/bin/python -m pip install --quiet -e '.[dev,video]'
 	.venv-newest/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+test-oldest: ## The tests with the lowest version of everything that pyproject.toml allows
+	scripts/install-test-deps
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(PYTHON) scripts/oldest-versions > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e '.[dev,video]'
+	.venv-oldest/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 lint: $(READY) ## Style and types
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 
-format: $(READY) ## Rewrite the code in the house's format
+format: $(READY) ## Format the code
 	$(PY) -m ruff check --select I --fix
 	$(PY) -m ruff format
 
 clean: ## Remove what make and the tests made here: .venv, demo, caches
-	rm -rf .venv .venv-newest demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-oldest demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Rendered beside and renamed, so that an interrupted rendering is not taken for a finished one.
+# Rendered into another folder and renamed, so that an interrupted rendering is not taken for a finished one.
 demo/videos: | $(DEMO)
 	rm -rf $@.part
 	mkdir -p $@.part
@@ -75,7 +82,7 @@ $(PY):
 	  $(PYTHON) -m venv --clear --without-pip .venv && \
 	  $(PYTHON) -m pip --python .venv/bin/python install --quiet pip; }
 
-# Without the tests' packages: those bring torch.
+# Without the packages of the tests: those install torch.
 $(DEMO): pyproject.toml constraints.txt | $(PY)
 	@echo "installing into .venv"
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[video]'

@@ -39,7 +39,7 @@ def ours(source: Path, target: Path) -> None:
     """Through the node's cache."""
     target.mkdir()
     cache = NodeCache(str(target))
-    cache.bring("m@1", str(source))
+    cache.copy("m@1", str(source))
     cache.close()
 
 

@@ -46,13 +46,13 @@ def cp(prefix: Path, packed: str, target: Path) -> None:
 
 
 def ours(prefix: Path, packed: str, target: Path) -> None:
-    """Through the node's cache: read, verified, unpacked, told where it stands, flushed."""
+    """Through the node's cache: read, verified, unpacked, relocated, flushed."""
     target.mkdir()
     cache = NodeCache(str(target))
-    brought = cache.unpack("env", packed)
+    item = cache.unpack("env", packed)
     cache.close()
-    if not brought.local:
-        raise SystemExit(brought.reason)
+    if not item.local:
+        raise SystemExit(item.reason)
 
 
 def main() -> None:

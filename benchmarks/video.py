@@ -1,4 +1,4 @@
-"""Clips a second: cut by encoding, cut by copying packets, and decoding alone, in one process each.
+"""Clips a second: cut by encoding, cut by copying packets, and decoding only, in one process each.
 
     python benchmarks/video.py [FOLDER]      default: HPCURATE_TEST_VIDEOS; without it samples are made
 
@@ -67,7 +67,7 @@ def main() -> None:
         total = sum(clip.duration_s for clip in clips)
         print(f"{len(clips)} clips, {total:.1f} s of video, {os.cpu_count()} cores")
         spent = seconds(lambda _: decode_all(clips))
-        print(f"{'decode alone':<20} {spent:6.2f} s  {total / spent:6.1f} x real time")
+        print(f"{'decode only':<20} {spent:6.2f} s  {total / spent:6.1f} x real time")
         for name, stage in stages.items():
             spent = seconds(lambda n, s=stage, k=name: try_stage(s, list(clips), scratch / f"{k} {n}") and None)  # type: ignore[misc]
             print(f"{name:<20} {spent:6.2f} s  {total / spent:6.1f} x real time, {len(clips) / spent:5.1f} clips/s")

@@ -9,9 +9,16 @@ from typing import Any
 from hpcurate.errors import ConfigError
 
 
+def shipped(name: str) -> Path:
+    """A folder of data that comes with hpcurate, `conf` or `envs`: inside the package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
 def shipped_conf() -> Path:
-    """The conf folder beside the package: found by path, in a checkout as in a wheel."""
-    return Path(__file__).resolve().parent.parent / "conf"
+    """The conf folder that comes with hpcurate."""
+    return shipped("conf")
 
 
 def conf_folders(more: Sequence[str] = ()) -> list[Path]:
@@ -29,7 +36,7 @@ def names_in(folders: Iterable[Path], group: str) -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file by itself, nothing resolved. Raises ConfigError where it is no YAML."""
+    """A config file on its own, nothing resolved. Raises ConfigError for what is not YAML."""
     import yaml
 
     try:

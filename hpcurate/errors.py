@@ -12,7 +12,7 @@ class HpcurateError(Exception):
 
 
 class UserError(HpcurateError):
-    """The user can mend this: a key, a path, a type, a site limit. Exit status 2, no traceback."""
+    """The user can fix this: a key, a path, a type, a site limit. Exit status 2, no traceback."""
 
 
 class ConfigError(UserError):

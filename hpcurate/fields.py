@@ -1,6 +1,6 @@
 """Fields of a configuration: default, help and checks stand beside the field, and are read from there.
 
-`option` declares a field of an attrs class. Whatever fills such a class from a file or a command line goes through
+`option` declares a field of an attrs class. A class that is filled from a file or a command line is made by
 `convert`, so that every message names the full key. Runs in every stage environment: Python 3.9 or newer.
 """
 

@@ -62,14 +62,14 @@ def model_names(model: Any) -> tuple[str, ...]:
 
 
 def get_local_dir_for_weights_name(name: str) -> Path:  # the name is Cosmos-Curate's
-    """Folder of a model's weights. Raises ConfigError where nobody brought them."""
+    """Folder of a model's weights. Raises ConfigError where the stage was not given them."""
     if name not in _PATHS:
         known = ", ".join(sorted(_PATHS)) or "none"
         raise ConfigError(f"the weights of {name!r} are not here ({known}); name it in the stage's `model`")
     return Path(_PATHS[name])
 
 
-def lend_weights(paths: Mapping[str, str], cache: Optional[str] = None) -> None:
+def provide_weights(paths: Mapping[str, str], cache: Optional[str] = None) -> None:
     """Called in the stage process before `setup`: from here on weights are found, and nothing is downloaded.
 
     With `cache`, a folder of the process's own, `from_pretrained("repo/name")` finds them, too: it gets the

@@ -44,7 +44,7 @@ class Resources:
 
 @attrs.define(frozen=True, kw_only=True)
 class WorkerInfo:
-    """What `setup` is told about the process it runs in."""
+    """What `setup` is given about the process it runs in."""
 
     index: int
     """Number of the worker in its round."""
@@ -62,7 +62,7 @@ class WorkerInfo:
 
 @attrs.define(frozen=True, kw_only=True)
 class NodeInfo:
-    """What `setup_on_node` is told about the node."""
+    """What `setup_on_node` is given about the node."""
 
     name: str
     """Slurm's name of it, or the host's."""
@@ -71,7 +71,7 @@ class NodeInfo:
 
 
 class Scope(Protocol):
-    """What the engine lends a stage while one batch is processed."""
+    """What a stage may use while one batch is processed."""
 
     def child_id(self, parent: Task, wanted: Optional[str]) -> str:
         """Id for a new task made from `parent`."""
@@ -154,23 +154,23 @@ class Stage(Generic[In, Out]):
         The id is the UUID5 of parent, stage and ordinal unless `id` gives a better stable one.
         Raises StageError for a random id.
         """
-        return cls(id=self._lent().child_id(parent, id), parents=(parent.id,), **fields)
+        return cls(id=self._current().child_id(parent, id), parents=(parent.id,), **fields)
 
     def drop(self, task: Task, reason: str) -> None:
         """End `task` here, on purpose; the reason is counted and shown."""
-        self._lent().drop(task, reason)
+        self._current().drop(task, reason)
 
     def file(self, task: Task, name: str) -> File:
         """A place to write a file of `task`; it becomes visible when the shard commits.
 
         Put the result into a field typed `File`. `name` is relative, and unique for the task.
         """
-        return self._lent().file(task, name)
+        return self._current().file(task, name)
 
     # -- used by the engine -------------------------------------------------------------------------
 
     def bind(self, scope: Optional[Scope]) -> None:
-        """Lend the stage a scope for one batch, or take it back."""
+        """Give the stage a scope for one batch, or take it back."""
         self._scope = scope
 
     def arguments(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class Stage(Generic[In, Out]):
         """Names under which failures and drops are reported."""
         return (type(self).__qualname__,)
 
-    def _lent(self) -> Scope:
+    def _current(self) -> Scope:
         if self._scope is None:
             raise StageError("child(), drop() and file() work only while process() runs")
         return self._scope

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
-from hpcurate.store.filesystem import Filesystem, PosixFilesystem
+from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.clock import Clock, SystemClock
@@ -20,7 +20,7 @@ from hpcurate.system.processes import Processes, SystemProcesses, nonce
 class World:
     """Everything outside the engine's own decisions."""
 
-    filesystem: Filesystem = attrs.field(factory=PosixFilesystem)
+    filesystem: Filesystem = POSIX
     clock: Clock = attrs.field(factory=SystemClock)
     processes: Processes = attrs.field(factory=SystemProcesses)
     nonce: Callable[[int], str] = nonce

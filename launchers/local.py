@@ -83,7 +83,7 @@ class LocalQueue(NoQueue):
         return [JobRow(id="here", name="workers on this machine", state="RUNNING", count=alive)] if alive else []
 
     def cancel(self, jobs: Jobs) -> None:
-        """See `Queue`. A worker told to terminate hands its shards back."""
+        """See `Queue`. A worker that is asked to terminate hands its shards back."""
         for worker in _living(jobs):
             with suppress(OSError):
                 os.kill(worker.pid, signal.SIGTERM)

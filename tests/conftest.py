@@ -11,6 +11,7 @@ from checkout import ROOT
 from driven import Site, comparable
 from shell import Shell
 from slurm_fixture import slurm  # noqa: F401
+from untouched import untracked
 
 LONGEST = (
     "arrays_and_gates", "video_pipeline", "docs", "odd_sites", "weights_on_nodes", "quality_frames_copying",
@@ -23,6 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first; `--no-loadscope-reorder` keeps that order."""
     first = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path.name, len(first)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untouched_checkout() -> Iterator[None]:
+    """Tests write nothing into the checkout, apart from caches."""
+    before = untracked(ROOT)
+    yield
+    assert set() == untracked(ROOT) - before, "appeared in the checkout while the tests ran"
 
 
 @pytest.fixture

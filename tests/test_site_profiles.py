@@ -14,7 +14,7 @@ from hpcurate.site import SiteProfile, load_site, profile_of, to_yaml
 PROFILE = {"partitions": {"cpu": "c", "gpu": "g", "gate": "s"}, "account": "lab", "qos": "q", "constraint": "ib"}
 BAD = [
     ({"acount": "x"}, "acount: there is no such key; did you mean 'account'?"),
-    ({"partitions": {"gpus": "x"}}, "partitions.gpus: there is no such kind of job; did you mean 'gpu'?"),
+    ({"partitions": {"gpus": "x"}}, "partitions.gpus: there is no such key; did you mean 'gpu'?"),
     ({"gres": "gpu"}, "gres=gpu: expected option=value"),
     ({"setup": "module load"}, "Expected `array`"),
 ]

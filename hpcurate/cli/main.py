@@ -47,8 +47,7 @@ Start or continue a run:
   input=    folder, file or glob            launcher=  auto (default), slurm, local, inline
   store=    folder on shared storage        wait=      true: stay until the end; false: submit and exit
   output=   folder for the result           limit=     a trial on the first n tasks, which the full run reuses
-  part=     i/n: one of n parts of the input
-  done=     a path with {{relative}}: skip what already exists there
+  part=     i/n: a part of the input        done=      a path with {{relative}}: skip what already exists there
   dry_run=  true: only print the plan       debug=     true: 3 tasks in this process, breakpoints work
   rerun=    stages to run again             budget.failed=, budget.fraction=  how many tasks may fail
   stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …

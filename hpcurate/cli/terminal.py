@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpcurate.api import Outcome
     from hpcurate.report.run_report import RunReport
+    from hpcurate.runs.handover import Outcome
     from hpcurate.runs.reconcile import StageView
 
 BAR = 24

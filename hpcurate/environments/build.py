@@ -1,8 +1,8 @@
 """Locking and building with py-rattler, in-process: no conda is needed.
 
 A prefix cannot be moved once it is linked, so it is built where it will stand; `.hpcurate.json` is written
-last, and without it nobody takes the prefix for an environment. What a killed build left is built anew, from
-the packages that were fetched already.
+last, and without it a prefix is not used. What a killed build left is built again, from the packages that were
+fetched already.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from hpcurate.environments.files import EnvFile
-from hpcurate.environments.runtime import look_into, provide_runtime
+from hpcurate.environments.runtime import inspect_python, provide_runtime
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.exclusive import exclusive
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.system.programs import activated, output_tail
 
@@ -35,10 +35,10 @@ MARKER = ".hpcurate.json"
 
 
 def lock(env: EnvFile, echo: Echo = lambda line: None) -> Path:
-    """Solve for this machine's platform and write the lock file. Raises ConfigError with the solver's words."""
+    """Solve for this machine's platform and write the lock file. Raises ConfigError with the solver's message."""
     rattler = _library()
     if not os.access(env.path.parent, os.W_OK):
-        raise ConfigError(f"{env.path}: its lock cannot be written beside it; copy it into an envs/ folder of yours")
+        raise ConfigError(f"{env.path}: its lock cannot be written beside it; copy it into an envs/ folder of your own")
     echo(f"{env.name}: solving {len(env.dependencies)} packages from {', '.join(env.channels)}")
     subdir = str(rattler.platform.Subdir.current())
     try:
@@ -52,14 +52,14 @@ def lock(env: EnvFile, echo: Echo = lambda line: None) -> Path:
         )
     except Exception as error:  # the library's errors have no common base
         raise ConfigError(f"{env.path}: cannot be solved: {_shortened(str(error), env)}") from None
-    found = rattler.LockPlatform(subdir)
-    made = rattler.LockFile([found])
-    made.set_channels("default", [rattler.LockChannel(channel) for channel in env.channels])
+    platform = rattler.LockPlatform(subdir)
+    lock_file = rattler.LockFile([platform])
+    lock_file.set_channels("default", [rattler.LockChannel(channel) for channel in env.channels])
     for record in sorted(records, key=lambda record: str(record.name.normalized)):
-        made.add_conda_package("default", found, record)
+        lock_file.add_conda_package("default", platform, record)
     temporary = env.lock.with_suffix(".lock.part")
-    made.to_path(temporary)
-    PosixFilesystem().replace(str(env.lock), f"{MARK}{env.digest}\n".encode() + temporary.read_bytes())
+    lock_file.to_path(temporary)
+    POSIX.replace(str(env.lock), f"{MARK}{env.digest}\n".encode() + temporary.read_bytes())
     temporary.unlink()
     return env.lock
 
@@ -74,7 +74,7 @@ def _shortened(message: str, env: EnvFile) -> str:
 
 
 def locked(env: EnvFile) -> bytes:
-    """The lock file's content. Raises ConfigError where there is none, or the file has changed since."""
+    """The lock file's content. Raises ConfigError if there is none, or if the yml has changed since."""
     try:
         data = env.lock.read_bytes()
     except OSError:
@@ -88,22 +88,22 @@ def locked(env: EnvFile) -> bytes:
 
 
 def prefix_of(env: EnvFile, store: str) -> str:
-    """Where the environment stands, or will. Raises ConfigError as `locked`."""
+    """Path of the environment, built or not. Raises ConfigError as `locked`."""
     digest = hashlib.sha256(locked(env) + env.digest.encode()).hexdigest()[:12]
     return os.path.join(Store.at(store).envs, f"{env.name}-{digest}")
 
 
 def is_built(prefix: str) -> bool:
     """Whether it is complete."""
-    return MARKER in PosixFilesystem().names(prefix)
+    return MARKER in POSIX.names(prefix)
 
 
 def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
-    """Build it unless it is there; its prefix. Raises ConfigError or StoreError."""
+    """Build it unless that is done; its prefix. Raises ConfigError or StoreError."""
     prefix = prefix_of(env, store)
     os.makedirs(os.path.dirname(prefix), exist_ok=True)
     if is_built(prefix):
-        echo(f"{env.name}: {prefix} is there")
+        echo(f"{env.name}: {prefix} is complete")
         return prefix
     with exclusive(f"{prefix}.building", "building"):
         if not is_built(prefix):
@@ -111,17 +111,16 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
             _install(env, prefix, echo)
             _pip(env, prefix, echo)
             _post_install(env, prefix, echo)
-            facts = look_into([os.path.join(prefix, "bin", "python")], str(env.path))
+            facts = inspect_python([os.path.join(prefix, "bin", "python")], str(env.path))
             provide_runtime(store, facts, echo)
-            told = {"name": env.name, "python": list(facts.version), "variables": activation_variables(prefix)}
-            PosixFilesystem().create(os.path.join(prefix, MARKER), json.dumps(told, indent=1).encode() + b"\n")
+            marker = {"name": env.name, "python": list(facts.version), "variables": activation_variables(prefix)}
+            POSIX.create(os.path.join(prefix, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
     return prefix
 
 
 def _install(env: EnvFile, prefix: str, echo: Echo) -> None:
     rattler = _library()
-    found = rattler.LockFile.from_path(env.lock)
-    environment = found.default_environment()
+    environment = rattler.LockFile.from_path(env.lock).default_environment()
     records = environment.conda_repodata_records_for_platform(environment.platforms()[0])
     echo(f"{env.name}: linking {len(records)} packages into {prefix}")
     try:

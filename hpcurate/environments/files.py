@@ -9,14 +9,14 @@ from pathlib import Path
 
 import attrs
 
-from hpcurate.config_files import read_yaml, shipped_conf
+from hpcurate.config_files import read_yaml, shipped
 from hpcurate.errors import ConfigError
 from hpcurate.fields import suggestion
 
 
 @attrs.define(frozen=True)
 class EnvFile:
-    """What an environment is to hold."""
+    """What an environment contains."""
 
     name: str
     path: Path
@@ -34,24 +34,24 @@ class EnvFile:
 
     @property
     def digest(self) -> str:
-        """Of everything that is asked for; the lock carries it, so that a changed file is noticed."""
+        """Of everything above; the lock contains it, so that a changed file is noticed."""
         plain = [list(self.channels), list(self.dependencies), list(self.pip), self.post_install]
         return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 
 def env_folders() -> list[Path]:
-    """Folders of environment files: the current folder's, ours."""
-    own, ours = Path.cwd() / "envs", shipped_conf().parent / "envs"
+    """Folders of environment files: the current folder's, and ours."""
+    own, ours = Path.cwd() / "envs", shipped("envs")
     return [own, ours] if own.is_dir() and own.resolve() != ours else [ours]
 
 
 def env_names(folders: Iterable[Path]) -> list[str]:
-    """All there are."""
+    """Names of all environment files."""
     return sorted({path.stem for folder in folders for path in folder.glob("*.yml")})
 
 
 def read_env(name: str, folders: Iterable[Path]) -> EnvFile:
-    """The environment of that name. Raises ConfigError naming file and line of thought."""
+    """The environment of that name. Raises ConfigError with the nearest name."""
     folders = list(folders)
     for folder in folders:
         path = folder / f"{name}.yml"
@@ -75,7 +75,7 @@ def parse_env(name: str, path: Path) -> EnvFile:
     if odd:
         raise ConfigError(f"{path}: dependencies: {odd[0]!r}: expected a package, or pip: with a list")
     if not any(entry.split("=")[0].split(" ")[0].strip("<>!") == "python" for entry in conda):
-        raise ConfigError(f"{path}: dependencies: names no python; a stage runs in it, write e.g. python=3.11")
+        raise ConfigError(f"{path}: dependencies: python is missing; a stage runs in it, write e.g. python=3.11")
     script = path.with_name(f"{name}.post_install.sh")
     channels = tuple(str(channel) for channel in plain.get("channels") or ("conda-forge",))
     return EnvFile(name, path, channels, conda, pip, script.read_text() if script.is_file() else "")

@@ -15,7 +15,7 @@ from pathlib import Path
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.exclusive import exclusive
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, FileEntry, sha256_of, write_manifest
 
@@ -24,10 +24,10 @@ Echo = Callable[[str], None]
 
 
 def pack_of(prefix: str, store: str) -> str:
-    """Where the pack of a prefix lies, or will: what is installed there later makes it another one."""
+    """Where the pack of a prefix lies, or will: installing something there later makes another pack."""
     prefix = os.path.abspath(os.path.expanduser(prefix))
-    told = [prefix, *_installed(Path(prefix))]
-    digest = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    content = [prefix, *_installed(Path(prefix))]
+    digest = hashlib.sha256("\0".join(content).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return os.path.join(Store.at(store).packs, f"{os.path.basename(prefix)}-{digest}")
 
 
@@ -39,7 +39,7 @@ def _installed(prefix: Path) -> list[str]:
 
 def is_packed(pack: str) -> bool:
     """Whether it is complete."""
-    return MANIFEST in PosixFilesystem().names(pack)
+    return MANIFEST in POSIX.names(pack)
 
 
 def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
@@ -47,11 +47,11 @@ def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
     prefix = os.path.abspath(os.path.expanduser(prefix))
     if not os.path.isdir(os.path.join(prefix, "conda-meta")):
         raise ConfigError(
-            f"{prefix}: is no conda prefix (no conda-meta); a venv cannot be moved, build one with envs/NAME.yml"
+            f"{prefix}: is not a conda prefix (no conda-meta); a venv cannot be moved, build one with envs/NAME.yml"
         )
     target = pack_of(prefix, store)
     if is_packed(target):
-        echo(f"{target} is there")
+        echo(f"{target} is complete")
         return target
     os.makedirs(os.path.dirname(target), exist_ok=True)
     with exclusive(f"{target}.packing", "packing"):
@@ -71,12 +71,12 @@ def _archive(prefix: str, path: str, echo: Echo) -> None:
     except ImportError:
         raise ConfigError("envs pack: conda-pack is not installed here; pip install 'hpcurate[envs]'") from None
     echo(f"packing {prefix}")
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             conda_pack.pack(prefix=prefix, output=path, format="tar", ignore_missing_files=True)
         except conda_pack.CondaPackException as error:
             raise StoreError(f"{prefix}: cannot be packed: {' '.join(str(error).split())[:400]}") from None
-    for warning in told:
+    for warning in caught:
         if "missing" not in str(warning.message).lower():
             echo(f"packing: {' '.join(str(warning.message).split())[:200]}")

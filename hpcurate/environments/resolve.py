@@ -15,7 +15,7 @@ import attrs
 from hpcurate.environments.build import activation_variables, is_built, prefix_of
 from hpcurate.environments.files import read_env
 from hpcurate.environments.pack import is_packed, pack_of
-from hpcurate.environments.runtime import Facts, look_into, provide_runtime, provide_runtimes
+from hpcurate.environments.runtime import PythonFacts, inspect_python, provide_runtime, provide_runtimes
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Environment
 from hpcurate.store.layout import Store
@@ -35,24 +35,24 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
 """How each runtime starts a Python in an image that sees the store and the node's folder. GPUs: by variables that the
 stage process is started with (`APPTAINER_NV`), or by the runtime's own hooks (enroot, Pyxis)."""
 ONLY_IN_JOBS = ("srun",)
-"""Commands that are never tried where the user types: they would start a job."""
+"""Commands that are never tried on the login node: they would start a job."""
 
 
 class Environments:
-    """Resolves the environments of a pipeline on one store, and remembers what it looked into."""
+    """Resolves the environments of a pipeline on one store, each once."""
 
     def __init__(self, store: str, folders: Sequence[Path]) -> None:
         self._store = Store.at(store).root
         self._folders = list(folders)
-        self._seen: dict[tuple[str, ...], Facts | None] = {}
-        self._found: dict[tuple[str, bool], Environment] = {}
+        self._inspected: dict[tuple[str, ...], PythonFacts | None] = {}
+        self._resolved: dict[tuple[str, bool], Environment] = {}
 
     def __call__(self, env: Any, to_node: bool) -> Environment:
-        """See `EnvironmentOf`; each is looked at once. Raises ConfigError with what to type."""
+        """See `EnvironmentOf`; each is resolved once. Raises ConfigError with what to type."""
         key = (repr(env), to_node)
-        if key not in self._found:
-            self._found[key] = self._resolve(env, to_node)
-        return self._found[key]
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve(env, to_node)
+        return self._resolved[key]
 
     def _resolve(self, env: Any, to_node: bool) -> Environment:
         if env is None:
@@ -66,7 +66,7 @@ class Environments:
         kind, _, image = env.partition(":")
         if kind in CONTAINERS and image:
             path = os.path.abspath(os.path.expanduser(image))
-            image = path if os.path.exists(path) else image  # else one that the runtime knows: docker://…, a name
+            image = path if os.path.exists(path) else image  # else a name that the runtime resolves, such as docker://…
             return self._command(tuple(word.replace("{image}", image) for word in CONTAINERS[kind]), to_node)
         if len(env.split()) > 1 and not os.path.isdir(os.path.expanduser(env)):
             return self._command(tuple(shlex.split(env)), to_node)
@@ -75,24 +75,23 @@ class Environments:
         return self._named(env, to_node)
 
     def provide(self, echo: Callable[[str], None]) -> None:
-        """Fetch the runtime for all that was looked into and lacks it. Raises StoreError."""
-        for facts in self._seen.values():
+        """Fetch the runtime for each Python that lacks it. Raises StoreError."""
+        for facts in self._inspected.values():
             if facts is None:
                 try:
                     provide_runtimes(self._store, echo)
                 except StoreError as error:
-                    echo(f"{error}; the container must hold attrs and msgspec itself then")
+                    echo(f"{error}; the container must contain attrs and msgspec itself then")
             else:
                 provide_runtime(self._store, facts, echo)
 
     def _named(self, env: str, to_node: bool) -> Environment:
-        found = read_env(env, self._folders)
-        prefix = prefix_of(found, self._store)
+        prefix = prefix_of(read_env(env, self._folders), self._store)
         if not is_built(prefix):
             raise ConfigError(
                 f"env={env}: is not built in this store; type `hpcurate envs build {env} --store {self._store}`"
             )
-        return self._entered(prefix, os.path.basename(prefix), env if to_node else None)
+        return self._of_prefix(prefix, os.path.basename(prefix), env if to_node else None)
 
     def _prefix(self, env: str, to_node: bool) -> Environment:
         prefix = os.path.abspath(os.path.expanduser(env))
@@ -101,11 +100,11 @@ class Environments:
             raise ConfigError(
                 f"env={env!r}: expected a prefix that holds bin/python (conda, mamba, venv); {python} is missing"
             )
-        self._seen[(python,)] = look_into((python,), f"env={env}")
-        found = self._entered(prefix, prefix, prefix if to_node else None)
-        return attrs.evolve(found, variables=activation_variables(prefix))
+        self._inspected[(python,)] = inspect_python((python,), f"env={env}")
+        environment = self._of_prefix(prefix, prefix, prefix if to_node else None)
+        return attrs.evolve(environment, variables=activation_variables(prefix))
 
-    def _entered(self, prefix: str, digest: str, packed: str | None) -> Environment:
+    def _of_prefix(self, prefix: str, digest: str, packed: str | None) -> Environment:
         pack = None
         if packed is not None:
             pack = pack_of(prefix, self._store)
@@ -123,14 +122,14 @@ class Environments:
             )
         if to_node:
             raise ConfigError(f"stage_to_node: only conda prefixes can be packed, not {command[0]}")
-        there = self._store  # or the nearest folder that is there: nothing is made before a run is begun
-        while not os.path.isdir(there):
-            there = os.path.dirname(there)
-        here = tuple(word.replace("{store}", there).replace("{node}", there) for word in command)
+        folder = self._store  # or the nearest folder that exists: nothing is made before a run starts
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        here = tuple(word.replace("{store}", folder).replace("{node}", folder) for word in command)
         if os.path.basename(command[0]) in ONLY_IN_JOBS or shutil.which(command[0]) is None:
-            self._seen[here] = None
+            self._inspected[here] = None
         else:
-            self._seen[here] = look_into(here, f"env={' '.join(command)}")
+            self._inspected[here] = inspect_python(here, f"env={' '.join(command)}")
         digest = hashlib.sha256("\0".join(command).encode("utf-8", "surrogateescape")).hexdigest()[:12]
         return Environment(python=command, container=True, digest=digest)
 

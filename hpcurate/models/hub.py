@@ -18,7 +18,7 @@ from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
 from hpcurate.models.weights import Weights, WeightStore
 from hpcurate.store.exclusive import exclusive
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.manifest import FileEntry, sha256_of, write_manifest
 from hpcurate.units import megabytes
 
@@ -40,9 +40,9 @@ class RemoteFile:
 
 
 def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: Echo = lambda line: None) -> Weights:
-    """Bring the entry's weights into the store, unless they are there. Raises ConfigError or StoreError.
+    """Fetch the entry's weights into the store, unless they are there. Raises ConfigError or StoreError.
 
-    `update` asks anew what a branch or tag means; else the commit it was pinned to stays.
+    `update` asks again what a branch or tag means; else the commit it was pinned to stays.
     """
     found = None if update else store.find(entry)
     if found is not None:
@@ -78,7 +78,7 @@ def _remote(sibling: Any) -> RemoteFile:
 
 
 def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: str, echo: Echo) -> None:
-    """Into `<target>.part`, which the next call goes on with; renamed when every file was checked."""
+    """Into `<target>.part`, which the next call continues; renamed when every file was checked."""
     part = f"{target}.part"
     total = sum(file.size for file in files)
     _check_room(entry, part, max(total, megabytes(entry.size) * 2**20 if entry.size else 0))
@@ -97,7 +97,7 @@ def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: s
             raise
     shutil.rmtree(os.path.join(part, ".cache"), ignore_errors=True)
     write_manifest(part, finished)
-    PosixFilesystem().freeze(part)
+    POSIX.freeze(part)
     os.rename(part, target)
 
 
@@ -158,11 +158,11 @@ def _plain_errors(entry: ModelEntry) -> Iterator[None]:
         ) from None
     except errors.RevisionNotFoundError:
         raise ConfigError(
-            f"model {entry.name}: {entry.repo} has no revision {entry.revision!r}; mend `revision:` in its entry"
+            f"model {entry.name}: {entry.repo} has no revision {entry.revision!r}; fix `revision:` in its entry"
         ) from None
     except errors.RepositoryNotFoundError:
         raise ConfigError(
-            f"model {entry.name}: the hub knows no {entry.repo}, or it is private; mend `repo:`, or set HF_TOKEN"
+            f"model {entry.name}: the hub has no {entry.repo}, or it is private; fix `repo:`, or set HF_TOKEN"
         ) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
@@ -173,7 +173,7 @@ def _plain_errors(entry: ModelEntry) -> Iterator[None]:
             raise
         raise StoreError(
             f"model {entry.name}: the hub could not be reached, or the connection broke ({type(error).__name__}); "
-            "the same command goes on where it stopped"
+            "the same command continues where it stopped"
         ) from None
 
 

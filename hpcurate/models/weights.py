@@ -12,7 +12,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.models.registry import COMMIT, ModelEntry, Registry
 from hpcurate.planning.build import WeightsOf
 from hpcurate.planning.pipeline import WeightsRef
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, CopyFault, FileEntry, read_manifest, sha256_of
 
@@ -41,7 +41,7 @@ class WeightStore:
 
     def __init__(self, root: str) -> None:
         self._store = Store.at(root)
-        self._filesystem = PosixFilesystem()
+        self._filesystem = POSIX
 
     @property
     def folder(self) -> str:

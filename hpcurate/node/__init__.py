@@ -1,1 +1,1 @@
-"""What a node needs once, for all workers and jobs on it: weights on its own disk."""
+"""What a node needs once, for all workers and jobs on it: weights and environments on its own disk."""

@@ -1,6 +1,6 @@
-"""Copying a folder of large files: several at once, each hashed as it passes, resumed file by file.
+"""Copying a folder of large files: several at once, each hashed while it is copied, resumed file by file.
 
-`.journal` in the unfinished folder names the files that arrived whole; anything else there is copied again.
+`.journal` in the unfinished folder names the files that are complete; anything else there is copied again.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import mmap
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Optional
 
 from hpcurate.store.manifest import CopyFault, FileEntry
 
@@ -24,7 +23,7 @@ STREAMS = 4
 
 
 class Stopped(Exception):
-    """The worker was told to leave."""
+    """The worker was asked to leave."""
 
 
 def copy_files(
@@ -32,7 +31,7 @@ def copy_files(
 ) -> tuple[int, int]:
     """Copy what is missing in `target`; (files, bytes) that this call copied. Raises CopyFault, Stopped, OSError."""
     os.makedirs(target, mode=0o700, exist_ok=True)
-    there = _arrived(target)
+    there = _complete(target)
     missing = [f for f in files if f.path not in there]
     with ThreadPoolExecutor(STREAMS) as pool:
         waiting = [pool.submit(_copy_one, source, target, f, stop) for f in sorted(missing, key=lambda f: -f.size)]
@@ -41,7 +40,7 @@ def copy_files(
     return len(missing), sum(f.size for f in missing)
 
 
-def _arrived(target: str) -> set[str]:
+def _complete(target: str) -> set[str]:
     try:
         with open(os.path.join(target, JOURNAL), encoding="utf-8", errors="surrogateescape") as journal:
             return {line[:-1] for line in journal if line.endswith("\n")}
@@ -69,18 +68,18 @@ def _copy_bytes(source: str, target: str, stop: Callable[[], bool]) -> tuple[str
     Back from the page cache: nothing crosses the network twice, and what is verified is what lies here.
     """
     size = 0
-    with open(source, "rb", buffering=0) as given, open(target, "w+b", buffering=0) as made:
-        hasher = _Hasher(made.fileno())
+    with open(source, "rb", buffering=0) as reader, open(target, "w+b", buffering=0) as writer:
+        hasher = _Hasher(writer.fileno())
         try:
             while not stop():
-                sent = os.sendfile(made.fileno(), given.fileno(), size, BLOCK)
+                sent = os.sendfile(writer.fileno(), reader.fileno(), size, BLOCK)
                 if not sent:
                     break
                 size += sent
                 hasher.ready(size)
             else:
                 raise Stopped
-            os.fsync(made.fileno())
+            os.fsync(writer.fileno())
         finally:
             digest = hasher.finish(size)
     return digest, size
@@ -91,14 +90,14 @@ class _Hasher:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._sizes: queue.Queue[Optional[int]] = queue.Queue()
+        self._sizes: queue.Queue[int | None] = queue.Queue()
         self._sha = hashlib.sha256()
         self._done = 0
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def ready(self, size: int) -> None:
-        """So many bytes are written."""
+        """The file has this many bytes now."""
         self._sizes.put(size)
 
     def finish(self, size: int) -> str:

@@ -1,4 +1,4 @@
-"""Which folder of a node holds what is copied there. Runs on compute nodes: Python 3.9 or newer."""
+"""Which folder of a node holds its copies. Runs in stage processes, too: Python 3.9 or newer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
             try:
                 if _private(mine) and _private(folder):
                     return folder, ""
-                reason = f"{mine} belongs to somebody else"
+                reason = f"{mine} belongs to another user"
             except OSError as error:
                 reason = error.strerror or "cannot be used"
         reasons.append(f"{base}: {reason}")
@@ -44,9 +44,9 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
 
 
 def own_folder() -> str:
-    """Ours in the temporary folder, for what need not be large: where no candidate will do.
+    """Ours in the temporary folder, for small things: used if no candidate will do.
 
-    If somebody else was there first, one for this process only: nobody may keep our workers from starting.
+    If another user has taken that name, a folder of this process only: nobody can keep our workers from starting.
     """
     mine = os.path.join(tempfile.gettempdir(), f"hpcurate-{os.getuid()}")
     folder = os.path.join(mine, node_name())
@@ -57,7 +57,7 @@ def own_folder() -> str:
 
 
 def _private(folder: str) -> bool:
-    """Make a folder for this user only; False if it is another's: in a shared /tmp anybody may have been first."""
+    """Make a folder that only this user can enter; False if it is another user's: /tmp is shared."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if os.lstat(folder).st_uid != os.getuid() or os.path.islink(folder):
         return False
@@ -67,9 +67,9 @@ def _private(folder: str) -> bool:
 
 def _why_not(base: str, memory_allowed: bool) -> Optional[str]:
     if "$" in base or not os.path.isabs(base):
-        return "is no path here"
+        return "not an absolute path here"
     if not os.path.isdir(base):
-        return "is not there"
+        return "missing"
     kind, root = mount_of(base, Path("/proc/self/mountinfo").read_text())
     if kind in MEMORY and not memory_allowed:
         return f"lies in memory ({kind})"

@@ -6,27 +6,28 @@ import hashlib
 import os
 import subprocess
 import tarfile
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from hpcurate.node.copying import BLOCK, Stopped
 from hpcurate.store.manifest import CopyFault, FileEntry
 from hpcurate.system.programs import bare, output_tail
 
 PIECE = 64 * 1024
-"""Bytes that are handed to tarfile at once: it copies what is left of them at each of its reads."""
+"""Bytes handed to tarfile at once: at each of its reads it copies the rest of them."""
 
 
 def unpack(source: str, target: str, archive: FileEntry, stop: Callable[[], bool] = lambda: False) -> None:
-    """Extract the archive of the folder `source` into `target`, verify it, and let the prefix know where it stands.
+    """Extract the archive of the folder `source` into `target`, verify it, and adapt the prefix to its new path.
 
-    The paths within are rewritten by the script that conda-pack has put there. Raises CopyFault, Stopped, OSError.
+    conda-pack's own script rewrites the paths inside. Raises CopyFault, Stopped, OSError.
     """
     path = os.path.join(source, archive.path)
     with open(path, "rb", buffering=BLOCK) as file:
         reader = _Digested(file, stop)
-        given: Any = reader  # tarfile's types ask for more than it calls
+        fileobj: Any = reader  # tarfile's types ask for more than it calls
         try:
-            with tarfile.open(fileobj=given, mode="r|", bufsize=PIECE) as tar:
+            with tarfile.open(fileobj=fileobj, mode="r|", bufsize=PIECE) as tar:
                 _extract(tar, target)
         except tarfile.TarError as error:
             raise CopyFault(f"{path}: {error}") from None
@@ -35,7 +36,7 @@ def unpack(source: str, target: str, archive: FileEntry, stop: Callable[[], bool
     if (reader.size, reader.sha256) != (archive.size, archive.sha256):
         raise CopyFault(f"{path}: {reader.size} of {archive.size} bytes, or another digest")
     _relocate(target)
-    os.sync()  # before anybody takes it for done
+    os.sync()  # before it counts as done
 
 
 def _extract(tar: tarfile.TarFile, target: str) -> None:

@@ -58,7 +58,7 @@ def own_environment(env: Any, to_node: bool) -> Environment:
 
 
 EpochOf = Callable[[str, str], int]
-"""(stage, fingerprint in epoch 0) → how often it has been asked for anew."""
+"""(stage, fingerprint in epoch 0) → how often it was asked to be done again."""
 
 
 def build(

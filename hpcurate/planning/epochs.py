@@ -1,6 +1,6 @@
 """Epochs: `rerun=STAGE` makes a stage, and so everything after it, new although nothing about it changed.
 
-`<store>/stages/.epochs/<stage>-<fp12>.<n>` says that the stage with this fingerprint has been asked for anew
+`<store>/stages/.epochs/<stage>-<fp12>.<n>` means that the stage with this fingerprint was asked to be done again
 n times. Every later run of the store means the latest epoch.
 """
 
@@ -10,17 +10,18 @@ import os
 from collections.abc import Iterable
 
 from hpcurate.errors import ConfigError
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
 
 
 class Epochs:
     """The epochs of one store as one call sees them; those that `rerun` raises are written by `record`."""
 
-    def __init__(self, root: str, rerun: Iterable[str] = ()) -> None:
+    def __init__(self, root: str, rerun: Iterable[str] = (), filesystem: Filesystem = POSIX) -> None:
+        self._filesystem = filesystem
         self._folder = os.path.join(Store.at(root).stages, ".epochs")
         self._rerun = frozenset(rerun)
-        self._latest = latest_epochs(PosixFilesystem().names(self._folder))
+        self._latest = latest_epochs(filesystem.names(self._folder))
         self._raised: dict[str, int] = {}
 
     def __call__(self, stage: str, fingerprint: str) -> int:
@@ -42,10 +43,9 @@ class Epochs:
 
     def record(self) -> None:
         """Write the raised epochs down. Two calls that raise the same epoch at once share it."""
-        filesystem = PosixFilesystem()
         for key, epoch in self._raised.items():
-            filesystem.make_folders(self._folder)
-            filesystem.create(os.path.join(self._folder, f"{key}.{epoch}"), b"")
+            self._filesystem.make_folders(self._folder)
+            self._filesystem.create(os.path.join(self._folder, f"{key}.{epoch}"), b"")
 
 
 def latest_epochs(names: Iterable[str]) -> dict[str, int]:

@@ -61,7 +61,7 @@ class Environment:
     pack: str | None = None
     """Folder of the packed prefix, which is unpacked on the node."""
     digest: str = ""
-    """Of its lock, or what else tells it from another; recorded, no part of a fingerprint."""
+    """Of its lock, or what else distinguishes it from others; recorded, no part of a fingerprint."""
 
 
 @attrs.define(frozen=True, kw_only=True)

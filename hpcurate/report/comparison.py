@@ -13,8 +13,8 @@ from hpcurate.config_files import read_yaml
 from hpcurate.report.drops import drop_reasons
 from hpcurate.report.run_report import StageReport
 from hpcurate.report.run_view import RunView
+from hpcurate.runs.explanation import part_differences
 from hpcurate.runs.folder import Run
-from hpcurate.runs.preview import part_differences
 
 
 @attrs.define(frozen=True, kw_only=True)

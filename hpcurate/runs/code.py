@@ -28,6 +28,8 @@ LIMIT_MB = 32
 OURS = ("hpcurate", "stages", "launchers")
 """Copied even where they are installed: a stage's environment need not have them, and a later `pip install`
 must not change what a pending job runs (I3)."""
+NOT_IN_JOBS = {"cli", "conf", "envs"}
+"""Folders of hpcurate that only the command line needs; the last two lie in it in a wheel."""
 _SKIP = {"__pycache__", ".git", ".venv", "node_modules"}
 
 
@@ -117,7 +119,7 @@ def _own_files(top: str) -> list[tuple[str, Path]]:
     files: list[tuple[str, Path]] = []
     for location in reversed(list(spec.submodule_search_locations)):
         if top in OURS or not _installed(Path(location)):
-            files += _package(top, Path(location), _SKIP | {"cli"} if top == "hpcurate" else _SKIP)
+            files += _package(top, Path(location), _SKIP | NOT_IN_JOBS if top == "hpcurate" else _SKIP)
     return files
 
 

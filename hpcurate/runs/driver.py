@@ -40,8 +40,6 @@ POLL_S = 2.0
 """How often a waiting driver looks at the store."""
 LEAVE_S = 30.0
 """How long the workers of a complete run may take to tear their stages down."""
-PATIENCE_S = 60.0
-"""How long a call waits for room for a gate under a site's submit limit."""
 
 Echo = Callable[[str], None]
 
@@ -56,12 +54,11 @@ class Driver:
         *,
         echo: Echo = lambda line: None,
         stays: bool = False,
-        patience_s: float = PATIENCE_S,
         world: World | None = None,
     ) -> None:
         self.run, self.launcher, self.stays, self.world = run, launcher, stays, world or World()
         self.frozen: Frozen = run.frozen()
-        self._pipeline, self._echo, self._patience_s = self.frozen.pipeline, echo, patience_s
+        self._pipeline, self._echo = self.frozen.pipeline, echo
         self._gates = GateFiles(self.world.filesystem, run)
         self._gate_watch = gate_watch(launcher, self._gates)
         self._mine: dict[tuple[str, int], str] = {}
@@ -216,10 +213,11 @@ class Driver:
     def _gate_behind(self, action: Watch) -> str | None:
         """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while."""
         clock = self.world.clock
-        deadline = clock.monotonic() + self._patience_s
-        while self.launcher.gates is not None:
+        gates = self.launcher.gates
+        deadline = clock.monotonic() + (gates.patience_s if gates else 0.0)
+        while gates is not None:
             try:
-                return self.launcher.gates.submit(self._gate_request(action))
+                return gates.submit(self._gate_request(action))
             except GateRefused as error:
                 if self.stays:
                     self._echo(f"{action.stage}: no gate behind round {action.round}, this call moves on: {error}")

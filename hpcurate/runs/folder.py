@@ -15,7 +15,7 @@ import msgspec
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline
-from hpcurate.store.filesystem import Filesystem, PosixFilesystem
+from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import FORMAT, Store
 from hpcurate.system.processes import Processes, ProcessIdentity
 
@@ -31,7 +31,7 @@ class Run:
 
     store: Store
     name: str
-    filesystem: Filesystem = attrs.field(factory=PosixFilesystem, eq=False, repr=False)
+    filesystem: Filesystem = attrs.field(default=POSIX, eq=False, repr=False)
 
     @classmethod
     def at(cls, path: str) -> Run:
@@ -125,10 +125,9 @@ class Frozen:
     """Distribution → version of what the stages import, where it was submitted (I13)."""
 
 
-def open_store(root: str) -> Store:
+def open_store(root: str, filesystem: Filesystem = POSIX) -> Store:
     """The store at `root`, made if missing. Raises StoreError if it cannot be used."""
     store = Store.at(root)
-    filesystem = PosixFilesystem()
     try:
         for folder in (store.root, store.stages, store.runs):
             filesystem.make_folders(folder)
@@ -158,18 +157,20 @@ def _is_read_only(path: str) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def open_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run:
+def open_run(
+    store: Store, draft: Pipeline, output: str | None, limit: int | None = None, filesystem: Filesystem = POSIX
+) -> Run:
     """The run of this configuration: the one there is, or a new one whose name sorts by time.
 
     `draft` is the pipeline that writes to `output`, or to UNNAMED. What a run is does not depend on its launcher or
     resources.
     """
     identity = run_identity(draft, output, limit)
-    filesystem, entry = PosixFilesystem(), _name_file(store, identity)
+    entry = _name_file(store, identity)
     filesystem.make_folders(os.path.dirname(entry))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
-    run = Run(store, filesystem.read(entry).decode().strip())
+    run = Run(store, filesystem.read(entry).decode().strip(), filesystem)
     os.makedirs(run.path, mode=0o700, exist_ok=True)
     return run
 
@@ -178,7 +179,7 @@ def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | Non
     """The run that `open_run` would continue, or None if it would make a new one. Writes nothing."""
     entry = _name_file(store, run_identity(draft, output, limit))
     with suppress(OSError):
-        return Run(store, PosixFilesystem().read(entry).decode().strip())
+        return Run(store, POSIX.read(entry).decode().strip())
     return None
 
 
@@ -203,9 +204,7 @@ def point_latest(run: Run) -> None:
 
 def run_names(store: Store) -> list[str]:
     """All runs, oldest first."""
-    return sorted(
-        n for n in PosixFilesystem().names(store.runs) if not n.startswith(".") and not n.startswith("latest")
-    )
+    return sorted(n for n in POSIX.names(store.runs) if not n.startswith(".") and not n.startswith("latest"))
 
 
 def find_run(store: Store, wanted: str | None) -> Run:

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     frozen = run.frozen()
     launcher = make_launcher(frozen.launcher)
     launcher.wait_longer(float(patience))
-    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), patience_s=float(patience))
+    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
     folder = frozen.pipeline.stage(stage).folder
     driver.observer.store(folder).rounds.mark_over(int(number))  # its dependency was fulfilled: Slurm's word
     return reporting(driver, driver.step)

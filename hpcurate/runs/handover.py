@@ -12,13 +12,14 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import GateRefused
-from hpcurate.runs.driver import PATIENCE_S, Driver
+from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
 from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import summary_of, write_summary
 from hpcurate.system.processes import ProcessIdentity
+from hpcurate.world import World
 
 __all__ = ["Outcome", "Progress", "hand_over"]
 
@@ -43,13 +44,18 @@ class Outcome:
 
 
 def hand_over(
-    run: Run, launcher: Launcher, wait: bool | None, echo: Echo, progress: Callable[[tuple[StageView, ...]], None]
+    run: Run,
+    launcher: Launcher,
+    wait: bool | None,
+    echo: Echo,
+    progress: Callable[[tuple[StageView, ...]], None],
+    world: World,
 ) -> Outcome:
     """Stay until the end, submit and leave, or leave a driver behind; `wait` None is the launcher's own way."""
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
         launcher.wait_longer(STAYING_PATIENCE_S)
-    driver = Driver(run, launcher, echo=echo, stays=stays, patience_s=STAYING_PATIENCE_S if stays else PATIENCE_S)
+    driver = Driver(run, launcher, echo=echo, stays=stays, world=world)
     before = driver.look()
     if not stays and launcher.children is not None:
         return _detach(run, before, driver, echo)
@@ -75,8 +81,8 @@ def _submit(driver: Driver) -> Look:
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
-    begun = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    write_summary(run, summary_of(run, driver.frozen, begun))
+    running = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
+    write_summary(run, summary_of(run, driver.frozen, running))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -86,7 +92,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     )  # fmt: skip
     run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver continues in the background; its log: {log.name}")
-    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, begun))
+    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, running))
 
 
 class Progress:

@@ -72,7 +72,7 @@ class GateRequest:
 
 
 class Queue(Protocol):
-    """The scheduler as a hint (I8): slow, absent or wrong. None always means: nobody can tell."""
+    """The scheduler as a hint (I8): slow, absent or wrong. None always means: it cannot be known."""
 
     name: str
     """What a ticket calls it; empty where there is no scheduler."""
@@ -92,6 +92,10 @@ class Queue(Protocol):
 
 class Gates(Protocol):
     """Jobs of their own that look at the store after an array, submit what is next, and exit."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long a driver waits for room for one, before it gives up."""
 
     def submit(self, gate: GateRequest) -> str:
         """Queue it; its job id. Raises GateRefused where a submit limit leaves no room for it."""

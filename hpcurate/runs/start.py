@@ -14,7 +14,6 @@ from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import Intake, take_in, write_stage_json
 from hpcurate.source.scan import scan
-from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.world import World
 
 __all__ = ["start", "write_run"]
@@ -28,25 +27,26 @@ def start(
     echo: Echo = lambda line: None,
     progress: Callable[[tuple[StageView, ...]], None] | None = None,
     listing: Callable[[int], None] = lambda count: None,
+    world: World | None = None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
 
     Raises UserError; until then nothing is written or submitted.
     """
-    prepared = prepare(request)
+    prepared, world = prepare(request), world or World()
     scanned = scan(request.source, request.limit, listing)
     for note in scanned.notes:
         echo(f"input: {note}")
-    store = open_store(request.store)
+    store = open_store(request.store, world.filesystem)
     request.environments.provide(echo)
-    run = open_run(store, prepared.draft, request.output, request.limit)
+    run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem)
     pipeline = prepared.with_output(run)
     request.epochs.record()
-    intake = take_in(World(), store, pipeline.source.folder, scanned, request.limit)
+    intake = take_in(world, store, pipeline.source.folder, scanned, request.limit)
     _report_intake(intake, echo)
-    write_run(run, pipeline, intake, prepared, echo)
+    write_run(run, pipeline, intake, prepared, echo, world)
     echo(f"run {run.name}")
-    return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo))
+    return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 
 
 def _report_intake(intake: Intake, echo: Echo) -> None:
@@ -57,9 +57,9 @@ def _report_intake(intake: Intake, echo: Echo) -> None:
             echo(f"input: {len(names)} files {what}, e.g. {names[0]!a}; their old results stay")
 
 
-def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, echo: Echo) -> None:
+def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, echo: Echo, world: World) -> None:
     """Everything the gates and workers will read, before anything is submitted (I3)."""
-    request, filesystem = prepared.request, PosixFilesystem()
+    request, filesystem = prepared.request, world.filesystem
     code = freeze_code(prepared.code, run.path)
     _want_stages(run, pipeline, echo)
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
@@ -69,7 +69,7 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
         source_lists=intake.lists,
         launcher=request.launcher,
         code=code,
-        forgiven={s.name: World().stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
+        forgiven={s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
         output=request.output or run.output,
         versions=installed_versions(prepared.stage_modules),
     )
@@ -81,7 +81,7 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
 
 def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:
     """Each stage's folder, with what the stage is, and this run among those that want it."""
-    filesystem = PosixFilesystem()
+    filesystem = run.filesystem
     for stage in pipeline.stages:
         folder = run.store.stage(stage.folder)
         above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]

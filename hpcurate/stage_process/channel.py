@@ -90,8 +90,8 @@ class Listener:
         if not select.select([self._socket], [], [], timeout)[0]:
             return None
         connection, _ = self._socket.accept()
-        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        if struct.unpack("3i", told)[1] != os.getuid():
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", credentials)[1] != os.getuid():
             connection.close()
             return None
         return connection

@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.model import lend_weights
+from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import from_spec
 from hpcurate.stage import NodeInfo, Stage, members
@@ -52,7 +52,7 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     if hello.weights:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
         atexit.register(shutil.rmtree, cache, ignore_errors=True)
-        lend_weights(hello.weights, cache)
+        provide_weights(hello.weights, cache)
     pin(hello.worker.cores)
     made = once_per_node(stage, hello.node_setup, hello.node_folder)
     stage.setup(attrs.evolve(hello.worker, node_folder=made.path if made else None))
@@ -75,11 +75,12 @@ def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[No
     """Run `setup_on_node` unless another process did so on this node since it booted; what it made, where."""
     if all(type(member).setup_on_node is Stage.setup_on_node for member in members(stage)):
         return None
-    from hpcurate.node.cache import NodeCache
+    from hpcurate.node.items import NodeItems
+    from hpcurate.node.once import once_per_boot
 
-    cache = NodeCache(folder)
-    atexit.register(cache.close)  # until then nobody takes the folder away
-    made = cache.once(name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
+    items = NodeItems(folder)
+    atexit.register(items.close)  # until then nobody removes the folder
+    made = once_per_boot(items, name, lambda made: stage.setup_on_node(NodeInfo(name=node_name(), folder=made)))
     return NodeSetup(
         path=made.path, copied_files=made.copied_files, copied_bytes=made.copied_bytes, seconds=made.seconds
     )

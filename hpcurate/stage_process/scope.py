@@ -15,7 +15,7 @@ from hpcurate.task import File, Task, stable_id
 
 
 class BatchScope:
-    """Lends one stage the means to make children, drop tasks and write files, for one batch."""
+    """Gives one stage the means to make children, drop tasks and write files, for one batch."""
 
     def __init__(self, stage: str, job: ShardJob, kept: Collection[str] = ()) -> None:
         self.stage = stage

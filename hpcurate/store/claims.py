@@ -43,7 +43,7 @@ class Claim:
 
 @attrs.define(frozen=True)
 class Latest:
-    """The newest attempt of a shard, as the names in its claims folder tell."""
+    """The newest attempt of a shard, from the names in its claims folder."""
 
     attempt: int
     ending: Ending | None = None

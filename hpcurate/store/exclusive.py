@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import StoreError
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 
 
@@ -21,7 +21,7 @@ def exclusive(path: str, doing: str) -> Iterator[None]:
 
     Raises StoreError while somebody else does it.
     """
-    filesystem, processes = PosixFilesystem(), SystemProcesses()
+    filesystem, processes = POSIX, SystemProcesses()
     me = json.dumps(attrs.asdict(processes.mine())).encode()
     while not filesystem.create(path, me):
         owner = None

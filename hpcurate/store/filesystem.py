@@ -152,6 +152,10 @@ class PosixFilesystem:
             shutil.rmtree(target, ignore_errors=True) if os.path.isdir(target) else os.unlink(target)
 
 
+POSIX = PosixFilesystem()
+"""For whoever was not handed another: it keeps nothing."""
+
+
 def _files(folder: str) -> list[str]:
     paths = [os.path.join(base, name) for base, _, names in os.walk(folder) for name in names]
     return [path for path in paths if not os.path.islink(path)]

@@ -1,4 +1,4 @@
-"""`files.json`: what a folder of weights or of a packed environment must hold. Runs on nodes: Python 3.9 or newer."""
+"""`files.json`: what a folder of weights or of a packed environment must hold."""
 
 from __future__ import annotations
 

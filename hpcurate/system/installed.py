@@ -35,4 +35,4 @@ def difference(wanted: Mapping[str, str], here: Mapping[str, str]) -> str:
         for name, version in wanted.items()
         if here.get(name) != version
     ]
-    return "; ".join([*found, "type the run's command again to go on with what is there now"]) if found else ""
+    return "; ".join([*found, "type the run's command again to continue with what is installed now"]) if found else ""

@@ -1,4 +1,4 @@
-"""Who a process is, so that another one on the same machine can tell whether it still lives.
+"""Who a process is, so that another one on the same machine can find out whether it still lives.
 
 A pid alone is reused; host, boot, pid namespace and start time together are not. Runs in every stage
 environment: Python 3.9 or newer.

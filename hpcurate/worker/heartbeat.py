@@ -10,7 +10,7 @@ from hpcurate.world import World
 
 
 class Heartbeat:
-    """Raises a counter while the worker lives; also knows since when that went through without a gap."""
+    """Raises a counter while the worker lives; also reports since when that has gone through without a gap."""
 
     def __init__(self, world: World, folder: StageFolder, worker: str, every_s: float) -> None:
         self.worker = worker

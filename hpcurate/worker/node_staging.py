@@ -13,12 +13,13 @@ from hpcurate.node.place import choose_folder, node_name, own_folder
 from hpcurate.planning.pipeline import Environment
 from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import NodeSetup
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import nonce
 
 if TYPE_CHECKING:
-    from hpcurate.node.cache import Brought, NodeCache
+    from hpcurate.node.cache import NodeCache
+    from hpcurate.node.items import StagedItem
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -82,19 +83,22 @@ class NodeStaging:
         variables = {name: value.replace(there, here) for name, value in env.variables.items()}
         return attrs.evolve(env, prefix=here, python=(os.path.join(here, "bin", "python"),), variables=variables)
 
-    def _staged(self, what: str, name: str, source: str, stop: Callable[[], bool], *, packed: bool = False) -> Brought:
-        from hpcurate.node.cache import Brought, NodeCache  # here: a worker with nothing to copy need not wait for it
+    def _staged(
+        self, what: str, name: str, source: str, stop: Callable[[], bool], *, packed: bool = False
+    ) -> StagedItem:
+        from hpcurate.node.cache import NodeCache  # here: a worker with nothing to copy need not wait for it
         from hpcurate.node.copying import Stopped
+        from hpcurate.node.items import StagedItem
 
         if self._folder is not None and self._cache is None:
             self._cache = NodeCache(self._folder, quota=self._plan.node_quota, stop=stop, log=self._log)
         try:
             if self._cache is None:
-                item = Brought(path=source, reason=self._no_cache)
+                item = StagedItem(path=source, reason=self._no_cache)
             else:
-                item = self._cache.unpack(name, source) if packed else self._cache.bring(name, source)
+                item = self._cache.unpack(name, source) if packed else self._cache.copy(name, source)
         except (OSError, Stopped) as error:
-            item = Brought(path=source, reason=str(error) or "the worker is leaving")
+            item = StagedItem(path=source, reason=str(error) or "the worker is leaving")
         if not item.local:
             self._log(f"{what}: read from shared storage: {item.reason}")
         elif item.copied_files:
@@ -109,4 +113,4 @@ class NodeStaging:
         self._log(f"{what}: {made.copied_bytes} bytes in {made.seconds:.1f} s")
         record = {"node": node_name(), "what": what, **attrs.asdict(made)}
         path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
-        PosixFilesystem().replace(path, json.dumps(record).encode() + b"\n")
+        POSIX.replace(path, json.dumps(record).encode() + b"\n")

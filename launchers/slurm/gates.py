@@ -12,7 +12,7 @@ from hpcurate.runs.launcher import GateRequest
 from hpcurate.units import minutes
 from launchers.slurm.clients import ask
 from launchers.slurm.facts import SiteFacts, probe
-from launchers.slurm.limits import is_limit
+from launchers.slurm.limits import PATIENCE_S, is_limit
 from launchers.slurm.options import JobSettings, gate_command
 from launchers.slurm.submit import BatchJob
 
@@ -24,6 +24,7 @@ class SlurmGates:
     """See `Gates`."""
 
     settings: JobSettings
+    patience_s: float = PATIENCE_S
 
     def submit(self, gate: GateRequest) -> str:
         """See `Gates`. Where a submit limit leaves no room, an element of the array that has not begun gives way."""

@@ -71,7 +71,7 @@ class SlurmLauncher:
         """See `Launcher`. None where jobs may not submit."""
         if self.profile.nodes_may_submit is False:
             return None
-        return SlurmGates(self.settings)
+        return SlurmGates(self.settings, self.patience_s)
 
     @property
     def checks(self) -> SlurmChecks:

@@ -1,4 +1,4 @@
-"""The doctor's probe job: what only a compute node can tell. `read_report` is pure."""
+"""The doctor's probe job: what only a compute node can find out. `read_report` is pure."""
 
 from __future__ import annotations
 

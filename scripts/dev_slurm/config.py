@@ -92,7 +92,7 @@ def _accounting(folder: Folder, settings: Settings, ports: Ports) -> dict[str, s
         "AccountingStorageType": "accounting_storage/slurmdbd",
         "AccountingStorageHost": "127.0.0.1",
         "AccountingStoragePort": str(ports.slurmdbd),
-        # For slurmdbd AuthInfo does not count: this, despite its name, says where munge's socket is.
+        # slurmdbd ignores AuthInfo: this, despite its name, is the path of munge's socket.
         "AccountingStoragePass": str(folder.munge_socket),
         "AccountingStorageTRES": "gres/gpu",
     }
@@ -123,7 +123,7 @@ def _nodes(ports: Ports, hostname: str) -> list[str]:
 
 
 def _partitions(settings: Settings) -> list[str]:
-    """`high` preempts what runs in `low`; jobs in `cpu` and `gpu` are left alone by both."""
+    """`high` preempts what runs in `low`; neither touches jobs in `cpu` and `gpu`."""
     limit = f" MaxTime={settings.partition_time_limit}" if settings.partition_time_limit else ""
     cpu, gpu = ",".join(CPU_NODES), ",".join(GPU_NODES)
     return [
@@ -141,9 +141,9 @@ def gres_conf(folder: Folder) -> str:
 
 
 def cgroup_conf(version: tuple[int, int]) -> str:
-    """Keep slurmd off cgroups. Left alone it takes cgroup v2 where there is one, and insists on systemd.
+    """Keep slurmd off cgroups. By default it uses cgroup v2 if available, and insists on systemd.
 
-    Slurm knows `disabled` from 23.02; before that, v1 does nothing as long as no other plugin uses it.
+    Slurm has `disabled` from 23.02 on; before that, v1 does nothing as long as no other plugin uses it.
     """
     plugin = "disabled" if version >= (23, 2) else "cgroup/v1"
     return f"CgroupPlugin={plugin}\n"

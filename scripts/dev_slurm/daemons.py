@@ -1,4 +1,4 @@
-"""Bring a Slurm up in a folder, and down again."""
+"""Start a Slurm in a folder, and stop it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clean_environment(folder: Folder) -> dict[str, str]:
 
 
 def client(folder: Folder, *argv: str) -> str:
-    """What a Slurm client command prints; raises with what it said when it failed."""
+    """What a Slurm client command prints; raises with its message when it failed."""
     command = [program(argv[0]), *argv[1:]]
     try:
         done = subprocess.run(
@@ -84,7 +84,7 @@ def _slurm_version(folder: Folder) -> tuple[int, int]:
     line = client(folder, "sinfo", "--version")
     match = re.search(r"(\d+)\.(\d+)", line)
     if match is None:
-        raise DevSlurmError(f"`sinfo --version` says {line.strip()!r}: expected a number such as 22.05.8")
+        raise DevSlurmError(f"`sinfo --version` prints {line.strip()!r}: expected a number such as 22.05.8")
     return int(match[1]), int(match[2])
 
 
@@ -207,6 +207,16 @@ def _listens(address: str | int) -> bool:
 
 
 # ---- down --------------------------------------------------------------------------------------
+
+
+def unfinished_jobs(folder: Folder) -> list[str]:
+    """A line for each job that is queued or running; none if the controller does not run or does not answer."""
+    if not any(process.name == "slurmctld" and process.alive() for process in recorded(folder)):
+        return []
+    try:
+        return client(folder, "squeue", "-h", "-o", "job %A (%j) of %u, %T, submitted from %Z").splitlines()
+    except DevSlurmError:
+        return []
 
 
 def halt(folder: Folder) -> None:

@@ -1,7 +1,8 @@
-"""The one private folder of a dev-slurm: where each file of it lies, and who may use it."""
+"""The one private folder of a dev-slurm: the path of each file in it, and who may use it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 # Unix sockets hold 107 characters; the longest here is spool/<node>/<node>_<job>.<step>.
 LONGEST_FOLDER = 64
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class DevSlurmError(Exception):
@@ -45,7 +47,7 @@ class Folder:
 
     @property
     def marker(self) -> Path:
-        """Says that the folder is ours, and with which settings."""
+        """Marks the folder as ours, with its settings."""
         return self.root / "dev-slurm.json"
 
     @property
@@ -130,18 +132,19 @@ class Folder:
 
 
 def default_path() -> Path:
-    """One folder per person, the same with and without sudo.
+    """One folder per person and checkout, the same with and without sudo.
 
     Not under XDG_RUNTIME_DIR: sudo hides it, logging out empties it, and it is a small RAM disk.
     """
-    return Path("/tmp") / f"hpcurate-dev-slurm-{os.environ.get('SUDO_UID', os.geteuid())}"
+    checkout = hashlib.sha256(os.fsencode(CHECKOUT)).hexdigest()[:8]
+    return Path("/tmp") / f"hpcurate-dev-slurm-{os.environ.get('SUDO_UID', os.geteuid())}-{checkout}"
 
 
 def open_folder(path: Path | None) -> Folder:
     """The folder at `path`, refused where Slurm could not use it or another person made it."""
     root = Path(os.path.realpath(path or default_path()))
     if not re.fullmatch(r"[A-Za-z0-9/._+-]+", str(root)):
-        raise DevSlurmError(f"--dir {root}: slurm.conf cannot hold this path; use letters, digits and . _ + - only")
+        raise DevSlurmError(f"--dir {root}: slurm.conf cannot contain this path; use letters, digits and . _ + - only")
     if len(str(root)) > LONGEST_FOLDER:
         raise DevSlurmError(
             f"--dir {root}: longer than {LONGEST_FOLDER} characters, too long for Unix sockets in it; "

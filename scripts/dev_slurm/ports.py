@@ -18,7 +18,7 @@ CANDIDATES = range(20000, 32000)
 def reserved_ports() -> Iterator[config.Ports]:
     """Ports for one dev-slurm, which no other one can choose while the block lasts.
 
-    Each is bound for us alone first, which fails where another has it, and is shared only then:
+    Each is first bound exclusively, which fails if another process has it, and is shared only then:
     Slurm's daemons, which bind with SO_REUSEADDR, get it, and another `up` does not.
     """
     wanted = 2 + len(config.NODES)

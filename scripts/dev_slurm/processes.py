@@ -1,4 +1,4 @@
-"""Processes by pid and start time: a pid alone may by now belong to something else."""
+"""Processes by pid and start time: a pid by itself may now belong to another process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .folder import Folder
 
 @dataclass(frozen=True)
 class Process:
-    """A process that can be told from a later one with the same pid."""
+    """A process that cannot be confused with a later one of the same pid."""
 
     name: str
     pid: int
@@ -78,8 +78,8 @@ def left_behind(folder: Folder) -> list[Process]:
 
     What a job runs has our `SLURM_CONF` and the node's name in its environment, even where it left
     the job's process tree, which Slurm without cgroups loses sight of. A step's own process has
-    overwritten its environment to change its title, but still stands where `spawn` put its slurmd.
-    A user's shell that uses this Slurm, or stands in its folder, is neither.
+    overwritten its environment to change its title, but its folder is still the one in which
+    `spawn` started its slurmd. A user's shell that uses this Slurm, or is in its folder, is neither.
     """
     found = []
     for entry in Path("/proc").iterdir():

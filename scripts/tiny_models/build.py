@@ -37,7 +37,7 @@ def tiny_gpt2(folder: Path) -> None:
 
 
 def tiny_embedder(folder: Path) -> None:
-    """BERT as sentence embedders use it, two layers of 32 numbers, a word-piece vocabulary of letters."""
+    """BERT as sentence embedders use it, two layers of 32 numbers, a word-piece vocabulary of single characters."""
     import torch
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast

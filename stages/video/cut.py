@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
 from hpcurate import Resources, Stage, WorkerInfo
-from stages.video.media.decode import Video, VideoError, frame_pts, open_container, open_video
+from stages.video.copied import move_to_piece, sample_file
+from stages.video.media.decode import Video, VideoError, frame_pts, open_container
 from stages.video.media.encode import ClipWriter, Encoding, Interleaver
 from stages.video.media.encoders import Choice, chosen_encoder
 from stages.video.media.picture import Shaper
-from stages.video.media.sampling import Sampler, Samples, Sampling
+from stages.video.media.sampling import Sampler, Sampling
 from stages.video.media.sound import Sound
 from stages.video.media.stream_copy import (
     FrameTimes,
-    Piece,
     copy_piece,
     picture_size,
     piece_of,
     read_frame_times,
     why_not_copyable,
 )
-from stages.video.passes import decode_pass, passes
+from stages.video.passes import check_start, decode_pass, passes, timed
 from stages.video.samples import leave_samples, samplings_of
 from stages.video.tasks import ClipTask
 
@@ -132,22 +130,7 @@ class Cut(Stage[ClipTask, ClipTask]):
         clip.width, clip.height = picture_size(os.fspath(file))
         clip.clip, clip.frames, clip.has_audio, clip.encoder = file, frames, has_audio, "copy"
         clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
-        leave_samples(clip, self._sample_copy(os.fspath(file), clip))
-
-    def _sample_copy(self, file: str, clip: ClipTask) -> dict[Sampling, Samples]:
-        """Samples of a clip that was copied, which nothing has decoded yet."""
-        wanted = self.samplings()
-        if not wanted:
-            return {}
-        sampler = Sampler(wanted, clip.duration_s)
-        with open_video(file, clip.source) as video:
-            frames = video.decode(video.packets())
-            with closing(frames):
-                start = None
-                for frame in frames:
-                    start = frame_pts(frame) if start is None else start
-                    sampler.add(float((frame_pts(frame) - start) * (frame.time_base or 1)), frame)
-        return sampler.taken()
+        leave_samples(clip, sample_file(os.fspath(file), clip, self.samplings()))
 
     def _pass(self, clips: list[ClipTask]) -> None:
         with decode_pass(clips) as (video, shaper, pictures_of):
@@ -184,36 +167,6 @@ class Cut(Stage[ClipTask, ClipTask]):
         if not (self.audio and video.container.streams.audio):
             return None
         return stack.enter_context(closing(Sound(clip.path, clip.source)))
-
-
-def move_to_piece(clip: ClipTask, found: FrameTimes, piece: Piece) -> None:
-    """Set the span of the clip to where its copied file really begins and ends."""
-    zero = clip.start_pts - round(Fraction(clip.start_s).limit_denominator(10**9) / clip.time_base)
-    end = piece.end if piece.end is not None else max(clip.end_pts, found.times[-1] + 1)
-    clip.start_pts, clip.end_pts = piece.start, end
-    clip.start_s, clip.end_s = (float((pts - zero) * clip.time_base) for pts in (piece.start, end))
-    clip.start_frame, clip.end_frame = (bisect_left(found.times, pts) for pts in (piece.start, end))
-
-
-def timed(head: VideoFrame, rest: Iterable[VideoFrame], end: int) -> Iterator[tuple[int, int, VideoFrame]]:
-    """Each frame with its timestamp and how long it is shown; frames that do not advance are left out."""
-    held, at = head, frame_pts(head)
-    for frame in rest:
-        pts = frame_pts(frame)
-        if pts > at:
-            yield at, pts - at, held
-            held, at = frame, pts
-    yield at, max(1, end - at), held
-
-
-def check_start(clip: ClipTask, pts: int) -> None:
-    """Raise VideoError when the clip's first frame is not where `Split` saw it, to within two frames."""
-    mean = (clip.end_pts - clip.start_pts) / max(1, clip.end_frame - clip.start_frame)
-    if pts - clip.start_pts > 2 * mean:
-        late = float((pts - clip.start_pts) * clip.time_base)
-        raise VideoError(
-            f"{clip.source}: the frame at {clip.start_s:.3f} s cannot be read, the next is {late:.3f} s later"
-        )
 
 
 def digest(file: os.PathLike[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from stages.video.media.decode import Video, frame_pts, open_video
+from stages.video.media.decode import Video, VideoError, frame_pts, open_video
 from stages.video.media.picture import Shaper
 from stages.video.tasks import ClipTask
 
@@ -55,3 +55,24 @@ def by_clip(frames: Iterator[VideoFrame], clips: list[ClipTask]) -> Iterator[Ite
 
     for clip in clips:
         yield inside(clip)
+
+
+def timed(head: VideoFrame, rest: Iterable[VideoFrame], end: int) -> Iterator[tuple[int, int, VideoFrame]]:
+    """Each frame with its timestamp and how long it is shown; frames that do not advance are left out."""
+    held, at = head, frame_pts(head)
+    for frame in rest:
+        pts = frame_pts(frame)
+        if pts > at:
+            yield at, pts - at, held
+            held, at = frame, pts
+    yield at, max(1, end - at), held
+
+
+def check_start(clip: ClipTask, pts: int) -> None:
+    """Raise VideoError when the clip's first frame is not where `Split` saw it, to within two frames."""
+    mean = (clip.end_pts - clip.start_pts) / max(1, clip.end_frame - clip.start_frame)
+    if pts - clip.start_pts > 2 * mean:
+        late = float((pts - clip.start_pts) * clip.time_base)
+        raise VideoError(
+            f"{clip.source}: the frame at {clip.start_s:.3f} s cannot be read, the next is {late:.3f} s later"
+        )

@@ -19,6 +19,16 @@ from video_help import make_video
 from hpcurate.cli.verbs.reference import page, sections
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE_ROOTS = ("hpcurate", "stages", "launchers", "tests", "conf", "envs")
+CODE = [path.relative_to(ROOT).as_posix() for root in CODE_ROOTS for path in (ROOT / root).rglob("*.py")]
+CODE_FOLDERS = {
+    f"{path.relative_to(ROOT).as_posix()}/" for root in CODE_ROOTS for path in [ROOT / root, *(ROOT / root).rglob("*/")]
+}
+
+
+def page_name(path: Path) -> str:
+    """`docs/models.md`."""
+    return path.relative_to(ROOT).as_posix()
 
 
 def test_no_config_field_lacks_its_help() -> None:
@@ -31,11 +41,42 @@ def test_the_reference_is_what_the_help_says() -> None:
     assert (ROOT / "docs" / "reference.md").read_text() == page()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=page_name)
 def test_links_lead_somewhere(path: Path) -> None:
     """Files of the repository, by relative path."""
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
     assert [] == [link for link in links if "://" not in link and not (path.parent / link).exists()]
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=page_name)
+def test_lines_fit_a_terminal(path: Path) -> None:
+    """120 characters; a row of a table is one line, however long."""
+    lines = [line for line in path.read_text().splitlines() if len(line) > 120]
+    assert [] == [line for line in lines if not line.startswith("|")]
+
+
+def test_every_page_is_in_the_index() -> None:
+    """docs/README.md sorts them by tutorial, how-to, reference and internals."""
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert set() == {name for name in pages if f"({name})" not in index}
+
+
+@pytest.mark.parametrize("path", [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"], ids=page_name)
+def test_what_the_internals_name_exists(path: Path) -> None:
+    """Files and folders of the code by the end of their path, tests by file and function."""
+    files = [*CODE, *CODE_FOLDERS]
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", path.read_text())) - {"files/"}  # of a shard
+    assert set() == {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)}
+    tests = {test.stem: test.read_text() for test in (ROOT / "tests").rglob("test_*.py")}
+    for file, function in re.findall(r"`(test_\w+)(?:::(test_\w+))?`", path.read_text()):
+        assert f"def {function}" in tests.get(file, ""), f"{file}::{function}"
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=page_name)
+def test_pages_use_the_words_of_the_field(path: Path) -> None:
+    """Words that a reader would stumble over have a natural one."""
+    assert [] == re.findall(r"\b(?:anew|mends?|mended|last words|brought|yardstick)\b", path.read_text())
 
 
 # -- every line that begins with hpcurate -----------------------------------------------------------
@@ -95,7 +136,7 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
 
 
 @pytest.mark.slurm
-def test_the_first_day_is_as_it_is_told(tmp_path: Path, slurm: SlurmSite) -> None:
+def test_the_first_day_is_as_the_page_says(tmp_path: Path, slurm: SlurmSite) -> None:
     """Every `$` line of the page, in order, in one shell, with hpcurate from its wheel."""
     from test_wheel import install_wheel
 
@@ -122,14 +163,14 @@ def test_the_first_day_is_as_it_is_told(tmp_path: Path, slurm: SlurmSite) -> Non
         ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    told = done.stdout
+    printed = done.stdout
     for expected in (
         "jobs may submit      yes",
         "dry_run=true: nothing was written",
         "count: too short",
         "parameters.min_words",
     ):
-        assert expected in told
+        assert expected in printed
     assert "input: 3 tasks, 2 of them new" in done.stderr
-    assert len(re.findall(r"stages\.count\.min_words=\d  running", told)) == 3
+    assert len(re.findall(r"stages\.count\.min_words=\d  running", printed)) == 3
     slurm.wait_idle(60)

@@ -1,5 +1,3 @@
-"""Fixtures of a project whose stage runs in a conda environment."""
+"""The fixtures of a conda channel and of a project that uses it."""
 
-from conda_project import channel, there
-
-__all__ = ["channel", "there"]
+from conda_project import channel, there  # noqa: F401

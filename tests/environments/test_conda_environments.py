@@ -32,8 +32,8 @@ def test_a_stage_runs_in_its_own_environment(there: Shell, channel: tuple[str, s
     assert all(row[1].startswith(f"{channel[1]}.") for row in rows)
     assert {(row[2], row[3], row[4]) for row in rows} == {("42", f"{prefix}/tiny home", str(prefix))}
     (stats,) = there.store.glob("stages/tell-*/shards/*/*/stats.json")
-    told = json.loads(stats.read_text())["environment"]
-    assert (told["prefix"], told["python"].rpartition(".")[0]) == (str(prefix), channel[1])
+    shown = json.loads(stats.read_text())["environment"]
+    assert (shown["prefix"], shown["python"].rpartition(".")[0]) == (str(prefix), channel[1])
     assert list(there.store.glob(f"runtime/cp{channel[1].replace('.', '')}-*/msgspec"))
     assert not list(prefix.glob("lib/python*/site-packages/msgspec"))
 
@@ -45,10 +45,10 @@ def test_the_lock_is_the_same_each_time_and_stands_beside_the_file(there: Shell)
     there.type("envs", "lock", "tiny")
     assert first == (there.cwd / "envs" / "tiny.lock").read_bytes()
     prefix = built(there)
-    assert "is there" in there.type("envs", "build", "tiny", "--store", str(there.store)).stderr
+    assert "is complete" in there.type("envs", "build", "tiny", "--store", str(there.store)).stderr
     assert str(prefix) in there.type("envs", "list", "tiny", "--store", str(there.store)).stdout
-    told = there.type("envs", "check", "tiny", "--store", str(there.store)).stdout.splitlines()[-1].split()
-    assert [str(prefix), "fine"] == told[-2:]
+    shown = there.type("envs", "check", "tiny", "--store", str(there.store)).stdout.splitlines()[-1].split()
+    assert [str(prefix), "fine"] == shown[-2:]
     there.type("envs", "remove", "tiny", "--store", str(there.store))
     assert not prefix.exists()
 
@@ -71,15 +71,15 @@ def test_what_is_not_ready_is_refused_before_anything_starts(there: Shell, chann
 def test_an_environment_that_does_not_solve(there: Shell, channel: tuple[str, str]) -> None:
     """The solver's reason, and the line."""
     write(there, channel, "[python, 'tinypkg >=9']")
-    told = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
-    assert "tiny.yml: cannot be solved:" in told
-    assert "tinypkg" in told
-    assert "(line 4: tinypkg >=9)" in told
-    assert "Traceback" not in told
+    shown = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
+    assert "tiny.yml: cannot be solved:" in shown
+    assert "tinypkg" in shown
+    assert "(line 4: tinypkg >=9)" in shown
+    assert "Traceback" not in shown
 
 
 def test_a_login_node_without_a_gpu_locks_for_nodes_that_have_one(there: Shell, channel: tuple[str, str]) -> None:
-    """CONDA_OVERRIDE_CUDA, as conda has it; without it the reason is told."""
+    """CONDA_OVERRIDE_CUDA, as conda has it; without it the reason is shown."""
     write(there, channel, "[python, tinygpu]")
     if not Path("/proc/driver/nvidia").exists():
         assert "__cuda" in there.type("envs", "lock", "tiny", status=2).stderr
@@ -88,12 +88,12 @@ def test_a_login_node_without_a_gpu_locks_for_nodes_that_have_one(there: Shell, 
 
 
 def test_a_post_install_that_fails(there: Shell) -> None:
-    """Its last lines; the environment is not taken for built. Mended, it is."""
+    """Its last lines; the environment is not taken for built. Fixed, it is."""
     script = there.cwd / "envs" / "tiny.post_install.sh"
     script.write_text("echo preparing\necho no such licence >&2\nexit 3\n")
     there.type("envs", "lock", "tiny")
-    told = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
-    assert "tiny.post_install.sh failed with exit status 3: no such licence | preparing" in told
+    shown = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
+    assert "tiny.post_install.sh failed with exit status 3: no such licence | preparing" in shown
     assert not list(there.store.glob("envs/*/.hpcurate.json"))
     script.write_text("python -c \"import tinypkg, sys; open(sys.prefix + '/made', 'w').write('x')\"\n")
     there.type("envs", "lock", "tiny")
@@ -101,7 +101,7 @@ def test_a_post_install_that_fails(there: Shell) -> None:
 
 
 def test_two_builders_and_one_that_was_killed(there: Shell) -> None:
-    """One builds, the other is told who does; what a killed one left is built anew."""
+    """One builds, the other is refused with the name of the first; what a killed one left is built again."""
     (there.cwd / "envs" / "tiny.post_install.sh").write_text("sleep 20\n")
     there.type("envs", "lock", "tiny")
     command = [sys.executable, "-m", "hpcurate", "envs", "build", "tiny", "--store", str(there.store)]
@@ -111,8 +111,8 @@ def test_two_builders_and_one_that_was_killed(there: Shell) -> None:
     deadline = time.monotonic() + 30
     while not list(there.store.glob("envs/*/bin/python")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    told = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
-    assert f"somebody is building this now (process {process.pid} on" in told
+    shown = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
+    assert f"somebody is building this now (process {process.pid} on" in shown
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not list(there.store.glob("envs/*/.hpcurate.json"))
@@ -123,19 +123,19 @@ def test_two_builders_and_one_that_was_killed(there: Shell) -> None:
 
 BAD = [
     ("dependencies: []\n", "expected a list such as"),
-    ("dependencies: [numpy]\n", "names no python"),
+    ("dependencies: [numpy]\n", "python is missing"),
     ("dependencies: [python, {npm: [x]}]\n", "expected a package, or pip: with a list"),
     ("dependencies: [python\n", "not YAML"),
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), BAD)
-def test_a_bad_environment_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "shown"), BAD)
+def test_a_bad_environment_file_is_refused(tmp_path: Path, text: str, shown: str) -> None:
     """Naming file and key."""
     (tmp_path / "x.yml").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.yml") as refused:
         parse_env("x", tmp_path / "x.yml")
-    assert told in str(refused.value)
+    assert shown in str(refused.value)
 
 
 def test_an_environment_file_is_read_whole(tmp_path: Path) -> None:

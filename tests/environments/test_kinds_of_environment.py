@@ -28,9 +28,9 @@ WHERE = (
     "    def __init__(self, sleep_s: float = 0.0) -> None:\n        self.sleep_s = sleep_s\n\n"
     "    def process(self, tasks):\n        import time\n\n        time.sleep(self.sleep_s)\n"
     "        for task in tasks:\n"
-    "            told = [sys.prefix, sys.version.split()[0], str(os.path.exists('/mark-of-the-image')), os.environ.get('SLURM_STEP_ID', '')]\n"
-    "            told += [os.environ['OMP_NUM_THREADS'], os.environ['HF_HUB_OFFLINE']]\n"
-    "            task.source = '|'.join(told)\n"
+    "            seen = [sys.prefix, sys.version.split()[0], str(os.path.exists('/mark-of-the-image')), os.environ.get('SLURM_STEP_ID', '')]\n"
+    "            seen += [os.environ['OMP_NUM_THREADS'], os.environ['HF_HUB_OFFLINE']]\n"
+    "            task.source = '|'.join(seen)\n"
     "        return tasks\n"
 )
 PIPELINE = (
@@ -42,15 +42,15 @@ RUN = ("+pipeline=where", "input=where.py")
 
 @pytest.fixture
 def project(shell: Shell) -> Shell:
-    """A stage that tells where it runs."""
+    """A stage that reports where it runs."""
     (shell.cwd / "where.py").write_text(WHERE)
     (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
     (shell.cwd / "conf" / "pipeline" / "where.yaml").write_text(PIPELINE)
     return shell
 
 
-def told(shell: Shell) -> list[str]:
-    """What the one task says."""
+def seen_by(shell: Shell) -> list[str]:
+    """What the one task contains."""
     (row,) = shell.rows("where")
     return str(json.loads(row)["source"]).split("|")
 
@@ -80,7 +80,7 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
     before = sorted(prefix.rglob("*"))
     first = project.run(*RUN, f"stages.where.env={prefix}")
     assert f"runtime: attrs and msgspec for Python {minor}" in first.stderr
-    assert [str(prefix), minor] == [told(project)[0], told(project)[1].rpartition(".")[0]]
+    assert [str(prefix), minor] == [seen_by(project)[0], seen_by(project)[1].rpartition(".")[0]]
     assert before == sorted(path for path in prefix.rglob("*") if "__pycache__" not in path.parts)
     again = project.run(*RUN).stderr
     assert "nothing to do" in again
@@ -88,12 +88,12 @@ def test_a_prefix_that_has_nothing_is_given_the_runtime(project: Shell) -> None:
 
 
 def test_the_runtime_for_our_own_minor_is_copied(project: Shell) -> None:
-    """Nothing is fetched: pip is told to find nothing."""
+    """Nothing is fetched: pip can find nothing."""
     prefix = project.folder / "same"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
     project.extra = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     project.run(*RUN, f"stages.where.env={prefix}")
-    assert str(prefix) == told(project)[0]
+    assert str(prefix) == seen_by(project)[0]
 
 
 def test_a_trial_in_a_scratch_store_gets_its_own_runtime(project: Shell) -> None:
@@ -114,7 +114,7 @@ def test_a_prefix_is_entered_as_its_activation_scripts_ask(project: Shell) -> No
     (project.cwd / "where.py").write_text("import helper\n" + stage.replace("[sys.prefix,", "[helper.HERE,"))
     project.extra = {"PYTHONPATH": str(project.folder / "own")}
     project.run(*RUN, f"stages.where.env={prefix}")
-    assert ["helped", f"from {prefix}"] == [told(project)[0], told(project)[4]]
+    assert ["helped", f"from {prefix}"] == [seen_by(project)[0], seen_by(project)[4]]
 
 
 def test_a_python_too_old_is_refused_before_anything_is_written(project: Shell) -> None:
@@ -169,12 +169,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 
 def test_a_stage_in_a_container(project: Shell, image: tuple[str, Path]) -> None:
-    """Another root, another Python, nothing of ours in it: it sees the store, and is told its variables."""
+    """Another root, another Python, nothing of ours in it: it sees the store, and gets its variables."""
     minor, root = image
     project.extra = {"USER": "root", "HOME": "/root"}
     project.run(*RUN, f"stages.where.env=charliecloud:{root}")
-    assert ["/usr", "True", "1", "1"] == [told(project)[k] for k in (0, 2, 4, 5)]
-    assert told(project)[1].startswith(f"{minor}.")
+    assert ["/usr", "True", "1", "1"] == [seen_by(project)[k] for k in (0, 2, 4, 5)]
+    assert seen_by(project)[1].startswith(f"{minor}.")
     (stats,) = project.store.glob("stages/where-*/shards/*/*/stats.json")
     assert "/usr" == json.loads(stats.read_text())["environment"]["prefix"]
     checked = project.type("envs", "check", f"charliecloud:{root}", "--store", str(project.store)).stdout
@@ -241,8 +241,8 @@ def test_a_stage_process_that_slurm_starts_as_a_step(project: Shell, slurm: Slur
     project.extra = dict(slurm.env)
     words = ["launcher=slurm", "wait=true", f"store={project.store}"]
     project.type(*RUN, f"stages.where.env=srun --overlap --ntasks=1 {sys.executable}", *words)
-    assert told(project)[3].isdigit()
-    assert "True" != told(project)[2]
+    assert seen_by(project)[3].isdigit()
+    assert "True" != seen_by(project)[2]
     slurm.wait_idle(30)
 
 
@@ -260,7 +260,7 @@ SHOW = (
 
 
 def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) -> None:
-    """Its scripts and variables know where it stands now; what is left of a killed unpacking is not taken for it."""
+    """Its scripts and variables have its new path; what is left of a killed unpacking is not taken for it."""
     post = there.cwd / "envs" / "tiny.post_install.sh"
     post.write_text(
         "printf '#!%s/bin/python\\nimport sys; print(sys.prefix)\\n' $CONDA_PREFIX > $CONDA_PREFIX/bin/whereami\nchmod +x $CONDA_PREFIX/bin/whereami\n"
@@ -275,7 +275,7 @@ def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) ->
         in refused
     )
     there.type("envs", "pack", "tiny", "--store", str(there.store))
-    assert "is there" in there.type("envs", "pack", "tiny", "--store", str(there.store)).stderr
+    assert "is complete" in there.type("envs", "pack", "tiny", "--store", str(there.store)).stderr
     assert ", packed" in there.type("envs", "list", "tiny", "--store", str(there.store)).stdout
     (pack,) = there.store.glob("packs/*")
     half = disk / f"hpcurate-{os.getuid()}" / os.uname().nodename / pack.name
@@ -302,7 +302,7 @@ def test_what_cannot_be_packed(project: Shell) -> None:
     """A venv, a container, the current environment."""
     _, prefix = venv(project.folder / "v", OTHERS)
     assert (
-        "is no conda prefix"
+        "is not a conda prefix"
         in project.type("envs", "pack", str(prefix), "--store", str(project.store), status=2).stderr
     )
     for env, wrong in (

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from packaging.specifiers import SpecifierSet
 
-PACKAGED = ("hpcurate", "stages", "launchers", "conf", "envs")
+from hpcurate.environments.runtime import pinned
+
 CODE = ("hpcurate", "stages", "launchers")
+DATA = ("conf", "envs")
 MAX_LINES = 500
 
 
@@ -49,7 +52,7 @@ def test_every_test_says_what_it_specifies() -> None:
 
 def test_the_library_imports_no_other_top_level_folder() -> None:
     """stages/ and launchers/ are reached by `_target_`, conf/ and envs/ by path: never by import."""
-    others = {*PACKAGED} - {"hpcurate"}
+    others = {*CODE, *DATA} - {"hpcurate"}
     found = [
         f"{_name(path)}: {module}"
         for path in _files(("hpcurate",), "*.py")
@@ -86,16 +89,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         return set(archive.namelist())
 
 
-def test_the_wheel_holds_the_five_folders_and_nothing_else(wheel: set[str]) -> None:
-    """What an installation brings, at the top: no tests, no scripts."""
+def test_the_wheel_has_three_folders_and_nothing_else(wheel: set[str]) -> None:
+    """At the top of an installation: no tests, no scripts, and no data under a name as general as `conf`."""
     top = {name.split("/")[0] for name in wheel}
-    assert {*PACKAGED} == {name for name in top if not name.endswith(".dist-info")}
+    assert {*CODE} == {name for name in top if not name.endswith(".dist-info")}
 
 
-def test_the_wheel_holds_every_file_of_them(wheel: set[str]) -> None:
-    """No ignore pattern swallows a source folder, and data files come along."""
-    here = {_name(path) for path in _files(PACKAGED, "*") if path.suffix != ".pyc"}
-    assert set() == here - wheel
+def test_the_wheel_has_every_file_of_them(wheel: set[str]) -> None:
+    """No ignore pattern hides a source folder; conf/ and envs/ lie inside hpcurate/."""
+    code = {_name(path) for path in _files(CODE, "*") if path.suffix != ".pyc"}
+    data = {f"hpcurate/{_name(path)}" for path in _files(DATA, "*")}
+    assert set() == (code | data) - wheel
 
 
 def _requirements() -> dict[str, str]:
@@ -120,7 +124,25 @@ def test_every_dependency_of_the_tests_is_pinned() -> None:
     assert set() == _requirements().keys() - _pins().keys()
 
 
-def test_exact_requirements_agree_with_their_pins() -> None:
-    """A version that pyproject.toml fixes is the one in constraints.txt."""
-    exact = {name: line for name, line in _requirements().items() if "==" in line}
-    assert exact == {name: _pins()[name] for name in exact}
+def test_pins_are_within_the_bounds() -> None:
+    """A version in constraints.txt is one that pyproject.toml allows."""
+    pins = {name: line.split("==")[1] for name, line in _pins().items()}
+    bounds = {name: SpecifierSet(re.sub(r"^[\w.-]+(\[.*\])?", "", line)) for name, line in _requirements().items()}
+    assert [] == [name for name, bound in bounds.items() if pins[name] not in bound]
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    """What `make test-oldest` installs: one exact version of each requirement."""
+    command = [sys.executable, ROOT / "scripts" / "oldest-versions"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    oldest = {_normal(line): line.split("==")[1] for line in lines}
+    assert _requirements().keys() <= oldest.keys()
+    assert "1.5.4" == oldest["submitit"]
+    assert _pins()["torch"].split("==")[1] == oldest["torch"], "it has no lower bound: the tests' own"
+
+
+def test_the_runtime_of_stage_processes_has_the_pinned_versions() -> None:
+    """Rows that one side writes are read on the other: the same attrs and msgspec, wherever a release exists."""
+    for version in ("3.10", "3.11", "3.12", "3.13", "3.14"):
+        assert [_pins()[name] for name in ("attrs", "msgspec")] == pinned(version)
+    assert pinned("3.14") == pinned("3.15"), "a newer Python gets the newest row"

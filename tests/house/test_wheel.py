@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def install_wheel(folder: Path) -> Path:
     subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     # A path line in a .pth file: its folder's own .pth files, ours among them, are not read.
-    (site / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (site / "others.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
     return python
 
 
@@ -45,11 +44,11 @@ def fresh(installed: Path, tmp_path: Path) -> Shell:
 
 def test_the_wheel_is_what_runs(fresh: Shell) -> None:
     """Not the checkout."""
-    told = subprocess.run(
+    paths = subprocess.run(
         [fresh.python, "-c", "import hpcurate, stages.hello; print(hpcurate.__file__, stages.hello.__file__)"],
         cwd=fresh.cwd, env=fresh.environment, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    assert all(str(Path(fresh.python).parent.parent) in path for path in told)
+    assert all(str(Path(fresh.python).parent.parent) in path for path in paths)
 
 
 def test_the_console_script_runs_init_and_its_project(fresh: Shell) -> None:
@@ -89,6 +88,9 @@ def test_a_project_of_ones_own_stands_beside_the_wheel(fresh: Shell, package: bo
         "source: {_target_: stages.hello.Prompts, prompts: [psst]}\n"
         "stages:\n  lower: {_target_: stages.hello.LowerCase}\n  shout: {_target_: stages.shout.Shout}\n"
     )
+    (fresh.cwd / "envs" / "mine.yml").write_text("dependencies: [python=3.11]\n")
+    listed = fresh.type("envs", "list", "--store", str(fresh.store)).stdout
+    assert all(name in listed for name in ("mine", "models"))
     fresh.type("+pipeline=loud", f"store={fresh.store}", "launcher=here")
     assert [json.loads(row)["prompt"] for row in fresh.rows("shout")] == ["PSST"]
     fresh.run("+pipeline=words")

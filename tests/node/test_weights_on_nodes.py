@@ -18,14 +18,17 @@ from shell import Shell
 from slurm_fixture import SlurmSite, running_slurm
 
 from hpcurate.node.cache import NodeCache
+from hpcurate.node.items import NodeItems
+from hpcurate.node.locks import exclusive
+from hpcurate.node.once import once_per_boot
 from hpcurate.node.place import choose_folder, mount_of, names_job, own_folder
 from hpcurate.store.manifest import CopyFault, FileEntry, write_manifest
 
-BRING = (
+STAGE = (
     "import sys, time; from hpcurate.node.cache import NodeCache; from hpcurate.node.place import choose_folder\n"
     "cache = NodeCache(choose_folder([sys.argv[1]])[0], quota=int(sys.argv[4]) or None)\n"
-    "brought = cache.bring(sys.argv[2], sys.argv[3])\n"
-    "print(brought.copied_files, brought.path, brought.reason, flush=True)\n"
+    "staged = cache.copy(sys.argv[2], sys.argv[3])\n"
+    "print(staged.copied_files, staged.path, staged.reason, flush=True)\n"
     "time.sleep(float(sys.argv[5])); cache.close()\n"
 )
 
@@ -57,11 +60,11 @@ def my_model(shell: Shell, commit: str, sizes: dict[str, int]) -> Path:
     return weights(shell.store / "weights" / f"me--model@{commit}", sizes)
 
 
-def bring(
+def stage(
     disk: Path, name: str, source: Path, *, node: str = "n0", quota: int = 0, hold: float = 0
 ) -> subprocess.Popen[str]:
-    """A process that brings an item to an emulated node, and reads it for a while."""
-    words = [sys.executable, "-c", BRING, str(disk), name, str(source), str(quota), str(hold)]
+    """A process that copies an item to an emulated node, and reads it for a while."""
+    words = [sys.executable, "-c", STAGE, str(disk), name, str(source), str(quota), str(hold)]
     return subprocess.Popen(words, env={**os.environ, "SLURMD_NODENAME": node}, stdout=subprocess.PIPE, text=True)
 
 
@@ -79,26 +82,26 @@ def item(disk: Path, name: str, node: str = "n0") -> Path:
 def test_two_nodes_of_eight_workers_and_two_jobs_copy_twice(tmp_path: Path) -> None:
     """32 processes: each file is copied exactly once a node; all read the node's own copy."""
     source = weights(tmp_path / "w", {"a.bin": 3_000_000, "sub/b.bin": 500_000, "c.json": 20})
-    started = [bring(tmp_path, "m@1", source, node=f"n{k % 2}") for k in range(32)]
-    told = [process.communicate(timeout=60)[0].split() for process in started]
-    assert 2 * 3 == sum(int(words[0]) for words in told)
-    assert {str(item(tmp_path, "m@1", node)) for node in ("n0", "n1")} == {words[1] for words in told}
+    started = [stage(tmp_path, "m@1", source, node=f"n{k % 2}") for k in range(32)]
+    printed = [process.communicate(timeout=60)[0].split() for process in started]
+    assert 2 * 3 == sum(int(words[0]) for words in printed)
+    assert {str(item(tmp_path, "m@1", node)) for node in ("n0", "n1")} == {words[1] for words in printed}
     assert all(same(source, item(tmp_path, "m@1", node)) for node in ("n0", "n1"))
 
 
-def test_killed_in_the_middle_the_next_goes_on(tmp_path: Path) -> None:
+def test_killed_in_the_middle_the_next_continues(tmp_path: Path) -> None:
     """Kill -9 at random points: nothing half is taken for finished, and what arrived whole is not copied again."""
     source = weights(tmp_path / "w", {f"{k}.bin": 20_000_000 for k in range(6)})
     draw = random.Random(os.environ.get("HPCURATE_SEED", "5"))
     copied = []
     for _ in range(6):
-        process = bring(tmp_path, "m@1", source)
+        process = stage(tmp_path, "m@1", source)
         time.sleep(draw.uniform(0.05, 0.35))
         process.send_signal(signal.SIGKILL)
         copied.append(process.communicate()[0])
         finished = item(tmp_path, "m@1")
         assert not finished.exists() or same(source, finished)
-    process = bring(tmp_path, "m@1", source)
+    process = stage(tmp_path, "m@1", source)
     assert process.communicate(timeout=60)[0].split()[1] == str(item(tmp_path, "m@1"))
     assert same(source, item(tmp_path, "m@1"))
     assert [] == list(item(tmp_path, "").glob(".*part"))
@@ -107,28 +110,28 @@ def test_killed_in_the_middle_the_next_goes_on(tmp_path: Path) -> None:
 def test_room_is_made_from_what_nobody_reads(tmp_path: Path) -> None:
     """Under a quota for one of two items: a reader is not disturbed, the other reads shared storage; later it fits."""
     one, two = (weights(tmp_path / f"w{k}", {"a": 1_000_000}, k) for k in (1, 2))
-    reader = bring(tmp_path, "one@1", one, quota=1_500_000, hold=30)
+    reader = stage(tmp_path, "one@1", one, quota=1_500_000, hold=30)
     assert reader.stdout is not None
     reader.stdout.readline()
-    refused = bring(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
+    refused = stage(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
     assert str(two) in refused
     assert "are taken by items in use" in refused
     assert same(one, item(tmp_path, "one@1"))
     reader.kill()
     reader.communicate()
-    told = bring(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
-    assert str(item(tmp_path, "two@1")) in told
+    printed = stage(tmp_path, "two@1", two, quota=1_500_000).communicate(timeout=30)[0]
+    assert str(item(tmp_path, "two@1")) in printed
     assert not item(tmp_path, "one@1").exists()
-    assert "the quota on this node is" in bring(tmp_path, "big@1", one, quota=10).communicate(timeout=30)[0]
+    assert "the quota on this node is" in stage(tmp_path, "big@1", one, quota=10).communicate(timeout=30)[0]
 
 
-def test_a_cut_short_file_is_brought_again(tmp_path: Path) -> None:
+def test_a_cut_short_file_is_copied_again(tmp_path: Path) -> None:
     """Somebody damaged the node's copy."""
     source = weights(tmp_path / "w", {"a": 1000, "b": 2000})
     cache = cache_in(str(tmp_path))
-    path = Path(cache.bring("m@1", str(source)).path)
+    path = Path(cache.copy("m@1", str(source)).path)
     (path / "b").write_bytes(b"short")
-    assert 2 == cache.bring("m@1", str(source)).copied_files
+    assert 2 == cache.copy("m@1", str(source)).copied_files
     assert same(source, path)
     cache.close()
 
@@ -139,12 +142,12 @@ def test_a_source_that_is_not_what_it_says_is_not_taken(tmp_path: Path) -> None:
     (source / "a").write_bytes(b"x" * 1000)
     cache = cache_in(str(tmp_path))
     with pytest.raises(CopyFault, match=r"w/a: 1000 of 1000 bytes, or another digest"):
-        cache.bring("m@1", str(source))
+        cache.copy("m@1", str(source))
     assert not list(tmp_path.glob("hpcurate-*/*/m@1"))
 
 
 def test_a_disk_that_is_too_small_or_fills_up(tmp_path: Path) -> None:
-    """Told before the copy, or met in its middle: the store is read, and nothing half is left to take room."""
+    """Seen before the copy, or met in its middle: the store is read, and nothing half is left to take room."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)], check=False).returncode:
@@ -152,15 +155,15 @@ def test_a_disk_that_is_too_small_or_fills_up(tmp_path: Path) -> None:
     try:
         cache = cache_in(f"tmpfs:{disk}")
         large = weights(tmp_path / "large", {"a": 5_000_000})
-        told = cache.bring("large@1", str(large))
-        assert (str(large), False) == (told.path, told.local)
-        assert "has 4.2 MB free" in told.reason
+        staged = cache.copy("large@1", str(large))
+        assert (str(large), False) == (staged.path, staged.local)
+        assert "has 4.2 MB free" in staged.reason
         free = shutil.disk_usage(disk).free
         tight = weights(tmp_path / "tight", {"a": free - 8192, "b": 4096})  # what we note down beside them is too much
         with pytest.raises(OSError, match="No space left"):
-            cache.bring("tight@1", str(tight))
+            cache.copy("tight@1", str(tight))
         assert shutil.disk_usage(disk).free >= free - 4096
-        assert cache.bring("small@1", str(weights(tmp_path / "small", {"a": 3_000_000}))).local
+        assert cache.copy("small@1", str(weights(tmp_path / "small", {"a": 3_000_000}))).local
         cache.close()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -174,9 +177,9 @@ def test_the_first_candidate_that_will_do(tmp_path: Path, monkeypatch: pytest.Mo
     assert 0o700 == Path(str(folder)).stat().st_mode & 0o777
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / f"hpcurate-{os.getuid()}").symlink_to(tmp_path)
-    assert "belongs to somebody else" in choose_folder([str(tmp_path / "other")])[1]
+    assert "belongs to another user" in choose_folder([str(tmp_path / "other")])[1]
     nowhere, why = choose_folder(["/no/such", "relative"])
-    assert (None, "/no/such: is not there; relative: is no path here") == (nowhere, why)
+    assert (None, "/no/such: missing; relative: not an absolute path here") == (nowhere, why)
     if Path("/dev/shm").is_dir():
         assert "lies in memory (tmpfs)" in choose_folder(["/dev/shm"])[1]
 
@@ -208,7 +211,7 @@ def test_the_file_system_of_a_path() -> None:
 
 @pytest.mark.slurm
 def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite) -> None:
-    """Through Slurm: from the store to the node to the stage, digests checked there; the bill is in `status`."""
+    """Through Slurm: from the store to the node to the stage, digests checked there; what was staged is in `status`."""
     source = my_model(shell, "a" * 40, {"model.bin": 2_000_000})
     digest = hashlib.sha256((source / "model.bin").read_bytes()).hexdigest()
     (shell.cwd / "reader.py").write_text(
@@ -229,9 +232,9 @@ def test_a_stage_reads_its_weights_from_the_node(shell: Shell, slurm: SlurmSite)
         "wait=true",
     ]
     shell.type(*words, f"site.node_local=[{disk}]")
-    told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
-    assert {digest} == {words[1] for words in told}
-    assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in told)
+    printed = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
+    assert {digest} == {words[1] for words in printed}
+    assert all(words[0].startswith(f"{disk}/hpcurate-{os.getuid()}/cpu") for words in printed)
     assert "weights me/model@" in shell.type("status").stdout
     slurm.wait_idle(30)
 
@@ -261,9 +264,9 @@ def test_a_folder_of_the_jobs_own_is_not_the_nodes(shell: Shell, tmp_path: Path)
         ]
         for name, whole in (("shared", "1"), ("whole", str(os.cpu_count()))):
             shell.type(*words, f"name={name}", "rerun=reader", f"stages.reader.resources.cpus={whole}")
-    told = [json.loads(row)["prompt"] for row in shell.rows("reader")]
-    assert {str(source)} | {path for path in told if path.startswith(f"{tmp_path}/of-jobs/")} == set(told)
-    assert 2 == len(set(told))
+    printed = [json.loads(row)["prompt"] for row in shell.rows("reader")]
+    assert {str(source)} | {path for path in printed if path.startswith(f"{tmp_path}/of-jobs/")} == set(printed)
+    assert 2 == len(set(printed))
     logs = "".join(path.read_text() for path in shell.store.glob("runs/*shared*/submissions/reader*/logs/*"))
     assert "is private to this job, which shares the node with others" in logs
 
@@ -304,22 +307,44 @@ def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) 
             line = [sys.executable, "-m", "hpcurate", "+pipeline=words", f"name={job}", f"source.prompts=[{prompts}]"]
             started.append(subprocess.Popen([*line, *words], cwd=shell.cwd, env=shell.environment))
         assert [0, 0] == [process.wait(150) for process in started]
-    told = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
-    assert 96 == len(told)
-    assert {tuple(digests)} == {tuple(row[:2]) for row in told}
-    assert all(row[3] == row[4] and f"/{row[4]}/" in row[2] and row[2].startswith(str(disk)) for row in told)
-    assert 4 == len({(row[4], row[5]) for row in told}), "both jobs were on both nodes"
+    printed = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
+    assert 96 == len(printed)
+    assert {tuple(digests)} == {tuple(row[:2]) for row in printed}
+    assert all(row[3] == row[4] and f"/{row[4]}/" in row[2] and row[2].startswith(str(disk)) for row in printed)
+    assert 4 == len({(row[4], row[5]) for row in printed}), "both jobs were on both nodes"
     assert ["cpu0", "cpu1"] == sorted(count.read_text().split())
-    bills = [json.loads(path.read_text()) for path in shell.store.glob("runs/2*/submissions/*/brought-*.json")]
+    records = [json.loads(path.read_text()) for path in shell.store.glob("runs/2*/submissions/*/brought-*.json")]
     assert [(2, 30_001_000)] * 2 == [
-        (bill["copied_files"], bill["copied_bytes"]) for bill in bills if bill["what"].startswith("weights")
+        (record["copied_files"], record["copied_bytes"]) for record in records if record["what"].startswith("weights")
     ]
-    assert ["setup_on_node of reader"] * 2 == [bill["what"] for bill in bills if "setup" in bill["what"]]
+    assert ["setup_on_node of reader"] * 2 == [record["what"] for record in records if "setup" in record["what"]]
+
+
+def test_a_supervisor_and_a_stage_process_exclude_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """filelock on one side, flock on the other: an item that a stage process is making is not removed, nor afterwards while it is read."""
+    monkeypatch.setattr("hpcurate.node.locks.WAIT_S", 0.1)
+    items = NodeItems(str(tmp_path))
+    source = weights(tmp_path / "w", {"a": 1000})
+    cache = NodeCache(str(tmp_path), quota=1000)
+
+    def make(folder: str) -> None:
+        Path(folder, "a").write_bytes(b"x" * 1000)
+        with pytest.raises(OSError, match="held"), exclusive(items.lock("setup-a"), lambda: False, lambda: None):
+            pass
+
+    once_per_boot(items, "setup-a", make)
+    assert "are taken by items in use" in cache.copy("m@1", str(source)).reason
+    items.close()
+    assert cache.copy("m@1", str(source)).local
+    assert not Path(items.path("setup-a")).exists()
+    once_per_boot(items, "setup-b", lambda folder: None)  # its file was locked with filelock, and still is that file
+    items.close()
+    cache.close()
 
 
 def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed or was killed is not taken for done, and is begun anew in an empty folder."""
-    cache = cache_in(str(tmp_path))
+    """What failed or was killed is not taken for done, and starts again in an empty folder."""
+    items = NodeItems(str(tmp_path))
     made: list[str] = []
 
     def fail(folder: str) -> None:
@@ -331,17 +356,17 @@ def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pyt
         Path(folder, "done").touch()
 
     with pytest.raises(ValueError, match="no licence"):
-        cache.once("setup-a", fail)
-    folders = {cache.once("setup-a", succeed).path for _ in range(3)}
+        once_per_boot(items, "setup-a", fail)
+    folders = {once_per_boot(items, "setup-a", succeed).path for _ in range(3)}
     assert ([""], ["done"]) == (made, os.listdir(folders.pop()))
-    monkeypatch.setattr("hpcurate.node.cache.boot_id", lambda: "another")
-    cache.close()
-    path = Path(cache.once("setup-a", succeed).path)
+    monkeypatch.setattr("hpcurate.node.once.boot_id", lambda: "another")
+    items.close()
+    path = Path(once_per_boot(items, "setup-a", succeed).path)
     assert ["", ""] == made
     shutil.rmtree(path)  # as a cleaner of temporary files does
-    cache.once("setup-a", succeed)
+    once_per_boot(items, "setup-a", succeed)
     assert (["", "", ""], ["done"]) == (made, os.listdir(path))
-    cache.close()
+    items.close()
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_starts(shell: Shell) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from unit_stages import Fated, FromOther, Gathers, HoldsArray, Number, ToOther, Tuned, TunedV2, chain, numbers
 
 from hpcurate import Resources, Stage
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.planning.build import Step, build, live
+from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.source import Items
+from hpcurate.spec import from_spec
 
 
 class MakesArrays(Stage[Number, HoldsArray]):
@@ -132,7 +134,7 @@ def test_options_win_over_the_class() -> None:
 def test_a_gather_takes_its_whole_input_at_once() -> None:
     """Whatever batch size was asked for."""
     stage = pipeline(a=Step(Gathers(), StageOptions(batch_size=3))).stage("a")
-    assert (True, 0) == (stage.slicing.gather, stage.batch_size)
+    assert (True, 0) == (stage.relation.whole, stage.batch_size)
 
 
 def test_a_quarter_of_a_gpu_makes_four_processes() -> None:
@@ -206,12 +208,12 @@ def full() -> Pipeline:
 
 def test_a_pipeline_survives_json(full: Pipeline) -> None:
     """Gates read it so."""
-    assert full == Pipeline.from_json(json.loads(json.dumps(full.to_json())))
+    assert full == msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(full))), Pipeline)
 
 
 def test_a_planned_stage_can_be_constructed_again(full: Pipeline) -> None:
     """From class and parameters, chains included."""
-    again = live(Pipeline.from_json(json.loads(json.dumps(full.to_json()))).stage("a"))
+    again = from_spec(msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(full))), Pipeline).stage("a").spec)
     first, second = again.stages  # type: ignore[attr-defined]
     assert (2.0, [1.0], ["keep", "drop"]) == (first.threshold, first.sizes, second.fates)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shell import LOCAL, Shell
 
 from hpcurate.planning.epochs import latest_epochs
-from hpcurate.runs.preview import part_differences
+from hpcurate.runs.explanation import part_differences
 from hpcurate.store.lists import Committed, Slicing, count_shards, slice_shards
 
 LOUD = (

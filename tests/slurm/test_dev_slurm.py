@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from slurm_fixture import SlurmSite, dev_slurm, discard, new_folder, running_slurm, start_time, stop_stale
+from slurm_fixture import SCRIPT, SlurmSite, dev_slurm, discard, new_folder, running_slurm, start_time, stop_stale
 
 pytestmark = pytest.mark.slurm
 
@@ -99,6 +102,33 @@ def test_up_again_says_so(slurm: SlurmSite) -> None:
     assert (1, True) == (other.returncode, "with other options" in other.stderr)
 
 
+def test_each_checkout_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    """`up` in one checkout never meets the Slurm of another; without `--dir` nothing has to be said for that."""
+    (tmp_path / "other").mkdir()
+    shutil.copytree(SCRIPT.parent, tmp_path / "other" / "scripts")
+
+    def folder(script: Path) -> str:
+        shown = subprocess.check_output(
+            [sys.executable, script, "up", "--help"], env={**os.environ, "COLUMNS": "500"}, text=True
+        )
+        return re.search(r"its folder \(default: (\S+)\)", shown)[1]  # type: ignore[index]
+
+    mine, other = folder(SCRIPT), folder(tmp_path / "other" / "scripts" / SCRIPT.name)
+    assert mine == folder(SCRIPT)
+    assert mine != other
+    assert Path(mine).parent == Path(other).parent == Path("/tmp")
+
+
+def test_down_when_nothing_runs_needs_no_force() -> None:
+    """A `down` without jobs stops everything at once."""
+    with running_slurm("--no-accounting") as site:
+        job = site.sbatch(script="true")
+        eventually(lambda: [] == site.squeue())
+        assert job
+        assert 0 == dev_slurm("down", site.folder).returncode
+        assert not site.folder.exists()
+
+
 def test_two_coexist_and_down_leaves_nothing(slurm: SlurmSite, tmp_path: Path) -> None:
     """A second site has its own jobs and options; its `down` stops all of its processes, and no other."""
     options = (
@@ -127,7 +157,12 @@ def test_two_coexist_and_down_leaves_nothing(slurm: SlurmSite, tmp_path: Path) -
 
         pids = daemons(other) | {int(pid): start_time(int(pid)) for pid in pid_file.read_text().split()}
         assert list(pids) == alive(pids)
-        assert 0 == dev_slurm("down", other.folder).returncode
+        refused = dev_slurm("down", other.folder)
+        assert 1 == refused.returncode
+        assert f"job {job} (wrap) of root, RUNNING, submitted from {other.folder}" in refused.stderr
+        assert f"--dir {other.folder} --force`" in refused.stderr
+        assert list(pids) == alive(pids), "a refused `down` stops nothing"
+        assert 0 == dev_slurm("down", other.folder, "--force").returncode
     assert [] == alive(pids)
     assert not other.folder.exists()
     assert list(daemons(slurm)) == alive(daemons(slurm))
@@ -145,7 +180,7 @@ def test_submit_limit_is_enforced() -> None:
 
 
 def test_failed_up_shows_the_log_and_cleans_up() -> None:
-    """A daemon that refuses its configuration is named, its last words shown, and nothing stays."""
+    """A daemon that refuses its configuration is named, the end of its log shown, and nothing stays."""
     folder = new_folder(os.getpid())
     failed = dev_slurm("up", folder, "--no-accounting", "--conf", "SelectType=select/none")
     assert 1 == failed.returncode

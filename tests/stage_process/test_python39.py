@@ -5,36 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import attr
 import attrs
 import pytest
 from checkout import ROOT
+from imports import files_of, module_name, wall_patterns
 
-WALL = [
-    name
-    for name, version in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"][
-        "per-file-target-version"
-    ].items()
-    if version == "py39"
-]
-"""Patterns of the files behind the wall: the one list, which the linter reads, too."""
-
-
-def _files(pattern: str) -> Iterator[Path]:
-    if "{" in pattern:
-        before, _, rest = pattern.partition("{")
-        names, _, after = rest.partition("}")
-        yield from (ROOT / f"{before}{name}{after}" for name in names.split(","))
-    else:
-        yield from sorted(ROOT.glob(f"{pattern}/*.py"))
-
-
-STAGE_SIDE = sorted({path for pattern in WALL for path in _files(pattern)})
-MODULES = tuple(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in STAGE_SIDE)
+STAGE_SIDE = sorted({path for pattern in wall_patterns() for path in files_of(pattern)})
+MODULES = tuple(module_name(path) for path in STAGE_SIDE)
 FOREIGN = (
     "hydra",
     "omegaconf",
@@ -79,7 +59,7 @@ def test_the_stage_side_compiles(old_python: Path) -> None:
 
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
-    """hpcurate and attrs as they are; msgspec, whose wheel is for one Python alone, by name only."""
+    """hpcurate and attrs as they are; msgspec, whose wheel is for one Python only, by name only."""
     (tmp_path / "hpcurate").symlink_to(ROOT / "hpcurate")
     for module in (attr, attrs):
         folder = Path(module.__file__).parent

@@ -1,6 +1,6 @@
 """A real Slurm for tests: the session-scoped fixture `slurm`, run by `scripts/dev-slurm`.
 
-Skips where the machine cannot run one (not root, packages missing), and says why.
+Skips where the machine cannot run one (not root, packages missing), with the reason.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ class SlurmSite:
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def run(self, *argv: str) -> str:
-        """What a command prints; `CalledProcessError` when it fails, its stderr in `.stderr`."""
+        """What a command prints; `CalledProcessError` when it fails, its stderr in `.stderr`.
+
+        It runs in the Slurm's own folder: a job writes its output there unless it says otherwise.
+        """
         environment = {**os.environ, **self.env}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            argv, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
         return done.stdout
 
     def sbatch(self, *options: str, script: str) -> str:
@@ -123,7 +128,7 @@ def stop_stale() -> None:
 
 def discard(folder: Path) -> None:
     """Stop the Slurm in a folder, if any; the folder is gone afterwards."""
-    done = dev_slurm("down", folder)
+    done = dev_slurm("down", folder, "--force")
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
     assert not folder.exists(), done.stderr

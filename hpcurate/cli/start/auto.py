@@ -15,25 +15,25 @@ ANSWER_S = 5.0
 
 @attrs.define(frozen=True)
 class Surroundings:
-    """What decides."""
+    """What `launcher=auto` decides by."""
 
     client: bool
     """`sbatch` is in PATH."""
     answers: bool
     """The controller answered within five seconds."""
     allocation: str | None
-    """Job we are in."""
+    """Id of the job that this process is part of."""
     nodes: int = 1
     """Nodes of that job."""
 
 
-def choose(found: Surroundings) -> tuple[str, str]:
+def choose(here: Surroundings) -> tuple[str, str]:
     """(launcher, why). Pure. Raises LauncherError for a client without a controller."""
-    if found.allocation:
-        return "local", f"inside job {found.allocation}: working on {_what_of(found.nodes)}"
-    if not found.client:
+    if here.allocation:
+        return "local", f"inside job {here.allocation}: working on {_what_of(here.nodes)}"
+    if not here.client:
         return "local", "no Slurm here: working on this machine"
-    if found.answers:
+    if here.answers:
         return "slurm", "a Slurm controller answers: submitting to it"
     raise LauncherError(
         "launcher=auto: there is a Slurm client, but its controller does not answer; "

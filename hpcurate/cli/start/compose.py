@@ -16,6 +16,7 @@ from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import conf_folders, names_in, shipped_conf
 from hpcurate.errors import ConfigError
 from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
+from hpcurate.runs.folder import UNNAMED
 
 SECRET = re.compile(r"(?i)token|key|secret|passw|credential")
 """Environment variables whose values never reach a frozen configuration."""
@@ -34,6 +35,10 @@ class Composed:
         """The folder that the user named for the result."""
         with _readable_errors():
             return None if self._config["output"] is None else str(self._config["output"])
+
+    def draft(self) -> dict[str, Any]:
+        """The configuration, resolved, as it is before the run has a name."""
+        return self.with_output(self.output or UNNAMED)
 
     def with_output(self, output: str) -> dict[str, Any]:
         """The configuration, resolved, with this folder for the result. Raises ConfigError."""

@@ -17,7 +17,6 @@ from hpcurate.cli.terminal import Bars, say, show, table, tell_end
 from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.errors import UserError
 from hpcurate.planning.epochs import Epochs
-from hpcurate.runs.folder import UNNAMED
 from hpcurate.runs.handover import Outcome
 from hpcurate.runs.prepare import Request
 from hpcurate.runs.preview import Preview, preview
@@ -31,8 +30,7 @@ def launch(argv: list[str]) -> int:
     """One run, or one for each combination of a sweep. The worst exit status wins."""
     typed = sort_arguments(argv)
     if typed.show_config:
-        composed = compose(typed.overrides, typed.paths, typed.config_dirs)
-        print(dump(composed.with_output(composed.output or UNNAMED)), end="")
+        print(dump(compose(typed.overrides, typed.paths, typed.config_dirs).draft()), end="")
         return 0
     return _sweep(typed) if typed.multirun else _one(typed)
 
@@ -50,9 +48,9 @@ def read_request(typed: Typed, epochs: Epochs | None = None) -> tuple[Request, S
 def _one(typed: Typed) -> int:
     request, settings = read_request(typed)
     if settings.dry_run:
-        _print_preview(preview(request))
+        show(preview_lines(preview(request)))
         return 0
-    outcome = started(request, settings)
+    outcome = start_and_show(request, settings)
     if settings.debug:
         _show_tracebacks(outcome)
     tell_end(outcome)
@@ -67,9 +65,9 @@ def _sweep(typed: Typed) -> int:
             request, settings = read_request(one, epochs)
             epochs = request.epochs
             if settings.dry_run:
-                _print_preview(preview(request))
+                show(preview_lines(preview(request)))
                 continue
-            outcome = started(request, settings)
+            outcome = start_and_show(request, settings)
             rows.append((outcome.run.name, changed, outcome.state.value))
             worst = max(worst, outcome.state.exit_status)
         except UserError as error:
@@ -93,11 +91,7 @@ def previews(argv: list[str]) -> list[Preview]:
     return [preview(read_request(one)[0]) for one in every]
 
 
-def _print_preview(seen: Preview) -> None:
-    show(preview_lines(seen))
-
-
-def started(request: Request, settings: Settings) -> Outcome:
+def start_and_show(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
     bars = Bars() if sys.stderr.isatty() and not settings.debug else None
     try:
@@ -127,7 +121,7 @@ class Listing:
         self._echo, self._next = echo, time.monotonic() + LISTING_S
 
     def __call__(self, count: int) -> None:
-        """So many items were found."""
+        """So many items are listed."""
         if time.monotonic() >= self._next:
             self._echo(f"input: {count} so far")
             self._next = time.monotonic() + LISTING_S

@@ -38,18 +38,11 @@ BUILT = ("weights", "envs", "packs", "runtime")
 
 def settings_of(composed: Composed) -> Settings:
     """The top level of the configuration, checked. Raises ConfigError."""
-    plain = composed.with_output(composed.output or UNNAMED)
-    return read_settings({**plain, "output": composed.output})
+    return read_settings({**composed.draft(), "output": composed.output})
 
 
-def request_of(
-    settings: Settings,
-    composed: Composed,
-    typed: Typed,
-    epochs: Epochs | None = None,
-    overrides: tuple[str, ...] | None = None,
-) -> Request:
-    """The configuration as the engine takes it. Raises UserError."""
+def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epochs | None = None) -> Request:
+    """The configuration as the engine takes it; `epochs` are those of the sweep it belongs to. Raises UserError."""
     store = find_store(settings.store)
     return Request(
         name=settings.name,
@@ -66,7 +59,7 @@ def request_of(
         budget=settings.budget,
         timing=settings.timing,
         config=dump(composed.with_output(settings.output or UNNAMED)),
-        overrides=typed.words if overrides is None else overrides,
+        overrides=typed.words,
     )
 
 
@@ -116,5 +109,5 @@ def _launcher(settings: Settings) -> dict[str, Any]:
 
 def _class(target: str) -> type:
     module, _, name = target.rpartition(".")
-    found: type = getattr(importlib.import_module(module), name)
-    return found
+    cls: type = getattr(importlib.import_module(module), name)
+    return cls

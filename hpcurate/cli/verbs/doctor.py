@@ -14,10 +14,9 @@ from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import show
 from hpcurate.errors import ConfigError
 from hpcurate.runs.folder import check_store_writable
-from hpcurate.runs.launcher import DiagnosisReport, make_launcher
+from hpcurate.runs.launcher import LAUNCHERS, DiagnosisReport, make_launcher
 from hpcurate.site import SiteProfile, load_site, to_yaml, user_file
 
-SLURM = "launchers.slurm.SlurmLauncher"
 WAIT_S = 120.0
 """How long the probe job may wait in the queue."""
 
@@ -25,7 +24,9 @@ WAIT_S = 120.0
 def verb(argv: list[str]) -> int:
     """Print findings and profile; exit status 1 where a run could not work."""
     options = _parser().parse_args(argv[1:])
-    launcher = make_launcher({"_target_": SLURM, "partition": options.partition, "account": options.account})
+    launcher = make_launcher(
+        {"_target_": LAUNCHERS["slurm"], "partition": options.partition, "account": options.account}
+    )
     if launcher.diagnosis is None:
         show(["there is no Slurm client here: runs work on this machine (launcher=local)",
               "on a cluster's login node: load the site's Slurm module first"])  # fmt: skip

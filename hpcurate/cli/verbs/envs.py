@@ -13,7 +13,7 @@ from hpcurate.environments.build import build, is_built, lock, prefix_of
 from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
 from hpcurate.environments.pack import is_packed, pack, pack_of
 from hpcurate.errors import ConfigError, UserError
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
 
@@ -115,7 +115,7 @@ def _remove(name: str, options: argparse.Namespace) -> None:
     packed = pack_of(prefix, store)
     there = [path for path in (prefix, packed) if os.path.isdir(path)]
     for path in there:
-        PosixFilesystem().discard(path, Store.at(store).trash)
+        POSIX.discard(path, Store.at(store).trash)
         print(f"{name}: {path} removed")
     if not there:
         print(f"{name}: not built in this store")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import run_parser, the_run
-from hpcurate.runs.preview import Explanation, Preview, StagePreview, explain
+from hpcurate.runs.explanation import Explanation, explain
+from hpcurate.runs.preview import Preview, StagePreview
 
 HEADER = ("stage", "folder", "tasks", "shards", "done", "workers", "GPU-hours")
 

@@ -12,7 +12,7 @@ from hpcurate.config_files import conf_folders
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import ModelEntry, Registry, read_registry
 from hpcurate.models.weights import WeightStore, faults, files_of
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
 
@@ -83,6 +83,6 @@ def _remove(entries: list[ModelEntry], store: WeightStore) -> int:
         if weights is None:
             print(f"{entry.name}: not in the store")
             continue
-        PosixFilesystem().discard(weights.path, Store(os.path.dirname(store.folder)).trash)
+        POSIX.discard(weights.path, Store(os.path.dirname(store.folder)).trash)
         print(f"{entry.name}: {weights.identity} removed")
     return 0

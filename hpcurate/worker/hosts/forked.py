@@ -48,7 +48,7 @@ class Forked:
         return status
 
     def terminate(self) -> None:
-        """Tell it to leave."""
+        """Ask it to leave."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 

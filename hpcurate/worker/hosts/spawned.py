@@ -180,7 +180,7 @@ class StageProcess:
         self._stop_hard()
         deadline = time.monotonic() + GRACE_S
         while self._process.returncode == -signal.SIGTERM and not self._killed and time.monotonic() < deadline:
-            time.sleep(0.05)  # a requeue tells all processes of a job at once: we may hear of it a moment later
+            time.sleep(0.05)  # a requeue signals all processes of a job at once: ours may come a moment later
         if self._killed:
             return ShardEnded(Ending.FREE, "drained")
         ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH
@@ -204,7 +204,7 @@ class StageProcess:
         self._stop_hard()
 
     def _leave_container(self, process: subprocess.Popen[bytes] | Forked) -> None:
-        """What runs in it may be no child of ours: it sees that we hang up, and its command is told to end it."""
+        """What runs in it may be no child of ours: it sees that we hang up, and its command is asked to end it."""
         if self._channel:
             self._channel.hang_up()
         if process.poll() is None:
@@ -245,8 +245,8 @@ def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
 
 def prefix_variables(env: Environment) -> dict[str, str]:
     """What the activation scripts of a prefix set: as its build wrote down, else as found at submission."""
-    told = os.path.join(str(env.prefix), ".hpcurate.json")
-    with suppress(OSError, ValueError, KeyError), open(told, encoding="utf-8") as file:
+    written = os.path.join(str(env.prefix), ".hpcurate.json")
+    with suppress(OSError, ValueError, KeyError), open(written, encoding="utf-8") as file:
         found: dict[str, str] = json.load(file)["variables"]
         return found
     return env.variables

@@ -33,12 +33,14 @@ def test_nothing_to_diagnose_without_a_client(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_it_only_ever_waits_longer() -> None:
-    """A call that is patient already stays so."""
+    """A call that is patient already stays so; whoever waits for room for a gate is as patient."""
     launcher = SlurmLauncher(patience_s=60)
     launcher.wait_longer(5)
     assert launcher.patience_s == 60
     launcher.wait_longer(900)
     assert launcher.patience_s == 900
+    assert launcher.gates is not None
+    assert launcher.gates.patience_s == 900
 
 
 def test_the_nodes_own_disks_are_the_profiles() -> None:
