@@ -199,12 +199,7 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
         return _after_round(stage, last)
     if last.phase is Phase.ACTIVE and last.queue and not last.watched:
         return Watch(stage.name, last.number, last.jobs)
-    words = {
-        Phase.SUBMITTING: "is being submitted",
-        Phase.UNKNOWN: "is in an unknown state",
-        Phase.ACTIVE: "is at work",
-    }
-    return RunState.RUNNING, f"{stage.name}: round {last.number} {words[last.phase]}"
+    return RunState.RUNNING, f"{stage.name}: round {last.number} {_WAITING[last.phase]}"
 
 
 _WAITING = {

@@ -80,8 +80,10 @@ class Rounds:
         return won
 
     def record_jobs(self, number: int, jobs: Jobs) -> None:
-        """Write down what was submitted."""
-        self._write(number, "job", {"jobs": jobs.ids, "workers": [attrs.asdict(worker) for worker in jobs.workers]})
+        """Write down what was submitted. What stands and can be read is left; half a file is replaced."""
+        plain = {"jobs": jobs.ids, "workers": [attrs.asdict(worker) for worker in jobs.workers]}
+        if not self._write(number, "job", plain) and _jobs(self._json(number, "job"), Ticket()) is None:
+            self._filesystem.replace(f"{self._folder.round(number)}.job", json.dumps(plain).encode() + b"\n")
 
     def mark_over(self, number: int, *, cancelled: bool = False) -> None:
         """Write down that no worker of the round is left."""

@@ -52,7 +52,7 @@ def test_every_input_ends_in_exactly_one_state(site: Site) -> None:
 
 
 def test_a_dead_letter_holds_task_and_reason(site: Site) -> None:
-    """A failing task is written down whole, with its error, and the rest goes on."""
+    """A failing task is written down whole, with its error, and the rest passes."""
     site.drive("local")
     failed = [row for name, text in site.tree().items() if "failed" in name for row in text.splitlines()]
     assert [json.loads(row)["task"]["value"] for row in failed] == [13]
@@ -118,7 +118,7 @@ def test_one_changed_parameter_runs_only_what_depends_on_it(site: Site) -> None:
     assert {shard.split("-")[0] for shard in new} == {"collect"}
 
 
-def test_new_inputs_later_are_processed_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_only_new_inputs_are_processed_later(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """+1 file of 3: one file's work (growth adds a list)."""
     from hpcurate.source import Files
 
@@ -153,7 +153,7 @@ def test_neighbours_whose_types_do_not_fit_are_refused(site: Site) -> None:
     assert not site.store.exists()
 
 
-def test_a_call_returns_at_once_when_told_not_to_wait(site: Site) -> None:
+def test_a_call_that_does_not_wait_returns_at_once(site: Site) -> None:
     """`wait=False` with local: a driver of its own carries on, the result is there later."""
     outcome = hpcurate.run({"double": Step(Double(), ONE_BY_ONE)}, numbers(4), store=site.store, wait=False)
     assert outcome.state is RunState.RUNNING

@@ -53,7 +53,7 @@ def victims(driver: int, kind: str) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["stage process", "supervisor"])
-def test_one_killed_alone_while_others_go_on(site: Site, undisturbed: dict[str, str], kind: str) -> None:
+def test_one_killed_while_others_work(site: Site, undisturbed: dict[str, str], kind: str) -> None:
     """One worker's death is noticed within the run; nobody has to type anything."""
     process = site.start("local", "--sleep", "0.05")
     deadline = time.monotonic() + 30

@@ -114,7 +114,7 @@ def test_looking_where_an_index_is_damaged(run: Run, unchanged: Callable[[], boo
 def test_looking_where_the_submitter_died_before_its_job(
     site: Site, unchanged: Callable[[], bool], launcher: Callable[[], Launcher]
 ) -> None:
-    """The round counts as over, but only a driver writes that down; then the run goes on."""
+    """The round counts as over, but only a driver writes that down; then the run continues."""
     marker = site.folder / "died"
     site.drive("local", "--count", "6", failpoints=f"ticket.after@{marker}")
     run = Run.at(os.path.realpath(site.store / "runs" / "latest"))

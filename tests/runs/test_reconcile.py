@@ -41,7 +41,7 @@ def rounds(*phases: Phase, done_before: int = 0, **more: object) -> tuple[RoundV
 
 
 def stage(name: str = "cut", **more: object) -> StageView:
-    """A stage that is ready and has its lists, unless told otherwise."""
+    """A stage that is ready and has its lists, unless said otherwise."""
     return StageView(**{"name": name, "ready": True, "listed": True, "counts": counts(), **more})  # type: ignore[arg-type]
 
 
@@ -111,7 +111,7 @@ def test_a_stalled_branch_does_not_stop_another() -> None:
     assert RunState.RUNNING is decide(stage("a", rounds=rounds(OVER, OVER)), stage("b", rounds=rounds(ACTIVE)))[0]
 
 
-def test_what_stopped_the_run_is_told() -> None:
+def test_what_stopped_the_run_is_the_reason() -> None:
     """With the stage's name."""
     decision = reconcile([stage(rounds=rounds(OVER, OVER)), stage("next", ready=False)], Budget())
     assert "cut: 2 rounds in a row committed nothing" == decision.reason
@@ -149,7 +149,7 @@ def test_a_complete_stage_over_budget_fails_the_run() -> None:
 
 
 def test_dead_letters_within_the_budget_are_complete() -> None:
-    """The count is told elsewhere."""
+    """The count stands elsewhere."""
     assert (RunState.COMPLETE, ()) == decide(stage(counts=counts(4, failed=5, tasks=4)))
 
 

@@ -54,7 +54,7 @@ def comparable(outcome: Outcome, files: dict[str, str]) -> dict[str, Any]:
         "failed": [{k: v for k, v in row.items() if k != "traceback"} for row in outcome.failed],
         "files": files,
         "sums": (counts.tasks_in, counts.tasks_out, counts.passed, counts.dropped, counts.failed, counts.weight_out),
-        "told": (dict(sorted(counts.reasons.items())), counts.errors),
+        "why": (dict(sorted(counts.reasons.items())), counts.errors),
     }
 
 
@@ -80,12 +80,12 @@ def test_every_input_has_exactly_one_fate(plan: list[list[str]], count: int, bat
 @settings(max_examples=60, deadline=None)
 @given(members, st.integers(0, 12), batch_sizes)
 def test_the_output_does_not_depend_on_the_batch_size(plan: list[list[str]], count: int, batch_size: int) -> None:
-    """Whatever fails with its neighbours is tried again alone, so batches leave no trace."""
+    """Whatever fails with its neighbours is tried again by itself, so batches leave no trace."""
     one_by_one, batched = run(stage_of(plan), count, 1), run(stage_of(plan), count, batch_size)
-    alone, together = comparable(*one_by_one), comparable(*batched)
+    single, together = comparable(*one_by_one), comparable(*batched)
     for key in ("dropped",):  # the order of drop rows within a batch follows the members, not the tasks
-        alone[key], together[key] = (sorted(map(json.dumps, outcome[key])) for outcome in (alone, together))
-    assert alone == together
+        single[key], together[key] = (sorted(map(json.dumps, outcome[key])) for outcome in (single, together))
+    assert single == together
 
 
 @settings(max_examples=60, deadline=None)
@@ -113,7 +113,7 @@ def test_files_stay_exactly_for_what_passed(plan: list[list[str]], count: int, b
     ],
 )
 def test_a_broken_contract_fails_the_task_by_name(tmp_path: Path, how: str, error: str, said: str) -> None:
-    """A stage's mistake is a dead letter with its reason; the shard goes on."""
+    """A stage's mistake is a dead letter with its reason; the shard is finished."""
     [row] = try_stage(Returns(how), numbers(1), tmp_path).failed
     assert (error, "n1", True) == (row["error"], row["id"], said in row["message"])
 

@@ -88,7 +88,7 @@ def test_a_commit_shows_the_attempt_under_the_shards_name(folder: StageFolder) -
 
 
 def test_the_first_commit_wins(folder: StageFolder) -> None:
-    """The second is told so and changes nothing."""
+    """The second hears so and changes nothing."""
     assert (True, False, "first") == (try_commit(folder, "first"), try_commit(folder, "second"), whose(folder))
 
 

@@ -113,11 +113,15 @@ def test_a_ticket_that_cannot_be_read_is_still_a_round(folder: StageFolder, roun
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"jobs": 7}', b'{"jobs": [7]}', b'{"jobs": ["local:x:y"]}'])
-def test_jobs_that_cannot_be_read_are_not_known(folder: StageFolder, rounds: Rounds, content: bytes) -> None:
-    """As if they had not been written down."""
+def test_jobs_that_cannot_be_read_are_not_known_until_they_are_recorded_again(
+    folder: StageFolder, rounds: Rounds, content: bytes
+) -> None:
+    """As if they had not been written down: a driver that could not replace half a file would try for ever."""
     take(rounds, 1)
     Path(f"{folder.round(1)}.job").write_bytes(content)
     assert None is rounds.read()[0].jobs
+    rounds.record_jobs(1, Jobs(("12",)))
+    assert Jobs(("12",)) == rounds.read()[0].jobs
 
 
 # -- from before tickets named their queue, and local workers stood among the jobs ------------------

@@ -139,7 +139,7 @@ def test_the_check_names_the_field_and_what_to_do() -> None:
 
 
 def test_the_check_wants_attrs() -> None:
-    """A subclass without `attrs.define` is told so."""
+    """A subclass without `attrs.define` is refused by name."""
     with pytest.raises(PipelineError, match=r"NotDefined needs @attrs\.define\(kw_only=True\)"):
         check_task_type(NotDefined)
 

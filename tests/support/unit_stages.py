@@ -1,4 +1,4 @@
-"""Tasks and stages of the unit tests: one behaviour each, told by their parameters."""
+"""Tasks and stages of the unit tests: one behaviour each, as their parameters say."""
 
 from __future__ import annotations
 

@@ -49,10 +49,10 @@ def test_local_workers_are_pinned_to_cores_of_their_own(shell: Shell) -> None:
         "stages.tell.workers=2",
     ]
     shell.run("+pipeline=words", *words, "stages.tell.resources.memory=100MB")
-    told = {json.loads(row)["prompt"] for row in shell.rows("tell")}
-    assert all(line.split("] ")[0] + "]" == line.split("] ")[1] for line in told)
-    assert all(len(json.loads(line.split("] ")[1])) == 1 for line in told)
-    assert len(told) == 2
+    said = {json.loads(row)["prompt"] for row in shell.rows("tell")}
+    assert all(line.split("] ")[0] + "]" == line.split("] ")[1] for line in said)
+    assert all(len(json.loads(line.split("] ")[1])) == 1 for line in said)
+    assert len(said) == 2
 
 
 def test_a_stage_that_shares_cores_is_not_pinned(shell: Shell) -> None:

@@ -145,7 +145,7 @@ def _claim_and_die(folder: StageFolder) -> None:
 
 
 def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
-    """On the same host it is seen at once, and why is told."""
+    """On the same host it is seen at once, and the history has it."""
     process = multiprocessing.get_context("fork").Process(target=_claim_and_die, args=(folder,))
     process.start()
     process.join()
@@ -157,7 +157,7 @@ def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
     )
 
 
-def test_a_living_processs_claim_is_left_alone(folder: StageFolder) -> None:
+def test_a_living_processs_claim_is_not_touched(folder: StageFolder) -> None:
     """Ours is alive, so a second picker finds nine."""
     picker(folder, 1).next()
     assert 9 == len(all_of(picker(folder)))
