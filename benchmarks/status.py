@@ -25,8 +25,9 @@ from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.start import write_run
 from hpcurate.source.intake import take_in
 from hpcurate.source.scan import scan
-from hpcurate.store.commits import begin_attempt, commit
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.stats import ShardStats
+from hpcurate.world import World
 from stages.hello import LowerCase, Print, Prompts
 
 LOCAL = {"_target_": "launchers.local.LocalLauncher"}
@@ -53,28 +54,18 @@ def make(root: str, shards: int) -> None:
         environments=Environments(root, []),
         epochs=Epochs(root),
     )
-    prepared = prepare(request)
-    filesystem, store = Unflushed(), open_store(root)
+    prepared, world, store = prepare(request), World(filesystem=Unflushed()), open_store(root)
     run, pipeline = open_run(store, prepared.draft, None), prepared.draft
-    intake = take_in(filesystem, store, pipeline.source.folder, scan(source))
-    write_run(run, pipeline, intake, prepared, echo=lambda line: None)
-    observer = Driver(run, make_launcher(LOCAL)).observer
-    stage = pipeline.stages[0]
-    observer.make_lists(stage)
-    folder = observer.folder(stage)
-    found = observer.read(stage, intake.lists[0])
-    for line in (found.lines if found else ())[:-1]:
-        path = begin_attempt(filesystem, folder, line.id, 1, "n")
-        filesystem.replace(os.path.join(path, "tasks.jsonl"), b"{}\n")
-        counts = {"tasks_in": 1, "tasks_out": 1, "passed": 1, "dropped": 0, "failed": 0}
-        commit(
-            filesystem,
-            folder,
-            path,
-            line.id,
-            {"shard": line.id, "nonce": "n", "weight_out": 1.0, **counts},
-            store.trash,
-        )
+    intake = take_in(world, store, pipeline.source.folder, scan(source))
+    write_run(run, pipeline, intake, prepared, echo=lambda line: None, world=world)
+    observer = Driver(run, make_launcher(LOCAL), world=world).observer
+    stage = observer.store(pipeline.stages[0].folder)
+    for name, lines in observer.missing_lists(pipeline.stages[0]).items():
+        for line in stage.lists.write(name, lines)[:-1]:
+            path = stage.commits.begin(line.id, 1, "n")
+            world.filesystem.replace(os.path.join(path, "tasks.jsonl"), b"{}\n")
+            stats = ShardStats(shard=line.id, nonce="n", weight_out=1.0, tasks_in=1, tasks_out=1, passed=1)
+            stage.commits.commit(path, stats)
 
 
 def best(command: Sequence[str], times: int = 5) -> float:
