@@ -54,19 +54,18 @@ def make(root: str, shards: int) -> None:
         environments=Environments(root, []),
         epochs=Epochs(root),
     )
-    prepared = prepare(request)
-    world, store = World(filesystem=Unflushed()), open_store(root)
+    prepared, world, store = prepare(request), World(filesystem=Unflushed()), open_store(root)
     run, pipeline = open_run(store, prepared.draft, None), prepared.draft
     intake = take_in(world, store, pipeline.source.folder, scan(source))
-    write_run(run, pipeline, intake, prepared, echo=lambda line: None)
-    stage = pipeline.stages[0]
-    for name, lines in Driver(run, make_launcher(LOCAL), world=world).observer.missing_lists(stage).items():
-        part = world.stage(store, stage.folder)
-        for line in part.lists.write(name, lines)[:-1]:
-            path = part.commits.begin(line.id, 1, "n")
+    write_run(run, pipeline, intake, prepared, echo=lambda line: None, world=world)
+    observer = Driver(run, make_launcher(LOCAL), world=world).observer
+    stage = observer.store(pipeline.stages[0].folder)
+    for name, lines in observer.missing_lists(pipeline.stages[0]).items():
+        for line in stage.lists.write(name, lines)[:-1]:
+            path = stage.commits.begin(line.id, 1, "n")
             world.filesystem.replace(os.path.join(path, "tasks.jsonl"), b"{}\n")
             stats = ShardStats(shard=line.id, nonce="n", weight_out=1.0, tasks_in=1, tasks_out=1, passed=1)
-            part.commits.commit(path, stats)
+            stage.commits.commit(path, stats)
 
 
 def best(command: Sequence[str], times: int = 5) -> float:
