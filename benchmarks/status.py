@@ -58,7 +58,7 @@ def make(root: str, shards: int) -> None:
     world, store = World(filesystem=Unflushed()), open_store(root)
     run, pipeline = open_run(store, prepared.draft, None), prepared.draft
     intake = take_in(world, store, pipeline.source.folder, scan(source))
-    write_run(run, pipeline, intake, prepared, echo=lambda line: None)
+    write_run(run, pipeline, intake, prepared, lambda line: None, world)
     stage = pipeline.stages[0]
     for name, lines in Driver(run, make_launcher(LOCAL), world=world).observer.missing_lists(stage).items():
         part = world.stage(store, stage.folder)
