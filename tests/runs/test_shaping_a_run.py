@@ -68,7 +68,11 @@ def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float],
     slicing = Slicing(tasks=tasks, weight=weight)
     n = len(weights)
     shard = Committed(shard="0001-000000", nonce="n", tasks_in=n, tasks_out=n, passed=n, weight_out=float("inf"))
-    lines = slice_shards("0001", "up", [shard], slicing, lambda stage, shard: weights) if (tasks or weight) else [None] * (n > 0)
+    lines = (
+        slice_shards("0001", "up", [shard], slicing, lambda stage, shard: weights)
+        if (tasks or weight)
+        else [None] * (n > 0)
+    )
     assert count_shards(weights, slicing) == len(lines)
 
 
