@@ -112,7 +112,7 @@ def test_two_builders_and_one_that_was_killed(there: Shell) -> None:
     while not list(there.store.glob("envs/*/bin/python")) and time.monotonic() < deadline:
         time.sleep(0.05)
     shown = there.type("envs", "build", "tiny", "--store", str(there.store), status=2).stderr
-    assert f"somebody is building this now (process {process.pid} on" in shown
+    assert f"another process is building this now (process {process.pid} on" in shown
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not list(there.store.glob("envs/*/.hpcurate.json"))
