@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpcurate.report.run_report import RunReport
     from hpcurate.runs.handover import Outcome
     from hpcurate.runs.reconcile import StageView
+    from hpcurate.runs.summary import RunReport
 
 BAR = 24
 """Characters of a progress bar."""
@@ -57,9 +57,7 @@ def plural(count: int, noun: str) -> str:
 
 def tell_end(outcome: Outcome) -> None:
     """Print the last lines of a call: where the run is, and what to type next."""
-    from hpcurate.report.run_report import RunReport
-
-    show(end_lines(RunReport.of(outcome.summary)))
+    show(end_lines(outcome.report))
 
 
 def end_lines(report: RunReport) -> list[str]:

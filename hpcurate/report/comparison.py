@@ -11,10 +11,10 @@ import msgspec
 
 from hpcurate.config_files import read_yaml
 from hpcurate.report.drops import drop_reasons
-from hpcurate.report.run_report import StageReport
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.explanation import part_differences
 from hpcurate.runs.folder import Run
+from hpcurate.runs.summary import StageReport
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ import attrs
 from hpcurate.report.dead_letters import Group, dead_letters, grouped
 from hpcurate.report.drops import Drops, drop_reasons
 from hpcurate.report.logs import Tail, error_tails, log_of
-from hpcurate.report.run_report import RunReport
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import RunReport
 
 SHOWN = 8
 """Groups and reasons that are shown of each kind."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 
 from hpcurate.report.notes import NOTE, note_of
-from hpcurate.report.run_report import written_report
 from hpcurate.runs.folder import Run, run_names
+from hpcurate.runs.summary import written_report
 from hpcurate.store.layout import Store
 
 SEARCHED = ("config.yaml", "overrides.json", NOTE)

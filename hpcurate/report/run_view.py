@@ -9,12 +9,11 @@ import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.queue import QueueRows
-from hpcurate.report.run_report import RunReport
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import ASK_S, RunLooker
 from hpcurate.runs.reconcile import StageView
-from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.runs.summary import RunReport, report_of, write_report
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed, ShardStats
@@ -56,9 +55,9 @@ class RunView:
 
     def look(self) -> RunReport:
         """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
-        summary = summary_of(self.run, self.frozen, self._looker.look())
-        write_summary(self.run, summary)
-        return RunReport.of(summary)
+        report = report_of(self.run, self.frozen, self._looker.look())
+        write_report(self.run, report)
+        return report
 
     @property
     def planned(self) -> tuple[PlannedStage, ...]:

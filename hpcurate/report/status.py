@@ -7,9 +7,9 @@ import itertools
 import attrs
 
 from hpcurate.report.dead_letters import LocatedDeadLetter, dead_letters
-from hpcurate.report.run_report import RunReport
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged, staged, staging_records
+from hpcurate.runs.summary import RunReport
 
 SHOWN = 10
 """Dead letters that are shown."""

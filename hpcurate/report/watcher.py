@@ -9,11 +9,11 @@ import attrs
 
 from hpcurate.report.dead_letters import LocatedDeadLetter, dead_letters_of
 from hpcurate.report.rates import Sample, SampleWindow
-from hpcurate.report.run_report import RunReport
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import RunReport
 
 NEWEST = 5
 """Dead letters that are shown."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
 
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.runs.summary import report_of, write_report, written_report
 from hpcurate.store.layout import Store
 from hpcurate.store.rounds import Jobs
 
@@ -38,7 +36,7 @@ def cancel(run: Run) -> list[str]:
         store.rounds.mark_over(last.number, cancelled=True)
         messages.append(f"{stage.name}: round {last.number} stopped ({str(last.jobs) or 'no jobs'})")
     launcher.queue.cancel(Jobs(looker.gates.jobs()))
-    write_summary(run, summary_of(run, looker.frozen, looker.look()))
+    write_report(run, report_of(run, looker.frozen, looker.look()))
     return messages or ["nothing was queued or running"]
 
 
@@ -49,7 +47,5 @@ def _stop(launcher: Launcher, last: RoundView) -> None:
 
 def _is_running(store: Store, name: str) -> bool:
     """Whether another run that refers to a stage is still to be served."""
-    run = Run(store, name)
-    with suppress(OSError, ValueError):
-        return bool(json.loads(run.filesystem.read(run.summary_json))["state"] == RunState.RUNNING.value)
-    return False
+    report = written_report(Run(store, name))
+    return report is not None and report.state is RunState.RUNNING

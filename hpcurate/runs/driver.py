@@ -30,7 +30,7 @@ from hpcurate.runs.reconcile import (
     reconcile,
 )
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.runs.summary import report_of, write_report
 from hpcurate.store.rounds import Ticket
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.failpoints import failpoint
@@ -83,7 +83,7 @@ class Driver:
                 if _is_submitting(look.views):  # another's ticket, whose job is written within moments
                     self.world.clock.sleep(0.1)
                     continue
-                write_summary(self.run, summary_of(self.run, self.frozen, look))
+                write_report(self.run, report_of(self.run, self.frozen, look))
                 return look
             for action in look.decision.actions:
                 self._do(action, look)

@@ -16,7 +16,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.runs.summary import report_of, write_report
 from hpcurate.system.failpoints import failpoint
 
 
@@ -44,10 +44,10 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
             f"the gate could not submit: {error}; type the run's command again, with wait=true if nodes may not submit"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        write_summary(driver.run, summary_of(driver.run, driver.frozen, look))
+        write_report(driver.run, report_of(driver.run, driver.frozen, look))
         print(reason, file=sys.stderr)
         return 1
-    print(json.dumps(summary_of(driver.run, driver.frozen, result), indent=1), flush=True)
+    print(json.dumps(report_of(driver.run, driver.frozen, result).plain(), indent=1), flush=True)
     return result.decision.state.exit_status
 
 

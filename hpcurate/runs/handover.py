@@ -17,7 +17,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
 from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import summary_of, write_summary
+from hpcurate.runs.summary import RunReport, report_of, write_report
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
 
@@ -33,14 +33,22 @@ class Outcome:
     """Where a start left its run."""
 
     run: Run
-    state: RunState
-    summary: dict[str, Any]
-    """As in `summary.json`."""
+    report: RunReport
+
+    @property
+    def state(self) -> RunState:
+        """Where it stands."""
+        return self.report.state
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The same as in `summary.json`."""
+        return self.report.plain()
 
     @property
     def output(self) -> str:
         """Folder of the run's result."""
-        return str(self.summary["output"])
+        return self.report.output
 
 
 def hand_over(
@@ -63,7 +71,7 @@ def hand_over(
         look = driver.drive(progress) if stays else _submit(driver)
     if before.decision.state is RunState.COMPLETE:
         echo("nothing to do: every shard was committed before, none was attempted")
-    return Outcome(run, look.decision.state, summary_of(run, driver.frozen, look))
+    return Outcome(run, report_of(run, driver.frozen, look))
 
 
 def _submit(driver: Driver) -> Look:
@@ -75,14 +83,14 @@ def _submit(driver: Driver) -> Look:
             f"an array is queued, its gate is not ({error}); when it is done, type the same again, or now wait=true"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        write_summary(driver.run, summary_of(driver.run, driver.frozen, look))
+        write_report(driver.run, report_of(driver.run, driver.frozen, look))
         return look
 
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
     running = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    write_summary(run, summary_of(run, driver.frozen, running))
+    write_report(run, report_of(run, driver.frozen, running))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -92,7 +100,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     )  # fmt: skip
     run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver continues in the background; its log: {log.name}")
-    return Outcome(run, RunState.RUNNING, summary_of(run, driver.frozen, running))
+    return Outcome(run, report_of(run, driver.frozen, running))
 
 
 class Progress:

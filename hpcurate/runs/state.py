@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
@@ -54,15 +53,3 @@ class StageCounts(Counts):
             shards_done=len(done),
             seconds=round(sum(s.seconds for s in done), 3),
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Form of `summary.json`."""
-        return {
-            "in": self.tasks_in,
-            "out": self.tasks_out,
-            "dropped": self.dropped,
-            "failed": self.failed,
-            "shards": self.shards,
-            "shards_done": self.shards_done,
-            "seconds": self.seconds,
-        }

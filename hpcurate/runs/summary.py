@@ -1,38 +1,112 @@
-"""`summary.json`: where a run stands, and what to type next (design §11)."""
+"""Where a run stands, and what to type next: what `summary.json` holds (design §11)."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from hpcurate.planning.plan import submission_name
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look
-from hpcurate.runs.state import RunState
+from hpcurate.runs.state import RunState, StageCounts
 
 
-def summary_of(run: Run, frozen: Frozen, look: Look) -> dict[str, Any]:
-    """The content of `summary.json`."""
+class StageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage over the live set. A Struct, because `in` can be a key of JSON but not a name of Python."""
+
+    tasks_in: int = msgspec.field(name="in")
+    tasks_out: int = msgspec.field(name="out")
+    dropped: int
+    failed: int
+    shards: int | None
+    """None: not known before the stage above is complete."""
+    shards_done: int
+    seconds: float
+
+    @classmethod
+    def of(cls, counts: StageCounts) -> StageReport:
+        """From the counts of a look."""
+        return cls(
+            tasks_in=counts.tasks_in,
+            tasks_out=counts.tasks_out,
+            dropped=counts.dropped,
+            failed=counts.failed,
+            shards=counts.shards,
+            shards_done=counts.shards_done,
+            seconds=counts.seconds,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether all its shards are committed."""
+        return self.shards == self.shards_done
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole run."""
+
+    run: str
+    pipeline: str
+    state: RunState
+    reason: str
+    """Why the state is what it is; empty where nothing needs explaining."""
+    as_of: str
+    """When it was looked at, UTC."""
+    stages: dict[str, StageReport]
+    """In the order of the pipeline."""
+    output: str
+    """Folder of the result."""
+    next: str
+    """What to type now; empty for a complete run."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> RunReport:
+        """From the content of `summary.json`. Raises msgspec.ValidationError."""
+        return msgspec.convert(plain, cls)
+
+    @property
+    def failed(self) -> int:
+        """Dead letters over all stages."""
+        return sum(stage.failed for stage in self.stages.values())
+
+    def plain(self) -> dict[str, Any]:
+        """The content of `summary.json`."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+def report_of(run: Run, frozen: Frozen, look: Look) -> RunReport:
+    """Where the run stands, after a look at it."""
     state = look.decision.state
-    return {
-        "run": run.name,
-        "pipeline": frozen.pipeline.name,
-        "state": state.value,
-        "reason": _with_setup_failure(run, look),
-        "as_of": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "stages": {view.name: view.counts.to_json() for view in look.views},
-        "output": frozen.output,
-        "next": _next(run, state),
-    }
+    return RunReport(
+        run=run.name,
+        pipeline=frozen.pipeline.name,
+        state=state,
+        reason=_with_setup_failure(run, look),
+        as_of=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        stages={view.name: StageReport.of(view.counts) for view in look.views},
+        output=frozen.output,
+        next=_next(run, state),
+    )
 
 
-def write_summary(run: Run, summary: dict[str, Any]) -> None:
-    """Write it; a run's owner alone can."""
+def write_report(run: Run, report: RunReport) -> None:
+    """Write `summary.json`, if we may: a run's folder is its owner's."""
     with suppress(OSError):
-        run.filesystem.replace(run.summary_json, json.dumps(summary, indent=1).encode() + b"\n")
+        run.filesystem.replace(run.summary_json, json.dumps(report.plain(), indent=1).encode() + b"\n")
+
+
+def written_report(run: Run) -> RunReport | None:
+    """What the latest look at the run wrote; None if there is none that can be read."""
+    with suppress(OSError, ValueError):
+        return RunReport.of(json.loads(run.filesystem.read(run.summary_json)))
+    return None
 
 
 def _next(run: Run, state: RunState) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from hpcurate.failures import DeadLetter
 from hpcurate.report.dead_letters import LocatedDeadLetter
-from hpcurate.report.run_report import RunReport, StageReport
 from hpcurate.report.run_view import CommittedShard
 from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import RunReport, StageReport
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.store.stage_store import StageStore

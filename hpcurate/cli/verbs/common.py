@@ -10,9 +10,9 @@ from hpcurate.cli.store_choice import find_store
 from hpcurate.errors import StoreError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.queue import describe
-from hpcurate.report.run_report import RunReport
 from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.summary import RunReport
 from hpcurate.store.layout import Store
 
 STORE_HELP = "folder of the store; default: HPCURATE_STORE, the site profile's, then the last one used"

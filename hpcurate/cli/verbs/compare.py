@@ -7,8 +7,8 @@ import json
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.report.comparison import Comparison, compare
-from hpcurate.report.run_report import StageReport
 from hpcurate.runs.folder import find_run
+from hpcurate.runs.summary import StageReport
 
 HEADER = ("stage", "in", "out", "dropped", "failed", "")
 

@@ -6,10 +6,10 @@ import json
 
 from hpcurate.cli.terminal import plural, show, table
 from hpcurate.cli.verbs.common import dead_letter_line, heading, next_line, run_parser, the_run
-from hpcurate.report.run_report import StageReport
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
+from hpcurate.runs.summary import StageReport
 
 HEADER = ("stage", "shards", "in", "out", "dropped", "failed", "seconds")
 

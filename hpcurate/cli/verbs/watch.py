@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from hpcurate.cli.terminal import bar, live_screen, say, table
 from hpcurate.cli.verbs.common import dead_letter_line, heading, next_line, queue_lines, run_parser, the_run
 from hpcurate.report.rates import Sample, duration, seconds_left, shards_per_second
-from hpcurate.report.run_report import StageReport
 from hpcurate.report.watcher import Snapshot, Watcher
 from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import StageReport
 
 EVERY_S = 2.0
 """Between two looks at the store."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from reports import run_report, stage_report
 
-from hpcurate.report.run_report import RunReport, written_report
 from hpcurate.runs.folder import Run
 from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import RunReport, written_report
 from hpcurate.store.layout import Store
 
 SUMMARY = """{
