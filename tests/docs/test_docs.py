@@ -15,6 +15,7 @@ from checkout import ROOT
 from shell import Shell
 from slurm_fixture import SlurmSite
 from video_help import make_video
+from wheel import install_wheel
 
 from hpcurate.cli.verbs.reference import page, sections
 
@@ -138,8 +139,6 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
 @pytest.mark.slurm
 def test_the_first_day_is_as_the_page_says(tmp_path: Path, slurm: SlurmSite) -> None:
     """Every `$` line of the page, in order, in one shell, with hpcurate from its wheel."""
-    from test_wheel import install_wheel
-
     python = install_wheel(tmp_path / "env")
     home, videos = tmp_path / "home", tmp_path / "videos"
     home.mkdir()
