@@ -126,7 +126,7 @@ def test_a_gated_model_needs_a_token(shell: Shell, hub: Hub) -> None:
 
 
 WRONG = [
-    ("repo: me/nothing\n", "the hub knows no me/nothing"),
+    ("repo: me/nothing\n", "the hub has no me/nothing"),
     ("repo: me/model\nrevision: v9\n", "me/model has no revision 'v9'"),
     ("repo: me/model\nfiles: ['*.gguf']\n", "no file of me/model matches"),
     ("repo: me/model\nsize: 900000GB\n", "make room there, or name another store"),
