@@ -17,7 +17,7 @@ TRACE = 6000
 
 
 class FailureKind(str, enum.Enum):
-    """What can go wrong (design §13). Each has one policy."""
+    """What can go wrong, by name. Only the endings of attempts have a policy yet: see `AGAINST`."""
 
     EXCEPTION = "exception"
     """`prepare` or `process` raised."""

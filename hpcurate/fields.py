@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from pathlib import PurePath
 from typing import Any, Optional, TypeVar, get_type_hints
 
 import attrs
@@ -57,8 +57,8 @@ def option(
 
 
 def names_of(cls: type) -> list[str]:
-    """Fields that may be set."""
-    return [field.name for field in attrs.fields(cls) if field.init]
+    """Fields that may be set, by their names in the constructor."""
+    return [field.alias or field.name for field in attrs.fields(cls) if field.init]
 
 
 def defaults_of(cls: type) -> dict[str, Any]:
@@ -73,6 +73,8 @@ def defaults_of(cls: type) -> dict[str, Any]:
 
 def suggestion(wrong: str, names: Iterable[str]) -> str:
     """`did you mean …?`, or all there is."""
+    from difflib import get_close_matches  # here: no worker misspells
+
     names = list(names)
     close = get_close_matches(wrong, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
@@ -105,15 +107,39 @@ def convert(cls: type[Made], values: Any, where: str = "") -> Made:
     check_renamed(values, cls, where)
     check_keys(values, names_of(cls), where)
     _check_needed(values, cls, where)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     made = cls(**{key: _of_type(hints.get(key, Any), value, full_key(where, key)) for key, value in values.items()})
     check_values(made, where)
     return made
 
 
+def checked(made: Made, where: str) -> Made:
+    """A value that Python code has made, as `convert` would have made it. Raises ConfigError as that does."""
+    fields = attrs.fields(type(made))  # type: ignore[arg-type]
+    return convert(
+        type(made), {field.alias or field.name: getattr(made, field.name) for field in fields if field.init}, where
+    )
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """Type of each field by its name in the constructor; Any where a converter of the class's own makes the value.
+
+    A user's class may name types that exist only for a type checker: then its values are not checked here.
+    """
+    try:
+        hints = get_type_hints(cls)
+    except NameError:
+        return {}
+    own = {field.name for field in attrs.fields(cls) if field.converter and "help" not in field.metadata}
+    return {
+        field.alias or field.name: Any if field.name in own else hints.get(field.name, Any)
+        for field in attrs.fields(cls)
+    }
+
+
 def _check_needed(values: Mapping[str, Any], cls: type, where: str) -> None:
     for field in attrs.fields(cls):
-        if field.init and field.default is NEEDED and field.name not in values:
+        if field.init and field.default is NEEDED and (field.alias or field.name) not in values:
             raise ConfigError(f"{full_key(where, field.name)}: needs a value: {field.metadata.get('help', '')}")
 
 
@@ -124,9 +150,15 @@ def _of_type(hint: Any, value: Any, key: str) -> Any:
     if hint in (str, Optional[str]) and isinstance(value, (int, float)):
         return str(value)
     try:
-        return msgspec.convert(value, hint, strict=not isinstance(value, str))
+        return msgspec.convert(value, hint, strict=not isinstance(value, str), dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{key}={value!r}: {error}") from None
+
+
+def _path(kind: type, value: Any) -> Any:
+    if issubclass(kind, PurePath):
+        return kind(value)
+    raise TypeError(kind)
 
 
 def check_values(made: Any, where: str) -> None:

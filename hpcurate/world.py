@@ -1,6 +1,7 @@
 """The world that the engine acts in, handed to it as one value: shared storage, time, processes, chance.
 
-Claims, heartbeats, commits, rounds, the driver and the gate touch nothing else; the queue comes with the launcher.
+Claims, heartbeats, commits, rounds, looking and deciding touch nothing else; the queue comes with the launcher. What
+lies in a run's own folder, which nobody else writes, is plain files.
 """
 
 from __future__ import annotations

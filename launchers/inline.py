@@ -67,7 +67,7 @@ class InlineLauncher:
         """See `Launcher`."""
         return None
 
-    def wait_longer(self, patience_s: float) -> None:
+    def set_patience(self, patience_s: float, *, at_least: bool = False) -> None:
         """See `Launcher`. There is no limit here."""
 
     def wait(self, seconds: float) -> None:

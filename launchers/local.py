@@ -145,7 +145,7 @@ def _environment(submission: Submission, index: int, cores: tuple[int, ...]) -> 
 class LocalLauncher:
     """Starts workers as processes, notices dead ones at once, and replaces each once."""
 
-    workers: int | None = option(None, "workers at most; default: what the machine has room for")
+    workers: int | None = option(None, "workers at most; default: what the machine has room for", minimum=1)
     node_local: tuple[str, ...] = option(
         (), "folders on this machine's own disk, for weights; best first", converter=tuple
     )
@@ -184,7 +184,7 @@ class LocalLauncher:
         """See `Launcher`."""
         return None
 
-    def wait_longer(self, patience_s: float) -> None:
+    def set_patience(self, patience_s: float, *, at_least: bool = False) -> None:
         """See `Launcher`. There is no limit here."""
 
     def wait(self, seconds: float) -> None:

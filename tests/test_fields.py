@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -85,3 +86,46 @@ def test_the_nearest_name_or_all_are_suggested() -> None:
     assert "did you mean 'slurm'?" == suggestion("slrum", ["local", "slurm"])
     assert "there are: local, slurm" == suggestion("ray", ["local", "slurm"])
     assert "there are: none" == suggestion("x", [])
+
+
+if TYPE_CHECKING:
+    from nowhere import Unknown
+
+
+@attrs.define
+class OfAUser:
+    """A source or launcher of a user's own: converters, private names, types that only a type checker has."""
+
+    folder: Path = attrs.field(converter=Path)
+    names: list[str] = attrs.field(factory=list, converter=lambda value: [value] if isinstance(value, str) else value)
+    _hidden: int = 0
+
+
+@attrs.define
+class OfATypeChecker:
+    """Its types cannot be evaluated."""
+
+    what: Unknown = None
+
+
+def test_a_users_class_is_made_as_it_makes_itself() -> None:
+    """Its converters and aliases count, and what cannot be evaluated is not checked."""
+    made = convert(OfAUser, {"folder": "/data", "names": "one", "hidden": 2})
+    assert OfAUser(Path("/data"), ["one"], 2) == made
+    assert convert(OfATypeChecker, {"what": 3}).what == 3
+
+
+def test_a_private_name_is_not_a_key() -> None:
+    """The constructor's name is."""
+    with pytest.raises(ConfigError, match="did you mean 'hidden'"):
+        convert(OfAUser, {"folder": "/data", "_hidden": 2})
+
+
+def test_paths_are_made_from_text() -> None:
+    """YAML has no paths."""
+
+    @attrs.define
+    class Placed:
+        where: Path = Path()
+
+    assert Path("/x") == convert(Placed, {"where": "/x"}).where

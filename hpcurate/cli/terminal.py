@@ -55,7 +55,7 @@ def plural(count: int, noun: str) -> str:
 # -- how a run ends ---------------------------------------------------------------------------------
 
 
-def tell_end(outcome: Outcome) -> None:
+def show_end(outcome: Outcome) -> None:
     """Print the last lines of a call: where the run is, and what to type next."""
     show(end_lines(outcome.report))
 

@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.fields import check_values, convert, suggestion
+from hpcurate.fields import checked, convert, suggestion
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import stage_identity
 from hpcurate.planning.options import Budget, StageOptions
@@ -94,16 +94,15 @@ def build(
         name=name,
         source=origin,
         stages=tuple(planned[s] for s in order),
-        budget=budget or Budget(),
-        timing=timing or Timing(),
+        budget=checked(budget or Budget(), "budget"),
+        timing=checked(timing or Timing(), "timing"),
     )
 
 
 def _plan(
     name: str, step: Step, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
 ) -> PlannedStage:
-    stage, options = step.stage, step.options
-    check_values(options, f"stages.{name}")
+    stage, options = step.stage, checked(step.options, f"stages.{name}")
     read = _weights(name, stage, weights)
     first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
     if read:
@@ -186,7 +185,7 @@ def _after(stage: str, names: list[str], options: StageOptions) -> tuple[str, ..
     for name in options.after:
         if name not in names:
             raise ConfigError(f"stages.{stage}.after: there is no stage {name!r}; {suggestion(name, names)}")
-    return tuple(options.after)
+    return tuple(dict.fromkeys(options.after))
 
 
 def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:

@@ -13,8 +13,6 @@ import msgspec
 from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.units import megabytes
 
-PLAN_VERSION = 2
-
 
 @attrs.define(frozen=True, kw_only=True)
 class Plan:
@@ -36,7 +34,6 @@ class Plan:
     node_quota: int | None = None
     """Bytes that hpcurate may use there; None: what is free."""
     timing: Timing = Timing()
-    version: int = PLAN_VERSION
 
     def save(self, submission: str) -> None:
         """Write `plan.json` into the submission's folder, once."""

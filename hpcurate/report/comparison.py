@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,25 @@ class Comparison:
         return plain
 
 
-def compare(one: Run, two: Run) -> Comparison:
-    """Look at both runs."""
+def compare(one: Run, two: Run, defaults: Mapping[str, Any]) -> Comparison:
+    """Look at both runs. `defaults` are those of the configuration: a key that is absent has its default."""
     a, b = RunView(one), RunView(two)
     stages = [view.look().stages for view in (a, b)]
     folders = [{stage.name: stage.folder for stage in view.planned} for view in (a, b)]
     drops = [drop_reasons(view) for view in (a, b)]
     names = list(dict.fromkeys([*stages[0], *stages[1]]))
     return Comparison(
-        config=part_differences(*(read_yaml(Path(run.path, "config.yaml")) for run in (one, two))),
+        config=part_differences(*(_config(run, defaults) for run in (one, two))),
         shared=[name for name in names if folders[0].get(name) == folders[1].get(name)],
         counts={name: (stages[0].get(name), stages[1].get(name)) for name in names},
         dropped={name: (drops[0].get(name, Counter()), drops[1].get(name, Counter())) for name in names},
     )
+
+
+def _config(run: Run, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's configuration with every default in it; null is the default, too."""
+    written = {key: value for key, value in read_yaml(Path(run.path, "config.yaml")).items() if value is not None}
+    return {
+        key: {**default, **value} if isinstance(default, dict) and isinstance(value, dict) else value
+        for key, value, default in ((k, v, defaults.get(k)) for k, v in {**defaults, **written}.items())
+    }

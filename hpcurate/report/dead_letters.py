@@ -63,11 +63,11 @@ class Group:
     example: LocatedDeadLetter
 
 
-def grouped(letters: Iterable[LocatedDeadLetter]) -> list[Group]:
+def grouped(dead: Iterable[LocatedDeadLetter]) -> list[Group]:
     """By stage, error and pattern of the message; the largest group first. Pure."""
     counts: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], LocatedDeadLetter] = {}
-    for located in letters:
+    for located in dead:
         key = (located.letter.stage, located.letter.error, _pattern_of_letter(located))
         counts[key] += 1
         examples.setdefault(key, located)

@@ -28,5 +28,5 @@ class Status:
 def status_of(view: RunView) -> Status:
     """Look at a run."""
     report = view.look()
-    letters = itertools.islice(dead_letters(view), SHOWN) if report.failed else ()
-    return Status(report, tuple(letters), tuple(staged(staging_records(view.run))))
+    first = itertools.islice(dead_letters(view), SHOWN) if report.failed else ()
+    return Status(report, tuple(first), tuple(staged(staging_records(view.run))))

@@ -69,7 +69,7 @@ class Run:
 
     def driver_lives(self, processes: Processes) -> bool | None:
         """Whether a process drives it; None for one of another host: only `driver_beat` can answer."""
-        with suppress(ValueError):
+        with suppress(ValueError, msgspec.MsgspecError):
             return processes.alive(msgspec.convert(json.loads(self.driver_beat()), ProcessIdentity))
         return False
 

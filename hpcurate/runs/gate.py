@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     run = Run.at(path)
     frozen = run.frozen()
     launcher = make_launcher(frozen.launcher)
-    launcher.wait_longer(float(patience))
+    launcher.set_patience(float(patience))  # no longer: a gate that Slurm ends cannot report
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
     folder = frozen.pipeline.stage(stage).folder
     driver.observer.store(folder).rounds.mark_over(int(number))  # its dependency was fulfilled: Slurm's word
@@ -41,7 +41,8 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
         result = move()
     except LauncherError as error:
         reason = (
-            f"the gate could not submit: {error}; type the run's command again, with wait=true if nodes may not submit"
+            f"what comes next could not be submitted: {error}; type the run's command again, "
+            "with wait=true if nodes may not submit"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
         write_report(driver.run, report_of(driver.run, driver.frozen, look))

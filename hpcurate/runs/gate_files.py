@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 from hpcurate.runs.folder import Run
 from hpcurate.store.filesystem import Filesystem
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*-\d{4,}")
 
 
 class GateFiles:
@@ -21,7 +24,7 @@ class GateFiles:
 
     def jobs(self) -> tuple[str, ...]:
         """Jobs of all gates there have been; what gates print lies in the same folder."""
-        found = (self._read(name) for name in self._filesystem.names(self._folder) if not name.endswith(".out"))
+        found = (self._read(name) for name in self._filesystem.names(self._folder) if _NAME.fullmatch(name))
         return tuple(job for job in found if job is not None)
 
     def record(self, stage: str, number: int, job: str) -> None:
@@ -34,7 +37,7 @@ class GateFiles:
             text = self._filesystem.read(os.path.join(self._folder, name)).decode().strip()
         except (OSError, UnicodeDecodeError):
             return None
-        return text if text.isdigit() else None
+        return text or None
 
 
 def _name(stage: str, number: int) -> str:

@@ -62,7 +62,7 @@ def hand_over(
     """Stay until the end, submit and leave, or leave a driver behind; `wait` None is the launcher's own way."""
     stays = launcher.stays if wait is None else wait
     if stays:  # somebody who waits anyway waits for room in the queue, too
-        launcher.wait_longer(STAYING_PATIENCE_S)
+        launcher.set_patience(STAYING_PATIENCE_S, at_least=True)
     driver = Driver(run, launcher, echo=echo, stays=stays, world=world)
     before = driver.look()
     if not stays and launcher.children is not None:

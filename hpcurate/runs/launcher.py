@@ -1,4 +1,4 @@
-"""What the engine asks of a launcher: three Protocols, and the values that pass between.
+"""What the engine asks of a launcher, as Protocols, and the values that pass between.
 
 A `Launcher` turns plans into running workers. Its `queue` answers for jobs that a scheduler has; `gates` is there where
 jobs of their own move a run on, `children` where the workers live and die with the process that started them,
@@ -8,17 +8,17 @@ asks a launcher which one it is.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Protocol
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.fields import convert
+from hpcurate.fields import convert, names_of
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
 from hpcurate.site import SiteProfile
 from hpcurate.store.rounds import Jobs
+from hpcurate.system.classes import load_class
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -206,8 +206,8 @@ class Launcher(Protocol):
     def script(self, submission: Submission) -> str | None:
         """Exact text of what would be submitted, where that is a script. Writes and submits nothing."""
 
-    def wait_longer(self, patience_s: float) -> None:
-        """From now on wait at least so long for room under a submit limit."""
+    def set_patience(self, patience_s: float, *, at_least: bool = False) -> None:
+        """From now on wait so long, or at least so long, for room under a submit limit."""
 
     def wait(self, seconds: float) -> None:
         """Wait for a change, at most so long."""
@@ -221,13 +221,16 @@ LAUNCHERS = {
 """Class of each launcher that has a name."""
 
 
+_MEMBERS = sorted(name for name in {*Launcher.__annotations__, *vars(Launcher)} if not name.startswith("_"))
+
+
 def make_launcher(config: dict[str, Any]) -> Launcher:
-    """The launcher that `{"_target_": "module.Class", …}` describes. Raises ConfigError."""
-    parameters = {k: v for k, v in config.items() if k != "_target_"}
-    module, _, name = str(config["_target_"]).rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"launcher._target_={config['_target_']}: {error}") from None
+    """The launcher that `{"_target_": "module.Class", …}` describes; null is a field's default. Raises ConfigError."""
+    target = str(config["_target_"])
+    parameters = {key: value for key, value in config.items() if key != "_target_" and value is not None}
+    cls = load_class(target, "launcher._target_")
+    lacks = [name for name in _MEMBERS if not hasattr(cls, name) and name not in names_of(cls)]
+    if lacks:
+        raise ConfigError(f"launcher._target_={target}: lacks {', '.join(lacks)}; see hpcurate.runs.launcher.Launcher")
     launcher: Launcher = convert(cls, parameters, "launcher")
     return launcher

@@ -231,7 +231,7 @@ class _Rounds:
         )
 
     def _alive(self, found: Round, jobs: Jobs) -> bool | None:
-        if not jobs and (found.ticket.queue or found.jobs is None):
+        if not jobs:
             return False
         if found.ticket.queue is None:
             return self._processes.alive(found.ticket.submitter) if found.ticket.submitter else None

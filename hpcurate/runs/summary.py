@@ -104,7 +104,7 @@ def write_report(run: Run, report: RunReport) -> None:
 
 def written_report(run: Run) -> RunReport | None:
     """What the latest look at the run wrote; None if there is none that can be read."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, msgspec.MsgspecError):
         return RunReport.of(json.loads(run.filesystem.read(run.summary_json)))
     return None
 

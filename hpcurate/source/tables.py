@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import importlib
 import json
 import math
 import os
@@ -20,6 +19,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
 from hpcurate.source.base import Placed, RecordTask, absolute
+from hpcurate.system.classes import load_class
 from hpcurate.task import Task, stable_id
 
 Row = tuple[str, dict[str, Any]]
@@ -44,11 +44,7 @@ class _Table:
         """See `Source`."""
         if self.task is None:
             return RecordTask
-        module, _, name = self.task.replace(":", ".").rpartition(".")
-        try:
-            found: type[Task] = getattr(importlib.import_module(module), name)
-        except Exception as error:  # a module of the user's may raise anything at import
-            raise ConfigError(f"source.task={self.task}: {type(error).__name__}: {error}") from None
+        found: type[Task] = load_class(self.task, "source.task")
         return found
 
     def identity(self) -> dict[str, Any]:

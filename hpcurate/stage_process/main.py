@@ -17,6 +17,7 @@ import tempfile
 from typing import Any, Optional
 
 import attrs
+import msgspec
 
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
@@ -29,11 +30,12 @@ from hpcurate.stage_process.messages import (
     Broken,
     Done,
     Hello,
+    InWork,
+    Message,
     NodeSetup,
     Ready,
     Refused,
     ShardJob,
-    Started,
 )
 from hpcurate.stage_process.runner import ShardRunner, trace_of
 from hpcurate.system.processes import die_with_parent, pin
@@ -95,7 +97,9 @@ def environment() -> dict[str, str]:
 
 def serve(channel: Channel) -> None:
     """Answer the supervisor until it closes the channel."""
-    hello = channel.receive()
+    hello: Optional[Message] = None
+    with contextlib.suppress(ValueError, TypeError, msgspec.MsgspecError):  # a message of another protocol
+        hello = channel.receive()
     if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
         channel.send(Refused(error="Protocol", message=f"this side speaks protocol {PROTOCOL}"))
         return
@@ -119,7 +123,7 @@ def serve(channel: Channel) -> None:
 
 def _run(channel: Channel, runner: ShardRunner, job: ShardJob) -> None:
     try:
-        counts = runner.run(job, lambda ids: channel.send(Started(tasks=tuple(ids))))
+        counts = runner.run(job, lambda ids: channel.send(InWork(tasks=tuple(ids))))
     except Exception as error:
         channel.send(Broken(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return

@@ -89,7 +89,7 @@ class Refused:
 
 
 @attrs.define(frozen=True, kw_only=True)
-class Started:
+class InWork:
     """Stage process: these tasks are in work now."""
 
     tasks: tuple[str, ...]
@@ -112,8 +112,8 @@ class Broken:
     traceback: str = ""
 
 
-Message = Union[Hello, ShardJob, Ready, Refused, Started, Done, Broken]
-_TYPES: dict[str, Any] = {cls.__name__: cls for cls in (Hello, ShardJob, Ready, Refused, Started, Done, Broken)}
+Message = Union[Hello, ShardJob, Ready, Refused, InWork, Done, Broken]
+_TYPES: dict[str, Any] = {cls.__name__: cls for cls in (Hello, ShardJob, Ready, Refused, InWork, Done, Broken)}
 
 
 def encode(message: Message) -> bytes:

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
 from hpcurate.errors import StageError
-from hpcurate.failures import TRACE, DeadLetter
+from hpcurate.failures import TRACE, DeadLetter, FailureKind
 from hpcurate.stage import Stage, members, task_types
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import ShardJob
@@ -143,9 +143,16 @@ class _Attempt:
         elif len(batch.tasks) == 1:
             self._single(batch)
         elif self._job.whole:
-            self._process(batch)
+            self._whole(batch)
         else:
             self._several(batch)
+
+    def _whole(self, batch: _Batch) -> None:
+        """No single task is to blame here: the stage's own error ends the attempt."""
+        try:
+            self._process(batch)
+        except MemberFailed as failed:
+            raise (failed.__cause__ or failed) from None
 
     def _several(self, batch: _Batch) -> None:
         try:
@@ -157,7 +164,7 @@ class _Attempt:
     def _single(self, batch: _Batch) -> None:
         task, member = batch.tasks[0], self._runner.names[0]
         if task.id in self._job.poison:
-            self._fail(task, member, "crash", self._job.poison[task.id])
+            self._fail(task, member, FailureKind.CRASH.value, self._job.poison[task.id])
             return
         try:
             self._process(batch)

@@ -86,7 +86,9 @@ class Claims:
 
     def read(self, shard: str, attempt: int) -> Claim | None:
         """The claim of one attempt, or None if it cannot be read."""
-        with suppress(OSError, ValueError):  # the standard library's reader takes names of any bytes
+        with suppress(
+            OSError, ValueError, msgspec.MsgspecError
+        ):  # the standard library's reader takes names of any bytes
             return msgspec.convert(json.loads(self._filesystem.read(self._folder.claim(shard, attempt))), Claim)
         return None
 
@@ -105,7 +107,7 @@ class Claims:
         if latest.ending is None:
             return AttemptEnd(attempt=latest.attempt, ending=Ending.DEAD)
         known = {"attempt": latest.attempt, "ending": latest.ending.value}
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, msgspec.MsgspecError):
             path = f"{self._folder.claim(shard, latest.attempt)}.{latest.ending.value}"
             return msgspec.convert({**json.loads(self._filesystem.read(path)), **known}, AttemptEnd)
         return msgspec.convert(known, AttemptEnd)

@@ -84,7 +84,11 @@ class Commits:
 
     def read(self, shard: str) -> Committed:
         """Summary of a committed shard."""
-        return _committed.decode(self._stats_json(shard))
+        data = self._stats_json(shard)
+        try:
+            return _committed.decode(data)
+        except msgspec.DecodeError:  # names of files may be any bytes, which this decoder refuses
+            return msgspec.convert(json.loads(data), Committed)
 
     def names(self, lines: Sequence[ShardLine]) -> set[str]:
         """Ids of the list's shards that are committed; one listing a fan-out folder."""

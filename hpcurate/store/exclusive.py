@@ -25,7 +25,7 @@ def exclusive(path: str, doing: str) -> Iterator[None]:
     me = json.dumps(attrs.asdict(processes.mine())).encode()
     while not filesystem.create(path, me):
         owner = None
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, msgspec.MsgspecError):
             owner = msgspec.json.decode(filesystem.read(path), type=ProcessIdentity)
         if owner is None or processes.alive(owner) is False:
             with suppress(OSError):

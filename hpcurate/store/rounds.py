@@ -74,14 +74,17 @@ class Rounds:
     def take_ticket(self, number: int, ticket: Ticket) -> bool:
         """Win the right to submit round `number`: True for exactly one caller."""
         self._filesystem.make_folders(self._folder.rounds)
-        won = self._write(number, "ticket", attrs.asdict(ticket))
+        plain = attrs.asdict(ticket)
+        if ticket.queue == _queue_of(ticket.launcher):
+            del plain["queue"]
+        won = self._write(number, "ticket", plain)
         if won:
             failpoint("ticket.after")
         return won
 
     def record_jobs(self, number: int, jobs: Jobs) -> None:
         """Write down what was submitted. What stands and can be read is left; half a file is replaced."""
-        plain = {"jobs": jobs.ids, "workers": [attrs.asdict(worker) for worker in jobs.workers]}
+        plain = {"jobs": [*jobs.ids, *(f"local:{worker.pid}:{worker.start}" for worker in jobs.workers)]}
         if not self._write(number, "job", plain) and _jobs(self._json(number, "job"), Ticket()) is None:
             self._filesystem.replace(f"{self._folder.round(number)}.job", json.dumps(plain).encode() + b"\n")
 
@@ -127,24 +130,27 @@ class Rounds:
         return {}
 
 
+def _queue_of(launcher: str) -> str | None:
+    """Queue of a ticket that names none: each of our launchers has always the same. Pure."""
+    return "slurm" if launcher == "slurm" else None
+
+
 def _ticket(plain: dict[str, Any]) -> Ticket:
-    """A ticket; one from before tickets named their queue is Slurm's if its launcher was. Pure."""
-    if "queue" not in plain and plain.get("launcher") == "slurm":
-        plain["queue"] = "slurm"
-    with suppress(msgspec.ValidationError):
-        return msgspec.convert(plain, Ticket)
+    """The content of a ticket; an empty one where that cannot be read. Pure."""
+    with suppress(ValueError, TypeError, AttributeError, msgspec.MsgspecError):  # any JSON but ours
+        return msgspec.convert({"queue": _queue_of(plain.get("launcher", "")), **plain}, Ticket)
     return Ticket()
 
 
 def _jobs(plain: dict[str, Any], ticket: Ticket) -> Jobs | None:
     """The jobs written down; None where that cannot be read. Pure.
 
-    Before there was `workers`, a local worker stood among the jobs as `local:<pid>:<start>`, on the submitter's host.
+    A worker that is a process stands among them as `local:<pid>:<start>`; its host is the submitter's.
     """
     host = ticket.submitter.host if ticket.submitter else ""
-    with suppress(KeyError, ValueError, TypeError, AttributeError):  # any JSON but ours
-        old = [job.split(":") for job in plain["jobs"] if job.startswith("local:")]
-        workers = [{"host": host, "pid": int(pid), "start": int(start)} for _, pid, start in old]
+    with suppress(KeyError, ValueError, TypeError, AttributeError, msgspec.MsgspecError):  # any JSON but ours
+        processes = [job.split(":") for job in plain["jobs"] if job.startswith("local:")]
+        workers = [{"host": host, "pid": int(pid), "start": int(start)} for _, pid, start in processes]
         ids = [job for job in plain["jobs"] if not job.startswith("local:")]
-        return msgspec.convert({"ids": ids, "workers": [*workers, *plain.get("workers", [])]}, Jobs)
+        return msgspec.convert({"ids": ids, "workers": workers}, Jobs)
     return None

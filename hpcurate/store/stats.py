@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import attrs
 
@@ -41,9 +41,9 @@ class ShardStats(ShardCounts):
 
     shard: str
     nonce: str
-    attempt: int | None = None
+    attempt: Optional[int] = None
     """None for the shards of a source, which nobody claims."""
-    worker: str | None = None
+    worker: Optional[str] = None
     history: tuple[AttemptEnd, ...] = ()
     """How the attempts before this one ended."""
     environment: dict[str, str] = attrs.field(factory=dict)
@@ -57,7 +57,7 @@ class ShardStats(ShardCounts):
         return {name: value for name, value in plain.items() if value is not None}
 
 
-@attrs.define(kw_only=True)
+@attrs.define(frozen=True, kw_only=True)
 class Committed(Counts):
     """What readers need to know of a committed shard: a part of its `stats.json`, and of a list's index."""
 

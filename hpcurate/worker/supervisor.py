@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from hpcurate.failures import Ending, Verdict, judge
+from hpcurate.failures import Ending, FailureKind, Verdict, judge
 from hpcurate.planning.plan import Plan, log_path, worker_shape
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, ShardJob
@@ -180,7 +180,12 @@ class Supervisor:
         if self._draining.is_set():
             return
         self._failure = f"setup failed: {error}"
-        report = {"worker": self.worker, "kind": "setup", "message": str(error), "traceback": error.traceback}
+        report = {
+            "worker": self.worker,
+            "kind": FailureKind.SETUP.value,
+            "message": str(error),
+            "traceback": error.traceback,
+        }
         self._log(f"{error.traceback}\nsetup of stage {self.plan.stage.name!r} failed: {error}")
         with suppress(OSError):
             path = os.path.join(self.submission, "failure.json")

@@ -172,9 +172,9 @@ class SlurmLauncher:
 
     # -- waiting --------------------------------------------------------------------------------------
 
-    def wait_longer(self, patience_s: float) -> None:
+    def set_patience(self, patience_s: float, *, at_least: bool = False) -> None:
         """See `Launcher`."""
-        self.patience_s = max(self.patience_s, patience_s)
+        self.patience_s = max(self.patience_s, patience_s) if at_least else patience_s
 
     def wait(self, seconds: float) -> None:
         """See `Launcher`."""

@@ -47,10 +47,10 @@ class Cut(Stage[ClipTask, ClipTask]):
     batch_size = 64
     version = 1
     moved: ClassVar[Mapping[str, str]] = {
-        "motion_fps": "Motion's fps (stages.motion.fps) and Quality's frozen_fps (stages.quality.frozen_fps)",
-        "preview_fps": "Preview's fps (stages.preview.fps)",
-        "preview_height": "Preview's height (stages.preview.height)",
-        "preview_s": "Preview's max_s (stages.preview.max_s)",
+        "motion_fps": "the parameter fps of Motion, and frozen_fps of Quality",
+        "preview_fps": "the parameter fps of Preview",
+        "preview_height": "the parameter height of Preview",
+        "preview_s": "the parameter max_s of Preview",
     }
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import yaml
 from shell import Shell
 
 
@@ -16,3 +17,16 @@ def test_compare_sets_two_runs_side_by_side(picky: Shell) -> None:
     assert "4 → 0" in text
     plain = json.loads(picky.type("compare", first, first, "--json").stdout)
     assert (plain["config"], plain["shared"]) == ([], ["pick"])
+
+
+def test_a_run_from_before_differs_in_nothing_that_is_a_default(picky: Shell) -> None:
+    """Earlier releases wrote fewer keys into config.yaml, and null for some defaults."""
+    first = json.loads(picky.type("runs", "--json").stdout)[-1]["run"]
+    picky.run("+pipeline=picky", f"input={picky.folder / 'in'}", "stages.pick.limit=99")
+    config = picky.store / "runs" / first / "config.yaml"
+    plain = yaml.safe_load(config.read_text())
+    for key in ("timing", "models", "site", "done", "part"):
+        plain.pop(key, None)
+    config.write_text(yaml.safe_dump({**plain, "rerun": None}))
+    differences = json.loads(picky.type("compare", first, "latest", "--json").stdout)["config"]
+    assert ["stages.pick.limit: default → 99"] == differences

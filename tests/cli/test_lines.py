@@ -15,9 +15,9 @@ from hpcurate.cli.verbs.runs import run_lines
 from hpcurate.cli.verbs.status import staged_line, status_lines
 from hpcurate.cli.verbs.watch import watch_lines
 from hpcurate.cli.verbs.why import drop_lines, group_lines, why_lines
+from hpcurate.report.causes import Causes
 from hpcurate.report.comparison import Comparison
 from hpcurate.report.dead_letters import grouped
-from hpcurate.report.diagnosis import Diagnosis
 from hpcurate.report.logs import Tail
 from hpcurate.report.rates import Sample
 from hpcurate.report.run_list import RunEntry
@@ -111,7 +111,7 @@ def test_the_screen_shows_progress_queue_and_dead_letters() -> None:
 
 def test_why_lists_groups_drops_queue_and_logs() -> None:
     """In this order, under the state, above what to type next."""
-    diagnosis = Diagnosis(
+    causes = Causes(
         report=run_report(state=RunState.STALLED, reason="no progress"),
         groups=tuple(grouped([dead_letter("a", "bad byte 7")])),
         logs=("/w/0.log:9",),
@@ -119,7 +119,7 @@ def test_why_lists_groups_drops_queue_and_logs() -> None:
         jobs=(JobRow(id="7", name="a", state="PENDING", reason="Priority"),),
         tails=(Tail(Path("/s/array-7.out"), ("error: killed",)),),
     )
-    assert why_lines(diagnosis) == [
+    assert why_lines(causes) == [
         "r  stalled: no progress",
         "",
         "1 dead letter, by reason:",
@@ -142,7 +142,7 @@ def test_why_lists_groups_drops_queue_and_logs() -> None:
 def test_why_of_a_run_without_a_fault() -> None:
     """Is a sentence."""
     report = run_report(state=RunState.COMPLETE, reason="", next="")
-    assert why_lines(Diagnosis(report=report)) == ["r  complete", "", "nothing failed and nothing was dropped"]
+    assert why_lines(Causes(report=report)) == ["r  complete", "", "nothing failed and nothing was dropped"]
 
 
 def test_many_reasons_are_cut_with_their_number() -> None:

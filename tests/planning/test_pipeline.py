@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -257,3 +258,20 @@ def test_a_models_environment_serves_where_the_stage_names_none() -> None:
         return seen[0]
 
     assert ["of-model", "own", "here"] == [asked(Reader), asked(Own), asked(Own, env="here")]
+
+
+def test_what_python_code_asks_for_is_checked_like_a_configuration() -> None:
+    """Before anything is written: a run that its own driver could not read would be made else."""
+    with pytest.raises(ConfigError, match=r"stages\.a\.workers"):
+        pipeline(a=Step(Tuned(), StageOptions(workers="many")))  # type: ignore[arg-type]
+    steps = {"a": Step(Tuned())}
+    endless = build("p", Items(numbers(1)), steps, budget=Budget(failed=math.inf)).budget
+    assert not endless.exceeded(10**9, 10**9)
+    with pytest.raises(ConfigError, match=r"budget\.failed"):
+        build("p", Items(numbers(1)), steps, budget=Budget(failed=-1))
+
+
+def test_a_stage_named_twice_is_followed_once() -> None:
+    """Its rows are not read twice."""
+    twice = pipeline(a=Step(Tuned()), b=Step(Gathers(), StageOptions(after=["a", "a"])))
+    assert ("a",) == twice.stage("b").after

@@ -219,10 +219,10 @@ def expected_phase(
         if queue != scheduler.name or scheduler.finds is None:
             return Phase.SUBMITTING, Jobs()
         return (says[scheduler.lives], FOUND) if scheduler.finds else (Phase.OVER, Jobs())
-    if queue is None:
-        return says[owner], jobs
     if not jobs:
         return Phase.OVER, jobs
+    if queue is None:
+        return says[owner], jobs
     return (says[scheduler.lives] if queue == scheduler.name else Phase.UNKNOWN), jobs
 
 

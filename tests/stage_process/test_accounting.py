@@ -241,3 +241,24 @@ def test_file_names_of_any_id_stay_apart_and_inside() -> None:
     ids = ["a/b", "a%2Fb", "..", ".", "ü\udcff", "x" * 300, "a b", "A"]
     names = [files_folder(task_id) for task_id in ids]
     assert (len(ids), []) == (len(set(names)), [n for n in names if "/" in n or n in (".", "..") or len(n) > 255])
+
+
+class RaisesAtOnce(Stage[Number, Number]):
+    """A gather that cannot be done."""
+
+    version = 1
+    gather = True
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Always fails."""
+        raise ValueError("the real cause")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_gather_that_raises_shows_its_own_error(tmp_path: Path, count: int) -> None:
+    """There is no one task to blame, so the attempt ends: with the error that the stage raised (0 and 2 tasks)."""
+    if count == 1:
+        assert "the real cause" in try_stage(RaisesAtOnce(), numbers(1), tmp_path / "one").failed[0]["message"]
+        return
+    with pytest.raises(ValueError, match="the real cause"):
+        try_stage(RaisesAtOnce(), numbers(*range(count)), tmp_path / "several")

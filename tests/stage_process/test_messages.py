@@ -13,12 +13,12 @@ from hpcurate.stage_process.messages import (
     Broken,
     Done,
     Hello,
+    InWork,
     Message,
     NodeSetup,
     Ready,
     Refused,
     ShardJob,
-    Started,
     decode,
     encode,
 )
@@ -53,8 +53,8 @@ MESSAGES: list[Message] = [
     Ready(environment={"python": "3.9"}),
     Ready(environment={}, made=MADE, not_imported=["av: missing"]),
     Refused(error="ValueError", message=ODD),
-    Started(tasks=(ODD, "b")),
-    Started(tasks=()),
+    InWork(tasks=(ODD, "b")),
+    InWork(tasks=()),
     Done(
         counts=ShardCounts(tasks_in=3, passed=2, failed=1, errors={"ValueError": 1}, reasons={ODD: 1}), environment={}
     ),
@@ -74,7 +74,7 @@ def test_a_message_is_one_line_and_reads_as_written(message: Message) -> None:
     assert (1, message) == (line.count(b"\n"), decode(line))
 
 
-@pytest.mark.parametrize("line", [b"{", b"\xff", b'{"type": "Started"}', b'{"type": "Nobody"}', b"{}"])
+@pytest.mark.parametrize("line", [b"{", b"\xff", b'{"type": "InWork"}', b'{"type": "Nobody"}', b"{}"])
 def test_what_is_no_message_is_refused(line: bytes) -> None:
     """Another version, or somebody who prints to a descriptor that is not his."""
     with pytest.raises(ValueError):

@@ -34,7 +34,7 @@ def rounds(folder: StageFolder) -> Rounds:
 def ticket(number: int, run: str = "run", **more: Any) -> Ticket:
     """A ticket for Slurm."""
     plain = {"launcher": "slurm", "queue": "slurm", "name": f"cut-r{number}", **more}
-    return Ticket(run=run, submitter=SystemProcesses().mine(), **plain)
+    return Ticket(run=run, submitter=attrs.evolve(SystemProcesses().mine(), host=HERE.host), **plain)
 
 
 def take(rounds: Rounds, number: int, run: str = "run", **more: Any) -> bool:
@@ -163,3 +163,17 @@ def test_an_old_inline_round_has_neither_jobs_nor_queue(folder: StageFolder, rou
 def test_jobs_are_shown_as_people_know_them(jobs: Jobs, said: str) -> None:
     """Jobs of a scheduler by their id, processes as such; none at all is false."""
     assert (said, bool(said)) == (str(jobs), bool(jobs))
+
+
+def test_files_keep_the_form_that_earlier_releases_read(folder: StageFolder, rounds: Rounds) -> None:
+    """A gate queued before an upgrade, or a colleague's older checkout, still reads tickets and jobs."""
+    me = ProcessIdentity("here", 7, 99)
+    rounds.take_ticket(1, Ticket(run="r", launcher="slurm", queue="slurm", name="n", submitter=me))
+    rounds.record_jobs(1, Jobs(ids=("12",)))
+    rounds.take_ticket(2, Ticket(run="r", launcher="local", name="n", submitter=me))
+    rounds.record_jobs(2, Jobs(workers=(me,)))
+    for number, jobs in ((1, ["12"]), (2, ["local:7:99"])):
+        ticket = json.loads(Path(f"{folder.round(number)}.ticket").read_text())
+        assert {"run", "launcher", "name", "submitter", "done_before"} == ticket.keys()
+        assert {"jobs": jobs} == json.loads(Path(f"{folder.round(number)}.job").read_text())
+    assert [Jobs(ids=("12",)), Jobs(workers=(me,))] == [found.jobs for found in rounds.read()]

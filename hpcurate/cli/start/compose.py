@@ -121,7 +121,7 @@ def _readable_errors() -> Iterator[None]:
 
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: launcher=null
         raise ConfigError(_readable(str(error))) from None
 
 

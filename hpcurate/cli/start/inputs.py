@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
 import attrs
 
 from hpcurate.cli.start.settings import Settings
-from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.errors import ConfigError
 from hpcurate.fields import check_keys, convert
 from hpcurate.source import Part, Source, Undone
 from hpcurate.source.parts import parse_part
+from hpcurate.system.classes import load_class
 
 
 def read_source(entry: Any) -> Source:
@@ -22,7 +22,7 @@ def read_source(entry: Any) -> Source:
             "source: expected a mapping with _target_, e.g. {_target_: hpcurate.source.Files, path: /data}"
         )
     parameters = {k: v for k, v in entry.items() if k != "_target_"}
-    cls = _class(str(entry["_target_"]))
+    cls = load_class(str(entry["_target_"]), "source._target_")
     names = list(inspect.signature(cls).parameters)
     check_keys(parameters, names, "source")
     if "path" in names and parameters.get("path") is None:
@@ -30,14 +30,6 @@ def read_source(entry: Any) -> Source:
     made: Any = convert(cls, parameters, "source") if attrs.has(cls) else cls(**parameters)
     source: Source = made
     return source
-
-
-def _class(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except Exception as error:  # a module of the user's may raise anything at import
-        raise PipelineError(f"source._target_={target}: {type(error).__name__}: {error}") from None
 
 
 def part_of(source: Source, settings: Settings) -> Source:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from hpcurate.cli.start.compose import compose, dump
+from hpcurate.cli.start.inputs import read_source
 from hpcurate.cli.start.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.start.request import choose_launcher, for_debug, request_of, settings_of
 from hpcurate.cli.start.settings import Settings
+from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import remember_store
-from hpcurate.cli.terminal import Bars, say, show, table, tell_end
+from hpcurate.cli.terminal import Bars, say, show, show_end, table
 from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.errors import UserError
 from hpcurate.planning.epochs import Epochs
@@ -39,6 +41,8 @@ def read_request(typed: Typed, epochs: Epochs | None = None) -> tuple[Request, S
     """What a command line asks for. Raises UserError."""
     composed = compose(typed.overrides, typed.paths, typed.config_dirs)
     settings = settings_of(composed)
+    read_source(settings.source)  # what is wrong with source and stages is reported before a scheduler is asked
+    read_steps(settings.stages)
     settings, note = for_debug(settings) if settings.debug else choose_launcher(settings)
     if note:
         say(note)
@@ -53,7 +57,7 @@ def _one(typed: Typed) -> int:
     outcome = start_and_show(request, settings)
     if settings.debug:
         _show_tracebacks(outcome)
-    tell_end(outcome)
+    show_end(outcome)
     return outcome.state.exit_status
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
 from contextlib import suppress
@@ -29,6 +28,7 @@ from hpcurate.runs.folder import UNNAMED
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
 from hpcurate.site import load_site
+from hpcurate.system.classes import load_class
 
 DEBUG_TASKS = 3
 """Tasks that `debug=true` takes, unless `limit` names another number."""
@@ -90,7 +90,7 @@ def choose_launcher(settings: Settings) -> tuple[Settings, str]:
 
 def _only_fields_of(name: str, config: dict[str, Any]) -> dict[str, Any]:
     """With `auto`, fields of the launchers that were not chosen do no harm."""
-    fields = {known: set(names_of(_class(target))) for known, target in LAUNCHERS.items()}
+    fields = {known: set(names_of(load_class(target, "launcher"))) for known, target in LAUNCHERS.items()}
     foreign = set().union(*fields.values()) - fields[name] | {"kind"}
     return {key: value for key, value in config.items() if key not in foreign}
 
@@ -103,11 +103,5 @@ def _launcher(settings: Settings) -> dict[str, Any]:
     name = str(settings.launcher["kind"])
     if name not in LAUNCHERS:
         raise ConfigError(f"launcher={name}: expected one of auto, {', '.join(LAUNCHERS)}")
-    taken = load_site(settings.site).for_launcher(names_of(_class(LAUNCHERS[name])))
+    taken = load_site(settings.site).for_launcher(names_of(load_class(LAUNCHERS[name], "launcher")))
     return {"_target_": LAUNCHERS[name], **taken, **config}
-
-
-def _class(target: str) -> type:
-    module, _, name = target.rpartition(".")
-    cls: type = getattr(importlib.import_module(module), name)
-    return cls

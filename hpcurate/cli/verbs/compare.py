@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import store_parser, the_store
+from hpcurate.fields import defaults_of
 from hpcurate.report.comparison import Comparison, compare
 from hpcurate.runs.folder import find_run
 from hpcurate.runs.summary import StageReport
@@ -22,7 +24,7 @@ def verb(argv: list[str]) -> int:
     options = parser.parse_args(argv[1:])
     store = the_store(options)
     one, two = find_run(store, options.a), find_run(store, options.b)
-    comparison = compare(one, two)
+    comparison = compare(one, two, defaults_of(Settings))
     if options.json:
         print(json.dumps(comparison.plain(), indent=1))
     else:

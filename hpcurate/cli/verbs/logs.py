@@ -36,9 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def failed_lines(letters: Iterable[LocatedDeadLetter], task: str) -> Iterator[str]:
+def failed_lines(dead: Iterable[LocatedDeadLetter], task: str) -> Iterator[str]:
     """Dead letters with their tracebacks; with `task` only those that have it in their id or name. Pure."""
-    for located in letters:
+    for located in dead:
         letter = located.letter
         if task in f"{letter.id} {located.name}":
             yield f"== {letter.stage}: {located.name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.site import SiteProfile
 from hpcurate.stage import Resources, constructor
+from hpcurate.system.classes import load_class
 
 SOURCES = ("Files", "FileList", "Folders", "Groups", "Triplets", "Jsonl", "Csv", "Parquet", "Items")
 STAGES = ("stages.files.WriteJson", "stages.files.ExportTriplets")
@@ -63,15 +63,15 @@ def sections() -> Iterable[tuple[str, str, list[Field]]]:
     yield "`budget.KEY`", "", fields_of(Budget)
     yield "`timing.KEY`", "", fields_of(Timing)
     for kind, target in LAUNCHERS.items():
-        cls = _class(target)
+        cls = load_class(target, "reference")
         yield f"`launcher={kind}`: `launcher.KEY`", _first_line(cls), fields_of(cls)
     yield "Site profile: `site.KEY`, or `conf/site/NAME.yaml`", _first_line(SiteProfile), fields_of(SiteProfile)
     yield "Model: `models.NAME.KEY`, or `conf/models/NAME.yaml`", _first_line(ModelEntry), fields_of(ModelEntry)
     for name in SOURCES:
-        cls = _class(f"hpcurate.source.{name}")
+        cls = load_class(f"hpcurate.source.{name}", "reference")
         yield f"Source `hpcurate.source.{name}`: `source.KEY`", _first_line(cls), fields_of(cls)
     for target in [*stage_targets(), *STAGES]:
-        cls = _class(target)
+        cls = load_class(target, "reference")
         yield f"Stage `{target}`", _first_line(cls), parameters_of(cls)
 
 
@@ -89,11 +89,6 @@ def _targets(entry: Any) -> Iterable[str]:
             yield str(entry["_target_"])
         for inner in entry.values():
             yield from _targets(inner)
-
-
-def _class(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def _first_line(cls: type) -> str:

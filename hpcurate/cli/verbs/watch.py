@@ -26,7 +26,7 @@ def verb(argv: list[str]) -> int:
     try:
         return _watch(watcher, once=options.once)
     except KeyboardInterrupt:
-        say(f"{watcher.run.name} is not stopped; to see it again: hpcurate watch {watcher.run.name}")
+        say(f"{watcher.run.name} is not stopped; to watch it again: hpcurate watch {watcher.run.name}")
         return 0
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from hpcurate.cli.terminal import plural, show
 from hpcurate.cli.verbs.common import heading, next_line, queue_lines, run_parser, the_run
+from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
-from hpcurate.report.diagnosis import SHOWN, Diagnosis, diagnose
 from hpcurate.report.drops import Drops
 from hpcurate.report.logs import Tail
 from hpcurate.report.run_view import RunView
@@ -20,19 +20,19 @@ def verb(argv: list[str]) -> int:
     parser.add_argument("--stage", help="only this stage")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv[1:])
-    diagnosis = diagnose(RunView(the_run(options)), options.stage)
+    causes = causes_of(RunView(the_run(options)), options.stage)
     if options.json:
-        print(json.dumps(diagnosis.plain(), indent=1))
+        print(json.dumps(causes.plain(), indent=1))
     else:
-        show(why_lines(diagnosis))
+        show(why_lines(causes))
     return 0
 
 
-def why_lines(diagnosis: Diagnosis) -> list[str]:
+def why_lines(causes: Causes) -> list[str]:
     """What is printed. Pure."""
-    lines = group_lines(diagnosis.groups, diagnosis.logs) + drop_lines(diagnosis.drops)
-    lines += queue_lines(diagnosis.jobs) + tail_lines(diagnosis.tails)
-    report = diagnosis.report
+    lines = group_lines(causes.groups, causes.logs) + drop_lines(causes.drops)
+    lines += queue_lines(causes.jobs) + tail_lines(causes.tails)
+    report = causes.report
     return [heading(report), *(lines or ["", "nothing failed and nothing was dropped"]), *next_line(report)]
 
 

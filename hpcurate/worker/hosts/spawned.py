@@ -16,7 +16,7 @@ from hpcurate.planning.pipeline import Environment
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener
-from hpcurate.stage_process.messages import Broken, Done, Message, Ready, Refused, ShardJob, Started
+from hpcurate.stage_process.messages import Broken, Done, InWork, Message, Ready, Refused, ShardJob
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import session_members, writers_under
 from hpcurate.system.programs import activated
@@ -144,7 +144,7 @@ class StageProcess:
                 if message is None:
                     self._stop_hard()
                     raise ShardEnded(Ending.TIMEOUT, f"a batch took over {timeout:g} s", in_flight)
-                if isinstance(message, Started):
+                if isinstance(message, InWork):
                     in_flight = message.tasks
                 else:
                     return self._finish(job, message)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import attrs
-from checkout import ROOT
+from golden import assert_golden
 from planned import planned
 
 from hpcurate.planning.plan import Plan
 from hpcurate.runs.launcher import Submission
 from launchers.slurm import SlurmLauncher
 from launchers.slurm.arrays import array_job
-
-GOLDEN = ROOT / "tests" / "golden" / "array.sh"
 
 
 def test_the_script_of_an_array() -> None:
@@ -24,6 +20,4 @@ def test_the_script_of_an_array() -> None:
     launcher = SlurmLauncher(partition="gpu", account="me", setup=["module load cuda"], max_parallel=2, python="python")
     job = array_job(submission, launcher.settings, offset=0, elements=3)
     text = attrs.evolve(job, folder="FOLDER").script()
-    if os.environ.get("HPCURATE_ACCEPT"):
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text()
+    assert_golden("array.sh", text)

@@ -32,15 +32,16 @@ def test_nothing_to_diagnose_without_a_client(monkeypatch: pytest.MonkeyPatch) -
     assert SlurmLauncher().diagnosis is None
 
 
-def test_it_only_ever_waits_longer() -> None:
-    """A call that is patient already stays so; whoever waits for room for a gate is as patient."""
+def test_a_call_that_stays_waits_longer_and_a_gate_as_long_as_it_lives() -> None:
+    """A user's patience is never cut by a call that stays; a gate waits exactly as long as it may."""
     launcher = SlurmLauncher(patience_s=60)
-    launcher.wait_longer(5)
+    launcher.set_patience(5, at_least=True)
     assert launcher.patience_s == 60
-    launcher.wait_longer(900)
+    launcher.set_patience(900, at_least=True)
     assert launcher.patience_s == 900
+    launcher.set_patience(30)
     assert launcher.gates is not None
-    assert launcher.gates.patience_s == 900
+    assert (30, 30) == (launcher.patience_s, launcher.gates.patience_s)
 
 
 def test_the_nodes_own_disks_are_the_profiles() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pyarrow.parquet
 import pytest
-from checkout import ROOT
+from golden import assert_golden
 
 from hpcurate import File, Stage
 from hpcurate.errors import PipelineError
@@ -52,7 +52,7 @@ def listing() -> str:
 
 def test_columns_and_keys_are_the_golden_ones() -> None:
     """Names, types, order and bytes. A new measure is added to the golden file, nothing in it changes."""
-    assert (ROOT / "tests" / "golden" / "video-clips.txt").read_text() == listing()
+    assert_golden("video-clips.txt", listing())
 
 
 @attrs.define(kw_only=True)

@@ -19,7 +19,7 @@ SHOWN = 8
 
 
 @attrs.define(frozen=True, kw_only=True)
-class Diagnosis:
+class Causes:
     """Everything that explains a run's state."""
 
     report: RunReport
@@ -45,12 +45,12 @@ class Diagnosis:
         }
 
 
-def diagnose(view: RunView, stage: str | None = None) -> Diagnosis:
+def causes_of(view: RunView, stage: str | None = None) -> Causes:
     """Look at a run, or at one of its stages."""
     report = view.look()
     groups = tuple(grouped(dead_letters(view, stage)))
     complete = report.state is RunState.COMPLETE
-    return Diagnosis(
+    return Causes(
         report=report,
         groups=groups,
         logs=tuple(log_of(view.run, group.example) for group in groups[:SHOWN]),
