@@ -8,6 +8,9 @@ import re
 from hpcurate.runs.folder import Run
 from hpcurate.store.filesystem import Filesystem
 
+FORM = 2
+"""Of what a gate reads (`pipeline.json`), raised when that changes: a gate runs the code of the call that queued it, and
+one that was queued before such a change cannot read what a later call freezes."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*-\d{4,}")
 
 
@@ -18,26 +21,28 @@ class GateFiles:
         self._filesystem, self._folder = filesystem, os.path.join(run.path, "gates")
 
     def job(self, stage: str, number: int) -> str | None:
-        """Job of the gate after a round; None where there is none."""
+        """Job of the gate after a round; None where there is none that reads what we write."""
         name = _name(stage, number)
-        return self._read(name) if name in self._filesystem.names(self._folder) else None
+        job, form = self._read(name) if name in self._filesystem.names(self._folder) else ("", "")
+        return job if job and form == str(FORM) else None
 
     def jobs(self) -> tuple[str, ...]:
         """Jobs of all gates there have been; what gates print lies in the same folder."""
         found = (self._read(name) for name in self._filesystem.names(self._folder) if _NAME.fullmatch(name))
-        return tuple(job for job in found if job is not None)
+        return tuple(job for job, _ in found if job)
 
     def record(self, stage: str, number: int, job: str) -> None:
         """Write down which job is the gate of a round."""
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        self._filesystem.replace(os.path.join(self._folder, _name(stage, number)), f"{job}\n".encode())
+        self._filesystem.replace(os.path.join(self._folder, _name(stage, number)), f"{job}\n{FORM}\n".encode())
 
-    def _read(self, name: str) -> str | None:
+    def _read(self, name: str) -> tuple[str, str]:
+        """(job, form); empty where that cannot be read, or was not written."""
         try:
-            text = self._filesystem.read(os.path.join(self._folder, name)).decode().strip()
+            job, _, form = self._filesystem.read(os.path.join(self._folder, name)).decode().partition("\n")
         except (OSError, UnicodeDecodeError):
-            return None
-        return text or None
+            return "", ""
+        return job.strip(), form.strip()
 
 
 def _name(stage: str, number: int) -> str:

@@ -31,3 +31,10 @@ def test_what_gates_print_and_run_is_no_gate(gates: GateFiles, tmp_path: Path) -
     for name in ("gate-12.out", "submission.sh", ".cut-0001.ab12"):
         (tmp_path / "runs" / "r" / "gates" / name).write_text("13")
     assert ("12",) == gates.jobs()
+
+
+def test_a_gate_from_before_is_known_but_counts_for_nothing(gates: GateFiles, tmp_path: Path) -> None:
+    """It cannot read what we freeze: the round gets another. Cancelling still finds it."""
+    gates.record("cut", 1, "12")
+    (tmp_path / "runs" / "r" / "gates" / "cut-0001").write_text("12\n")
+    assert (None, ("12",)) == (gates.job("cut", 1), gates.jobs())
