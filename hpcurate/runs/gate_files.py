@@ -9,8 +9,8 @@ from hpcurate.runs.folder import Run
 from hpcurate.store.filesystem import Filesystem
 
 FORM = 2
-"""Of what a gate reads (`pipeline.json`), raised when that changes: a gate runs the code of the call that queued it, and
-one that was queued before such a change cannot read what a later call freezes."""
+"""Of what a gate reads (`pipeline.json`), raised when that changes: a gate runs the code of the call that queued it,
+and one that was queued before such a change cannot read what a later call freezes."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*-\d{4,}")
 
 
