@@ -120,8 +120,8 @@ def test_a_rate_is_above_zero(stage: type[Motion], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "now"),
-    [("motion_fps", "stages.motion.fps"), ("preview_fps", "stages.preview.fps"),
-     ("preview_height", "stages.preview.height"), ("preview_s", "stages.preview.max_s")],
+    [("motion_fps", "fps of Motion"), ("preview_fps", "fps of Preview"), ("preview_height", "height of Preview"),
+     ("preview_s", "max_s of Preview")],
 )  # fmt: skip
 def test_a_parameter_that_moved_is_refused_with_its_new_name(key: str, now: str) -> None:
     """Not ignored, and not only unknown."""
