@@ -8,31 +8,10 @@ import time
 import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.runs.launcher import JobRow, Started, Submission
+from hpcurate.runs.launcher import NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
 from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.supervisor import Supervisor
-
-
-class NoQueue:
-    """Where there is no scheduler: of the jobs that one may have, nothing is known."""
-
-    name = ""
-
-    def alive(self, jobs: tuple[str, ...]) -> bool | None:
-        """See `Queue`."""
-        return None
-
-    def find(self, name: str) -> tuple[str, ...] | None:
-        """See `Queue`."""
-        return None
-
-    def rows(self, jobs: Jobs) -> list[JobRow] | None:
-        """See `Queue`."""
-        return []
-
-    def cancel(self, jobs: Jobs) -> None:
-        """See `Queue`."""
 
 
 @attrs.define

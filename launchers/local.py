@@ -16,12 +16,11 @@ from hpcurate.errors import LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import worker_shape
-from hpcurate.runs.launcher import JobRow, Started, Submission
+from hpcurate.runs.launcher import JobRow, NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses, share_of_cores
 from hpcurate.units import megabytes
-from launchers.inline import NoQueue
 
 
 @attrs.define(frozen=True)

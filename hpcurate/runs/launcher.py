@@ -90,6 +90,27 @@ class Queue(Protocol):
         """Stop them."""
 
 
+class NoQueue:
+    """The `Queue` of a launcher without a scheduler: of the jobs that one may have, nothing is known."""
+
+    name = ""
+
+    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+        """See `Queue`."""
+        return None
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """See `Queue`."""
+        return None
+
+    def rows(self, jobs: Jobs) -> list[JobRow] | None:
+        """See `Queue`."""
+        return []
+
+    def cancel(self, jobs: Jobs) -> None:
+        """See `Queue`."""
+
+
 class Gates(Protocol):
     """Jobs of their own that look at the store after an array, submit what is next, and exit."""
 

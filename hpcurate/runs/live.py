@@ -174,14 +174,14 @@ class Observer:
     # -- commits ------------------------------------------------------------------------------------
 
     def _all_committed(self, folder: str, found: LiveList) -> list[Committed] | None:
-        indexed = self.store(folder).commits.read_index(found.name, len(found.lines))
+        commits = self.store(folder).commits
+        indexed = commits.read_index(found.name, len(found.lines))
         if indexed is not None:
             return indexed
-        done = self._committed_of(folder, found)
-        if len(done) < len(found.lines):
+        if len(commits.names(found.lines)) < len(found.lines):
             return None
         self._unindexed[folder, found.name] = None
-        return done
+        return self._committed_of(folder, found)
 
     def _done(self, stage: PlannedStage, found: LiveList) -> list[Committed]:
         complete = self.complete_list(stage.folder, found.name)

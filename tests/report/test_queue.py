@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from hpcurate.report.queue import ADVICE, QueueRows, describe
-from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.launcher import JobRow, NoQueue
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.clock import SystemClock
-from launchers.inline import NoQueue
 
 
 def test_a_known_reason_has_advice() -> None:

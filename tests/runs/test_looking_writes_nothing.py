@@ -19,7 +19,7 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Frozen, Run
-from hpcurate.runs.launcher import JobRow, Launcher
+from hpcurate.runs.launcher import JobRow, Launcher, NoQueue
 from hpcurate.runs.live import SUBMITTING_S, Observer
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
@@ -29,7 +29,7 @@ from hpcurate.store.stage_store import StageStore
 from hpcurate.system.clock import SystemClock
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 from hpcurate.world import World
-from launchers.inline import InlineLauncher, NoQueue
+from launchers.inline import InlineLauncher
 from launchers.local import LocalLauncher
 
 LAUNCHERS = [InlineLauncher, LocalLauncher]
