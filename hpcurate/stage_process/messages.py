@@ -124,5 +124,8 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """The message of a line. Raises ValueError for what is none."""
     plain = json.loads(line)
-    found: Message = msgspec.convert(plain, _TYPES.get(str(plain.pop("type", None)), Refused))
+    try:
+        found: Message = msgspec.convert(plain, _TYPES.get(str(plain.pop("type", None)), Refused))
+    except msgspec.ValidationError as error:  # a ValueError only in later versions of msgspec
+        raise ValueError(str(error)) from None
     return found
