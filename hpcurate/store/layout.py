@@ -16,8 +16,6 @@ import attrs
 
 FORMAT = 1
 """Version of this layout; a store of another version is refused."""
-FAN = 1000
-"""Shards a fan-out folder holds at most."""
 
 
 def shard_id(list_name: str, ordinal: int) -> str:
@@ -26,13 +24,8 @@ def shard_id(list_name: str, ordinal: int) -> str:
 
 
 def fan_of(shard: str) -> str:
-    """Fan-out folder of a shard: its id without the last three digits."""
+    """Fan-out folder of a shard: its id without the last three digits, so at most 1000 shards."""
     return shard[:-3]
-
-
-def fans(list_name: str, shards: int) -> list[str]:
-    """All fan-out folders of a list, in order."""
-    return [fan_of(shard_id(list_name, start)) for start in range(0, shards, FAN)]
 
 
 @attrs.define(frozen=True)
