@@ -58,8 +58,10 @@ class Ending(str, enum.Enum):
     """The stage process was killed for memory."""
     TIMEOUT = "timeout"
     """A batch took longer than `task_timeout`."""
+    STORE = "store"
+    """The engine's own reading or writing of the store failed."""
     ERROR = "error"
-    """The attempt could not be finished (disk, a file left open, a broken row)."""
+    """The attempt could not be finished (a file left open, a broken row)."""
 
 
 class Against(enum.Enum):
@@ -77,6 +79,7 @@ AGAINST = {
     Ending.CRASH: Against.SHARD,
     Ending.OOM: Against.SHARD,
     Ending.TIMEOUT: Against.SHARD,
+    Ending.STORE: Against.NOTHING,
     Ending.ERROR: Against.SHARD,
 }
 """The policies: one row for each ending."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -16,20 +16,14 @@ from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.relations import Upstream
 from hpcurate.runs.launcher import Queue
-from hpcurate.runs.reconcile import Phase, RoundView, StageView
+from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
-from hpcurate.store.rounds import Jobs, Round
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
 from hpcurate.world import World
-
-SUBMITTING_S = 60.0
-"""How long a ticket whose owner cannot be seen may stay without its job before it counts as lost."""
-
-Watched = Callable[[str, int], bool]
-"""(stage, round) → whether a gate of the run waits for it, or its driver stays."""
 
 
 @attrs.define(frozen=True)
@@ -55,7 +49,7 @@ class Observer:
         watched: Watched = lambda stage, number: False,
     ) -> None:
         self._world, self._store, self._pipeline = world, store, pipeline
-        self._source_lists, self._rounds = tuple(source_lists), _Rounds(world, queue, watched)
+        self._source_lists, self._rounds = tuple(source_lists), RoundsSeen(world, queue, watched)
         self._forgiven = forgiven or {}
         self._stores: dict[str, StageStore] = {}
         self._lines: dict[tuple[str, str], tuple[ShardLine, ...]] = {}
@@ -198,74 +192,6 @@ class Observer:
     def _unindexed_of(self, stage: PlannedStage, upstreams: Sequence[Upstream]) -> tuple[tuple[str, str], ...]:
         folders = {stage.folder, *(one.folder for one in upstreams)}
         return tuple(key for key in self._unindexed if key[0] in folders)
-
-
-class _Rounds:
-    """The rounds of stages, in the light of the queue."""
-
-    def __init__(self, world: World, queue: Queue, watched: Watched) -> None:
-        self._clock, self._processes, self._queue, self._watched = world.clock, world.processes, queue, watched
-        self._first_seen: dict[tuple[str, int], float] = {}
-
-    def views(self, stage: PlannedStage, store: StageStore) -> tuple[RoundView, ...]:
-        """All of them; only the last one can still be alive."""
-        rounds = store.rounds.read()
-        return tuple(_past(found) for found in rounds[:-1]) + tuple(self._last(stage, found) for found in rounds[-1:])
-
-    def _last(self, stage: PlannedStage, found: Round) -> RoundView:
-        view = _past(found)
-        if found.over:
-            return view
-        jobs = self._lost_jobs(stage, found) if found.jobs is None else found.jobs
-        if jobs is None:
-            return attrs.evolve(view, phase=Phase.SUBMITTING)
-        alive = self._alive(found, jobs)
-        phase = {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}[alive]
-        return attrs.evolve(
-            view,
-            phase=phase,
-            jobs=jobs,
-            jobs_recorded=found.jobs is not None,
-            over_recorded=phase is not Phase.OVER,
-            watched=phase is Phase.ACTIVE and self._watched(stage.name, found.number),
-        )
-
-    def _alive(self, found: Round, jobs: Jobs) -> bool | None:
-        if not jobs:
-            return False
-        if found.ticket.queue is None:
-            return self._processes.alive(found.ticket.submitter) if found.ticket.submitter else None
-        return self._queue.alive(jobs.ids) if found.ticket.queue == self._queue.name else None
-
-    def _lost_jobs(self, stage: PlannedStage, found: Round) -> Jobs | None:
-        """Jobs of a ticket without a `.job`: None while its owner may still write one, none if there are none.
-
-        sbatch may have been answered after its caller died: the queue is searched by the unique name.
-        """
-        submitter = found.ticket.submitter
-        owner = self._processes.alive(submitter) if submitter else None
-        if owner is True or (owner is None and not self._waited_enough(stage, found.number)):
-            return None
-        if found.ticket.queue is None:
-            return Jobs()
-        ids = self._queue.find(found.ticket.name) if found.ticket.queue == self._queue.name else None
-        return None if ids is None else Jobs(ids)
-
-    def _waited_enough(self, stage: PlannedStage, number: int) -> bool:
-        now = self._clock.monotonic()
-        return now - self._first_seen.setdefault((stage.folder, number), now) >= SUBMITTING_S
-
-
-def _past(found: Round) -> RoundView:
-    return RoundView(
-        number=found.number,
-        phase=Phase.OVER,
-        done_before=found.ticket.done_before,
-        jobs=found.jobs or Jobs(),
-        queue=found.ticket.queue,
-        run=found.ticket.run,
-        cancelled=found.cancelled,
-    )
 
 
 def _check_sums(stage: str, counts: StageCounts, given: int) -> None:

@@ -7,8 +7,9 @@ import attrs
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.launcher import JobRow, Launcher, Queue
-from hpcurate.runs.live import Observer, Watched
+from hpcurate.runs.live import Observer
 from hpcurate.runs.reconcile import Decision, Look, Phase, reconcile
+from hpcurate.runs.rounds_seen import Watched
 from hpcurate.runs.state import RunState
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.clock import Clock

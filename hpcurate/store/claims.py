@@ -37,6 +37,9 @@ class Claim:
     process: ProcessIdentity
     round: int = 0
     """Round of the worker: once that is over, so is the attempt, whatever host it was on."""
+    element: str = ""
+    """The worker's job as the scheduler names it, `<array job>_<task>` or `<job>`: found again in the endings that its
+    gate wrote down. Empty without a scheduler."""
     history: tuple[AttemptEnd, ...] = ()
     """Endings of earlier attempts, oldest first."""
 

@@ -1,18 +1,21 @@
 """Rounds: the right to submit, and what became of each submission. State is in names.
 
 `rounds/0001.ticket` is created exclusively by whoever may submit round 1 and holds who that is; `.job` holds
-what was submitted, `.over` means that no worker of it is left, `.cancelled` that a user stopped it.
+what was submitted, `.over` means that no worker of it is left and holds what is known of how they ended, `.cancelled`
+that a user stopped it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import attrs
 import msgspec
 
+from hpcurate.failures import Ending
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
@@ -46,6 +49,10 @@ class Ticket:
     """As a user types it. Recorded for people."""
     queue: str | None = None
     """Scheduler that is to have its jobs; None: they are children of the submitter."""
+    cluster: str = ""
+    """The cluster of that scheduler: only its answers are evidence. Empty: not known when the ticket was taken."""
+    lists: str = ""
+    """Digest of the live set's lists: only rounds of the same one are compared. Empty: of a time without."""
     name: str = ""
     """Unique job name, to find a submission whose answer was lost."""
     submitter: ProcessIdentity | None = None
@@ -88,11 +95,18 @@ class Rounds:
         if not self._write(number, "job", plain) and _jobs(self._json(number, "job"), Ticket()) is None:
             self._filesystem.replace(f"{self._folder.round(number)}.job", json.dumps(plain).encode() + b"\n")
 
-    def mark_over(self, number: int, *, cancelled: bool = False) -> None:
-        """Write down that no worker of the round is left."""
+    def mark_over(self, number: int, *, cancelled: bool = False, endings: Mapping[str, Ending] | None = None) -> None:
+        """Write down that no worker of the round is left. `endings`: element → how it ended, where that is known."""
         if cancelled:
             self._filesystem.create(f"{self._folder.round(number)}.cancelled", b"")
-        self._filesystem.create(f"{self._folder.round(number)}.over", b"")
+        plain = {"endings": {element: ending.value for element, ending in (endings or {}).items()}}
+        self._write(number, "over", plain)
+
+    def endings(self, number: int) -> dict[str, Ending]:
+        """Element (`<array job>_<task>`, or `<job>`) → how it ended, as far as whoever marked the round over knew."""
+        with suppress(KeyError, AttributeError, msgspec.MsgspecError):
+            return msgspec.convert(self._json(number, "over")["endings"], dict[str, Ending])
+        return {}
 
     def over(self) -> set[int]:
         """Numbers of the rounds that have no worker left; one listing."""

@@ -20,9 +20,10 @@ from hpcurate.planning.options import StageOptions
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.launcher import JobRow, Launcher, NoQueue
-from hpcurate.runs.live import SUBMITTING_S, Observer
+from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
+from hpcurate.runs.rounds_seen import SUBMITTING_S
 from hpcurate.runs.state import RunState
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.store.stage_store import StageStore

@@ -174,6 +174,6 @@ def test_files_keep_the_form_that_earlier_releases_read(folder: StageFolder, rou
     rounds.record_jobs(2, Jobs(workers=(me,)))
     for number, jobs in ((1, ["12"]), (2, ["local:7:99"])):
         ticket = json.loads(Path(f"{folder.round(number)}.ticket").read_text())
-        assert {"run", "launcher", "name", "submitter", "done_before"} == ticket.keys()
+        assert {"run", "launcher", "name", "submitter", "done_before", "cluster", "lists"} == ticket.keys()
         assert {"jobs": jobs} == json.loads(Path(f"{folder.round(number)}.job").read_text())
     assert [Jobs(ids=("12",)), Jobs(workers=(me,))] == [found.jobs for found in rounds.read()]
