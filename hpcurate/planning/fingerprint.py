@@ -24,7 +24,7 @@ def stage_identity(stage: Stage[Any, Any]) -> dict[str, Any]:
     if isinstance(stage, Chain):
         return {"chain": [stage_identity(member) for member in stage.stages]}
     cls = type(stage)
-    version = f"v{cls.version}" if cls.version is not None else f"syntax:{syntax_digest(cls)}"
+    version = f"v{stage.version}" if stage.version is not None else f"syntax:{syntax_digest(cls)}"
     return {"class": to_spec(stage).target, "version": version, "parameters": _parameters(stage)}
 
 

@@ -6,12 +6,12 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
 from hpcurate import Resources, Stage, WorkerInfo
-from stages.video.copied import move_to_piece, sample_file
+from stages.video.copied import sample_file, span_of
 from stages.video.media.decode import Video, VideoError, frame_pts, open_container
 from stages.video.media.encode import ClipWriter, Encoding, Interleaver
 from stages.video.media.encoders import Choice, chosen_encoder
@@ -62,6 +62,7 @@ class Cut(Stage[ClipTask, ClipTask]):
         audio_bitrate: int = 64_000,
         mode: Literal["encode", "copy"] = "encode",
         fallback: bool = True,
+        max_shift_s: float = 5.0,
         encoder: Choice = "cpu",
     ) -> None:
         """Set how clips are encoded.
@@ -74,12 +75,17 @@ class Cut(Stage[ClipTask, ClipTask]):
             audio_bitrate: bits per second and channel.
             mode: `copy` copies packets instead: fast and lossless, but both ends move back to a key frame.
             fallback: with `copy`, encode what cannot be copied; false fails it.
+            max_shift_s: with `copy`, how many seconds an end may move; a clip with an end that has no key frame
+                within them is encoded, from where it was asked for.
             encoder: `cpu` is x264; `nvenc` encodes on the GPU (set resources.gpus), `auto` if there is one. Their
                 bytes depend on the GPU, so that only `cpu` is deterministic.
         """
         self.encoding = Encoding(crf=crf, preset=preset, threads=encoder_threads, audio_bitrate=audio_bitrate)
         self.audio, self.mode, self.fallback, self.encoder = audio, mode, fallback, encoder
+        self.max_shift_s = max_shift_s
         self.deterministic = encoder == "cpu"
+        if mode == "copy":
+            self.version = 2  # since then, a clip whose span moved has an id of its own
 
     def setup(self, worker: WorkerInfo) -> None:
         """Choose the encoder: whether a GPU can encode is only known on the node."""
@@ -98,14 +104,16 @@ class Cut(Stage[ClipTask, ClipTask]):
 
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """The same clips with `clip`, `frames`, `has_audio`, `bytes`, `sha256` and `encoder` filled in."""
+        made: dict[str, ClipTask] = {}
         for clips in passes(tasks):
-            rest = self._copy_pass(clips) if self.mode == "copy" else clips
+            made |= self._copied(clips) if self.mode == "copy" else {clip.id: clip for clip in clips}
+            rest = [made[clip.id] for clip in clips if clip.id in made and made[clip.id].clip is None]
             if rest:
                 self._pass(rest)
-        return [clip for clip in tasks if clip.clip is not None]
+        return [made[task.id] for task in tasks if task.id in made]
 
-    def _copy_pass(self, clips: list[ClipTask]) -> list[ClipTask]:
-        """Copy what can be copied; the clips that are to be encoded instead."""
+    def _copied(self, clips: list[ClipTask]) -> dict[str, ClipTask]:
+        """What becomes of each clip of one video, by the id that was asked for; without a file, it is to be encoded."""
         first = clips[0]
         with open_container(first.path) as given:
             sound = given.streams.audio[0].codec_context.name if self.audio and given.streams.audio else None
@@ -113,24 +121,39 @@ class Cut(Stage[ClipTask, ClipTask]):
         if reason and not self.fallback:
             raise VideoError(f"{first.source}: {reason}; fallback=true encodes it")
         if reason:
-            return clips
+            return {clip.id: clip for clip in clips}
         times = read_frame_times(first.path, first.source)
-        for clip in clips:
-            self._copy(clip, times, has_audio=sound is not None)
-        return []
+        made = {clip.id: self._copy(clip, times, has_audio=sound is not None) for clip in clips}
+        return {id: clip for id, clip in made.items() if clip is not None}
 
-    def _copy(self, clip: ClipTask, times: FrameTimes, *, has_audio: bool) -> None:
-        piece = piece_of(times, clip.start_pts, clip.end_pts)
+    def _copy(self, asked: ClipTask, times: FrameTimes, *, has_audio: bool) -> ClipTask | None:
+        piece = piece_of(times, asked.start_pts, asked.end_pts, int(self.max_shift_s / asked.time_base))
         if piece is None:
-            self.drop(clip, "no key frame inside")
-            return
+            self.drop(asked, "no key frame inside")
+            return None
+        clip = self._moved(asked, span_of(asked, times, piece))
+        if not piece.copyable and not self.fallback:
+            raise VideoError(
+                f"{asked.source}: an end of the clip from {asked.start_s:.3f} to {asked.end_s:.3f} s has no key frame "
+                f"within max_shift_s={self.max_shift_s:g} s before it; raise that, or fallback=true encodes the clip"
+            )
+        if not piece.copyable:
+            return clip
         file = self.file(clip, "clip.mp4")
         frames = copy_piece(clip.path, clip.source, piece, os.fspath(file), audio=self.audio)
-        move_to_piece(clip, times, piece)
         clip.width, clip.height = picture_size(os.fspath(file))
         clip.clip, clip.frames, clip.has_audio, clip.encoder = file, frames, has_audio, "copy"
         clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
         leave_samples(clip, sample_file(os.fspath(file), clip, self.samplings()))
+        return clip
+
+    def _moved(self, asked: ClipTask, span: dict[str, Any]) -> ClipTask:
+        """The clip itself, or a child of it with another span: one id never has two contents."""
+        if span["id"] == asked.id:
+            return asked
+        fields = {field.name: getattr(asked, field.name) for field in attrs.fields(ClipTask)}
+        del fields["id"], fields["parents"]
+        return self.child(asked, ClipTask, **{**fields, **span})
 
     def _pass(self, clips: list[ClipTask]) -> None:
         with decode_pass(clips) as (video, shaper, pictures_of):

@@ -37,20 +37,28 @@ class Piece:
 
     start: int
     end: int | None
+    copyable: bool = True
+    """Whether it begins and ends on key frames."""
 
 
-def piece_of(found: FrameTimes, start: int, end: int) -> Piece | None:
-    """Both ends moved back to a key frame, so that neighbours meet: nothing twice, nothing lost. Pure.
+def piece_of(found: FrameTimes, start: int, end: int, reach: int) -> Piece | None:
+    """Each end moved back to a key frame, if one lies within `reach`; else it stays where it is. Pure.
 
-    None if no key frame lies inside, so that the neighbour before has all of it.
+    What is decided about an end depends on that end alone, so neighbours meet: nothing twice, nothing lost. None if
+    both ends move to one key frame, so that the neighbour before has all of it.
     """
-    first = found.keys[max(0, bisect_right(found.keys, start) - 1)] if found.keys else None
-    if first is None:
+    if not found.keys:
         return None
-    if not found.times or end > found.times[-1]:
-        return Piece(first, None)
-    last = found.keys[max(0, bisect_right(found.keys, end) - 1)]
-    return Piece(first, last) if last > first else None
+    first = _moved(found.keys, start, reach)
+    if end > found.times[-1]:
+        return Piece(first, None, first in found.keys)
+    last = _moved(found.keys, end, reach)
+    return Piece(first, last, {first, last} <= set(found.keys)) if last > first else None
+
+
+def _moved(keys: Sequence[int], at: int, reach: int) -> int:
+    key = keys[max(0, bisect_right(keys, at) - 1)]
+    return key if at - key <= reach else at
 
 
 def why_not_copyable(codec: str, rotation: int, sound: str | None) -> str | None:
