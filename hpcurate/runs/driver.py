@@ -162,6 +162,7 @@ class Driver:
             queue=self.launcher.queue.name or None,
             name=name,
             submitter=self.world.processes.mine(),
+            lists=view.lists,
             done_before=view.counts.shards_done,
         )
 

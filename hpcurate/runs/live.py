@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
+from hpcurate.digest import digest
 from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.relations import Upstream
@@ -73,9 +74,11 @@ class Observer:
         upstreams = self._upstreams(stage)
         if upstreams is None:
             return StageView(name=stage.name, ready=False)
-        lists = [self._read(stage.folder, name) for name in stage.relation.lists(upstreams)]
+        names = list(stage.relation.lists(upstreams))
+        lists = [self._read(stage.folder, name) for name in names]
         rounds = self._rounds.views(stage, self.store(stage.folder))
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._forgiven.get(stage.name, 0))
+        view = attrs.evolve(view, lists=digest_of_lists(names))
         view = attrs.evolve(view, unindexed=self._unindexed_of(stage, upstreams))
         if any(found is None for found in lists):
             return view
@@ -192,6 +195,11 @@ class Observer:
     def _unindexed_of(self, stage: PlannedStage, upstreams: Sequence[Upstream]) -> tuple[tuple[str, str], ...]:
         folders = {stage.folder, *(one.folder for one in upstreams)}
         return tuple(key for key in self._unindexed if key[0] in folders)
+
+
+def digest_of_lists(names: Iterable[str]) -> str:
+    """Which live set a round works through, for `Ticket.lists`. Pure."""
+    return digest(sorted(names))[:16]
 
 
 def _check_sums(stage: str, counts: StageCounts, given: int) -> None:

@@ -20,7 +20,9 @@ __all__ = [
 ]  # fmt: skip
 
 ROUNDS_WITHOUT_PROGRESS = 2
-"""So many rounds in a row that committed nothing end a stage (I14)."""
+"""So many rounds in a row over the same lists that committed nothing end a stage (I14)."""
+MOST_ROUNDS = 20
+"""So many rounds over the same lists since the user's latest call end a stage, whatever they committed."""
 
 
 class Phase(enum.Enum):
@@ -47,6 +49,8 @@ class RoundView:
     queue: str | None = None
     """Scheduler that has its jobs; None: they are children of the process that submitted."""
     run: str = ""
+    lists: str = ""
+    """Digest of the lists that it worked through; empty: of a time without."""
     cancelled: bool = False
     watched: bool = False
     """A gate of this run waits for it, or its driver stays."""
@@ -65,6 +69,8 @@ class StageView:
     """Everything it reads is complete."""
     listed: bool = False
     """All its shard lists are there."""
+    lists: str = ""
+    """Digest of the names of its lists in the live set."""
     counts: StageCounts = StageCounts()
     rounds: tuple[RoundView, ...] = ()
     forgiven: int = 0
@@ -212,9 +218,12 @@ _WAITING = {
 def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:
     if last.number > stage.forgiven and last.cancelled:
         return RunState.CANCELLED, f"{stage.name}: round {last.number} was cancelled"
-    idle = rounds_without_progress(stage)
+    idle, own = rounds_without_progress(stage), len(rounds_of_its_own(stage))
     if idle >= ROUNDS_WITHOUT_PROGRESS:
         return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing"
+    if own >= MOST_ROUNDS:
+        left = (stage.counts.shards or 0) - stage.counts.shards_done
+        return RunState.STALLED, f"{stage.name}: {own} rounds since the command was typed, and {left} shards are left"
     return _submit(stage, last.number + 1)
 
 
@@ -222,19 +231,32 @@ def _submit(stage: StageView, number: int) -> Submit:
     return Submit(stage.name, number, (stage.counts.shards or 0) - stage.counts.shards_done)
 
 
+def rounds_of_its_own(stage: StageView) -> tuple[RoundView, ...]:
+    """Rounds since the user's latest call over the lists that the stage has now: only these are compared. Pure.
+
+    Runs with other live sets share the folder and its numbers. A ticket that names no lists may be anybody's.
+    """
+    return tuple(r for r in stage.rounds if r.number > stage.forgiven and r.lists in (stage.lists, ""))
+
+
 def rounds_without_progress(stage: StageView) -> int:
-    """Rounds at the end, since the user's latest call, that committed nothing. Pure."""
+    """Rounds of its own at the end that committed nothing. Pure."""
     idle, after = 0, stage.counts.shards_done
-    for view in reversed(stage.rounds):
-        if view.number <= stage.forgiven or view.done_before != after:
+    for view in reversed(rounds_of_its_own(stage)):
+        if view.done_before != after:
             break
         idle, after = idle + 1, view.done_before
     return idle
 
 
 def _over_budget(stages: Sequence[StageView], budget: Budget) -> str:
-    """Why the dead letters are too many, or nothing. Judged per stage and over the whole run."""
+    """Why the dead letters are too many, or nothing. Judged per stage and over the whole run.
+
+    A stage that lost everything is too many whatever the budget: a trial of five tasks is the one that people check.
+    """
     for stage in stages:
+        if stage.complete and stage.counts.failed == stage.counts.tasks_in > 0:
+            return f"{stage.name}: every task failed ({stage.counts.failed} of {stage.counts.tasks_in})"
         if budget.exceeded(stage.counts.failed, stage.counts.tasks_in) and stage.complete:
             return f"{stage.name}: {stage.counts.failed} of {stage.counts.tasks_in} tasks failed"
     failed = sum(stage.counts.failed for stage in stages)

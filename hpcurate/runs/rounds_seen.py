@@ -84,5 +84,6 @@ def _past(found: Round) -> RoundView:
         jobs=found.jobs or Jobs(),
         queue=found.ticket.queue,
         run=found.ticket.run,
+        lists=found.ticket.lists,
         cancelled=found.cancelled,
     )

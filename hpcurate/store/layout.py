@@ -87,7 +87,7 @@ class StageFolder:
         return join(self.path, "workers", worker[-2:], worker)
 
     def round(self, number: int) -> str:
-        """Path that the files of round `number` start with: `.ticket`, `.job`, `.over`, `.cancelled`."""
+        """Path that the files of round `number` start with: `.ticket`, `.beat`, `.job`, `.over`, `.cancelled`."""
         return join(self.rounds, f"{number:04d}")
 
 

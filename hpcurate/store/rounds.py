@@ -2,7 +2,7 @@
 
 `rounds/0001.ticket` is created exclusively by whoever may submit round 1 and holds who that is; `.job` holds
 what was submitted, `.over` means that no worker of it is left and holds what is known of how they ended, `.cancelled`
-that a user stopped it.
+that a user stopped it. `.beat` is a counter: whoever took the ticket raises it while the round hangs on that process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import ProcessIdentity
 
-__all__ = ["Jobs", "Round", "Rounds", "Ticket"]
+__all__ = ["LET_GO", "Jobs", "Round", "Rounds", "Ticket"]
 
 
 @attrs.define(frozen=True)
@@ -72,11 +72,17 @@ class Round:
     cancelled: bool = False
 
 
+LET_GO = b"let go      \n"
+"""Content of a `.beat` whose process will not come back to the round; as long as a counter."""
+
+
 class Rounds:
     """The rounds of one stage."""
 
     def __init__(self, filesystem: Filesystem, folder: StageFolder) -> None:
         self._filesystem, self._folder = filesystem, folder
+        self._known: set[str] = set()
+        """Names that were made, or opened after another had made them: there, whatever a stale listing shows."""
 
     def take_ticket(self, number: int, ticket: Ticket) -> bool:
         """Win the right to submit round `number`: True for exactly one caller."""
@@ -93,14 +99,32 @@ class Rounds:
         """Write down what was submitted. What stands and can be read is left; half a file is replaced."""
         plain = {"jobs": [*jobs.ids, *(f"local:{worker.pid}:{worker.start}" for worker in jobs.workers)]}
         if not self._write(number, "job", plain) and _jobs(self._json(number, "job"), Ticket()) is None:
-            self._filesystem.replace(f"{self._folder.round(number)}.job", json.dumps(plain).encode() + b"\n")
+            self._filesystem.replace(self._path(number, "job"), json.dumps(plain).encode() + b"\n")
 
     def mark_over(self, number: int, *, cancelled: bool = False, endings: Mapping[str, Ending] | None = None) -> None:
         """Write down that no worker of the round is left. `endings`: element → how it ended, where that is known."""
         if cancelled:
-            self._filesystem.create(f"{self._folder.round(number)}.cancelled", b"")
+            self.mark_cancelled(number)
         plain = {"endings": {element: ending.value for element, ending in (endings or {}).items()}}
         self._write(number, "over", plain)
+
+    def mark_cancelled(self, number: int) -> None:
+        """Write down that a user stopped the round, which says nothing about its workers."""
+        self._write_raw(number, "cancelled", b"")
+
+    def beat(self, number: int, count: int) -> None:
+        """Show that the process that took the ticket lives."""
+        self._filesystem.beat(self._path(number, "beat"), b"%012d\n" % count)
+
+    def let_go(self, number: int) -> None:
+        """Show that the process that took the ticket has left the round to whoever looks next."""
+        self._filesystem.beat(self._path(number, "beat"), LET_GO)
+
+    def sign_of_life(self, number: int) -> bytes:
+        """The latest beat; empty where there is none."""
+        with suppress(OSError):
+            return self._filesystem.read(self._path(number, "beat"))
+        return b""
 
     def endings(self, number: int) -> dict[str, Ending]:
         """Element (`<array job>_<task>`, or `<job>`) → how it ended, as far as whoever marked the round over knew."""
@@ -110,22 +134,45 @@ class Rounds:
 
     def over(self) -> set[int]:
         """Numbers of the rounds that have no worker left; one listing."""
-        names = self._filesystem.names(self._folder.rounds)
-        return {int(name[:-5]) for name in names if name.endswith(".over") and name[:-5].isdigit()}
+        return {int(name[:-5]) for name in self._names() if name.endswith(".over") and name[:-5].isdigit()}
 
     def read(self) -> list[Round]:
         """All rounds, first to last; one listing."""
-        names = set(self._filesystem.names(self._folder.rounds))
-        numbers = sorted(int(n.split(".")[0]) for n in names if n.endswith(".ticket") and not n.startswith("."))
-        return [self._read(number, names) for number in numbers]
+        names = self._names()
+        return [self._read(number, names) for number in _numbers(names)]
+
+    def one(self, number: int) -> Round:
+        """One round whose ticket is taken; its files are opened, not looked for in a listing."""
+        return self._read(number, {f"{number:04d}.{kind}" for kind in _KINDS if self._is_there(number, kind)})
 
     def count(self) -> int:
         """How many there are; one listing."""
-        names = self._filesystem.names(self._folder.rounds)
-        return sum(name.endswith(".ticket") and not name.startswith(".") for name in names)
+        return len(_numbers(self._names()))
+
+    def _names(self) -> set[str]:
+        """What a listing shows, and what this process knows better: a stale one must cost neither tickets nor time."""
+        listed = set(self._filesystem.names(self._folder.rounds))
+        hidden = _numbers(self._known - listed)
+        opened = {f"{number:04d}.{kind}" for number in hidden for kind in _KINDS if self._is_there(number, kind)}
+        return {name for name in listed if not name.startswith(".")} | self._known | opened
+
+    def _is_there(self, number: int, kind: str) -> bool:
+        with suppress(FileNotFoundError):
+            self._filesystem.read(self._path(number, kind))
+            return True
+        return False
+
+    def _path(self, number: int, kind: str) -> str:
+        return f"{self._folder.round(number)}.{kind}"
 
     def _write(self, number: int, kind: str, plain: dict[str, Any]) -> bool:
-        return self._filesystem.create(f"{self._folder.round(number)}.{kind}", json.dumps(plain).encode() + b"\n")
+        return self._write_raw(number, kind, json.dumps(plain).encode() + b"\n")
+
+    def _write_raw(self, number: int, kind: str, data: bytes) -> bool:
+        won = self._filesystem.create(self._path(number, kind), data)
+        if won or self._is_there(number, kind):
+            self._known.add(f"{number:04d}.{kind}")
+        return won
 
     def _read(self, number: int, names: set[str]) -> Round:
         name, ticket = f"{number:04d}", _ticket(self._json(number, "ticket"))
@@ -139,9 +186,17 @@ class Rounds:
 
     def _json(self, number: int, kind: str) -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            plain = json.loads(self._filesystem.read(f"{self._folder.round(number)}.{kind}"))
+            plain = json.loads(self._filesystem.read(self._path(number, kind)))
             return plain if isinstance(plain, dict) else {}
         return {}
+
+
+_KINDS = ("ticket", "job", "over", "cancelled")
+
+
+def _numbers(names: set[str]) -> list[int]:
+    """Numbers of the tickets among the names, sorted. Pure."""
+    return sorted(int(name.split(".")[0]) for name in names if name.endswith(".ticket") and not name.startswith("."))
 
 
 def _queue_of(launcher: str) -> str | None:

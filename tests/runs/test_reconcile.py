@@ -129,6 +129,51 @@ def test_rounds_without_progress_are_counted_from_the_end(
     assert expected == rounds_without_progress(stage(counts=counts(done), rounds=seen, forgiven=forgiven))
 
 
+def sharing(*rounds_over: tuple[str, int]) -> tuple[RoundView, ...]:
+    """Rounds that are over, of runs that share the folder: (lists, shards of these done before)."""
+    return tuple(
+        RoundView(number=n, phase=OVER, lists=lists, done_before=before)
+        for n, (lists, before) in enumerate(rounds_over, 1)
+    )
+
+
+def test_rounds_over_other_lists_are_no_stall_of_this_one() -> None:
+    """Three trials of other sizes on one store: the third ended as stalled without a round of its own."""
+    view = stage(lists="c", rounds=sharing(("a", 0), ("b", 0)))
+    assert (RunState.RUNNING, (Submit("cut", 3, 4),)) == decide(view)
+
+
+def test_two_runs_that_are_stuck_in_one_folder_both_stall() -> None:
+    """A trial at 7 of 10 and a full run at 60 of 100 took turns for 1 000 rounds: each saw the other's progress."""
+    seen = sharing(("trial", 7), ("full", 60), ("trial", 7), ("full", 60))
+    assert (2, 2) == tuple(
+        rounds_without_progress(stage(lists=lists, counts=counts(done, of), rounds=seen))
+        for lists, done, of in (("trial", 7, 10), ("full", 60, 100))
+    )
+
+
+def test_rounds_of_a_time_without_digests_are_compared_as_then() -> None:
+    """They may be the run's own: two that committed nothing of what it has stall it, others end the count."""
+    assert [2, 0] == [
+        rounds_without_progress(stage(lists="a", counts=counts(done), rounds=sharing(("", 1), ("", 1))))
+        for done in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(("forgiven", "state"), [(0, RunState.STALLED), (1, RunState.RUNNING)])
+def test_twenty_rounds_since_the_call_end_a_stage_that_creeps(forgiven: int, state: RunState) -> None:
+    """Each commits something: a written bound all the same, and the same command begins another twenty."""
+    creeping = stage(
+        lists="a",
+        counts=counts(20, shards=99),
+        forgiven=forgiven,
+        rounds=sharing(*(("a", before) for before in range(20))),
+    )
+    decision = reconcile([creeping], Budget())
+    assert state is decision.state
+    assert ("79 shards are left" in decision.reason) is (state is RunState.STALLED)
+
+
 # -- budget -----------------------------------------------------------------------------------------
 
 
@@ -150,7 +195,16 @@ def test_a_complete_stage_over_budget_fails_the_run() -> None:
 
 def test_dead_letters_within_the_budget_are_complete() -> None:
     """The count stands elsewhere."""
-    assert (RunState.COMPLETE, ()) == decide(stage(counts=counts(4, failed=5, tasks=4)))
+    assert (RunState.COMPLETE, ()) == decide(stage(counts=counts(4, failed=5, tasks=6)))
+
+
+@pytest.mark.parametrize("tasks", [1, 5])
+def test_a_stage_that_lost_everything_is_failed_whatever_the_budget(tasks: int) -> None:
+    """A trial of five tasks, each a dead letter, was `complete` with exit status 0: five are within the budget."""
+    lost = stage("cut", counts=counts(4, failed=tasks, tasks=tasks))
+    decision = reconcile([lost, stage("next")], Budget(failed=99))
+    expected = (RunState.FAILED, (), f"cut: every task failed ({tasks} of {tasks})")
+    assert expected == (decision.state, decision.actions, decision.reason)
 
 
 def test_dead_letters_add_up_over_the_stages() -> None:

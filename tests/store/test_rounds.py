@@ -12,7 +12,7 @@ from together import together
 
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder
-from hpcurate.store.rounds import Jobs, Round, Rounds, Ticket
+from hpcurate.store.rounds import LET_GO, Jobs, Round, Rounds, Ticket
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 
 FILES = PosixFilesystem()
@@ -101,6 +101,48 @@ def test_rounds_are_read_in_order_of_number(rounds: Rounds) -> None:
     for number in (10000, 2, 1, 9999):
         take(rounds, number)
     assert ([1, 2, 9999, 10000], 4) == ([found.number for found in rounds.read()], rounds.count())
+
+
+class Stale(PosixFilesystem):
+    """Shared storage whose listings are of a time before anything was there."""
+
+    def names(self, folder: str) -> list[str]:
+        """See `Filesystem`."""
+        return []
+
+
+def test_a_ticket_that_was_lost_is_opened_although_the_listing_hides_it(folder: StageFolder, rounds: Rounds) -> None:
+    """The listing was believed over the exclusive create: 11 438 tries for one ticket in 8 s."""
+    take(rounds, 1, run="winner")
+    rounds.record_jobs(1, Jobs(("12",)))
+    late = Rounds(Stale(), folder)
+    assert ([], False) == (late.read(), take(late, 1, run="loser"))
+    [seen] = late.read()
+    assert ("winner", Jobs(("12",)), False, 1) == (seen.ticket.run, seen.jobs, seen.over, late.count())
+    rounds.mark_over(1, cancelled=True)
+    assert [(True, True)] == [(found.over, found.cancelled) for found in late.read()]
+
+
+def test_what_a_process_wrote_itself_it_sees(folder: StageFolder) -> None:
+    """A driver whose own ticket its listing hides would take it for another's, and wait for itself."""
+    late = Rounds(Stale(), folder)
+    take(late, 1)
+    late.record_jobs(1, Jobs(("12",)))
+    late.mark_over(1)
+    assert [(Jobs(("12",)), True)] == [(found.jobs, found.over) for found in late.read()]
+    assert ({1}, late.read()[0]) == (late.over(), late.one(1))
+
+
+def test_a_sign_of_life_is_a_counter_beside_the_ticket(rounds: Rounds) -> None:
+    """Raised in place; whoever lets go says so in as many bytes."""
+    take(rounds, 1)
+    signs = [rounds.sign_of_life(1)]
+    for count in (1, 2):
+        rounds.beat(1, count)
+        signs.append(rounds.sign_of_life(1))
+    rounds.let_go(1)
+    assert [b"", b"000000000001\n", b"000000000002\n", LET_GO] == [*signs, rounds.sign_of_life(1)]
+    assert 1 == len(rounds.read())
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b'{"submitter": "?"}', b"\xff"])
