@@ -66,8 +66,6 @@ def end_lines(report: RunReport) -> list[str]:
 
     reason = f": {report.reason}" if report.reason and report.state is not RunState.RUNNING else ""
     failed = f", {plural(report.failed, 'dead letter')} (hpcurate why)" if report.failed else ""
-    hopeless = [name for name, stage in report.stages.items() if 0 < stage.tasks_in == stage.failed]
-    failed += f", every task of {', '.join(hopeless)} failed" if hopeless else ""
     following = [f"next: {report.next}"] if report.next else []
     return [f"output: {report.output}", *following, f"{report.run}: {report.state.value}{reason}{failed}"]
 

@@ -49,13 +49,13 @@ def test_any_bytes_can_be_printed() -> None:
 
 
 def test_the_last_lines_say_where_the_run_is_and_what_to_type() -> None:
-    """Dead letters are counted, a stage in which every task failed is named."""
+    """Dead letters are counted; why the run failed is its reason."""
     stages = {"a": stage_report(tasks_in=8, failed=8), "b": stage_report(tasks_in=0, failed=0)}
     report = run_report(state=RunState.FAILED, reason="too many", stages=stages)
     assert end_lines(report) == [
         "output: /o",
         "next: n",
-        "r: failed: too many, 8 dead letters (hpcurate why), every task of a failed",
+        "r: failed: too many, 8 dead letters (hpcurate why)",
     ]
     assert end_lines(run_report(stages={}, next="")) == ["output: /o", "r: running"]
 
