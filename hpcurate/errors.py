@@ -31,6 +31,10 @@ class LauncherError(UserError):
     """The scheduler or the machine refused what the plan asks for."""
 
 
+class SubmissionUnknown(LauncherError):
+    """Nobody can say whether the scheduler took the job: it is looked for by name, never submitted again on a guess."""
+
+
 class GateRefused(LauncherError):
     """The array is queued, its gate is not: the site's submit limit leaves no room."""
 

@@ -152,7 +152,7 @@ def _in_jobs(parts: list[_Part], folder: str, checks: EnvironmentChecks, queue: 
     ids = tuple(jobs.values())
     say(f"jobs: {' '.join(ids)}")
     deadline = time.monotonic() + WAIT_S
-    while queue.alive(ids) is not False:
+    while not queue.presence(ids).over:
         if time.monotonic() > deadline:
             queue.cancel(Jobs(ids=ids))
             raise LauncherError(f"envs check: the jobs have not ended after {WAIT_S:.0f} s and were cancelled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -74,6 +75,16 @@ def worker_count(open_shards: int, processes: int, wanted: int | None, most: int
 def submission_name(stage: str, round_number: int) -> str:
     """Folder name of a submission."""
     return f"{stage}-{round_number:04d}"
+
+
+def job_name(what: str, number: int, run: str, store: str) -> str:
+    """Name of the jobs of a round, or of a gate: nobody else's jobs have it. Pure; `store` is its real path.
+
+    The same pipeline on two stores has stages, rounds and runs of the same names. Short, and of letters, digits, `_`
+    and `-` alone: squeue and sacct split names at commas, and sbatch takes `%` for a pattern.
+    """
+    run_digest, store_digest = (hashlib.sha256(os.fsencode(text)).hexdigest()[:8] for text in (run, store))
+    return f"{what}-r{number}-{run_digest}-{store_digest}"
 
 
 def log_path(submission: str, worker: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from hpcurate.errors import GateRefused, HpcurateError
 from hpcurate.planning.pipeline import PlannedStage, Timing
-from hpcurate.planning.plan import Plan, submission_name, worker_count
+from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.launcher import GateRequest, Launcher, Submission, make_launcher
@@ -133,7 +133,7 @@ class Driver:
 
     def _submit(self, action: Submit, look: Look) -> None:
         stage, store = self._pipeline.stage(action.stage), self._store(action.stage)
-        name = f"{stage.folder}-r{action.round}"
+        name = job_name(stage.folder, action.round, self.run.name, os.path.realpath(self.run.store.root))
         if not store.rounds.take_ticket(action.round, self._ticket(name, action, look)):
             return
         submission = self._prepare(stage, action, name)

@@ -8,11 +8,14 @@ asks a launcher which one it is.
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from hpcurate.errors import ConfigError
+from hpcurate.failures import Ending
 from hpcurate.fields import convert, names_of
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
@@ -71,17 +74,41 @@ class GateRequest:
     """Whether no stage comes after this one: who is notified of the end depends on it."""
 
 
+class Presence(enum.Enum):
+    """What a scheduler answers about jobs."""
+
+    ALIVE = "alive"
+    """At least one of them is queued, runs, or may yet run again."""
+    ENDED = "ended"
+    """It lists every one of them, and none will run again."""
+    ABSENT = "absent"
+    """It answers, none is alive, and some are not listed: forgotten, or of another cluster, or the answer is wrong."""
+    UNKNOWN = "unknown"
+    """It does not answer."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is seen of them: evidence if ENDED, a single negative answer if ABSENT."""
+        return self in (Presence.ENDED, Presence.ABSENT)
+
+
 class Queue(Protocol):
     """The scheduler as a hint (I8): slow, absent or wrong. None always means: it cannot be known."""
 
     name: str
     """What a ticket calls it; empty where there is no scheduler."""
 
-    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+    def cluster(self) -> str | None:
+        """Name of the cluster that answers: what another one answers is no evidence about its jobs."""
+
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
         """Whether any of the jobs is queued or runs. One question for all ids."""
 
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+        """Element (`<array job>_<task>`, or `<job>`) → how it ended, where the scheduler knows more than that."""
+
     def find(self, name: str) -> tuple[str, ...] | None:
-        """Jobs of that name, queued or past."""
+        """This user's jobs of exactly that name, queued or past; arrays by their own id."""
 
     def rows(self, jobs: Jobs) -> list[JobRow] | None:
         """What there is of each job, asked once."""
@@ -95,9 +122,17 @@ class NoQueue:
 
     name = ""
 
-    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+    def cluster(self) -> str | None:
         """See `Queue`."""
         return None
+
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
+        """See `Queue`."""
+        return Presence.UNKNOWN
+
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+        """See `Queue`."""
+        return {}
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Queue`."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
+from hpcurate.failures import Ending
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
-from hpcurate.runs.launcher import JobRow, Launcher, Queue
+from hpcurate.runs.launcher import JobRow, Launcher, Presence, Queue
 from hpcurate.runs.live import Observer
 from hpcurate.runs.reconcile import Decision, Look, Phase, reconcile
 from hpcurate.runs.rounds_seen import Watched
@@ -27,14 +30,22 @@ class ThrottledQueue:
     def __init__(self, queue: Queue, every_s: float, clock: Clock) -> None:
         self.name = queue.name
         self._queue, self._every, self._clock = queue, every_s, clock
-        self._answers: dict[tuple[str, ...], tuple[float, bool | None]] = {}
+        self._answers: dict[tuple[str, ...], tuple[float, Presence]] = {}
 
-    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+    def cluster(self) -> str | None:
         """See `Queue`."""
-        asked, answer = self._answers.get(jobs, (float("-inf"), None))
+        return self._queue.cluster()
+
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+        """See `Queue`."""
+        return self._queue.endings(jobs)
+
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
+        """See `Queue`."""
+        asked, answer = self._answers.get(jobs, (float("-inf"), Presence.UNKNOWN))
         now = self._clock.monotonic()
         if now - asked >= self._every:
-            answer = self._queue.alive(jobs)
+            answer = self._queue.presence(jobs)
             self._answers[jobs] = (now, answer)
         return answer
 
@@ -71,7 +82,7 @@ def gate_watch(launcher: Launcher, gates: GateFiles) -> Watched:
         if launcher.gates is None:
             return True
         job = gates.job(stage, number)
-        return job is not None and launcher.queue.alive((job,)) is not False
+        return job is not None and not launcher.queue.presence((job,)).over
 
     return watched
 
@@ -99,7 +110,7 @@ class RunLooker:
     def _gate_waits(self) -> bool:
         """Whether a gate of the run is queued or running: it will do what is next."""
         jobs = self.gates.jobs()
-        return bool(jobs) and self.launcher.queue.alive(jobs) is not False
+        return bool(jobs) and not self.launcher.queue.presence(jobs).over
 
     def _driven(self) -> bool:
         """Whether a process stays and moves it on: a living one here, or one elsewhere that writes while we look."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.runs.launcher import Queue
+from hpcurate.runs.launcher import Presence, Queue
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.store.rounds import Jobs, Round
 from hpcurate.store.stage_store import StageStore
@@ -16,6 +16,12 @@ from hpcurate.world import World
 SUBMITTING_S = 60.0
 """How long a ticket whose owner cannot be seen may stay without its job before it counts as lost."""
 
+_PHASES = {
+    Presence.ALIVE: Phase.ACTIVE,
+    Presence.ENDED: Phase.OVER,
+    Presence.ABSENT: Phase.OVER,
+    Presence.UNKNOWN: Phase.UNKNOWN,
+}
 Watched = Callable[[str, int], bool]
 """(stage, round) → whether a gate of the run waits for it, or its driver stays."""
 
@@ -39,8 +45,7 @@ class RoundsSeen:
         jobs = self._lost_jobs(stage, found) if found.jobs is None else found.jobs
         if jobs is None:
             return attrs.evolve(view, phase=Phase.SUBMITTING)
-        alive = self._alive(found, jobs)
-        phase = {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}[alive]
+        phase = _PHASES[self._presence(found, jobs)]
         return attrs.evolve(
             view,
             phase=phase,
@@ -50,12 +55,13 @@ class RoundsSeen:
             watched=phase is Phase.ACTIVE and self._watched(stage.name, found.number),
         )
 
-    def _alive(self, found: Round, jobs: Jobs) -> bool | None:
+    def _presence(self, found: Round, jobs: Jobs) -> Presence:
         if not jobs:
-            return False
+            return Presence.ABSENT
         if found.ticket.queue is None:
-            return self._processes.alive(found.ticket.submitter) if found.ticket.submitter else None
-        return self._queue.alive(jobs.ids) if found.ticket.queue == self._queue.name else None
+            lives = self._processes.alive(found.ticket.submitter) if found.ticket.submitter else None
+            return {True: Presence.ALIVE, False: Presence.ENDED, None: Presence.UNKNOWN}[lives]
+        return self._queue.presence(jobs.ids) if found.ticket.queue == self._queue.name else Presence.UNKNOWN
 
     def _lost_jobs(self, stage: PlannedStage, found: Round) -> Jobs | None:
         """Jobs of a ticket without a `.job`: None while its owner may still write one, none if there are none.

@@ -6,7 +6,7 @@ import time
 
 import attrs
 
-from hpcurate.errors import LauncherError
+from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.planning.plan import worker_shape
 from hpcurate.runs.launcher import Submission
 from launchers.slurm.limits import ASK_AGAIN_S, is_limit
@@ -34,7 +34,8 @@ def array_job(submission: Submission, settings: JobSettings, *, offset: int, ele
 def submit_array(array: BatchJob, *, needed: bool, patience_s: float) -> str | None:
     """Its job id. Where a limit that nobody can see refuses it, a smaller one; None if not even one element.
 
-    One that is `needed` waits for room for an element. Raises LauncherError.
+    One that is `needed` waits for room for an element. Raises LauncherError; of one that is not needed only
+    SubmissionUnknown: a refusal must not lose the ids of the arrays before it.
     """
     deadline = time.monotonic() + patience_s
     while True:
@@ -42,9 +43,9 @@ def submit_array(array: BatchJob, *, needed: bool, patience_s: float) -> str | N
         try:
             return array.submit()
         except LauncherError as error:
-            if not is_limit(error):
+            if isinstance(error, SubmissionUnknown) or (needed and not is_limit(error)):
                 raise
-            if elements == 1 and not needed:
+            if not needed and (elements == 1 or not is_limit(error)):
                 return None
             if elements == 1 and time.monotonic() >= deadline:
                 raise

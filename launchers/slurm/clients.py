@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 
@@ -11,24 +13,56 @@ from hpcurate.errors import LauncherError
 
 ANSWER_S = 20.0
 """How long a Slurm client may take to answer."""
-INHERITED = re.compile(r"(SLURM|SBATCH|SRUN|SUBMITIT)_\w+|HPCURATE_(WORKER|PARENT)")
-"""Environment of an enclosing job, which a nested sbatch would take for its own options."""
+INHERITED = re.compile(
+    r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SINFO|SACCT|SCONTROL|SCANCEL|SUBMITIT)_\w+"
+    r"|HPCURATE_(WORKER|PARENT)"
+)
+"""Environment that changes what clients ask for or print: of an enclosing job, or the user's own habits.
+
+`SLURM_CLUSTERS` and `SBATCH_CLUSTERS`, too: the cluster is the one of `SLURM_CONF`, for all clients alike.
+"""
+OF_A_JOB = re.compile(r"(CUDA|ROCR|HIP)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK|PMI_\w+|PMIX_\w+")
+"""What Slurm sets for an enclosing job's devices and ranks: sbatch would export it to workers, which have devices of
+their own or none. Outside a job it is the user's own, and stays."""
 KEPT = {"SLURM_CONF"}
+CLIENTS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
+"""What a call needs of Slurm. `sacct` and `sacctmgr` are used where they answer."""
 
 
 def client_environment() -> dict[str, str]:
-    """Environment for Slurm's clients, without what an enclosing job left there."""
-    return {k: v for k, v in os.environ.items() if k in KEPT or not INHERITED.fullmatch(k)}
+    """Environment for Slurm's clients, without what an enclosing job or the user's habits left there."""
+    in_job = "SLURM_JOB_ID" in os.environ
+    return {k: v for k, v in os.environ.items() if k in KEPT or not _is_left_out(k, in_job)}
 
 
-def call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _is_left_out(name: str, in_job: bool) -> bool:
+    return INHERITED.fullmatch(name) is not None or (in_job and OF_A_JOB.fullmatch(name) is not None)
+
+
+def missing_clients() -> list[str]:
+    """Those that are not in PATH."""
+    return [name for name in CLIENTS if shutil.which(name) is None]
+
+
+def own_user() -> str:
+    """Name of the user whose jobs ours are: not what LOGNAME and USER say."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container without the site's users: Slurm takes numbers, too
+        return str(os.getuid())
+
+
+def call(command: Sequence[str], timeout_s: float = ANSWER_S) -> subprocess.CompletedProcess[str]:
     """Run a client, bounded in time. Raises LauncherError where it does not start or does not answer."""
+    environment = client_environment()
+    if command[0] != "sbatch":  # which exports it to the job
+        environment["SLURM_BITSTR_LEN"] = "0"  # else ranges of array elements end with ...
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=ANSWER_S, env=client_environment(), check=False
+            command, capture_output=True, text=True, errors="replace", timeout=timeout_s, env=environment, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LauncherError(f"{os.path.basename(command[0])}: {error}") from None
+        raise LauncherError(f"{os.path.basename(command[0])}: {error}") from error
 
 
 def ask(command: Sequence[str]) -> str | None:
@@ -46,15 +80,3 @@ def error_lines(message: str) -> str:
     """The errors in a client's output, on one line. Pure."""
     lines = [line.strip() for line in message.splitlines() if re.search(r"error:|failure:", line, re.IGNORECASE)]
     return "; ".join(lines[-3:]) or message.strip()[-500:]
-
-
-class clean_environment:
-    """submitit runs sbatch with our environment: meanwhile, the enclosing job's variables are taken out of it."""
-
-    def __enter__(self) -> None:
-        self._kept = {k: v for k, v in os.environ.items() if INHERITED.fullmatch(k) and k not in KEPT}
-        for name in self._kept:
-            del os.environ[name]
-
-    def __exit__(self, *_: object) -> None:
-        os.environ.update(self._kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +9,8 @@ from functools import cached_property
 
 import attrs
 
-from hpcurate.errors import LauncherError
-from launchers.slurm.clients import ask
+from hpcurate.errors import LauncherError, SubmissionUnknown
+from launchers.slurm.clients import ask, own_user
 
 GATES_NEED = 3
 """Jobs that a user must be able to queue where gates work: a gate, the array that it submits, the gate after that."""
@@ -24,7 +23,7 @@ LIMIT_WORDS = re.compile(r"MaxSubmit|GrpSubmit|submit limit|Resource temporarily
 
 def is_limit(error: LauncherError) -> bool:
     """Whether sbatch refused because too many jobs are queued: then waiting helps. Pure."""
-    return LIMIT_WORDS.search(str(error)) is not None
+    return not isinstance(error, SubmissionUnknown) and LIMIT_WORDS.search(str(error)) is not None
 
 
 @attrs.define
@@ -70,7 +69,7 @@ class SubmitLimit:
 
 def submit_limit(account: str | None, qos: str | None) -> int | None:
     """Jobs, array elements and gates counted each, that this user may have queued; None: no limit is visible."""
-    user = f"user={getpass.getuser()}"
+    user = f"user={own_user()}"
     questions = (
         ("assoc", user, "format=Account,MaxSubmit,DefaultQOS,QOS"),
         ("qos", "format=Name,MaxSubmitPU"),
@@ -104,11 +103,11 @@ def read_submit_limit(associations: str, qualities: str, account: str | None, qo
 
 def accounts() -> list[str]:
     """Accounts that this user may charge; empty if accounting does not answer."""
-    answer = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", "format=Account"])
+    answer = ask(["sacctmgr", "-n", "-P", "show", "assoc", f"user={own_user()}", "format=Account"])
     return sorted(set((answer or "").split()))
 
 
 def own_jobs() -> int | None:
     """Jobs and elements of this user that are queued or run; None if the queue does not answer."""
-    answer = ask(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i"])
+    answer = ask(["squeue", "-h", "-r", "-u", own_user(), "-o", "%i"])
     return None if answer is None else len(answer.split())

@@ -1,19 +1,28 @@
-"""What Slurm has queued. `parse_queue` and `elements` are pure; `SlurmQueue` asks."""
+"""What Slurm has queued, and had. `SlurmQueue` asks; the rest is pure."""
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from collections.abc import Mapping
 
 import attrs
 
-from hpcurate.runs.launcher import JobRow
+from hpcurate.failures import Ending
+from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
-from launchers.slurm.clients import ask
+from launchers.slurm.clients import ask, own_user
+from launchers.slurm.endings import ACCOUNT_FORMAT, FINAL, STATE_FORMAT, endings_of, states_of, unexplained
 
 QUEUE_FORMAT = "%i|%T|%r|%S|%j"
 """Id, state, reason, expected start, name; the name last, it may hold anything."""
 REMEMBERED = "now-7days"
 """How far back accounting is searched for a job."""
+LATE_S = 10.0
+"""How late accounting may be with the steps of a job that has just ended."""
+_CLUSTERS: dict[str, str] = {}
+"""SLURM_CONF → the name of its cluster, once its controller has answered."""
 
 
 @attrs.define(frozen=True)
@@ -22,20 +31,39 @@ class SlurmQueue:
 
     name = "slurm"
 
-    def alive(self, jobs: tuple[str, ...]) -> bool | None:
-        """See `Queue`. What squeue does not list is over."""
+    def cluster(self) -> str | None:
+        """See `Queue`. Asked once in a process."""
+        conf = os.environ.get("SLURM_CONF", "")
+        if conf not in _CLUSTERS:
+            named = re.search(r"^ClusterName\s*=\s*(\S+)", ask(["scontrol", "show", "config"]) or "", re.MULTILINE)
+            if named is None:
+                return None
+            _CLUSTERS[conf] = named[1]
+        return _CLUSTERS[conf]
+
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
+        """See `Queue`. The controller lists jobs that are over for a while, by default five minutes."""
+        answer = _states(jobs) if jobs else ""
+        return Presence.UNKNOWN if answer is None else presence_of(jobs, answer)
+
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+        """See `Queue`. Accounting that is late is asked once more."""
         if not jobs:
-            return False
-        answer = ask(["squeue", "-h", "-a", "-j", ",".join(jobs), "-o", "%i %T"])
-        return None if answer is None else bool(answer.strip())
+            return {}
+        queued, accounted = _states(jobs) or "", _accounted(jobs)
+        if accounted is not None and unexplained(queued, accounted):
+            time.sleep(LATE_S)
+            accounted = _accounted(jobs)
+        return endings_of(queued, accounted or "")
 
     def find(self, name: str) -> tuple[str, ...] | None:
-        """See `Queue`. Queued ones, and those that accounting, if available, remembers."""
-        answer = ask(["squeue", "-h", "-a", f"--name={name}", "-o", "%A"])
+        """See `Queue`. Queued ones, and those that controller and accounting, if available, remember."""
+        whose = ["-u", own_user(), f"--name={name}"]
+        answer = ask(["squeue", "-h", "-a", "-t", "all", *whose, "-o", "%F|%j"])
         if answer is None:
             return None
-        past = ask(["sacct", "-n", "-X", "-P", f"--name={name}", "-S", REMEMBERED, "-o", "JobID"]) or ""
-        return found_jobs(answer, past)
+        past = ask(["sacct", "-n", "-X", "-P", *whose, "-S", REMEMBERED, "-o", "JobID,JobName"]) or ""
+        return found_jobs(name, answer, past)
 
     def rows(self, jobs: Jobs) -> list[JobRow] | None:
         """See `Queue`."""
@@ -50,9 +78,31 @@ class SlurmQueue:
             ask(["scancel", *jobs.ids])
 
 
-def found_jobs(queued: str, past: str) -> tuple[str, ...]:
-    """Ids, each once, from `squeue -o %A` and `sacct -X -P -o JobID`; arrays by their own id."""
-    return tuple(dict.fromkeys([*queued.split(), *(line.split("_")[0] for line in past.split())]))
+def _states(jobs: tuple[str, ...]) -> str | None:
+    return ask(["squeue", "-h", "-a", "-t", "all", "-j", ",".join(jobs), "-o", STATE_FORMAT])
+
+
+def _accounted(jobs: tuple[str, ...]) -> str | None:
+    return ask(["sacct", "-n", "-P", "-j", ",".join(jobs), "-o", ACCOUNT_FORMAT])
+
+
+def presence_of(jobs: tuple[str, ...], text: str) -> Presence:
+    """From `squeue -h -t all -o STATE_FORMAT` about these jobs; arrays by their own id.
+
+    Elements that were cancelled before they began have no line of their own, ever: an array has ended when no line of
+    it can run.
+    """
+    rows = states_of(text)
+    if any(state not in FINAL for _, state in rows):
+        return Presence.ALIVE
+    listed = {id.partition("_")[0] for id, _ in rows}
+    return Presence.ENDED if jobs and listed.issuperset(jobs) else Presence.ABSENT
+
+
+def found_jobs(name: str, queued: str, past: str) -> tuple[str, ...]:
+    """Ids of the jobs of exactly this name, each once, from `squeue -o %F|%j` and `sacct -X -P -o JobID,JobName`."""
+    rows = (line.partition("|") for line in [*queued.splitlines(), *past.splitlines()])
+    return tuple(dict.fromkeys(id.partition("_")[0] for id, _, found in rows if found == name))
 
 
 def parse_queue(text: str) -> list[JobRow]:

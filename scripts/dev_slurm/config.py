@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +13,6 @@ CPU_NODES = ("cpu0", "cpu1")
 GPU_NODES = ("gpu0", "gpu1")
 NODES = CPU_NODES + GPU_NODES
 GPUS_PER_NODE = 4
-CLUSTER = "dev"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Ports:
     slurmctld: int
     slurmdbd: int
     slurmd: Mapping[str, int]
+
+
+def cluster_name(folder: Folder) -> str:
+    """Its own for each folder: jobs of one dev-slurm are never looked for in another."""
+    return "dev" + hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:8]
 
 
 def daemon_names(settings: Settings) -> tuple[str, ...]:
@@ -49,7 +55,7 @@ def slurm_conf(folder: Folder, settings: Settings, ports: Ports, hostname: str) 
 def _base(folder: Folder, ports: Ports, hostname: str) -> dict[str, str]:
     root = folder.root
     return {
-        "ClusterName": CLUSTER,
+        "ClusterName": cluster_name(folder),
         "SlurmctldHost": f"{hostname}(127.0.0.1)",
         "SlurmctldPort": str(ports.slurmctld),
         "SlurmUser": "root",

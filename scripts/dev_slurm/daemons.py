@@ -171,7 +171,7 @@ def _start_slurmdbd(folder: Folder, ports: Ports) -> None:
 
 
 def _register_cluster(folder: Folder, settings: Settings) -> None:
-    client(folder, "sacctmgr", "-i", "add", "cluster", config.CLUSTER)
+    client(folder, "sacctmgr", "-i", "add", "cluster", config.cluster_name(folder))
     if settings.max_submit_jobs is None:
         return
     # A limit binds only users that have an account.

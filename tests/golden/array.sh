@@ -7,7 +7,7 @@
 #SBATCH --cpus-per-task=1
 #SBATCH --exclusive
 #SBATCH --gres=gpu:2
-#SBATCH --job-name=lower-0-r1
+#SBATCH --job-name=lower-0-r1-454349e4-8e295f31
 #SBATCH --mem=200M
 #SBATCH --nodes=1
 #SBATCH --open-mode=append

@@ -19,7 +19,7 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Frozen, Run
-from hpcurate.runs.launcher import JobRow, Launcher, NoQueue
+from hpcurate.runs.launcher import JobRow, Launcher, NoQueue, Presence
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
@@ -156,14 +156,14 @@ class Known(SystemProcesses):
 class Scheduler(NoQueue):
     """One that says this of all jobs."""
 
-    lives: bool | None
+    says: Presence
     finds: tuple[str, ...] | None
     name: str = "slurm"
 
-    def alive(self, jobs: tuple[str, ...]) -> bool | None:
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
         """Asked only about jobs there are."""
         assert jobs
-        return self.lives
+        return self.says
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """By the unique name of the submission."""
@@ -211,7 +211,13 @@ def expected_phase(
     queue: str | None, jobs: Jobs | None, owner: bool | None, scheduler: Scheduler, late: float
 ) -> tuple[Phase, Jobs]:
     """In words of the design: unknown means wait; what was lost is searched by name; children die with their parent."""
-    says = {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}
+    of_owner = {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}
+    of_jobs = {
+        Presence.ALIVE: Phase.ACTIVE,
+        Presence.ENDED: Phase.OVER,
+        Presence.ABSENT: Phase.OVER,
+        Presence.UNKNOWN: Phase.UNKNOWN,
+    }
     if jobs is None:
         if owner or (owner is None and late < SUBMITTING_S):
             return Phase.SUBMITTING, Jobs()
@@ -219,12 +225,12 @@ def expected_phase(
             return Phase.OVER, Jobs()
         if queue != scheduler.name or scheduler.finds is None:
             return Phase.SUBMITTING, Jobs()
-        return (says[scheduler.lives], FOUND) if scheduler.finds else (Phase.OVER, Jobs())
+        return (of_jobs[scheduler.says], FOUND) if scheduler.finds else (Phase.OVER, Jobs())
     if not jobs:
         return Phase.OVER, jobs
     if queue is None:
-        return says[owner], jobs
-    return (says[scheduler.lives] if queue == scheduler.name else Phase.UNKNOWN), jobs
+        return of_owner[owner], jobs
+    return (of_jobs[scheduler.says] if queue == scheduler.name else Phase.UNKNOWN), jobs
 
 
 @pytest.mark.parametrize("queue", ["slurm", "another", None])
@@ -237,8 +243,8 @@ def test_every_last_round_is_seen_as_it_is(
     assert unchanged()
     three: list[bool | None] = [True, False, None]
     finds: list[tuple[str, ...] | None] = [None, (), ("7",)]
-    for owner, lives, found, late in itertools.product(three, three, finds, [0.0, SUBMITTING_S]):
-        scheduler = Scheduler(lives, found)
+    for owner, says, found, late in itertools.product(three, Presence, finds, [0.0, SUBMITTING_S]):
+        scheduler = Scheduler(says, found)
         view = second_look(run, run.frozen(), owner, scheduler, late)
         case = f"{owner=} {scheduler=} {late=}"
         assert expected_phase(queue, jobs, owner, scheduler, late) == (view.phase, view.jobs), case

@@ -143,6 +143,23 @@ def test_two_runs_in_the_same_second(there: Site, slurm: SlurmSite) -> None:
         assert len(list(there.store.glob(f"stages/{stage}-*/rounds/*.ticket"))) == 1
 
 
+def test_the_same_pipeline_on_two_stores(there: Site, slurm: SlurmSite, tmp_path: Path) -> None:
+    """Before, B, whose submitter had died before its job, adopted A's array by its name, and `cancel` on B killed it."""
+    (tmp_path / "b").mkdir()
+    other = Site(tmp_path / "b", env=there.env)
+    there.drive("slurm", "--sleep", "0.3")
+    other.drive("slurm", "--sleep", "0.3", failpoints=f"submit.before@{other.folder / 'died'}")
+    running = {row["JobID"] for row in slurm.squeue()}
+    status = command("status", "--store", str(other.store), slurm=slurm)
+    assert status.returncode in (0, 1), status.stderr
+    assert not (set(re.findall(r"\d+", status.stdout)) & running)
+    command("cancel", "--store", str(other.store), slurm=slurm)
+    assert running
+    assert await_end(there, slurm) == "complete"
+    assert set() == {row["JobID"] for row in slurm.sacct(sorted(running)) if row["State"].startswith("CANCELLED")}
+    no_double_commit(there)
+
+
 def test_cancel_stops_jobs_and_gates_and_the_command_goes_on(there: Site, slurm: SlurmSite) -> None:
     """What a user cancelled stays cancelled until the user types the command again."""
     there.drive("slurm", "--sleep", "0.3")

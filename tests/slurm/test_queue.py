@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
+import attrs
 import pytest
 from slurm_fixture import SlurmSite
 
+from hpcurate.failures import Ending
+from hpcurate.runs.launcher import Presence
 from hpcurate.store.rounds import Jobs
 from launchers.slurm.arrays import submit_array
 from launchers.slurm.queue import SlurmQueue
@@ -31,19 +36,21 @@ def test_a_job_is_alive_until_it_is_cancelled(array: BatchJob, slurm: SlurmSite)
     job = submit_array(array, needed=True, patience_s=0)
     assert job is not None
     jobs = Jobs(ids=(job,))
-    assert queue.alive(jobs.ids) is True
+    assert queue.presence(jobs.ids) is Presence.ALIVE
     assert queue.find(array.name) == (job,)
     assert 3 == sum(row.count for row in queue.rows(jobs) or ())
     queue.cancel(jobs)
     slurm.wait_idle(30)
-    assert queue.alive(jobs.ids) is False
+    assert queue.presence(jobs.ids) is Presence.ENDED
+    assert queue.presence((*jobs.ids, "99999999")) is Presence.ABSENT
+    assert queue.find(array.name) == (job,)
     assert queue.rows(jobs) == []
 
 
 def test_what_was_never_queued_is_not_alive(array: BatchJob) -> None:
     """An answer, not silence."""
     queue = SlurmQueue()
-    assert queue.alive(("99999999",)) is False
+    assert queue.presence(("99999999",)) is Presence.ABSENT
     assert queue.find("nobody-used-this-name") == ()
     assert queue.rows(Jobs()) == []
 
@@ -52,7 +59,8 @@ def test_silence_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler that cannot be asked: nobody can tell."""
     monkeypatch.setenv("PATH", "/nowhere")
     queue = SlurmQueue()
-    assert queue.alive(("1",)) is None
+    assert queue.presence(("1",)) is Presence.UNKNOWN
+    assert queue.endings(("1",)) == {}
     assert queue.find("name") is None
     assert queue.rows(Jobs(ids=("1",))) is None
 
@@ -64,3 +72,65 @@ def test_what_is_submitted_is_what_is_shown(array: BatchJob, slurm: SlurmSite) -
     SlurmQueue().cancel(Jobs(ids=(job,)))
     slurm.wait_idle(30)
     assert {array.script()} == kept
+
+
+def test_a_user_who_looks_at_running_jobs_only(
+    array: BatchJob, slurm: SlurmSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, with SQUEUE_STATES=RUNNING exported a pending array read as gone."""
+    queue, job = SlurmQueue(), attrs.evolve(array, options={**array.options, "hold": True}).submit()
+    for name, value in (
+        ("SQUEUE_STATES", "RUNNING"),
+        ("SQUEUE_FORMAT", "%u"),
+        ("SQUEUE_USERS", "nobody"),
+        ("LOGNAME", "x"),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SACCT_FORMAT", "User")
+    assert queue.presence((job,)) is Presence.ALIVE
+    assert queue.find(array.name) == (job,)
+    queue.cancel(Jobs(ids=(job,)))
+
+
+def test_many_fragmented_elements_are_all_counted(array: BatchJob, slurm: SlurmSite) -> None:
+    """Before, squeue cut their ranges short: 172 elements read as 11."""
+    job = attrs.evolve(array, elements=301, options={**array.options, "hold": True}).submit()
+    slurm.run("scancel", *(f"{job}_{index}" for index in range(0, 301, 2)))
+    assert 150 == sum(row.count for row in SlurmQueue().rows(Jobs(ids=(job,))) or ())
+    SlurmQueue().cancel(Jobs(ids=(job,)))
+
+
+def test_a_job_is_ours_by_its_whole_name(array: BatchJob, slurm: SlurmSite) -> None:
+    """However long; names that begin with it are another's. Arrays by their own id, also while elements run."""
+    long = attrs.evolve(array, name="n" * 150, elements=2)
+    job, other = long.submit(), attrs.evolve(long, name="n" * 151).submit()
+    queue = SlurmQueue()
+    while not any(row["State"] == "RUNNING" for row in slurm.squeue()):
+        time.sleep(0.1)
+    assert ((job,), (other,), ()) == (queue.find("n" * 150), queue.find("n" * 151), queue.find("n" * 149))
+    queue.cancel(Jobs(ids=(job, other)))
+    slurm.wait_idle(30)
+
+
+def test_how_elements_ended(array: BatchJob, slurm: SlurmSite) -> None:
+    """Killed for memory; by a signal without evidence; left with an error; cancelled: only the first counts."""
+    fill = "import time; kept = b'1' * 60_000_000; time.sleep(30)"
+    command = f"""case $SLURM_ARRAY_TASK_ID in
+    0) exec {sys.executable} -c "{fill}";; 1) kill -9 $$;; 2) exit 3;; *) sleep 60;; esac"""
+    job = attrs.evolve(array, command=command, elements=4, options={"mem": "20M", "time": 2}).submit()
+    while [f"{job}_3"] != [row["JobID"] for row in slurm.squeue()]:
+        time.sleep(0.1)
+    slurm.run("scancel", f"{job}_3")
+    slurm.wait_idle(30)
+    assert {f"{job}_0": Ending.OOM, f"{job}_3": Ending.FREE} == SlurmQueue().endings((job,))
+
+
+def test_the_cluster_that_answers(slurm: SlurmSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By name, of the SLURM_CONF that is set now; not known where nobody answers."""
+    monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
+    name = SlurmQueue().cluster()
+    assert name
+    assert f"ClusterName={name}\n" in Path(slurm.env["SLURM_CONF"]).read_text()
+    (tmp_path / "slurm.conf").write_text("ClusterName=other\nSlurmctldHost=nowhere\n")
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    assert SlurmQueue().cluster() is None

@@ -6,7 +6,7 @@ import attrs
 from golden import assert_golden
 from planned import planned
 
-from hpcurate.planning.plan import Plan
+from hpcurate.planning.plan import Plan, job_name
 from hpcurate.runs.launcher import Submission
 from launchers.slurm import SlurmLauncher
 from launchers.slurm.arrays import array_job
@@ -16,7 +16,7 @@ def test_the_script_of_an_array() -> None:
     """submitit's private names still give the script that we expect."""
     stage = planned(resources={"gpus": 2, "disk": "10GB"}, sbatch={"constraint": "a100", "exclusive": True})
     plan = Plan(stage=stage, run="r", store="/s", lists=("0001",), round=1, workers=3, code="/s/runs/r/code-0")
-    submission = Submission(plan=plan, path="/s/runs/r/submissions/lower-0001", name="lower-0-r1")
+    submission = Submission(plan=plan, path="/s/runs/r/submissions/lower-0001", name=job_name("lower-0", 1, "r", "/s"))
     launcher = SlurmLauncher(partition="gpu", account="me", setup=["module load cuda"], max_parallel=2, python="python")
     job = array_job(submission, launcher.settings, offset=0, elements=3)
     text = attrs.evolve(job, folder="FOLDER").script()

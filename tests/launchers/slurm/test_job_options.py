@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from planned import planned
 
-from hpcurate.planning.plan import WorkerShape, worker_shape
+from hpcurate.planning.plan import WorkerShape, job_name, worker_shape
 from hpcurate.runs.launcher import GateRequest
 from launchers.slurm import SlurmLauncher
 from launchers.slurm.facts import PartitionFacts, SiteFacts
@@ -80,7 +80,8 @@ def test_a_gate_follows_all_arrays_of_its_round() -> None:
     settings = SlurmLauncher(python="py", setup=["b"], site={"setup": ["a"]}).settings
     job = gate_job(request, settings, SiteFacts())
     assert "afterany:7:8" == job.options["dependency"]
-    assert ("/s/runs/20260101/gates", "gate-one-2-260101", ("a", "b")) == (job.folder, job.name, job.setup)
+    assert ("/s/runs/20260101/gates", ("a", "b")) == (job.folder, job.setup)
+    assert job_name("gate-one", 2, "20260101", "/s") == job.name
     assert job.command.startswith("export PYTHONPATH=/s/c$")
     assert job.command.endswith("exec py -P -m hpcurate.runs.gate /s/runs/20260101 one 2 900")
 

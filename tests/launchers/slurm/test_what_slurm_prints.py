@@ -47,7 +47,7 @@ def test_the_largest_node_need_not_be_one_node() -> None:
     assert {"a": (16, 90, 0)} == largest_nodes("a|16|10|(null)\na|1|90|(null)\n")
 
 
-def test_a_job_is_found_once() -> None:
-    """In the queue and in what accounting remembers; elements count as their array."""
-    assert ("7", "9") == found_jobs("7\n7\n", "7_0\n9_[1-3]\n9_1\n")
-    assert () == found_jobs("", "")
+def test_a_job_is_found_once_and_by_its_whole_name() -> None:
+    """In the queue and in what accounting remembers; elements count as their array. Another's name is longer."""
+    assert ("7", "9") == found_jobs("a-r1", "7|a-r1\n7|a-r1\n8|a-r1-b\n", "7_0|a-r1\n9_[1-3]|a-r1\n5|x|a-r1\n6|a-r\n")
+    assert () == found_jobs("a", "", "")

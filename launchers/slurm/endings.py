@@ -1,0 +1,115 @@
+"""How the elements of jobs ended, from what squeue and sacct print. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from hpcurate.failures import Ending
+
+STATE_FORMAT = "%i|%T"
+"""For squeue: id, state."""
+ACCOUNT_FORMAT = "JobID,State,ExitCode,MaxRSS,AllocTRES,AllocNodes"
+"""For sacct -P: of jobs, elements and their steps."""
+FINAL = frozenset(
+    ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "NODE_FAIL", "PREEMPTED"]
+)
+"""States of a job that will not run again. One that is preempted or loses its node and is queued again never shows
+PREEMPTED or NODE_FAIL in squeue: the controller makes it PENDING in the same step. REVOKED is not among them: such a
+job runs on another cluster of the federation. Whatever we do not know may run."""
+BY_STATE = {
+    "OUT_OF_MEMORY": Ending.OOM,
+    "TIMEOUT": Ending.FREE,
+    "DEADLINE": Ending.FREE,
+    "PREEMPTED": Ending.FREE,
+    "NODE_FAIL": Ending.FREE,
+    "BOOT_FAIL": Ending.FREE,
+    "CANCELLED": Ending.FREE,
+}
+"""What a state says of the work: only memory counts against it. A worker that left by itself (COMPLETED, FAILED) wrote
+down why, or left no evidence."""
+FULL = 0.95
+"""Share of its memory that a killed job had used where memory is what it was killed for."""
+_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
+
+
+@attrs.define(frozen=True)
+class Account:
+    """A line of accounting: a job, an element or one of its steps."""
+
+    id: str
+    state: str
+    exit: str = ""
+    """Status and signal, `0:9`."""
+    peak: int | None = None
+    """Bytes of its largest process, of a step that ran long enough to be measured."""
+    memory: int | None = None
+    """Bytes that it had on each node."""
+
+    @property
+    def element(self) -> str:
+        """`12_3.batch` → `12_3`."""
+        return self.id.partition(".")[0]
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of an element."""
+        return "." in self.id
+
+
+def states_of(text: str) -> list[tuple[str, str]]:
+    """(id, state) of each line of `squeue -h -o STATE_FORMAT`, ids as squeue has them: `12_[4-9]`."""
+    rows = (line.partition("|") for line in text.splitlines() if "|" in line)
+    return [(id.strip(), state.strip()) for id, _, state in rows]
+
+
+def accounts_of(text: str) -> list[Account]:
+    """Lines of `sacct -n -P -o ACCOUNT_FORMAT`."""
+    return [_account(line.split("|")) for line in text.splitlines() if line.count("|") == 5]
+
+
+def _account(fields: list[str]) -> Account:
+    id, state, exit, peak, tres, nodes = fields
+    held = re.search(r"(?:^|,)mem=([\d.]+[KMGTP]?)", tres)
+    memory = _bytes(held[1]) if held else None
+    return Account(
+        id=id,
+        state=state.split(" ")[0],  # CANCELLED by 1000
+        exit=exit,
+        peak=_bytes(peak),
+        memory=memory and memory // max(1, int(nodes) if nodes.isdigit() else 1),
+    )
+
+
+def _bytes(text: str) -> int | None:
+    match = re.fullmatch(r"([\d.]+)([KMGTP]?)", text.strip())
+    return int(float(match[1]) * _BYTES[match[2]]) if match else None
+
+
+def endings_of(queued: str, accounted: str) -> dict[str, Ending]:
+    """Element → how it ended. What squeue lists is newer; sacct remembers longer, and knows steps and memory."""
+    accounts = accounts_of(accounted)
+    states = {account.element: account.state for account in accounts if not account.is_step}
+    states |= {id: state for id, state in states_of(queued) if "[" not in id}
+    out_of_memory = set(_killed_for_memory(accounts, states))
+    known = {id: BY_STATE[state] for id, state in states.items() if state in BY_STATE}
+    return {**known, **dict.fromkeys(sorted(out_of_memory), Ending.OOM)}
+
+
+def _killed_for_memory(accounts: Iterable[Account], states: dict[str, str]) -> Iterator[str]:
+    """Elements that are over, and of which a step was killed for memory, with or without a cgroup that says so."""
+    for account in accounts:
+        state = states.get(account.element)
+        if state not in FINAL:
+            continue
+        full = account.peak is not None and account.memory and account.peak >= FULL * account.memory
+        if account.state == "OUT_OF_MEMORY" or (state == "FAILED" and account.exit.endswith(":9") and full):
+            yield account.element
+
+
+def unexplained(queued: str, accounted: str) -> bool:
+    """Whether an element failed of which accounting, which may be seconds late, has no step yet."""
+    steps = {account.element for account in accounts_of(accounted) if account.is_step}
+    return any(state == "FAILED" and id not in steps for id, state in states_of(queued))

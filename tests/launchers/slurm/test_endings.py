@@ -1,0 +1,123 @@
+"""How elements ended, from recorded output of a Slurm 22.05, and of sites that we have not. Pure."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpcurate.failures import AGAINST, Against, Ending
+from launchers.slurm.endings import BY_STATE, FINAL, accounts_of, endings_of, unexplained
+
+QUEUED = """\
+1_5|CANCELLED
+1_0|COMPLETED
+1_1|FAILED
+1_2|FAILED
+1_3|FAILED
+1_4|TIMEOUT
+2|PREEMPTED
+3|PENDING
+4_[0,4-9%2]|PENDING
+"""
+ACCOUNTED = """\
+2|PREEMPTED|0:0||billing=16,cpu=16,mem=10M,node=1|1
+2.batch|CANCELLED|0:15|3012K|cpu=16,mem=10M,node=1|1
+1_0|COMPLETED|0:0||billing=1,cpu=1,mem=20M,node=1|1
+1_0.batch|COMPLETED|0:0||cpu=1,mem=20M,node=1|1
+1_1|FAILED|3:0||billing=1,cpu=1,mem=20M,node=1|1
+1_1.batch|FAILED|3:0||cpu=1,mem=20M,node=1|1
+1_2|FAILED|0:9||billing=1,cpu=1,mem=20M,node=1|1
+1_2.batch|CANCELLED|0:9||cpu=1,mem=20M,node=1|1
+1_3|FAILED|0:9||billing=1,cpu=1,mem=20M,node=1|1
+1_3.batch|CANCELLED by 0|0:9|61684K|cpu=1,mem=20M,node=1|1
+1_4|TIMEOUT|0:0||billing=1,cpu=1,mem=20M,node=1|1
+1_4.batch|FAILED|15:0|3156K|cpu=1,mem=20M,node=1|1
+1_5|CANCELLED by 0|0:0||billing=1,cpu=1,mem=20M,node=1|1
+1_5.batch|CANCELLED|0:15|3172K|cpu=1,mem=20M,node=1|1
+"""
+NOT_MEMORY = {
+    "1_4": Ending.FREE,
+    "1_5": Ending.FREE,
+    "2": Ending.FREE,
+}
+RECORDED = {**NOT_MEMORY, "1_3": Ending.OOM}
+
+
+def test_endings_of_recorded_output() -> None:
+    """Killed for memory without a cgroup; timed out; cancelled; preempted. What left by itself stands nowhere."""
+    assert RECORDED == endings_of(QUEUED, ACCOUNTED)
+
+
+def test_without_accounting_memory_is_not_known() -> None:
+    """What the controller remembers, no more; a killed element is not one for memory."""
+    assert NOT_MEMORY == endings_of(QUEUED, "")
+
+
+def test_from_accounting_alone() -> None:
+    """After the controller has forgotten the jobs."""
+    assert RECORDED == endings_of("", ACCOUNTED)
+
+
+def test_nothing_is_known_of_nothing() -> None:
+    """No answer from either."""
+    assert {} == endings_of("", "")
+
+
+@pytest.mark.parametrize(("state", "ending"), BY_STATE.items())
+def test_every_state_says_the_same_in_queue_and_accounting(state: str, ending: Ending) -> None:
+    """And counts against the work only where memory ran out."""
+    assert {"7_1": ending} == endings_of(f"7_1|{state}\n", "")
+    assert {"7_1": ending} == endings_of("", f"7_1|{state} by 1000|0:15||mem=1G|1\n")
+    assert (ending is Ending.OOM) is (AGAINST[ending] is not Against.NOTHING)
+
+
+def test_states_that_say_nothing() -> None:
+    """The worker left by itself, is there yet, or left no evidence."""
+    silent = sorted(FINAL - BY_STATE.keys())
+    assert ["COMPLETED", "FAILED"] == silent
+    for state in (*silent, "RUNNING", "PENDING", "REQUEUED"):
+        assert {} == endings_of(f"7|{state}\n", "")
+
+
+KILLED = [
+    ("FAILED", "0:9", "950K", "mem=1000K", "1", True),
+    ("FAILED", "0:9", "949K", "mem=1000K", "1", False),
+    ("FAILED", "0:9", "1.95G", "cpu=4,mem=4G,node=2", "2", True),
+    ("FAILED", "0:9", "1.90G", "cpu=4,mem=4G", "1", False),
+    ("FAILED", "0:9", "", "mem=1000K", "1", False),
+    ("FAILED", "0:9", "1G", "cpu=1,node=1", "1", False),
+    ("FAILED", "1:0", "990K", "mem=1000K", "1", False),
+    ("COMPLETED", "0:0", "990K", "mem=1000K", "1", False),
+    ("CANCELLED", "0:9", "990K", "mem=1000K", "1", False),
+    ("RUNNING", "0:9", "990K", "mem=1000K", "1", False),
+]
+
+
+@pytest.mark.parametrize(("state", "exit", "peak", "tres", "nodes", "memory"), KILLED)
+def test_killed_with_its_memory_full(state: str, exit: str, peak: str, tres: str, nodes: str, memory: bool) -> None:
+    """Where there are no cgroups, `FAILED 0:9` at 95 % of what the node gave; a cancel or a time limit kills, too."""
+    text = f"7_1|{state}|{exit}||billing=1,{tres}|{nodes}\n7_1.batch|CANCELLED|{exit}|{peak}|{tres}|{nodes}\n"
+    assert memory is (endings_of("", text).get("7_1") is Ending.OOM)
+
+
+def test_a_step_out_of_memory_comes_before_the_state_of_its_job() -> None:
+    """oom > crash > timeout: a job may time out after its step was killed."""
+    text = "7|TIMEOUT|0:0||mem=1G|1\n7.batch|OUT_OF_MEMORY|0:125|1K|mem=1G|1\n7.extern|COMPLETED|0:0||mem=1G|1\n"
+    assert {"7": Ending.OOM} == endings_of("", text)
+
+
+def test_the_queue_is_newer_than_accounting() -> None:
+    """An element that runs again has not ended, whatever accounting has of its last time."""
+    text = "7_1|PREEMPTED|0:15||mem=1G|1\n7_1.batch|OUT_OF_MEMORY|0:9|1K|mem=1G|1\n"
+    assert {} == endings_of("7_1|RUNNING\n", text)
+
+
+def test_lines_that_are_none_are_left_out() -> None:
+    """A site's banner, a line cut short."""
+    assert [] == accounts_of("Welcome!\n7|FAILED\n")
+
+
+def test_a_failure_that_accounting_has_no_step_of_yet() -> None:
+    """It is asked once more; of any other ending nothing more is to be learned."""
+    assert unexplained("7_1|FAILED\n", "7_1|FAILED|0:9||mem=1G|1\n")
+    assert not unexplained("7_1|FAILED\n", "7_1|FAILED|0:9||mem=1G|1\n7_1.batch|CANCELLED|0:9||mem=1G|1\n")
+    assert not unexplained("7_1|TIMEOUT\n7_2|COMPLETED\n", "")
