@@ -255,7 +255,7 @@ def _over_budget(stages: Sequence[StageView], budget: Budget) -> str:
     A stage that lost everything is too many whatever the budget: a trial of five tasks is the one that people check.
     """
     for stage in stages:
-        if stage.complete and stage.counts.failed == stage.counts.tasks_in > 0:
+        if stage.complete and stage.counts.lost_everything:
             return f"{stage.name}: every task failed ({stage.counts.failed} of {stage.counts.tasks_in})"
         if budget.exceeded(stage.counts.failed, stage.counts.tasks_in) and stage.complete:
             return f"{stage.name}: {stage.counts.failed} of {stage.counts.tasks_in} tasks failed"

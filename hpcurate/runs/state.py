@@ -40,6 +40,11 @@ class StageCounts(Counts):
     """None: not known before the stage above is complete."""
     shards_done: int = 0
 
+    @property
+    def lost_everything(self) -> bool:
+        """Whether there were tasks, and each of them failed."""
+        return self.failed == self.tasks_in > 0
+
     @classmethod
     def of(cls, shards: int | None, done: Sequence[Committed]) -> StageCounts:
         """Sum of committed shards."""

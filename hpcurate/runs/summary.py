@@ -92,7 +92,7 @@ def report_of(run: Run, frozen: Frozen, look: Look) -> RunReport:
         as_of=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         stages={view.name: StageReport.of(view.counts) for view in look.views},
         output=frozen.output,
-        next=_next(run, state),
+        next=_next(run, state, any(view.counts.lost_everything for view in look.views)),
     )
 
 
@@ -109,12 +109,14 @@ def written_report(run: Run) -> RunReport | None:
     return None
 
 
-def _next(run: Run, state: RunState) -> str:
+def _next(run: Run, state: RunState, lost_everything: bool) -> str:
+    """What to type; no budget is large enough for a stage that lost everything."""
     where = f"--store {run.store.root}"
+    fix = "fix it" if lost_everything else "fix it, or raise budget.failed"
     return {
         RunState.RUNNING: f"hpcurate status {run.name} {where}",
         RunState.COMPLETE: "",
-        RunState.FAILED: f"hpcurate logs {run.name} --failed {where}; then fix it, or raise budget.failed",
+        RunState.FAILED: f"hpcurate logs {run.name} --failed {where}; then {fix}",
         RunState.STALLED: f"hpcurate logs {run.name} {where}; then type the run's command again",
         RunState.INCOMPLETE: "type the run's command again",
         RunState.CANCELLED: "type the run's command again to continue",
