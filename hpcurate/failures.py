@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import enum
 import json
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Optional
 
 import attrs
 
@@ -46,22 +47,24 @@ class FailureKind(str, enum.Enum):
 
 
 class Ending(str, enum.Enum):
-    """Why an attempt ended without a commit; the extension of the marker beside its claim."""
+    """Why an attempt ended without a commit; the extension of the marker beside its claim. Of two, the earlier here."""
 
+    OOM = "oom"
+    """The stage process, or its whole job, was killed for memory."""
+    CRASH = "crash"
+    """The stage process died by a signal or left."""
+    TIMEOUT = "timeout"
+    """A batch took longer than `task_timeout`."""
+    ERROR = "error"
+    """The attempt could not be finished (a file left open, a broken row)."""
+    STORE = "store"
+    """The engine's own reading or writing of the store failed."""
     FREE = "free"
     """Handed back: the worker drained, or was preempted."""
     DEAD = "dead"
-    """The worker is gone: killed, node lost, lease run out."""
-    CRASH = "crash"
-    """The stage process died by a signal or left."""
-    OOM = "oom"
-    """The stage process was killed for memory."""
-    TIMEOUT = "timeout"
-    """A batch took longer than `task_timeout`."""
-    STORE = "store"
-    """The engine's own reading or writing of the store failed."""
-    ERROR = "error"
-    """The attempt could not be finished (a file left open, a broken row)."""
+    """Its worker was seen gone on its own machine: it died there, and why is not known."""
+    LOST = "lost"
+    """Its round was declared over, or its worker's heartbeat stood still: nothing else is known."""
 
 
 class Against(enum.Enum):
@@ -69,18 +72,24 @@ class Against(enum.Enum):
 
     NOTHING = "nothing"
     """It says nothing about the work."""
+    TASK = "task"
+    """A task that was in work alone at `DEATHS_ALONE` of these becomes a dead letter; never the others of its shard."""
     SHARD = "shard"
-    """After some of these the shard's tasks become dead letters."""
+    """A task that was in work alone becomes a dead letter; after some that name none, all tasks of the shard do."""
 
+
+DEATHS_ALONE = 2
+"""So many workers that died with the same task alone in work are no coincidence."""
 
 AGAINST = {
-    Ending.FREE: Against.NOTHING,
-    Ending.DEAD: Against.SHARD,
-    Ending.CRASH: Against.SHARD,
     Ending.OOM: Against.SHARD,
+    Ending.CRASH: Against.SHARD,
     Ending.TIMEOUT: Against.SHARD,
-    Ending.STORE: Against.NOTHING,
     Ending.ERROR: Against.SHARD,
+    Ending.STORE: Against.NOTHING,
+    Ending.FREE: Against.NOTHING,
+    Ending.DEAD: Against.TASK,
+    Ending.LOST: Against.NOTHING,
 }
 """The policies: one row for each ending."""
 
@@ -96,12 +105,37 @@ class AttemptEnd:
     """Ids of the tasks that were in work."""
 
 
+def concluded(alive: Optional[bool], *, round_over: bool, lease_over: bool) -> Optional[Ending]:
+    """As what an attempt without a marker has ended; None while it may be in work, and attempt n+1 may not begin. Pure.
+
+    `alive` is what is seen of its process: None where only the scheduler or a heartbeat can answer. A process that is
+    seen alive outweighs a round that was declared over; a heartbeat that stands still does not wait for it.
+    """
+    if alive is False:
+        return Ending.DEAD
+    return Ending.LOST if lease_over or (round_over and alive is None) else None
+
+
+def explained(end: AttemptEnd, said: Optional[Ending], job: str, in_flight: tuple[str, ...]) -> AttemptEnd:
+    """An attempt that ended without a marker, in the light of what is known of its whole job. Pure.
+
+    `said` is the scheduler's word, which outweighs what was merely seen; `in_flight` the task that was alone in work.
+    """
+    if said is None:
+        return attrs.evolve(end, in_flight=in_flight)
+    words = {Ending.OOM: "killed for memory: the scheduler says that job {} ran out of memory"}
+    detail = words.get(said, "the scheduler says that job {} ended: " + said.value).format(job)
+    return attrs.evolve(end, ending=said, detail=detail, in_flight=in_flight)
+
+
 @attrs.define(frozen=True)
 class Verdict:
     """What the next attempt of a shard does, judged from how the earlier ones ended."""
 
     isolate: bool = False
     """One task at a time, so that a crash names its task."""
+    alone: bool = False
+    """Nothing else runs in its worker meanwhile, so that the death of the whole worker names its task, too."""
     poison: dict[str, str] = attrs.field(factory=dict)
     """Tasks that become dead letters untried, and why."""
     exhausted: str = ""
@@ -111,20 +145,42 @@ class Verdict:
 def judge(history: Iterable[AttemptEnd], attempts: int) -> Verdict:
     """Retry, isolate or give up. Pure.
 
-    A crash with one task in flight makes that task poison. Attempts that named a culprit do not count
-    towards `attempts`, so that a shard with several poison tasks still passes its good ones on.
+    An ending with one task in flight blames that task, at once or the second time. Endings that blame nobody count
+    towards `attempts` if they are evidence against the shard; so a shard with several poison tasks still passes its
+    good ones on, and the mere death of workers never condemns a shard.
     """
-    poison: dict[str, str] = {}
-    counted = 0
-    for end in history:
-        if AGAINST[end.ending] is Against.NOTHING:
-            continue
-        if len(end.in_flight) == 1:
-            poison[end.in_flight[0]] = end.detail or f"its stage process ended: {end.ending.value}"
+    counted = [end for end in history if AGAINST[end.ending] is not Against.NOTHING]
+    unnamed = [end for end in counted if len(end.in_flight) != 1 and AGAINST[end.ending] is Against.SHARD]
+    return Verdict(
+        isolate=bool(counted),
+        alone=any(end.ending in _OF_WHOLE_WORKERS for end in counted),
+        poison=_poison([end for end in counted if len(end.in_flight) == 1]),
+        exhausted=_exhausted(unnamed) if len(unnamed) >= attempts else "",
+    )
+
+
+_OF_WHOLE_WORKERS = frozenset([Ending.DEAD, Ending.OOM])
+"""May be the doing of whatever else ran in the worker."""
+
+
+def _poison(alone: list[AttemptEnd]) -> dict[str, str]:
+    """Task → why it is to blame, from the endings with one task in flight."""
+    found: dict[str, str] = {}
+    deaths: Counter[str] = Counter()
+    for end in alone:
+        task = end.in_flight[0]
+        if AGAINST[end.ending] is Against.SHARD:
+            found[task] = end.detail or f"its stage process ended: {end.ending.value}"
         else:
-            counted += 1
-    exhausted = f"{counted} attempts ended without a result" if counted >= attempts else ""
-    return Verdict(isolate=counted > 0 or bool(poison), poison=poison, exhausted=exhausted)
+            deaths[task] += 1
+    why = "its worker was killed {} times while this task alone was in work; by what is not known"
+    return {**{task: why.format(n) for task, n in deaths.items() if n >= DEATHS_ALONE}, **found}
+
+
+def _exhausted(unnamed: list[AttemptEnd]) -> str:
+    kinds = Counter(end.ending.value for end in unnamed)
+    last = next((f"; the last: {end.detail}" for end in reversed(unnamed) if end.detail), "")
+    return f"{len(unnamed)} attempts ended without a result ({', '.join(sorted(kinds))}){last}"
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcurate.failures import AGAINST, Against, AttemptEnd, DeadLetter, Ending, Verdict, judge
+from hpcurate.failures import (
+    AGAINST,
+    DEATHS_ALONE,
+    Against,
+    AttemptEnd,
+    DeadLetter,
+    Ending,
+    Verdict,
+    concluded,
+    explained,
+    judge,
+)
 
 
 def end(ending: str, *in_flight: str, detail: str = "") -> AttemptEnd:
@@ -17,7 +28,7 @@ def end(ending: str, *in_flight: str, detail: str = "") -> AttemptEnd:
     return AttemptEnd(attempt=1, ending=Ending(ending), in_flight=in_flight, detail=detail)
 
 
-GAVE_UP = "3 attempts ended without a result"
+KILLED = "its worker was killed 2 times while this task alone was in work; by what is not known"
 
 
 @pytest.mark.parametrize(
@@ -26,10 +37,16 @@ GAVE_UP = "3 attempts ended without a result"
         ([], Verdict()),
         ([end("free")] * 9, Verdict()),
         ([end("free", "a")], Verdict()),
-        ([end("dead")], Verdict(isolate=True)),
+        ([end("lost")] * 9, Verdict()),
+        ([end("lost", "a")] * 9, Verdict()),
+        ([end("store", "a")] * 9, Verdict()),
+        ([end("dead")] * 9, Verdict(isolate=True, alone=True)),
+        ([end("dead", "a")], Verdict(isolate=True, alone=True)),
+        ([end("dead", "a"), end("dead", "b")], Verdict(isolate=True, alone=True)),
+        ([end("dead", "a"), end("dead"), end("dead", "a")], Verdict(isolate=True, alone=True, poison={"a": KILLED})),
         ([end("crash", "a", "b")], Verdict(isolate=True)),
         ([end("crash", "a", detail="SIGSEGV")], Verdict(isolate=True, poison={"a": "SIGSEGV"})),
-        ([end("oom", "a")], Verdict(isolate=True, poison={"a": "its stage process ended: oom"})),
+        ([end("oom", "a")], Verdict(isolate=True, alone=True, poison={"a": "its stage process ended: oom"})),
         (
             [end("crash", "a", detail="x"), end("timeout", "b", detail="y")],
             Verdict(isolate=True, poison={"a": "x", "b": "y"}),
@@ -38,9 +55,20 @@ GAVE_UP = "3 attempts ended without a result"
             [end("crash", name, detail="x") for name in "abcd"],
             Verdict(isolate=True, poison=dict.fromkeys("abcd", "x")),
         ),
-        ([end("dead")] * 2 + [end("free")], Verdict(isolate=True)),
-        ([end("error")] * 3, Verdict(isolate=True, exhausted=GAVE_UP)),
-        ([end("dead"), end("crash"), end("oom", "a", "b")], Verdict(isolate=True, exhausted=GAVE_UP)),
+        ([end("dead", "a"), end("oom", "a", detail="x")], Verdict(isolate=True, alone=True, poison={"a": "x"})),
+        ([end("dead"), end("crash"), end("oom", "a", "b")], Verdict(isolate=True, alone=True)),
+        (
+            [end("error", detail="x"), end("error", detail="y"), end("error")],
+            Verdict(isolate=True, exhausted="3 attempts ended without a result (error); the last: y"),
+        ),
+        (
+            [end("oom", detail="killed for memory"), end("crash"), end("oom")],
+            Verdict(
+                isolate=True,
+                alone=True,
+                exhausted="3 attempts ended without a result (crash, oom); the last: killed for memory",
+            ),
+        ),
     ],
 )
 def test_the_history_decides_the_next_attempt(history: list[AttemptEnd], expected: Verdict) -> None:
@@ -49,9 +77,11 @@ def test_the_history_decides_the_next_attempt(history: list[AttemptEnd], expecte
 
 
 def test_every_ending_has_one_policy() -> None:
-    """No row is missing, and handing back counts against nothing."""
+    """No row is missing; only what is evidence counts, and the mere death of a worker never against a shard."""
     assert set(Ending) == set(AGAINST)
-    assert {Ending.FREE, Ending.STORE} == {ending for ending in Ending if AGAINST[ending] is Against.NOTHING}
+    nothing = {ending for ending in Ending if AGAINST[ending] is Against.NOTHING}
+    assert {Ending.FREE, Ending.STORE, Ending.LOST} == nothing
+    assert {Ending.DEAD} == {ending for ending in Ending if AGAINST[ending] is Against.TASK}
 
 
 @pytest.mark.parametrize(
@@ -59,10 +89,50 @@ def test_every_ending_has_one_policy() -> None:
 )
 def test_one_ending_three_times(ending: Ending, in_flight: tuple[str, ...], attempts: int) -> None:
     """Every ending × nothing, one or several in flight × every patience."""
-    verdict = judge([end(ending.value, *in_flight)] * 3, attempts)
-    nothing, culprit = AGAINST[ending] is Against.NOTHING, len(in_flight) == 1
-    assert (not nothing, {"a"} if culprit and not nothing else set()) == (verdict.isolate, set(verdict.poison))
-    assert (not nothing and not culprit) is bool(verdict.exhausted)
+    verdict, against = judge([end(ending.value, *in_flight)] * 3, attempts), AGAINST[ending]
+    counts, culprit = against is not Against.NOTHING, len(in_flight) == 1
+    assert (counts, {"a"} if culprit and counts else set()) == (verdict.isolate, set(verdict.poison))
+    assert (against is Against.SHARD and not culprit) is bool(verdict.exhausted)
+
+
+@pytest.mark.parametrize(
+    ("ending", "times", "blamed"),
+    [(Ending.OOM, 1, True), (Ending.CRASH, 1, True), (Ending.DEAD, 1, False), (Ending.DEAD, DEATHS_ALONE, True)],
+)
+def test_a_task_that_was_alone_in_work_is_blamed(ending: Ending, times: int, blamed: bool) -> None:
+    """At once if it is known why the attempt ended, the second time if it is only known that its worker died."""
+    assert blamed is ("a" in judge([end(ending.value, "a")] * times, 5).poison)
+
+
+# -- has it ended, and as what? ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alive", "round_over", "lease_over"), [*itertools.product([True, False, None], [True, False], [True, False])]
+)
+def test_as_what_an_attempt_without_a_marker_has_ended(alive: bool | None, round_over: bool, lease_over: bool) -> None:
+    """A process that is seen gone died there; not knowing is no reason; who is seen alive is not declared dead."""
+    if alive is False:
+        expected: Ending | None = Ending.DEAD
+    else:
+        expected = Ending.LOST if lease_over or (round_over and alive is None) else None
+    assert expected is concluded(alive, round_over=round_over, lease_over=lease_over)
+
+
+@pytest.mark.parametrize("seen", [Ending.DEAD, Ending.LOST])
+@pytest.mark.parametrize("said", [None, *Ending])
+def test_the_schedulers_word_outweighs_what_was_seen(seen: Ending, said: Ending | None) -> None:
+    """And the note of what was in work is kept in any case."""
+    found = explained(AttemptEnd(attempt=3, ending=seen), said, "12_3", ("a",))
+    assert (3, said or seen, ("a",)) == (found.attempt, found.ending, found.in_flight)
+    assert ("12_3" in found.detail) is (said is not None)
+
+
+@given(st.lists(st.sampled_from([Ending.DEAD, Ending.LOST, Ending.FREE, Ending.STORE]), max_size=20))
+def test_nobody_is_given_up_without_evidence_of_why(endings: list[Ending]) -> None:
+    """Whatever died, was lost or handed back, and however often: no task of the shard is a dead letter for it."""
+    verdict = judge([end(ending.value) for ending in endings], 1)
+    assert ("", {}) == (verdict.exhausted, verdict.poison)
 
 
 ends = st.builds(
@@ -75,9 +145,9 @@ ends = st.builds(
 @given(st.lists(ends, max_size=10), st.integers(1, 6))
 def test_the_order_of_a_history_decides_nothing(history: list[AttemptEnd], attempts: int) -> None:
     """Whom it names and whether it is over: only what happened counts, not when."""
-    forward, backward = judge(history, attempts), judge(reversed(history), attempts)
-    assert (forward.isolate, set(forward.poison), forward.exhausted) == (
-        backward.isolate, set(backward.poison), backward.exhausted,
+    forward, backward = judge(history, attempts), judge(history[::-1], attempts)
+    assert (forward.isolate, set(forward.poison), bool(forward.exhausted)) == (
+        backward.isolate, set(backward.poison), bool(backward.exhausted),
     )  # fmt: skip
 
 

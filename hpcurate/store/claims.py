@@ -3,6 +3,9 @@
 A claim is a file `<shard>.<n>`, created exclusively and never deleted before the commit. Attempt n+1 is
 created only once attempt n has ended; why it ended is in a marker `<shard>.<n>.<ending>` beside it, or is
 concluded by the observer and recorded in the claim of n+1.
+
+An attempt that runs one task at a time, alone in its worker, first writes each into `<shard>.<n>.task`: when the whole
+job is killed, the last line has its culprit (`store/notes.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +17,14 @@ from contextlib import suppress
 import attrs
 import msgspec
 
-from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
+from hpcurate.store.notes import last_task
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import ProcessIdentity
 
-__all__ = ["Claim", "Claims", "Latest", "LeaseWatch", "has_ended", "latest_attempts"]
+__all__ = ["Claim", "Claims", "Latest", "LeaseWatch", "latest_attempts"]
 
 _ENDINGS = frozenset(ending.value for ending in Ending)
 
@@ -50,6 +54,8 @@ class Latest:
 
     attempt: int
     ending: Ending | None = None
+    suspect: bool = False
+    """Something counts against the shard."""
 
 
 def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
@@ -59,13 +65,21 @@ def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
         parts = name.rsplit(".", 2) if not name[-1:].isdigit() else [*name.rsplit(".", 1), ""]
         if name.startswith(".") or len(parts) != 3 or not parts[1].isdigit():
             continue
-        shard, attempt, ending = parts[0], int(parts[1]), parts[2]
-        if ending and ending not in _ENDINGS:  # a stranger's file
+        if parts[2] and parts[2] not in _ENDINGS:  # a note, or a stranger's file
             continue
-        known = found.get(shard)
-        if known is None or attempt > known.attempt or (attempt == known.attempt and ending):
-            found[shard] = Latest(attempt, Ending(ending) if ending else None)
+        one = Latest(int(parts[1]), Ending(parts[2]) if parts[2] else None)
+        found[parts[0]] = _merged(found.get(parts[0]), one)
     return found
+
+
+def _merged(known: Latest | None, one: Latest) -> Latest:
+    """The newer of two, of the same attempt the one whose ending comes first; suspect if any name says so. Pure."""
+    suspect = one.ending is not None and AGAINST[one.ending] is not Against.NOTHING
+    if known is None:
+        return attrs.evolve(one, suspect=suspect)
+    rank = list(Ending).index
+    newer = min(known, one, key=lambda o: (-o.attempt, rank(o.ending) if o.ending else len(Ending)))
+    return attrs.evolve(newer, suspect=suspect or known.suspect)
 
 
 class Claims:
@@ -106,22 +120,18 @@ class Claims:
         return (*(before.history if before else ()), self.ending(shard, latest))
 
     def ending(self, shard: str, latest: Latest) -> AttemptEnd:
-        """How an attempt ended: what its marker says; without one its worker is gone."""
-        if latest.ending is None:
-            return AttemptEnd(attempt=latest.attempt, ending=Ending.DEAD)
-        known = {"attempt": latest.attempt, "ending": latest.ending.value}
+        """How an attempt ended: what its marker says; without one what was concluded, or nothing is known."""
+        known = {"attempt": latest.attempt, "ending": (latest.ending or Ending.LOST).value}
         with suppress(OSError, ValueError, TypeError, msgspec.MsgspecError):
-            path = f"{self._folder.claim(shard, latest.attempt)}.{latest.ending.value}"
+            path = f"{self._folder.claim(shard, latest.attempt)}.{known['ending']}"
             return msgspec.convert({**json.loads(self._filesystem.read(path)), **known}, AttemptEnd)
         return msgspec.convert(known, AttemptEnd)
 
-
-def has_ended(alive: bool | None, *, round_over: bool, lease_over: bool) -> bool:
-    """Whether an unmarked attempt is over, from what an observer may rightly conclude. Pure.
-
-    `alive` is what is known of its process: None where only the scheduler or a heartbeat can answer.
-    """
-    return round_over or alive is False or lease_over
+    def alone(self, shard: str, attempt: int) -> tuple[str, ...]:
+        """Id of the task that an attempt had in work alone when it last wrote that down; none if it wrote nothing."""
+        with suppress(OSError):
+            return last_task(self._filesystem.read(self._folder.note(shard, attempt)))
+        return ()
 
 
 class LeaseWatch:

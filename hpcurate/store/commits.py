@@ -78,6 +78,13 @@ class Commits:
             return None
         return self.read(shard).nonce
 
+    def stands(self, shard: str) -> bool:
+        """Whether the shard is committed, by opening it: what a stale listing hides."""
+        try:
+            return bool(self._stats_json(shard))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def stats(self, shard: str) -> ShardStats:
         """All that `stats.json` of a committed shard holds."""
         return msgspec.convert(json.loads(self._stats_json(shard)), ShardStats)  # its names may be any bytes

@@ -82,6 +82,10 @@ class StageFolder:
         """Claim of one attempt."""
         return join(self.claims(fan_of(shard)), f"{shard}.{attempt}")
 
+    def note(self, shard: str, attempt: int) -> str:
+        """What an attempt that runs alone has in work; beside its claim."""
+        return f"{self.claim(shard, attempt)}.task"
+
     def worker(self, worker: str) -> str:
         """Heartbeat of a worker."""
         return join(self.path, "workers", worker[-2:], worker)

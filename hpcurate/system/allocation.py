@@ -34,6 +34,13 @@ class Allocation:
     end_time: Optional[int] = None
     """When its wall time ends, seconds since the epoch; not every version of Slurm sets it."""
 
+    @property
+    def element(self) -> str:
+        """The job as its scheduler names it: `<array job>_<task>`, or `<job>`; empty outside a job."""
+        if self.array_job_id and self.array_task_id is not None:
+            return f"{self.array_job_id}_{self.array_task_id}"
+        return self.job_id or ""
+
     @classmethod
     def here(cls) -> Allocation:
         """Of this process."""

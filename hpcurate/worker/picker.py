@@ -1,4 +1,8 @@
-"""Which shard next: heaviest first, each worker from its own start, claims listed seldom."""
+"""Which shard next: heaviest first, each worker from its own start, claims listed seldom.
+
+A listing may be stale or in part: it costs time, never truth. What decides is the exclusive create of a claim, and
+whoever loses one remembers that the attempt exists, however long listings hide it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from hpcurate.failures import Ending
-from hpcurate.store.claims import Claim, Latest, LeaseWatch, has_ended
+from hpcurate.failures import AGAINST, Against, Ending, concluded
+from hpcurate.store.claims import Claim, Latest, LeaseWatch
 from hpcurate.store.layout import fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
+from hpcurate.worker.evidence import Evidence
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.world import World
 
@@ -28,6 +33,14 @@ def order_of_trial(lines: Sequence[ShardLine], index: int, workers: int) -> list
     own = heavy[index::workers]
     others = [line for position, line in enumerate(heavy) if position % workers != index]
     return own + others
+
+
+def doubt(latest: Latest | None) -> int:
+    """Shards without a history are tried first, those that something counts against last. Pure."""
+    if latest is None:
+        return 0
+    counts = latest.ending is not None and AGAINST[latest.ending] is not Against.NOTHING
+    return 2 if latest.suspect or counts else 1
 
 
 @attrs.define(frozen=True)
@@ -53,18 +66,24 @@ class Picker:
         round: int,
         listing_s: float,
         lease_s: float,
+        element: str = "",
     ) -> None:
         self._world, self._store, self._heartbeat = world, store, heartbeat
-        self._order, self._round = order_of_trial(lines, index, workers), round
-        self._listing_s, self._watch = listing_s, LeaseWatch(lease_s)
+        self._order, self._round, self._element = order_of_trial(lines, index, workers), round, element
+        self._listing_s, self._watch, self._evidence = listing_s, LeaseWatch(lease_s), Evidence(store)
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
+        self._taken: dict[str, Latest] = {}
+        """Attempts that exist for sure: their claim was ours, or could not be ours."""
         self._listed = float("-inf")
         self._lock = world.clock.lock()
         self._me = world.processes.mine()
 
     def next(self, fits: Callable[[ShardLine], bool] = lambda line: True) -> Pick | None:
-        """Claim the next free shard that `fits` in the time left; None when there is nothing to do."""
+        """Claim the next free shard that `fits` in the time left; None when nothing is to be done, or no longer by us.
+
+        Raises OSError if the store cannot be read or written; the next call looks again.
+        """
         with self._lock:
             if self._world.clock.monotonic() - self._listed >= self._listing_s:
                 self._list()
@@ -76,16 +95,21 @@ class Picker:
 
     def _list(self) -> None:
         lines = self._order
-        self._done = self._store.commits.names(lines)
+        self._done |= self._store.commits.names(lines)
         latest: dict[str, Latest] = {}
         for fan in dict.fromkeys(fan_of(line.id) for line in lines):
             latest.update(self._store.claims.latest(fan))
-        self._latest = latest
-        self._listed = self._world.clock.monotonic()
+        self._latest = {**latest, **{s: t for s, t in self._taken.items() if _hidden(latest.get(s), t)}}
+        self._evidence.over = self._store.rounds.over()
         self._look_for_the_dead()
+        self._trial = sorted((line for line in lines if line.id not in self._done), key=self._doubt)
+        self._listed = self._world.clock.monotonic()
+
+    def _doubt(self, line: ShardLine) -> int:
+        return doubt(self._latest.get(line.id))
 
     def _claim_first(self, fits: Callable[[ShardLine], bool]) -> Pick | None:
-        for line in self._order:
+        for line in () if self._round in self._evidence.over else self._trial:
             latest = self._latest.get(line.id)
             if line.id in self._done or (latest and latest.ending is None) or not fits(line):
                 continue
@@ -95,6 +119,9 @@ class Picker:
         return None
 
     def _claim(self, line: ShardLine, latest: Latest | None) -> Pick | None:
+        if latest and self._store.commits.stands(line.id):  # between our two listings, or hidden from them
+            self._done.add(line.id)
+            return None
         attempt = latest.attempt + 1 if latest else 1
         claim = Claim(
             shard=line.id,
@@ -103,27 +130,33 @@ class Picker:
             worker=self._heartbeat.worker,
             process=self._me,
             round=self._round,
-            history=self._store.claims.history(line.id, latest) if latest else (),
+            element=self._element,
+            history=self._evidence.history(line.id, latest) if latest else (),
         )
-        self._latest[line.id] = Latest(attempt)  # ours or another's: taken either way
-        return Pick(line, claim) if self._store.claims.take(claim) else None
+        won = self._store.claims.take(claim)
+        self._latest[line.id] = self._taken[line.id] = Latest(attempt)  # ours or another's: taken either way
+        return Pick(line, claim) if won else None
 
     def _look_for_the_dead(self) -> None:
         """Find attempts whose worker is gone, among the first few open claims in our order."""
-        over = self._store.rounds.over()
         running = [line.id for line in self._order if self._is_running(line.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
             claim = self._store.claims.read(shard, latest.attempt)
             if claim is None:  # half written, by a worker that may have died there
                 if self._stands_still(f"claim of {shard}", b""):
-                    self._latest[shard] = Latest(latest.attempt, Ending.DEAD)
-                continue
-            if claim.worker == self._heartbeat.worker:
-                continue
-            alive = self._world.processes.alive(claim.process)
-            if has_ended(alive, round_over=claim.round in over, lease_over=self._stood_still(claim.worker)):
-                self._latest[shard] = Latest(latest.attempt, Ending.DEAD)
+                    self._latest[shard] = attrs.evolve(latest, ending=Ending.LOST)
+            elif claim.worker != self._heartbeat.worker:
+                self._latest[shard] = self._looked_at(claim, latest)
+
+    def _looked_at(self, claim: Claim, latest: Latest) -> Latest:
+        """The attempt with what can be concluded of it; as it was while it may be in work."""
+        alive, lease_over = self._world.processes.alive(claim.process), self._stood_still(claim.worker)
+        round_over = claim.round in self._evidence.over
+        ending = concluded(alive, round_over=round_over, lease_over=lease_over)
+        if ending is None:
+            return latest
+        return attrs.evolve(latest, ending=ending, suspect=latest.suspect or self._evidence.condemns(claim))
 
     def _is_running(self, shard: str) -> bool:
         latest = self._latest.get(shard)
@@ -138,3 +171,8 @@ class Picker:
 
     def _stands_still(self, name: str, counter: bytes) -> bool:
         return self._watch.stood_still(name, counter, self._world.clock.monotonic(), self._heartbeat.gapless_since)
+
+
+def _hidden(listed: Latest | None, taken: Latest) -> bool:
+    """Whether a listing lacks an attempt that is known to exist. Pure."""
+    return listed is None or listed.attempt < taken.attempt

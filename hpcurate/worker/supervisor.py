@@ -104,6 +104,7 @@ class Supervisor:
             round=self.plan.round,
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,
+            element=Allocation.here().element,
         )
 
     def _work_through(self) -> None:

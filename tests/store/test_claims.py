@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from together import together
 
-from hpcurate.failures import AttemptEnd, Ending
-from hpcurate.store.claims import Claim, Claims, Latest, LeaseWatch, has_ended, latest_attempts
+from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
+from hpcurate.store.claims import Claim, Claims, Latest, LeaseWatch, latest_attempts
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
+from hpcurate.store.notes import Note, last_task
 from hpcurate.system.processes import ProcessIdentity
 
 FILES = PosixFilesystem()
@@ -53,13 +54,16 @@ def claims(folder: StageFolder) -> Claims:
         (["0001-000000.1"], {"0001-000000": Latest(1)}),
         (["0001-000000.1", "0001-000000.1.free"], {"0001-000000": Latest(1, Ending.FREE)}),
         (["0001-000000.1.free", "0001-000000.1"], {"0001-000000": Latest(1, Ending.FREE)}),
-        (["0001-000000.2", "0001-000000.1.crash", "0001-000000.1"], {"0001-000000": Latest(2)}),
+        (["0001-000000.2", "0001-000000.1.crash", "0001-000000.1"], {"0001-000000": Latest(2, suspect=True)}),
         (["0001-000000.9", "0001-000000.10"], {"0001-000000": Latest(10)}),
         (["0001.ab12cd34-000000.3.free"], {"0001.ab12cd34-000000": Latest(3, Ending.FREE)}),
         (["0001.12345678-000000.3"], {"0001.12345678-000000": Latest(3)}),
         (["all.1234abcd-000000.1"], {"all.1234abcd-000000": Latest(1)}),
-        (["all.12345678-000000.12.oom"], {"all.12345678-000000": Latest(12, Ending.OOM)}),
-        (["0001@cut-0123456789ab-000000.2.dead"], {"0001@cut-0123456789ab-000000": Latest(2, Ending.DEAD)}),
+        (["all.12345678-000000.12.oom"], {"all.12345678-000000": Latest(12, Ending.OOM, suspect=True)}),
+        (
+            ["0001@cut-0123456789ab-000000.2.dead"],
+            {"0001@cut-0123456789ab-000000": Latest(2, Ending.DEAD, suspect=True)},
+        ),
         ([".0001-000000.1.7f3a", ".nfs000000000001"], {}),
         (["0001-000000.1.bak", "0001-000000.1~", "notes.txt", "7"], {}),
     ],
@@ -82,7 +86,11 @@ def test_any_order_of_the_listing_gives_the_same(attempts: dict[str, list[str]],
                 [f"{shard}.{attempt}.{ending.value}"] if isinstance(ending, Ending) else []
             )
     random.shuffle(names)
-    expected = {s: Latest(len(e), e[-1] if isinstance(e[-1], Ending) else None) for s, e in attempts.items()}
+    blameless = ["", *(ending for ending in Ending if AGAINST[ending] is Against.NOTHING)]
+    expected = {
+        shard: Latest(len(e), e[-1] if isinstance(e[-1], Ending) else None, any(one not in blameless for one in e))
+        for shard, e in attempts.items()
+    }
     assert expected == latest_attempts(names)
 
 
@@ -159,10 +167,10 @@ def test_names_of_any_bytes_survive_in_an_ending(claims: Claims) -> None:
     assert ("while \udcff", ("\udcff.mp4",)) == (found.detail, found.in_flight)
 
 
-@pytest.mark.parametrize("latest", [Latest(4), Latest(4, Ending.DEAD)])
-def test_an_attempt_without_a_marker_is_dead(claims: Claims, latest: Latest) -> None:
+@pytest.mark.parametrize("concluded", [Ending.DEAD, Ending.LOST])
+def test_an_attempt_without_a_marker_ended_as_was_concluded(claims: Claims, concluded: Ending) -> None:
     """An observer found it out."""
-    assert AttemptEnd(attempt=4, ending=Ending.DEAD) == claims.ending(SHARD, latest)
+    assert AttemptEnd(attempt=4, ending=concluded) == claims.ending(SHARD, Latest(4, concluded))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"detail": 7}', b'{"in_flight": "a"}', None])
@@ -206,18 +214,40 @@ def test_the_newest_attempts_of_a_fan_are_one_listing(claims: Claims) -> None:
     assert {SHARD: Latest(2)} == claims.latest(fan_of(SHARD))
 
 
-# -- has it ended? ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("names", [*itertools.permutations(["0001-000000.1.crash", "0001-000000.1.free"])])
+def test_of_two_markers_the_worse_one_is_the_ending(names: tuple[str, str]) -> None:
+    """In whatever order they are listed."""
+    assert {SHARD: Latest(1, Ending.CRASH, suspect=True)} == latest_attempts(names)
+
+
+def test_the_note_of_an_attempt_is_no_attempt(folder: StageFolder, claims: Claims) -> None:
+    """It lies beside the claim, and names the task that was in work alone."""
+    claims.take(claim_of("w"))
+    note = Note(folder.note(SHARD, 1))
+    for task in ("a", "b\udcff\n"):
+        note.write(task)
+    note.close()
+    assert ({SHARD: Latest(1)}, ("b\udcff\n",)) == (claims.latest(fan_of(SHARD)), claims.alone(SHARD, 1))
 
 
 @pytest.mark.parametrize(
-    ("alive", "round_over", "lease_over"), [*itertools.product([True, False, None], [True, False], [True, False])]
+    ("data", "expected"),
+    [
+        (b"", ()),
+        (b'{"task": "a"}\n', ("a",)),
+        (b'{"task": "a"}\n{"task": "b"', ("a",)),
+        (b'{"task": "a"', ()),
+        (b"\x00\x00\n", ()),
+        (b"{}\n", ()),
+        (b"[]\n", ()),
+    ],
 )
-def test_an_attempt_has_ended_if_anything_says_so_for_sure(
-    alive: bool | None, round_over: bool, lease_over: bool
-) -> None:
-    """Its round is over, a process seen gone, or a lease run out; not knowing is no reason."""
-    expected = round_over or alive is False or lease_over
-    assert expected is has_ended(alive, round_over=round_over, lease_over=lease_over)
+def test_half_a_line_is_of_a_task_that_never_began(data: bytes, expected: tuple[str, ...]) -> None:
+    """The last whole line counts; without one nobody is named."""
+    assert expected == last_task(data)
+
+
+# -- a worker elsewhere -----------------------------------------------------------------------------
 
 
 def watch(*looks: tuple[float, bytes, float]) -> list[bool]:

@@ -26,6 +26,7 @@ from hpcurate.worker.picker import Picker, order_of_trial
 from hpcurate.world import World
 
 FILES = PosixFilesystem()
+HEAVIEST = "0001-000009"
 
 
 def lines_of(*weights: float) -> list[ShardLine]:
@@ -61,6 +62,13 @@ def all_of(picking: Picker) -> list[str]:
     """Claim until nothing is left."""
     picks = iter(picking.next, None)
     return [pick.line.id for pick in picks]  # type: ignore[union-attr]
+
+
+def again(picking: Picker) -> Claim:
+    """The claim of the heaviest shard, which was tried before and therefore comes after all others."""
+    picks = [pick.claim for pick in iter(picking.next, None)]  # type: ignore[union-attr]
+    assert [HEAVIEST] == [claim.shard for claim in picks if claim.attempt > 1] == [picks[-1].shard]
+    return picks[-1]
 
 
 # -- order ------------------------------------------------------------------------------------------
@@ -149,12 +157,8 @@ def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
     process = multiprocessing.get_context("fork").Process(target=_claim_and_die, args=(folder,))
     process.start()
     process.join()
-    claim = picker(folder).next().claim  # type: ignore[union-attr]
-    assert ("0001-000009", 2, (AttemptEnd(attempt=1, ending=Ending.DEAD),)) == (
-        claim.shard,
-        claim.attempt,
-        claim.history,
-    )
+    claim = again(picker(folder))
+    assert (2, (AttemptEnd(attempt=1, ending=Ending.DEAD),)) == (claim.attempt, claim.history)
 
 
 def test_a_living_processs_claim_is_not_touched(folder: StageFolder) -> None:
@@ -167,26 +171,37 @@ def test_a_shard_handed_back_does_not_count_against_it(folder: StageFolder) -> N
     """FREE stands in the history, and is judged as nothing."""
     first = picker(folder).next()
     store_of(folder).claims.end(first.claim, Ending.FREE, "drained")  # type: ignore[union-attr]
-    claim = picker(folder).next().claim  # type: ignore[union-attr]
+    claim = again(picker(folder))
     assert (2, Ending.FREE, judge([], 1)) == (claim.attempt, claim.history[0].ending, judge(claim.history, 1))
 
 
 def test_the_history_grows_with_each_attempt(folder: StageFolder) -> None:
     """Attempt n+1 knows all that happened before."""
-    for ending in (Ending.CRASH, Ending.FREE, Ending.OOM):
-        store_of(folder).claims.end(picker(folder).next().claim, ending)  # type: ignore[union-attr]
-    claim = picker(folder).next().claim  # type: ignore[union-attr]
+    first = picker(folder).next()
+    store_of(folder).claims.end(first.claim, Ending.CRASH)  # type: ignore[union-attr]
+    for line in lines_of(*range(1, 10)):
+        os.mkdir(folder.shard(line.id))
+    for ending in (Ending.FREE, Ending.OOM):
+        store_of(folder).claims.end(again(picker(folder)), ending)
+    claim = again(picker(folder))
     assert (4, ["crash", "free", "oom"]) == (claim.attempt, [end.ending.value for end in claim.history])
 
 
-def foreign(folder: StageFolder) -> Claim:
-    """The heaviest shard is claimed on another host, where only a heartbeat can tell."""
+def foreign(folder: StageFolder, shard: str = HEAVIEST, **more: Any) -> Claim:
+    """A shard is claimed on another host, where only a heartbeat can tell."""
     there = ProcessIdentity("another host", 1, 1)
-    claim = Claim(shard="0001-000009", attempt=1, nonce="n", worker="job-7-r0-aabb", process=there)
+    settings: dict[str, Any] = {"attempt": 1, "nonce": "n", "worker": "job-7-r0-aabb", "process": there, **more}
+    claim = Claim(shard=shard, **settings)
     store_of(folder).claims.take(claim)
     FILES.make_folders(os.path.dirname(folder.worker(claim.worker)))
     FILES.beat(folder.worker(claim.worker), b"000000000001\n")
     return claim
+
+
+def mark_over(folder: StageFolder, number: int, **endings: Ending) -> None:
+    """Somebody writes down that no worker of the round is left, and what is known of these elements."""
+    FILES.make_folders(folder.rounds)
+    store_of(folder).rounds.mark_over(number, endings={name[1:]: ending for name, ending in endings.items()})
 
 
 def test_a_worker_elsewhere_is_given_its_lease(folder: StageFolder) -> None:
@@ -196,11 +211,10 @@ def test_a_worker_elsewhere_is_given_its_lease(folder: StageFolder) -> None:
 
 
 def test_a_worker_elsewhere_that_stands_still_loses_its_shard(folder: StageFolder) -> None:
-    """After one lease of our own clock."""
+    """After one lease of our own clock; that says nothing about the shard."""
     foreign(folder)
-    picking = picker(folder, lease_s=0.0)
-    first = picking.next()
-    assert ("0001-000008", "0001-000009") == (first.line.id, picking.next().line.id)  # type: ignore[union-attr]
+    claim = again(picker(folder, lease_s=0.0))
+    assert ((AttemptEnd(attempt=1, ending=Ending.LOST),), judge([], 1)) == (claim.history, judge(claim.history, 1))
 
 
 def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> None:
@@ -215,17 +229,147 @@ def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> N
 
 def test_a_worker_whose_round_is_over_loses_its_shard_at_once(folder: StageFolder) -> None:
     """Somebody learned from the scheduler that no worker of that round is left, on whatever host."""
-    FILES.make_folders(folder.rounds)
-    store_of(folder).rounds.mark_over(foreign(folder).round)
-    assert "0001-000009" == picker(folder).next().line.id  # type: ignore[union-attr]
+    mark_over(folder, foreign(folder).round)
+    assert (AttemptEnd(attempt=1, ending=Ending.LOST),) == again(picker(folder)).history
 
 
 def test_a_claim_that_cannot_be_read_is_given_a_lease_too(folder: StageFolder) -> None:
     """Where there are no hard links, a worker may die in the middle of writing it."""
-    Path(folder.claim("0001-000009", 1)).write_bytes(b"")
-    picking = picker(folder, lease_s=0.0)
-    first = picking.next()
-    assert ("0001-000008", "0001-000009") == (first.line.id, picking.next().line.id)  # type: ignore[union-attr]
+    Path(folder.claim(HEAVIEST, 1)).write_bytes(b"")
+    assert (AttemptEnd(attempt=1, ending=Ending.LOST),) == again(picker(folder, lease_s=0.0)).history
+
+
+# -- who may declare another dead -------------------------------------------------------------------
+
+
+def test_a_round_that_is_declared_over_ends_no_process_that_is_seen_alive(folder: StageFolder) -> None:
+    """The idle workers of one round claimed attempts 2 to 6 of a task of 20 s, because a call had written `.over`."""
+    first = picker(folder, 1, round=1).next()
+    mark_over(folder, 1)
+    assert first.line.id not in all_of(picker(folder))  # type: ignore[union-attr]
+
+
+def test_a_worker_whose_round_is_over_claims_nothing_more(folder: StageFolder) -> None:
+    """It went on, beside the workers of the next round."""
+    picking = picker(folder, round=2)
+    assert picking.next()
+    mark_over(folder, 2)
+    assert picking.next() is None
+
+
+def test_what_is_declared_dead_without_evidence_never_counts(folder: StageFolder) -> None:
+    """The sixth attempt wrote dead letters, and the run was complete with exit status 0."""
+    mark_over(folder, 0)
+    foreign(folder)
+    for attempt in range(2, 12):
+        claim = again(picker(folder))
+        assert (attempt, judge([], 5)) == (claim.attempt, judge(claim.history, 5))
+        Path(folder.claim(HEAVIEST, attempt)).unlink()
+        for line in lines_of(*range(1, 10)):
+            Path(folder.claim(line.id, 1)).unlink(missing_ok=True)
+        foreign(folder, attempt=attempt, history=claim.history)
+
+
+def test_what_the_scheduler_says_of_a_job_is_evidence(folder: StageFolder) -> None:
+    """An attempt that left nothing but its note: killed for memory, with one task in work."""
+    foreign(folder, element="12_3")
+    Path(folder.note(HEAVIEST, 1)).write_bytes(b'{"task": "a"}\n{"task": "b"}\n{"task')
+    mark_over(folder, 0, _12_3=Ending.OOM)
+    detail = "killed for memory: the scheduler says that job 12_3 ran out of memory"
+    assert {"b": detail} == judge(again(picker(folder)).history, 5).poison
+
+
+def test_the_schedulers_word_may_come_after_the_next_attempt_has_begun(folder: StageFolder) -> None:
+    """A lease runs out within the round; what the scheduler knows is written down at its end."""
+    lost = AttemptEnd(attempt=1, ending=Ending.LOST)
+    foreign(folder, element="12_3")
+    foreign(folder, element="12_4", attempt=2, history=(lost,))
+    mark_over(folder, 0, _12_3=Ending.OOM)
+    assert [Ending.OOM, Ending.LOST] == [end.ending for end in again(picker(folder)).history]
+
+
+def test_shards_that_something_counts_against_come_last(folder: StageFolder) -> None:
+    """Then a task that kills its worker takes no healthy one along: those without a history, the lost ones, the rest."""
+    light, lost, crashed, handed_back, killed = (shard_id("0001", n) for n in (0, 9, 8, 7, 6))
+    for shard in (lost, crashed, handed_back):
+        foreign(folder, shard)
+    foreign(folder, killed, element="12_3")
+    mark_over(folder, 0, _12_3=Ending.OOM)
+    Path(f"{folder.claim(crashed, 1)}.crash").write_bytes(b"")
+    Path(f"{folder.claim(handed_back, 1)}.free").write_bytes(b"")
+    assert [light, lost, handed_back, crashed, killed] == all_of(picker(folder))[5:]
+
+
+def test_a_crash_is_not_forgotten_because_the_shard_was_handed_back_since(folder: StageFolder) -> None:
+    """Both markers are in the listing."""
+    for attempt, ending in ((1, "crash"), (2, "free")):
+        foreign(folder, attempt=attempt)
+        Path(f"{folder.claim(HEAVIEST, attempt)}.{ending}").write_bytes(b"")
+    foreign(folder, "0001-000000")
+    Path(f"{folder.claim('0001-000000', 1)}.free").write_bytes(b"")
+    assert ["0001-000000", HEAVIEST] == all_of(picker(folder))[-2:]
+
+
+# -- stale listings ---------------------------------------------------------------------------------
+
+
+class Stale(PosixFilesystem):
+    """Lists folders as they were when this client first looked at them, and counts what it tries."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, list[str]] = {}
+        self.created: list[str] = []
+
+    def names(self, folder: str) -> list[str]:
+        """As first seen."""
+        return self.seen.setdefault(folder, super().names(folder))
+
+    def create(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`."""
+        self.created.append(os.path.basename(path))
+        return super().create(path, data)
+
+
+def test_claims_that_a_listing_hides_are_each_tried_once(folder: StageFolder) -> None:
+    """Each look at the same stale listing tried to take all of them again."""
+    stale = Stale()
+    picking = picker(folder, 1, filesystem=stale)
+    stale.names(folder.claims("0001-000"))
+    assert 10 == len(all_of(picker(folder)))
+    assert [None] * 20 == [picking.next() for _ in range(20)]
+    assert 10 == len(stale.created)
+
+
+def test_an_attempt_that_a_listing_hides_is_not_begun(folder: StageFolder) -> None:
+    """It shows that attempt 1 has crashed, and hides that attempt 2 is in work and 3 is not there."""
+    stale, claim = Stale(), foreign(folder)
+    store_of(folder).claims.end(claim, Ending.CRASH)
+    stale.names(folder.claims("0001-000"))
+    foreign(folder, attempt=2)
+    assert HEAVIEST not in all_of(picker(folder, filesystem=stale))
+    assert not os.path.exists(folder.claim(HEAVIEST, 3))
+
+
+def test_a_commit_that_a_listing_hides_is_not_done_again(folder: StageFolder) -> None:
+    """Its worker has left since, so that it looks like a claim of the dead."""
+    stale = Stale()
+    stale.names(folder.shards("0001-000"))
+    mark_over(folder, foreign(folder).round)
+    os.makedirs(folder.shard(HEAVIEST))
+    Path(folder.shard(HEAVIEST), "stats.json").write_text("{}")
+    assert HEAVIEST not in all_of(picker(folder, filesystem=stale))
+
+
+def test_a_listing_that_is_fresh_again_shows_what_was_handed_back(folder: StageFolder) -> None:
+    """What was learned from a lost create does not outlive the attempt."""
+    stale = Stale()
+    stale.names(folder.claims("0001-000"))
+    claim = foreign(folder)
+    picking = picker(folder, filesystem=stale)
+    assert HEAVIEST not in all_of(picking)
+    store_of(folder).claims.end(claim, Ending.FREE)
+    stale.seen.clear()
+    assert [HEAVIEST] == all_of(picking)
 
 
 # -- our own heartbeat ------------------------------------------------------------------------------

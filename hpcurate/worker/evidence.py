@@ -1,0 +1,49 @@
+"""How the attempts of a shard have ended, from all that is written down: markers, the scheduler's word, notes.
+
+What is known of an attempt may grow after attempt n+1 has begun: the scheduler's word comes when the round is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, explained
+from hpcurate.store.claims import Claim, Latest
+from hpcurate.store.stage_store import StageStore
+
+UNEXPLAINED = frozenset([Ending.DEAD, Ending.LOST])
+"""Endings that an observer concluded, because the worker could not write its own."""
+
+
+class Evidence:
+    """What the store holds about the ends of attempts."""
+
+    def __init__(self, store: StageStore) -> None:
+        self._store = store
+        self.over: Collection[int] = ()
+        """Rounds that are over, as last listed: of these there may be a word of the scheduler's."""
+        self._said: dict[int, dict[str, Ending]] = {}
+
+    def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
+        """How all attempts up to the newest one, which is over, have ended."""
+        return tuple(self._explained(shard, end) for end in self._store.claims.history(shard, latest))
+
+    def condemns(self, claim: Claim) -> bool:
+        """Whether the scheduler's word about the claim's job counts against its shard."""
+        said = self._of_job(claim)
+        return said is not None and AGAINST[said] is not Against.NOTHING
+
+    def _explained(self, shard: str, end: AttemptEnd) -> AttemptEnd:
+        if end.ending not in UNEXPLAINED:
+            return end
+        claim = self._store.claims.read(shard, end.attempt)
+        if claim is None:
+            return end
+        return explained(end, self._of_job(claim), claim.element, self._store.claims.alone(shard, end.attempt))
+
+    def _of_job(self, claim: Claim) -> Ending | None:
+        if not claim.element or claim.round not in self.over:
+            return None
+        if claim.round not in self._said:
+            self._said[claim.round] = self._store.rounds.endings(claim.round)
+        return self._said[claim.round].get(claim.element)
