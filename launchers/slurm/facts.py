@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
+import socket
 
 import attrs
 
 from hpcurate.errors import LauncherError
-from launchers.slurm.clients import ask
+from launchers.slurm.clients import ask, missing_clients
 
 NODE_FORMAT = "%R|%c|%m|%G"
 """Partition, cores, MiB, generic resources of each node."""
@@ -51,15 +51,14 @@ class SiteFacts:
         return next((p for p in self.partitions if p.name == name), None)
 
 
-def has_client() -> bool:
-    """Whether there is a Slurm to ask."""
-    return shutil.which("sbatch") is not None
-
-
 def probe() -> SiteFacts:
     """Ask once. Raises LauncherError if there is no Slurm, or no answer."""
-    if not has_client():
-        raise LauncherError("launcher=slurm: there is no sbatch in PATH; load the site's module, or use launcher=local")
+    missing = missing_clients()
+    if missing:
+        raise LauncherError(
+            f"launcher=slurm: {socket.gethostname()} has no {', '.join(missing)} in PATH; load the site's Slurm (often "
+            "`module load slurm`), type this on a login node, or type launcher=local to work on this machine alone"
+        )
     config = ask(["scontrol", "show", "config"])
     partitions = None if config is None else ask(["scontrol", "show", "partition", "-o"])
     nodes = None if partitions is None else ask(["sinfo", "-h", "-N", "-o", NODE_FORMAT])

@@ -20,12 +20,13 @@ from hpcurate.store.rounds import Jobs
 from hpcurate.units import megabytes
 from launchers.slurm.arrays import array_job, submit_array
 from launchers.slurm.checks import SlurmChecks
+from launchers.slurm.clients import missing_clients
 from launchers.slurm.doctor import SlurmDiagnosis
-from launchers.slurm.facts import has_client, probe
+from launchers.slurm.facts import probe
 from launchers.slurm.gates import SlurmGates
 from launchers.slurm.limits import PATIENCE_S, SubmitLimit
 from launchers.slurm.options import JobSettings, parts
-from launchers.slurm.preflight import asked_of, gate_problems, problems, store_problem
+from launchers.slurm.preflight import asked_of, gate_problems, option_problems, problems, store_problem
 from launchers.slurm.queue import SlurmQueue
 from launchers.slurm.refusals import refusals
 
@@ -81,7 +82,8 @@ class SlurmLauncher:
     @property
     def diagnosis(self) -> SlurmDiagnosis | None:
         """See `Launcher`. None where there is no Slurm client."""
-        return SlurmDiagnosis(partition=self.partition, account=self.account) if has_client() else None
+        has_slurm = "sbatch" not in missing_clients()
+        return SlurmDiagnosis(partition=self.partition, account=self.account) if has_slurm else None
 
     @property
     def node_local(self) -> tuple[str, ...]:
@@ -124,7 +126,8 @@ class SlurmLauncher:
         facts, drain_s = probe(), pipeline.timing.drain_s
         stages = {s.name: self.settings.of_stage(s, worker_shape(s), drain_s) for s in pipeline.stages}
         gate = self.settings.of_gate(facts, last=False)
-        found = problems({name: asked_of(options) for name, options in stages.items()}, facts)
+        found = option_problems({**{f"stages.{name}": o for name, o in stages.items()}, "launcher.gate": gate})
+        found = found or problems({name: asked_of(options) for name, options in stages.items()}, facts)
         found = found or gate_problems(gate, facts)
         found = found or self._refusals(stages, gate)
         folders = [os.path.expandvars(folder) for folder in self.node_local]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -110,6 +111,11 @@ class JobSettings:
 def dashed(options: Mapping[str, Any]) -> dict[str, Any]:
     """`cpus_per_task` → `cpus-per-task`: sbatch's own spelling."""
     return {key.replace("_", "-"): value for key, value in options.items()}
+
+
+def log_pattern(folder: str, name: str) -> str:
+    """For sbatch's `output`: what stands in `name` is a pattern, what stands in the folder is not."""
+    return os.path.join(folder.replace("%", "%%"), name)
 
 
 def flags(options: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ import attrs
 from hpcurate.fields import suggestion
 from hpcurate.units import megabytes, minutes
 from launchers.slurm.facts import SiteFacts
+
+OURS = ("array", "clusters", "job-name", "output", "parsable", "test-only", "wait", "wrap")
+"""sbatch options that jobs are found and watched by."""
+UNPRINTED = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -34,6 +39,18 @@ def problems(stages: Mapping[str, Asked], facts: SiteFacts) -> list[str]:
             return found
         of_each = [_problem(stage, asked, name, facts) for name in names]
         found += [str(of_each[0])] if all(of_each) else []
+    return found
+
+
+def option_problems(jobs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """sbatch options that a user cannot set: ours, and those that would not stay on their line of the script."""
+    found = []
+    for where, options in jobs.items():
+        for key, value in options.items():
+            if key in OURS:
+                found.append(f"{where}: sbatch option {key}={value}: hpcurate sets it itself; leave it out")
+            elif UNPRINTED.search(f"{key}{value}"):
+                found.append(f"{where}: sbatch option {key}={value!a}: holds a line break or another control character")
     return found
 
 
@@ -101,7 +118,12 @@ def _gpus(options: Mapping[str, Any]) -> int:
 
 
 def store_problem(store: str, node_local: Sequence[str], nodes_see_store: bool | None, known: str | None) -> str | None:
-    """Why no compute node would find the store, or nothing. Pure."""
+    """Why no compute node would find the store, or sbatch could not name it, or nothing. Pure."""
+    if "\\" in store or UNPRINTED.search(store):
+        return (
+            f"store={store!a}: a path with a backslash, a line break or another control character cannot be written "
+            "into an sbatch script; name another folder"
+        )
     local = next((f for f in node_local if f and f"{store}/".startswith(f"{f.rstrip('/')}/")), None)
     if local:
         return f"store={store}: lies in {local}, which is each node's own disk; name a folder on shared storage"

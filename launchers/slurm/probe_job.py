@@ -13,6 +13,7 @@ import attrs
 from hpcurate.errors import LauncherError
 from hpcurate.system.processes import nonce
 from launchers.slurm.clients import ask, call, error_lines
+from launchers.slurm.options import log_pattern
 
 CANDIDATES = (
     "$TMPDIR",
@@ -156,7 +157,8 @@ def _job(folder: Path, name: str, script: str, options: Mapping[str, str], wait_
 def _submit(path: Path, script: str, out: Path, options: Mapping[str, str]) -> str:
     path.write_text(script)
     flags = [f"--{key}={value}" for key, value in options.items()]
-    base = ["sbatch", "--parsable", f"--output={out}", f"--job-name=hpcurate-{path.stem}", "--time=2", "--mem=100M"]
+    log = log_pattern(str(out.parent), out.name)
+    base = ["sbatch", "--parsable", f"--output={log}", f"--job-name=hpcurate-{path.stem}", "--time=2", "--mem=100M"]
     done = call([*base, *flags, str(path)])
     if done.returncode:
         raise LauncherError(f"sbatch refused the probe job: {error_lines(done.stderr)}")

@@ -7,7 +7,6 @@ name of submitit: only this file has it, it is why its version is bounded, and w
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import attrs
 from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.system.processes import nonce
 from launchers.slurm.clients import call, error_lines
+from launchers.slurm.options import log_pattern
 
 SUBMIT_S = 120.0
 """How long sbatch may take: it tries again by itself for a while."""
@@ -92,7 +92,7 @@ class BatchJob:
         left out where nobody asks for it, because some sites refuse an unknown one.
         """
         written = {k: v for k, v in self.options.items() if v is not None and v is not False}
-        written |= {"output": os.path.join(self.folder, self.log)}
+        written |= {"output": log_pattern(self.folder, self.log)}
         found: dict[str, Any] = {"job_name": self.name, "use_srun": False, "stderr_to_stdout": True}
         found |= {"additional_parameters": written, "setup": list(self.setup) or None}
         if "wckey" not in written:

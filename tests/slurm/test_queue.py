@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,10 +11,13 @@ import attrs
 import pytest
 from slurm_fixture import SlurmSite
 
+from hpcurate.errors import LauncherError
 from hpcurate.failures import Ending
 from hpcurate.runs.launcher import Presence
 from hpcurate.store.rounds import Jobs
 from launchers.slurm.arrays import submit_array
+from launchers.slurm.clients import CLIENTS
+from launchers.slurm.facts import probe
 from launchers.slurm.queue import SlurmQueue
 from launchers.slurm.submit import BatchJob
 
@@ -97,6 +101,36 @@ def test_many_fragmented_elements_are_all_counted(array: BatchJob, slurm: SlurmS
     job = attrs.evolve(array, elements=301, options={**array.options, "hold": True}).submit()
     slurm.run("scancel", *(f"{job}_{index}" for index in range(0, 301, 2)))
     assert 150 == sum(row.count for row in SlurmQueue().rows(Jobs(ids=(job,))) or ())
+    SlurmQueue().cancel(Jobs(ids=(job,)))
+
+
+@pytest.mark.parametrize("name", ["100%j", "%A_%a %%", 'it\'s "so" $HOME', "#a ;b"])
+def test_a_path_is_taken_as_it_is(array: BatchJob, slurm: SlurmSite, name: str) -> None:
+    """Before, a job whose path held a pattern lost its log, or did not start."""
+    folder = Path(array.folder) / name
+    job = attrs.evolve(array, folder=str(folder), command="echo here", elements=1).submit()
+    slurm.wait_idle(30)
+    assert "here\n" == (folder / f"array-{job}_0.out").read_text()
+
+
+def test_a_host_without_squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named, with what to type; before, only sbatch was looked for, and a host without srun could not submit."""
+    for client in ("sbatch", "scontrol", "scancel", "sinfo"):
+        (tmp_path / client).symlink_to(shutil.which(client) or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LauncherError, match=r"has no squeue in PATH; load the site's Slurm .* or type launcher=local"):
+        probe()
+
+
+def test_a_host_without_srun_submits(
+    array: BatchJob, slurm: SlurmSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing on the submitting host needs it."""
+    for client in CLIENTS:
+        (tmp_path / client).symlink_to(shutil.which(client) or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    job = array.submit()
+    assert SlurmQueue().presence((job,)) is Presence.ALIVE
     SlurmQueue().cancel(Jobs(ids=(job,)))
 
 

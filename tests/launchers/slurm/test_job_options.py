@@ -12,7 +12,7 @@ from hpcurate.runs.launcher import GateRequest
 from launchers.slurm import SlurmLauncher
 from launchers.slurm.facts import PartitionFacts, SiteFacts
 from launchers.slurm.gates import gate_job
-from launchers.slurm.options import check_command, drain_seconds, flags, parts, worker_command
+from launchers.slurm.options import check_command, drain_seconds, flags, log_pattern, parts, worker_command
 
 PROFILE = {"partitions": {"cpu": "c", "gpu": "g", "gate": "s"}, "account": "lab", "qos": "q", "constraint": "ib"}
 GPU = {"resources": {"gpus": 2}}
@@ -102,6 +102,11 @@ def test_commands_are_quoted() -> None:
         "exec '/p y/python' -P -m hpcurate.worker '/s/it'\"'\"'s' --offset 3"
     ) == line
     assert "exec py -P -m hpcurate.worker.check /f one" == check_command("py", None, "/f", "one")
+
+
+def test_a_percent_sign_in_a_path_is_no_pattern() -> None:
+    """Before, `%j` in the store's path was the job's id, and no log was written: the folder was not there."""
+    assert "/s/100%%j/%%A/array-%A_%a.out" == log_pattern("/s/100%j/%A", "array-%A_%a.out")
 
 
 def test_options_as_words() -> None:

@@ -10,7 +10,7 @@ from planned import planned
 from hpcurate.planning.plan import worker_shape
 from launchers.slurm import SlurmLauncher
 from launchers.slurm.facts import PartitionFacts, SiteFacts
-from launchers.slurm.preflight import Asked, asked_of, gate_problems, problems, store_problem
+from launchers.slurm.preflight import Asked, asked_of, gate_problems, option_problems, problems, store_problem
 
 FACTS = SiteFacts(
     partitions=(
@@ -74,6 +74,9 @@ STORES = [
     ("/tmpfoo/s", ["/tmp"], None, None, None),
     ("/home/s", [], False, "/home/s", "did not see it"),
     ("/other/s", [], False, "/home/s", None),
+    ("/s/a\nb", [], None, None, "store='/s/a\\nb': a path with a backslash, a line break"),
+    ("/s/a\\b", [], None, None, "name another folder"),
+    ("/s/100%j it's", [], None, None, None),
 ]
 
 
@@ -84,6 +87,23 @@ def test_a_store_that_nodes_do_not_see_is_refused(
     """As far as the profile shows; never wrongly."""
     found = store_problem(store, local, seen, known)
     assert (found is None) if refusal is None else (found is not None and refusal in found)
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        ({"comment": "a\nb"}, "stages.s: sbatch option comment='a\\nb': holds a line break"),
+        ({"a\nb": "1"}, "holds a line break"),
+        ({"job-name": "mine"}, "stages.s: sbatch option job-name=mine: hpcurate sets it itself; leave it out"),
+        ({"array": "0-3"}, "hpcurate sets it itself"),
+        ({"clusters": "b"}, "hpcurate sets it itself"),
+        ({"comment": "a 100%j 'b'", "dependency": "afterok:7", "exclusive": True}, ""),
+    ],
+)
+def test_options_that_cannot_be_set(options: dict[str, Any], refusal: str) -> None:
+    """Before, a line break put words of its own into the script, and `clusters` sent jobs where nobody looked."""
+    found = option_problems({"stages.s": options})
+    assert (bool(refusal), True) == (bool(found), refusal in "".join(found))
 
 
 def test_gates_need_a_partition_that_is_there() -> None:
