@@ -11,8 +11,9 @@ import importlib
 import inspect
 import os
 import re
+from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, Optional, get_type_hints
+from typing import Any, Optional, get_args, get_type_hints
 
 import attrs
 import msgspec
@@ -22,22 +23,35 @@ from hpcurate.fields import check_keys
 from hpcurate.stage import Stage, constructor
 
 __all__ = [
+    "FILE",
+    "STAGE",
+    "InputContent",
     "InputFile",
     "StageSpec",
     "coerce_parameters",
     "find_class",
     "from_spec",
+    "input_arguments",
     "plain_value",
     "to_spec",
-    "type_hints",
 ]
 
-_STAGE = "$stage"
+STAGE, FILE = "$stage", "$file"
+"""Keys under which a stage, and a file with its content, stand among plain parameters."""
 _SECRET = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,(.*))?\}")
 
 
 class InputFile(str):
     """Parameter type: the path of a file that the stage reads. Fingerprinted by content, not by name."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class InputContent:
+    """An input file with what was in it when its stage was planned."""
+
+    path: str
+    size: int
+    sha256: str
 
 
 @attrs.define(frozen=True)
@@ -50,10 +64,35 @@ class StageSpec:
     """Constructor arguments that differ from their defaults or were given; JSON values only."""
 
 
-def to_spec(stage: Stage[Any, Any]) -> StageSpec:
-    """Plain form of a constructed stage."""
+def to_spec(stage: Stage[Any, Any], read: Optional[Callable[[str], InputContent]] = None) -> StageSpec:
+    """Plain form of a constructed stage; where `read` is given, with the content of its input files."""
     cls = type(stage)
-    return StageSpec(f"{cls.__module__}:{cls.__qualname__}", {k: plain_value(v) for k, v in stage.arguments().items()})
+    given = stage.arguments() if read is None else input_arguments(stage)
+    return StageSpec(f"{cls.__module__}:{cls.__qualname__}", {k: plain_value(v, read) for k, v in given.items()})
+
+
+def input_arguments(stage: Stage[Any, Any]) -> dict[str, Any]:
+    """Constructor arguments as given; those that are, or hold, input files as such, also where they are defaults.
+
+    Raises PipelineError where the annotations that say so cannot be evaluated.
+    """
+    cls = type(stage)
+    hints = type_hints(cls)
+    arguments = stage.arguments()
+    for name, parameter in constructor(cls).items():
+        if name not in hints and "InputFile" in str(parameter.annotation):
+            raise PipelineError(
+                f"{cls.__qualname__}: the annotations of its parameters cannot be evaluated, so {name} would not be "
+                f"read as an InputFile; import what they name outside of `if TYPE_CHECKING`"
+            )
+        value = arguments.get(name, parameter.default)
+        if value not in (None, inspect.Parameter.empty) and _names_file(hints.get(name)):
+            arguments[name] = _convert(name, value, hints[name])
+    return arguments
+
+
+def _names_file(hint: Any) -> bool:
+    return hint is InputFile or any(_names_file(inner) for inner in get_args(hint))
 
 
 def from_spec(spec: StageSpec, *, secrets: bool = False) -> Stage[Any, Any]:
@@ -137,18 +176,18 @@ def _holds_stage(value: Any) -> bool:
     return isinstance(value, Stage) or (isinstance(value, list) and any(isinstance(v, Stage) for v in value))
 
 
-def plain_value(value: Any) -> Any:
+def plain_value(value: Any, read: Optional[Callable[[str], InputContent]] = None) -> Any:
     """A parameter as JSON holds it. Raises PipelineError for what is no plain data."""
     if isinstance(value, Stage):
-        return {_STAGE: attrs.asdict(to_spec(value), recurse=False)}
+        return {STAGE: attrs.asdict(to_spec(value, read), recurse=False)}
     if isinstance(value, (list, tuple)):
-        return [plain_value(v) for v in value]
+        return [plain_value(v, read) for v in value]
     if isinstance(value, dict):
-        return {str(k): plain_value(v) for k, v in value.items()}
+        return {str(k): plain_value(v, read) for k, v in value.items()}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, InputFile):
-        return str(value)
+        return str(value) if read is None else {FILE: attrs.asdict(read(value))}
     if isinstance(value, PurePath):
         return os.fspath(value)
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -158,8 +197,10 @@ def plain_value(value: Any) -> Any:
 
 def _alive(value: Any, secrets: bool) -> Any:
     if isinstance(value, dict):
-        if set(value) == {_STAGE}:
-            return from_spec(StageSpec(**value[_STAGE]), secrets=secrets)
+        if set(value) == {STAGE}:
+            return from_spec(StageSpec(**value[STAGE]), secrets=secrets)
+        if set(value) == {FILE}:
+            return InputFile(value[FILE]["path"])
         return {k: _alive(v, secrets) for k, v in value.items()}
     if isinstance(value, list):
         return [_alive(v, secrets) for v in value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,8 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import checked, convert, suggestion
 from hpcurate.model import model_names
-from hpcurate.planning.fingerprint import stage_identity
+from hpcurate.planning.fingerprint import stage_identity, versioned_code
+from hpcurate.planning.inputs import read_input
 from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.relations import Gather, Relation, Slices
@@ -103,10 +105,11 @@ def _plan(
     name: str, step: Step, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
 ) -> PlannedStage:
     stage, options = step.stage, checked(step.options, f"stages.{name}")
-    read = _weights(name, stage, weights)
-    first: dict[str, Any] = {"stage": stage_identity(stage), "upstream": upstream, "epoch": 0}
-    if read:
-        first["models"] = [one.identity for one in read]
+    models = _weights(name, stage, weights)
+    read = functools.cache(read_input)  # once: what identifies the stage is what its workers are to find
+    first: dict[str, Any] = {"stage": stage_identity(stage, read), "upstream": upstream, "epoch": 0}
+    if models:
+        first["models"] = [one.identity for one in models]
     identity = {**first, "epoch": epoch(name, digest(first))}
     fingerprint = digest(identity)
     resources = _resources(name, stage.resources, options.resources)
@@ -116,7 +119,8 @@ def _plan(
         folder=f"{name}-{fingerprint[:12]}",
         fingerprint=fingerprint,
         identity=identity,
-        spec=to_spec(stage),
+        spec=to_spec(stage, read),
+        code=versioned_code(stage),
         after=after,
         resources=resources,
         relation=relation,
@@ -127,7 +131,7 @@ def _plan(
         task_timeout=options.task_timeout,
         deterministic=stage.deterministic,
         sbatch=dict(options.sbatch),
-        weights=read,
+        weights=models,
         node_setup=f"setup-{name}-{digest({'stage': identity['stage']})[:12]}",
     )
 

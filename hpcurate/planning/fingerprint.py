@@ -2,78 +2,111 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import inspect
 import sys
-from pathlib import Path
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from hpcurate.errors import PipelineError
-from hpcurate.spec import InputFile, coerce_parameters, plain_value, to_spec, type_hints
+from hpcurate.planning.inputs import read_input
+from hpcurate.planning.modules import imported_names, own_code, syntax_digest
+from hpcurate.spec import STAGE, InputContent, InputFile, coerce_parameters, input_arguments, plain_value, to_spec
 from hpcurate.stage import Chain, Stage, constructor
 
-__all__ = ["stage_identity", "syntax_digest"]
+__all__ = ["stage_identity", "versioned_code"]
 
 
-def stage_identity(stage: Stage[Any, Any]) -> dict[str, Any]:
+Read = Callable[[str], InputContent]
+"""Path → an input file's content."""
+
+
+def stage_identity(stage: Stage[Any, Any], read: Read = read_input) -> dict[str, Any]:
     """The readable parts of a stage's fingerprint: class, version, parameters that differ from defaults.
 
+    Without a version the code takes its place: the class's module, and each of the user's modules that it imports.
     A chain's identity is that of its members. Resources, environment and slicing are not part of it.
     """
     if isinstance(stage, Chain):
-        return {"chain": [stage_identity(member) for member in stage.stages]}
+        return {"chain": [stage_identity(member, read) for member in stage.stages]}
     cls = type(stage)
-    version = f"v{stage.version}" if stage.version is not None else f"syntax:{syntax_digest(cls)}"
-    return {"class": to_spec(stage).target, "version": version, "parameters": _parameters(stage)}
+    identity = {"class": to_spec(stage).target, "version": f"v{stage.version}", "parameters": _parameters(stage, read)}
+    if stage.version is not None:
+        return identity
+    source = _source(stage)
+    code = own_code(_modules(cls, source), without=[cls.__module__])
+    return {**identity, "version": f"syntax:{syntax_digest(source)}", **({"code": code} if code else {})}
 
 
-def _parameters(stage: Stage[Any, Any]) -> dict[str, Any]:
-    cls = type(stage)
-    given = coerce_parameters(cls, stage.arguments())
-    signature = constructor(cls)
-    defaults = {n: p.default for n, p in signature.items() if p.default is not inspect.Parameter.empty}
-    result = {}
-    for name, value in coerce_parameters(cls, {**_files(cls, defaults), **given}).items():
-        if isinstance(value, InputFile) or name not in defaults or defaults[name] != value:
-            result[name] = _normal(value)
-    return result
+def versioned_code(stage: Stage[Any, Any]) -> dict[str, str]:
+    """`package/module.py` → digest, of the user's code behind every class that has a version.
 
-
-def _files(cls: type[Stage[Any, Any]], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Defaults that are input files: what is in them counts even if nobody names them."""
-    hints = type_hints(cls)
-    return {n: d for n, d in defaults.items() if d is not None and InputFile in (hints.get(n), *get_args(hints.get(n)))}
-
-
-def _normal(value: Any) -> Any:
-    """The coerced value as plain data, so that 1 and 1.0 for a float are the same; an input file by content."""
-    if isinstance(value, InputFile):
-        return _content(value)
-    if isinstance(value, (list, tuple)):
-        return [_normal(inner) for inner in value]
-    if isinstance(value, dict):
-        return {str(key): _normal(inner) for key, inner in value.items()}
-    return plain_value(value)
-
-
-def _content(path: InputFile) -> dict[str, str]:
-    try:
-        return {"sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-    except OSError as error:
-        raise PipelineError(f"cannot read the input file {str(path)!r}: {error.strerror}") from None
-
-
-def syntax_digest(cls: type) -> str:
-    """Digest of the syntax tree of the module that defines `cls`: comments and layout do not count.
-
-    Normalised by `ast.unparse`, which is steadier across Python versions than `ast.dump`.
+    No part of the identity: who gives a version answers for raising it. Recorded, so that a change is reported.
     """
+    code = {}
+    for one in _stages_in(stage):
+        if one.version is not None:
+            code.update(own_code(_modules(type(one), _source(one))))
+    return code
+
+
+def _stages_in(value: Any) -> Iterator[Stage[Any, Any]]:
+    """A stage, and every stage among its parameters."""
+    if isinstance(value, Stage):
+        yield value
+        value = value.arguments()
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _stages_in(inner)
+
+
+def _modules(cls: type[Stage[Any, Any]], source: bytes) -> list[str]:
+    """Modules that make a class what it is: its own, those of its bases, and what its own imports."""
+    package = getattr(sys.modules.get(cls.__module__), "__package__", None)
+    return [*(base.__module__ for base in inspect.getmro(cls)), *imported_names(source, package)]
+
+
+def _source(stage: Stage[Any, Any]) -> bytes:
+    """Source of the module that defines its class; empty for one with a version that has none."""
+    cls = type(stage)
     try:
-        source = inspect.getsource(sys.modules[cls.__module__])
+        return inspect.getsource(sys.modules[cls.__module__]).encode("utf-8", "surrogateescape")
     except (OSError, TypeError, KeyError):
+        if stage.version is not None:
+            return b""
         raise PipelineError(
             f"{cls.__module__}:{cls.__qualname__} has no source file to take a digest of; "
             f"put the class into a .py file, or give it `version = 1`"
         ) from None
-    return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]
+
+
+def _parameters(stage: Stage[Any, Any], read: Read) -> dict[str, Any]:
+    cls = type(stage)
+    signature = constructor(cls)
+    defaults = {n: p.default for n, p in signature.items() if p.default is not inspect.Parameter.empty}
+    result = {}
+    for name, value in coerce_parameters(cls, input_arguments(stage)).items():
+        if _holds_file(value) or name not in defaults or defaults[name] != value:
+            result[name] = _normal(value, read)
+    return result
+
+
+def _holds_file(value: Any) -> bool:
+    """Then what is in the file counts, even if nobody names it."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, InputFile) or (isinstance(value, (list, tuple)) and any(map(_holds_file, value)))
+
+
+def _normal(value: Any, read: Read) -> Any:
+    """The coerced value as plain data, so that 1 and 1.0 for a float are the same; an input file by content."""
+    if isinstance(value, InputFile):
+        return {"sha256": read(value).sha256}
+    if isinstance(value, Stage):
+        return {STAGE: stage_identity(value, read)}
+    if isinstance(value, (list, tuple)):
+        return [_normal(inner, read) for inner in value]
+    if isinstance(value, dict):
+        return {str(key): _normal(inner, read) for key, inner in value.items()}
+    return plain_value(value)

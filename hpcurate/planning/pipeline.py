@@ -82,6 +82,7 @@ class PlannedStage:
     fingerprint: str
     identity: dict[str, Any]
     spec: StageSpec
+    """Input files with their content, which a worker checks."""
     after: tuple[str, ...]
     """Stages whose output this one reads; empty: the source."""
     relation: Relation
@@ -103,6 +104,8 @@ class PlannedStage:
     weights: tuple[WeightsRef, ...] = ()
     node_setup: str = ""
     """Names what `setup_on_node` makes: the same for all runs of this class with these parameters."""
+    code: dict[str, str] = attrs.field(factory=dict)
+    """`package/module.py` → digest, of the user's code behind a version; recorded, no part of the fingerprint."""
 
 
 @attrs.define(frozen=True, kw_only=True)

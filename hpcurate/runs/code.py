@@ -6,7 +6,6 @@ The copy is named by its content, so that runs of the same code share nothing th
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import importlib.metadata
@@ -15,12 +14,12 @@ import os
 import secrets
 import shutil
 import sys
-import sysconfig
 from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
 from hpcurate.errors import PipelineError
+from hpcurate.planning.modules import imported_names, installed
 from hpcurate.system.installed import versions_here
 
 LIMIT_MB = 32
@@ -115,10 +114,10 @@ def _own_files(top: str) -> list[tuple[str, Path]]:
         return []
     if not spec.submodule_search_locations:
         path = Path(spec.origin or "")
-        return [] if _installed(path) or not path.is_file() else [(path.name, path)]
+        return [] if installed(path) or not path.is_file() else [(path.name, path)]
     files: list[tuple[str, Path]] = []
     for location in reversed(list(spec.submodule_search_locations)):
-        if top in OURS or not _installed(Path(location)):
+        if top in OURS or not installed(Path(location)):
             files += _package(top, Path(location), _SKIP | NOT_IN_JOBS if top == "hpcurate" else _SKIP)
     return files
 
@@ -153,18 +152,6 @@ def merge_packages() -> None:
                 module.__path__.append(folder)
 
 
-def _installed(path: Path) -> bool:
-    roots = {sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")}
-    resolved = os.path.realpath(path)
-    return "site-packages" in path.parts or any(resolved.startswith(os.path.realpath(r) + os.sep) for r in roots)
-
-
 def _imports(path: Path) -> set[str]:
     """Top-level names a file imports anywhere, also inside functions."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except SyntaxError:
-        return set()
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and not n.level}
-    return {name.partition(".")[0] for name in names}
+    return {name.partition(".")[0] for name in imported_names(path.read_bytes(), None)}

@@ -11,10 +11,11 @@ import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.reconcile import StageView
+from hpcurate.spec import STAGE
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
-__all__ = ["Explanation", "explain", "part_differences"]
+__all__ = ["Explanation", "code_changes", "explain", "part_differences"]
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -25,39 +26,80 @@ class Explanation:
     folder: str
     reason: str
     differences: tuple[str, ...] = ()
-    """Parts that differ from the nearest folder of the same name: `parameters.crf: 23 → 21`."""
+    """Parts that differ from the nearest folder of the same name: `parameters.crf: 23 → 21`; where the stage
+    continues, its code if that is another than what it was begun with."""
 
 
 def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> list[Explanation]:
     """For each stage why it runs or not, and which parts differ from the nearest folder."""
-    known = {name: parts for name in POSIX.names(store.stages) if (parts := _parts(store, name))}
+    known = _known(store, pipeline)
     new = {stage.name for stage in pipeline.stages if stage.folder not in known}
     return [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
 
 
-def _parts(store: Store, folder: str) -> dict[str, Any] | None:
+def code_changes(store: Store, pipeline: Pipeline) -> list[str]:
+    """A line for each stage that runs again because of its code, or that continues in spite of it. Only reads."""
+    known = _known(store, pipeline)
+    lines = []
+    for stage in pipeline.stages:
+        if stage.folder in known:
+            lines += [f"{stage.name}: {line}" for line in _kept_in_spite(stage, known[stage.folder])]
+        elif nearest := _nearest(stage, known):
+            own = _own(nearest[1])
+            if own and all("code: " in line or STAGE in line for line in own):
+                lines.append(f"{stage.name}: runs again, it differs from {nearest[0]}: {'; '.join(own)}")
+    return lines
+
+
+def _known(store: Store, pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+    """Folder → its `stage.json`, of every folder of a stage of that name."""
+    wanted = {stage.name for stage in pipeline.stages}
+    folders = [name for name in POSIX.names(store.stages) if name.rpartition("-")[0] in wanted]
+    return {name: plain for name in folders if (plain := _stage_json(store, name))}
+
+
+def _stage_json(store: Store, folder: str) -> dict[str, Any] | None:
     with suppress(OSError, ValueError, KeyError):
-        parts: dict[str, Any] = json.loads(POSIX.read(store.stage(folder).stage_json))["parts"]
-        return parts
+        plain: dict[str, Any] = json.loads(POSIX.read(store.stage(folder).stage_json))
+        return plain if isinstance(plain["parts"], dict) else None
     return None
 
 
 def _explain(stage: PlannedStage, view: StageView, known: dict[str, dict[str, Any]], new: set[str]) -> Explanation:
     if stage.folder in known:
-        return Explanation(stage=stage.name, folder=stage.folder, reason=_standing(view))
-    others = {name: parts for name, parts in known.items() if name.rpartition("-")[0] == stage.name}
-    if not others:
+        kept = tuple(_kept_in_spite(stage, known[stage.folder]))
+        return Explanation(stage=stage.name, folder=stage.folder, reason=_standing(view), differences=kept)
+    nearest = _nearest(stage, known)
+    if nearest is None:
         return Explanation(stage=stage.name, folder=stage.folder, reason="runs: the store has no such stage yet")
-    nearest, differences = min(
-        ((name, part_differences(parts, stage.identity)) for name, parts in others.items()),
-        key=lambda one: (len(one[1]), one[0]),
-    )
-    if all(line.startswith("upstream") for line in differences):
+    folder, differences = nearest
+    own = tuple(_own(differences))
+    if not own:
         above = [name for name in stage.after if name in new] or ["the source"]
         return Explanation(stage=stage.name, folder=stage.folder, reason=f"runs: {', '.join(above)} before it changed")
-    own = tuple(line for line in differences if not line.startswith("upstream"))
-    reason = f"runs: differs from {nearest} in {len(own)} part{'s' * (len(own) != 1)}"
+    reason = f"runs: differs from {folder} in {len(own)} part{'s' * (len(own) != 1)}"
     return Explanation(stage=stage.name, folder=stage.folder, reason=reason, differences=own)
+
+
+def _nearest(stage: PlannedStage, known: dict[str, dict[str, Any]]) -> tuple[str, list[str]] | None:
+    """The folder of that stage with the fewest differences, and these."""
+    others = [name for name in known if name.rpartition("-")[0] == stage.name]
+    found = [(name, part_differences(known[name]["parts"], stage.identity)) for name in others]
+    return min(found, key=lambda one: (len(one[1]), one[0]), default=None)
+
+
+def _own(differences: Iterable[str]) -> list[str]:
+    return [line for line in differences if not line.startswith("upstream")]
+
+
+def _kept_in_spite(stage: PlannedStage, plain: dict[str, Any]) -> list[str]:
+    """Its version is what it was, its code is not: what was committed stays, with this notice. Pure."""
+    before = plain.get("code")
+    if not before or not stage.code or before == stage.code:  # a store of before has none: nothing is known
+        return []
+    changes = "; ".join(part_differences({"class": "", "code": before}, {"class": "", "code": stage.code}))
+    stays = "its version is the same, so what is committed stays"
+    return [f"{changes}; {stays}: raise `version`, or type rerun={stage.name}, if the output changes meaning"]
 
 
 def _standing(view: StageView) -> str:
@@ -72,17 +114,29 @@ def _standing(view: StageView) -> str:
 
 
 def part_differences(old: Any, new: Any) -> list[str]:
-    """Leaf by leaf, `key: old → new`. Pure."""
+    """Leaf by leaf, `key: old → new`; of code, which file differs. Pure."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     keys = dict.fromkeys([*after, *before])
-    return [f"{key}: {_shown(before, key)} → {_shown(after, key)}" for key in keys if before.get(key) != after.get(key)]
+    return [_difference(key, before, after) for key in keys if before.get(key) != after.get(key)]
+
+
+def _difference(key: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    if key.rpartition("code: ")[1]:
+        how = "is now part of it" if key not in before else "is no longer part of it" if key not in after else "differs"
+        return f"{key} {how}"
+    if all(str(side.get(key, "")).startswith("syntax:") for side in (before, after)):
+        return f"{key.removesuffix('version')}code: its own module differs"
+    return f"{key}: {_shown(before, key)} → {_shown(after, key)}"
 
 
 def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     """Leaves with dotted paths; the wrapping `stage` is left out: it adds nothing."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _leaves(inner, path if key == "stage" and not path else f"{path}.{key}".lstrip("."))
+            if key == "code" and "class" in value:
+                yield from ((f"{path}.code: {file}".lstrip("."), digest) for file, digest in inner.items())
+            else:
+                yield from _leaves(inner, path if key == "stage" and not path else f"{path}.{key}".lstrip("."))
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         for number, inner in enumerate(value):
             name = str(inner.get("class", number)).rpartition(":")[2] if isinstance(inner, dict) else str(number)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.code import freeze_code, installed_versions
+from hpcurate.runs.explanation import code_changes
 from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest
 from hpcurate.runs.handover import Outcome, Progress, hand_over
+from hpcurate.runs.inputs import keep_inputs
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import Intake, take_in, write_stage_json
@@ -61,6 +63,9 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
     """Everything the gates and workers will read, before anything is submitted (I3)."""
     request, filesystem = prepared.request, world.filesystem
     code = freeze_code(prepared.code, run.path)
+    pipeline = keep_inputs(run, pipeline)
+    for line in code_changes(run.store, pipeline):
+        echo(line)
     _want_stages(run, pipeline, echo)
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
     filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
@@ -86,7 +91,7 @@ def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:
         folder = run.store.stage(stage.folder)
         above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
         parts = {"stage": stage.name, "fingerprint": stage.fingerprint, "parts": stage.identity, "upstream": above}
-        beside = {"deterministic": stage.deterministic, "environment": stage.env.digest}
+        beside = {"deterministic": stage.deterministic, "environment": stage.env.digest, "code": stage.code}
         before = write_stage_json(filesystem, folder, {**parts, **beside}).get("environment", stage.env.digest)
         if before != stage.env.digest:
             echo(_other_environment(stage.name, before, stage.env.digest))

@@ -17,6 +17,7 @@ from pathlib import Path
 import attrs
 
 from hpcurate.failures import Ending, FailureKind, Verdict, judge
+from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, log_path, worker_shape
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, ShardJob
@@ -109,6 +110,7 @@ class Supervisor:
 
     def _work_through(self) -> None:
         other = difference(self.plan.versions, versions_here(self.plan.versions))
+        other = other or changed_input(self.plan.stage.name, self.plan.stage.spec)
         if other:
             self._setup_failed(SetupFailed(other))
             return

@@ -13,7 +13,7 @@ from unit_stages import Colour, Fated, NoVersion, Tuned, TunedV2, chain
 from hpcurate import Stage
 from hpcurate.digest import digest
 from hpcurate.errors import PipelineError
-from hpcurate.planning.fingerprint import stage_identity, syntax_digest
+from hpcurate.planning.fingerprint import stage_identity
 
 
 def print_of(stage: Stage[Any, Any]) -> str:
@@ -121,16 +121,22 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     sys.modules.pop("cutting", None)
 
 
+def syntax_of(cls: Any) -> str:
+    """What stands for the module of a class without a version."""
+    version: str = stage_identity(cls(labels=__file__))["version"]
+    return version
+
+
 def test_comments_and_layout_do_not_count(load: Any) -> None:
     """Reformatting runs nothing again."""
-    before = syntax_digest(load(MODULE))
-    assert before == syntax_digest(load("# a comment\n" + MODULE.replace("tasks[:1]", "tasks[ : 1 ]  # first")))
+    before = syntax_of(load(MODULE))
+    assert before == syntax_of(load("# a comment\n" + MODULE.replace("tasks[:1]", "tasks[ : 1 ]  # first")))
 
 
 def test_another_program_counts(load: Any) -> None:
     """One changed number does."""
-    before = syntax_digest(load(MODULE))
-    assert before != syntax_digest(load(MODULE.replace("[:1]", "[:2]")))
+    before = syntax_of(load(MODULE))
+    assert before != syntax_of(load(MODULE.replace("[:1]", "[:2]")))
 
 
 def test_a_version_takes_the_place_of_the_syntax() -> None:
@@ -150,11 +156,60 @@ def test_a_default_input_file_counts_by_content_too(load: Any, tmp_path: Path) -
     assert (1, True) == (len(set(before)), before[0] != print_of(cut()))
 
 
+@pytest.mark.parametrize("hint", ["list[InputFile]", "dict[str, InputFile]", "list[InputFile] | None"])
+def test_input_files_in_lists_and_mappings_count_by_content_as_defaults_too(
+    load: Any, tmp_path: Path, hint: str
+) -> None:
+    """Those of a default did not: edited labels kept the old results."""
+    labels = tmp_path / "default.txt"
+    labels.write_text("cat\n")
+    default = {"d": str(labels)} if "dict" in hint else [str(labels)]
+    module = MODULE.replace("labels: InputFile", f"labels: {hint}").replace('InputFile("LABELS")', repr(default))
+    cut = load(module)
+    before = print_of(cut()), print_of(cut(labels=default))
+    labels.write_text("dog\n")
+    assert (1, True) == (len(set(before)), before[0] != print_of(cut()))
+
+
+def test_annotations_that_cannot_be_evaluated_do_not_hide_an_input_file(load: Any) -> None:
+    """They did: then its name was the identity, and not what is in it."""
+    hidden = MODULE.replace("labels: InputFile =", "labels: 'InputFile | Nowhere' =")
+    with pytest.raises(PipelineError, match=r"Cut: the annotations .* cannot be evaluated, so labels would not be"):
+        stage_identity(load(hidden)())
+
+
 def test_a_class_without_source_needs_a_version() -> None:
     """Typed at a prompt, there is nothing to take a digest of."""
     made: Any = type("Made", (NoVersion,), {"__module__": "nowhere"})
     with pytest.raises(PipelineError, match="give it `version = 1`"):
         stage_identity(made())
+
+
+# -- stages among parameters ------------------------------------------------------------------------
+
+
+class Wraps(NoVersion):
+    """Has stages as a parameter, and a version."""
+
+    version = 1
+
+    def __init__(self, inner: Any = None) -> None:
+        self.inner = inner
+
+
+@pytest.mark.parametrize("inner", [lambda stage: stage, lambda stage: [stage], lambda stage: chain(stage)])
+def test_a_stage_among_the_parameters_counts_by_its_own_version(inner: Any) -> None:
+    """Its parameters alone did: raising its version ran nothing again."""
+    one, two, none = (stage_identity(Wraps(inner(stage))) for stage in (Tuned(), TunedV2(), NoVersion()))
+    assert one != two
+    assert (True, True) == ("'v2'" in str(two), "'syntax:" in str(none))
+
+
+@pytest.mark.parametrize("value", [lambda: 1, print, object()])
+def test_what_is_no_plain_data_is_refused_as_a_parameter(value: Any) -> None:
+    """A function has no identity that outlives the process."""
+    with pytest.raises(PipelineError, match="a stage parameter must be plain data"):
+        stage_identity(Wraps(value))
 
 
 # -- chains -----------------------------------------------------------------------------------------
