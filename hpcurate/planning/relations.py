@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 import msgspec
 
-from hpcurate.planning.slicing import Slicing, WeightsOf, count_shards, slice_shards
-from hpcurate.store.layout import shard_id
+from hpcurate.planning.slicing import Cutter, Rows, Slicing, WeightsOf, count_shards, line_id
+from hpcurate.planning.standing import Key, Standing, cover
+from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
 
-__all__ = ["Gather", "Relation", "Slices", "Upstream", "gather_name"]
+__all__ = ["Gather", "Parts", "Relation", "Slices", "Upstream", "is_up_to_date"]
 
 
 @attrs.define(frozen=True)
@@ -31,8 +32,14 @@ class Upstream:
         return [shard for shards in self.lists.values() for shard in shards]
 
 
+Parts = tuple[Upstream, ...]
+"""What goes into one list."""
+
+
 class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
-    """Ranges of upstream shards, cut and merged to the target size. A list derives from one upstream list."""
+    """Ranges of upstream shards, cut and merged to the target size. A list derives from one upstream list, or, where
+    there are several upstreams, from all of them.
+    """
 
     slicing: Slicing = Slicing()
 
@@ -41,20 +48,46 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         """Whether `process` gets a whole shard in one call, also an empty one."""
         return False
 
-    def lists(self, upstreams: Sequence[Upstream]) -> dict[str, tuple[Upstream, ...]]:
-        """List name → what goes into it: that of the upstream list, with its folder where there are several."""
+    def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
+        """List name, without a version → what goes into it."""
+        if len(upstreams) > 1:
+            return {content_name("join", upstreams): tuple(upstreams)}
         return {
-            f"{name}@{one.folder}" if len(upstreams) > 1 else name: (Upstream(one.folder, {name: shards}),)
+            base(name): (Upstream(one.folder, {name: shards}),)
             for one in upstreams
             for name, shards in one.lists.items()
         }
 
-    def lines(self, name: str, parts: Sequence[Upstream], weights: WeightsOf) -> list[ShardLine]:
-        """The lines of a list."""
-        lines: list[ShardLine] = []
+    def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
+        """The same in a store of format 1; empty where that is no other."""
+        if len(upstreams) < 2:
+            return {}
+        return {
+            f"{name}@{one.folder}": (Upstream(one.folder, {name: shards}),)
+            for one in upstreams
+            for name, shards in one.lists.items()
+        }
+
+    def lines(
+        self, name: str, parts: Parts, weights: WeightsOf, before: Sequence[Sequence[ShardLine]] = ()
+    ) -> list[ShardLine]:
+        """The lines of a version of a list. `before`: those of the earlier versions, oldest first.
+
+        A line whose inputs all stand stays as it is, and with it what is committed of it; the other rows are cut
+        again. In upstream order, by the first row of each line.
+        """
+        standing, cutter, kept = _standing(before, parts), Cutter(name, self.slicing, weights), set[str]()
         for part in parts:
-            lines += slice_shards(name, part.folder, part.shards(), self.slicing, weights, len(lines))
-        return lines
+            for shards in part.lists.values():
+                for shard in shards:
+                    for lo, hi, line in standing.pieces((part.folder, shard.shard, shard.nonce)):
+                        if line is None:
+                            cutter.cut(Rows(part.folder, shard, lo, hi))
+                        elif line.id not in kept:
+                            kept.add(line.id)
+                            cutter.keep(line)
+                cutter.close()
+        return cutter.lines
 
     def count(self, weights: Iterable[float]) -> int:
         """How many shards rows of these weights make."""
@@ -69,11 +102,18 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         """See `Slices`."""
         return True
 
-    def lists(self, upstreams: Sequence[Upstream]) -> dict[str, tuple[Upstream, ...]]:
+    def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
         """See `Slices`. The one list is named by its inputs: other inputs are another list."""
-        return {gather_name(shard for one in upstreams for shard in one.shards()): tuple(upstreams)}
+        return {content_name("all", upstreams): tuple(upstreams)}
 
-    def lines(self, name: str, parts: Sequence[Upstream], weights: WeightsOf) -> list[ShardLine]:
+    def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
+        """See `Slices`."""
+        shards = "".join(f"{s.shard} {s.nonce}\n" for one in upstreams for s in one.shards())
+        return {f"all.{hashlib.sha256(shards.encode()).hexdigest()[:8]}": tuple(upstreams)}
+
+    def lines(
+        self, name: str, parts: Parts, weights: WeightsOf, before: Sequence[Sequence[ShardLine]] = ()
+    ) -> list[ShardLine]:
         """See `Slices`."""
         inputs = tuple(
             Input(part.folder, shard.shard, shard.nonce, 0, shard.tasks_out)
@@ -82,7 +122,7 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
             if shard.tasks_out
         )
         weight = sum(round(sum(shard.weight_out for shard in part.shards()), 6) for part in parts)
-        return [ShardLine(shard_id(name, 0), weight, sum(i.hi - i.lo for i in inputs), inputs)]
+        return [ShardLine(line_id(name, 0, inputs), weight, sum(i.hi - i.lo for i in inputs), inputs)]
 
     def count(self, weights: Iterable[float]) -> int:
         """See `Slices`."""
@@ -92,7 +132,25 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
 Relation = Slices | Gather
 
 
-def gather_name(shards: Iterable[Committed]) -> str:
-    """List name of a gather: `all.<digest of shards and nonces>`."""
-    digest = hashlib.sha256("".join(f"{s.shard} {s.nonce}\n" for s in shards).encode()).hexdigest()
-    return f"all.{digest[:8]}"
+def content_name(tag: str, upstreams: Iterable[Upstream]) -> str:
+    """`<tag>.<digest of what goes into the list>`, lines and settings left out: these act when the list is made."""
+    parts = ((one.folder, shard.shard, shard.nonce) for one in upstreams for shard in one.shards())
+    return f"{tag}.{content_id(parts)}"
+
+
+def is_up_to_date(lines: Iterable[ShardLine], parts: Parts) -> bool:
+    """Whether a version of a list is what goes into it now: every row of each committed attempt once, and no other."""
+    return cover(lines, _sizes(parts))
+
+
+def _standing(before: Sequence[Sequence[ShardLine]], parts: Parts) -> Standing:
+    """The lines of earlier versions that still stand; of two with the same row that of the newer version."""
+    standing = Standing(_sizes(parts))
+    for lines in reversed(before):
+        for line in lines:
+            standing.add(line)
+    return standing
+
+
+def _sizes(parts: Parts) -> dict[Key, int]:
+    return {(one.folder, s.shard, s.nonce): s.tasks_out for one in parts for s in one.shards() if s.tasks_out}

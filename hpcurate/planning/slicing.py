@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from hpcurate.store.layout import shard_id
+from hpcurate.store.layout import content_id, is_content_named, shard_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
 
@@ -49,28 +49,63 @@ class _Piece:
         self.count += hi - lo
 
     def line(self, name: str, ordinal: int) -> ShardLine:
-        return ShardLine(shard_id(name, ordinal), round(self.weight, 6), self.count, tuple(self.inputs))
+        return ShardLine(line_id(name, ordinal, self.inputs), round(self.weight, 6), self.count, tuple(self.inputs))
 
 
-def slice_shards(
-    name: str, stage: str, upstream: Iterable[Committed], slicing: Slicing, weights: WeightsOf, start: int = 0
-) -> list[ShardLine]:
-    """Cut the rows of committed upstream shards into shards of about the target size, in order.
+@attrs.define(frozen=True)
+class Rows:
+    """Rows [lo, hi) of a committed shard of a stage."""
 
-    Small neighbours are merged, empty shards make no line, large ones are cut. `weights` is asked only for shards
-    that have to be cut. `start` is the first ordinal.
+    stage: str
+    shard: Committed
+    lo: int
+    hi: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the shard."""
+        return self.hi - self.lo == self.shard.tasks_out
+
+
+def line_id(name: str, ordinal: int, inputs: Sequence[Input]) -> str:
+    """Id of a line: a number within its list, or, where lists are named by what goes into them, so is the line."""
+    if is_content_named(name):
+        return content_id((i.stage, i.shard, i.nonce, i.lo, i.hi) for i in inputs)
+    return shard_id(name, ordinal)
+
+
+@attrs.define
+class Cutter:
+    """Makes the lines of one list, in order.
+
+    Small neighbours are merged, empty shards make no line, large ones are cut. `weights` is asked only for shards that
+    have to be cut.
     """
-    lines: list[ShardLine] = []
-    piece = _Piece()
-    for shard in upstream:
-        for lo, hi, weight in _bounds(stage, shard, slicing, weights):
-            if not piece.takes(hi - lo, weight, slicing):
-                lines.append(piece.line(name, start + len(lines)))
-                piece = _Piece()
-            piece.add(stage, shard, lo, hi, weight)
-    if piece.count:
-        lines.append(piece.line(name, start + len(lines)))
-    return lines
+
+    name: str
+    slicing: Slicing
+    weights: WeightsOf
+    lines: list[ShardLine] = attrs.field(factory=list)
+    _new: int = 0
+    _piece: _Piece = attrs.field(factory=_Piece)
+
+    def cut(self, rows: Rows) -> None:
+        """Add rows."""
+        for lo, hi, weight in _bounds(rows, self.slicing, self.weights):
+            if not self._piece.takes(hi - lo, weight, self.slicing):
+                self.close()
+            self._piece.add(rows.stage, rows.shard, lo, hi, weight)
+
+    def keep(self, line: ShardLine) -> None:
+        """Add a line that stands already."""
+        self.close()
+        self.lines.append(line)
+
+    def close(self) -> None:
+        """What is added next is in another line."""
+        if self._piece.count:
+            self.lines.append(self._piece.line(self.name, self._new))
+            self._new, self._piece = self._new + 1, _Piece()
 
 
 def count_shards(weights: Iterable[float], slicing: Slicing) -> int:
@@ -84,11 +119,11 @@ def count_shards(weights: Iterable[float], slicing: Slicing) -> int:
     return count
 
 
-def _bounds(stage: str, shard: Committed, slicing: Slicing, weights: WeightsOf) -> Iterable[tuple[int, int, float]]:
-    if not shard.tasks_out:
+def _bounds(rows: Rows, slicing: Slicing, weights: WeightsOf) -> Iterable[tuple[int, int, float]]:
+    if rows.lo == rows.hi:
         return
-    if slicing.fits(shard.tasks_out, shard.weight_out):
-        yield 0, shard.tasks_out, shard.weight_out
+    if rows.whole and slicing.fits(rows.shard.tasks_out, rows.shard.weight_out):
+        yield 0, rows.shard.tasks_out, rows.shard.weight_out
         return
-    for row, weight in enumerate(weights(stage, shard)):
+    for row, weight in enumerate(weights(rows.stage, rows.shard)[rows.lo : rows.hi], rows.lo):
         yield row, row + 1, weight

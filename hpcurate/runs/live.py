@@ -17,6 +17,7 @@ from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.relations import Upstream
 from hpcurate.runs.launcher import Queue
+from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
@@ -25,14 +26,6 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
 from hpcurate.world import World
-
-
-@attrs.define(frozen=True)
-class LiveList:
-    """One shard list of the live set."""
-
-    name: str
-    lines: tuple[ShardLine, ...]
 
 
 class Observer:
@@ -53,7 +46,9 @@ class Observer:
         self._source_lists, self._rounds = tuple(source_lists), RoundsSeen(world, queue, watched)
         self._forgiven = forgiven or {}
         self._stores: dict[str, StageStore] = {}
-        self._lines: dict[tuple[str, str], tuple[ShardLine, ...]] = {}
+        self._lists = ListsSeen(self.store)
+        self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
+        """Stage → its lists in this look."""
         self._committed: dict[tuple[str, str], Committed] = {}
         self._complete_lists: dict[tuple[str, str], list[Committed]] = {}
         self._unindexed: dict[tuple[str, str], None] = {}
@@ -62,6 +57,7 @@ class Observer:
 
     def look(self) -> tuple[StageView, ...]:
         """Every stage, in topological order."""
+        self._expected_lists.clear()
         return tuple(self._view(stage) for stage in self._pipeline.stages)
 
     def store(self, folder: str) -> StageStore:
@@ -71,52 +67,47 @@ class Observer:
         return self._stores[folder]
 
     def _view(self, stage: PlannedStage) -> StageView:
-        upstreams = self._upstreams(stage)
-        if upstreams is None:
+        expected = self._expected(stage)
+        if expected is None:
             return StageView(name=stage.name, ready=False)
-        names = list(stage.relation.lists(upstreams))
-        lists = [self._read(stage.folder, name) for name in names]
         rounds = self._rounds.views(stage, self.store(stage.folder))
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._forgiven.get(stage.name, 0))
-        view = attrs.evolve(view, lists=digest_of_lists(names))
-        view = attrs.evolve(view, unindexed=self._unindexed_of(stage, upstreams))
-        if any(found is None for found in lists):
+        view = attrs.evolve(view, unindexed=self._unindexed_of(stage, expected))
+        lists = [one.found for one in expected if one.found is not None]
+        if len(lists) < len(expected):
             return view
-        present = [found for found in lists if found is not None]
-        done = [shard for found in present for shard in self._done(stage, found)]
-        counts = StageCounts.of(sum(len(found.lines) for found in present), done)
-        _check_sums(stage.name, counts, sum(line.count for found in present for line in found.lines))
-        return attrs.evolve(view, listed=True, counts=counts, unindexed=self._unindexed_of(stage, upstreams))
+        done = [shard for found in lists for shard in self._done(stage, found)]
+        counts = StageCounts.of(sum(len(found.lines) for found in lists), done)
+        _check_sums(stage.name, counts, sum(line.count for found in lists for line in found.lines))
+        view = attrs.evolve(view, unindexed=self._unindexed_of(stage, expected))
+        return attrs.evolve(view, listed=True, lists=digest_of_lists(one.name for one in lists), counts=counts)
 
     # -- lists --------------------------------------------------------------------------------------
 
     def done(self, stage: PlannedStage) -> list[Committed]:
         """Committed shards of the stage in the live set; none while the stage is not listed."""
-        upstreams = self._upstreams(stage)
-        if upstreams is None:
-            return []
-        found = [self._read(stage.folder, name) for name in stage.relation.lists(upstreams)]
-        return [shard for one in found if one is not None for shard in self._done(stage, one)]
+        expected = self._expected(stage) or ()
+        return [shard for one in expected if one.found is not None for shard in self._done(stage, one.found)]
 
     def live_lists(self, stage: PlannedStage) -> tuple[str, ...]:
-        """Names of the stage's lists in the live set; it must be ready."""
-        return tuple(stage.relation.lists(self._ready(stage)))
+        """Names of the stage's lists in the live set; it must be listed."""
+        names = self._names(stage)
+        assert names is not None, f"{stage.name} is not listed"
+        return tuple(names)
 
     def missing_lists(self, stage: PlannedStage) -> dict[str, list[ShardLine]]:
         """The lists that are yet to be written, by name; everything upstream must be complete."""
-        expected = stage.relation.lists(self._ready(stage))
-        return {
-            name: stage.relation.lines(name, parts, self._weights_of_rows)
-            for name, parts in expected.items()
-            if self._read(stage.folder, name) is None
-        }
+        expected = self._expected(stage)
+        assert expected is not None, f"{stage.name} is not ready"
+        missing = [one for one in expected if one.found is None]
+        return dict(self._lists.next_version(stage, one, self._weights_of_rows) for one in missing)
 
     def complete_list(self, folder: str, name: str) -> list[Committed] | None:
         """Committed shards of a list, in order, or None while any is missing."""
         key = (folder, name)
         if key not in self._complete_lists:
-            lines = self._read(folder, name)
-            done = None if lines is None else self._all_committed(folder, lines)
+            found = self._lists.read(folder, name)
+            done = None if found is None else self._all_committed(folder, found)
             if done is None:
                 return None
             self._complete_lists[key] = done
@@ -126,43 +117,33 @@ class Observer:
         """Somebody has written the index of a list: it is no longer reported as missing."""
         self._unindexed.pop((folder, name), None)
 
-    def _ready(self, stage: PlannedStage) -> tuple[Upstream, ...]:
-        upstreams = self._upstreams(stage)
-        assert upstreams is not None, f"{stage.name} is not ready"
-        return upstreams
-
-    def _read(self, folder: str, name: str) -> LiveList | None:
-        """A list, or None before it is made."""
-        key = (folder, name)
-        if key not in self._lines:
-            lines = self.store(folder).lists.read(name)
-            if lines is None:
-                return None
-            self._lines[key] = tuple(lines)
-        return LiveList(name, self._lines[key])
+    def _expected(self, stage: PlannedStage) -> tuple[ExpectedList, ...] | None:
+        """The lists that the stage must have, as this look has found them. None while an upstream is incomplete."""
+        if stage.name not in self._expected_lists:
+            upstreams = self._upstreams(stage)
+            found = None if upstreams is None else self._lists.expected(stage, upstreams)
+            self._expected_lists[stage.name] = found
+        return self._expected_lists[stage.name]
 
     def _upstreams(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
-        """Complete lists that the stage reads. None while one is incomplete."""
-        if not stage.after:
-            return self._complete_upstreams([(self._pipeline.source.folder, self._source_lists)])
-        sources = []
-        for name in stage.after:
-            above = self._pipeline.stage(name)
-            upstreams = self._upstreams(above)
-            if upstreams is None:
-                return None
-            sources.append((above.folder, tuple(above.relation.lists(upstreams))))
-        return self._complete_upstreams(sources)
+        """What the stage reads. None while any of it is incomplete."""
+        above = [self._pipeline.stage(name) for name in stage.after]
+        found = [self._upstream(one.folder, self._names(one)) for one in above]
+        if not above:
+            found = [self._upstream(self._pipeline.source.folder, self._source_lists)]
+        complete = tuple(one for one in found if one is not None)
+        return complete if len(complete) == len(found) else None
 
-    def _complete_upstreams(self, sources: Sequence[tuple[str, Sequence[str]]]) -> tuple[Upstream, ...] | None:
-        found = []
-        for folder, names in sources:
-            lists = {name: self.complete_list(folder, name) for name in names}
-            complete = {name: shards for name, shards in lists.items() if shards is not None}
-            if len(complete) < len(lists):
-                return None
-            found.append(Upstream(folder, complete))
-        return tuple(found)
+    def _names(self, stage: PlannedStage) -> list[str] | None:
+        """Names of a stage's lists in the live set; None while one is yet to be written."""
+        expected = self._expected(stage)
+        names = [one.found.name for one in expected or () if one.found is not None]
+        return None if expected is None or len(names) < len(expected) else names
+
+    def _upstream(self, folder: str, names: Sequence[str] | None) -> Upstream | None:
+        lists = {name: self.complete_list(folder, name) for name in names or ()}
+        complete = {name: shards for name, shards in lists.items() if shards is not None}
+        return None if names is None or len(complete) < len(lists) else Upstream(folder, complete)
 
     def _weights_of_rows(self, folder: str, shard: Committed) -> Sequence[float]:
         path = os.path.join(self.store(folder).folder.shard(shard.shard), "tasks.jsonl")
@@ -192,8 +173,8 @@ class Observer:
         keys = [(folder, line.id) for line in found.lines]
         return [self._committed[key] for key in keys if key in self._committed]
 
-    def _unindexed_of(self, stage: PlannedStage, upstreams: Sequence[Upstream]) -> tuple[tuple[str, str], ...]:
-        folders = {stage.folder, *(one.folder for one in upstreams)}
+    def _unindexed_of(self, stage: PlannedStage, expected: Sequence[ExpectedList]) -> tuple[tuple[str, str], ...]:
+        folders = {stage.folder, *(part.folder for one in expected for part in one.parts)}
         return tuple(key for key in self._unindexed if key[0] in folders)
 
 

@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterable
 from os.path import abspath, expanduser, join
 
 import attrs
@@ -19,14 +22,48 @@ FORMAT = 1
 """Version of this layout; a store of another version is refused."""
 
 
+CONTENT_DIGITS = 20
+"""Hexadecimal digits of a name that stands for its content."""
+_CONTENT_NAME = re.compile(rf"[a-z]+\.[0-9a-f]{{{CONTENT_DIGITS}}}")
+
+
 def shard_id(list_name: str, ordinal: int) -> str:
-    """`0001-000042`: sorts in list order."""
+    """`0001-000042`: of a list that is named by a number. Nothing may rely on its order: see `content_id`."""
     return f"{list_name}-{ordinal:06d}"
 
 
+def content_id(parts: Iterable[tuple[object, ...]]) -> str:
+    """A digest of the parts, which nobody else's parts have: names what is the same wherever it is made."""
+    lines = "".join(" ".join(map(str, part)) + "\n" for part in parts)
+    return hashlib.sha256(lines.encode()).hexdigest()[:CONTENT_DIGITS]
+
+
 def fan_of(shard: str) -> str:
-    """Fan-out folder of a shard: its id without the last three digits, so at most 1000 shards."""
-    return shard[:-3]
+    """Fan-out folder of a shard. One with an ordinal: all but its last three digits, so at most 1000 shards; one that
+    is a digest, which has no hyphen: the first three digits.
+    """
+    return shard[:-3] if "-" in shard else shard[:3]
+
+
+def base(list_name: str) -> str:
+    """A list's name without the number of its version: `0001` of `0001+2`."""
+    return version(list_name)[0]
+
+
+def version(list_name: str) -> tuple[str, int]:
+    """A list's name and the number of its version: `0001+2` is version 2 of `0001`, which is version 0."""
+    name, plus, number = list_name.rpartition("+")
+    return (name, int(number)) if plus and number.isdigit() else (list_name, 0)
+
+
+def version_name(name: str, number: int) -> str:
+    """The list of that version: see `version`."""
+    return f"{name}+{number}" if number else name
+
+
+def is_content_named(list_name: str) -> bool:
+    """Whether a list is named by what goes into it, `<tag>.<digest>`: then its shards are, too."""
+    return _CONTENT_NAME.fullmatch(base(list_name)) is not None
 
 
 @attrs.define(frozen=True)

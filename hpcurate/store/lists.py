@@ -1,4 +1,8 @@
-"""Shard lists: what a stage's shards are, and nothing else. A list is written once."""
+"""Shard lists: what a stage's shards are, and nothing else.
+
+A list has a name and versions, `0001`, `0001+1`, …, each written once. The next version is made when the inputs of the
+one before are no longer what is committed upstream; the lines whose inputs still stand are the same in both.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hpcurate.errors import StoreError
 from hpcurate.store.filesystem import Filesystem
-from hpcurate.store.layout import StageFolder, fan_of
+from hpcurate.store.layout import StageFolder, base, fan_of, version
 from hpcurate.system.failpoints import failpoint
 
 __all__ = ["Input", "Lists", "ShardLine"]
@@ -47,11 +52,28 @@ class Lists:
         names = self._filesystem.names(self._folder.lists)
         return sorted(name.removesuffix(".jsonl") for name in names if name.endswith(".jsonl") and name[0] != ".")
 
+    def versions(self, name: str) -> list[str]:
+        """The versions of a list that a listing has, oldest first; `name` itself first, whether it has it or not.
+
+        A list is opened by its name: a listing may be older than the list.
+        """
+        return sorted({name, *(found for found in self.names() if base(found) == name)}, key=version)
+
     def read(self, name: str) -> list[ShardLine] | None:
-        """The lines of a list, or None if it has not been made."""
-        if f"{name}.jsonl" not in self._filesystem.names(self._folder.lists):
+        """The lines of a list, or None if it has not been made. It is opened, not looked for in a listing.
+
+        Raises StoreError if it is damaged.
+        """
+        path = self._folder.list_file(name)
+        try:
+            return [_line.decode(line) for line in self._filesystem.read(path).splitlines()]
+        except FileNotFoundError:
             return None
-        return [_line.decode(line) for line in self._filesystem.read(self._folder.list_file(name)).splitlines()]
+        except msgspec.MsgspecError as error:
+            raise StoreError(
+                f"{path}: is not a shard list ({error}): it was changed by hand, or a part of it was lost; "
+                "move it out of the store and type the run's command again"
+            ) from None
 
     def write(self, name: str, lines: Sequence[ShardLine]) -> list[ShardLine]:
         """Publish a list, unless somebody has: then theirs counts. Returns the list that stands."""
@@ -65,5 +87,9 @@ class Lists:
         self._filesystem.create(self._folder.list_file(name), data)
         failpoint("list.after")
         standing = self.read(name)
-        assert standing is not None, f"list {name} vanished from {self._folder.path}"
+        if standing is None:  # another host's, which this one cannot see yet
+            raise StoreError(
+                f"{self._folder.list_file(name)}: was made by another host and cannot be read here yet; "
+                "type the command again in a minute"
+            )
         return standing

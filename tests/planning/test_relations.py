@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcurate.planning.relations import Gather, Relation, Slices, Upstream, gather_name
+from hpcurate.planning.relations import Gather, Parts, Relation, Slices, Upstream, is_up_to_date
 from hpcurate.planning.slicing import Slicing
+from hpcurate.store.layout import fan_of, is_content_named, version_name
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
 
@@ -65,13 +66,26 @@ def test_every_row_is_in_exactly_one_line(relation: Relation, found: list[Upstre
 
 
 @given(st.sampled_from(RELATIONS), upstreams)
-def test_a_line_is_named_by_its_list_and_counts_its_rows(relation: Relation, found: list[Upstream]) -> None:
-    """Ids are numbered through within a list; count and weight are those of the rows."""
+def test_a_line_has_a_name_of_its_own_and_counts_its_rows(relation: Relation, found: list[Upstream]) -> None:
+    """Numbered through within a numbered list, else a digest; count and weight are those of the rows."""
     for name, lines in lines_of(relation, found).items():
-        assert [f"{name}-{n:06d}" for n in range(len(lines))] == [line.id for line in lines]
+        ids = [line.id for line in lines]
+        assert is_content_named(name) or [f"{name}-{n:06d}" for n in range(len(lines))] == ids
+        assert len(set(ids)) == len(ids)
         assert [(len(rows_of([line])), line.weight) for line in lines] == [
             (line.count, float(line.count)) for line in lines
         ]
+
+
+@given(st.sampled_from(RELATIONS), upstreams)
+def test_what_was_just_made_is_up_to_date(relation: Relation, found: list[Upstream]) -> None:
+    """For the inputs that it was made of; with a row more, a row less or a line twice it is not."""
+    parts = relation.lists(found)
+    for name, lines in lines_of(relation, found).items():
+        assert is_up_to_date(lines, parts[name])
+        for line in lines[:1]:
+            assert not line.inputs or not is_up_to_date(lines[1:], parts[name])
+            assert not line.inputs or not is_up_to_date([*lines, line], parts[name])
 
 
 # -- slices -----------------------------------------------------------------------------------------
@@ -83,10 +97,38 @@ def test_slices_of_one_upstream_keep_the_names_of_its_lists() -> None:
     assert {"a1": "a1", "a2": "a2"} == {name: next(iter(part.lists)) for name, (part,) in found.items()}
 
 
-def test_slices_of_several_upstreams_say_whose_list_it_is() -> None:
-    """Both may have a list of the same name."""
-    found = Slices().lists([upstream("up-0123", a1=[1]), upstream("side-4567", a1=[2])])
-    assert {"a1@up-0123": "up-0123", "a1@side-4567": "side-4567"} == {n: part.folder for n, (part,) in found.items()}
+def test_slices_of_a_later_version_have_the_name_without_it() -> None:
+    """Which version below reads it, is decided by its lines."""
+    found = Upstream("up-0123", {"0001+2": [committed("0001", 0, 1)]})
+    assert {"0001": (found,)} == Slices().lists([found])
+
+
+def test_slices_of_several_upstreams_are_one_list_named_by_its_inputs() -> None:
+    """Both may have a list of the same name; other inputs are another list."""
+    one, other = upstream("up-0123", a1=[1]), upstream("side-4567", a1=[2])
+    ((name, parts),) = Slices().lists([one, other]).items()
+    assert (True, "join", (one, other)) == (is_content_named(name), name.split(".")[0], parts)
+    assert name not in Slices().lists([other, one])
+
+
+@given(upstreams.filter(lambda found: len(found) > 1))
+def test_lines_of_a_content_named_list_are_equal_where_their_inputs_are(found: list[Upstream]) -> None:
+    """Growth redoes nothing: the shards of the inputs that stay have the ids they had."""
+    relation = Slices(Slicing(tasks=3))
+    grown = [found[0], Upstream(found[1].folder, {**found[1].lists, "z9": [committed("z9", 0, 2)]}), *found[2:]]
+    (before,), (after,) = lines_of(relation, found).values(), lines_of(relation, grown).values()
+    assert {line.id for line in before} <= {line.id for line in after}
+    assert len(after) == len(before) + 1
+    assert {3} >= {len(fan_of(line.id)) for line in after}
+
+
+def test_what_lies_below_a_content_named_list_is_named_by_its_inputs() -> None:
+    """Its own name stays."""
+    (name,) = Gather().lists([upstream("up-0123", a1=[1])])
+    found = Upstream("all-4567", {name: [committed("x", 0, 2)]})
+    ((below, lines),) = lines_of(Slices(Slicing(tasks=1)), [found]).items()
+    assert (name, 2) == (below, len({line.id for line in lines}))
+    assert all(set(line.id) <= set("0123456789abcdef") for line in lines)
 
 
 @pytest.mark.parametrize("relation", CUTS)
@@ -108,7 +150,7 @@ def test_a_gather_is_one_line_of_one_list(found: list[Upstream]) -> None:
     """Also where there is nothing, so that the stage sees that."""
     ((name, lines),) = lines_of(Gather(), found).items()
     assert (1, sum(shard.tasks_out for one in found for shard in one.shards())) == (len(lines), lines[0].count)
-    assert gather_name(shard for one in found for shard in one.shards()) == name
+    assert is_content_named(name)
 
 
 def test_a_gather_reads_no_empty_shard() -> None:
@@ -129,18 +171,99 @@ def test_other_inputs_are_another_gather() -> None:
     """A shard that was committed again, by another attempt, changes the name."""
     one, two = committed("a1", 0, 1), committed("a1", 1, 1)
     again = Committed(shard=one.shard, nonce="another attempt", tasks_out=1, weight_out=1.0)
-    found = [gather_name(shards) for shards in ([], [one], [one, two], [two, one], [again])]
-    assert len(found) == len(set(found))
+    shards: list[list[Committed]] = [[], [one], [one, two], [two, one], [again]]
+    names = [name for found in shards for name in Gather().lists([Upstream("up-0123", {"a1": found})])]
+    assert len(names) == len(set(names))
 
 
-def test_the_name_of_a_gather_stays_what_it_was() -> None:
+def test_the_name_of_a_gather_in_an_older_store_stays_what_it_was() -> None:
     """Stores hold it: another name would run the stage again."""
-    assert "all.e3b0c442" == gather_name([])
+    assert {"all.e3b0c442": ()} == Gather().lists_of_format_1([])
+
+
+def test_the_names_of_several_upstreams_in_an_older_store_stay_what_they_were() -> None:
+    """A list for each list above; of one upstream the names are today's."""
+    one, other = upstream("up-0123", a1=[1]), upstream("side-4567", a1=[2])
+    assert {"a1@up-0123": (one,), "a1@side-4567": (other,)} == Slices().lists_of_format_1([one, other])
+    assert {} == Slices().lists_of_format_1([one])
 
 
 def test_a_gather_is_given_in_one_call() -> None:
     """Whatever its batch size."""
     assert Gather().whole
+
+
+# -- versions ---------------------------------------------------------------------------------------
+
+Shards = list[tuple[int, int, int]]
+"""Of an upstream: (ordinal, attempt, rows)."""
+histories = st.lists(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 5)), max_size=5, unique_by=lambda s: s[0]),
+    min_size=1,
+    max_size=4,
+)
+
+
+def parts_of(shards: Shards) -> Parts:
+    """An upstream that has these shards: another attempt is another nonce, and may have another number of rows."""
+    found = [
+        Committed(shard=f"0001-{n:06d}", nonce=f"{n}.{attempt}.{rows}", tasks_out=rows, weight_out=float(rows))
+        for n, attempt, rows in sorted(shards)
+    ]
+    return (Upstream("up-0123", {"0001": found}),)
+
+
+def versions_of(relation: Relation, history: list[Shards]) -> list[list[ShardLine]]:
+    """A version for each state of the upstream."""
+    found: list[list[ShardLine]] = []
+    for number, shards in enumerate(history):
+        found.append(relation.lines(version_name("0001", number), parts_of(shards), ones, list(found)))
+    return found
+
+
+def stands(line: ShardLine, parts: Parts) -> bool:
+    """Whether all its inputs are committed as the line says."""
+    now = {(s.shard, s.nonce) for one in parts for s in one.shards()}
+    return all((i.shard, i.nonce) in now for i in line.inputs)
+
+
+@given(st.sampled_from(CUTS), histories)
+def test_every_version_has_every_row_once(relation: Relation, history: list[Shards]) -> None:
+    """Of what was committed when it was made, in upstream order by the first row of each line."""
+    for shards, lines in zip(history, versions_of(relation, history), strict=True):
+        assert is_up_to_date(lines, parts_of(shards))
+        firsts = [(line.inputs[0].shard, line.inputs[0].lo) for line in lines]
+        assert sorted(firsts) == firsts
+
+
+@given(st.sampled_from(CUTS), histories)
+def test_no_id_is_of_two_lines(relation: Relation, history: list[Shards]) -> None:
+    """What is committed under an id is the result of the same rows in every version."""
+    lines = {line for lines in versions_of(relation, history) for line in lines}
+    assert len(lines) == len({line.id for line in lines})
+
+
+@given(st.sampled_from(CUTS), histories)
+def test_a_line_whose_inputs_stand_is_in_the_next_version(relation: Relation, history: list[Shards]) -> None:
+    """As it was: what is committed of it is not done again."""
+    versions = versions_of(relation, history)
+    for shards, before, after in zip(history[1:], versions, versions[1:], strict=False):
+        assert {line for line in before if stands(line, parts_of(shards))} <= set(after)
+
+
+@given(st.sampled_from(CUTS), histories)
+def test_what_has_not_changed_needs_no_other_version(relation: Relation, history: list[Shards]) -> None:
+    """A version made for the same shards has the same lines."""
+    twice = versions_of(relation, [history[0], history[0]])
+    assert twice[0] == twice[1]
+
+
+def test_one_changed_shard_redoes_its_descendants_alone() -> None:
+    """Also where it was merged with its neighbours: only their line is made again."""
+    relation, before = Slices(Slicing(tasks=4)), [(n, 0, 2) for n in range(6)]
+    old, new = versions_of(relation, [before, [*before[:3], (3, 1, 2), *before[4:]]])
+    assert ["0001-000000", "0001+1-000000", "0001-000002"] == [line.id for line in new]
+    assert ["0001-000000", "0001-000001", "0001-000002"] == [line.id for line in old]
 
 
 # -- both -------------------------------------------------------------------------------------------

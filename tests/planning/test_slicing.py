@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcurate.planning.slicing import Slicing, count_shards, slice_shards
+from hpcurate.planning.relations import Slices, Upstream
+from hpcurate.planning.slicing import Slicing, count_shards
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed
 
@@ -21,11 +22,12 @@ def committed(ordinal: int, weights: list[float]) -> Committed:
     )
 
 
-def cut(rows: list[list[float]], slicing: Slicing, start: int = 0) -> list[ShardLine]:
+def cut(rows: list[list[float]], slicing: Slicing) -> list[ShardLine]:
     """Lines for shards given as the weights of their rows."""
     shards = [committed(ordinal, weights) for ordinal, weights in enumerate(rows)]
     by_name = dict(zip([s.shard for s in shards], rows, strict=True))
-    return slice_shards("0001", "up-0123", shards, slicing, lambda stage, shard: by_name[shard.shard], start)
+    parts = (Upstream("up-0123", {"0001": shards}),)
+    return Slices(slicing).lines("0001", parts, lambda stage, shard: by_name[shard.shard])
 
 
 def rows_of(line: ShardLine) -> list[tuple[str, int]]:
@@ -103,10 +105,5 @@ def test_weights_are_read_only_where_a_shard_is_cut() -> None:
         return [1.0] * shard.tasks_out
 
     small, large = committed(0, [1.0] * 3), committed(1, [1.0] * 9)
-    slice_shards("0001", "up-0123", [small, large], Slicing(tasks=5), weights)
+    Slices(Slicing(tasks=5)).lines("0001", (Upstream("up-0123", {"0001": [small, large]}),), weights)
     assert [f"up-0123 {large.shard}"] == asked
-
-
-def test_ordinals_go_on_from_the_start() -> None:
-    """A list with several origins numbers through."""
-    assert ["0001-000007", "0001-000008"] == [line.id for line in cut([[1.0], [1.0]], Slicing(tasks=1), start=7)]

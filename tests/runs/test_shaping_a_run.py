@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from shell import LOCAL, Shell
 
 from hpcurate.planning.epochs import latest_epochs
-from hpcurate.planning.slicing import Slicing, count_shards, slice_shards
+from hpcurate.planning.relations import Slices, Upstream
+from hpcurate.planning.slicing import Slicing, count_shards
 from hpcurate.runs.explanation import part_differences
 from hpcurate.store.stats import Committed
 
@@ -64,12 +65,12 @@ def test_a_dry_run_is_refused_for_what_the_run_would_be_refused_for(shell: Shell
 
 @given(weights=st.lists(st.floats(0.01, 9), min_size=0, max_size=40), tasks=st.integers(0, 7), weight=st.floats(0, 12))
 def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float], tasks: int, weight: float) -> None:
-    """`count_shards` and `slice_shards` agree."""
+    """`count_shards` and `Slices.lines` agree."""
     slicing = Slicing(tasks=tasks, weight=weight)
     n = len(weights)
     shard = Committed(shard="0001-000000", nonce="n", tasks_in=n, tasks_out=n, passed=n, weight_out=float("inf"))
     lines = (
-        slice_shards("0001", "up", [shard], slicing, lambda stage, shard: weights)
+        Slices(slicing).lines("0001", (Upstream("up", {"0001": [shard]}),), lambda stage, shard: weights)
         if (tasks or weight)
         else [None] * (n > 0)
     )

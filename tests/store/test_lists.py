@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from together import together
 
+from hpcurate.errors import StoreError
 from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.store.layout import StageFolder, shard_id
+from hpcurate.store.layout import StageFolder, fan_of, shard_id
 from hpcurate.store.lists import Input, Lists, ShardLine
 
 FILES = PosixFilesystem()
@@ -76,3 +77,39 @@ def test_the_names_of_the_lists_are_sorted(tmp_path: Path, lists: Lists) -> None
 def test_a_stage_without_lists_has_none(lists: Lists) -> None:
     """Nothing to list is no error."""
     assert [] == lists.names()
+
+
+def test_a_list_is_opened_not_looked_for(tmp_path: Path) -> None:
+    """A listing may be older than the list. Before: a list that a stale listing lacked was none, and had 0 shards."""
+
+    class Stale(PosixFilesystem):
+        def names(self, folder: str) -> list[str]:
+            return []
+
+    lists, lines = Lists(Stale(), StageFolder(str(tmp_path))), lines_of(2)
+    assert (lines, lines, ["0001"]) == (lists.write("0001", lines), lists.read("0001"), lists.versions("0001"))
+
+
+def test_versions_are_in_the_order_of_their_numbers(lists: Lists) -> None:
+    """Those of other lists are not among them; the first is, before it is made."""
+    for name in ("0001+10", "0001+2", "0001", "00011", "0002+1", "0003@up-1+side-0123"):
+        lists.write(name, [])
+    assert ["0001", "0001+2", "0001+10"] == lists.versions("0001")
+    assert (["0002", "0002+1"], ["0004"]) == (lists.versions("0002"), lists.versions("0004"))
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"id":"0001-000000"}', b"\xff\xfe", b'{"id":1,"weight":1.0,"count":1}'])
+def test_a_damaged_list_is_named(tmp_path: Path, lists: Lists, content: bytes) -> None:
+    """With what to do about it. Before: a traceback."""
+    lists.write("0001", lines_of(2))
+    (tmp_path / "lists" / "0001.jsonl").write_bytes(content)
+    with pytest.raises(StoreError, match=r"lists/0001\.jsonl: is not a shard list .* type the run's command again"):
+        lists.read("0001")
+
+
+@pytest.mark.parametrize(
+    ("shard", "fan"), [("0001-000042", "0001-000"), ("0001+1-001042", "0001+1-001"), ("3f9c" + "0" * 16, "3f9")]
+)
+def test_the_fan_of_a_shard_is_seen_from_its_id(shard: str, fan: str) -> None:
+    """Ordinals: a thousand a folder; digests: 4096 folders."""
+    assert fan == fan_of(shard)

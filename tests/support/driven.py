@@ -100,7 +100,7 @@ def comparable(site: Site) -> dict[str, str]:
 
     def plain(text: str) -> str:
         text = re.sub(r"(double|digits|collect)-[0-9a-f]{12}", r"\1", text)
-        text = re.sub(r"all\.[0-9a-f]{8}", "all", text)  # a gather's list is named by the nonces it reads
+        text = re.sub(r"\b[0-9a-f]{20}\b", "all", text)  # a gather's shard is named by the nonces it reads
         return re.sub(r'"traceback":"(?:[^"\\]|\\.)*"', '"traceback":""', text)
 
     return {plain(name): plain(text) for name, text in site.tree().items()}

@@ -1,0 +1,70 @@
+"""Which lines of a shard list still stand: their inputs are what is committed upstream. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
+
+from hpcurate.store.lists import Input, ShardLine
+
+Key = tuple[str, str, str]
+"""A committed attempt: stage folder, shard, nonce."""
+Taken = tuple[int, int, ShardLine]
+"""Rows [lo, hi) of a shard, and the line that has them."""
+
+
+class Standing:
+    """Lines whose inputs are committed upstream as they say; no two have a row in common."""
+
+    def __init__(self, sizes: Mapping[Key, int]) -> None:
+        self._sizes = sizes
+        """Committed attempt → its rows."""
+        self._taken: dict[Key, list[Taken]] = {}
+
+    def add(self, line: ShardLine) -> bool:
+        """Whether the line stands beside those before it; then it is one of them."""
+        for number, found in enumerate(line.inputs):
+            if not self._take(found, line):
+                for before in line.inputs[:number]:
+                    self._taken[_key(before)].remove((before.lo, before.hi, line))
+                return False
+        return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether the lines have every row. None is there twice, so that counting is enough."""
+        rows = sum(hi - lo for taken in self._taken.values() for lo, hi, _ in taken)
+        return rows == sum(self._sizes.values())
+
+    def pieces(self, key: Key) -> Iterator[tuple[int, int, ShardLine | None]]:
+        """All rows of a shard in order, as ranges: those that a line has, and those that none has."""
+        free = 0
+        for lo, hi, line in self._taken.get(key, ()):
+            if free < lo:
+                yield free, lo, None
+            yield lo, hi, line
+            free = hi
+        if free < self._sizes.get(key, 0):
+            yield free, self._sizes[key], None
+
+    def _take(self, found: Input, line: ShardLine) -> bool:
+        key = _key(found)
+        if not 0 <= found.lo < found.hi <= self._sizes.get(key, 0):
+            return False
+        taken = self._taken.setdefault(key, [])
+        place = len(taken) if not taken or taken[-1][1] <= found.lo else bisect_left(taken, found.lo, key=itemgetter(0))
+        if (place and taken[place - 1][1] > found.lo) or (place < len(taken) and taken[place][0] < found.hi):
+            return False
+        taken.insert(place, (found.lo, found.hi, line))
+        return True
+
+
+def cover(lines: Iterable[ShardLine], sizes: Mapping[Key, int]) -> bool:
+    """Whether the lines have every row of these attempts once, and no other row (I10)."""
+    standing = Standing(sizes)
+    return all(standing.add(line) for line in lines) and standing.complete
+
+
+def _key(found: Input) -> Key:
+    return found.stage, found.shard, found.nonce

@@ -1,0 +1,89 @@
+"""The shard lists of stages as a look finds them: which version of a list is the live one. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
+from hpcurate.planning.slicing import WeightsOf
+from hpcurate.store.layout import version, version_name
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.stage_store import StageStore
+
+
+@attrs.define(frozen=True)
+class LiveList:
+    """One shard list of the live set."""
+
+    name: str
+    lines: tuple[ShardLine, ...]
+
+
+@attrs.define(frozen=True)
+class ExpectedList:
+    """A list that a stage must have for what its upstreams have committed."""
+
+    name: str
+    """Without a version."""
+    parts: Parts
+    found: LiveList | None
+    """The version of it that has these inputs; None: yet to be written."""
+
+
+class ListsSeen:
+    """Lists of stages. What has been read stays: a list is written once."""
+
+    def __init__(self, store: Callable[[str], StageStore]) -> None:
+        self._store = store
+        self._read: dict[tuple[str, str], LiveList] = {}
+        self._live: dict[tuple[str, str], tuple[Parts, LiveList]] = {}
+
+    def read(self, folder: str, name: str) -> LiveList | None:
+        """A list, or None before it is made."""
+        if (folder, name) not in self._read:
+            lines = self._store(folder).lists.read(name)
+            if lines is None:
+                return None
+            self._read[folder, name] = LiveList(name, tuple(lines))
+        return self._read[folder, name]
+
+    def expected(self, stage: PlannedStage, upstreams: Sequence[Upstream]) -> tuple[ExpectedList, ...]:
+        """The lists of a stage whose upstreams are complete. Those of an older store go on under their names."""
+        old = stage.relation.lists_of_format_1(upstreams)
+        if any(self.read(stage.folder, name) for name in old):
+            return self._all(stage.folder, old)
+        return self._all(stage.folder, stage.relation.lists(upstreams))
+
+    def next_version(
+        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf
+    ) -> tuple[str, list[ShardLine]]:
+        """Name and lines of the version that is to be written."""
+        before = self._versions(stage.folder, expected.name)
+        name = version_name(expected.name, version(before[-1].name)[1] + 1) if before else expected.name
+        return name, stage.relation.lines(name, expected.parts, weights, [found.lines for found in before])
+
+    def _all(self, folder: str, lists: Mapping[str, Parts]) -> tuple[ExpectedList, ...]:
+        return tuple(ExpectedList(name, parts, self._current(folder, name, parts)) for name, parts in lists.items())
+
+    def _current(self, folder: str, name: str, parts: Parts) -> LiveList | None:
+        """The newest version with these inputs."""
+        known = self._live.get((folder, name))
+        if known and known[0] == parts:
+            return known[1]
+        for found in reversed(self._versions(folder, name)):
+            if is_up_to_date(found.lines, parts):
+                self._live[folder, name] = (parts, found)
+                return found
+        return None
+
+    def _versions(self, folder: str, name: str) -> list[LiveList]:
+        """All versions, oldest first: those that a listing has, and those after them that it is too old to have."""
+        names = self._store(folder).lists.versions(name)
+        found = [one for one in (self.read(folder, each) for each in names) if one is not None]
+        number = version(names[-1])[1]
+        while (later := self.read(folder, version_name(name, number := number + 1))) is not None:
+            found.append(later)
+        return found
