@@ -45,3 +45,7 @@ class RecordError(HpcurateError):
 
 class StageError(HpcurateError):
     """A stage broke its contract while it ran (wrong type returned, contradictory fate of a task …)."""
+
+
+class StoreFailed(HpcurateError):
+    """The engine's own reading or writing of the store failed while a shard was made: no task is to blame."""

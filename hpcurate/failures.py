@@ -195,7 +195,9 @@ class DeadLetter:
     message: str
     traceback: str = ""
     task: dict[str, Any] | None = None
-    """The task's row; None where no row can hold it."""
+    """The task's row as it was read."""
+    row: int | None = None
+    """Which of the shard's input rows that is, from 0; None in the dead letters of earlier releases."""
 
     def line(self) -> bytes:
         """One line of JSON, with its end."""

@@ -73,8 +73,8 @@ class NodeInfo:
 class Scope(Protocol):
     """What a stage may use while one batch is processed."""
 
-    def child_id(self, parent: Task, wanted: Optional[str]) -> str:
-        """Id for a new task made from `parent`."""
+    def child_id(self, parents: Sequence[Task], wanted: Optional[str]) -> str:
+        """Id for a new task made from `parents`."""
 
     def drop(self, task: Task, reason: str) -> None:
         """Record that `task` ends here."""
@@ -148,13 +148,17 @@ class Stage(Generic[In, Out]):
 
     # -- used by the user ---------------------------------------------------------------------------
 
-    def child(self, parent: Task, cls: type[Child], *, id: Optional[str] = None, **fields: Any) -> Child:
-        """Make a new task from `parent`.
+    def child(
+        self, parent: Union[Task, Sequence[Task]], cls: type[Child], *, id: Optional[str] = None, **fields: Any
+    ) -> Child:
+        """Make a new task from one parent, or from a list of them: all of them count as passed on.
 
-        The id is the UUID5 of parent, stage and ordinal unless `id` gives a better stable one.
+        The id is the UUID5 of the parents in their order, stage and ordinal unless `id` gives a better stable one.
         Raises StageError for a random id.
         """
-        return cls(id=self._current().child_id(parent, id), parents=(parent.id,), **fields)
+        parents = (parent,) if isinstance(parent, Task) else tuple(parent)
+        made = self._current().child_id(parents, id)
+        return cls(id=made, parents=tuple(task.id for task in parents), **fields)
 
     def drop(self, task: Task, reason: str) -> None:
         """End `task` here, on purpose; the reason is counted and shown."""
@@ -163,7 +167,9 @@ class Stage(Generic[In, Out]):
     def file(self, task: Task, name: str) -> File:
         """A place to write a file of `task`; it becomes visible when the shard commits.
 
-        Put the result into a field typed `File`. `name` is relative, and unique for the task.
+        Put the result into a field typed `File`, of this task or of any other: a file that a returned task names is
+        kept, and has to be there when `process` returns. What no task names is kept if `task`, or a child of it, is
+        passed on, and else removed. `name` is relative, and unique for the task.
         """
         return self._current().file(task, name)
 

@@ -101,6 +101,14 @@ def stable_id(*parts: object) -> str:
 
     `uuid.uuid5` refuses undecodable file names, so the bytes are hashed here.
     """
-    name = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogateescape")
+    name = plain_bytes("\x1f".join(str(part) for part in parts))
     digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
     return str(uuid.UUID(bytes=digest[:16], version=5))
+
+
+def plain_bytes(text: str) -> bytes:
+    """Bytes of any text: those of an undecodable file name as they were, other lone surrogates each as three."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")

@@ -1,80 +1,125 @@
-"""Which input each task of a batch came from, and where each input ended (invariant I6). Pure."""
+"""Which inputs each task of a batch came from, and where each input ended (invariant I6). Pure.
+
+Inputs are known by their ordinal in the batch, never by their id: with several upstreams two of them may have one id.
+A returned id stands for all inputs that have it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Optional
 
 import attrs
 
 from hpcurate.errors import StageError
+from hpcurate.store.stats import NOT_RETURNED
 from hpcurate.task import Task
 
-NOT_RETURNED = "not returned"
+
+@attrs.define
+class Origin:
+    """What a task descends from within the batch."""
+
+    inputs: frozenset[int] = frozenset()
+    """Ordinals of inputs."""
+    ids: frozenset[str] = frozenset()
+    """Ids on the way, its own included."""
+
+    @classmethod
+    def joined(cls, origins: Sequence[Origin], *ids: str) -> Origin:
+        """Of a task that descends from several."""
+        if len(origins) == 1:
+            [only] = origins
+            return only if only.ids.issuperset(ids) else cls(only.inputs, only.ids.union(ids))
+        return cls(
+            frozenset().union(*(origin.inputs for origin in origins)),
+            frozenset(ids).union(*(origin.ids for origin in origins)),
+        )
 
 
 @attrs.define(frozen=True)
 class Drop:
-    """A task that ended on purpose."""
+    """A task that ended, on purpose or without a word."""
 
     task: Task
     reason: str
     stage: str
-    ancestors: frozenset[str] = frozenset()
-    """Ids it descends from within the batch, itself included."""
+    origin: Origin = attrs.field(factory=Origin)
 
 
 @attrs.define
 class Lineage:
-    """Ancestors, within one batch, of every task alive in it."""
+    """Where every task that is alive in one batch came from."""
 
-    ancestors: dict[str, frozenset[str]]
-    """Task id → ids it descends from, itself included."""
+    ids: list[str]
+    """Of the tasks that the next stage is given, in order: a stage may change a task."""
+    origins: list[Origin]
+    """Of the same tasks."""
     drops: list[Drop] = attrs.field(factory=list)
 
     @classmethod
     def of(cls, tasks: Iterable[Task]) -> Lineage:
-        """Every input descends from itself."""
-        return cls({task.id: frozenset({task.id}) for task in tasks})
+        """Every input descends from itself. Raises StageError for one without an id."""
+        ids = [task.id for task in tasks]
+        if "" in ids:
+            raise StageError("a task has an empty id; ids name tasks and their files, so they have a character or more")
+        return cls(ids, [Origin(frozenset((n,)), frozenset((task_id,))) for n, task_id in enumerate(ids)])
 
     def step(self, stage: str, given: Sequence[Task], returned: Sequence[Task], drops: Sequence[Drop]) -> None:
         """Record what one stage made of `given`.
 
         Raises StageError for a task out of nowhere, a duplicate id, or one that was dropped and yet passed on.
         """
-        known = {task.id: self.ancestors[task.id] for task in given}
-        after: dict[str, frozenset[str]] = {}
+        known = self._known()
+        after: dict[str, Origin] = {}
         used: set[str] = set()
         for task in returned:
             if task.id in after:
                 raise StageError(f"{stage} returned two tasks with id {task.id!r}")
-            after[task.id] = _ancestors(task, known, stage)
-            used.update({task.id} if task.id in known else known.keys() & task.parents)
-        dropped = {drop.task.id: drop for drop in reversed(drops)}
-        both = dropped.keys() & (used | after.keys())
+            parents = [task.id] if task.id in known else [p for p in dict.fromkeys(task.parents) if p in known]
+            if not parents and known:
+                raise StageError(_out_of_nowhere(stage, task))
+            used.update(parents)
+            after[task.id] = Origin.joined([known[parent] for parent in parents], task.id)
+        both = {drop.task.id for drop in drops} & (used | after.keys())
         if both:
             raise StageError(f"{stage} both dropped and returned task {sorted(both)[0]!r}, or a child of it")
-        survived = frozenset().union(*after.values()) if after else frozenset()
-        lost = [Drop(task, NOT_RETURNED, stage) for task in given if task.id not in survived and task.id not in dropped]
-        for drop in [*reversed(dropped.values()), *lost]:
-            self.drops.append(attrs.evolve(drop, ancestors=known.get(drop.task.id, frozenset())))
-        self.ancestors = after
+        self._end(stage, given, drops, frozenset().union(*(origin.ids for origin in after.values())))
+        self.ids, self.origins = list(after), list(after.values())
+
+    def _known(self) -> dict[str, Origin]:
+        """Origin of each id: several inputs may have one."""
+        known = dict(zip(self.ids, self.origins))
+        if len(known) == len(self.ids):
+            return known
+        same: dict[str, list[Origin]] = {}
+        for task_id, origin in zip(self.ids, self.origins):
+            same.setdefault(task_id, []).append(origin)
+        return {task_id: Origin.joined(origins) for task_id, origins in same.items()}
+
+    def _end(self, stage: str, given: Sequence[Task], drops: Sequence[Drop], alive: frozenset[str]) -> None:
+        """A drop for each given task that ends here, the first of those that name it; then those of other tasks."""
+        by_task = {id(drop.task): drop for drop in reversed(drops)}
+        own, ids = {id(task) for task in given}, set(self.ids)
+        by_id = {drop.task.id: drop for drop in reversed(drops) if id(drop.task) not in own}
+        for task, task_id, origin in zip(given, self.ids, self.origins):
+            drop = by_task.get(id(task)) or by_id.get(task_id)
+            if drop is None and task_id not in alive:
+                drop = Drop(task, NOT_RETURNED, stage)
+            if drop is not None:
+                self.drops.append(attrs.evolve(drop, task=task, origin=origin))
+        self.drops += [drop for task_id, drop in by_id.items() if task_id not in ids]
+
+    def passed(self) -> frozenset[int]:
+        """Ordinals of the inputs that something alive descends from."""
+        return frozenset().union(*(origin.inputs for origin in self.origins))
 
     def survivors(self) -> frozenset[str]:
-        """Ids, inputs and between, that something alive descends from."""
-        return frozenset().union(*self.ancestors.values()) if self.ancestors else frozenset()
+        """Ids, of inputs and between, that something alive descends from."""
+        return frozenset().union(*(origin.ids for origin in self.origins))
 
 
-def _ancestors(task: Task, known: dict[str, frozenset[str]], stage: str) -> frozenset[str]:
-    if task.id in known:
-        return known[task.id]
-    found: Optional[frozenset[str]] = None
-    for parent in task.parents:
-        if parent in known:
-            found = (found or frozenset()) | known[parent]
-    if found is None:
-        raise StageError(
-            f"{stage} returned task {task.id!r}, which is no input and names no input as its parent; "
-            "make new tasks with self.child(parent, …)"
-        )
-    return found | {task.id}
+def _out_of_nowhere(stage: str, task: Task) -> str:
+    return (
+        f"{stage} returned task {task.id!r}, which is no input and names no input as its parent; "
+        "make new tasks with self.child(parent, …), or self.child(parents, …) of several"
+    )

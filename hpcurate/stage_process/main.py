@@ -19,6 +19,8 @@ from typing import Any, Optional
 import attrs
 import msgspec
 
+from hpcurate.errors import StoreFailed
+from hpcurate.failures import Ending
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import from_spec
@@ -125,7 +127,8 @@ def _run(channel: Channel, runner: ShardRunner, job: ShardJob) -> None:
     try:
         counts = runner.run(job, lambda ids: channel.send(InWork(tasks=tuple(ids))))
     except Exception as error:
-        channel.send(Broken(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
+        kind = Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
+        channel.send(Broken(kind=kind, error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
     channel.send(Done(counts=counts, environment=environment()))
 

@@ -8,11 +8,12 @@ from typing import Any, Optional, Union
 import attrs
 import msgspec
 
+from hpcurate.failures import Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.stats import ShardCounts
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -107,6 +108,8 @@ class Done:
 class Broken:
     """Stage process: the shard could not be finished, and no task is to blame."""
 
+    kind: Ending = Ending.ERROR
+    """`store` where the engine's own reading or writing failed."""
     error: str
     message: str
     traceback: str = ""

@@ -6,66 +6,84 @@ import json
 import os
 import resource
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, Optional
 
+from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import DeadLetter
-from hpcurate.stage_process.lineage import Drop
+from hpcurate.stage_process.lineage import Drop, Lineage
 from hpcurate.stage_process.messages import ShardJob
+from hpcurate.stage_process.store_errors import own_io, store_failed
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.task import Task
 
 
 class ShardOutput:
-    """Writes `tasks.jsonl`, `dropped.jsonl` and, if there are any, `failed.jsonl` into an attempt's folder."""
+    """Writes `tasks.jsonl`, `dropped.jsonl` and, if there are any, `failed.jsonl` into an attempt's folder.
+
+    Whatever goes wrong with these files is the store's failure and ends the attempt: nothing is written after an error.
+    """
 
     def __init__(self, job: ShardJob) -> None:
         self.counts = ShardCounts()
         self._job, self._started = job, time.monotonic()
         self._files: dict[str, BinaryIO] = {}
+        self._lines: dict[str, int] = {}
 
     def __enter__(self) -> ShardOutput:
         for name in ("tasks", "dropped"):
-            self._open(name)
+            self._write(name, [])
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        for file in self._files.values():
-            file.close()
+    def __exit__(self, kind: object, *exc: object) -> None:
+        for name, file in self._files.items():
+            with suppress(OSError) if kind else own_io("closing", self._path(name)):
+                file.close()
+        if not kind:
+            self._check()
         self.counts.seconds = time.monotonic() - self._started
         self.counts.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    def batch(self, inputs: Sequence[str], returned: Sequence[Task], lines: Sequence[bytes], passed: int) -> None:
-        """What a batch of these inputs became; `passed` of them are passed on, the others are dropped."""
-        self._open("tasks").write(b"".join(line + b"\n" for line in lines))
+    def batch(self, inputs: int, returned: Sequence[Task], lines: Sequence[bytes], passed: int) -> None:
+        """What a batch of so many inputs became; `passed` of them are passed on, the others are dropped."""
+        self._write("tasks", [line + b"\n" for line in lines])
         counts = self.counts
-        counts.tasks_in += len(inputs)
+        counts.tasks_in += inputs
         counts.tasks_out += len(returned)
         counts.weight_out += sum(float(task.weight) for task in returned)
         counts.passed += passed
-        counts.dropped += len(inputs) - passed
+        counts.dropped += inputs - passed
 
-    def drops(self, drops: Sequence[Drop], ended: Collection[str]) -> None:
+    def drops(self, lineage: Lineage, inputs: Sequence[str]) -> None:
         """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that."""
-        last: dict[str, Drop] = {}
-        for drop in drops:
-            self._drop(drop.task.id, drop, drop.task.id in ended, drop.task)
-            self.counts.reasons[drop.reason] = self.counts.reasons.get(drop.reason, 0) + 1
-            last.update(dict.fromkeys(drop.ancestors, drop))
-        for task_id in sorted(last.keys() & (set(ended) - {drop.task.id for drop in drops})):
-            self._drop(task_id, last[task_id], True, None)
+        open_ends = set(range(len(inputs))) - lineage.passed()
+        last: dict[int, Drop] = {}
+        for drop in lineage.drops:
+            ended = [n for n in sorted(drop.origin.inputs & open_ends) if inputs[n] == drop.task.id]
+            rows = max(1, len(ended))
+            for _ in range(rows):
+                self._drop(drop.task.id, drop, bool(ended), drop.task)
+            self.counts.reasons[drop.reason] = self.counts.reasons.get(drop.reason, 0) + rows
+            last.update(dict.fromkeys(drop.origin.inputs, drop))
+            open_ends.difference_update(ended)
+        for number in sorted(open_ends & last.keys()):
+            self._drop(inputs[number], last[number], True, None)
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """A task that failed for good. The only place that writes one."""
+        self._write("failed", [letter.line()])
         counts = self.counts
         counts.tasks_in += 1
         counts.failed += 1
         counts.errors[letter.error] = counts.errors.get(letter.error, 0) + 1
-        self._open("failed").write(letter.line())
 
-    def plain(self, task: Optional[Task]) -> Optional[dict[str, Any]]:
+    def _drop(self, task_id: str, drop: Drop, is_input: bool, task: Optional[Task]) -> None:
+        row = {"id": task_id, "input": is_input, "stage": drop.stage, "reason": drop.reason, "task": self._plain(task)}
+        self._write("dropped", [json.dumps(row, separators=(",", ":")).encode() + b"\n"])
+
+    def _plain(self, task: Optional[Task]) -> Optional[dict[str, Any]]:
         """The task as its row; None for one that no row can hold: it is known by its id alone."""
         if task is not None:
             with suppress(Exception):
@@ -73,32 +91,69 @@ class ShardOutput:
                 return found
         return None
 
-    def _drop(self, task_id: str, drop: Drop, is_input: bool, task: Optional[Task]) -> None:
-        row = {"id": task_id, "input": is_input, "stage": drop.stage, "reason": drop.reason, "task": self.plain(task)}
-        self._open("dropped").write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+    def _path(self, name: str) -> str:
+        return os.path.join(self._job.directory, f"{name}.jsonl")
 
-    def _open(self, name: str) -> BinaryIO:
-        if name not in self._files:
-            self._files[name] = open(os.path.join(self._job.directory, f"{name}.jsonl"), "wb")  # noqa: SIM115 - closed in __exit__
-        return self._files[name]
+    def _write(self, name: str, lines: Sequence[bytes]) -> None:
+        path = self._path(name)
+        with own_io("writing", path):
+            if name not in self._files:
+                self._files[name] = open(path, "wb")  # noqa: SIM115 - closed in __exit__
+            self._files[name].write(b"".join(lines))
+        self._lines[name] = self._lines.get(name, 0) + len(lines)
+
+    def _check(self) -> None:
+        """Every input was counted once, and the rows on disk are those that were counted."""
+        counts = self.counts
+        given = sum(high - low for _, low, high in self._job.inputs)
+        ended = counts.passed + counts.dropped + counts.failed
+        if not given == counts.tasks_in == ended:
+            raise StageError(f"{given} tasks in, {counts.tasks_in} processed, {ended} accounted for: a bug of hpcurate")
+        for name, lines in self._lines.items():
+            with own_io("reading", self._path(name)):
+                found, whole = _count_lines(self._path(name))
+            if (found, whole) != (lines, True):
+                rows = "rows" if whole else "rows, the last one cut short"
+                raise StoreFailed(f"{self._path(name)} has {found} {rows}, {lines} were written: the store lost them")
+
+
+def _count_lines(path: str) -> tuple[int, bool]:
+    """Lines of a file, and whether the last of them has its end."""
+    count, end = 0, b"\n"
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            count, end = count + block.count(b"\n"), block[-1:]
+    return count + (end != b"\n"), end == b"\n"
 
 
 def rows_of(job: ShardJob) -> Iterator[bytes]:
-    """The shard's input, a line each without its end."""
+    """The shard's input, a line each without its end. Raises StoreFailed also where there are fewer than planned."""
     for path, low, high in job.inputs:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file):
-                if number >= high:
-                    break
-                if number >= low:
-                    yield line.rstrip(b"\n")
+        for number, line in enumerate(_lines_of(path, high)):
+            if line[-1:] != b"\n":
+                raise StoreFailed(f"{path} ends in row {number}, and its rows {low} to {high} are needed")
+            if number >= low:
+                yield line[:-1]
+
+
+def _lines_of(path: str, count: int) -> Iterator[bytes]:
+    """The first lines of a file; empty ones past its end."""
+    with own_io("reading", path):
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    with file:
+        for _ in range(count):
+            try:
+                line = file.readline()
+            except OSError as error:
+                raise store_failed("reading", path, error) from error
+            yield line
 
 
 def give_up(job: ShardJob, stage: str, reason: str) -> ShardCounts:
     """Write every input task of the shard as a dead letter, from its raw row: no stage is needed."""
     with ShardOutput(job) as output:
-        for line in rows_of(job):
+        for row, line in enumerate(rows_of(job)):
             task = json.loads(line)
-            letter = DeadLetter(id=task["id"], stage=stage, error="exhausted", message=reason, task=task)
+            letter = DeadLetter(id=task["id"], stage=stage, error="exhausted", message=reason, task=task, row=row)
             output.dead_letter(letter)
     return output.counts

@@ -6,31 +6,33 @@ directory only; the supervisor commits.
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import shutil
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
-from hpcurate.errors import StageError
+from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import TRACE, DeadLetter, FailureKind
 from hpcurate.stage import Stage, members, task_types
+from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, rows_of
-from hpcurate.stage_process.scope import BatchScope, files_folder
+from hpcurate.stage_process.scope import BatchScope
+from hpcurate.stage_process.store_errors import blame_store
 from hpcurate.store.rows import Codec, codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.system.failpoints import failpoint
-from hpcurate.task import Task
+from hpcurate.task import File, Task
 
 LOOK_AHEAD = 2
 """Batches whose `prepare` runs ahead of `process`."""
 
 Report = Callable[[list[str]], None]
+_Prepare = Callable[[Sequence[Task]], "list[Future[None]]"]
 
 
 class MemberFailed(Exception):
@@ -63,12 +65,14 @@ class ShardRunner:
     def run(self, job: ShardJob, report: Report = lambda ids: None) -> ShardCounts:
         """Process every task of the shard and write `tasks.jsonl`, `dropped.jsonl`, `failed.jsonl`.
 
-        `report` gets the ids of each batch before it is processed. A failing task never fails the shard.
+        `report` gets the ids of each batch before it is processed. A failing task never fails the shard; a failing
+        store does: StoreFailed.
         """
         with ShardOutput(job) as output:
             attempt = _Attempt(self, job, report, output)
             for batch in self._batches(job, report):
                 attempt.batch(batch)
+            attempt.files.finish()
         return output.counts
 
     def ahead(self) -> list[str]:
@@ -81,8 +85,10 @@ class ShardRunner:
         isolate = job.isolate and not job.whole
         ahead = LOOK_AHEAD if self._prepares and not isolate else 0
         waiting = self._waiting = []
+        first = 0
         for lines in _grouped(rows_of(job), 1 if isolate else job.batch_size):
-            waiting.append(_Batch(lines, source, self._prepare_all))
+            waiting.append(_Batch(first, lines, source, self._prepare_all))
+            first += len(lines)
             if ahead:
                 report(self.ahead())
                 waiting[-1].begin()
@@ -91,7 +97,7 @@ class ShardRunner:
         while waiting:
             yield waiting.pop(0)
         if job.whole and not sum(high - low for _, low, high in job.inputs):
-            yield _Batch([], source, self._prepare_all)
+            yield _Batch(0, [], source, self._prepare_all)
 
     def _prepare_all(self, tasks: Sequence[Task]) -> list[Future[None]]:
         return [self._pool.submit(self.stage.prepare, task) for task in tasks] if self._pool else []
@@ -100,7 +106,9 @@ class ShardRunner:
 class _Batch:
     """Rows of one batch, decoded; `begin` sets `prepare` under way."""
 
-    def __init__(self, lines: list[bytes], source: Codec[Any], prepare: Callable[[Sequence[Task]], list[Future[None]]]):
+    def __init__(self, first: int, lines: list[bytes], source: Codec[Any], prepare: _Prepare) -> None:
+        self.first = first
+        """Number of its first row among the shard's."""
         self.lines = lines
         self._source = source
         self._prepare = prepare
@@ -121,8 +129,8 @@ class _Batch:
 
     def singles(self) -> Iterator[_Batch]:
         """Each task alone and fresh: a failed try may have changed them."""
-        for line in self.lines:
-            yield _Batch([line], self._source, self._prepare)
+        for number, line in enumerate(self.lines, start=self.first):
+            yield _Batch(number, [line], self._source, self._prepare)
 
 
 class _Attempt:
@@ -130,9 +138,10 @@ class _Attempt:
 
     def __init__(self, runner: ShardRunner, job: ShardJob, report: Report, output: ShardOutput) -> None:
         self._runner, self._job, self._report, self._output = runner, job, report, output
-        self._codec = codec(runner.types[-1][1], job.root)
+        self._named: list[File] = []
+        self._codec = Codec(runner.types[-1][1], job.root, on_file=self._named.append)
         self._seen: set[str] = set()
-        self._kept: set[str] = set()
+        self.files = AttemptFiles(job)
 
     def batch(self, batch: _Batch) -> None:
         """Process one batch, task by task where that is asked for or needed."""
@@ -157,6 +166,8 @@ class _Attempt:
     def _several(self, batch: _Batch) -> None:
         try:
             self._process(batch)
+        except StoreFailed:
+            raise
         except Exception:
             for single in batch.singles():
                 self._single(single)
@@ -164,50 +175,73 @@ class _Attempt:
     def _single(self, batch: _Batch) -> None:
         task, member = batch.tasks[0], self._runner.names[0]
         if task.id in self._job.poison:
-            self._fail(task, member, FailureKind.CRASH.value, self._job.poison[task.id])
+            self._fail(batch, member, FailureKind.CRASH.value, self._job.poison[task.id])
             return
         try:
             self._process(batch)
+        except StoreFailed:
+            raise
         except MemberFailed as failed:
             error = failed.__cause__ or failed
-            self._fail(task, failed.member, type(error).__name__, str(error), trace_of(error))
+            self._fail(batch, failed.member, type(error).__name__, str(error), trace_of(error))
         except Exception as error:
-            self._fail(task, member, type(error).__name__, str(error), trace_of(error))
+            self._fail(batch, member, type(error).__name__, str(error), trace_of(error))
 
-    def _fail(self, task: Task, stage: str, error: str, message: str, trace: str = "") -> None:
-        plain = self._output.plain(task)
-        letter = DeadLetter(id=task.id, stage=stage, error=error, message=message, traceback=trace, task=plain)
-        self._output.dead_letter(letter)
+    def _fail(self, batch: _Batch, stage: str, error: str, message: str, trace: str = "") -> None:
+        task = json.loads(batch.lines[0])  # as it was read: the stage may have changed it before it raised
+        self._output.dead_letter(
+            DeadLetter(
+                id=task["id"], stage=stage, error=error, message=message, traceback=trace, task=task, row=batch.first
+            )
+        )
 
     def _process(self, batch: _Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
-        self._report([task.id for task in batch.tasks] + self._runner.ahead())
+        inputs = [task.id for task in batch.tasks]
+        self._report(inputs + self._runner.ahead())
         started = time.monotonic()
         owners: set[str] = set()
         try:
             tasks = batch.ready()
-            inputs = [task.id for task in tasks]
             lineage = Lineage.of(tasks)
             returned = self._members(tasks, lineage, owners)
-            lines = [self._codec.encode(task) for task in returned]
+            lines, named = self._encoded(returned)
             _check_weights(returned)
             repeated = self._seen.intersection(task.id for task in returned)
             if repeated:
                 raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
-        except BaseException:
-            self._remove_files(owners)
+            self.files.check(named)
+        except BaseException as error:
+            failed = blame_store(error, self._job.directory) if isinstance(error, Exception) else None
+            self.files.discard(owners)
+            if failed is not None:
+                raise failed from error
             raise
         self._output.counts.process_seconds += time.monotonic() - started
-        self._remove_files(owners - lineage.survivors())
-        self._kept |= owners & lineage.survivors()
-        self._write(inputs, returned, lines, lineage)
+        failpoint("attempt.mid_write")
+        self._seen.update(task.id for task in returned)
+        self._output.batch(len(inputs), returned, lines, passed=len(lineage.passed()))
+        self._output.drops(lineage, inputs)
+        self.files.passed_on(owners, lineage.survivors(), named)
+
+    def _encoded(self, returned: Sequence[Task]) -> tuple[list[bytes], dict[str, Task]]:
+        """The rows, and each file that one names with the first task whose row does."""
+        lines: list[bytes] = []
+        named: dict[str, Task] = {}
+        self._named.clear()
+        for task in returned:
+            lines.append(self._codec.encode(task))
+            if self._named:
+                named.update({file.ref: task for file in self._named if file.ref not in named})
+                self._named.clear()
+        return lines, named
 
     def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str]) -> list[Task]:
         runner = self._runner
         for stage, name, types in zip(runner.members, runner.names, runner.types):
             if not tasks and not self._job.whole:
                 break
-            scope = BatchScope(name, self._job, self._kept)
+            scope = BatchScope(name, self.files)
             stage.bind(scope)
             try:
                 tasks = self._member(stage, name, types[1], tasks, scope, lineage)
@@ -223,26 +257,14 @@ class _Attempt:
         stage: Stage[Any, Any], name: str, kind: type, tasks: list[Task], scope: BatchScope, lineage: Lineage
     ) -> list[Task]:
         returned = stage.process(list(tasks))
-        if returned is None:
-            returned = []
         if not isinstance(returned, list):
-            raise StageError(f"{name}: process() returns a list of tasks, got {type(returned).__name__}")
+            given = "None" if returned is None else f"a {type(returned).__name__}"
+            raise StageError(f"{name}: process() returned {given}; return a list of tasks, [] if nothing is left")
         for task in returned:
             if type(task) is not kind:
                 raise StageError(f"{name} declares {kind.__qualname__} and returned a {type(task).__qualname__}")
         lineage.step(name, tasks, returned, scope.drops)
         return returned
-
-    def _write(self, inputs: list[str], returned: list[Task], lines: list[bytes], lineage: Lineage) -> None:
-        failpoint("attempt.mid_write")
-        survivors = lineage.survivors()
-        self._seen.update(task.id for task in returned)
-        self._output.batch(inputs, returned, lines, passed=len(survivors.intersection(inputs)))
-        self._output.drops(lineage.drops, set(inputs) - survivors)
-
-    def _remove_files(self, owners: set[str]) -> None:
-        for owner in owners:
-            shutil.rmtree(os.path.join(self._job.directory, "files", files_folder(owner)), ignore_errors=True)
 
 
 def _grouped(rows: Iterator[bytes], size: int) -> Iterator[list[bytes]]:

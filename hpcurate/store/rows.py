@@ -37,6 +37,15 @@ def _to_plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot stand in a row; write it to self.file(…) instead")
 
 
+def _noting_files(on_file: Callable[[File], None]) -> Callable[[Any], Any]:
+    def hook(value: Any) -> Any:
+        if isinstance(value, File):
+            on_file(value)
+        return _to_plain(value)
+
+    return hook
+
+
 def _from_plain(root: Optional[str]) -> Callable[[type, Any], Any]:
     def hook(kind: type, value: Any) -> Any:
         if kind is File:
@@ -51,13 +60,17 @@ def _from_plain(root: Optional[str]) -> Callable[[type, Any], Any]:
 class Codec(Generic[T]):
     """Writes and reads tasks of one class.
 
-    `root` is the folder that `File` references start from; None when no file will be opened.
+    `root` is the folder that `File` references start from; None when no file will be opened. `on_file` is called with
+    each `File` that is written, maybe more than once.
     """
 
-    def __init__(self, cls: type[T], root: Optional[str] = None) -> None:
+    def __init__(
+        self, cls: type[T], root: Optional[str] = None, on_file: Optional[Callable[[File], None]] = None
+    ) -> None:
         self.cls = cls
         self._hook = _from_plain(root)
-        self._encoder = msgspec.json.Encoder(enc_hook=_to_plain, order="deterministic")
+        self._to_plain = _to_plain if on_file is None else _noting_files(on_file)
+        self._encoder = msgspec.json.Encoder(enc_hook=self._to_plain, order="deterministic")
         self._decoder = msgspec.json.Decoder(cls, dec_hook=self._hook)
         self._loose = _loose_fields(cls)
 
@@ -107,7 +120,7 @@ class Codec(Generic[T]):
 
     def _encode_odd(self, task: T) -> bytes:
         try:
-            builtins = msgspec.to_builtins(task, enc_hook=_to_plain)
+            builtins = msgspec.to_builtins(task, enc_hook=self._to_plain)
             _refuse_objects(builtins)
             return json.dumps(builtins, separators=(",", ":"), ensure_ascii=True).encode()
         except (TypeError, ValueError) as error:

@@ -8,6 +8,9 @@ import attrs
 
 from hpcurate.failures import AttemptEnd
 
+NOT_RETURNED = "not returned"
+"""The reason of a task that was neither passed on nor dropped: nobody meant it."""
+
 
 @attrs.define(kw_only=True)
 class Counts:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import attrs
 
+from hpcurate.errors import StoreFailed
 from hpcurate.failures import Ending, FailureKind, Verdict, judge
 from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, log_path, worker_shape
@@ -240,7 +241,10 @@ class Supervisor:
         """Every task of the shard becomes a dead letter: no attempt so far came back."""
         from hpcurate.stage_process.output import give_up
 
-        return Done(counts=give_up(job, self.plan.stage.name, reason), environment={})
+        try:
+            return Done(counts=give_up(job, self.plan.stage.name, reason), environment={})
+        except StoreFailed as failed:
+            raise ShardEnded(Ending.STORE, str(failed)) from failed
 
     def _stats(self, pick: Pick, done: Done) -> ShardStats:
         return ShardStats(

@@ -184,6 +184,9 @@ class Returns(Stage[Number, Number]):
 
         return [self.child(task, Number, value=1, id=str(uuid.uuid4()))]
 
+    def _no_id(self, task: Number) -> list[Any]:
+        return [task] if task.value == 1 else [self.child(task, Number, value=1, id="")]
+
     def _heavy(self, task: Number) -> list[Any]:
         task.weight = float("nan")
         return [task]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpcurate.errors import StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
@@ -35,6 +36,8 @@ class InProcess:
         assert self._runner is not None, "start() comes first"
         try:
             counts = self._runner.run(job)
+        except StoreFailed as error:
+            raise ShardEnded(Ending.STORE, str(error)) from error
         except Exception as error:
             raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
         return Done(counts=counts, environment=environment())

@@ -153,7 +153,7 @@ class StageProcess:
 
     def _finish(self, job: ShardJob, message: Message) -> Done:
         if isinstance(message, Broken):
-            raise ShardEnded(Ending.ERROR, f"{message.error}: {message.message}\n{message.traceback}")
+            raise ShardEnded(message.kind, f"{message.error}: {message.message}\n{message.traceback}")
         if not isinstance(message, Done):
             raise ShardEnded(Ending.ERROR, f"the stage process answered {type(message).__name__} to a shard")
         self._wait_for_writers(job.directory)

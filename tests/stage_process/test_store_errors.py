@@ -1,0 +1,213 @@
+"""The engine's own reading and writing: when it fails, the attempt ends and no task is to blame."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from unit_stages import Number, numbers
+
+import hpcurate
+from hpcurate import Stage
+from hpcurate.errors import StoreFailed
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
+from hpcurate.stage_process.messages import ShardJob
+from hpcurate.stage_process.output import ShardOutput, give_up, rows_of
+from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.store.rows import codec
+from hpcurate.testing import try_stage
+
+BIG = "x" * 6000
+"""Of a row, so that a few of them are more than is held back before the first real write."""
+
+
+def longest_file(size: int) -> None:
+    """No file of this process may become longer from now on: the kernel writes what fits, then refuses."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@pytest.fixture
+def room() -> Iterator[None]:
+    """Files may be as long as before once the test is over."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class FullOnce(Stage[Number, Number]):
+    """The store is full while the rows of the first call are written, and has room from the second on."""
+
+    version = 1
+    batch_size = 4
+
+    def __init__(self, marker: str = "") -> None:
+        self.marker = marker
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Rows that do not fit."""
+        full = not os.path.exists(self.marker)
+        Path(self.marker).touch()
+        longest_file(13_000 if full else 1 << 30)
+        for task in tasks:
+            task.story = BIG
+        return tasks
+
+
+class Raises(Stage[Number, Number]):
+    """Fails to write its own file, as a library may."""
+
+    version = 1
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Only the second task does."""
+        for task in tasks:
+            if task.value == 2:
+                getattr(self, f"_{self.how}")(task)
+        return tasks
+
+    def _a_full_device(self, task: Number) -> None:
+        with open("/dev/full", "w") as file:
+            file.write("x")
+
+    def _a_full_store(self, task: Number) -> None:
+        longest_file(10_000)
+        try:
+            self._a_full_device(task)
+        except OSError as error:
+            raise ValueError("the encoder failed") from error
+
+    def _no_number(self, task: Number) -> None:
+        longest_file(10_000)
+        raise OSError("1000 requested and 12 written")
+
+    def _its_own_mistake(self, task: Number) -> None:
+        longest_file(10_000)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere")
+
+
+def job_of(tmp_path: Path, count: int = 4, high: int | None = None) -> ShardJob:
+    """A shard of numbers."""
+    (tmp_path / "attempt").mkdir()
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(b"".join(codec(Number).encode_lines(numbers(*range(count)))))
+    return ShardJob(
+        shard="s",
+        directory=str(tmp_path / "attempt"),
+        ref="s",
+        root=str(tmp_path),
+        inputs=[(str(rows), 0, count if high is None else high)],
+        batch_size=0,
+    )
+
+
+def test_half_a_batch_written_ends_the_attempt(tmp_path: Path, room: None) -> None:
+    """The batch was tried again task by task, behind half a line: two rows became one, a task passed and failed."""
+    with pytest.raises(StoreFailed, match=r"writing .*tasks\.jsonl: File too large"):
+        try_stage(FullOnce(str(tmp_path / "marker")), numbers(1, 2, 3, 4), tmp_path / "trial")
+    rows = (tmp_path / "trial" / "trial" / "tasks.jsonl").read_bytes()
+    assert (13_000, False) == (len(rows), (tmp_path / "trial" / "trial" / "failed.jsonl").exists())
+
+
+@pytest.mark.parametrize("name", ["tasks", "dropped"])
+def test_a_file_that_cannot_be_written_to_its_end_ends_the_attempt(tmp_path: Path, name: str) -> None:
+    """Also if that shows only when it is closed."""
+    job = job_of(tmp_path)
+    os.symlink("/dev/full", Path(job.directory, f"{name}.jsonl"))
+    with pytest.raises(StoreFailed, match=rf"{name}\.jsonl: No space left"), ShardOutput(job) as output:
+        output._write(name, [b"a row\n"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "left", "said"),
+    [([b"one", b"two"], 4, "has 1 rows, 2 were"), ([b"one"], 3, "has 1 rows, the last one cut short, 1 were")],
+)
+def test_rows_that_the_store_lost_end_the_attempt(tmp_path: Path, rows: list[bytes], left: int, said: str) -> None:
+    """What is on disk is counted against what was counted while it was written; a row without its end is none."""
+
+    def lose(job: ShardJob) -> None:
+        with ShardOutput(job) as output:
+            output.batch(1, [], rows, passed=1)
+            output._files["tasks"].flush()
+            os.truncate(Path(job.directory, "tasks.jsonl"), left)
+
+    with pytest.raises(StoreFailed, match=said):
+        lose(job_of(tmp_path, count=1))
+
+
+def test_an_input_that_cannot_be_read_ends_the_attempt(tmp_path: Path) -> None:
+    """A purged or unmounted upstream: no task was tried."""
+    job = job_of(tmp_path)
+    os.unlink(job.inputs[0][0])
+    with pytest.raises(StoreFailed, match=r"reading .*rows\.jsonl: No such file"):
+        list(rows_of(job))
+    with pytest.raises(StoreFailed):
+        give_up(job, "cut", "5 attempts ended without a result")
+
+
+def test_an_input_with_fewer_rows_than_planned_ends_the_attempt(tmp_path: Path) -> None:
+    """Silently shorter input is lost input."""
+    with pytest.raises(StoreFailed, match=r"ends in row 4, and its rows 0 to 9 are needed"):
+        list(rows_of(job_of(tmp_path, high=9)))
+
+
+@pytest.mark.parametrize("how", ["a_full_store", "no_number"])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_stage_that_meets_a_full_store_is_not_to_blame(tmp_path: Path, how: str, batch_size: int, room: None) -> None:
+    """A test write of the engine's fails, too. All tasks were dead letters within seconds."""
+    with pytest.raises(StoreFailed, match="a test write to"):
+        try_stage(Raises(how), numbers(1, 2, 3), tmp_path, batch_size=batch_size)
+    assert not (tmp_path / "trial" / ".test-write").exists()
+
+
+@pytest.mark.parametrize(("how", "error"), [("a_full_device", "OSError"), ("its_own_mistake", "FileNotFoundError")])
+def test_another_error_is_the_tasks(tmp_path: Path, how: str, error: str, room: None) -> None:
+    """Another disk is full, or there is no such file: the store takes a test write, or is not asked."""
+    outcome = try_stage(Raises(how), numbers(1, 2, 3), tmp_path, batch_size=3)
+    assert [("n2", error)] == [(row["id"], row["error"]) for row in outcome.failed]
+
+
+class Hides(Stage[Number, Number]):
+    """Asks for a file, and hides what happens then."""
+
+    version = 1
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Another error than the engine's."""
+        try:
+            self.file(tasks[0], "note.txt")
+        except Exception as error:
+            raise ValueError("no note") from error
+        return tasks
+
+
+def test_a_folder_that_cannot_be_made_ends_the_attempt(tmp_path: Path) -> None:
+    """It is the engine that makes it, whatever the stage raises then."""
+    job = job_of(tmp_path)
+    os.symlink("/proc/self/task", Path(job.directory, "files"))  # nobody makes a folder there
+    with pytest.raises(StoreFailed, match="a folder below"):
+        ShardRunner(Hides()).run(job)
+
+
+@pytest.mark.parametrize("launcher", ["inline", "local"])
+def test_a_store_that_is_full_for_a_moment_costs_an_attempt_and_no_task(
+    tmp_path: Path, launcher: str, room: None
+) -> None:
+    """The attempt ends as `store`, the next one commits every row once."""
+    stage = Step(FullOnce(str(tmp_path / "marker")), StageOptions(resources={"memory": "200MB"}, workers=1))
+    outcome = hpcurate.run(
+        {"full": stage}, [attrs.evolve(n) for n in numbers(1, 2, 3, 4)], store=tmp_path / "store", launcher=launcher
+    )
+    counts = outcome.summary["stages"]["full"]
+    assert ("complete", 4, 0) == (outcome.state.value, counts["out"], counts["failed"])
+    [stats] = [json.loads(p.read_text()) for p in (tmp_path / "store").glob("stages/full-*/shards/*/[!.]*/stats.json")]
+    assert ["store"] == [end["ending"] for end in stats["history"]]
