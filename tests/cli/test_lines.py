@@ -115,7 +115,7 @@ def test_why_lists_groups_drops_queue_and_logs() -> None:
         report=run_report(state=RunState.STALLED, reason="no progress"),
         groups=tuple(grouped([dead_letter("a", "bad byte 7")])),
         logs=("/w/0.log:9",),
-        drops={"a": Counter({"too small": 2})},
+        drops={"a": Counter({"too small": 2, "not returned": 3})},
         jobs=(JobRow(id="7", name="a", state="PENDING", reason="Priority"),),
         tails=(Tail(Path("/s/array-7.out"), ("error: killed",)),),
     )
@@ -129,6 +129,9 @@ def test_why_lists_groups_drops_queue_and_logs() -> None:
         "",
         "dropped on purpose:",
         "       2  a: too small",
+        "",
+        "not returned, and not dropped with a reason either:",
+        "       3  a",
         "",
         "running and queued:",
         "       1  7 a: pending, Priority: other jobs come first",

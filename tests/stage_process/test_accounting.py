@@ -255,3 +255,60 @@ def test_a_gather_that_raises_shows_its_own_error(tmp_path: Path, count: int) ->
         return
     with pytest.raises(ValueError, match="the real cause"):
         try_stage(RaisesAtOnce(), numbers(*range(count)), tmp_path / "several")
+
+
+class Twins(Stage[Number, Number]):
+    """Sees several inputs with one id, and does to them what `how` says."""
+
+    version = 1
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """The first of them, in place of all."""
+        if self.how == "fail":
+            tasks[0].value = 99
+            raise ValueError("changed and raised")
+        if self.how == "drop all":
+            for number, task in enumerate(tasks):
+                self.drop(task, f"reason {number}")
+            return []
+        if self.how == "child of all":
+            return [self.child(tasks, Number, value=0)]
+        return tasks[:1]
+
+
+def twins(folder: Path, how: str) -> Outcome:
+    """Three tasks in one batch, the first two of which have one id, as two upstreams may give them."""
+    return try_stage(Twins(how), [*numbers(1, 1), *numbers(2)], folder, batch_size=3)
+
+
+def test_a_returned_id_stands_for_all_inputs_that_have_it(tmp_path: Path) -> None:
+    """One of two was counted as dropped, without a row in `dropped.jsonl`."""
+    outcome = twins(tmp_path, "return the first")
+    assert (2, 1, [("n2", "not returned")]) == (
+        outcome.counts.passed, outcome.counts.dropped, [(r["id"], r["reason"]) for r in outcome.dropped],
+    )  # fmt: skip
+
+
+def test_each_of_two_inputs_with_one_id_has_its_own_drop(tmp_path: Path) -> None:
+    """Two were counted, and one row named the first reason for both."""
+    outcome = twins(tmp_path, "drop all")
+    assert [("n1", "reason 0"), ("n1", "reason 1"), ("n2", "reason 2")] == [
+        (row["id"], row["reason"]) for row in outcome.dropped if row["input"]
+    ]
+    assert (3, {"reason 0": 1, "reason 1": 1, "reason 2": 1}) == (outcome.counts.dropped, outcome.counts.reasons)
+
+
+def test_a_dead_letter_names_the_row_and_holds_it_as_it_was_read(tmp_path: Path) -> None:
+    """It held what `process` had made of the task before it raised, and two with one id could not be told apart."""
+    failed = twins(tmp_path, "fail").failed
+    assert [("n1", 0, 1), ("n1", 1, 1), ("n2", 2, 2)] == [(r["id"], r["row"], r["task"]["value"]) for r in failed]
+
+
+def test_an_aggregate_accounts_for_all_its_inputs(tmp_path: Path) -> None:
+    """A task made from all of them: none is `not returned`."""
+    outcome = twins(tmp_path, "child of all")
+    [made] = outcome.tasks
+    assert (3, 0, ("n1", "n1", "n2")) == (outcome.counts.passed, outcome.counts.dropped, made.parents)

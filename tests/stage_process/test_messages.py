@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from hpcurate.failures import Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed
@@ -58,7 +59,8 @@ MESSAGES: list[Message] = [
     Done(
         counts=ShardCounts(tasks_in=3, passed=2, failed=1, errors={"ValueError": 1}, reasons={ODD: 1}), environment={}
     ),
-    Broken(error="OSError", message="disk full", traceback="…"),
+    Broken(error="ValueError", message="no", traceback="…"),
+    Broken(kind=Ending.STORE, error="StoreFailed", message="disk full"),
 ]
 
 

@@ -9,7 +9,7 @@ from hpcurate.cli.terminal import plural, show
 from hpcurate.cli.verbs.common import heading, next_line, queue_lines, run_parser, the_run
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
-from hpcurate.report.drops import Drops
+from hpcurate.report.drops import Drops, split_drops
 from hpcurate.report.logs import Tail
 from hpcurate.report.run_view import RunView
 
@@ -50,13 +50,15 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> lis
 
 
 def drop_lines(drops: Drops) -> list[str]:
-    """Reasons with their counts, stage by stage. Pure."""
-    lines = ["", "dropped on purpose:"] if drops else []
-    for stage, counts in drops.items():
+    """Reasons with their counts, stage by stage; what nobody meant has a heading of its own. Pure."""
+    meant, forgotten = split_drops(drops)
+    lines = ["", "dropped on purpose:"] if meant else []
+    for stage, counts in meant.items():
         lines += [f"  {count:>6}  {stage}: {reason}" for reason, count in counts.most_common(SHOWN)]
         more = len(counts) - SHOWN
         lines += [f"          {stage}: and {plural(more, 'more reason')}"] if more > 0 else []
-    return lines
+    lines += ["", "not returned, and not dropped with a reason either:"] if forgotten else []
+    return lines + [f"  {count:>6}  {stage}" for stage, count in forgotten.items()]
 
 
 def tail_lines(tails: Sequence[Tail]) -> list[str]:
