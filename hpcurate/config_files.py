@@ -36,11 +36,39 @@ def names_in(folders: Iterable[Path], group: str) -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A config file on its own, nothing resolved. Raises ConfigError for what is not YAML."""
+    """A config file on its own, nothing resolved. Raises ConfigError for what cannot be read or is no mapping."""
     import yaml
 
     try:
-        plain = yaml.safe_load(path.read_text())
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return plain if isinstance(plain, dict) else {}
+        raise ConfigError(yaml_problem(error, str(path))) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not YAML: it is no UTF-8 text ({error.reason})") from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if plain is not None and not isinstance(plain, dict):
+        raise ConfigError(f"{path}: expected lines of `key: value`, got a {type(plain).__name__}")
+    return plain or {}
+
+
+def yaml_problem(error: Exception, path: str = "") -> str:
+    """`FILE:LINE: not YAML: …` in one line, from an error of the parser; of a file, or of one that the error names."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    context = getattr(error, "context", None)
+    where = path or (mark.name if mark else getattr(error, "name", "configuration"))
+    line = f":{mark.line + 1}" if mark else ""
+    return " ".join(f"{where}{line}: not YAML: {what}{f' ({context})' if context else ''}".split())
+
+
+def not_text(folders: Iterable[Path]) -> Path | None:
+    """A config file that is no UTF-8 text, which Hydra refuses without its name."""
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml")) if path.is_file()):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return path
+    return None

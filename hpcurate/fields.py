@@ -18,6 +18,7 @@ from hpcurate.errors import ConfigError
 __all__ = [
     "NEEDED",
     "above_zero",
+    "check_given",
     "check_keys",
     "check_renamed",
     "check_values",
@@ -85,6 +86,13 @@ def check_keys(given: Iterable[Any], names: Sequence[str], where: str = "", also
     for key in given:
         if key not in names:
             raise ConfigError(f"{full_key(where, key)}: there is no such key; {suggestion(str(key), [*names, *also])}")
+
+
+def check_given(given: Mapping[str, Any], where: str = "") -> None:
+    """Raise ConfigError for the first value that is `???`: Hydra's word for one that is still to be given."""
+    for key, value in given.items():
+        if value == "???":
+            raise ConfigError(f"{full_key(where, key)}=???: it needs a value")
 
 
 def check_renamed(given: Iterable[Any], cls: type, where: str = "") -> None:

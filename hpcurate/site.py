@@ -12,7 +12,7 @@ import attrs
 
 from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_keys, convert, defaults_of, full_key, option
+from hpcurate.fields import check_given, check_keys, convert, defaults_of, full_key, option
 from hpcurate.units import megabytes
 
 KINDS = ("cpu", "gpu", "gate")
@@ -68,7 +68,9 @@ def load_site(plain: Mapping[str, Any] | None) -> SiteProfile:
     if values.pop("use", None) == "auto":
         path = user_file()
         with suppress(FileNotFoundError):
-            values = {**read_yaml(path), **values}
+            own = read_yaml(path)
+            check_given(own, f"site ({path}): ")
+            values = {**own, **values}
             where = f"site ({path}): "
     return profile_of(values, where)
 

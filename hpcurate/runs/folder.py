@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import attrs
 import msgspec
 
 from hpcurate.digest import digest
-from hpcurate.errors import StoreError
+from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import FORMAT, Store
@@ -23,6 +24,7 @@ __all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
 
 UNNAMED = "<run>/output"
 """Stands for the run's own output folder while the run has no name yet."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @attrs.define(frozen=True)
@@ -139,6 +141,12 @@ def open_store(root: str, filesystem: Filesystem = POSIX) -> Store:
     if found != FORMAT:
         raise StoreError(f"store={root}: has format {found}, this hpcurate writes {FORMAT}; name a new store")
     return store
+
+
+def check_name(name: str) -> None:
+    """A check for `option`: a pipeline's name is a part of names of folders and jobs."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError("expected at most 64 letters, digits, _ . and -, the first a letter or digit, e.g. night_2")
 
 
 def check_store_writable(root: str) -> None:

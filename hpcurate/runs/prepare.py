@@ -9,12 +9,12 @@ import attrs
 
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import PipelineError
-from hpcurate.fields import check_values, option
+from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
-from hpcurate.runs.folder import UNNAMED, Run, check_store_writable
+from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.source import Source
 from hpcurate.stage import members
@@ -27,8 +27,7 @@ __all__ = ["Prepared", "Request", "prepare"]
 class Request:
     """What somebody wants to run."""
 
-    name: str
-    """Of the pipeline."""
+    name: str = option(NEEDED, "name of the pipeline; part of the run's name", check=check_name)
     source: Source
     steps: Callable[[str], Mapping[str, Step]]
     """`steps(output)` makes the entries of the pipeline that writes its result to the folder `output`."""
@@ -49,6 +48,14 @@ class Request:
     """Resolved configuration, YAML."""
     overrides: tuple[str, ...] = ()
     """As typed."""
+
+    def draft(self) -> Pipeline:
+        """The pipeline as it is before its run has a name: a folder of the run's own is UNNAMED in it."""
+        return self.build(self.steps(self.output or UNNAMED))
+
+    def identity(self) -> str:
+        """What makes its run this run: requests with the same are one. Raises PipelineError or ConfigError."""
+        return run_identity(self.draft(), self.output, self.limit)
 
     def build(self, steps: Mapping[str, Step]) -> Pipeline:
         """The pipeline of these steps. Raises PipelineError or ConfigError."""

@@ -59,13 +59,27 @@ def test_keys_need_no_plus(typed: str, for_hydra: str) -> None:
 
 def test_a_sweep_is_every_combination() -> None:
     """As Hydra's basic sweeper makes them."""
-    made = combinations(("+pipeline=words", "++a.b=1,2", "++c=x,y"))
+    made = combinations(("+pipeline=words", "++a.b=1,2", "++c=x,y"), {}.__getitem__)
     assert [m[1:] for m in made] == [
         ("++a.b=1", "++c=x"),
         ("++a.b=1", "++c=y"),
         ("++a.b=2", "++c=x"),
         ("++a.b=2", "++c=y"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["limit=choice(1,3)", "limit=2"], [("limit=2",)]),
+        (["limit=2", "limit=choice(1,3)"], [("limit=2", "limit=1"), ("limit=2", "limit=3")]),
+        (["++limit=1,2", "limit=3,4"], [("limit=3",), ("limit=4",)]),
+        (["a=1,2", "b=3"], [("a=1", "b=3"), ("a=2", "b=3")]),
+    ],
+)
+def test_the_last_value_of_a_key_counts_in_a_sweep_too(words: list[str], expected: list[tuple[str, ...]]) -> None:
+    """As in Hydra: `limit=choice(1,3) limit=2` gave two rows for one run."""
+    assert expected == combinations(words, {}.__getitem__)
 
 
 @pytest.mark.parametrize("word", ["--frobnicate", "nothing", "=x"])

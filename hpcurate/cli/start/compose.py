@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.start.settings import Settings
-from hpcurate.config_files import conf_folders, names_in, shipped_conf
+from hpcurate.config_files import conf_folders, names_in, not_text, shipped_conf, yaml_problem
 from hpcurate.errors import ConfigError
 from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
 from hpcurate.runs.folder import UNNAMED
@@ -47,6 +47,7 @@ class Composed:
         config = copy.deepcopy(self._config)
         config["output"] = _literal(output)
         with _readable_errors():
+            _check_missing(OmegaConf.missing_keys(config))
             OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
             plain = OmegaConf.to_container(config, resolve=True)
         assert isinstance(plain, dict)
@@ -66,7 +67,7 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
     ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
     more = ",".join(f"'file://{folder}'" for folder in folders if folder != shipped_conf())
     search = [f"hydra.searchpath=[{more}]"] if more else []
-    with _readable_errors():
+    with _readable_errors(folders):
         with initialize_config_dir(config_dir=str(shipped_conf()), version_base="1.3"):
             config = hydra_compose(config_name="config", overrides=[*search, *overrides])
         OmegaConf.set_struct(config, False)
@@ -101,9 +102,24 @@ def _folders(config_dirs: Sequence[str]) -> list[Path]:
     return conf_folders(config_dirs)
 
 
+def _check_missing(keys: Iterable[str]) -> None:
+    """`???` stands for a value that whoever runs the pipeline gives."""
+    if missing := sorted(keys):
+        typed = " ".join(f"{key}=VALUE" for key in missing)
+        raise ConfigError(f"{', '.join(missing)}: ??? is no value, give one: {typed}")
+
+
 def _check_keys(overrides: Sequence[str]) -> None:
-    """Keys that had another name: before Hydra parses their values."""
-    check_renamed((override.partition("=")[0].lstrip("+~") for override in overrides), Settings)
+    """Keys that had another name, and Hydra's own: before Hydra parses their values."""
+    keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    check_renamed(keys, Settings)
+    for key in keys:
+        if re.match(r"hydra([./@]|$)", key):
+            raise ConfigError(
+                f"{key}: hpcurate takes no key of hydra.*: Hydra composes here and runs nothing; type "
+                "--config-dir DIR for hydra.searchpath, output= for hydra.run.dir, launcher= for hydra/launcher, "
+                "-m for hydra/sweeper"
+            )
 
 
 def _check_pipeline(overrides: Sequence[str], folders: Sequence[Path]) -> None:
@@ -115,13 +131,19 @@ def _check_pipeline(overrides: Sequence[str], folders: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _readable_errors() -> Iterator[None]:
+def _readable_errors(folders: Sequence[Path] = ()) -> Iterator[None]:
+    import yaml
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: launcher=null
+    except yaml.YAMLError as error:
+        raise ConfigError(yaml_problem(error)) from None
+    except UnicodeDecodeError as error:
+        path = not_text(folders)
+        raise ConfigError(f"{path or 'configuration'}: not YAML: it is no UTF-8 text ({error.reason})") from None
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:  # ValueError: launcher=null
         raise ConfigError(_readable(str(error))) from None
 
 

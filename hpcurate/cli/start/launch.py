@@ -17,6 +17,7 @@ from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import remember_store
 from hpcurate.cli.terminal import Bars, say, show, show_end, table
 from hpcurate.cli.verbs.explain import preview_lines
+from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import UserError
 from hpcurate.planning.epochs import Epochs
 from hpcurate.runs.handover import Outcome
@@ -62,28 +63,57 @@ def _one(typed: Typed) -> int:
 
 
 def _sweep(typed: Typed) -> int:
-    rows, worst, epochs = [], 0, None
+    rows: list[_Row] = []
+    epochs = None
     for one in _combinations(typed):
         changed = " ".join(o.lstrip("+") for o in one.overrides if o not in typed.overrides)
         try:
             request, settings = read_request(one, epochs)
             epochs = request.epochs
-            if settings.dry_run:
-                show(preview_lines(preview(request)))
-                continue
-            outcome = start_and_show(request, settings)
-            rows.append((outcome.run.name, changed, outcome.state.value))
-            worst = max(worst, outcome.state.exit_status)
+            identity = request.identity()
+            same = next((row for row in rows if row.identity == identity), None)
+            if same is not None:
+                same.overrides.append(changed)
+            else:
+                rows.append(_Row(identity, [changed], *_start_or_preview(request, settings)))
         except UserError as error:
-            rows.append(("-", changed, f"refused: {error}"))
-            worst = 2
-    show(table(("run", "overrides", "state"), rows))
-    return worst
+            rows.append(_Row("", [changed], "-", f"refused: {error}", 2))
+    show(table(("run", "overrides", "state"), [(row.run, " or ".join(row.overrides), row.state) for row in rows]))
+    for row in (row for row in rows if len(row.overrides) > 1):
+        say(
+            f"{row.run}: {len(row.overrides)} combinations are one run, and the first of them was taken: "
+            "what they differ in changes no result"
+        )
+    return max((row.status for row in rows), default=0)
+
+
+@attrs.define
+class _Row:
+    """One run of a sweep, or a combination that was refused."""
+
+    identity: str
+    """Empty for one that was refused: the next of the same identity may not be."""
+    overrides: list[str]
+    """Of each combination that is this run."""
+    run: str
+    state: str
+    status: int
+
+
+def _start_or_preview(request: Request, settings: Settings) -> tuple[str, str, int]:
+    """(run, state, exit status)."""
+    if settings.dry_run:
+        seen = preview(request)
+        show(preview_lines(seen))
+        return (seen.run.name if seen.run else "a new one", "not started", 0)
+    outcome = start_and_show(request, settings)
+    return (outcome.run.name, outcome.state.value, outcome.state.exit_status)
 
 
 def _combinations(typed: Typed) -> Iterator[Typed]:
     """The command lines that a sweep stands for."""
-    for overrides in combinations(typed.overrides):
+    folders = conf_folders(typed.config_dirs)
+    for overrides in combinations(typed.overrides, lambda group: names_in(folders, group)):
         words = (*(f"{k}={v}" for k, v in typed.paths.items()), *(o.lstrip("+") for o in overrides))
         yield attrs.evolve(typed, overrides=overrides, words=words)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
 from hpcurate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 PATHS = ("input", "store", "output", "done", "part")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
@@ -101,17 +105,41 @@ def quoted(value: str) -> str:
     return f"'{escaped}{trailing[0] if trailing else ''}'"
 
 
-def combinations(overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of a sweep, as Hydra's basic sweeper makes them."""
+def combinations(overrides: Sequence[str], group: Callable[[str], list[str]]) -> list[tuple[str, ...]]:
+    """Every combination of a sweep, as Hydra's basic sweeper makes them; of a key that is given twice the last counts.
+
+    `group(name)` lists the choices of a config group. Raises ConfigError for a sweep whose values cannot be listed.
+    """
     from itertools import product
 
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    choices: list[list[str]] = []
-    for parsed in OverridesParser.create().parse_overrides(list(overrides)):
-        if parsed.is_sweep_override():
-            key = parsed.get_key_element()
-            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
-        else:
-            choices.append([str(parsed.input_line)])
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    last = {one.get_key_element().lstrip("+~"): place for place, one in enumerate(parsed)}
+    choices = [
+        _values(one, group) if one.is_sweep_override() else [str(one.input_line)]
+        for place, one in enumerate(parsed)
+        if not one.is_sweep_override() or last[one.get_key_element().lstrip("+~")] == place
+    ]
     return list(product(*choices))
+
+
+def _values(parsed: Override, group: Callable[[str], list[str]]) -> list[str]:
+    """`key=value` for each value of a sweep."""
+    from hydra.core.override_parser.types import Glob, IntervalSweep
+
+    key, typed, swept = parsed.get_key_element(), str(parsed.input_line).lstrip("+"), parsed.value()
+    plain = key.lstrip("+")
+    if isinstance(swept, IntervalSweep):
+        raise ConfigError(
+            f"{typed}: the values of an interval cannot be listed, and there is no optimizer here that picks some; "
+            f"name them, e.g. {plain}={swept.start:g},{swept.end:g} or {plain}=range(1,10,3)"
+        )
+    if not isinstance(swept, Glob):
+        return [f"{key}={value}" for value in parsed.sweep_string_iterator()]
+    names = group(parsed.key_or_group)
+    if not names:
+        raise ConfigError(f"{typed}: {plain} is no group of config files that glob could list; name the values, a,b")
+    if not swept.filter(names):
+        raise ConfigError(f"{typed}: none of them fits; there are: {', '.join(names)}")
+    return [f"{key}={name}" for name in swept.filter(names)]

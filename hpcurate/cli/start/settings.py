@@ -9,13 +9,14 @@ import attrs
 from hpcurate.fields import convert, option
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
+from hpcurate.runs.folder import check_name
 
 
 @attrs.define(frozen=True, kw_only=True)
 class Settings:
     """Top-level keys."""
 
-    name: str = option("pipeline", "name of the pipeline; part of the run's name")
+    name: str = option("pipeline", "name of the pipeline; part of the run's name", check=check_name)
     input: str | None = option(None, "folder, file or glob that the source reads")
     store: str | None = option(None, "folder on shared storage; default: HPCURATE_STORE, then the last one used")
     output: str | None = option(None, "folder of the result; default: the run's own output/")
