@@ -50,9 +50,11 @@ class Commits:
         """Freeze the attempt and rename it onto the shard's name: True if ours is the committed one.
 
         After any result of the rename but success the truth is looked up: the parent is listed and the nonce
-        read. Another's attempt stands → ours goes to trash. Raises OSError if nothing is committed.
+        read. Another's attempt stands → ours goes to trash. Raises OSError if nothing is committed: it may be called
+        again then.
         """
         stats.files = self._filesystem.sizes(attempt_path)
+        stats.files.pop("stats.json", None)  # of a call before
         data = json.dumps(stats.to_json(), indent=1).encode() + b"\n"
         self._filesystem.create(os.path.join(attempt_path, "stats.json"), data)
         self._filesystem.freeze(attempt_path)

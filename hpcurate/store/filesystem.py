@@ -11,7 +11,8 @@ import errno
 import os
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from hpcurate.system.processes import nonce
@@ -78,8 +79,8 @@ class PosixFilesystem:
         The return code of link() may lie on NFS; a link count of 2 does not (open(2), O_EXCL).
         """
         temporary = _beside(path)
-        _write(temporary, data, flush=True)
         try:
+            _write(temporary, data, flush=True)
             try:
                 os.link(temporary, path)
             except OSError as error:
@@ -96,17 +97,27 @@ class PosixFilesystem:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with _naming(path), os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # half of it stands for nothing
+            with suppress(OSError):
+                os.unlink(path)
+            raise
         return True
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
         temporary = _beside(path)
-        _write(temporary, data, flush=True)
-        os.replace(temporary, path)
+        try:
+            _write(temporary, data, flush=True)
+            os.replace(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
 
     def beat(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
@@ -166,9 +177,20 @@ def _beside(path: str) -> str:
     return os.path.join(folder, f".{name}.{nonce()}")
 
 
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """The error of a call on a descriptor gets its path: whoever reads it has to know which disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = path
+        raise
+
+
 def _write(path: str, data: bytes, *, flush: bool, truncate: bool = True) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | (os.O_TRUNC if truncate else 0), 0o644)
-    with os.fdopen(descriptor, "wb") as file:
+    with _naming(path), os.fdopen(descriptor, "wb") as file:
         file.write(data)
         if flush:
             file.flush()
@@ -185,7 +207,8 @@ def _flush(folder: str, paths: list[str]) -> None:
 def _fsync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _naming(path):
+            os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some filesystems cannot flush a folder
             raise

@@ -75,6 +75,8 @@ class Picker:
         self._latest: dict[str, Latest] = {}
         self._taken: dict[str, Latest] = {}
         """Attempts that exist for sure: their claim was ours, or could not be ours."""
+        self._doubtful: Pick | None = None
+        """Ours, maybe: the store failed while it was claimed, and may have done so before it answered."""
         self._listed = float("-inf")
         self._lock = world.clock.lock()
         self._me = world.processes.mine()
@@ -85,6 +87,10 @@ class Picker:
         Raises OSError if the store cannot be read or written; the next call looks again.
         """
         with self._lock:
+            doubtful, self._doubtful = self._doubtful, None
+            if doubtful and self._store.claims.read(doubtful.line.id, doubtful.claim.attempt) == doubtful.claim:
+                self._taken[doubtful.line.id] = Latest(doubtful.claim.attempt)
+                return doubtful
             if self._world.clock.monotonic() - self._listed >= self._listing_s:
                 self._list()
             pick = self._claim_first(fits)
@@ -133,7 +139,9 @@ class Picker:
             element=self._element,
             history=self._evidence.history(line.id, latest) if latest else (),
         )
+        self._doubtful = Pick(line, claim)
         won = self._store.claims.take(claim)
+        self._doubtful = None
         self._latest[line.id] = self._taken[line.id] = Latest(attempt)  # ours or another's: taken either way
         return Pick(line, claim) if won else None
 

@@ -1,10 +1,11 @@
-"""The supervisor of one worker: claims shards, has them run, judges what goes wrong, commits.
+"""The supervisor of one worker: from its plan to the end of the work. What it does with a shard: `attempts.py`.
 
 It lives in the base environment and imports nothing that a stage needs.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,28 +14,27 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-import attrs
-
-from hpcurate.errors import StoreFailed
-from hpcurate.failures import Ending, FailureKind, Verdict, judge
+from hpcurate.failures import Ending, FailureKind
 from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, log_path, worker_shape
 from hpcurate.stage import WorkerInfo
-from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
-from hpcurate.store.stats import ShardStats
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.processes import nonce, share_of_cores
-from hpcurate.worker.deadline import Deadline, Pace, seconds_left
+from hpcurate.worker.attempts import Attempts
+from hpcurate.worker.deadline import Deadline, seconds_left
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.hosts import Hosts, SetupFailed, ShardEnded, StageHost
+from hpcurate.worker.hosts import Hosts, SetupFailed, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
+from hpcurate.worker.patience import Patience
 from hpcurate.worker.picker import Pick, Picker
 from hpcurate.world import World
 
+T = TypeVar("T")
 ERRORS_IN_A_ROW = 3
 """After this many attempts in a row that could not be written, a worker leaves: its node or the disk is bad."""
 
@@ -53,17 +53,16 @@ class Supervisor:
         world: World | None = None,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
-        self.plan, self.submission, self.index, self._log = plan, submission, index, log
+        self.plan, self.submission, self.index, self._print = plan, submission, index, log
         self._world, self._hosts = world or World(), hosts or ProcessHosts()
-        self._root = Store(plan.store)
-        self._store = self._world.stage(self._root, plan.stage.folder)
+        self._store = self._world.stage(Store(plan.store), plan.stage.folder)
         self.worker = f"{job}-{index}-r{Allocation.here().restart_count}-{nonce()}"
         self._running: list[StageHost] = []
-        self._draining = threading.Event()
+        self._draining = self._world.clock.event()
         self._deadline = Deadline(self._world.clock, seconds_left(plan.stage.resources.time))
-        self._pace = Pace()
         self._failure: str | None = None
-        self._staging = self._hosts.staging(plan, submission, log)
+        self._staging = self._hosts.staging(plan, submission, self._log)
+        self._attempts = Attempts(plan, self._store, self.worker, self._world.clock, self._leaving, self._log)
         self._errors = 0
 
     # -- life ---------------------------------------------------------------------------------------
@@ -73,13 +72,15 @@ class Supervisor:
         self._hosts.prepare(self.plan, [self._info(k) for k in range(self.plan.stage.processes)])
         timing = self.plan.timing
         self._heartbeat = Heartbeat(self._world, self._store.folder, self.worker, timing.heartbeat_s)
-        self._heartbeat.start()
         try:
-            lines = [line for name in self.plan.lists for line in self._store.lists.read(name) or []]
-            self._picker = self._new_picker(lines)
-            self._log(f"worker {self.worker}: {self.plan.stage.name}, {len(lines)} shards in the list")
-            self._work_through()
+            lines = self._patiently(self._patience(), self._begin)
+            if lines is not None:
+                self._picker = self._new_picker(lines)
+                self._log(f"worker {self.worker}: {self.plan.stage.name}, {len(lines)} shards in the list")
+                self._work_through()
         finally:
+            with suppress(OSError):
+                self._attempts.settle()
             self._hosts.close()
             self._staging.close()
             self._heartbeat.stop()
@@ -94,6 +95,27 @@ class Supervisor:
         if at_once or self._deadline.left < self.plan.timing.drain_s / 4:
             for host in self._running:
                 host.kill()
+
+    def _begin(self) -> list[ShardLine]:
+        """Read the shards, and beat. Raises OSError, also for a list that is not seen: the plan names what is there."""
+        lines: list[ShardLine] = []
+        for name in self.plan.lists:
+            found = self._store.lists.read(name)
+            if found is None:
+                raise FileNotFoundError(errno.ENOENT, "shard list not seen", self._store.folder.list_file(name))
+            lines += found
+        self._heartbeat.start()
+        return lines
+
+    def _leaving(self) -> bool:
+        return self._draining.is_set() or self._failure is not None
+
+    def _patience(self) -> Patience:
+        return Patience(self._world.clock, self._leaving)
+
+    def _log(self, line: str) -> None:
+        with suppress(OSError):  # the log is in the store, which may be full
+            self._print(line)
 
     def _new_picker(self, lines: list[ShardLine]) -> Picker:
         return Picker(
@@ -133,22 +155,27 @@ class Supervisor:
 
     def _slot(self, process: int) -> None:
         host: StageHost | None = None
+        patience = self._patience()
         try:
-            while not self._draining.is_set() and self._failure is None:
+            while not self._leaving():
                 if host is None:
                     host = self._start_host(process)
                     if host is None:
                         return
-                pick = self._picker.next(lambda line: self._deadline.fits(line, self._pace))
+                pick = self._patiently(patience, self._next)
                 if pick is None:
                     return
-                self._work(host, pick)
+                self._work(host, pick, patience)
         except Exception as error:
             self._failure = f"{type(error).__name__}: {error}"
             raise
         finally:
             if host:
                 host.close()
+
+    def _next(self) -> Pick | None:
+        self._attempts.settle()
+        return self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace))
 
     def _start_host(self, process: int) -> StageHost | None:
         host = self._hosts.host(self.plan, self._info(process), self._place, self._log)
@@ -184,89 +211,45 @@ class Supervisor:
         if self._draining.is_set():
             return
         self._failure = f"setup failed: {error}"
-        report = {
-            "worker": self.worker,
-            "kind": FailureKind.SETUP.value,
-            "message": str(error),
-            "traceback": error.traceback,
-        }
         self._log(f"{error.traceback}\nsetup of stage {self.plan.stage.name!r} failed: {error}")
+        self._report(FailureKind.SETUP, str(error), error.traceback)
+
+    def _report(self, kind: FailureKind, message: str, traceback: str = "") -> None:
+        """Write down why this worker leaves; what a stage that stalls shows."""
+        report = {"worker": self.worker, "kind": kind.value, "message": message, "traceback": traceback}
         with suppress(OSError):
             path = os.path.join(self.submission, "failure.json")
             self._world.filesystem.replace(path, json.dumps(report).encode())
 
     # -- one shard ----------------------------------------------------------------------------------
 
-    def _work(self, host: StageHost, pick: Pick) -> None:
-        claim, line = pick.claim, pick.line
-        directory = self._store.commits.begin(line.id, claim.attempt, claim.nonce)
-        started = self._world.clock.monotonic()
-        verdict = judge(claim.history, self.plan.stage.attempts)
-        job = self._job(line, directory, verdict)
+    def _work(self, host: StageHost, pick: Pick, patience: Patience) -> None:
         try:
-            done = self._give_up(job, verdict.exhausted) if verdict.exhausted else host.run(job)
-            won = self._store.commits.commit(directory, self._stats(pick, done))
+            ended = self._attempts.work(host, pick, patience)
         except SetupFailed as error:
             self._setup_failed(error)
-            self._abandon(pick, directory, ShardEnded(Ending.FREE, "setup failed"))
-        except ShardEnded as ended:
-            self._abandon(pick, directory, ended)
-        except OSError as error:
-            self._abandon(pick, directory, ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}"))
-        except BaseException:  # Ctrl-C with the inline launcher
-            self._abandon(pick, directory, ShardEnded(Ending.FREE, "interrupted"))
-            raise
-        else:
-            self._errors = 0
-            self._pace.learn(line.weight, self._world.clock.monotonic() - started)
-            self._log(f"shard {line.id} attempt {claim.attempt}: {_describe(done, won)}")
+            return
+        self._errors = self._errors + 1 if ended and ended.ending is Ending.ERROR else 0
+        if ended and self._errors >= ERRORS_IN_A_ROW:
+            self._failure = f"{self._errors} attempts in a row could not be finished, the last: {ended.detail}"
+        if ended and ended.ending is Ending.STORE and not patience.pause(ended.detail):
+            self._store_failed(patience)
 
-    def _job(self, line: ShardLine, directory: str, verdict: Verdict) -> ShardJob:
-        stage = self.plan.stage
-        return ShardJob(
-            shard=line.id,
-            directory=directory,
-            ref=os.path.relpath(self._store.folder.shard(line.id), self._root.stages),
-            root=self._root.stages,
-            inputs=[
-                (os.path.join(self._root.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
-            ],
-            batch_size=stage.batch_size,
-            whole=stage.relation.whole,
-            isolate=verdict.isolate,
-            poison=verdict.poison,
-        )
+    def _patiently(self, patience: Patience, action: Callable[[], T]) -> T | None:
+        """What `action` returns, tried again after pauses while the store fails; None where this worker is to leave."""
+        while not self._leaving():
+            try:
+                return action()
+            except OSError as error:
+                self._log(f"worker {self.worker}: the store failed: {error}")
+                if not patience.pause(error):
+                    self._store_failed(patience)
+        return None
 
-    def _give_up(self, job: ShardJob, reason: str) -> Done:
-        """Every task of the shard becomes a dead letter: no attempt so far came back."""
-        from hpcurate.stage_process.output import give_up
-
-        try:
-            return Done(counts=give_up(job, self.plan.stage.name, reason), environment={})
-        except StoreFailed as failed:
-            raise ShardEnded(Ending.STORE, str(failed)) from failed
-
-    def _stats(self, pick: Pick, done: Done) -> ShardStats:
-        return ShardStats(
-            **attrs.asdict(done.counts),
-            shard=pick.line.id,
-            nonce=pick.claim.nonce,
-            attempt=pick.claim.attempt,
-            worker=self.worker,
-            history=pick.claim.history,
-            environment=done.environment,
-        )
-
-    def _abandon(self, pick: Pick, directory: str, ended: ShardEnded) -> None:
-        self._log(f"shard {pick.line.id} attempt {pick.claim.attempt} ended: {ended.ending.value}: {ended.detail}")
-        with suppress(OSError):
-            self._store.commits.discard(directory)
-        with suppress(OSError):
-            self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100])
-        if ended.ending is Ending.ERROR:
-            self._errors += 1
-            if self._errors >= ERRORS_IN_A_ROW:
-                self._failure = f"{self._errors} attempts in a row could not be finished, the last: {ended.detail}"
+    def _store_failed(self, patience: Patience) -> None:
+        if patience.over:
+            self._failure = str(patience)
+            self._report(FailureKind.STORE, str(patience))
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -282,13 +265,6 @@ def share_of_gpus(devices: tuple[str, ...], process: int, processes: int, gpus: 
         return (devices[int(process * gpus + 1e-9) % len(devices)],)
     each = int(gpus)
     return devices[process * each : (process + 1) * each] or devices[:each]
-
-
-def _describe(done: Done, won: bool) -> str:
-    counts = done.counts
-    ends = {"passed": counts.passed, "dropped": counts.dropped, "failed": counts.failed}
-    words = ", ".join(f"{count} {name}" for name, count in ends.items() if count)
-    return f"{words or 'empty'} in {counts.seconds:.1f} s" + ("" if won else " (another attempt was committed first)")
 
 
 def main(argv: list[str]) -> int:

@@ -1,0 +1,141 @@
+"""What a worker does with a shard that it claimed: judges its history, has it run, and commits it or hands it back."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import attrs
+
+from hpcurate.errors import StoreFailed
+from hpcurate.failures import Ending, Verdict, judge
+from hpcurate.planning.plan import Plan
+from hpcurate.stage_process.messages import Done, ShardJob
+from hpcurate.store.layout import Store
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import ShardStats
+from hpcurate.system.clock import Clock
+from hpcurate.worker.deadline import Pace
+from hpcurate.worker.hosts import Log, ShardEnded, StageHost
+from hpcurate.worker.patience import Patience
+from hpcurate.worker.picker import Pick
+from hpcurate.worker.turns import Turns
+
+
+class Attempts:
+    """The attempts of one worker. Its slots call it side by side."""
+
+    def __init__(
+        self, plan: Plan, store: StageStore, worker: str, clock: Clock, leaving: Callable[[], bool], log: Log
+    ) -> None:
+        self._plan, self._store, self._worker, self._clock = plan, store, worker, clock
+        self._leaving, self._log = leaving, log
+        self._root, self.pace, self._turns = Store(plan.store), Pace(), Turns()
+        self._owed: list[tuple[Pick, ShardEnded]] = []
+        """Attempts whose ending could not be written down yet."""
+        self._owing = threading.Lock()
+
+    def work(self, host: StageHost, pick: Pick, patience: Patience) -> ShardEnded | None:
+        """One attempt: None if the shard is committed now, else how the attempt ended. Raises SetupFailed."""
+        directory = self._store.folder.attempt(pick.line.id, pick.claim.attempt, pick.claim.nonce)
+        started = self._clock.monotonic()
+        try:
+            done = self._run(host, pick)
+            won = self._commit(directory, self._stats(pick, done), patience)
+        except ShardEnded as ended:
+            return self._hand_back(pick, directory, ended)
+        except (OSError, StoreFailed) as error:  # the engine's own: what the stage raises is a dead letter
+            return self._hand_back(pick, directory, ShardEnded(Ending.STORE, str(error)))
+        except BaseException as error:  # SetupFailed; Ctrl-C with the inline launcher
+            why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "interrupted"
+            self._hand_back(pick, directory, ShardEnded(Ending.FREE, why))
+            raise
+        patience.worked()
+        self.pace.learn(pick.line.weight, self._clock.monotonic() - started)
+        self._log(f"shard {pick.line.id} attempt {pick.claim.attempt}: {_describe(done, won)}")
+        return None
+
+    def settle(self) -> None:
+        """Write down the endings that could not be. Raises OSError."""
+        with self._owing:
+            while self._owed:
+                pick, ended = self._owed[0]
+                self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100])
+                self._owed.pop(0)
+
+    def _run(self, host: StageHost, pick: Pick) -> Done:
+        directory = self._store.commits.begin(pick.line.id, pick.claim.attempt, pick.claim.nonce)
+        verdict = judge(pick.claim.history, self._plan.stage.attempts)
+        job = self._job(pick.line, directory, verdict)
+        if verdict.exhausted:
+            return self._give_up(job, verdict.exhausted)
+        with self._turns.turn(alone=verdict.alone, leaving=self._leaving) as begun:
+            if not begun:
+                raise ShardEnded(Ending.FREE, "drained")
+            return host.run(job)
+
+    def _commit(self, directory: str, stats: ShardStats, patience: Patience) -> bool:
+        """Whether ours is the committed attempt. Its work is done: while the store fails, the commit is tried again."""
+        while True:
+            try:
+                return self._store.commits.commit(directory, stats)
+            except FileNotFoundError:  # somebody removed it: there is nothing to wait for
+                raise
+            except OSError as error:
+                self._log(f"shard {stats.shard} attempt {stats.attempt}: cannot be committed yet: {error}")
+                if not patience.pause(error):
+                    raise
+
+    def _job(self, line: ShardLine, directory: str, verdict: Verdict) -> ShardJob:
+        stage = self._plan.stage
+        return ShardJob(
+            shard=line.id,
+            directory=directory,
+            ref=os.path.relpath(self._store.folder.shard(line.id), self._root.stages),
+            root=self._root.stages,
+            inputs=[
+                (os.path.join(self._root.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
+            ],
+            batch_size=stage.batch_size,
+            whole=stage.relation.whole,
+            isolate=verdict.isolate,
+            poison=verdict.poison,
+        )
+
+    def _give_up(self, job: ShardJob, reason: str) -> Done:
+        """Every task of the shard becomes a dead letter: no attempt so far came back."""
+        from hpcurate.stage_process.output import give_up
+
+        return Done(counts=give_up(job, self._plan.stage.name, reason), environment={})
+
+    def _stats(self, pick: Pick, done: Done) -> ShardStats:
+        return ShardStats(
+            **attrs.asdict(done.counts),
+            shard=pick.line.id,
+            nonce=pick.claim.nonce,
+            attempt=pick.claim.attempt,
+            worker=self._worker,
+            history=pick.claim.history,
+            environment=done.environment,
+        )
+
+    def _hand_back(self, pick: Pick, directory: str, ended: ShardEnded) -> ShardEnded:
+        """Remove what there is of the attempt, and write down why it ended: later, where that fails, too."""
+        self._log(f"shard {pick.line.id} attempt {pick.claim.attempt} ended: {ended.ending.value}: {ended.detail}")
+        with suppress(OSError):
+            self._store.commits.discard(directory)
+        with self._owing:
+            self._owed.append((pick, ended))
+        with suppress(OSError):
+            self.settle()
+        return ended
+
+
+def _describe(done: Done, won: bool) -> str:
+    counts = done.counts
+    ends = {"passed": counts.passed, "dropped": counts.dropped, "failed": counts.failed}
+    words = ", ".join(f"{count} {name}" for name, count in ends.items() if count)
+    return f"{words or 'empty'} in {counts.seconds:.1f} s" + ("" if won else " (another attempt was committed first)")
