@@ -21,6 +21,7 @@ from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
 from hpcurate.runs.start import start
 from hpcurate.source import Items, Source
+from hpcurate.source.compare import Edits
 from hpcurate.stage import Stage
 from hpcurate.task import Task
 
@@ -37,6 +38,8 @@ def run(  # noqa: PLR0913 - the one door from Python
     output: str | Path | None = None,
     wait: bool | None = None,
     limit: int | None = None,
+    changed: str = "keep",
+    vanished: str = "keep",
     rerun: Sequence[str] = (),
     budget: Budget | None = None,
     timing: Timing | None = None,
@@ -46,6 +49,7 @@ def run(  # noqa: PLR0913 - the one door from Python
 
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
+    `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone;
     `rerun` names stages to do again. Raises UserError before anything is written if something does not fit.
     """
     steps, root = _steps(stages), os.fspath(store)
@@ -61,6 +65,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         epochs=Epochs(root, rerun),
         wait=wait,
         limit=limit,
+        edits=Edits(changed=changed, vanished=vanished),
         budget=budget or Budget(),
         timing=timing or Timing(),
     )

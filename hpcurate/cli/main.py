@@ -49,6 +49,7 @@ Start or continue a run:
   output=   folder for the result           limit=     a trial on the first n tasks, which the full run reuses
   part=     i/n: a part of the input        done=      a path with {{relative}}: skip what already exists there
   dry_run=  true: only print the plan       debug=     true: 3 tasks in this process, breakpoints work
+  changed=  redo: edited items again        vanished=  drop: leave out items that are no longer there
   rerun=    stages to run again             budget.failed=, budget.fraction=  how many tasks may fail
   stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …
   stages.NAME.file=  a stage from a .py file

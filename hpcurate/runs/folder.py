@@ -93,6 +93,12 @@ class Run:
         except msgspec.ValidationError as error:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); type the run's command again") from None
 
+    def source_lists(self) -> tuple[str, ...]:
+        """Those of its latest call; none if there was none, or it cannot be read any more."""
+        with suppress(StoreError):
+            return self.frozen().source_lists
+        return ()
+
     def freeze(self, frozen: Frozen) -> None:
         """Write `pipeline.json`: gates and verbs read nothing else of the configuration."""
         data = json.dumps(msgspec.to_builtins(frozen), indent=1).encode()

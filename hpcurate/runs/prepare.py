@@ -17,6 +17,7 @@ from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.source import Source
+from hpcurate.source.compare import Edits
 from hpcurate.stage import members
 from hpcurate.store.layout import Store
 
@@ -42,6 +43,8 @@ class Request:
     """Folder of the result; None: the run's own."""
     wait: bool | None = None
     limit: int | None = option(None, "only the first so many tasks of the source", minimum=1)
+    edits: Edits = Edits()
+    """What becomes of items that were changed, or are no longer there, after they were taken in."""
     budget: Budget = Budget()
     timing: Timing = Timing()
     config: str = ""
@@ -94,6 +97,7 @@ class Prepared:
 def prepare(request: Request) -> Prepared:
     """Check all that can be checked without writing. Raises UserError for what could never run."""
     check_values(request, "")
+    check_values(request.edits, "")
     steps = request.steps(request.output or UNNAMED)
     draft = request.build(steps)
     request.epochs.check(stage.name for stage in draft.stages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from array import array
 from collections.abc import Sequence
@@ -20,7 +19,9 @@ from hpcurate.runs.launcher import Launcher, Submission
 from hpcurate.runs.live import Observer
 from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.reconcile import StageView, Submit
-from hpcurate.source.intake import list_names
+from hpcurate.source.intake import foresee
+from hpcurate.source.scan import scan
+from hpcurate.source.taken import list_names
 from hpcurate.store.layout import Store
 from hpcurate.world import World
 
@@ -54,8 +55,8 @@ class Preview:
 
     run: Run | None
     """The run it would continue; None: a new one."""
-    tasks: int
-    """Tasks of the source."""
+    input: tuple[str, ...]
+    """What the run would say of its source."""
     stages: list[StagePreview]
     explanations: list[Explanation]
 
@@ -63,7 +64,8 @@ class Preview:
 def preview(request: Request) -> Preview:
     """Look at source, store and queue. Raises UserError where the request would be refused."""
     prepared = prepare(request)
-    tasks = array("d", itertools.islice((task.weight for task in request.source.tasks()), request.limit))
+    scanned = scan(request.source, request.limit)
+    tasks = array("d", (entry.task.weight for entry in scanned.entries()))
     store = Store.at(request.store)
     run = peek_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run) if run else prepared.draft
@@ -74,7 +76,13 @@ def preview(request: Request) -> Preview:
         _stage_preview(stage, view, tasks if not stage.after else None, shown, prepared.launcher, code, pipeline)
         for stage, view in zip(pipeline.stages, views, strict=True)
     ]
-    return Preview(run=run, tasks=len(tasks), stages=stages, explanations=explain(store, pipeline, views))
+    intake = foresee(World(), store, pipeline.source.folder, scanned, request.limit, request.edits)
+    return Preview(
+        run=run,
+        input=(*scanned.notes, *intake.lines(request.edits)),
+        stages=stages,
+        explanations=explain(store, pipeline, views),
+    )
 
 
 def _source_lists(store: Store, pipeline: Pipeline, run: Run | None) -> tuple[str, ...]:

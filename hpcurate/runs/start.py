@@ -44,19 +44,12 @@ def start(
     run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem)
     pipeline = prepared.with_output(run)
     request.epochs.record()
-    intake = take_in(world, store, pipeline.source.folder, scanned, request.limit)
-    _report_intake(intake, echo)
+    intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
+    for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
+        echo(f"input: {line}")
     write_run(run, pipeline, intake, prepared, echo, world)
     echo(f"run {run.name}")
     return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
-
-
-def _report_intake(intake: Intake, echo: Echo) -> None:
-    grown = f", {intake.new} of them new" if 0 < intake.new < intake.tasks else ""
-    echo(f"input: {intake.tasks} tasks{grown}")
-    for what, names in (("changed since they were taken in", intake.changed), ("no longer there", intake.vanished)):
-        if names:
-            echo(f"input: {len(names)} files {what}, e.g. {names[0]!a}; their old results stay")
 
 
 def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, echo: Echo, world: World) -> None:

@@ -1,31 +1,31 @@
-"""Intake: what the source enumerates becomes committed shards and an immutable list.
+"""Intake: what the source enumerates becomes committed shards and immutable lists.
 
-A later scan adds a list with the new tasks alone. Files that changed or vanished are reported and keep
-their place, so that nothing is silently mixed. With a limit the run's live set is exactly the first tasks:
-a numbered list where the full run can reuse it, else a list `first<n>` of its own.
+A later scan adds a list with the new tasks alone. Items that changed or vanished are reported and keep their place, so
+that nothing is silently mixed; if they are to be done again or left out, the next version of their list replaces the
+shards that have them. With a limit the run's live set is exactly the first tasks: a numbered list where the full run
+can reuse it, else a list `first<n>` of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
-import tempfile
-from collections.abc import Iterator, Sequence, Set
-from typing import IO, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import attrs
 
 from hpcurate.source.base import hash64
-from hpcurate.source.scan import Scan, stamp
+from hpcurate.source.compare import KEEP, Compared, Edits, compare
+from hpcurate.source.scan import Scan
+from hpcurate.source.spool import Entry, Spool
+from hpcurate.source.taken import SEEN, Taken, newest
 from hpcurate.store.filesystem import Filesystem
-from hpcurate.store.layout import StageFolder, Store, shard_id
+from hpcurate.store.layout import StageFolder, Store, base, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine
-from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
-from hpcurate.task import FileTask, Task
 from hpcurate.world import World
 
 SHARD_TASKS = 1000
@@ -42,27 +42,78 @@ class Intake:
     """Tasks in these lists."""
     new: int
     changed: tuple[str, ...] = ()
-    """Sources whose size or modification time differs from what was taken in."""
+    """Items that differ from what was taken in, as a person calls them."""
     vanished: tuple[str, ...] = ()
-    """Sources taken in that are no longer there."""
+    """Items taken in that are no longer there."""
+    again: int = 0
+    """Tasks of the shards that are replaced because of them."""
+
+    def lines(self, edits: Edits) -> list[str]:
+        """What there is to say of it. Pure."""
+        grown = f", {self.new} of them new" if 0 < self.new < self.tasks else ""
+        changed = "old results stay; changed=redo does them again" if edits.changed == "keep" else "done again"
+        vanished = "old results stay; vanished=drop leaves them out" if edits.vanished == "keep" else "left out"
+        return [
+            f"{self.tasks} tasks{grown}",
+            *_edited(self.changed, "changed since they were taken in", changed),
+            *_edited(self.vanished, "no longer there", vanished),
+            *[f"source shards of {self.again} tasks are done again because of them"] * bool(self.again),
+        ]
+
+    def since(self, before: Collection[str]) -> list[str]:
+        """What another call has done again or left out since these were the lists of the run. Pure."""
+        held = dict(map(version, before))
+        moved = [name for name in self.lists if held.get(base(name), version(name)[1]) != version(name)[1]]
+        if self.again or not moved:
+            return []
+        return [f"another call took over edits (changed=redo or vanished=drop): now {', '.join(moved)}"]
 
 
-def take_in(world: World, store: Store, folder: str, scan: Scan, limit: int | None = None) -> Intake:
-    """Write what is new in the scan as the next list of the source. Safe against a second caller.
+def take_in(
+    world: World, store: Store, folder: str, scan: Scan, limit: int | None = None, edits: Edits = KEEP
+) -> Intake:
+    """Write what is new in the scan as the next list of the source, and what is to be done again as the next version
+    of its list. Safe against a second caller.
 
     With `limit` the scan holds the first so many tasks, and the live set is they.
     """
-    intake = _Intake(world, world.stage(store, folder), scan)
+    intake = _Intake(world, world.stage(store, folder), scan, limit, edits)
+    first = None
     while True:
-        lists = list_names(intake.store)
-        done = intake.all(lists) if limit is None else intake.first(lists, limit)
-        if done is not None:
-            return done
+        look = intake.look()
+        first = first or look
+        if look.replaced:
+            intake.supersede(look)
+        elif (done := intake.complete(look)) is not None:
+            return attrs.evolve(done, **first.found_edits())
 
 
-def list_names(store: StageStore) -> list[str]:
-    """Numbered lists of a source, in order; those of trials are left out."""
-    return [name for name in store.lists.names() if name.isdigit()]
+def foresee(world: World, store: Store, folder: str, scan: Scan, limit: int | None, edits: Edits) -> Intake:
+    """What `take_in` would find, with the lists that there are. Writes nothing to the store."""
+    look = _Intake(world, world.stage(store, folder), scan, limit, edits).look()
+    new, found = look.found.new.count, look.found_edits()
+    dropped = len(found["vanished"]) if edits.vanished == "drop" else 0
+    tasks = scan.count if look.own_list else look.tasks - dropped + new
+    return Intake(lists=look.lists, tasks=tasks, new=new, **found)
+
+
+@attrs.define(frozen=True, kw_only=True)
+class _Look:
+    """What there is to do."""
+
+    lists: tuple[str, ...]
+    """Standing ones of the live set; of a trial that has a list of its own, all."""
+    tasks: int
+    found: Compared
+    replaced: dict[str, int]
+    """Shards that are to be replaced → their tasks."""
+    own_list: bool = False
+    """A trial of less than was taken in."""
+
+    def found_edits(self) -> dict[str, Any]:
+        changed = tuple(one.name for one in self.found.changed)
+        vanished = tuple(one.name for one in self.found.vanished)
+        return {"changed": changed, "vanished": vanished, "again": sum(self.replaced.values())}
 
 
 @attrs.define
@@ -70,105 +121,146 @@ class _Intake:
     world: World
     store: StageStore
     scan: Scan
+    limit: int | None
+    edits: Edits
+    written: set[str] = attrs.field(factory=set)
+    """Lists that are known to be there: a listing may be older."""
 
-    def all(self, lists: list[str]) -> Intake | None:
-        """Take in what no list has; None if somebody else wrote the next list meanwhile."""
-        with tempfile.TemporaryFile(prefix="hpcurate-new-") as rows:
-            known = {hash64(task.id): stamp(task) for task in self._taken_in(lists)}
-            total = len(known)
-            new, changed = self._copy_new(known, rows)
-            gone = known.keys() - self.scan.left_out
-            vanished = tuple(self._names_of(lists, gone)) if gone else ()
-            if lists and not new:
-                return Intake(lists=tuple(lists), tasks=total, new=0, changed=changed, vanished=vanished)
-            name = _next(lists)
-            if not self._publish(name, rows):
-                return None
-        return Intake(lists=(*lists, name), tasks=total + new, new=new, changed=changed, vanished=vanished)
+    @property
+    def taken(self) -> Taken:
+        return Taken(self.store, self.scan.task_type)
 
-    def first(self, lists: list[str], limit: int) -> Intake | None:
-        """The live set of a trial; None if somebody else wrote the list meanwhile."""
-        sizes = itertools.accumulate(sum(line.count for line in self._lines(name)) for name in lists)
-        totals = [0, *sizes]
-        if lists and limit in totals:
-            return Intake(lists=tuple(lists[: totals.index(limit)]), tasks=limit, new=0)
-        with tempfile.TemporaryFile(prefix="hpcurate-new-") as rows:
-            if totals[-1] > limit:
-                rows.writelines(row for row, _ in self.scan.tasks())
-                name = f"first{limit}.{_digest(rows)}"
-                self._publish(name, rows)
-                return Intake(lists=(name,), tasks=self.scan.count, new=0)
-            known = {hash64(task.id): stamp(task) for task in self._taken_in(lists)}
-            new, _ = self._copy_new(known, rows, most=limit - totals[-1])
-            if lists and not new:
-                return Intake(lists=tuple(lists), tasks=totals[-1], new=0)
-            if not self._publish(_next(lists), rows):
-                return None
-        return Intake(lists=(*lists, _next(lists)), tasks=totals[-1] + new, new=new)
+    # -- looking ------------------------------------------------------------------------------------
 
-    def _copy_new(self, known: dict[int, int], rows: IO[bytes], most: int | None = None) -> tuple[int, tuple[str, ...]]:
-        """Write the rows that are not known; those found are taken out of `known`. (how many, changed sources)."""
-        new, changed = 0, []
-        for row, task in self.scan.tasks():
-            before = known.pop(hash64(task.id), None)
-            if before is None:
-                if most is None or new < most:
-                    rows.write(row)
-                    new += 1
-            elif before != stamp(task) and isinstance(task, FileTask):
-                changed.append(task.source)
-        return new, tuple(changed)
+    def look(self) -> _Look:
+        """Compare what was taken in with the scan."""
+        lists = newest({*self.store.lists.names(), *self.written})
+        totals = [0, *itertools.accumulate(self.taken.count([name]) for name in lists)]
+        if self.limit is None:
+            return self._compared(lists, totals[-1])
+        if self.limit in totals:
+            return self._compared(lists[: totals.index(self.limit)], self.limit, most=0)
+        if totals[-1] > self.limit:
+            return attrs.evolve(self._compared(lists, totals[-1], most=0, gone=False), own_list=True)
+        return self._compared(lists, totals[-1], most=self.limit - totals[-1])
 
-    def _names_of(self, lists: Sequence[str], hashes: Set[int]) -> Iterator[str]:
-        for task in self._taken_in(lists):
-            if isinstance(task, FileTask) and hash64(task.id) in hashes:
-                yield task.source
+    def _compared(self, lists: tuple[str, ...], tasks: int, most: int | None = None, gone: bool = True) -> _Look:
+        found = compare(self.taken, lists, self.scan, most=most, gone=gone)
+        fallen = found.shards(self.edits)
+        counts = {line.id: line.count for name in lists if fallen for line in self.taken.lines(name)}
+        return _Look(lists=lists, tasks=tasks, found=found, replaced={shard: counts[shard] for shard in fallen})
 
-    def _taken_in(self, lists: Sequence[str]) -> Iterator[Task]:
-        for name in lists:
-            for line in self._lines(name):
-                data = self.world.filesystem.read(os.path.join(self.store.folder.shard(line.id), "tasks.jsonl"))
-                yield from codec(self.scan.task_type).decode_lines(data)
+    # -- what is done again -------------------------------------------------------------------------
 
-    def _lines(self, name: str) -> list[ShardLine]:
-        return self.store.lists.read(name) or []
+    def supersede(self, look: _Look) -> None:
+        """Write the next version of each list that has a shard to replace, unless somebody else has."""
+        for name in look.lists:
+            lines = self.taken.lines(name)
+            again = [line for line in lines if line.id in look.replaced]
+            if again:
+                stem, number = version(name)
+                made = self._replacements(name, again, look.found)
+                standing = [made.get(line.id, line) for line in lines]
+                self._write(version_name(stem, number + 1), [line for line in standing if line is not None])
+
+    def _replacements(self, name: str, lines: Sequence[ShardLine], found: Compared) -> dict[str, ShardLine | None]:
+        """Each of these shards → the one that replaces it: one of an earlier version where that was the same; None if
+        nothing is left.
+        """
+        made: dict[str, ShardLine | None] = {}
+        rows, counts = Spool(self.scan.task_type), dict[str, int]()
+        for line in lines:
+            entries = [e for entry in self.taken.entries(line) if (e := found.now(entry, self.scan, self.edits))]
+            made[line.id] = self._of_before(name, line, entries)
+            if entries and made[line.id] is None:
+                counts[line.id] = len(entries)
+                for entry in entries:
+                    rows.add(entry.row, entry.seen)
+        digest, left = rows.digest(), rows.entries()
+        for shard, count in counts.items():
+            named = shard_id(f"{version(name)[0]}.{digest}", _ordinal(shard))
+            made[shard] = self._commit(named, list(itertools.islice(left, count)), digest)
+        return made
+
+    def _of_before(self, name: str, replaced: ShardLine, entries: Sequence[Entry]) -> ShardLine | None:
+        """The shard of an earlier version with just these rows, if an edit was taken back."""
+        stem, number = version(name)
+        for earlier in range(number):
+            for line in self.taken.lines(version_name(stem, earlier)):
+                same_place = _ordinal(line.id) == _ordinal(replaced.id) and line.count == len(entries)
+                if same_place and _marks(self.taken.entries(line)) == _marks(entries):
+                    return line
+        return None
+
+    # -- what is new --------------------------------------------------------------------------------
+
+    def complete(self, look: _Look) -> Intake | None:
+        """The live set; None if somebody else wrote a list meanwhile."""
+        if look.own_list:
+            rows = self._first_rows(look)
+            name = f"first{self.limit}.{rows.digest()}"
+            self._publish(name, rows)
+            return Intake(lists=(name,), tasks=rows.count, new=0)
+        new = look.found.new
+        if look.lists and not new.count:
+            return Intake(lists=look.lists, tasks=look.tasks, new=0)
+        name = f"{len(look.lists) + 1:04d}"
+        if not self._publish(name, new):
+            return None
+        return Intake(lists=(*look.lists, name), tasks=look.tasks + new.count, new=new.count)
+
+    def _first_rows(self, look: _Look) -> Spool:
+        """Rows of a trial: as they were taken in, where they were."""
+        differing, rows = look.found.differing, Spool(self.scan.task_type)
+        shards = self.taken.shards(look.lists) if differing else ()
+        before = {hash64(e.task.id): e for _, entries in shards for e in entries if hash64(e.task.id) in differing}
+        for entry in self.scan.entries():
+            entry = before.get(hash64(entry.task.id), entry)
+            rows.add(entry.row, entry.seen)
+        return rows
 
     # -- publishing ---------------------------------------------------------------------------------
 
-    def _publish(self, name: str, rows: IO[bytes]) -> bool:
+    def _publish(self, name: str, rows: Spool) -> bool:
         """Commit the shards, then the list that makes them live. False if another scan's list stands.
 
         Shard names carry a digest of the rows, so that two scans that found the same write the same shards, and
         two that differ do not collide; the loser's are in no list and so in no live set.
         """
-        digest = _digest(rows)
+        digest, entries = rows.digest(), rows.entries()
         stem = name if name.endswith(digest) else f"{name}.{digest}"
-        rows.seek(0)
-        lines = []
-        for ordinal, part in enumerate(iter(lambda: list(itertools.islice(rows, SHARD_TASKS)), [])):
-            tasks = codec(self.scan.task_type).decode_lines(b"".join(part))
-            line = ShardLine(shard_id(stem, ordinal), round(sum(task.weight for task in tasks), 6), len(part), ())
-            self._commit(line, part, digest)
-            lines.append(line)
+        parts = iter(lambda: list(itertools.islice(entries, SHARD_TASKS)), [])
+        return self._write(name, [self._commit(shard_id(stem, n), part, digest) for n, part in enumerate(parts)])
+
+    def _write(self, name: str, lines: list[ShardLine]) -> bool:
+        self.written.add(name)
         return self.store.lists.write(name, lines) == lines
 
-    def _commit(self, line: ShardLine, rows: list[bytes], digest: str) -> None:
-        directory = self.store.commits.begin(line.id, 1, self.world.nonce(8))
-        self.world.filesystem.create(os.path.join(directory, "tasks.jsonl"), b"".join(rows))
-        count = line.count
-        stats = ShardStats(
-            shard=line.id, nonce=digest, weight_out=line.weight, tasks_in=count, tasks_out=count, passed=count
-        )
+    def _commit(self, shard: str, entries: Collection[Entry], digest: str) -> ShardLine:
+        directory, count = self.store.commits.begin(shard, 1, self.world.nonce(8)), len(entries)
+        self._create(directory, "tasks.jsonl", (entry.row for entry in entries))
+        if any(entry.seen is not None for entry in entries):
+            self._create(directory, SEEN, (b"" if entry.seen is None else b"%x" % entry.seen for entry in entries))
+        weight = round(sum(entry.task.weight for entry in entries), 6)
+        stats = ShardStats(shard=shard, nonce=digest, weight_out=weight, tasks_in=count, tasks_out=count, passed=count)
         self.store.commits.commit(directory, stats)
+        return ShardLine(shard, weight, count, ())
+
+    def _create(self, directory: str, name: str, lines: Iterable[bytes]) -> None:
+        self.world.filesystem.create(os.path.join(directory, name), b"".join(line + b"\n" for line in lines))
 
 
-def _next(lists: Sequence[str]) -> str:
-    return f"{len(lists) + 1:04d}"
+def _edited(names: Sequence[str], what: str, outcome: str) -> list[str]:
+    return [f"{len(names)} item{'s' * (len(names) > 1)} {what}, e.g. {name!a}; {outcome}" for name in names[:1]]
 
 
-def _digest(rows: IO[bytes]) -> str:
-    rows.seek(0)
-    return hashlib.file_digest(rows, "sha256").hexdigest()[:8]  # type: ignore[arg-type]
+def _ordinal(shard: str) -> int:
+    """Place of a shard in its list, which those that replace it keep."""
+    return int(shard.rpartition("-")[2])
+
+
+def _marks(entries: Iterable[Entry]) -> list[int]:
+    return [entry.mark for entry in entries]
 
 
 def write_stage_json(filesystem: Filesystem, folder: StageFolder, plain: dict[str, object]) -> dict[str, Any]:
@@ -180,4 +272,4 @@ def write_stage_json(filesystem: Filesystem, folder: StageFolder, plain: dict[st
     return first
 
 
-__all__ = ["Intake", "list_names", "take_in", "write_stage_json"]
+__all__ = ["Edits", "Intake", "foresee", "take_in", "write_stage_json"]

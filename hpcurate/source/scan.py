@@ -1,4 +1,4 @@
-"""One enumeration of a source, kept as rows in a temporary file: memory does not grow with the tasks.
+"""One enumeration of a source, kept in a temporary file: memory does not grow with the tasks.
 
 Nothing is written to the store before it has ended well.
 """
@@ -7,65 +7,82 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Set
-from typing import IO
 
 import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.source import Source
 from hpcurate.source.base import Placed, hash64
+from hpcurate.source.spool import Entry, Spool, seen_of
 from hpcurate.store.rows import codec
-from hpcurate.task import FileTask, Task
+from hpcurate.task import Task
 
 EVERY = 1000
 """Tasks between two reports of progress."""
 
 
-def stamp(task: Task) -> int:
-    """What changes when a file was changed: 64 bits of its size and time; 0 for other tasks."""
-    return hash64(f"{task.size} {task.mtime_ns}") if isinstance(task, FileTask) else 0
-
-
 @attrs.define
 class Scan:
-    """Tasks of a source, in order, as rows."""
+    """Tasks of a source, in order."""
 
-    task_type: type[Task]
+    source: Source
     count: int
+    whole: bool
+    """Whether the source has no more."""
     notes: tuple[str, ...]
     """What the source left out on purpose, as lines to show."""
-    left_out: Set[int]
-    """`hash64` of ids that are there but count as done: taken in or not, they have not vanished."""
-    _rows: IO[bytes]
+    _spool: Spool
 
-    def tasks(self) -> Iterator[tuple[bytes, Task]]:
-        """Each row with its task. One reader at a time."""
-        decode = codec(self.task_type).decode
-        self._rows.seek(0)
-        for row in self._rows:
-            yield row, decode(row)
+    @property
+    def task_type(self) -> type[Task]:
+        """Class of the tasks."""
+        return self.source.task_type
+
+    @property
+    def left_out(self) -> Set[int]:
+        """`hash64` of ids that are there but count as done: taken in or not, they have not vanished."""
+        return frozenset(getattr(self.source, "left_out", ()))
+
+    def entries(self) -> Iterator[Entry]:
+        """Each task. One reader at a time."""
+        return self._spool.entries(self.count)
+
+    def entry(self, place: int) -> Entry:
+        """The one at a place of the spool."""
+        return self._spool.entry(place)
+
+    def beyond(self, wanted: Set[int]) -> Iterator[Entry]:
+        """Tasks with these `hash64`s that a limited scan did not reach, as the source has them now.
+
+        Ends when all are found, or with the source. Raises ConfigError for what comes on the way.
+        """
+        left, encode = set(wanted), codec(self.task_type).encode
+        for task in self.source.tasks() if left and not self.whole else ():
+            number = hash64(task.id)
+            if number in left:
+                left.discard(number)
+                yield self._spool.entry(self._spool.add(encode(task), seen_of(task)))
+                if not left:
+                    return
 
 
 def scan(source: Source, limit: int | None = None, progress: Callable[[int], None] = lambda count: None) -> Scan:
     """Enumerate the source, or its first `limit` tasks. Raises ConfigError, also for two tasks with one id."""
-    rows: IO[bytes] = tempfile.TemporaryFile(prefix="hpcurate-scan-")  # noqa: SIM115 - lives as long as the scan
-    encode, seen, count = codec(source.task_type).encode, set(), 0
+    spool, encode, known = Spool(source.task_type), codec(source.task_type).encode, set()
     for task in itertools.islice(source.tasks(), limit):
         number = hash64(task.id)
-        if number in seen:
+        if number in known:
             raise ConfigError(f"source: two tasks have the id {task.id!a}: {_both(source, task)}; ids are unique")
         if not math.isfinite(task.weight):
             raise ConfigError(f"source: {_name(task)} has the weight {task.weight}; a weight is a finite number")
-        seen.add(number)
-        rows.write(encode(task) + b"\n")
-        count += 1
-        if count % EVERY == 0:
-            progress(count)
-    progress(count)
-    notes, left_out = tuple(getattr(source, "notes", list)()), frozenset(getattr(source, "left_out", ()))
-    return Scan(source.task_type, count, notes, left_out, rows)
+        known.add(number)
+        spool.add(encode(task), seen_of(task))
+        if spool.count % EVERY == 0:
+            progress(spool.count)
+    progress(spool.count)
+    whole = limit is None or spool.count < limit
+    return Scan(source, spool.count, whole, tuple(getattr(source, "notes", list)()), spool)
 
 
 def _both(source: Source, second: Task) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
-from hpcurate.fields import NEEDED, option
+from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.source.base import Placed, RecordTask, absolute
 from hpcurate.system.classes import load_class
 from hpcurate.task import Task, stable_id
@@ -34,8 +34,12 @@ class _Table:
     )
     id: str = option("id", "column that names the row; without it the row's content does")
     weight: str = option("weight", "column with the expected cost; without it 1")
+    extra: str = option(
+        "error", "a column that the task class has no field for: `error`, or `ignore`", choices=("error", "ignore")
+    )
 
     def __attrs_post_init__(self) -> None:
+        check_values(self, "source")
         if self.task is not None and not issubclass(self.task_type, Task):
             raise ConfigError(f"source.task={self.task}: is no Task class")
 
@@ -80,8 +84,12 @@ class _Table:
         data = {k: v for k, v in row.items() if k not in (self.id, self.weight)}
         plain = {**own, "data": data} if names is None else {**data, **own}
         unknown = set() if names is None else plain.keys() - names
-        if unknown:
-            raise ConfigError(f"{where}: {cls.__name__} has no field {sorted(unknown)[0]!r}")
+        if unknown and self.extra == "error":
+            raise ConfigError(
+                f"{where}: {cls.__name__} has no field {min(unknown)!a}; give it one, leave the column out, "
+                "or source.extra=ignore"
+            )
+        plain = {name: value for name, value in plain.items() if name not in unknown}
         try:
             task: Task = msgspec.convert(plain, cls, strict=False)
         except msgspec.ValidationError as error:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shell import Shell
+from snapshot import difference, snapshot
 
 from hpcurate import FileTask, Task
 from hpcurate.cli.verbs.split_manifest import cut
@@ -64,7 +65,7 @@ def make(folder: Path, names: list[bytes]) -> Path:
 
 def sources(source: Source) -> list[str]:
     """What each task is called, in order; through rows, as a list holds them."""
-    return [str(getattr(task, "source", task.id)) for _, task in scan(source).tasks()]
+    return [str(getattr(task, "source", task.id)) for _, task, *_ in scan(source).entries()]
 
 
 def test_shuffled_order_on_disk_gives_the_same_manifest(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ TABLES = [(Jsonl, "t.jsonl"), (Csv, "t.csv"), (Parquet, "t.parquet")]
 def test_rows_become_tasks_of_a_class(tmp_path: Path, kind: Any, name: str) -> None:
     """Columns are fields, of their types; without a class a row is a record."""
     table = str(write_table(tmp_path / name, ROWS))
-    found = [task for _, task in scan(kind(table, task=f"{__name__}.Clip")).tasks()]
+    found = [task for _, task, *_ in scan(kind(table, task=f"{__name__}.Clip")).entries()]
     assert [attrs.evolve(task, id="") for task in found] == [
         attrs.evolve(
             codec(type(task)).decode(b'{"id":"","url":"","seconds":0}'), url=row["url"], seconds=row["seconds"]
@@ -148,7 +149,7 @@ def test_rows_become_tasks_of_a_class(tmp_path: Path, kind: Any, name: str) -> N
         for task, row in zip(found, ROWS, strict=True)
     ]
     assert [task.id for task in found] == ["a", "b"]
-    records = [task for _, task in scan(kind(table)).tasks()]
+    records = [task for _, task, *_ in scan(kind(table)).entries()]
     assert all(isinstance(task, RecordTask) for task in records)
     assert [str(task.data["seconds"]) for task in records if isinstance(task, RecordTask)] == ["1.5", "2.0"]
 
@@ -156,15 +157,28 @@ def test_rows_become_tasks_of_a_class(tmp_path: Path, kind: Any, name: str) -> N
 def test_a_row_without_an_id_is_named_by_its_content(tmp_path: Path) -> None:
     """The same row has the same id wherever it stands."""
     rows = [{"url": "a"}, {"url": "b"}]
-    one = [t.id for _, t in scan(Jsonl(str(write_table(tmp_path / "1.jsonl", rows)))).tasks()]
-    two = [t.id for _, t in scan(Jsonl(str(write_table(tmp_path / "2.jsonl", rows[::-1])))).tasks()]
+    one = [t.id for _, t, *_ in scan(Jsonl(str(write_table(tmp_path / "1.jsonl", rows)))).entries()]
+    two = [t.id for _, t, *_ in scan(Jsonl(str(write_table(tmp_path / "2.jsonl", rows[::-1])))).entries()]
     assert one == two[::-1]
 
 
 def test_weights_come_from_their_column(tmp_path: Path) -> None:
     """As numbers."""
     table = write_table(tmp_path / "t.csv", [{"id": "a", "cost": "7.5"}])
-    assert [7.5] == [task.weight for _, task in scan(Csv(str(table), weight="cost")).tasks()]
+    assert [7.5] == [task.weight for _, task, *_ in scan(Csv(str(table), weight="cost")).entries()]
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.parquet"])
+def test_a_further_column_is_ignored_if_asked(tmp_path: Path, name: str) -> None:
+    """One column more than the class has fields refused the whole table, and nothing said otherwise."""
+    rows = [{**row, "licence": "cc", "crawl": 7} for row in ROWS]
+    kind = {".jsonl": Jsonl, ".csv": Csv, ".parquet": Parquet}[Path(name).suffix]
+    table = str(write_table(tmp_path / name, rows))
+    with pytest.raises(ConfigError, match=r":\d+: Clip has no field 'crawl'; .*source.extra=ignore"):
+        scan(kind(table, task=f"{__name__}.Clip"))
+    found = [task for _, task, *_ in scan(kind(table, task=f"{__name__}.Clip", extra="ignore")).entries()]
+    assert [(row["id"], row["url"], row["seconds"]) for row in ROWS] == [(t.id, t.url, t.seconds) for t in found]
+    assert kind(table).identity() == kind(table, extra="ignore").identity()
 
 
 BAD = [
@@ -218,7 +232,7 @@ def test_files_are_joined_by_stem(tmp_path: Path) -> None:
     ):
         scan(Groups(folder, MEMBERS))
     found = scan(Groups(folder, MEMBERS, missing="skip"))
-    files = [task.files for _, task in found.tasks()]  # type: ignore[attr-defined]
+    files = [task.files for _, task, *_ in found.entries()]  # type: ignore[attr-defined]
     assert [sorted(os.path.basename(p) for p in one.values()) for one in files] == [
         ["a.WAV", "a.info.json", "a.mp4"],
         ["a.k.info.json", "a.k.mkv", "a.k.wav"],
@@ -232,12 +246,12 @@ def test_triplets_are_exported_and_read_back(tmp_path: Path) -> None:
         tmp_path / "d", [stem + end for stem in (b"x y", b"\xff", b"s/[z]") for end in (b".mp4", b".wav", b".json")]
     )
     members = {"video": ["mp4"], "audio": ["wav"], "json": ["json"]}
-    given_ = [task for _, task in scan(Groups(str(folder), members)).tasks()]
+    given_ = [task for _, task, *_ in scan(Groups(str(folder), members)).entries()]
     out = tmp_path / "out" / "triplets.jsonl"
     for k in range(2):
         trial = try_stage(ExportTriplets(str(out)), list(given_), tmp_path / f"trial{k}", batch_size=0)
         assert (3, []) == (len(trial.tasks), trial.failed)
-    again = [task for _, task in scan(Triplets(str(out))).tasks()]
+    again = [task for _, task, *_ in scan(Triplets(str(out))).entries()]
     assert sorted(given_, key=lambda t: t.source) == again  # type: ignore[attr-defined]
 
 
@@ -277,7 +291,7 @@ def test_a_table_of_odd_values(tmp_path: Path) -> None:
         "cost": decimal.Decimal("1.50"),
         "raw": b"\xff",
     }
-    found = [task for _, task in scan(Parquet(str(write_table(tmp_path / "t.parquet", [row])))).tasks()]
+    found = [task for _, task, *_ in scan(Parquet(str(write_table(tmp_path / "t.parquet", [row])))).entries()]
     assert isinstance(found[0], RecordTask)
     assert {"at": "2026-01-02T00:00:00Z", "cost": "1.50", "raw": "/w=="}.items() <= found[0].data.items()
     long = write_table(tmp_path / "t.csv", [{"id": "a", "caption": "x" * 200_000}])
@@ -291,7 +305,7 @@ def test_linked_folders_are_followed_and_links_that_lead_back_are_not(tmp_path: 
     (tmp_path / "d" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "d")
     found = scan(Groups(str(tmp_path / "d"), {"video": ["mp4", "mkv"], "audio": ["wav"]}, missing="skip"))
-    assert ["linked/a"] == [task.source for _, task in found.tasks()]  # type: ignore[attr-defined]
+    assert ["linked/a"] == [task.source for _, task, *_ in found.entries()]  # type: ignore[attr-defined]
     assert found.notes == ("1 incomplete items left out, e.g. 'linked/b has more than one video'",)
     assert sources(Files(str(tmp_path / "d"))) == [f"linked/{n}" for n in ("a.mp4", "a.wav", "b.mkv", "b.mp4", "b.wav")]
 
@@ -300,7 +314,7 @@ def test_linked_folders_are_followed_and_links_that_lead_back_are_not(tmp_path: 
 def test_records_lie_beside_the_input_or_in_a_folder_an_item(tmp_path: Path, layout: Any) -> None:
     """Under odd names, too; such an output then counts as done."""
     folder = make(tmp_path / "d", ODD)
-    tasks = [task for _, task in scan(Files(str(folder))).tasks()]
+    tasks = [task for _, task, *_ in scan(Files(str(folder))).entries()]
     trial = try_stage(WriteJson(str(tmp_path / "out"), layout), tasks, tmp_path / "trial")
     assert (len(ODD), []) == (len(trial.tasks), trial.failed)
     pattern = {"beside": "{relative}.json", "folder": "{parent}/{stem}/record.json"}[layout]
@@ -315,7 +329,7 @@ def test_what_another_tool_has_done_is_left_out(tmp_path: Path) -> None:
     folder = make(tmp_path / "d", [b"s/a.mp4", b"s/b.mp4"])
     make(tmp_path / "captions", [b"s/a.mp4.json"])
     rest = scan(Undone(Files(str(folder)), f"{tmp_path}/captions/{{relative}}.json"))
-    assert ["s/b.mp4"] == [task.source for _, task in rest.tasks()]  # type: ignore[attr-defined]
+    assert ["s/b.mp4"] == [task.source for _, task, *_ in rest.entries()]  # type: ignore[attr-defined]
     assert "1 items are done already" in rest.notes[0]
     with pytest.raises(ConfigError, match=r"done=.*expected a path with {relative}"):
         Undone(Files(str(folder)), "/x/{nothing}.json")
@@ -416,7 +430,30 @@ def test_what_is_done_has_not_vanished(shell: Shell) -> None:
     (shell.folder / "in" / "0.bin").unlink()
     told = shell.run(*words).stderr
     assert "3 items are done already" in told
-    assert "1 files no longer there" in told
+    assert "1 item no longer there" in told
+
+
+def test_a_dry_run_and_explain_say_what_the_run_would_say_of_edits(shell: Shell) -> None:
+    """They said nothing of what was changed or gone; and they write nothing."""
+    folder = make(shell.folder / "in", [b"%d.bin" % k for k in range(4)])
+    records_pipeline(shell)
+    words = ["+pipeline=records", f"input={folder}", f"output={shell.folder / 'out'}"]
+    shell.run(*words)
+    (folder / "0.bin").unlink()
+    (folder / "1.bin").write_text("longer than before")
+    words += ["changed=redo", "vanished=drop"]
+    before = snapshot(shell.store / "stages")
+    foretold = [line for line in shell.run(*words, "dry_run=true").stdout.splitlines() if line.startswith("input")]
+    explained = shell.type("explain", *words, "launcher=local", f"store={shell.store}").stdout.splitlines()
+    assert {} == difference(before, snapshot(shell.store / "stages"))
+    assert [
+        "input: 3 tasks",
+        "input: 1 item changed since they were taken in, e.g. '1.bin'; done again",
+        "input: 1 item no longer there, e.g. '0.bin'; left out",
+        "input: source shards of 4 tasks are done again because of them",
+    ] == foretold
+    assert foretold == explained[:4]
+    assert foretold == [line for line in shell.run(*words).stderr.splitlines() if line.startswith("input")]
 
 
 def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:

@@ -28,6 +28,7 @@ from hpcurate.runs.folder import UNNAMED
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
 from hpcurate.site import load_site
+from hpcurate.source.compare import Edits
 from hpcurate.system.classes import load_class
 
 DEBUG_TASKS = 3
@@ -56,6 +57,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         epochs=epochs or Epochs(store, settings.rerun),
         wait=settings.wait,
         limit=settings.limit,
+        edits=Edits(changed=settings.changed, vanished=settings.vanished),
         budget=settings.budget,
         timing=settings.timing,
         config=dump(composed.with_output(settings.output or UNNAMED)),

@@ -33,6 +33,14 @@ class Settings:
         dict, "changes to the registry, e.g. models.gpt2.revision=main; conf/models has the rest"
     )
     limit: int | None = option(None, "only the first n tasks: a trial, whose work the full run reuses")
+    changed: str = option(
+        "keep",
+        "items edited since they were taken in: keep reports them, redo does them again",
+        choices=("keep", "redo"),
+    )
+    vanished: str = option(
+        "keep", "items no longer there: keep reports them, drop leaves them out", choices=("keep", "drop")
+    )
     rerun: list[str] = option(list, "stages to do again, and so everything after them: rerun=split, rerun=[a,b]")
     dry_run: bool = option(False, "true: print the plan and the sbatch scripts; write and submit nothing")
     debug: bool = option(False, "true: in this process, the first 3 tasks, a scratch store; breakpoints work")

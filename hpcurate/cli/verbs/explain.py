@@ -19,7 +19,7 @@ def verb(argv: list[str]) -> int:
         from hpcurate.cli.start.launch import previews
 
         for seen in previews(words):
-            show(explanation_lines(seen.explanations))
+            show([*input_lines(seen), *explanation_lines(seen.explanations)])
         return 0
     from hpcurate.report.run_view import RunView
 
@@ -39,9 +39,14 @@ def explanation_lines(explanations: Sequence[Explanation]) -> list[str]:
     return lines
 
 
+def input_lines(seen: Preview) -> list[str]:
+    """What the run would say of its source. Pure."""
+    return [f"input: {line}" for line in seen.input]
+
+
 def preview_lines(seen: Preview) -> list[str]:
     """What `dry_run=true` prints: the plan, the reasons, and the sbatch scripts. Pure."""
-    lines = [f"run: {seen.run.name if seen.run else 'a new one'}", f"input: {seen.tasks} tasks", ""]
+    lines = [f"run: {seen.run.name if seen.run else 'a new one'}", *input_lines(seen), ""]
     lines += table(HEADER, map(_row, seen.stages))
     lines += ["", *explanation_lines(seen.explanations)]
     for one in seen.stages:

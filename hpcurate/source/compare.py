@@ -1,0 +1,113 @@
+"""What is new, changed or no longer there since a source was taken in. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.fields import option
+from hpcurate.source.base import hash64
+from hpcurate.source.scan import Scan
+from hpcurate.source.spool import Entry, Spool
+from hpcurate.source.taken import Taken
+
+__all__ = ["KEEP", "Compared", "Edits", "compare"]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Edits:
+    """What becomes of items that were changed, or are no longer there, after they were taken in."""
+
+    changed: str = option("keep", "keep: report them, old results stay; redo: do them again", choices=("keep", "redo"))
+    vanished: str = option(
+        "keep", "keep: report them, old results stay; drop: leave them out", choices=("keep", "drop")
+    )
+
+
+KEEP = Edits()
+"""What nobody asked for is not done."""
+
+
+class Edited(NamedTuple):
+    """An item that is not as it was taken in."""
+
+    name: str
+    shard: str
+    """Of the source; it has the item's row."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Compared:
+    """A scan beside what was taken in. Items are known by the `hash64` of their ids."""
+
+    new: Spool
+    """Items that no list has."""
+    differing: dict[int, int]
+    """Items that are not byte for byte what was taken in → their place in the scan."""
+    gone: frozenset[int]
+    """Items that are no longer there."""
+    changed: tuple[Edited, ...]
+    """Those of the differing that mean something else now."""
+    vanished: tuple[Edited, ...]
+
+    def shards(self, edits: Edits) -> set[str]:
+        """The shards that do not stand if these edits are taken over."""
+        changed = self.changed if edits.changed == "redo" else ()
+        vanished = self.vanished if edits.vanished == "drop" else ()
+        return {one.shard for one in (*changed, *vanished)}
+
+    def now(self, entry: Entry, scan: Scan, edits: Edits) -> Entry | None:
+        """An entry as it is to be from now on; None: left out."""
+        number = hash64(entry.task.id)
+        if number in self.gone and edits.vanished == "drop":
+            return None
+        return scan.entry(self.differing[number]) if number in self.differing and edits.changed == "redo" else entry
+
+
+def compare(taken: Taken, lists: Sequence[str], scan: Scan, *, most: int | None = None, gone: bool = True) -> Compared:
+    """The scan beside these lists, with the first `most` of what is new.
+
+    With `gone`, items of the lists that a limited scan did not reach are looked for; else they are left alone.
+    """
+    known = {hash64(entry.task.id): entry.mark for _, shard in taken.shards(lists) for entry in shard}
+    new, differing = Spool(scan.task_type), dict[int, int]()
+    for entry in scan.entries():
+        mark = known.pop(hash64(entry.task.id), None)
+        if mark is None and (most is None or new.count < most):
+            new.add(entry.row, entry.seen)
+        elif mark is not None and mark != entry.mark:
+            differing[hash64(entry.task.id)] = entry.place
+    _look_beyond(known, differing, scan, gone)
+    left = frozenset(known.keys() - scan.left_out)
+    changed, vanished = _edited(taken, lists, scan, differing, left)
+    return Compared(new=new, differing=differing, gone=left, changed=changed, vanished=vanished)
+
+
+def _look_beyond(known: dict[int, int], differing: dict[int, int], scan: Scan, gone: bool) -> None:
+    """Take out of `known` what the source still has. What cannot be read to its end may have everything."""
+    if not gone:
+        known.clear()
+    try:
+        for entry in scan.beyond(known.keys() - scan.left_out):
+            if known.pop(hash64(entry.task.id)) != entry.mark:
+                differing[hash64(entry.task.id)] = entry.place
+    except ConfigError:
+        known.clear()
+
+
+def _edited(
+    taken: Taken, lists: Sequence[str], scan: Scan, differing: dict[int, int], gone: frozenset[int]
+) -> tuple[tuple[Edited, ...], tuple[Edited, ...]]:
+    """(changed, vanished). The lists are read once more, if anything differs."""
+    changed, vanished = list[Edited](), list[Edited]()
+    for line, entries in taken.shards(lists) if differing or gone else ():
+        for entry in entries:
+            number = hash64(entry.task.id)
+            if number in gone:
+                vanished.append(Edited(entry.name, line.id))
+            elif number in differing and not entry.same_as(scan.entry(differing[number])):
+                changed.append(Edited(entry.name, line.id))
+    return tuple(changed), tuple(vanished)

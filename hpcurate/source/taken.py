@@ -1,0 +1,72 @@
+"""What was taken in of a source: its lists, each in its newest version, and their rows with what the items looked like.
+
+A version of a list supersedes the one before it: the same list again, in which the shards with changed or dropped rows
+are replaced. A run reads the versions that it froze.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+
+import attrs
+
+from hpcurate.source.spool import Entry, shows_more_than_its_row
+from hpcurate.store.layout import base, version
+from hpcurate.store.lists import ShardLine
+from hpcurate.store.rows import codec
+from hpcurate.store.stage_store import StageStore
+from hpcurate.task import Task
+
+SEEN = "seen.txt"
+"""File of a shard, beside its rows: `Entry.seen` of each, in hexadecimal, a line each; only where there are any."""
+
+__all__ = ["SEEN", "Taken", "list_names", "newest"]
+
+
+def newest(names: Iterable[str]) -> tuple[str, ...]:
+    """The numbered lists among these, each in its newest version, in order; those of trials are left out. Pure."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=version):
+        if base(name).isdigit():
+            found[base(name)] = name
+    return tuple(found.values())
+
+
+def list_names(store: StageStore) -> tuple[str, ...]:
+    """The lists of a source that a scan adds to: see `newest`."""
+    return newest(store.lists.names())
+
+
+@attrs.define(frozen=True)
+class Taken:
+    """Reads a source's part of the store."""
+
+    store: StageStore
+    task_type: type[Task]
+
+    def lines(self, name: str) -> list[ShardLine]:
+        """The shards of a list."""
+        return self.store.lists.read(name) or []
+
+    def count(self, lists: Sequence[str]) -> int:
+        """Tasks in these lists."""
+        return sum(line.count for name in lists for line in self.lines(name))
+
+    def shards(self, lists: Sequence[str]) -> Iterator[tuple[ShardLine, list[Entry]]]:
+        """Each shard of these lists, with its tasks."""
+        for name in lists:
+            for line in self.lines(name):
+                yield line, self.entries(line)
+
+    def entries(self, line: ShardLine) -> list[Entry]:
+        """The tasks of a shard. One of an earlier release did not write down what was seen."""
+        decode, folder = codec(self.task_type).decode, self.store.folder.shard(line.id)
+        rows = self.store.filesystem.read(os.path.join(folder, "tasks.jsonl")).splitlines()
+        seen: list[bytes] = []
+        if shows_more_than_its_row(self.task_type):
+            with suppress(FileNotFoundError):
+                seen = self.store.filesystem.read(os.path.join(folder, SEEN)).splitlines()
+        bits = [int(text, 16) if text else None for text in seen or [b""] * len(rows)]
+        return [Entry(row, decode(row), one) for row, one in zip(rows, bits, strict=True)]
