@@ -123,8 +123,8 @@ def explained(end: AttemptEnd, said: Optional[Ending], job: str, in_flight: tupl
     """
     if said is None:
         return attrs.evolve(end, in_flight=in_flight)
-    words = {Ending.OOM: "killed for memory: the scheduler says that job {} ran out of memory"}
-    detail = words.get(said, "the scheduler says that job {} ended: " + said.value).format(job)
+    how = "ran out of memory" if said is Ending.OOM else f"ended: {said.value}"
+    detail = f"the scheduler says that job {job} {how}"
     return attrs.evolve(end, ending=said, detail=detail, in_flight=in_flight)
 
 
@@ -170,16 +170,23 @@ def _poison(alone: list[AttemptEnd]) -> dict[str, str]:
     for end in alone:
         task = end.in_flight[0]
         if AGAINST[end.ending] is Against.SHARD:
-            found[task] = end.detail or f"its stage process ended: {end.ending.value}"
+            found[task] = _why(end)
         else:
             deaths[task] += 1
     why = "its worker was killed {} times while this task alone was in work; by what is not known"
     return {**{task: why.format(n) for task, n in deaths.items() if n >= DEATHS_ALONE}, **found}
 
 
+def _why(end: AttemptEnd) -> str:
+    """What a dead letter says of an ending that blames its task."""
+    if end.ending is Ending.OOM:
+        return f"killed for memory: {end.detail}" if end.detail else "killed for memory"
+    return end.detail or f"its stage process ended: {end.ending.value}"
+
+
 def _exhausted(unnamed: list[AttemptEnd]) -> str:
     kinds = Counter(end.ending.value for end in unnamed)
-    last = next((f"; the last: {end.detail}" for end in reversed(unnamed) if end.detail), "")
+    last = next((f"; the last: {_why(end)}" for end in reversed(unnamed) if end.detail), "")
     return f"{len(unnamed)} attempts ended without a result ({', '.join(sorted(kinds))}){last}"
 
 

@@ -46,7 +46,7 @@ KILLED = "its worker was killed 2 times while this task alone was in work; by wh
         ([end("dead", "a"), end("dead"), end("dead", "a")], Verdict(isolate=True, alone=True, poison={"a": KILLED})),
         ([end("crash", "a", "b")], Verdict(isolate=True)),
         ([end("crash", "a", detail="SIGSEGV")], Verdict(isolate=True, poison={"a": "SIGSEGV"})),
-        ([end("oom", "a")], Verdict(isolate=True, alone=True, poison={"a": "its stage process ended: oom"})),
+        ([end("oom", "a")], Verdict(isolate=True, alone=True, poison={"a": "killed for memory"})),
         (
             [end("crash", "a", detail="x"), end("timeout", "b", detail="y")],
             Verdict(isolate=True, poison={"a": "x", "b": "y"}),
@@ -55,18 +55,21 @@ KILLED = "its worker was killed 2 times while this task alone was in work; by wh
             [end("crash", name, detail="x") for name in "abcd"],
             Verdict(isolate=True, poison=dict.fromkeys("abcd", "x")),
         ),
-        ([end("dead", "a"), end("oom", "a", detail="x")], Verdict(isolate=True, alone=True, poison={"a": "x"})),
+        (
+            [end("dead", "a"), end("oom", "a", detail="x")],
+            Verdict(isolate=True, alone=True, poison={"a": "killed for memory: x"}),
+        ),
         ([end("dead"), end("crash"), end("oom", "a", "b")], Verdict(isolate=True, alone=True)),
         (
             [end("error", detail="x"), end("error", detail="y"), end("error")],
             Verdict(isolate=True, exhausted="3 attempts ended without a result (error); the last: y"),
         ),
         (
-            [end("oom", detail="killed for memory"), end("crash"), end("oom")],
+            [end("oom", detail="x"), end("crash"), end("oom")],
             Verdict(
                 isolate=True,
                 alone=True,
-                exhausted="3 attempts ended without a result (crash, oom); the last: killed for memory",
+                exhausted="3 attempts ended without a result (crash, oom); the last: killed for memory: x",
             ),
         ),
     ],

@@ -13,7 +13,7 @@ from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.stats import ShardCounts
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -57,6 +57,8 @@ class ShardJob:
     """One task at a time, because an earlier attempt crashed."""
     poison: dict[str, str] = attrs.field(factory=dict)
     """Task id → why it is a dead letter without another try."""
+    note: str = ""
+    """File to write each task to before it begins, so that it is known when the whole job is killed; empty: none."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -22,7 +22,8 @@ from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, rows_of
 from hpcurate.stage_process.scope import BatchScope
-from hpcurate.stage_process.store_errors import blame_store
+from hpcurate.stage_process.store_errors import blame_store, own_io
+from hpcurate.store.notes import Note
 from hpcurate.store.rows import Codec, codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.system.failpoints import failpoint
@@ -68,8 +69,8 @@ class ShardRunner:
         `report` gets the ids of each batch before it is processed. A failing task never fails the shard; a failing
         store does: StoreFailed.
         """
-        with ShardOutput(job) as output:
-            attempt = _Attempt(self, job, report, output)
+        with ShardOutput(job) as output, Note(job.note) as note:
+            attempt = _Attempt(self, job, report, output, note)
             for batch in self._batches(job, report):
                 attempt.batch(batch)
             attempt.files.finish()
@@ -136,8 +137,8 @@ class _Batch:
 class _Attempt:
     """One try of a shard: its batches, whole or task by task."""
 
-    def __init__(self, runner: ShardRunner, job: ShardJob, report: Report, output: ShardOutput) -> None:
-        self._runner, self._job, self._report, self._output = runner, job, report, output
+    def __init__(self, runner: ShardRunner, job: ShardJob, report: Report, output: ShardOutput, note: Note) -> None:
+        self._runner, self._job, self._report, self._output, self._note = runner, job, report, output, note
         self._named: list[File] = []
         self._codec = Codec(runner.types[-1][1], job.root, on_file=self._named.append)
         self._seen: set[str] = set()
@@ -199,6 +200,9 @@ class _Attempt:
         """One batch through all members; nothing is written unless all of them succeed."""
         inputs = [task.id for task in batch.tasks]
         self._report(inputs + self._runner.ahead())
+        if len(inputs) == 1:
+            with own_io("writing", self._job.note):
+                self._note.write(inputs[0], batch.first)
         started = time.monotonic()
         owners: set[str] = set()
         try:

@@ -14,7 +14,6 @@ from hpcurate.failures import Ending, Verdict, judge
 from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.layout import Store
-from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
 from hpcurate.system.clock import Clock
@@ -69,7 +68,7 @@ class Attempts:
     def _run(self, host: StageHost, pick: Pick) -> Done:
         directory = self._store.commits.begin(pick.line.id, pick.claim.attempt, pick.claim.nonce)
         verdict = judge(pick.claim.history, self._plan.stage.attempts)
-        job = self._job(pick.line, directory, verdict)
+        job = self._job(pick, directory, verdict)
         if verdict.exhausted:
             return self._give_up(job, verdict.exhausted)
         with self._turns.turn(alone=verdict.alone, leaving=self._leaving) as begun:
@@ -89,8 +88,9 @@ class Attempts:
                 if not patience.pause(error):
                     raise
 
-    def _job(self, line: ShardLine, directory: str, verdict: Verdict) -> ShardJob:
-        stage = self._plan.stage
+    def _job(self, pick: Pick, directory: str, verdict: Verdict) -> ShardJob:
+        stage, line = self._plan.stage, pick.line
+        alone = verdict.isolate and not stage.relation.whole and (verdict.alone or stage.processes == 1)
         return ShardJob(
             shard=line.id,
             directory=directory,
@@ -103,6 +103,7 @@ class Attempts:
             whole=stage.relation.whole,
             isolate=verdict.isolate,
             poison=verdict.poison,
+            note=self._store.folder.note(line.id, pick.claim.attempt) if alone else "",
         )
 
     def _give_up(self, job: ShardJob, reason: str) -> Done:

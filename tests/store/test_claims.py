@@ -223,10 +223,9 @@ def test_of_two_markers_the_worse_one_is_the_ending(names: tuple[str, str]) -> N
 def test_the_note_of_an_attempt_is_no_attempt(folder: StageFolder, claims: Claims) -> None:
     """It lies beside the claim, and names the task that was in work alone."""
     claims.take(claim_of("w"))
-    note = Note(folder.note(SHARD, 1))
-    for task in ("a", "b\udcff\n"):
-        note.write(task)
-    note.close()
+    with Note(folder.note(SHARD, 1)) as note:
+        for row, task in enumerate(("a", "b\udcff\n")):
+            note.write(task, row)
     assert ({SHARD: Latest(1)}, ("b\udcff\n",)) == (claims.latest(fan_of(SHARD)), claims.alone(SHARD, 1))
 
 
