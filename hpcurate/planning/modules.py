@@ -10,7 +10,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Container, Iterable, Iterator
-from importlib.machinery import all_suffixes
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 
 import attrs
@@ -19,6 +19,7 @@ __all__ = ["SHIPPED_STAGES", "imported_names", "installed", "own_code", "own_fil
 
 SHIPPED_STAGES = ("files", "hello", "publish", "text", "video")
 """What of `stages/` comes with hpcurate: each of these stages has a version. In a checkout a user's lie beside them."""
+_SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -80,12 +81,19 @@ def imported_names(source: bytes, package: str | None) -> tuple[str, ...]:
 
 def own_file(name: str) -> Path | None:
     """File of a module that is the user's: on the import path, in no installed distribution, not hpcurate's."""
-    if name.partition(".")[0] in sys.stdlib_module_names:
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or not _may_be_own(_find(top)):
         return None
     path = _find(name).file
     if path is None or not path.is_file() or installed(path) or _shipped(path):
         return None
     return path
+
+
+def _may_be_own(top: _Found) -> bool:
+    """Nothing below an installed package is looked for: on shared storage each look costs."""
+    places = [*([top.file] if top.file else []), *top.folders]
+    return any(not installed(place) and place != _PACKAGE for place in places)
 
 
 def installed(path: Path) -> bool:
@@ -126,10 +134,13 @@ def _top(name: str) -> _Found:
 
 
 def _below(folders: Iterable[Path], name: str) -> _Found:
-    """A module or package in the folders of a package; without `__init__.py` it may have a portion in each."""
+    """A module or package in the folders of a package, as Python would find it: an extension module before its source.
+
+    A package without `__init__.py` may have a portion in each folder.
+    """
     portions = []
     for folder in folders:
-        for file in (folder / name / "__init__.py", *(folder / f"{name}{suffix}" for suffix in all_suffixes())):
+        for file in (folder / name / "__init__.py", *(folder / f"{name}{suffix}" for suffix in _SUFFIXES)):
             if file.is_file():
                 return _Found(file, (file.parent,) if file.name == "__init__.py" else ())
         if (folder / name).is_dir():

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 
+from hpcurate.errors import PipelineError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.code import freeze_code, installed_versions
 from hpcurate.runs.explanation import code_changes
@@ -56,6 +57,7 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
     """Everything the gates and workers will read, before anything is submitted (I3)."""
     request, filesystem = prepared.request, world.filesystem
     code = freeze_code(prepared.code, run.path)
+    _check_unedited(prepared)
     pipeline = keep_inputs(run, pipeline)
     for line in code_changes(run.store, pipeline):
         echo(line)
@@ -75,6 +77,16 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
     if run.cancelled:
         os.unlink(os.path.join(run.path, "cancelled"))
     point_latest(run)
+
+
+def _check_unedited(prepared: Prepared) -> None:
+    """What was frozen is what the stages were identified by: a long listing lies between. Raises PipelineError."""
+    for before, now in zip(prepared.draft.stages, prepared.request.draft().stages, strict=True):
+        if (before.fingerprint, before.code) != (now.fingerprint, now.code):
+            raise PipelineError(
+                f"stages.{now.name}: its code, or a file that it reads, was edited while the run was being started; "
+                "type the same command again"
+            )
 
 
 def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:

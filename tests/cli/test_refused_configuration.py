@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from shell import Shell
 
+import hpcurate
+from hpcurate.errors import ConfigError
+from stages.hello import HelloTask, LowerCase
+
 
 @pytest.fixture
 def pipelines(shell: Shell) -> Path:
@@ -100,6 +104,14 @@ def test_a_name_that_is_no_part_of_a_folders_name_is_refused(shell: Shell, name:
         "expected at most 64 letters, digits, _ . and -"
         in shell.run("+pipeline=words", f"name={name}", status=2).stderr
     )
+
+
+def test_python_refuses_such_a_name_too(tmp_path: Path) -> None:
+    """`hpcurate.run(...)` is the same engine."""
+    with pytest.raises(ConfigError, match="name=a/b: expected at most 64 letters"):
+        hpcurate.run(
+            [LowerCase()], [HelloTask(id="a", prompt="A")], store=tmp_path / "s", launcher="inline", name="a/b"
+        )
 
 
 # -- sweeps ------------------------------------------------------------------------------------------

@@ -99,6 +99,53 @@ def test_edited_code_of_a_stage_with_a_version_is_reported_and_keeps_its_results
     assert {"!", "?"} == {json.loads(row)["prompt"][-1] for row in project.rows("shout")}
 
 
+def test_a_fixed_stage_without_a_version_runs_again_with_the_same_command(project: Shell) -> None:
+    """What README and the recovery page say: dead letters are results, and the fixed code is another stage."""
+    write(project, "pass", "None")
+    project.run(*WORDS, status=1)
+    write(project, "pass", "'!'")
+    assert "complete" in project.run(*WORDS).stdout
+
+
+def test_a_fixed_stage_with_a_version_needs_rerun(project: Shell) -> None:
+    """The same command does not try dead letters again, and says which file differs."""
+    write(project, "version = 1", "None")
+    project.run(*WORDS, status=1)
+    write(project, "version = 1", "'!'")
+    again = project.run(*WORDS, status=1).stderr
+    assert "code: shouting/loud.py differs; its version is the same, so what is committed stays" in again
+    assert "complete" in project.run(*WORDS, "rerun=shout").stdout
+
+
+SELF_EDITING = """
+import attrs
+from hpcurate.source import Files
+
+@attrs.define(frozen=True, kw_only=True)
+class Edited(Files):
+    def tasks(self):
+        with open("shouting/loud.py", "a") as file:
+            file.write("more = 1\\n")
+        yield from super().tasks()
+"""
+
+
+@pytest.mark.parametrize("version", ["pass", "version = 1"])
+def test_code_that_is_edited_while_a_long_listing_runs_is_refused(project: Shell, version: str) -> None:
+    """The stage was identified by the old code, and the copy that ran was of the new one."""
+    write(project, version, "'!'")
+    (project.cwd / "editing.py").write_text(SELF_EDITING.replace("\\\\", "\\"))
+    words = [*WORDS, "source._target_=editing.Edited", "source.path=shout.py", "~source.prompts", "~stages.word_count"]
+    stage = (project.cwd / "shout.py").read_text()
+    stage = stage.replace("from stages.hello import HelloTask", "from hpcurate import FileTask").replace(
+        "HelloTask", "FileTask"
+    )
+    (project.cwd / "shout.py").write_text(stage)
+    refused = project.run(*words, "~stages.lower_case", status=2).stderr
+    assert "stages.shout: its code, or a file that it reads, was edited while the run was being started" in refused
+    assert [] == list(project.store.glob("stages/shout-*"))
+
+
 def test_a_store_without_recorded_code_is_continued_without_a_word(project: Shell) -> None:
     """What it was begun with is not known."""
     write(project, "version = 1", "'!'")

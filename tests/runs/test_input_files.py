@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 from shell import Shell
+from unit_stages import Number, Tuned
 
 import hpcurate
+from hpcurate.errors import PipelineError
+from hpcurate.planning.build import Step, build
 from hpcurate.planning.inputs import COPIED_UP_TO
+from hpcurate.runs.folder import Run
+from hpcurate.runs.inputs import keep_inputs
+from hpcurate.source import Items
+from hpcurate.store.layout import Store
 
 STAGE = """
 from hpcurate import Stage
@@ -89,10 +96,21 @@ def test_a_large_input_file_is_checked_when_a_worker_starts(project: Shell) -> N
     assert [] == list(project.store.glob("runs/2*/inputs/*/*"))
 
 
+def test_an_input_file_that_changes_between_planning_and_copying_is_refused(tmp_path: Path) -> None:
+    """Its copy would not be what the stage is identified by."""
+    (tmp_path / "labels.txt").write_text("cat\n")
+    steps = {"a": Step(Tuned(labels=str(tmp_path / "labels.txt")))}  # type: ignore[arg-type]
+    pipeline = build("p", Items((Number(id="n", value=1),)), steps)
+    (tmp_path / "labels.txt").write_text("dog\n")
+    run = Run(Store(str(tmp_path)), "r")
+    with pytest.raises(
+        PipelineError, match=r"stages\.a\.labels=.*labels.txt: it changed while the run was being started"
+    ):
+        keep_inputs(run, pipeline)
+
+
 def test_python_keeps_input_files_too(tmp_path: Path) -> None:
     """`hpcurate.run(...)` is the same engine."""
-    from unit_stages import Number, Tuned
-
     (tmp_path / "labels.txt").write_text("cat\n")
     done = hpcurate.run(
         [Tuned(labels=str(tmp_path / "labels.txt"))], [Number(id="n", value=1)], store=tmp_path / "s", launcher="inline"  # type: ignore[arg-type]

@@ -312,7 +312,7 @@ def test_workers_read_the_frozen_code_not_the_current_folder(shell: Shell) -> No
 
 
 def test_init_makes_a_project_that_runs_at_once(shell: Shell) -> None:
-    """Pipeline, stage, and a test that passes."""
+    """Pipeline, stage, and a test that passes; an edited stage runs again: it had a version and kept its old results."""
     told = shell.type("init", "my clips").stdout
     assert "next: cd 'my clips' && hpcurate +pipeline=my_clips store=store" in told
     shell.cwd = shell.cwd / "my clips"
@@ -328,6 +328,9 @@ def test_init_makes_a_project_that_runs_at_once(shell: Shell) -> None:
         check=False,
     )
     assert "1 passed" in done.stdout, done.stdout
+    stage = shell.cwd / "stages" / "my_clips.py"
+    stage.write_text(stage.read_text().replace("len(Path(task.path).read_text().split())", "100"))
+    assert "count: runs again" in shell.type("+pipeline=my_clips", "store=store", LOCAL).stderr
 
 
 def test_init_touches_no_file_that_is_there(shell: Shell) -> None:
