@@ -1,13 +1,15 @@
 """Locking and building with py-rattler, in-process: no conda is needed.
 
-A prefix cannot be moved once it is linked, so it is built where it will stand; `.hpcurate.json` is written
-last, and without it a prefix is not used. What a killed build left is built again, from the packages that were
-fetched already.
+A prefix cannot be moved once it is linked: packages, pip and scripts write its path into files. So each build has a
+folder of its own beside the name, `<name>-<digest>.<turn>`, and the name is a symbolic link to the finished one, made
+last and exclusively: nobody sees half an environment, and two builders never share a folder. What a killed build left
+is built again, from the packages that were fetched already.
 """
 
 from __future__ import annotations
 
 import asyncio
+import glob
 import hashlib
 import json
 import os
@@ -105,17 +107,39 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
     if is_built(prefix):
         echo(f"{env.name}: {prefix} is complete")
         return prefix
-    with exclusive(f"{prefix}.building", "building"):
+    with exclusive(prefix, "building") as turn:
         if not is_built(prefix):
-            shutil.rmtree(prefix, ignore_errors=True)  # what a killed build left
-            _install(env, prefix, echo)
-            _pip(env, prefix, echo)
-            _post_install(env, prefix, echo)
-            facts = inspect_python([os.path.join(prefix, "bin", "python")], str(env.path))
+            remove(prefix, store)  # what a killed build left
+            folder = f"{prefix}.{turn}"
+            _install(env, folder, echo)
+            _pip(env, folder, echo)
+            _post_install(env, folder, echo)
+            facts = inspect_python([os.path.join(folder, "bin", "python")], str(env.path))
             provide_runtime(store, facts, echo)
-            marker = {"name": env.name, "python": list(facts.version), "variables": activation_variables(prefix)}
-            POSIX.create(os.path.join(prefix, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
+            variables = {k: v.replace(folder, prefix) for k, v in activation_variables(folder).items()}
+            marker = {"name": env.name, "python": list(facts.version), "variables": variables}
+            POSIX.create(os.path.join(folder, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
+            _publish(folder, prefix)
     return prefix
+
+
+def _publish(folder: str, prefix: str) -> None:
+    """Let the name stand for the finished environment, unless another one was first."""
+    try:
+        os.symlink(os.path.basename(folder), prefix)
+    except FileExistsError:
+        if os.path.realpath(prefix) != os.path.realpath(folder):  # else a retried answer of a network filesystem
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove(prefix: str, store: str) -> list[str]:
+    """Move the environment, and what killed builds left of it, into the trash; what there was."""
+    pattern = f"{glob.escape(os.path.basename(prefix))}.[0-9]*"
+    folders = [str(path) for path in Path(os.path.dirname(prefix)).glob(pattern)]
+    found = [path for path in (prefix, *folders) if os.path.lexists(path)]  # the name first
+    for path in found:
+        POSIX.discard(path, Store.at(store).trash)
+    return found
 
 
 def _install(env: EnvFile, prefix: str, echo: Echo) -> None:

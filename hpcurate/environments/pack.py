@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.store.exclusive import exclusive
+from hpcurate.store.exclusive import exclusive, publish
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, FileEntry, sha256_of, write_manifest
@@ -54,15 +55,23 @@ def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
         echo(f"{target} is complete")
         return target
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with exclusive(f"{target}.packing", "packing"):
-        part = f"{target}.part"
-        shutil.rmtree(part, ignore_errors=True)
+    with exclusive(target, "packing") as turn:
+        if is_packed(target):
+            return target
+        _remove_parts(target)
+        part = f"{target}.part.{turn}"
         os.mkdir(part)
-        _archive(prefix, os.path.join(part, ARCHIVE), echo)
+        _archive(os.path.realpath(prefix), os.path.join(part, ARCHIVE), echo)  # the path that its files hold
         archive = Path(part, ARCHIVE)
         write_manifest(part, [FileEntry(ARCHIVE, archive.stat().st_size, sha256_of(archive))])
-        os.rename(part, target)
+        publish(part, target)
     return target
+
+
+def _remove_parts(target: str) -> None:
+    """What killed ones left."""
+    for path in Path(os.path.dirname(target)).glob(f"{glob.escape(os.path.basename(target))}.part*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _archive(prefix: str, path: str, echo: Echo) -> None:

@@ -14,12 +14,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import attrs
 
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.store.exclusive import publish
 from hpcurate.store.layout import Store
+from hpcurate.system.processes import nonce
 from hpcurate.system.programs import bare, output_tail
 
 Echo = Callable[[str], None]
@@ -89,14 +90,12 @@ def _fetch(store: str, version: str, echo: Echo) -> None:
     if os.path.isdir(folder):
         return
     echo(f"runtime: {' and '.join(PACKAGES)} for Python {version}")
-    part = f"{folder}.{os.getpid()}"
+    part = f"{folder}.{nonce()}"  # several may fetch at once, on several machines; the first one's stands
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
         _copy_ours(part)
     else:
         _pip(part, version)
-    with suppress(OSError):  # another call was first
-        os.rename(part, folder)
-    shutil.rmtree(part, ignore_errors=True)
+    publish(part, folder)
 
 
 def _copy_ours(part: str) -> None:

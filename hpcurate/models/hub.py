@@ -17,7 +17,7 @@ import attrs
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.models.registry import COMMIT, ModelEntry
 from hpcurate.models.weights import Weights, WeightStore
-from hpcurate.store.exclusive import exclusive
+from hpcurate.store.exclusive import exclusive, publish
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.manifest import FileEntry, sha256_of, write_manifest
 from hpcurate.units import megabytes
@@ -51,7 +51,7 @@ def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: 
     commit, files = look_up(entry, None if update else store.commit_of(entry))
     target = store.path(entry.repo, commit)
     os.makedirs(store.folder, exist_ok=True)
-    with exclusive(f"{target}.fetching", "fetching"):
+    with exclusive(target, "fetching"):
         if not os.path.isdir(target):
             _download(entry, commit, files, target, echo)
     if not COMMIT.fullmatch(entry.revision):
@@ -98,7 +98,7 @@ def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: s
     shutil.rmtree(os.path.join(part, ".cache"), ignore_errors=True)
     write_manifest(part, finished)
     POSIX.freeze(part)
-    os.rename(part, target)
+    publish(part, target)
 
 
 def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -> FileEntry:

@@ -116,9 +116,22 @@ def test_two_builders_and_one_that_was_killed(there: Shell) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not list(there.store.glob("envs/*/.hpcurate.json"))
-    (there.cwd / "envs" / "tiny.post_install.sh").unlink()
+    assert [".1"] == [path.suffix for path in (there.store / "envs").glob("tiny-*")]
+    (there.cwd / "envs" / "tiny.post_install.sh").write_text("true\n")
     there.type("envs", "lock", "tiny")
     assert (built(there) / ".hpcurate.json").exists()
+
+
+def test_what_an_earlier_release_left_half_built_is_built_again(there: Shell) -> None:
+    """It built under the name itself; now half an environment never has the name. A killed build's folder goes."""
+    prefix = built(there)
+    assert prefix.is_symlink()
+    there.type("envs", "remove", "tiny", "--store", str(there.store))
+    assert [] == list(prefix.parent.glob("tiny-*"))
+    (prefix / "bin").mkdir(parents=True)
+    prefix.with_name(f"{prefix.name}.1").mkdir()
+    assert prefix == built(there)
+    assert {prefix, prefix.with_name(f"{prefix.name}.2")} == set(prefix.parent.glob("tiny-*"))
 
 
 BAD = [

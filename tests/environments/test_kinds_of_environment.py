@@ -277,7 +277,7 @@ def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) ->
     there.type("envs", "pack", "tiny", "--store", str(there.store))
     assert "is complete" in there.type("envs", "pack", "tiny", "--store", str(there.store)).stderr
     assert ", packed" in there.type("envs", "list", "tiny", "--store", str(there.store)).stdout
-    (pack,) = there.store.glob("packs/*")
+    (pack,) = there.store.glob("packs/tiny-*")
     half = disk / f"hpcurate-{os.getuid()}" / os.uname().nodename / pack.name
     half.mkdir(parents=True)
     (half / "half").write_text("of a killed worker")

@@ -9,7 +9,7 @@ import sys
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
 from hpcurate.cli.verbs.common import STORE_HELP
-from hpcurate.environments.build import build, is_built, lock, prefix_of
+from hpcurate.environments.build import build, is_built, lock, prefix_of, remove
 from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
 from hpcurate.environments.pack import is_packed, pack, pack_of
 from hpcurate.errors import ConfigError, UserError
@@ -113,9 +113,11 @@ def _remove(name: str, options: argparse.Namespace) -> None:
     store = find_store(options.store)
     prefix = prefix_of(read_env(name, env_folders()), store)
     packed = pack_of(prefix, store)
-    there = [path for path in (prefix, packed) if os.path.isdir(path)]
+    there = remove(prefix, store)
+    if os.path.isdir(packed):
+        POSIX.discard(packed, Store.at(store).trash)
+        there.append(packed)
     for path in there:
-        POSIX.discard(path, Store.at(store).trash)
         print(f"{name}: {path} removed")
     if not there:
         print(f"{name}: not built in this store")
