@@ -116,8 +116,7 @@ def build(env: EnvFile, store: str, echo: Echo = lambda line: None) -> str:
             _post_install(env, folder, echo)
             facts = inspect_python([os.path.join(folder, "bin", "python")], str(env.path))
             provide_runtime(store, facts, echo)
-            variables = {k: v.replace(folder, prefix) for k, v in activation_variables(folder).items()}
-            marker = {"name": env.name, "python": list(facts.version), "variables": variables}
+            marker = {"name": env.name, "python": list(facts.version), "variables": activation_variables(folder)}
             POSIX.create(os.path.join(folder, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
             _publish(folder, prefix)
     return prefix

@@ -30,7 +30,7 @@ def test_a_stage_runs_in_its_own_environment(there: Shell, channel: tuple[str, s
     assert len(rows) == 1
     assert all(row[0] == str(prefix) for row in rows)
     assert all(row[1].startswith(f"{channel[1]}.") for row in rows)
-    assert {(row[2], row[3], row[4]) for row in rows} == {("42", f"{prefix}/tiny home", str(prefix))}
+    assert {(row[2], row[3], row[4]) for row in rows} == {("42", f"{prefix.resolve()}/tiny home", str(prefix))}
     (stats,) = there.store.glob("stages/tell-*/shards/*/*/stats.json")
     shown = json.loads(stats.read_text())["environment"]
     assert (shown["prefix"], shown["python"].rpartition(".")[0]) == (str(prefix), channel[1])
