@@ -7,18 +7,24 @@ would write it.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import attrs
+import psutil
 import pytest
 from one_worker import Bench, bench
 from unit_stages import Number, numbers
 
-from hpcurate import Stage
+import hpcurate
+from hpcurate import Stage, StageOptions, Step
 from hpcurate.failures import Ending
+from hpcurate.planning.pipeline import Timing
+from hpcurate.runs.state import RunState
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 from hpcurate.world import World
 
@@ -36,6 +42,24 @@ class KillsItsJob(Stage[Number, Number]):
         """All or nothing."""
         if any(task.value in self.values for task in tasks):
             os.kill(os.getpid(), signal.SIGKILL)
+        return tasks
+
+
+class KillsItsWorker(Stage[Number, Number]):
+    """One value is too much for the worker, with its supervisor, below which this stage process runs."""
+
+    version = 1
+    batch_size = 4
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """All or nothing."""
+        if any(task.value == self.value for task in tasks):
+            above = psutil.Process().parents()
+            [process for process in above if "hpcurate.worker" in process.cmdline()][-1].kill()
+            time.sleep(60)
         return tasks
 
 
@@ -131,3 +155,23 @@ def test_notes_are_written_only_while_a_culprit_is_sought(tmp_path: Path) -> Non
     one = bench(tmp_path, KillsItsJob([]), numbers(*range(10)), 5)
     assert 1 == rounds(one, 1, {})
     assert [] == list(Path(one.store.folder.path, "claims").glob("*/*.task"))
+
+
+def test_a_run_on_this_machine_ends_with_one_dead_letter(tmp_path: Path) -> None:
+    """Real workers, each killed by the same task: they end the round, and the same command the rest."""
+    tasks, shape = numbers(*range(10)), StageOptions(shard_tasks=5, workers=2, resources={"memory": "100MB"})
+    for _ in range(3):
+        outcome = hpcurate.run(
+            {"kills": Step(KillsItsWorker(7), shape)},
+            tasks,
+            store=str(tmp_path / "store"),
+            launcher="local",
+            timing=Timing(listing_s=0.5, heartbeat_s=1.0, lease_s=10.0),
+            echo=lambda line: None,
+        )
+        if outcome.state is RunState.COMPLETE:
+            break
+    shards = Path(tmp_path, "store", "stages").glob("kills-*/shards/*/*/failed.jsonl")
+    letters = [json.loads(line) for path in shards for line in path.read_text().splitlines()]
+    assert (RunState.COMPLETE, ["n7"]) == (outcome.state, [letter["id"] for letter in letters])
+    assert "its worker was killed 2 times while this task alone was in work" in letters[0]["message"]
