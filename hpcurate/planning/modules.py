@@ -148,6 +148,7 @@ def _below(folders: Iterable[Path], name: str) -> _Found:
     return _Found(None, tuple(portions))
 
 
+@functools.lru_cache(maxsize=1)  # its digest and its imports are asked for one after the other
 def _parsed(source: bytes) -> ast.Module | None:
     try:
         return ast.parse(source)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,6 +140,14 @@ def test_another_program_counts(load: Any) -> None:
     """One changed number does."""
     before = syntax_of(load(MODULE))
     assert before != syntax_of(load(MODULE.replace("[:1]", "[:2]")))
+
+
+def test_a_module_that_imports_nothing_of_the_users_is_identified_as_it_always_was() -> None:
+    """Stores of before continue: the form has changed only where other modules are part of it."""
+    source = inspect.getsource(sys.modules[NoVersion.__module__])
+    syntax = hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]
+    expected = {"class": "unit_stages:NoVersion", "version": f"syntax:{syntax}", "parameters": {}}
+    assert expected == stage_identity(NoVersion())
 
 
 def test_a_version_takes_the_place_of_the_syntax() -> None:
