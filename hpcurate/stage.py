@@ -170,6 +170,7 @@ class Stage(Generic[In, Out]):
         Put the result into a field typed `File`, of this task or of any other: a file that a returned task names is
         kept, and has to be there when `process` returns. What no task names is kept if `task`, or a child of it, is
         passed on, and else removed. `name` is relative, and unique for the task.
+        Close it before `process` returns. A hard link becomes a copy with the commit; a symbolic link stays one.
         """
         return self._current().file(task, name)
 

@@ -17,7 +17,6 @@ import tempfile
 from typing import Any, Optional
 
 import attrs
-import msgspec
 
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Ending
@@ -25,8 +24,9 @@ from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import from_spec
 from hpcurate.stage import NodeInfo, Stage, members
-from hpcurate.stage_process.channel import Channel, ChannelClosed, connect
+from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.imports import not_imported
+from hpcurate.stage_process.keeper import keep
 from hpcurate.stage_process.messages import (
     PROTOCOL,
     Broken,
@@ -39,11 +39,8 @@ from hpcurate.stage_process.messages import (
     Refused,
     ShardJob,
 )
-from hpcurate.stage_process.runner import ShardRunner, trace_of
-from hpcurate.system.processes import die_with_parent, pin
-
-TEARDOWN_S = 10.0
-"""How long a stage in a container may take to tear down once its supervisor is gone."""
+from hpcurate.stage_process.runner import RAISED, ShardRunner, trace_of
+from hpcurate.system.processes import pin
 
 
 def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
@@ -100,7 +97,7 @@ def environment() -> dict[str, str]:
 def serve(channel: Channel) -> None:
     """Answer the supervisor until it closes the channel."""
     hello: Optional[Message] = None
-    with contextlib.suppress(ValueError, TypeError, msgspec.MsgspecError):  # a message of another protocol
+    with contextlib.suppress(NoMessage):  # one of another protocol
         hello = channel.receive()
     if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
         channel.send(Refused(error="Protocol", message=f"this side speaks protocol {PROTOCOL}"))
@@ -110,7 +107,7 @@ def serve(channel: Channel) -> None:
             channel.send(Ready(environment=environment(), not_imported=check_imports(hello)))
             return
         runner, made = build_runner(hello)
-    except Exception as error:
+    except RAISED as error:
         channel.send(Refused(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
     channel.send(Ready(environment=environment(), made=made))
@@ -126,7 +123,7 @@ def serve(channel: Channel) -> None:
 def _run(channel: Channel, runner: ShardRunner, job: ShardJob) -> None:
     try:
         counts = runner.run(job, lambda ids: channel.send(InWork(tasks=tuple(ids))))
-    except Exception as error:
+    except RAISED as error:
         kind = Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
         channel.send(Broken(kind=kind, error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
@@ -136,18 +133,14 @@ def _run(channel: Channel, runner: ShardRunner, job: ShardJob) -> None:
 def main() -> None:
     """Entry of the stage process."""
     address, parent = sys.argv[1], int(sys.argv[2])
-    if address.startswith("@"):
-        channel = Channel(connect(address[1:]))
-        channel.on_end(lambda: os._exit(1), TEARDOWN_S)  # the supervisor may be no ancestor of ours
-    else:
-        channel = Channel(socket.socket(fileno=int(address)))
-    serve_channel(channel, parent)
+    serve_channel(connect(address[1:]) if address.startswith("@") else socket.socket(fileno=int(address)), parent)
 
 
-def serve_channel(channel: Channel, parent: int) -> None:
-    """Serve until the supervisor hangs up; die with it where it is our parent, which is not 0 then."""
-    if parent:
-        die_with_parent(parent)
+def serve_channel(end: socket.socket, parent: int) -> None:
+    """Serve until the supervisor hangs up, below a keeper; `parent`, if not 0, is the supervisor's process."""
+    keep(end, parent)
+    channel = Channel(apart(end))
+    channel.close_in_children()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("500")  # rather this process than its supervisor
     with contextlib.suppress(ChannelClosed):

@@ -128,9 +128,11 @@ def encode(message: Message) -> bytes:
 
 def decode(line: bytes) -> Message:
     """The message of a line. Raises ValueError for what is none."""
-    plain = json.loads(line)
     try:
+        plain = json.loads(line)
+        if not isinstance(plain, dict):
+            raise ValueError(f"{type(plain).__name__} is no message")
         found: Message = msgspec.convert(plain, _TYPES.get(str(plain.pop("type", None)), Refused))
-    except msgspec.ValidationError as error:  # a ValueError only in later versions of msgspec
+    except (msgspec.ValidationError, RecursionError) as error:  # a ValueError only in later versions of msgspec
         raise ValueError(str(error)) from None
     return found

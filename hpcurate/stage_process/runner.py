@@ -32,6 +32,9 @@ from hpcurate.task import File, Task
 LOOK_AHEAD = 2
 """Batches whose `prepare` runs ahead of `process`."""
 
+RAISED = (Exception, SystemExit)
+"""What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
+
 Report = Callable[[list[str]], None]
 _Prepare = Callable[[Sequence[Task]], "list[Future[None]]"]
 
@@ -169,7 +172,7 @@ class _Attempt:
             self._process(batch)
         except StoreFailed:
             raise
-        except Exception:
+        except RAISED:
             for single in batch.singles():
                 self._single(single)
 
@@ -185,7 +188,7 @@ class _Attempt:
         except MemberFailed as failed:
             error = failed.__cause__ or failed
             self._fail(batch, failed.member, type(error).__name__, str(error), trace_of(error))
-        except Exception as error:
+        except RAISED as error:
             self._fail(batch, member, type(error).__name__, str(error), trace_of(error))
 
     def _fail(self, batch: _Batch, stage: str, error: str, message: str, trace: str = "") -> None:
@@ -249,7 +252,7 @@ class _Attempt:
             stage.bind(scope)
             try:
                 tasks = self._member(stage, name, types[1], tasks, scope, lineage)
-            except Exception as error:
+            except RAISED as error:
                 raise MemberFailed(name) from error
             finally:
                 owners |= scope.owners

@@ -49,7 +49,7 @@ class Filesystem(Protocol):
         """Size in bytes of every file below, by relative path."""
 
     def freeze(self, folder: str) -> None:
-        """Make every file below read-only and flush everything."""
+        """Make every file below read-only, and nobody else's, and flush everything."""
 
     def rename(self, source: str, target: str) -> None:
         """Rename. After any error the caller looks at what happened."""
@@ -143,6 +143,7 @@ class PosixFilesystem:
         """See `Filesystem`."""
         files = _files(folder)
         for path in files:
+            _unlinked(path)
             os.chmod(path, 0o444)
         _flush(folder, files + [base for base, _, _ in os.walk(folder)])
 
@@ -170,6 +171,14 @@ POSIX = PosixFilesystem()
 def _files(folder: str) -> list[str]:
     paths = [os.path.join(base, name) for base, _, names in os.walk(folder) for name in names]
     return [path for path in paths if not os.path.islink(path)]
+
+
+def _unlinked(path: str) -> None:
+    """Give a file that has another name a content of its own: that name would become read-only, and could change it."""
+    if os.lstat(path).st_nlink > 1:
+        copy = _beside(path)
+        shutil.copyfile(path, copy)
+        os.replace(copy, path)
 
 
 def _beside(path: str) -> str:

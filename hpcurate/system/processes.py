@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import socket
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -107,36 +108,91 @@ def die_with_parent(parent: int, how: int = signal.SIGKILL) -> None:
         os.kill(os.getpid(), how)
 
 
-def session_members(session: int) -> list[int]:
-    """Pids of all processes of a session."""
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and _session(int(entry.name)) == session:
-            found.append(int(entry.name))
+def adopt_orphans() -> None:
+    """From now on who loses its parent below this process becomes its child (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    with suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """Pids of all processes below this one."""
+    below = _children if os.path.exists(f"/proc/self/task/{threading.get_native_id()}/children") else _by_parent().get
+    found, waiting = [], [pid]
+    while waiting:
+        children = below(waiting.pop()) or []
+        found += children
+        waiting += children
     return found
 
 
-def _session(pid: int) -> Optional[int]:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None
+def _children(pid: int) -> list[int]:
+    """Asked thread by thread, which costs nothing on a node with thousands of processes."""
+    found = []
+    with suppress(OSError):  # it has left
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                found += [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
+    return found
+
+
+def _by_parent() -> dict[int, list[int]]:
+    """The children of each process, for a kernel without CONFIG_PROC_CHILDREN."""
+    found: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        with suppress(OSError, ValueError):  # it has left, or is no process
+            stat = Path(f"/proc/{int(name)}/stat").read_text()
+            found.setdefault(int(stat[stat.rindex(")") + 2 :].split()[1]), []).append(int(name))
+    return found
+
+
+class Watched:
+    """Another process, and whether it has ended: a pidfd tells (Linux 5.3), else /proc is looked at."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self._start = pid, start_time(pid)
+        self.descriptor: Optional[int] = None
+        """Can be read from once the process has ended."""
+        with suppress(OSError, AttributeError):
+            self.descriptor = os.pidfd_open(pid)
+
+    def gone(self) -> bool:
+        """Whether it has ended, even if nobody has waited for it yet."""
+        return self._start is None or start_time(self.pid) != self._start
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
 
 def writers_under(folder: str, pids: list[int]) -> list[tuple[int, str]]:
-    """(pid, path) of every descriptor open for writing below `folder` in these processes."""
-    found = []
+    """(pid, path) of each file below `folder` that these processes have open for writing, or mapped so (shared)."""
     prefix = os.path.join(os.path.realpath(folder), "")
-    for pid in pids:
-        try:
-            descriptors = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue
-        for descriptor in descriptors:
-            path = _open_for_writing(pid, descriptor)
-            if path and path.startswith(prefix):
-                found.append((pid, path[len(prefix) :]))
-    return found
+    return [
+        (pid, path[len(prefix) :])
+        for pid in pids
+        for path in (*_opened_for_writing(pid), *_mapped_for_writing(pid))
+        if path.startswith(prefix)
+    ]
+
+
+def _opened_for_writing(pid: int) -> list[str]:
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return []
+    return [path for path in (_open_for_writing(pid, descriptor) for descriptor in descriptors) if path]
+
+
+def _mapped_for_writing(pid: int) -> list[str]:
+    """Files of memory maps that outlive their descriptor (proc(5), /proc/PID/maps)."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return []
+    fields = [line.split(None, 5) for line in maps.split("\n")]
+    return [found[5] for found in fields if len(found) == 6 and found[1][1] == "w" and found[1][3] == "s"]
 
 
 def _open_for_writing(pid: int, descriptor: str) -> Optional[str]:

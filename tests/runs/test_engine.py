@@ -8,6 +8,7 @@ import time
 import pytest
 from driven import Site, comparable
 from engine_stages import BadSetup, Crash, Digits, Double, Leaves, Number, Where
+from process_stages import Odd
 
 import hpcurate
 from hpcurate.errors import UserError
@@ -88,6 +89,20 @@ def test_a_stage_that_cannot_be_set_up_ends_as_stalled(site: Site) -> None:
     outcome = hpcurate.run({"bad": Step(BadSetup(), ONE_BY_ONE)}, numbers(3), store=site.store)
     assert outcome.state is RunState.STALLED
     assert "no such model here" in outcome.summary["reason"]
+
+
+@pytest.mark.parametrize(("what", "failed"), [("exit", 1), ("prepare_exit", 1), ("teardown_exit", 0)])
+def test_sys_exit_inline_is_a_failure_of_the_task(site: Site, what: str, failed: int) -> None:
+    """It ended the whole program, with status 0."""
+    outcome = hpcurate.run({"odd": Step(Odd(what), ONE_BY_ONE)}, numbers(3), store=site.store, launcher="inline")
+    assert (RunState.COMPLETE, failed) == (outcome.state, outcome.summary["stages"]["odd"]["failed"])
+
+
+def test_sys_exit_in_setup_inline_ends_as_stalled(site: Site) -> None:
+    """As any failed setup, with the reason."""
+    outcome = hpcurate.run({"odd": Step(Odd("setup_exit"))}, numbers(3), store=site.store, launcher="inline")
+    assert RunState.STALLED is outcome.state
+    assert "SystemExit: 0" in outcome.summary["reason"]
 
 
 def test_a_file_left_open_is_an_error_that_names_it(site: Site) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 
 import pytest
 
 from hpcurate.failures import Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
-from hpcurate.stage_process.channel import Channel, ChannelClosed
+from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage
 from hpcurate.stage_process.messages import (
     Broken,
     Done,
@@ -24,6 +26,7 @@ from hpcurate.stage_process.messages import (
     encode,
 )
 from hpcurate.store.stats import ShardCounts
+from hpcurate.system.processes import Watched
 
 ODD = "\udcff\n漢"
 """Names come from file names, which are any bytes."""
@@ -76,7 +79,9 @@ def test_a_message_is_one_line_and_reads_as_written(message: Message) -> None:
     assert (1, message) == (line.count(b"\n"), decode(line))
 
 
-@pytest.mark.parametrize("line", [b"{", b"\xff", b'{"type": "InWork"}', b'{"type": "Nobody"}', b"{}"])
+@pytest.mark.parametrize(
+    "line", [b"{", b"\xff", b'{"type": "InWork"}', b'{"type": "Nobody"}', b"{}", b"17", b"[]", b"null", b"[" * 9999]
+)
 def test_what_is_no_message_is_refused(line: bytes) -> None:
     """Another version, or somebody who prints to a descriptor that is not his."""
     with pytest.raises(ValueError):
@@ -101,5 +106,36 @@ def test_no_message_in_time_is_none() -> None:
     assert None is theirs.receive(0.01)
     ours.send(MESSAGES[-1])
     assert MESSAGES[-1] == theirs.receive(1.0)
+    ours.close()
+    theirs.close()
+
+
+def test_what_is_no_message_has_a_type_and_is_shown() -> None:
+    """Not a ValueError from anywhere, which ended a worker."""
+    end, theirs = socket.socketpair()
+    ours = Channel(end)
+    theirs.sendall(b"frame 17 of 300\n")
+    with pytest.raises(NoMessage, match="frame 17 of 300"):
+        ours.receive(1.0)
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("pidfd", [True, False])
+def test_a_process_that_has_ended_is_noticed_although_its_end_is_open(
+    pidfd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else holds it. What the process said before is read first."""
+    if not pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    end, theirs = socket.socketpair()
+    with subprocess.Popen(["sleep", "600"]) as process:
+        ours = Channel(end, Watched(process.pid))
+        assert None is ours.receive(0.01)
+        Channel(theirs).send(MESSAGES[-1])
+        process.kill()
+        assert MESSAGES[-1] == ours.receive()
+        with pytest.raises(ChannelClosed, match="its process has ended"):
+            ours.receive()
     ours.close()
     theirs.close()

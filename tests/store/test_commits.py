@@ -150,6 +150,22 @@ def test_a_committed_shard_is_read_only(folder: StageFolder) -> None:
     assert {0o444} == {stat.S_IMODE(p.stat().st_mode) for p in files}
 
 
+def test_a_hard_link_becomes_a_file_of_its_own(folder: StageFolder, tmp_path: Path) -> None:
+    """The input became read-only, and writing to it changed the committed shard."""
+    given = tmp_path / "input.bin"
+    given.write_bytes(b"as it was")
+    given.chmod(0o640)
+    path = attempt(folder, "mine")
+    os.link(given, os.path.join(path, "files", "linked.bin"))
+    commits_of(folder).commit(path, stats_of("mine"))
+    with open(given, "r+b") as file:
+        file.write(b"is edited")
+    committed = Path(folder.shard(SHARD), "files", "linked.bin")
+    assert (0o640, 1) == (stat.S_IMODE(given.stat().st_mode), given.stat().st_nlink)
+    assert (0o444, b"as it was") == (stat.S_IMODE(committed.stat().st_mode), committed.read_bytes())
+    assert {"linked.bin"} == {name for name in os.listdir(committed.parent) if "linked" in name}
+
+
 @pytest.mark.parametrize("more", [0, SYNC_WHOLE_ABOVE + 1])
 def test_sizes_are_recorded(folder: StageFolder, more: int) -> None:
     """Of every file but stats.json itself, few or many."""

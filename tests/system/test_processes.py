@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -17,8 +18,9 @@ import pytest
 from hpcurate.system.processes import (
     ProcessIdentity,
     SystemProcesses,
+    Watched,
+    descendants,
     nonce,
-    session_members,
     writers_under,
 )
 
@@ -46,9 +48,7 @@ def run() -> Iterator[Run]:
 
     yield run
     for process in started:
-        for pid in {process.pid, *session_members(process.pid)}:
-            if pid == process.pid and process.returncode is not None:
-                continue
+        for pid in [*descendants(process.pid), process.pid] if process.returncode is None else []:
             os.kill(pid, 9)
         process.wait()
         process.stdout.close()  # type: ignore[union-attr]
@@ -121,12 +121,58 @@ def test_a_name_with_brackets_and_spaces_is_read_right(tmp_path: Path) -> None:
         process.kill()
 
 
-def test_a_session_knows_its_members(run: Run) -> None:
-    """Grandchildren too, also those whose parent has left."""
-    process = run(
-        "import subprocess; print(subprocess.Popen(['sh', '-c', 'sleep 60 & sleep 60']).pid, file=open('/dev/null', 'w'))"
-    )
-    assert soon(lambda: 4 == len(session_members(process.pid)))
+DAEMON = (
+    "import os, subprocess, sys\nfrom hpcurate.system.processes import adopt_orphans\nadopt_orphans()\n"
+    "subprocess.Popen([sys.executable, '-c', 'import os, time; os.fork() or os.setsid() or os.fork(); time.sleep(60)'])"
+)
+
+
+def kernel(monkeypatch: pytest.MonkeyPatch, children: bool) -> None:
+    """Hide what kernels without CONFIG_PROC_CHILDREN lack."""
+    if not children:
+        exists = os.path.exists
+        monkeypatch.setattr(os.path, "exists", lambda path: not str(path).endswith("/children") and exists(path))
+
+
+@pytest.mark.parametrize("children", [True, False])
+def test_descendants_are_found_whatever_session_they_are_in(
+    run: Run, children: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one whose parent has left, below a process that adopts orphans. Only its own session used to be found."""
+    kernel(monkeypatch, children)
+    process = run(DAEMON)
+    assert soon(lambda: 3 == len(descendants(process.pid)))
+    assert len({os.getsid(pid) for pid in descendants(process.pid)}) == 2
+
+
+def test_orphans_are_adopted(run: Run) -> None:
+    """They stay below the process that asked for them."""
+    process = run(DAEMON)
+    assert soon(lambda: 3 == len(descendants(process.pid)))
+    first = next(pid for pid in descendants(process.pid) if os.getsid(pid) == os.getsid(process.pid))
+    os.kill(first, 9)
+    assert soon(lambda: first not in [pid for pid in descendants(process.pid) if Watched(pid).gone() is False])
+    assert len([pid for pid in descendants(process.pid) if pid != first]) == 2
+
+
+def test_nobody_is_below_a_process_that_has_left() -> None:
+    """Nor is it an error."""
+    assert [] == descendants(2**22 + 1)
+
+
+@pytest.mark.parametrize("pidfd", [True, False])
+def test_the_end_of_a_process_is_seen(run: Run, pidfd: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anybody has waited for it; also by a kernel without pidfd."""
+    if not pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    process = run("")
+    watched = Watched(process.pid)
+    assert (False, pidfd) == (watched.gone(), watched.descriptor is not None)
+    process.kill()
+    if watched.descriptor is not None:
+        assert [watched.descriptor] == select.select([watched.descriptor], [], [], 5)[0]
+    assert soon(watched.gone)
+    watched.close()
 
 
 OPEN = "import sys, os; keep = open(sys.argv[1], sys.argv[2])"
@@ -137,6 +183,22 @@ def test_files_open_for_writing_are_found(run: Run, tmp_path: Path, mode: str, e
     """Readers do no harm."""
     (tmp_path / "x.txt").write_text("")
     process = run(OPEN, str(tmp_path / "x.txt"), mode)
+    assert [(process.pid, path) for path in expected] == writers_under(str(tmp_path), [process.pid])
+
+
+MAP = (
+    "import sys, mmap; file = open(sys.argv[1], 'r+b' if sys.argv[2] == 'w' else 'rb')\n"
+    "keep = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE if sys.argv[2] == 'w' else mmap.ACCESS_READ)\n"
+    "import os; os.closerange(3, 64)"
+)
+"""Python's own maps keep a copy of the descriptor; those of other libraries do not."""
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("w", ["a b.txt"]), ("r", [])])
+def test_files_mapped_for_writing_are_found(run: Run, tmp_path: Path, mode: str, expected: list[str]) -> None:
+    """A map outlives its descriptor, and was not looked for."""
+    (tmp_path / "a b.txt").write_text("x")
+    process = run(MAP, str(tmp_path / "a b.txt"), mode)
     assert [(process.pid, path) for path in expected] == writers_under(str(tmp_path), [process.pid])
 
 
@@ -168,8 +230,9 @@ def test_a_child_dies_with_its_parent(run: Run) -> None:
         "if os.fork() == 0:\n    die_with_parent(parent)"
     )
     process = run(program)
-    assert soon(lambda: 2 == len(session_members(process.pid)))
+    assert soon(lambda: 1 == len(descendants(process.pid)))
+    child = Watched(descendants(process.pid)[0])
     time.sleep(0.2)  # the child may not have asked for it yet
     process.kill()
     process.wait()
-    assert soon(lambda: [] == session_members(process.pid))
+    assert soon(child.gone)

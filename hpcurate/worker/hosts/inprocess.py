@@ -7,7 +7,7 @@ from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
-from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.runner import RAISED, ShardRunner, trace_of
 from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.node_staging import NodeStaging, Place
 
@@ -15,8 +15,8 @@ from hpcurate.worker.node_staging import NodeStaging, Place
 class InProcess:
     """See `StageHost`."""
 
-    def __init__(self, plan: Plan, info: WorkerInfo, place: Place) -> None:
-        self._hello = hello_of(plan, info, place, {})
+    def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> None:
+        self._hello, self._log = hello_of(plan, info, place, {}), log
         self._runner: ShardRunner | None = None
 
     def start(self) -> Ready:
@@ -25,8 +25,8 @@ class InProcess:
 
         try:
             self._runner, made = build_runner(self._hello)
-        except Exception as error:
-            raise SetupFailed(f"{type(error).__name__}: {error}") from error
+        except RAISED as error:
+            raise SetupFailed(f"{type(error).__name__}: {error}", trace_of(error)) from error
         return Ready(environment=environment(), made=made)
 
     def run(self, job: ShardJob) -> Done:
@@ -38,7 +38,7 @@ class InProcess:
             counts = self._runner.run(job)
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
-        except Exception as error:
+        except RAISED as error:
             raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
         return Done(counts=counts, environment=environment())
 
@@ -46,9 +46,12 @@ class InProcess:
         """Nothing to kill: a signal reaches the stage's code itself."""
 
     def close(self) -> None:
-        """See `StageHost`."""
+        """See `StageHost`. A failing teardown is told and no more, as in a stage process: the shards are committed."""
         if self._runner:
-            self._runner.close()
+            try:
+                self._runner.close()
+            except RAISED as error:
+                self._log(f"{trace_of(error)}teardown of stage {self._hello.stage!r} failed; its results stand")
 
 
 class InProcessHosts:
@@ -65,7 +68,7 @@ class InProcessHosts:
 
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> InProcess:
         """See `Hosts`."""
-        return InProcess(plan, info, place)
+        return InProcess(plan, info, place, log)
 
     def close(self) -> None:
         """See `Hosts`."""

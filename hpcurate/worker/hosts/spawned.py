@@ -15,10 +15,10 @@ from hpcurate.failures import Ending
 from hpcurate.planning.pipeline import Environment
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
-from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener
+from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoMessage
 from hpcurate.stage_process.messages import Broken, Done, InWork, Message, Ready, Refused, ShardJob
 from hpcurate.store.layout import Store
-from hpcurate.system.processes import session_members, writers_under
+from hpcurate.system.processes import Watched, descendants, writers_under
 from hpcurate.system.programs import activated
 from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.hosts.forked import Forked, fork
@@ -53,6 +53,7 @@ class StageProcess:
     def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log, forked: Forked | None = None) -> None:
         self._plan, self._info, self._place, self._log, self._forked = plan, info, place, log, forked
         self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._keeper: Watched | None = None
         self._channel: Channel | None = None
         self._killed = False
 
@@ -65,34 +66,41 @@ class StageProcess:
         return self._ask(check=True)
 
     def _ask(self, *, check: bool) -> Ready:
-        self._channel = Channel(self._connected())
+        self._connect()
         assert self._process is not None
+        assert self._channel is not None
         variables = stage_variables(self._plan, self._info)
         try:
             self._channel.send(hello_of(self._plan, self._info, self._place, variables, check=check))
             answer = self._channel.receive()
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
+        except NoMessage as error:
+            raise SetupFailed(f"{INTRUDER}: {error}") from None
         if isinstance(answer, Refused):
             raise SetupFailed(f"{answer.error}: {answer.message}", answer.traceback)
         if not isinstance(answer, Ready):
             raise SetupFailed(f"the stage process answered {type(answer).__name__} to the first message")
         return answer
 
-    def _connected(self) -> socket.socket:
-        """Our end of the channel to a process that waits for its first message."""
+    def _connect(self) -> None:
+        """The channel to a process that waits for its first message."""
+        if self._channel:
+            self._channel.close()
+        end, keeper = self._contained() if self._place.env.container else self._child()
+        self._keeper = Watched(keeper) if keeper else None
+        self._channel = Channel(end, self._keeper)
+
+    def _child(self) -> tuple[socket.socket, int]:
         if self._forked is not None:
             self._process, self._forked = self._forked, None
-            return self._process.channel
-        return self._contained() if self._place.env.container else self._inherited()
-
-    def _inherited(self) -> socket.socket:
+            return self._process.channel, self._process.pid
         ours, theirs = socket.socketpair()
         with theirs:
-            self._launch(str(theirs.fileno()), os.getpid(), (theirs.fileno(),))
-        return ours
+            process = self._launch(str(theirs.fileno()), os.getpid(), (theirs.fileno(),))
+        return ours, process.pid
 
-    def _contained(self) -> socket.socket:
+    def _contained(self) -> tuple[socket.socket, int]:
         listener = Listener()
         try:
             process = self._launch(f"@{listener.address}", 0, ())
@@ -150,25 +158,27 @@ class StageProcess:
                     return self._finish(job, message)
         except ChannelClosed:
             raise self._ended(in_flight) from None
+        except NoMessage as error:
+            raise self._intruded(error, in_flight) from None
 
     def _finish(self, job: ShardJob, message: Message) -> Done:
         if isinstance(message, Broken):
             raise ShardEnded(message.kind, f"{message.error}: {message.message}\n{message.traceback}")
         if not isinstance(message, Done):
-            raise ShardEnded(Ending.ERROR, f"the stage process answered {type(message).__name__} to a shard")
+            raise NoMessage(f"a {type(message).__name__} is no answer to a shard")
         self._wait_for_writers(job.directory)
         return message
 
     def _wait_for_writers(self, directory: str) -> None:
-        """No descriptor of the stage's session may still write into the attempt (I11)."""
-        assert self._process is not None
+        """No process of the stage may still write into the attempt, by a descriptor or a memory map (I11)."""
         deadline = time.monotonic() + SETTLE_S
-        while writers := writers_under(directory, session_members(self._process.pid)):
+        while writers := writers_under(directory, self._below()):
             if time.monotonic() > deadline:
                 pid, path = writers[0]
                 self._stop_hard()
                 raise ShardEnded(
-                    Ending.ERROR, f"process {pid} still writes {path!r}; close files before process() returns"
+                    Ending.ERROR,
+                    f"process {pid} can still write {path!r}; close files before process() returns, memory maps too",
                 )
             time.sleep(0.05)
 
@@ -186,6 +196,13 @@ class StageProcess:
         ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH
         self._log(f"stage process {how} ({ending.value}); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
         return ShardEnded(ending, f"the stage process {how}", in_flight)
+
+    def _intruded(self, error: NoMessage, in_flight: tuple[str, ...]) -> ShardEnded:
+        self._stop_hard()
+        if self._killed:
+            return ShardEnded(Ending.FREE, "drained")
+        self._log(f"{INTRUDER}: {error} (crash); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
+        return ShardEnded(Ending.CRASH, f"{INTRUDER}: {error}", in_flight)
 
     def kill(self) -> None:
         """See `StageHost`. The shard in work, if any, is handed back."""
@@ -213,19 +230,34 @@ class StageProcess:
                 process.wait(LEAVE_S)
 
     def _stop_hard(self) -> None:
-        """Kill every process of the stage's session: none may write after its attempt has ended."""
+        """Kill every process of the stage: none may write after its attempt has ended. Its keeper leaves then."""
         if self._process is None:
             return
         if self._place.env.container:
             self._leave_container(self._process)
-        for pid in session_members(self._process.pid):
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.wait()
+        deadline = time.monotonic() + LEAVE_S
+        while self._process.poll() is None:
+            below = self._below() if time.monotonic() < deadline else []
+            for pid in below or (self._process.pid,):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_S)
+
+    def _below(self) -> list[int]:
+        """Pids of all that the stage started, and of itself: below its keeper, which may be no child of ours."""
+        assert self._process is not None
+        found = descendants(self._process.pid) if self._process.poll() is None else []
+        if self._keeper and not self._keeper.gone():
+            found += descendants(self._keeper.pid)
+        return [pid for pid in dict.fromkeys(found) if not self._keeper or pid != self._keeper.pid]
 
 
 LEAVE_S = 5.0
-"""How long a container's command may take to end what it started, before it is killed."""
+"""How long a container's command, or a keeper, may take to end what is below it, before it is killed."""
+KILL_S = 0.05
+"""How often it is looked again whether anything is left."""
+INTRUDER = "the stage's code wrote to a descriptor that it did not open, the channel to its worker"
 
 
 def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
@@ -311,4 +343,4 @@ class _Serve:
         from hpcurate.stage_process.main import serve_channel
 
         os.environ.update(stage_variables(self._plan, self._info))
-        serve_channel(Channel(end), parent)
+        serve_channel(end, parent)

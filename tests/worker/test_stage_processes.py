@@ -1,0 +1,167 @@
+"""Stage processes that leave, and what they leave behind: noticed at once, ended with them, and never a worker's end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkout import ROOT
+
+from hpcurate.system.processes import start_time
+
+Start = Callable[[str], "subprocess.Popen[str]"]
+PASSED = {"passed": 2, "failed": 0}
+"""What becomes of the second shard, in a new stage process."""
+
+
+@pytest.fixture(params=["forked", "spawned"])
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Start a small supervisor whose stage does an odd thing; all of it is killed with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(what: str) -> subprocess.Popen[str]:
+        words = [str(tmp_path / "store"), request.param, what, str(tmp_path / "notes")]
+        command = [sys.executable, str(ROOT / "tests" / "support" / "hosted.py"), *words]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path))
+        return started[0]
+
+    yield start
+    for pid in noted(tmp_path):
+        if start_time(pid) is not None:
+            os.kill(pid, signal.SIGKILL)
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()  # type: ignore[union-attr]
+
+
+def noted(folder: Path) -> list[int]:
+    """Pids that the stage wrote down."""
+    notes = folder / "notes"
+    return [int(word) for word in notes.read_text().split()] if notes.exists() else []
+
+
+def soon(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether it comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+def alive(folder: Path) -> list[int]:
+    """Those of the noted processes that live."""
+    return [pid for pid in noted(folder) if start_time(pid) is not None]
+
+
+def said(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """What it said until its end."""
+    out, _ = process.communicate(timeout=60)
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+def test_a_killed_stage_process_is_noticed_although_its_pool_lives(start: Start, tmp_path: Path) -> None:
+    """The forked pool held the channel open: the worker waited for ever."""
+    first, second = said(start("pool"))
+    assert ("crash", ["n2"]) == (first["ending"], first["in_flight"])
+    assert "killed by SIGKILL" in first["detail"]
+    assert PASSED == second
+    assert [] == alive(tmp_path)
+
+
+def test_helpers_end_with_a_stage_process_that_crashed(start: Start, tmp_path: Path) -> None:
+    """Also one in a session of its own and a daemon; they lived on."""
+    first, second = said(start("crash"))
+    assert ("crash", PASSED) == (first["ending"], second)
+    assert "killed by SIGSEGV" in first["detail"]
+    assert (4, []) == (len(noted(tmp_path)), alive(tmp_path))
+
+
+def test_helpers_end_with_a_stage_process_that_is_done(start: Start, tmp_path: Path) -> None:
+    """Those in another session lived on."""
+    first, second = said(start("helpers"))
+    assert ({"passed": 3, "failed": 0}, PASSED) == (first, second)
+    assert (4, []) == (len(noted(tmp_path)), alive(tmp_path))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_helpers_end_with_their_supervisor(start: Start, tmp_path: Path, how: signal.Signals) -> None:
+    """The stage process itself ended, and what it had started lived on, with the GPU in its hands."""
+    process = start("stay")
+    assert soon(lambda: len(noted(tmp_path)) == 4)
+    process.send_signal(how)
+    process.wait()
+    assert soon(lambda: alive(tmp_path) == [])
+
+
+def test_a_daemon_that_writes_ends_the_attempt(start: Start, tmp_path: Path) -> None:
+    """It had called setsid, so nobody saw it, and it wrote into the committed shard."""
+    first, second = said(start("daemon"))
+    assert ("error", PASSED) == (first["ending"], second)
+    assert f"process {noted(tmp_path)[0]} can still write 'files/n2/daemon.txt'" in first["detail"]
+    assert [] == alive(tmp_path)
+
+
+def test_a_file_that_is_still_mapped_ends_the_attempt(start: Start) -> None:
+    """Its descriptor is closed, so nobody saw that it can still change."""
+    first, second = said(start("map"))
+    assert ("error", PASSED) == (first["ending"], second)
+    assert "can still write 'files/n2/map.bin'" in first["detail"]
+
+
+@pytest.mark.parametrize("what", ["garbage", "message"])
+def test_garbage_on_the_channel_counts_as_a_crash(start: Start, what: str) -> None:
+    """It was a ValueError that ended the whole worker, and counted against nothing."""
+    first, second = said(start(what))
+    assert ("crash", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "the channel to its worker" in first["detail"]
+
+
+def test_garbage_during_setup_is_a_failed_setup(start: Start) -> None:
+    """With a reason."""
+    (only,) = said(start("setup_garbage"))
+    assert "the channel to its worker" in only["setup"]
+    assert "frame 17 of 300" in only["setup"]
+
+
+def test_small_descriptors_are_not_the_channel(start: Start) -> None:
+    """A program that writes to, or closes, what it did not open did hit it."""
+    assert [{"passed": 3, "failed": 0}, PASSED] == said(start("small"))
+
+
+@pytest.mark.parametrize("what", ["exit", "prepare_exit"])
+def test_sys_exit_is_a_failure_of_the_task(start: Start, tmp_path: Path, what: str) -> None:
+    """As any exception. It took the stage process along, and counted as a crash."""
+    assert [{"passed": 2, "failed": 1}, PASSED] == said(start(what))
+    (letter,) = (tmp_path / "store" / "first" / "failed.jsonl").read_text().splitlines()
+    assert ("n2", "SystemExit", "0") == tuple(json.loads(letter)[key] for key in ("id", "error", "message"))
+
+
+def test_sys_exit_in_setup_is_a_failed_setup(start: Start) -> None:
+    """Named as what it is."""
+    assert [{"setup": "SystemExit: 0"}] == said(start("setup_exit"))
+
+
+def test_an_exit_without_goodbye_stays_a_crash(start: Start) -> None:
+    """os._exit, as of a library that gives up."""
+    first, second = said(start("hard_exit"))
+    assert ("crash", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "left with status 0" in first["detail"]
+
+
+def test_a_killed_keeper_is_a_crash(start: Start, tmp_path: Path) -> None:
+    """Whoever kills the parent of the stage process ends that, too, and the worker goes on."""
+    process = start("alone")
+    assert soon(lambda: len(noted(tmp_path)) == 1)
+    stat = Path(f"/proc/{noted(tmp_path)[0]}/stat").read_text()
+    os.kill(int(stat[stat.rindex(")") + 2 :].split()[1]), signal.SIGKILL)
+    first, second = said(process)
+    assert ("crash", PASSED) == (first["ending"], second)
