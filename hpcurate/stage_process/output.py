@@ -6,13 +6,13 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from typing import Any, BinaryIO, Optional
 
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import DeadLetter
-from hpcurate.stage_process.lineage import Drop, Lineage
+from hpcurate.stage_process.lineage import Drop
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
 from hpcurate.store.rows import codec
@@ -56,11 +56,14 @@ class ShardOutput:
         counts.passed += passed
         counts.dropped += inputs - passed
 
-    def drops(self, lineage: Lineage, inputs: Sequence[str]) -> None:
-        """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that."""
-        open_ends = set(range(len(inputs))) - lineage.passed()
+    def drops(self, drops: Sequence[Drop], inputs: Sequence[str], passed: Set[int]) -> None:
+        """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that.
+
+        `inputs` are the ids of the batch, `passed` the ordinals of those that were passed on.
+        """
+        open_ends = set(range(len(inputs))) - passed
         last: dict[int, Drop] = {}
-        for drop in lineage.drops:
+        for drop in drops:
             ended = [n for n in sorted(drop.origin.inputs & open_ends) if inputs[n] == drop.task.id]
             rows = max(1, len(ended))
             for _ in range(rows):
@@ -129,24 +132,18 @@ def _count_lines(path: str) -> tuple[int, bool]:
 def rows_of(job: ShardJob) -> Iterator[bytes]:
     """The shard's input, a line each without its end. Raises StoreFailed also where there are fewer than planned."""
     for path, low, high in job.inputs:
-        for number, line in enumerate(_lines_of(path, high)):
-            if line[-1:] != b"\n":
-                raise StoreFailed(f"{path} ends in row {number}, and its rows {low} to {high} are needed")
-            if number >= low:
-                yield line[:-1]
-
-
-def _lines_of(path: str, count: int) -> Iterator[bytes]:
-    """The first lines of a file; empty ones past its end."""
-    with own_io("reading", path):
-        file = open(path, "rb")  # noqa: SIM115 - closed below
-    with file:
-        for _ in range(count):
-            try:
-                line = file.readline()
-            except OSError as error:
-                raise store_failed("reading", path, error) from error
-            yield line
+        with own_io("reading", path):
+            file = open(path, "rb")  # noqa: SIM115 - closed below
+        with file:
+            for number in range(high):
+                try:
+                    line = file.readline()
+                except OSError as error:
+                    raise store_failed("reading", path, error) from error
+                if line[-1:] != b"\n":
+                    raise StoreFailed(f"{path} ends in row {number}, and its rows {low} to {high} are needed")
+                if number >= low:
+                    yield line[:-1]
 
 
 def give_up(job: ShardJob, stage: str, reason: str) -> ShardCounts:

@@ -57,6 +57,7 @@ class ShardRunner:
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
         self.types = [task_types(type(member)) for member in self.members]
         self._waiting: list[_Batch] = []
+        self._writer: Optional[_Writer] = None
         self._prepares = type(self.members[0]).prepare is not Stage.prepare
         self._pool = ThreadPoolExecutor(max(1, threads)) if self._prepares else None
 
@@ -78,6 +79,12 @@ class ShardRunner:
                 attempt.batch(batch)
             attempt.files.finish()
         return output.counts
+
+    def writer(self, root: str) -> _Writer:
+        """Of the stage's rows; made once, as that takes a while."""
+        if self._writer is None or self._writer.root != root:
+            self._writer = _Writer(self.types[-1][1], root)
+        return self._writer
 
     def ahead(self) -> list[str]:
         """Ids of the tasks whose `prepare` runs ahead: in flight as well, if the process dies."""
@@ -105,6 +112,15 @@ class ShardRunner:
 
     def _prepare_all(self, tasks: Sequence[Task]) -> list[Future[None]]:
         return [self._pool.submit(self.stage.prepare, task) for task in tasks] if self._pool else []
+
+
+class _Writer:
+    """Writes rows, and notes the files that they name."""
+
+    def __init__(self, kind: type[Task], root: str) -> None:
+        self.root = root
+        self.files: list[File] = []
+        self.rows = Codec(kind, root, on_file=self.files.append)
 
 
 class _Batch:
@@ -142,8 +158,7 @@ class _Attempt:
 
     def __init__(self, runner: ShardRunner, job: ShardJob, report: Report, output: ShardOutput, note: Note) -> None:
         self._runner, self._job, self._report, self._output, self._note = runner, job, report, output, note
-        self._named: list[File] = []
-        self._codec = Codec(runner.types[-1][1], job.root, on_file=self._named.append)
+        self._writer = runner.writer(job.root)
         self._seen: set[str] = set()
         self.files = AttemptFiles(job)
 
@@ -227,20 +242,23 @@ class _Attempt:
         self._output.counts.process_seconds += time.monotonic() - started
         failpoint("attempt.mid_write")
         self._seen.update(task.id for task in returned)
-        self._output.batch(len(inputs), returned, lines, passed=len(lineage.passed()))
-        self._output.drops(lineage, inputs)
-        self.files.passed_on(owners, lineage.survivors(), named)
+        passed = lineage.passed()
+        self._output.batch(len(inputs), returned, lines, passed=len(passed))
+        self._output.drops(lineage.drops, inputs, passed)
+        if owners or named:
+            self.files.passed_on(owners, lineage.survivors(), named)
 
     def _encoded(self, returned: Sequence[Task]) -> tuple[list[bytes], dict[str, Task]]:
         """The rows, and each file that one names with the first task whose row does."""
         lines: list[bytes] = []
         named: dict[str, Task] = {}
-        self._named.clear()
+        files = self._writer.files
+        files.clear()
         for task in returned:
-            lines.append(self._codec.encode(task))
-            if self._named:
-                named.update({file.ref: task for file in self._named if file.ref not in named})
-                self._named.clear()
+            lines.append(self._writer.rows.encode(task))
+            if files:
+                named.update({file.ref: task for file in files if file.ref not in named})
+                files.clear()
         return lines, named
 
     def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str]) -> list[Task]:

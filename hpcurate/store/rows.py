@@ -12,13 +12,23 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Callable, Generic, Optional, TypeVar
 
 import attrs
 import msgspec
 
 from hpcurate.errors import PipelineError, RecordError
+from hpcurate.store.row_types import (
+    compared_fields,
+    field_types,
+    has_odd_keys,
+    kinds_in,
+    loose_fields,
+    may_be_custom,
+    may_be_key,
+    sample_of,
+)
 from hpcurate.task import File, Task
 
 __all__ = ["Codec", "check_task_type", "codec"]
@@ -72,17 +82,21 @@ class Codec(Generic[T]):
         self._to_plain = _to_plain if on_file is None else _noting_files(on_file)
         self._encoder = msgspec.json.Encoder(enc_hook=self._to_plain, order="deterministic")
         self._decoder = msgspec.json.Decoder(cls, dec_hook=self._hook)
-        self._loose = _loose_fields(cls)
+        self._loose = loose_fields(cls)
+        self._odd_keys = any(has_odd_keys(kind) for kind in field_types(cls).values())
+        self._compared = compared_fields(cls, keys=self._odd_keys)
 
     def encode(self, task: T) -> bytes:
         """One line without its newline. Raises RecordError naming task, field and cause."""
+        if not task.id:
+            raise RecordError(f"a {self.cls.__qualname__} has an empty id; ids name tasks and their files")
         if type(task) is not self.cls:
             raise RecordError(
                 f"expected a {self.cls.__qualname__}, got a {type(task).__qualname__}; "
                 "a stage returns exactly the class it declares"
             )
         try:
-            if all(_plain_json(getattr(task, name)) for name in self._loose):
+            if not self._odd_keys and all(_plain_json(getattr(task, name)) for name in self._loose):
                 return self._checked(task, self._encoder.encode(task))
         except UnicodeEncodeError:
             pass
@@ -93,9 +107,12 @@ class Codec(Generic[T]):
     def _checked(self, task: T, line: bytes) -> bytes:
         """The line, once it is known that the reader will take it: attrs does not check types of values."""
         try:
-            self.decode(line)
+            back = self.decode(line)
         except RecordError as error:
             raise RecordError(f"task {task.id!r}: {error}") from None
+        for name in self._compared:
+            if lost := _lost(getattr(task, name), getattr(back, name)):
+                raise RecordError(f"task {task.id!r} ({self.cls.__qualname__}): {name}{lost}")
         return line
 
     def decode(self, line: bytes) -> T:
@@ -105,7 +122,7 @@ class Codec(Generic[T]):
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
             pass
         try:
-            return msgspec.convert(json.loads(line), self.cls, dec_hook=self._hook)
+            return msgspec.convert(json.loads(line), self.cls, dec_hook=self._hook, str_keys=True)
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             raise RecordError(f"not a {self.cls.__qualname__}: {error}: {line[:200]!r}") from None
 
@@ -120,7 +137,7 @@ class Codec(Generic[T]):
 
     def _encode_odd(self, task: T) -> bytes:
         try:
-            builtins = msgspec.to_builtins(task, enc_hook=self._to_plain)
+            builtins = msgspec.to_builtins(task, enc_hook=self._to_plain, order="deterministic", str_keys=True)
             _refuse_objects(builtins)
             return json.dumps(builtins, separators=(",", ":"), ensure_ascii=True).encode()
         except (TypeError, ValueError) as error:
@@ -146,7 +163,9 @@ def _plain_json(value: Any) -> bool:
     if value is None or type(value) in (str, int, bool):
         return True
     if isinstance(value, dict):
-        return all([_plain_json(k) and _plain_json(v) for k, v in value.items()])
+        if not all([isinstance(key, str) for key in value]):
+            raise TypeError(f"keys of a row are strings, got {value!a:.80}; other keys are declared: dict[int, …]")
+        return all([_plain_json(inner) for inner in value.values()])
     if isinstance(value, (list, tuple, set, frozenset)):
         return all([_plain_json(v) for v in value])
     if attrs.has(type(value)):
@@ -161,9 +180,7 @@ def _is_odd_scalar(value: Any) -> bool:
 
 def _refuse_objects(value: Any) -> None:
     if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"keys of a row are strings, got {key!r}")
+        for inner in value.values():
             _refuse_objects(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
@@ -172,32 +189,54 @@ def _refuse_objects(value: Any) -> None:
         raise TypeError(f"a {type(value).__name__} cannot stand in a row")
 
 
-# -- what a declared type may hold ------------------------------------------------------------------
+def _lost(value: Any, back: Any) -> str:
+    """Where and what of a value is not in what is read back, in words; empty if all of it is.
+
+    Only what the reader leaves out without an error: fields of a subclass, and keys.
+    """
+    names = _fields_to_compare(type(back))
+    if names is not None:
+        return _lost_of_class(value, back, names)
+    if isinstance(back, dict) and isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in back:
+                return f" has the key {key!r}, which would be read as another or not at all"
+            if lost := _lost(inner, back[key]):
+                return f"[{key!r}]{lost}"
+    elif isinstance(back, (list, tuple)):
+        for number, (inner, read) in enumerate(zip(value, back)):
+            if lost := _lost(inner, read):
+                return f"[{number}]{lost}"
+    elif isinstance(back, (set, frozenset)):
+        kinds = {type(read): read for read in back}
+        return next((_lost(v, next(iter(back))) for v in value if kinds and type(v) not in kinds), "")
+    return ""
 
 
-def _loose_fields(cls: type) -> tuple[str, ...]:
-    """Fields that may hold NaN or something undeclared, and so are looked at before each write."""
-    fields = getattr(msgspec.inspect.type_info(cls), "fields", ())
-    info = msgspec.inspect
-    loose = (info.FloatType, info.AnyType, info.CustomType)
-    return tuple(f.name for f in fields if any(isinstance(k, loose) and not _file(k) for k in _kinds(f.type)))
+def _lost_of_class(value: Any, back: Any, names: tuple[str, ...]) -> str:
+    if type(value) is not type(back):
+        if _fields_to_compare(type(value)) is None:
+            return ""  # a dict that is read as the class
+        kinds = f"a {type(value).__qualname__} where {type(back).__qualname__} is declared"
+        return f" holds {kinds}: what it adds would be lost; declare the field as that class"
+    for name in names:
+        if lost := _lost(getattr(value, name), getattr(back, name)):
+            return f".{name}{lost}"
+    return ""
 
 
-def _file(kind: Any) -> bool:
-    return isinstance(kind, msgspec.inspect.CustomType) and kind.cls is File
+_COMPARED: dict[type, Optional[tuple[str, ...]]] = {}
 
 
-def _kinds(info: Any) -> Iterator[Any]:
-    yield info
-    for name in ("types", "item_types"):
-        for inner in getattr(info, name, ()):
-            yield from _kinds(inner)
-    for name in ("item_type", "key_type", "value_type", "type"):
-        inner = getattr(info, name, None)
-        if isinstance(inner, msgspec.inspect.Type):
-            yield from _kinds(inner)
-    for field in getattr(info, "fields", ()):
-        yield from _kinds(field.type)
+def _fields_to_compare(cls: type) -> Optional[tuple[str, ...]]:
+    """Fields of a class that has fields, without those of plain types; None for another class."""
+    if cls not in _COMPARED:
+        known = attrs.has(cls) or hasattr(cls, "__dataclass_fields__") or hasattr(cls, "__struct_fields__")
+        _COMPARED[cls] = compared_fields(cls, keys=True) if known else None
+    return _COMPARED[cls]
+
+
+# -- whether a class can be a row --------------------------------------------------------------------
 
 
 def check_task_type(cls: type[Task]) -> None:
@@ -212,73 +251,22 @@ def check_task_type(cls: type[Task]) -> None:
     except (TypeError, NameError) as error:
         raise PipelineError(f"{cls.__qualname__}: {error}") from None
     for field in fields:
-        for kind in _kinds(field.type):
-            if isinstance(kind, msgspec.inspect.CustomType) and not _known(kind.cls):
+        for kind in kinds_in(field.type):
+            if isinstance(kind, msgspec.inspect.CustomType) and not may_be_custom(kind.cls):
                 raise PipelineError(
                     f"{cls.__qualname__}.{field.name}: a {kind.cls.__qualname__} cannot stand in a row; "
                     "write it to self.file(…) and declare the field as hpcurate.File"
                 )
+            if isinstance(kind, msgspec.inspect.DictType) and not may_be_key(kind.key_type):
+                raise PipelineError(
+                    f"{cls.__qualname__}.{field.name}: keys of a dict in a row are text, whole or real numbers, or one "
+                    "of an enum, dates, UUIDs; declare one of these, or a list of pairs"
+                )
     kind_of_task: Any = cls
-    sample = kind_of_task(**{f.name: _sample(f.type) for f in fields})
-    back = Codec(kind_of_task, "/").decode(Codec(kind_of_task).encode(sample))
+    try:
+        sample = kind_of_task(**{f.name: sample_of(f.type) for f in fields})
+        back = Codec(kind_of_task, "/").decode(Codec(kind_of_task).encode(sample))
+    except (RecordError, RecursionError, TypeError) as error:
+        raise PipelineError(f"{cls.__qualname__} does not survive a row: {error}") from None
     if back != sample:
         raise PipelineError(f"{cls.__qualname__} changes when it is written and read: {sample} became {back}")
-
-
-def _known(cls: type) -> bool:
-    return cls is File or issubclass(cls, (Path, PurePath))
-
-
-def _sample(kind: Any) -> Any:
-    """A value of the type that stresses it: an undecodable name for strings, infinity for floats."""
-    info = msgspec.inspect
-    if isinstance(kind, info.UnionType):
-        return _sample(next(t for t in kind.types if not isinstance(t, info.NoneType)))
-    if isinstance(kind, info.CustomType):
-        return kind.cls("a/b")
-    simple: dict[Any, Any] = {
-        info.StrType: "ü\udcff\n",
-        info.FloatType: math.inf,
-        info.IntType: 7,
-        info.BoolType: True,
-        info.ListType: [],
-        info.DictType: {},
-        info.AnyType: None,
-        info.NoneType: None,
-        info.BytesType: b"\x00\xff",
-    }
-    if type(kind) in simple:
-        return simple[type(kind)]
-    if isinstance(kind, info.VarTupleType):
-        return (_sample(kind.item_type),)
-    if isinstance(kind, info.TupleType):
-        return tuple(_sample(t) for t in kind.item_types)
-    if isinstance(kind, info.EnumType):
-        return next(iter(kind.cls))
-    if isinstance(kind, info.LiteralType):
-        return kind.values[0]
-    if isinstance(kind, info.DataclassType):
-        return kind.cls(**{f.name: _sample(f.type) for f in kind.fields})
-    return _sample_of_standard_type(kind)
-
-
-def _sample_of_standard_type(kind: Any) -> Any:
-    import datetime
-    import decimal
-    import uuid
-
-    info = msgspec.inspect
-    values: dict[Any, Any] = {
-        info.DateTimeType: datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
-        info.DateType: datetime.date(2024, 1, 2),
-        info.TimeType: datetime.time(3, 4, 5),
-        info.TimeDeltaType: datetime.timedelta(seconds=1.5),
-        info.UUIDType: uuid.UUID(int=5),
-        info.DecimalType: decimal.Decimal("1.50"),
-        info.SetType: set(),
-        info.FrozenSetType: frozenset(),
-    }
-    try:
-        return values[type(kind)]
-    except KeyError:
-        raise PipelineError(f"a field of type {kind} is not supported in a task") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_stages import FATES, Fated, Gathers, Number, Prepared, Returns, chain, numbers
 
-from hpcurate import Stage
+from hpcurate import Stage, stable_id
 from hpcurate.stage_process.files import files_folder
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import give_up
@@ -26,6 +27,9 @@ from hpcurate.testing import Outcome, try_stage
 fates = st.lists(st.sampled_from(FATES), min_size=1, max_size=5)
 members = st.lists(fates, min_size=1, max_size=3)
 batch_sizes = st.integers(0, 7)
+different = st.integers(0, 12).map(lambda count: list(range(count)))
+inputs = different | st.lists(st.integers(0, 7), max_size=12)
+"""Values of the inputs, from which their ids are made: all different, or with equal ids as several upstreams give."""
 
 
 def stage_of(plan: list[list[str]]) -> Stage[Any, Any]:
@@ -34,11 +38,11 @@ def stage_of(plan: list[list[str]]) -> Stage[Any, Any]:
     return stages[0] if len(stages) == 1 else chain(*stages)
 
 
-def run(stage: Stage[Any, Any], count: int, batch_size: int = -1) -> tuple[Outcome, dict[str, str]]:
+def run(stage: Stage[Any, Any], values: list[int], batch_size: int = -1) -> tuple[Outcome, dict[str, str]]:
     """The outcome, and what is left of its files by relative name."""
     folder = Path(tempfile.mkdtemp())
     try:
-        outcome = try_stage(stage, numbers(*range(count)), folder, batch_size=batch_size)
+        outcome = try_stage(stage, numbers(*values), folder, batch_size=batch_size)
         found = {str(p.relative_to(outcome.folder)): p.read_text() for p in outcome.folder.glob("files/**/*.txt")}
         return outcome, found
     finally:
@@ -59,29 +63,45 @@ def comparable(outcome: Outcome, files: dict[str, str]) -> dict[str, Any]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(members, st.integers(0, 12), batch_sizes)
-def test_the_sums_hold(plan: list[list[str]], count: int, batch_size: int) -> None:
+@given(members, inputs, batch_sizes)
+def test_the_sums_hold(plan: list[list[str]], values: list[int], batch_size: int) -> None:
     """In == passed + dropped + failed, for any fates, chain and batch size."""
-    counts = run(stage_of(plan), count, batch_size)[0].counts
-    assert (count, count) == (counts.tasks_in, counts.passed + counts.dropped + counts.failed)
+    counts = run(stage_of(plan), values, batch_size)[0].counts
+    assert (len(values),) * 2 == (counts.tasks_in, counts.passed + counts.dropped + counts.failed)
 
 
 @settings(max_examples=60, deadline=None)
-@given(members, st.integers(0, 12), batch_sizes)
-def test_every_input_has_exactly_one_fate(plan: list[list[str]], count: int, batch_size: int) -> None:
-    """Rows name each dropped and failed input once; the others passed."""
-    outcome, _ = run(stage_of(plan), count, batch_size)
+@given(members, inputs, batch_sizes)
+def test_every_input_has_exactly_one_fate(plan: list[list[str]], values: list[int], batch_size: int) -> None:
+    """Rows name each dropped and failed input once, also of those with one id; the others passed."""
+    outcome, _ = run(stage_of(plan), values, batch_size)
     dropped = [row["id"] for row in outcome.dropped if row["input"]]
     failed = [row["id"] for row in outcome.failed]
-    ended = dropped + failed
-    assert (len(ended), outcome.counts.dropped, outcome.counts.failed) == (len(set(ended)), len(dropped), len(failed))
+    assert (len(dropped), len(failed)) == (outcome.counts.dropped, outcome.counts.failed)
+    assert Counter(dropped + failed) <= Counter(f"n{value}" for value in values)
 
 
 @settings(max_examples=60, deadline=None)
-@given(members, st.integers(0, 12), batch_sizes)
-def test_the_output_does_not_depend_on_the_batch_size(plan: list[list[str]], count: int, batch_size: int) -> None:
-    """Whatever fails with its neighbours is tried again by itself, so batches leave no trace."""
-    one_by_one, batched = run(stage_of(plan), count, 1), run(stage_of(plan), count, batch_size)
+@given(members, inputs, batch_sizes)
+def test_a_dead_letter_is_its_row(plan: list[list[str]], values: list[int], batch_size: int) -> None:
+    """Number and content of a row of the input, each at most once."""
+    failed = run(stage_of(plan), values, batch_size)[0].failed
+    assert [(f"n{values[row['row']]}", values[row["row"]]) for row in failed] == [
+        (row["id"], row["task"]["value"]) for row in failed
+    ]
+    assert len(failed) == len({row["row"] for row in failed})
+
+
+@settings(max_examples=60, deadline=None)
+@given(members, different, batch_sizes)
+def test_the_output_does_not_depend_on_the_batch_size(
+    plan: list[list[str]], values: list[int], batch_size: int
+) -> None:
+    """Whatever fails with its neighbours is tried again by itself, so batches leave no trace.
+
+    Of inputs with one id the second may fail when it comes alone: its children have the ids of the first one's.
+    """
+    one_by_one, batched = run(stage_of(plan), values, 1), run(stage_of(plan), values, batch_size)
     single, together = comparable(*one_by_one), comparable(*batched)
     for key in ("dropped",):  # the order of drop rows within a batch follows the members, not the tasks
         single[key], together[key] = (sorted(map(json.dumps, outcome[key])) for outcome in (single, together))
@@ -89,12 +109,14 @@ def test_the_output_does_not_depend_on_the_batch_size(plan: list[list[str]], cou
 
 
 @settings(max_examples=60, deadline=None)
-@given(members, st.integers(0, 12), batch_sizes)
-def test_files_stay_exactly_for_what_passed(plan: list[list[str]], count: int, batch_size: int) -> None:
+@given(members, inputs, batch_sizes)
+def test_files_stay_exactly_for_what_passed(plan: list[list[str]], values: list[int], batch_size: int) -> None:
     """Files of dropped and failed tasks are gone; every file a row refers to is there."""
-    outcome, files = run(stage_of(plan), count, batch_size)
+    outcome, files = run(stage_of(plan), values, batch_size)
     referred = {str(Path(task.note.ref).relative_to("trial")) for task in outcome.tasks}
-    gone = {files_folder(row["id"]) for row in outcome.failed + outcome.dropped if row.get("input", True)}
+    ended = Counter(row["id"] for row in outcome.failed + outcome.dropped if row.get("input", True))
+    all_ended = [task_id for task_id, count in ended.items() if count == sum(f"n{v}" == task_id for v in values)]
+    gone = {files_folder(task_id) for task_id in all_ended}
     assert (set(), set()) == (referred - files.keys(), {Path(name).parts[1] for name in files} & gone)
 
 
@@ -312,3 +334,82 @@ def test_an_aggregate_accounts_for_all_its_inputs(tmp_path: Path) -> None:
     outcome = twins(tmp_path, "child of all")
     [made] = outcome.tasks
     assert (3, 0, ("n1", "n1", "n2")) == (outcome.counts.passed, outcome.counts.dropped, made.parents)
+
+
+class Calls(Stage[Number, Number]):
+    """Returns what a function makes of it."""
+
+    version = 1
+
+    def __init__(self, gather: bool = False, how: Any = None) -> None:
+        self.gather, self.how = gather, how  # type: ignore[misc]
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Call it."""
+        made: list[Number] = self.how(self, tasks)
+        return made
+
+
+@pytest.mark.parametrize(("returned", "given"), [(None, "None"), ((), "a tuple")])
+def test_process_returns_a_list(tmp_path: Path, returned: Any, given: str) -> None:
+    """None was taken for "nothing is left": a forgotten `return` dropped every task."""
+    failed = try_stage(Calls(how=lambda stage, tasks: returned), numbers(1), tmp_path).failed
+    assert ["StageError"] == [row["error"] for row in failed]
+    assert f"process() returned {given}; return a list of tasks, [] if nothing is left" in failed[0]["message"]
+
+
+def test_a_child_of_a_list_of_one_is_a_child_of_it(tmp_path: Path) -> None:
+    """The same id, so that a stage may change from one form to the other."""
+    one = try_stage(
+        Calls(how=lambda s, tasks: [s.child(t, Number, value=0) for t in tasks]), numbers(1, 2), tmp_path / "1"
+    )
+    lists = try_stage(
+        Calls(how=lambda s, tasks: [s.child([t], Number, value=0) for t in tasks]), numbers(1, 2), tmp_path / "2"
+    )
+    assert (
+        [stable_id("n1", "Calls", 0), stable_id("n2", "Calls", 0)]
+        == [t.id for t in one.tasks]
+        == [t.id for t in lists.tasks]
+    )
+
+
+def test_a_child_of_several_is_named_by_all_of_them_in_order(tmp_path: Path) -> None:
+    """Other parents, or another order of them, are another task; the ordinal counts the children of the same ones."""
+
+    def pairs(stage: Any, tasks: list[Number]) -> list[Number]:
+        a, b = tasks
+        return [stage.child(parents, Number, value=0) for parents in ([a, b], (b, a), [a, b])]
+
+    made = try_stage(Calls(how=pairs), numbers(1, 2), tmp_path, batch_size=2).tasks
+    assert [("n1", "n2"), ("n2", "n1"), ("n1", "n2")] == [task.parents for task in made]
+    assert [
+        stable_id("n1", "n2", "Calls", 0),
+        stable_id("n2", "n1", "Calls", 0),
+        stable_id("n1", "n2", "Calls", 1),
+    ] == [task.id for task in made]
+
+
+def aggregate(stage: Any, tasks: list[Number]) -> list[Number]:
+    """One task made from all."""
+    return [stage.child(tasks, Number, value=sum(task.value for task in tasks))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_gathers_aggregate_accounts_for_all_its_inputs(tmp_path: Path, count: int) -> None:
+    """All were counted as dropped, as an aggregate could name one parent; an empty run has an aggregate, too."""
+    outcome = try_stage(Calls(gather=True, how=aggregate), numbers(*range(count)), tmp_path)
+    counts = outcome.counts
+    assert (count, 1, 0, {}) == (counts.passed, counts.tasks_out, counts.dropped, counts.reasons)
+    assert [sum(range(count))] == [task.value for task in outcome.tasks]
+
+
+def test_what_an_aggregate_does_not_name_is_not_returned(tmp_path: Path) -> None:
+    """As in any other stage."""
+    outcome = try_stage(Calls(gather=True, how=lambda s, t: aggregate(s, t[1:])), numbers(1, 2, 3), tmp_path)
+    assert ([("n1", "not returned")], 2) == ([(r["id"], r["reason"]) for r in outcome.dropped], outcome.counts.passed)
+
+
+def test_only_an_empty_gather_may_return_a_task_without_a_parent(tmp_path: Path) -> None:
+    """Else it would come from nowhere."""
+    [row] = try_stage(Calls(how=lambda s, tasks: aggregate(s, [])), numbers(1), tmp_path).failed
+    assert "names no input as its parent" in row["message"]
