@@ -28,7 +28,12 @@ class StageOptions:
         None, "array elements at most; default: as many as are needed, up to what the launcher allows", minimum=1
     )
     processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU", minimum=1)
-    attempts: int = option(5, "attempts without a result after which a shard's tasks become dead letters", minimum=1)
+    attempts: int = option(
+        5,
+        "attempts that crash, run out of memory or time, or break, and name no task, after which all tasks of a shard "
+        "become dead letters; exceptions do not count: a task that raises is a dead letter at once",
+        minimum=1,
+    )
     task_timeout: float | None = option(None, "seconds one batch may take; default: no limit", minimum=0)
     shard_tasks: int = option(100, "most tasks in one shard; 0: no limit", minimum=0)
     shard_weight: float = option(

@@ -61,15 +61,19 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
 
 
 def check_imports(hello: Hello) -> list[str]:
-    """Construct the stage, and import what its modules do; `module: reason` of each that fails."""
+    """Construct the stage, and import what its classes need; `module: reason` of each that fails."""
     os.environ.update(hello.variables)
     stage = from_spec(hello.spec)
-    files = {getattr(sys.modules[type(member).__module__], "__file__", None) for member in members(stage)}
-    found = []
-    for path in sorted(file for file in files if file):
+    files: dict[str, set[str]] = {}
+    for kind in {type(member) for member in members(stage)}:
+        path = getattr(sys.modules[kind.__module__], "__file__", None)
+        if path:
+            files.setdefault(path, set()).add(kind.__qualname__.partition(".")[0])
+    found: list[str] = []
+    for path, classes in sorted(files.items()):
         with open(path, encoding="utf-8") as file:
-            found += not_imported(file.read())
-    return found
+            found += not_imported(file.read(), classes)
+    return list(dict.fromkeys(found))
 
 
 def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[NodeSetup]:

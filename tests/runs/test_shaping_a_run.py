@@ -344,3 +344,10 @@ def test_init_touches_no_file_that_is_there(shell: Shell) -> None:
 def test_init_refuses_a_name_that_is_no_module(shell: Shell) -> None:
     """With an example of one."""
     assert "--name My-Clips" in shell.type("init", "x", "--name", "My-Clips", status=2).stderr
+
+
+@pytest.mark.parametrize("name", ["text", "words", "class"])
+def test_init_hides_nothing_that_comes_with_hpcurate(shell: Shell, name: str) -> None:
+    """`init text` made a stages/text.py, and `+pipeline=words` no longer found its own stages there."""
+    assert f"+pipeline=my_{name}" in shell.type("init", name).stdout
+    assert f"--name my_{name}" in shell.type("init", "x", "--name", name, status=2).stderr

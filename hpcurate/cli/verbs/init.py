@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import show
+from hpcurate.config_files import names_in, shipped, shipped_conf
 from hpcurate.errors import ConfigError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "template"
@@ -27,6 +29,11 @@ def verb(argv: list[str]) -> int:
     name = options.name or module_name(folder.name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigError(f"--name {name}: expected lower-case letters, digits and _, e.g. my_clips")
+    if name in taken():
+        raise ConfigError(
+            f"--name {name}: a module or pipeline that comes with hpcurate, or Python, has that name, and "
+            f"yours would hide it; type e.g. --name my_{name}"
+        )
     written = write_project(folder, name)
     store = "" if _has_store() else " store=store"
     following = f"next: cd {shlex.quote(options.folder)} && hpcurate +pipeline={name}{store}"
@@ -42,9 +49,15 @@ def _has_store() -> bool:
 
 
 def module_name(folder: str) -> str:
-    """A module name from a folder's name. Pure."""
+    """A module name from a folder's name."""
     plain = re.sub(r"[^a-z0-9]+", "_", folder.lower()).strip("_")
-    return plain if plain[:1].isalpha() and plain not in ("hello", "video", "files") else f"my_{plain}".rstrip("_")
+    return plain if plain[:1].isalpha() and plain not in taken() else f"my_{plain}".rstrip("_")
+
+
+def taken() -> set[str]:
+    """Names that a stage module or pipeline of the user's would hide, and those that none can have."""
+    modules = {path.stem for path in shipped("stages").iterdir()}
+    return {*modules, *names_in([shipped_conf()], "pipeline"), *keyword.kwlist}
 
 
 def write_project(folder: Path, name: str) -> list[Path]:
