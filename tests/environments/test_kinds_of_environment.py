@@ -29,7 +29,7 @@ WHERE = (
     "    def process(self, tasks):\n        import time\n\n        time.sleep(self.sleep_s)\n"
     "        for task in tasks:\n"
     "            seen = [sys.prefix, sys.version.split()[0], str(os.path.exists('/mark-of-the-image')), os.environ.get('SLURM_STEP_ID', '')]\n"
-    "            seen += [os.environ['OMP_NUM_THREADS'], os.environ['HF_HUB_OFFLINE']]\n"
+    "            seen += [os.environ.get('OMP_NUM_THREADS', ''), os.environ.get('HF_HUB_OFFLINE', '')]\n"
     "            task.source = '|'.join(seen)\n"
     "        return tasks\n"
 )
