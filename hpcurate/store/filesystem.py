@@ -169,8 +169,9 @@ POSIX = PosixFilesystem()
 
 
 def _files(folder: str) -> list[str]:
+    """Regular files: to open a pipe that a program has left would never return."""
     paths = [os.path.join(base, name) for base, _, names in os.walk(folder) for name in names]
-    return [path for path in paths if not os.path.islink(path)]
+    return [path for path in paths if stat.S_ISREG(os.lstat(path).st_mode)]
 
 
 def _unlinked(path: str) -> None:

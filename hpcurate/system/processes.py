@@ -145,6 +145,16 @@ def _by_parent() -> dict[int, list[int]]:
     return found
 
 
+def session_members(session: int) -> list[int]:
+    """Pids of all processes of a session."""
+    found = []
+    for name in os.listdir("/proc"):
+        with suppress(OSError, ValueError):  # it has left, or is no process
+            if os.getsid(int(name)) == session:
+                found.append(int(name))
+    return found
+
+
 class Watched:
     """Another process, and whether it has ended: a pidfd tells (Linux 5.3), else /proc is looked at."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,18 @@ def test_a_committed_shard_is_read_only(folder: StageFolder) -> None:
     try_commit(folder, "mine")
     files = [p for p in Path(folder.shard(SHARD)).rglob("*") if p.is_file()]
     assert {0o444} == {stat.S_IMODE(p.stat().st_mode) for p in files}
+
+
+def test_what_is_no_file_is_left_as_it_is(folder: StageFolder) -> None:
+    """A named pipe that a program had left made the commit wait for ever; a socket's file made it fail."""
+    path = attempt(folder, "mine")
+    os.mkfifo(os.path.join(path, "files", "pipe"))
+    with socket.socket(socket.AF_UNIX) as left:
+        here = os.open(path, os.O_RDONLY)
+        left.bind(f"/proc/self/fd/{here}/files/socket")  # the whole path may be too long for one
+        os.close(here)
+    assert commits_of(folder).commit(path, stats_of("mine"))
+    assert not {"files/pipe", "files/socket"} & set(commits_of(folder).stats(SHARD).files)
 
 
 def test_a_hard_link_becomes_a_file_of_its_own(folder: StageFolder, tmp_path: Path) -> None:

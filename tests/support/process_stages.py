@@ -90,8 +90,9 @@ def _stay(stage: Odd, task: Number) -> None:
     time.sleep(600)
 
 
-def _alone(stage: Odd, task: Number) -> None:
+def _helped(stage: Odd, task: Number) -> None:
     stage.note(os.getpid())
+    stage.note(subprocess.Popen(["sleep", "600"]).pid)
     time.sleep(600)
 
 
@@ -149,6 +150,6 @@ def _hard_exit(stage: Odd, task: Number) -> None:
 
 
 ODD: dict[str, Callable[[Odd, Number], None]] = {
-    "pool": _pool, "helpers": _helpers, "crash": _crash, "stay": _stay, "alone": _alone, "daemon": _daemon, "map": _map,
+    "pool": _pool, "helpers": _helpers, "crash": _crash, "stay": _stay, "helped": _helped, "daemon": _daemon, "map": _map,
     "garbage": _garbage, "message": _message, "small": _small, "exit": _exit, "hard_exit": _hard_exit,
 }  # fmt: skip

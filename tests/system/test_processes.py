@@ -21,6 +21,7 @@ from hpcurate.system.processes import (
     Watched,
     descendants,
     nonce,
+    session_members,
     writers_under,
 )
 
@@ -132,6 +133,14 @@ def kernel(monkeypatch: pytest.MonkeyPatch, children: bool) -> None:
     if not children:
         exists = os.path.exists
         monkeypatch.setattr(os.path, "exists", lambda path: not str(path).endswith("/children") and exists(path))
+
+
+def test_a_session_knows_its_members(run: Run) -> None:
+    """Also those whose parent has left, but not who called setsid."""
+    process = run(DAEMON)
+    assert soon(lambda: 3 == len(descendants(process.pid)))
+    assert {os.getsid(pid) == process.pid for pid in session_members(process.pid)} == {True}
+    assert len(session_members(process.pid)) == 2
 
 
 @pytest.mark.parametrize("children", [True, False])

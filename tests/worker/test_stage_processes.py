@@ -158,10 +158,11 @@ def test_an_exit_without_goodbye_stays_a_crash(start: Start) -> None:
 
 
 def test_a_killed_keeper_is_a_crash(start: Start, tmp_path: Path) -> None:
-    """Whoever kills the parent of the stage process ends that, too, and the worker goes on."""
-    process = start("alone")
-    assert soon(lambda: len(noted(tmp_path)) == 1)
+    """Whoever kills the parent of the stage process ends that, too, and its helpers; the worker goes on."""
+    process = start("helped")
+    assert soon(lambda: len(noted(tmp_path)) == 2)
     stat = Path(f"/proc/{noted(tmp_path)[0]}/stat").read_text()
     os.kill(int(stat[stat.rindex(")") + 2 :].split()[1]), signal.SIGKILL)
     first, second = said(process)
     assert ("crash", PASSED) == (first["ending"], second)
+    assert soon(lambda: alive(tmp_path) == [])

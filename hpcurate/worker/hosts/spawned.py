@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 
 from hpcurate.failures import Ending
-from hpcurate.planning.pipeline import Environment
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoMessage
 from hpcurate.stage_process.messages import Broken, Done, InWork, Message, Ready, Refused, ShardJob
-from hpcurate.store.layout import Store
-from hpcurate.system.processes import Watched, descendants, writers_under
+from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
 from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts.command import prefix_variables, stage_variables, start_command
 from hpcurate.worker.hosts.forked import Forked, fork
 from hpcurate.worker.node_staging import NodeStaging, Place
 
@@ -28,23 +25,8 @@ SETTLE_S = 1.0
 """How long files of an attempt may stay open for writing after the stage reported that it is done."""
 GRACE_S = 2.0
 """How much later than its stage process a supervisor may hear that the job is to leave."""
-_START = (
-    "import os, platform, runpy, sys; sys.path[:1] == [''] and sys.path.pop(0); "
-    "code, runtime = sys.argv[1:3]; del sys.argv[1:3]; "
-    "code and code not in sys.path and sys.path.insert(0, code); "
-    "runtime and sys.path.append('%s/cp%d%d-%s' % (runtime, *sys.version_info[:2], platform.machine())); "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-)
-"""`python -m MODULE`, but never with the current folder in front of the frozen code (I3), and with the runtime last:
-an environment's own packages win. As arguments, because a container may inherit no variables."""
 START_S = 0.2
 """How often a container that has not connected yet is looked at."""
-
-
-def start_command(env: Environment, code: str | None, store: str, module: str, *words: str) -> list[str]:
-    """The command that runs one of our modules in an environment. Pure."""
-    runtime = Store(store).runtime if env.python else ""
-    return [*(env.python or (sys.executable,)), "-c", _START, code or "", runtime, module, *words]
 
 
 class StageProcess:
@@ -54,6 +36,7 @@ class StageProcess:
         self._plan, self._info, self._place, self._log, self._forked = plan, info, place, log, forked
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self._keeper: Watched | None = None
+        self._session: int | None = None
         self._channel: Channel | None = None
         self._killed = False
 
@@ -81,6 +64,7 @@ class StageProcess:
             raise SetupFailed(f"{answer.error}: {answer.message}", answer.traceback)
         if not isinstance(answer, Ready):
             raise SetupFailed(f"the stage process answered {type(answer).__name__} to the first message")
+        self._session = next(iter(descendants(self._keeper.pid)), None) if self._keeper else None
         return answer
 
     def _connect(self) -> None:
@@ -243,6 +227,11 @@ class StageProcess:
                     os.kill(pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(KILL_S)
+        if self._session is not None:  # somebody may have killed the keeper, which would have left nobody
+            for pid in session_members(self._session):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            self._session = None
 
     def _below(self) -> list[int]:
         """Pids of all that the stage started, and of itself: below its keeper, which may be no child of ours."""
@@ -258,30 +247,6 @@ LEAVE_S = 5.0
 KILL_S = 0.05
 """How often it is looked again whether anything is left."""
 INTRUDER = "the stage's code wrote to a descriptor that it did not open, the channel to its worker"
-
-
-def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
-    """What a stage process is to find in its environment, beside what is there."""
-    own = (
-        os.environ.get("PYTHONPATH") if not plan.stage.env.python else None
-    )  # another Python's packages are not for it
-    path = [p for p in (plan.code, own) if p]
-    found = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
-    found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        found[name] = os.environ.get(name, str(info.cpus))
-    if info.gpus:
-        found |= {"CUDA_VISIBLE_DEVICES": ",".join(info.gpus), "APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
-    return found
-
-
-def prefix_variables(env: Environment) -> dict[str, str]:
-    """What the activation scripts of a prefix set: as its build wrote down, else as found at submission."""
-    written = os.path.join(str(env.prefix), ".hpcurate.json")
-    with suppress(OSError, ValueError, KeyError), open(written, encoding="utf-8") as file:
-        found: dict[str, str] = json.load(file)["variables"]
-        return found
-    return env.variables
 
 
 def _how_it_ended(process: subprocess.Popen[bytes] | Forked) -> str:
