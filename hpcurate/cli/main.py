@@ -56,7 +56,8 @@ Start or continue a run:
   site=     a site profile of conf/site     --config-dir DIR  one more conf folder; ./conf is always used
   --cfg     print the resolved configuration and exit
 
-Look at and manage runs (RUN: a name or a part of one; without it, the latest):
+Look at and manage runs (RUN: a name or a part of one; without it, the latest of the store, which is that of
+--store DIR, else HPCURATE_STORE, else the site profile's, else that of the last run started):
   hpcurate status  [RUN] [--json]           where it stands
   hpcurate watch   [RUN] [--once]           live: progress, rate, what waits and why, newest dead letters
   hpcurate why     [RUN] [--json]           why it failed or does not continue, and what to type

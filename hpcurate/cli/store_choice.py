@@ -21,6 +21,13 @@ def remember_store(store: str) -> None:
         _last_store_file().write_bytes(os.fsencode(os.path.abspath(store)))
 
 
+def last_store() -> str | None:
+    """The store of the run that was started last."""
+    with suppress(OSError):
+        return os.fsdecode(_last_store_file().read_bytes())
+    return None
+
+
 def find_store(given: str | None) -> str:
     """The store: as given, `HPCURATE_STORE`, the site profile's, or the last one used. Raises ConfigError."""
     if given:
@@ -32,8 +39,8 @@ def find_store(given: str | None) -> str:
     named = site_store()
     if named:
         return os.path.expandvars(os.path.expanduser(named))
-    with suppress(OSError):
-        return os.fsdecode(_last_store_file().read_bytes())
+    if (last := last_store()) is not None:
+        return last
     raise ConfigError(
         "store: none given; add store=FOLDER, on shared storage (store=/scratch/me/curate), or set HPCURATE_STORE"
     )

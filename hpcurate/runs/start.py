@@ -30,11 +30,12 @@ def start(
     echo: Echo = lambda line: None,
     progress: Callable[[tuple[StageView, ...]], None] | None = None,
     listing: Callable[[int], None] = lambda count: None,
+    opened: Callable[[Run], None] = lambda run: None,
     world: World | None = None,
 ) -> Outcome:
     """Check everything, then open the run, take in the source, and drive or submit.
 
-    Raises UserError; until then nothing is written or submitted.
+    Raises UserError; until then nothing is written or submitted. `opened` hears of the run before anything of it works.
     """
     prepared, world = prepare(request), world or World()
     scanned = scan(request.source, request.limit, listing)
@@ -49,6 +50,7 @@ def start(
     for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
         echo(f"input: {line}")
     write_run(run, pipeline, intake, prepared, echo, world)
+    opened(run)
     echo(f"run {run.name}")
     return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 

@@ -129,15 +129,16 @@ def start_and_show(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
     bars = Bars() if sys.stderr.isatty() and not settings.debug else None
     try:
-        outcome = start(
-            request, echo=bars.say if bars else say, progress=bars, listing=bars.listing if bars else Listing(say)
+        return start(
+            request,
+            echo=bars.say if bars else say,
+            progress=bars,
+            listing=bars.listing if bars else Listing(say),
+            opened=lambda run: None if settings.debug else remember_store(request.store),
         )
     finally:
         if bars:
             bars.close()
-    if not settings.debug:
-        remember_store(request.store)
-    return outcome
 
 
 def _show_tracebacks(outcome: Outcome) -> None:

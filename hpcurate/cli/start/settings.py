@@ -18,7 +18,9 @@ class Settings:
 
     name: str = option("pipeline", "name of the pipeline; part of the run's name", check=check_name)
     input: str | None = option(None, "folder, file or glob that the source reads")
-    store: str | None = option(None, "folder on shared storage; default: HPCURATE_STORE, then the last one used")
+    store: str | None = option(
+        None, "folder on shared storage; default: HPCURATE_STORE, the site profile's, then that of the last run"
+    )
     output: str | None = option(None, "folder of the result; default: the run's own output/")
     source: Any = option(None, "where the first tasks come from: _target_ and its parameters")
     part: str | None = option(

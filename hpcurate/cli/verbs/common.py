@@ -6,7 +6,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from hpcurate.cli.store_choice import find_store
+from hpcurate.cli.store_choice import find_store, last_store
+from hpcurate.cli.terminal import say
 from hpcurate.errors import StoreError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.queue import describe
@@ -15,7 +16,7 @@ from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.summary import RunReport
 from hpcurate.store.layout import Store
 
-STORE_HELP = "folder of the store; default: HPCURATE_STORE, the site profile's, then the last one used"
+STORE_HELP = "folder of the store; default: HPCURATE_STORE, the site profile's, then that of the last run started"
 RUN_HELP = "name, path or part of a name; default: the latest run"
 
 
@@ -38,12 +39,30 @@ def the_store(options: argparse.Namespace) -> Store:
     store = Store(os.path.abspath(find_store(options.store)))
     if not os.path.isdir(store.runs):
         raise StoreError(f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs")
+    for line in _doubt(options, store):
+        say(line)
     return store
 
 
 def the_run(options: argparse.Namespace) -> Run:
     """The run that is meant. Raises StoreError listing the candidates."""
     return find_run(the_store(options), options.run)
+
+
+def the_run_without_doubt(options: argparse.Namespace) -> Run:
+    """The run that is meant, for a verb that changes something. Raises StoreError where another could be."""
+    store = Store(os.path.abspath(find_store(options.store)))
+    for line in _doubt(options, store) if options.run is None else ():
+        raise StoreError(f"{line}; name the run or its store")
+    return the_run(options)
+
+
+def _doubt(options: argparse.Namespace, store: Store) -> list[str]:
+    """That nobody has named the store, and the last run was started in another one."""
+    last = None if options.store else last_store()
+    if last is None or not os.path.isdir(Store(last).runs) or os.path.samefile(last, store.root):
+        return []
+    return [f"store={store.root} (HPCURATE_STORE or the site profile); the last run is in --store {last}"]
 
 
 # -- lines, pure ------------------------------------------------------------------------------------
