@@ -66,8 +66,9 @@ def end_lines(report: RunReport) -> list[str]:
 
     reason = f": {report.reason}" if report.reason and report.state is not RunState.RUNNING else ""
     failed = f", {plural(report.failed, 'dead letter')} (hpcurate why)" if report.failed else ""
+    lost = f", {plural(report.not_returned, 'task')} not returned (hpcurate why)" if report.not_returned else ""
     following = [f"next: {report.next}"] if report.next else []
-    return [f"output: {report.output}", *following, f"{report.run}: {report.state.value}{reason}{failed}"]
+    return [f"output: {report.output}", *following, f"{report.run}: {report.state.value}{reason}{failed}{lost}"]
 
 
 # -- progress bars ----------------------------------------------------------------------------------

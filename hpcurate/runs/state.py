@@ -53,6 +53,7 @@ class StageCounts(Counts):
             tasks_out=sum(s.tasks_out for s in done),
             passed=sum(s.passed for s in done),
             dropped=sum(s.dropped for s in done),
+            not_returned=sum(s.not_returned for s in done),
             failed=sum(s.failed for s in done),
             shards=shards,
             shards_done=len(done),

@@ -17,7 +17,7 @@ from hpcurate.runs.reconcile import Look
 from hpcurate.runs.state import RunState, StageCounts
 
 
-class StageReport(msgspec.Struct, frozen=True, kw_only=True):
+class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stage over the live set. A Struct, because `in` can be a key of JSON but not a name of Python."""
 
     tasks_in: int = msgspec.field(name="in")
@@ -28,6 +28,8 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True):
     """None: not known before the stage above is complete."""
     shards_done: int
     seconds: float
+    not_returned: int = 0
+    """Of those dropped: neither passed on nor dropped with a reason. Left out if there are none."""
 
     @classmethod
     def of(cls, counts: StageCounts) -> StageReport:
@@ -36,6 +38,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True):
             tasks_in=counts.tasks_in,
             tasks_out=counts.tasks_out,
             dropped=counts.dropped,
+            not_returned=counts.not_returned,
             failed=counts.failed,
             shards=counts.shards,
             shards_done=counts.shards_done,
@@ -69,6 +72,11 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, plain: Mapping[str, Any]) -> RunReport:
         """From the content of `summary.json`. Raises msgspec.ValidationError."""
         return msgspec.convert(plain, cls)
+
+    @property
+    def not_returned(self) -> int:
+        """Tasks that were neither passed on nor dropped with a reason, over all stages."""
+        return sum(stage.not_returned for stage in self.stages.values())
 
     @property
     def failed(self) -> int:

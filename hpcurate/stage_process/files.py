@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import attrs
 
-from hpcurate.errors import StageError
+from hpcurate.errors import StageError, StoreFailed
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
 from hpcurate.task import File, Task, plain_bytes, stable_id
@@ -39,6 +39,8 @@ class AttemptFiles:
         self._named: dict[str, str] = {}
         """Path relative to the attempt's folder → id of a task whose row names it."""
         self._recorded: dict[str, Optional[frozenset[str]]] = {}
+        self.failed: Optional[StoreFailed] = None
+        """Set once no folder could be made: user code may hide the error, and pass tasks on without their files."""
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -60,7 +62,8 @@ class AttemptFiles:
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EINVAL):
                 raise  # it is the name
-            raise store_failed("a folder below", self._job.directory, error) from error
+            self.failed = store_failed("a folder below", self._job.directory, error)
+            raise self.failed from error
         return File(f"{self._job.ref}/files/{folder}/{name}", path)
 
     def discard(self, owners: Collection[str]) -> None:
@@ -72,6 +75,8 @@ class AttemptFiles:
 
     def check(self, named: Mapping[str, Task]) -> None:
         """Every file is there: `named` is reference → a task whose row names it. Raises StageError."""
+        if self.failed is not None:
+            raise self.failed
         for ref, task in named.items():
             wrong = self._wrong_with(ref)
             if wrong:

@@ -16,7 +16,7 @@ from hpcurate.stage_process.lineage import Drop
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
 from hpcurate.store.rows import codec
-from hpcurate.store.stats import ShardCounts
+from hpcurate.store.stats import NOT_RETURNED, ShardCounts
 from hpcurate.task import Task
 
 
@@ -83,6 +83,7 @@ class ShardOutput:
         counts.errors[letter.error] = counts.errors.get(letter.error, 0) + 1
 
     def _drop(self, task_id: str, drop: Drop, is_input: bool, task: Optional[Task]) -> None:
+        self.counts.not_returned += is_input and drop.reason == NOT_RETURNED
         row = {"id": task_id, "input": is_input, "stage": drop.stage, "reason": drop.reason, "task": self._plain(task)}
         self._write("dropped", [json.dumps(row, separators=(",", ":")).encode() + b"\n"])
 

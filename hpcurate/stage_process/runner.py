@@ -228,16 +228,16 @@ class _Attempt:
             lineage = Lineage.of(tasks)
             returned = self._members(tasks, lineage, owners)
             lines, named = self._encoded(returned)
-            _check_weights(returned)
-            repeated = self._seen.intersection(task.id for task in returned)
-            if repeated:
-                raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
+            self._check(returned)
             self.files.check(named)
-        except BaseException as error:
-            failed = blame_store(error, self._job.directory) if isinstance(error, Exception) else None
+        except Exception as error:
+            failed = blame_store(error, self._job.directory)
             self.files.discard(owners)
             if failed is not None:
                 raise failed from error
+            raise
+        except BaseException:
+            self.files.discard(owners)
             raise
         self._output.counts.process_seconds += time.monotonic() - started
         failpoint("attempt.mid_write")
@@ -247,6 +247,12 @@ class _Attempt:
         self._output.drops(lineage.drops, inputs, passed)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
+
+    def _check(self, returned: Sequence[Task]) -> None:
+        _check_weights(returned)
+        repeated = self._seen.intersection(task.id for task in returned)
+        if repeated:
+            raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
 
     def _encoded(self, returned: Sequence[Task]) -> tuple[list[bytes], dict[str, Task]]:
         """The rows, and each file that one names with the first task whose row does."""

@@ -21,6 +21,8 @@ class Counts:
     passed: int = 0
     dropped: int = 0
     failed: int = 0
+    not_returned: int = 0
+    """Of those dropped: neither passed on nor dropped with a reason."""
     seconds: float = 0.0
     """Of stage processes."""
 

@@ -57,6 +57,10 @@ def test_the_last_lines_say_where_the_run_is_and_what_to_type() -> None:
         "next: n",
         "r: failed: too many, 8 dead letters (hpcurate why)",
     ]
+    stages = {"a": stage_report(tasks_in=8, failed=0, dropped=3, not_returned=2)}
+    assert end_lines(run_report(state=RunState.COMPLETE, reason="", stages=stages))[-1] == (
+        "r: complete, 2 tasks not returned (hpcurate why)"
+    )
     assert end_lines(run_report(stages={}, next="")) == ["output: /o", "r: running"]
 
 

@@ -35,3 +35,9 @@ def test_a_row_may_hold_a_name_that_is_no_text() -> None:
     """A lone surrogate, as Python has bytes that are no UTF-8."""
     row = b'{"id":"1","stage":"a","error":"E","message":"m","traceback":"","task":{"path":"\\udcff.txt"}}'
     assert read_dead_letter(row).task == {"path": "\udcff.txt"}
+
+
+def test_a_dead_letter_of_an_earlier_release_is_read() -> None:
+    """It has no number of its row."""
+    old = b'{"id":"a","stage":"cut","error":"E","message":"m","traceback":"","task":{"id":"a"}}'
+    assert (None, {"id": "a"}) == (read_dead_letter(old).row, read_dead_letter(old).task)

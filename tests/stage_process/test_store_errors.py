@@ -181,21 +181,26 @@ class Hides(Stage[Number, Number]):
 
     version = 1
 
+    def __init__(self, raises: bool) -> None:
+        self.raises = raises
+
     def process(self, tasks: list[Number]) -> list[Number]:
-        """Another error than the engine's."""
+        """Raise another error than the engine's, or none."""
         try:
             self.file(tasks[0], "note.txt")
-        except Exception as error:
-            raise ValueError("no note") from error
+        except Exception:
+            if self.raises:
+                raise ValueError("no note") from None
         return tasks
 
 
-def test_a_folder_that_cannot_be_made_ends_the_attempt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_folder_that_cannot_be_made_ends_the_attempt(tmp_path: Path, raises: bool) -> None:
     """It is the engine that makes it, whatever the stage raises then."""
     job = job_of(tmp_path)
     os.symlink("/proc/self/task", Path(job.directory, "files"))  # nobody makes a folder there
     with pytest.raises(StoreFailed, match="a folder below"):
-        ShardRunner(Hides()).run(job)
+        ShardRunner(Hides(raises)).run(job)
 
 
 @pytest.mark.parametrize("launcher", ["inline", "local"])
