@@ -10,7 +10,7 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import submission_name, worker_count
+from hpcurate.planning.plan import job_name, submission_name, worker_count
 from hpcurate.runs.code import frozen_path
 from hpcurate.runs.driver import plan_round
 from hpcurate.runs.explanation import Explanation, explain
@@ -124,7 +124,8 @@ def _stage_preview(
         frozen=Frozen(pipeline=pipeline, source_lists=(), launcher={}, code=code),
     )
     path = os.path.join(run.path, "submissions", submission_name(stage.name, number))
-    submission = Submission(plan=plan, path=path, name=f"{stage.folder}-r{number}")
+    name = job_name(stage.folder, number, run.name, os.path.realpath(run.store.root))
+    submission = Submission(plan=plan, path=path, name=name)
     return StagePreview(
         stage=stage,
         tasks=tasks,
