@@ -14,6 +14,7 @@ from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
+from hpcurate.runs.indexing import write_index
 from hpcurate.runs.launcher import GateRequest, Launcher, Submission, make_launcher
 from hpcurate.runs.looking import ASK_S, ThrottledQueue, gate_watch, observer_of
 from hpcurate.runs.reconcile import (
@@ -63,6 +64,7 @@ class Driver:
         self._gate_watch = gate_watch(launcher, self._gates)
         self._mine: dict[tuple[str, int], str] = {}
         """Rounds whose workers are children of this process, and their submissions' folders."""
+        self._waits = False
         self._own_gates: set[tuple[str, int]] = set()
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
         queue = ThrottledQueue(launcher.queue, ASK_S if stays else 0.0, self.world.clock)
@@ -83,10 +85,19 @@ class Driver:
                 if _is_submitting(look.views):  # another's ticket, whose job is written within moments
                     self.world.clock.sleep(0.1)
                     continue
+                if not self.stays and any(view.missing for view in look.views):
+                    self._wait_for_second_listing(look)
+                    continue
                 write_report(self.run, report_of(self.run, self.frozen, look))
                 return look
             for action in look.decision.actions:
                 self._do(action, look)
+
+    def _wait_for_second_listing(self, look: Look) -> None:
+        if not self._waits:
+            self._echo(look.decision.reason)
+        self._waits = True
+        self.world.clock.sleep(POLL_S)
 
     def drive(self, progress: Callable[[tuple[StageView, ...]], None] = lambda views: None) -> Look:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
@@ -120,9 +131,8 @@ class Driver:
                 self._store(stage).rounds.record_jobs(number, jobs)
             case MarkOver(stage, number):
                 self._store(stage).rounds.mark_over(number)
-            case WriteIndex(folder, name):
-                self.observer.store(folder).commits.write_index(name, self.observer.complete_list(folder, name) or ())
-                self.observer.index_written(folder, name)
+            case WriteIndex(folder, fan):
+                write_index(self.observer.store(folder), folder, fan, self.observer.commits)
             case MakeLists(stage):
                 for name, lines in self.observer.missing_lists(self._pipeline.stage(stage)).items():
                     self._store(stage).lists.write(name, lines)

@@ -29,6 +29,7 @@ def main(argv: list[str]) -> int:
     launcher = make_launcher(frozen.launcher)
     launcher.set_patience(float(patience))  # no longer: a gate that Slurm ends cannot report
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
+    driver.observer.commits.confirm_s = 0.0  # a listing of a job that has just started is no stale one
     folder = frozen.pipeline.stage(stage).folder
     driver.observer.store(folder).rounds.mark_over(int(number))  # its dependency was fulfilled: Slurm's word
     return reporting(driver, driver.step)

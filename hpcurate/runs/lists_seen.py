@@ -9,7 +9,7 @@ import attrs
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
 from hpcurate.planning.slicing import WeightsOf
-from hpcurate.store.layout import version, version_name
+from hpcurate.store.layout import fan_of, is_content_named, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 
@@ -62,8 +62,18 @@ class ListsSeen:
     ) -> tuple[str, list[ShardLine]]:
         """Name and lines of the version that is to be written."""
         before = self._versions(stage.folder, expected.name)
-        name = version_name(expected.name, version(before[-1].name)[1] + 1) if before else expected.name
+        number = version(before[-1].name)[1] + 1 if before else 0
+        while self._was_used(stage.folder, name := version_name(expected.name, number)):
+            number += 1
         return name, stage.relation.lines(name, expected.parts, weights, [found.lines for found in before])
+
+    def _was_used(self, folder: str, name: str) -> bool:
+        """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them.
+
+        Where ids are digests of the inputs, they say it.
+        """
+        store, fan = self._store(folder), fan_of(shard_id(name, 0))
+        return not is_content_named(name) and bool(store.claims.latest(fan) or store.commits.listing(fan)[1])
 
     def _all(self, folder: str, lists: Mapping[str, Parts]) -> tuple[ExpectedList, ...]:
         return tuple(ExpectedList(name, parts, self._current(folder, name, parts)) for name, parts in lists.items())

@@ -16,8 +16,9 @@ from hpcurate.digest import digest
 from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.relations import Upstream
+from hpcurate.runs.commits_seen import CommitsSeen, SeenList
 from hpcurate.runs.launcher import Queue
-from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
+from hpcurate.runs.lists_seen import ExpectedList, ListsSeen
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
@@ -26,6 +27,8 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
 from hpcurate.world import World
+
+LOOK_CLOSER = "`hpcurate verify` names every file that is missing or differs, `hpcurate verify --repair` what to do"
 
 
 class Observer:
@@ -49,15 +52,14 @@ class Observer:
         self._lists = ListsSeen(self.store)
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
         """Stage → its lists in this look."""
-        self._committed: dict[tuple[str, str], Committed] = {}
-        self._complete_lists: dict[tuple[str, str], list[Committed]] = {}
-        self._unindexed: dict[tuple[str, str], None] = {}
+        self.commits = CommitsSeen(world.clock, self.store)
 
     # -- the whole run ------------------------------------------------------------------------------
 
     def look(self) -> tuple[StageView, ...]:
         """Every stage, in topological order."""
         self._expected_lists.clear()
+        self.commits.next_look()
         return tuple(self._view(stage) for stage in self._pipeline.stages)
 
     def store(self, folder: str) -> StageStore:
@@ -69,25 +71,60 @@ class Observer:
     def _view(self, stage: PlannedStage) -> StageView:
         expected = self._expected(stage)
         if expected is None:
-            return StageView(name=stage.name, ready=False)
-        rounds = self._rounds.views(stage, self.store(stage.folder))
+            return StageView(name=stage.name, ready=False, blocked="" if stage.after else self._source_lost())
+        rounds, seen = self._rounds.views(stage, self.store(stage.folder)), self.seen(stage)
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._forgiven.get(stage.name, 0))
-        view = attrs.evolve(view, unindexed=self._unindexed_of(stage, expected))
+        view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen))
         lists = [one.found for one in expected if one.found is not None]
         if len(lists) < len(expected):
             return view
-        done = [shard for found in lists for shard in self._done(stage, found)]
-        counts = StageCounts.of(sum(len(found.lines) for found in lists), done)
-        _check_sums(stage.name, counts, sum(line.count for found in lists for line in found.lines))
-        view = attrs.evolve(view, unindexed=self._unindexed_of(stage, expected))
-        return attrs.evolve(view, listed=True, lists=digest_of_lists(one.name for one in lists), counts=counts)
+        _check_readable(stage, seen)
+        given = sum(line.count for found in lists for line in found.lines)
+        counts = StageCounts.of(sum(len(found.lines) for found in lists), [s for one in seen for s in one.done])
+        _check_given(stage.name, stage.after or ("the input",), given, expected)
+        _check_sums(stage.name, counts, given)
+        missing = tuple(shard for one in seen for shard in one.missing)
+        digest = digest_of_lists(one.name for one in lists)
+        return attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
+
+    def _unindexed(
+        self, stage: PlannedStage, expected: Sequence[ExpectedList], seen: Sequence[SeenList]
+    ) -> tuple[tuple[str, str], ...]:
+        """Fan-out folders without an index of what is there: of the stage, and of a source that it reads."""
+        own = [(stage.folder, fan) for one in seen for fan in one.unindexed]
+        source = self._pipeline.source.folder
+        lists = [] if stage.after else [self._lists.read(source, name) for name in self._source_lists]
+        above = [(source, fan) for one in lists if one for fan in self.commits.of(source, one).unindexed]
+        return tuple(dict.fromkeys((*above, *own)))
+
+    def _source_lost(self) -> str:
+        """What a source lacks that was taken in and never changes."""
+        folder = self._pipeline.source.folder
+        lists = {name: self._lists.read(folder, name) for name in self._source_lists}
+        names = [name for name, found in lists.items() if found is None]
+        shards = [
+            line.id
+            for found in lists.values()
+            if found is not None and self.complete_list(folder, found.name) is None
+            for line in found.lines
+            if line.id not in {shard.shard for shard in self.commits.of(folder, found).done}
+        ]
+        what = [f"list {name}" for name in names] or [f"shard {shard}" for shard in shards]
+        return (
+            f"the input as it was taken in is no longer whole: {self.store(folder).folder.path} lacks {what[0]}"
+            f"{f' and {len(what) - 1} more' if len(what) > 1 else ''}; type the run's command again"
+        )
 
     # -- lists --------------------------------------------------------------------------------------
 
+    def seen(self, stage: PlannedStage) -> list[SeenList]:
+        """What is committed of the stage's lists in the live set; nothing while the stage is not ready."""
+        lists = [one.found for one in self._expected(stage) or () if one.found is not None]
+        return [self.commits.of(stage.folder, found) for found in lists]
+
     def done(self, stage: PlannedStage) -> list[Committed]:
         """Committed shards of the stage in the live set; none while the stage is not listed."""
-        expected = self._expected(stage) or ()
-        return [shard for one in expected if one.found is not None for shard in self._done(stage, one.found)]
+        return [shard for seen in self.seen(stage) for shard in seen.done]
 
     def live_lists(self, stage: PlannedStage) -> tuple[str, ...]:
         """Names of the stage's lists in the live set; it must be listed."""
@@ -104,18 +141,9 @@ class Observer:
 
     def complete_list(self, folder: str, name: str) -> list[Committed] | None:
         """Committed shards of a list, in order, or None while any is missing."""
-        key = (folder, name)
-        if key not in self._complete_lists:
-            found = self._lists.read(folder, name)
-            done = None if found is None else self._all_committed(folder, found)
-            if done is None:
-                return None
-            self._complete_lists[key] = done
-        return self._complete_lists[key]
-
-    def index_written(self, folder: str, name: str) -> None:
-        """Somebody has written the index of a list: it is no longer reported as missing."""
-        self._unindexed.pop((folder, name), None)
+        found = self._lists.read(folder, name)
+        done = [] if found is None else self.commits.of(folder, found).done
+        return None if found is None or len(done) < len(found.lines) else done
 
     def _expected(self, stage: PlannedStage) -> tuple[ExpectedList, ...] | None:
         """The lists that the stage must have, as this look has found them. None while an upstream is incomplete."""
@@ -149,38 +177,28 @@ class Observer:
         path = os.path.join(self.store(folder).folder.shard(shard.shard), "tasks.jsonl")
         return [float(json.loads(row)["weight"]) for row in self._world.filesystem.read(path).splitlines()]
 
-    # -- commits ------------------------------------------------------------------------------------
-
-    def _all_committed(self, folder: str, found: LiveList) -> list[Committed] | None:
-        commits = self.store(folder).commits
-        indexed = commits.read_index(found.name, len(found.lines))
-        if indexed is not None:
-            return indexed
-        if len(commits.names(found.lines)) < len(found.lines):
-            return None
-        self._unindexed[folder, found.name] = None
-        return self._committed_of(folder, found)
-
-    def _done(self, stage: PlannedStage, found: LiveList) -> list[Committed]:
-        complete = self.complete_list(stage.folder, found.name)
-        return self._committed_of(stage.folder, found) if complete is None else complete
-
-    def _committed_of(self, folder: str, found: LiveList) -> list[Committed]:
-        commits = self.store(folder).commits
-        for shard in commits.names(found.lines):
-            if (folder, shard) not in self._committed:
-                self._committed[folder, shard] = commits.read(shard)
-        keys = [(folder, line.id) for line in found.lines]
-        return [self._committed[key] for key in keys if key in self._committed]
-
-    def _unindexed_of(self, stage: PlannedStage, expected: Sequence[ExpectedList]) -> tuple[tuple[str, str], ...]:
-        folders = {stage.folder, *(part.folder for one in expected for part in one.parts)}
-        return tuple(key for key in self._unindexed if key[0] in folders)
-
 
 def digest_of_lists(names: Iterable[str]) -> str:
     """Which live set a round works through, for `Ticket.lists`. Pure."""
     return digest(sorted(names))[:16]
+
+
+def _check_readable(stage: PlannedStage, seen: Iterable[SeenList]) -> None:
+    damaged = [shard for one in seen for shard in one.damaged]
+    if damaged:
+        raise StoreError(
+            f"{stage.name}: {len(damaged)} committed shards cannot be read, e.g. {damaged[0]}: a file of it was lost "
+            f"or changed; {LOOK_CLOSER}"
+        )
+
+
+def _check_given(stage: str, above: Sequence[str], given: int, expected: Iterable[ExpectedList]) -> None:
+    """What the stages above passed on is what the lists of a stage have (I10)."""
+    passed_on = sum(shard.tasks_out for one in expected for part in one.parts for shard in part.shards())
+    if given != passed_on:
+        raise StoreError(
+            f"{stage}: its lists have {given} tasks, but {' and '.join(above)} passed on {passed_on}; {LOOK_CLOSER}"
+        )
 
 
 def _check_sums(stage: str, counts: StageCounts, given: int) -> None:
@@ -189,5 +207,5 @@ def _check_sums(stage: str, counts: StageCounts, given: int) -> None:
     if counts.shards_done == counts.shards and not given == counts.tasks_in == ended:
         raise StoreError(
             f"{stage}: was given {given} tasks, read {counts.tasks_in}, and {ended} of them ended; "
-            "its folder under stages/ was changed by hand, or a file of it was lost"
+            f"its folder under stages/ was changed by hand, or a file of it was lost; {LOOK_CLOSER}"
         )

@@ -101,9 +101,11 @@ class RunLooker:
         """Where it stands; incomplete where work is left and nobody is there to do it."""
         views = self.observer.look()
         seen = Look(views, reconcile(views, self.frozen.pipeline.budget, cancelled=self.run.cancelled))
-        waits = seen.decision.state is RunState.RUNNING and seen.decision.actions
+        missing = any(view.missing for view in views)
+        waits = seen.decision.state is RunState.RUNNING and (seen.decision.actions or missing)
         if waits and not _someone_works(seen) and not self._gate_waits() and not self._driven():
-            left = Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive")
+            reason = seen.decision.reason if missing else "work is left, and nothing is queued or alive"
+            left = Decision((), RunState.INCOMPLETE, reason)
             return attrs.evolve(seen, decision=left)
         return seen
 

@@ -76,7 +76,11 @@ class StageView:
     forgiven: int = 0
     """Rounds up to this number lie before the user's latest call and are not held against the stage."""
     unindexed: tuple[tuple[str, str], ...] = ()
-    """(folder, list) of complete lists, its own or one that it reads, that have no index yet."""
+    """(folder, fan-out folder) whose shards are all committed, its own or of its source, without an index of that."""
+    missing: tuple[str, ...] = ()
+    """Shards that were committed before and are not listed any more, until a second listing confirms it."""
+    blocked: str = ""
+    """Why it cannot become ready by itself."""
 
     @property
     def complete(self) -> bool:
@@ -103,10 +107,10 @@ class MarkOver:
 
 @attrs.define(frozen=True)
 class WriteIndex:
-    """Write the index of a complete list."""
+    """Write the index of what is committed in a fan-out folder."""
 
     folder: str
-    list: str
+    fan: str
 
 
 @attrs.define(frozen=True)
@@ -167,7 +171,7 @@ def _records(stages: Sequence[StageView]) -> list[Action]:
         for last in stage.rounds[-1:]:
             found += [] if last.jobs_recorded else [RecordJobs(stage.name, last.number, last.jobs)]
             found += [] if last.over_recorded else [MarkOver(stage.name, last.number)]
-        found += [WriteIndex(folder, name) for folder, name in stage.unindexed]
+        found += [WriteIndex(folder, fan) for folder, fan in stage.unindexed]
     return list(dict.fromkeys(found))
 
 
@@ -182,6 +186,8 @@ def _decide(stages: Sequence[StageView], budget: Budget, cancelled: bool) -> Dec
     actions: list[Action] = []
     reasons: list[tuple[RunState, str]] = []
     for stage in stages:
+        if stage.blocked:
+            reasons.append((RunState.INCOMPLETE, stage.blocked))
         if stage.ready and not stage.complete:
             step = _step(stage)
             if isinstance(step, tuple):
@@ -199,6 +205,8 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
     if not stage.listed:
         return MakeLists(stage.name)
     last = stage.rounds[-1] if stage.rounds else None
+    if stage.missing and (last is None or last.phase is Phase.OVER):
+        return RunState.RUNNING, _missing(stage)
     if last is None:
         return _submit(stage, 1)
     if last.phase is Phase.OVER:
@@ -213,6 +221,13 @@ _WAITING = {
     Phase.UNKNOWN: "is in an unknown state",
     Phase.ACTIVE: "is at work",
 }
+
+
+def _missing(stage: StageView) -> str:
+    return (
+        f"{stage.name}: {len(stage.missing)} shards that were committed are not there any more, e.g. "
+        f"{stage.missing[0]}; the run's command does them again, once a second look has confirmed it"
+    )
 
 
 def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:

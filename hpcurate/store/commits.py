@@ -15,17 +15,20 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed, ShardStats
 from hpcurate.system.failpoints import failpoint
 
-__all__ = ["Commits"]
+__all__ = ["Commits", "FanIndex"]
 
 
-class _Index(msgspec.Struct):
-    """`done-<list>.json`."""
+class FanIndex(msgspec.Struct, frozen=True):
+    """`done/<fan>.json`: what is committed in one fan-out folder, so that nobody reads every `stats.json` again."""
 
-    shards: list[Committed]
+    stamp: int
+    """Of the folder, before the shards were read. While it has this stamp, the entries hold; later only the names do:
+    each was committed once."""
+    shards: tuple[Committed, ...]
 
 
 _committed = msgspec.json.Decoder(Committed)
-_index = msgspec.json.Decoder(_Index)
+_index = msgspec.json.Decoder(FanIndex)
 
 
 class Commits:
@@ -110,17 +113,22 @@ class Commits:
     def _stats_json(self, shard: str) -> bytes:
         return self._filesystem.read(os.path.join(self._folder.shard(shard), "stats.json"))
 
-    # -- the index of a complete list ---------------------------------------------------------------
+    # -- one fan-out folder -------------------------------------------------------------------------
 
-    def read_index(self, list_name: str, shards: int) -> list[Committed] | None:
-        """All committed shards of a complete list, in its order; None where the index is absent or unreadable."""
+    def listing(self, fan: str) -> tuple[int, frozenset[str]]:
+        """Stamp of a fan-out folder, taken first, and the shards that are committed there."""
+        folder = self._folder.shards(fan)
+        stamp = self._filesystem.stamp(folder)
+        return stamp, frozenset(name for name in self._filesystem.names(folder) if not name.startswith("."))
+
+    def read_index(self, fan: str) -> FanIndex | None:
+        """The index of a fan-out folder; None where it is absent or unreadable."""
         with suppress(OSError, msgspec.MsgspecError):
-            index = _index.decode(self._filesystem.read(self._folder.done(list_name)))
-            if len(index.shards) == shards:
-                return index.shards
+            return _index.decode(self._filesystem.read(self._folder.index(fan)))
         return None
 
-    def write_index(self, list_name: str, shards: Sequence[Committed]) -> None:
+    def write_index(self, fan: str, index: FanIndex) -> None:
         """Write it: a cache, made again where it is missing."""
         with suppress(OSError):  # a read-only store is still readable
-            self._filesystem.replace(self._folder.done(list_name), msgspec.json.encode(_Index(list(shards))))
+            self._filesystem.make_folders(self._folder.indexes)
+            self._filesystem.replace(self._folder.index(fan), msgspec.json.encode(index))

@@ -27,6 +27,9 @@ class Filesystem(Protocol):
     def names(self, folder: str) -> list[str]:
         """Names in a folder; empty if there is no such folder."""
 
+    def stamp(self, folder: str) -> int:
+        """Another number once a name was added to the folder or removed from it; 0 if there is no such folder."""
+
     def read(self, path: str) -> bytes:
         """Whole content. Raises FileNotFoundError."""
 
@@ -67,6 +70,13 @@ class PosixFilesystem:
             return os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def stamp(self, folder: str) -> int:
+        """See `Filesystem`. A time of the server's, only ever compared with itself."""
+        try:
+            return os.stat(folder).st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
     def read(self, path: str) -> bytes:
         """See `Filesystem`."""

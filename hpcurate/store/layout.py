@@ -2,7 +2,7 @@
 
 <store>/format.json
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
-                              rounds/<n>/, wanted/<run>, done-<list>.json}
+                              rounds/<n>/, wanted/<run>, done/<fan>.json}
 <store>/runs/<run>/{config.yaml, pipeline.json, code-<digest>/, inputs/<digest>/, submissions/<stage>-<n>/,
                     summary.json, output/}
 <store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
@@ -96,9 +96,14 @@ class StageFolder:
         """One shard list."""
         return join(self.lists, f"{name}.jsonl")
 
-    def done(self, list_name: str) -> str:
-        """Index of a completed list."""
-        return join(self.path, f"done-{list_name}.json")
+    @property
+    def indexes(self) -> str:
+        """What is committed, a file for each fan-out folder."""
+        return join(self.path, "done")
+
+    def index(self, fan: str) -> str:
+        """Index of the committed shards of one fan-out folder."""
+        return join(self.indexes, f"{fan}.json")
 
     def shards(self, fan: str) -> str:
         """Committed shards and attempts of one fan-out folder."""

@@ -36,7 +36,7 @@ def test_a_driver_on_another_host_is_seen_by_what_it_writes(shell: Shell) -> Non
     run = shell.store / "runs" / "latest"
     for path in shell.store.glob("stages/word_count-*/shards/*"):
         shutil.rmtree(path)  # work is left, as between two rounds
-    for path in (*shell.store.glob("stages/word_count-*/rounds/*"), *shell.store.glob("stages/word_count-*/done-*")):
+    for path in (*shell.store.glob("stages/word_count-*/rounds/*"), *shell.store.glob("stages/word_count-*/done/*")):
         path.unlink()
     assert "incomplete" in shell.type("status", status=1).stdout
     command = [sys.executable, "-c", BEAT, str(shell.store), run.resolve().name]

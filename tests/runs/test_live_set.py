@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +20,7 @@ from hpcurate.planning.options import StageOptions
 from hpcurate.planning.slicing import Slicing
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
+from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.state import RunState
 from hpcurate.source import intake
 from hpcurate.store.layout import is_content_named, shard_id
@@ -26,6 +28,7 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
+from hpcurate.system.clock import SystemClock
 from hpcurate.world import World
 from launchers.inline import InlineLauncher
 
@@ -196,3 +199,159 @@ def test_several_upstreams_of_an_older_store_stand(site: Site) -> None:
     claims = site.claims()
     assert RunState.COMPLETE is two_upstreams(site, 4).state
     assert (claims, sorted(old)) == (site.claims(), store.lists.names())
+
+
+# -- what was purged --------------------------------------------------------------------------------
+
+
+class Quick(SystemClock):
+    """A clock on which sleeping takes no time."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        """See `Clock`."""
+        return super().monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock`."""
+        self.slept += seconds
+
+
+class Patient(InlineLauncher):
+    """Waits on that clock."""
+
+    def __init__(self, clock: Quick) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, seconds: float) -> None:
+        """See `Launcher`."""
+        self.clock.sleep(seconds)
+
+
+def again(run: Run, clock: Quick, *, stays: bool = True) -> RunState:
+    """The same command, as far as its driver."""
+    driver = Driver(run, Patient(clock), stays=stays, world=World(clock=clock))
+    return (driver.drive() if stays else driver.step()).decision.state
+
+
+def purge(store: StageStore, *shards: str) -> None:
+    """What a purge of scratch does."""
+    for shard in shards:
+        shutil.rmtree(store.folder.shard(shard))
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_purged_shard_and_its_descendants_are_done_again(site: Site, stays: bool) -> None:
+    """And nothing else, after a second listing a minute later. Before: `complete`, from an index of its own."""
+    run = go(site).run
+    before, claims, clock = site.stats(), set(site.claims()), Quick()
+    purge(part(run, "double"), "0001-000002")
+    assert RunState.COMPLETE is again(run, clock, stays=stays)
+    assert clock.slept >= 60
+    assert 2 == len([shard for shard, stats in site.stats().items() if stats != before.get(shard)])
+    assert {"0001-000002.2", "0001+1-000000.1"} == set(site.claims()) - claims
+
+
+def test_what_is_done_again_is_not_held_against_the_shard(site: Site) -> None:
+    """Its attempt before was committed: that it has no ending beside its claim says nothing."""
+    run = go(site).run
+    for _ in range(2):
+        purge(part(run, "double"), "0001-000002")
+        again(run, Quick())
+    history = part(run, "double").commits.stats("0001-000002").history
+    assert {"lost"} == {end.ending.value for end in history}
+
+
+def test_one_listing_is_enough_to_report(site: Site) -> None:
+    """A look says what is missing; it is not complete, and nothing is submitted yet."""
+    run = go(site).run
+    purge(part(run, "double"), "0001-000002")
+    os.unlink(os.path.join(run.path, "driver.json"))  # of this process, which lives
+    look = RunLooker(run, InlineLauncher()).look()
+    assert RunState.INCOMPLETE is look.decision.state
+    assert "double: 1 shards that were committed are not there any more, e.g. 0001-000002" in look.decision.reason
+    assert () == look.decision.actions
+
+
+def test_a_listing_that_was_stale_costs_a_minute(site: Site) -> None:
+    """What is listed again within it was never gone."""
+    run = go(site).run
+    double, clock = part(run, "double"), Quick()
+    path = double.folder.shard("0001-000002")
+    os.rename(path, f"{path}.aside")
+    driver = Driver(run, Patient(clock), stays=True, world=World(clock=clock))
+    assert RunState.RUNNING is driver.step().decision.state
+    os.rename(f"{path}.aside", path)
+    claims = site.claims()
+    assert (RunState.COMPLETE, claims) == (driver.drive().decision.state, site.claims())
+
+
+def test_one_listing_of_a_gate_is_enough(site: Site) -> None:
+    """It runs in a job that has just started."""
+    run = go(site).run
+    purge(part(run, "double"), "0001-000002")
+    clock = Quick()
+    driver = Driver(run, Patient(clock), world=World(clock=clock))
+    driver.observer.commits.confirm_s = 0.0
+    assert (RunState.COMPLETE, 0.0) == (driver.step().decision.state, clock.slept)
+
+
+@pytest.mark.parametrize("what", ["shards", "shards/0001-000", "claims", "lists", "lists/0001.jsonl", "done", ""])
+@pytest.mark.parametrize("stage", ["double", "digits"])
+def test_a_purged_folder_is_made_again(site: Site, stage: str, what: str) -> None:
+    """Whatever of a stage it is, the result is what it was."""
+    run = go(site).run
+    rows = sorted(site.tree().values())
+    path = Path(part(run, stage).folder.path, what)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert RunState.COMPLETE is again(run, Quick())
+    live = Driver(run, InlineLauncher()).observer
+    live.look()
+    found = [
+        text.read_text()
+        for one in run.frozen().pipeline.stages
+        for shard in live.done(one)
+        for text in Path(live.store(one.folder).folder.shard(shard.shard)).glob("*.jsonl")
+    ]
+    found = [text.replace("0001+1-", "0001-") for text in found]  # of a list whose first version was lost
+    found += [text.read_text() for text in Path(source_of(run).folder.path).glob("shards/*/*/*.jsonl")]
+    assert rows == sorted(found)
+
+
+def test_shards_whose_list_was_lost_are_not_taken_for_others(site: Site) -> None:
+    """With other settings their ids would name other rows. Before: two rows of a shard stood for four of the new list."""
+    run = go(site).run
+    double = part(run, "double")
+    os.unlink(double.folder.list_file("0001"))
+    outcome = go(site, double=Step(Double(), StageOptions(shard_tasks=3, resources=SMALL)))
+    assert (RunState.COMPLETE, ["0001+1"]) == (outcome.state, double.lists.names())
+    rows = [row for shard in site.store.glob("stages/double-*/shards/0001+1-000/*/tasks.jsonl") for row in shard.open()]
+    assert 12 == len(rows)
+
+
+@pytest.mark.parametrize("what", ["shards", "lists", "lists/0001.jsonl"])
+def test_a_purged_source_is_reported(site: Site, what: str) -> None:
+    """With what to type. Before: complete, or nothing to be seen."""
+    run = go(site).run
+    path = Path(source_of(run).folder.path, what)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    look = RunLooker(run, InlineLauncher()).look()
+    assert (RunState.INCOMPLETE, True) == (look.decision.state, "no longer whole" in look.decision.reason)
+
+
+def test_an_index_whose_shard_was_replaced_is_not_believed(site: Site) -> None:
+    """The folder's stamp tells: the nonce that counts is the one in the shard."""
+    run = go(site).run
+    double = part(run, "double")
+    path = Path(double.folder.shard("0001-000002"))
+    stats = json.loads((path / "stats.json").read_text())
+    shutil.copytree(path, path.parent / ".copy")
+    shutil.rmtree(path)
+    (path.parent / ".copy" / "stats.json").chmod(0o600)
+    (path.parent / ".copy" / "stats.json").write_text(json.dumps({**stats, "nonce": "of another attempt"}))
+    (path.parent / ".copy").rename(path)
+    look = Driver(run, InlineLauncher()).look()
+    assert (True, True, False) == (look.views[0].complete, look.views[1].ready, look.views[1].listed)

@@ -86,14 +86,14 @@ def test_looking_where_every_index_is_missing(
     run: Run, site: Site, unchanged: Callable[[], bool], launcher: Callable[[], Launcher]
 ) -> None:
     """A cache that a look does not make; whoever drives does, with the same content."""
-    removed = {path: path.read_bytes() for path in site.store.glob("stages/*/done-*.json")}
+    removed = {path: path.read_bytes() for path in site.store.glob("stages/*/done/*.json")}
     for path in removed:
         path.unlink()
     assert (3, True) == (len(removed), unchanged())
     looker = RunLooker(run, launcher())
     for _ in range(2):  # the second look is from memory, and says the same
         seen = looker.look()
-        expected = {WriteIndex(path.parent.name, "0001") for path in removed}
+        expected = {WriteIndex(path.parts[-3], path.stem) for path in removed}
         assert (RunState.COMPLETE, expected) == (seen.decision.state, set(seen.decision.actions))
         assert len(seen.decision.actions) == len(expected)
     assert unchanged()
@@ -101,14 +101,14 @@ def test_looking_where_every_index_is_missing(
     assert removed == {path: path.read_bytes() for path in removed}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"shards": []}'])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"shards": []}', b'{"stamp": 1, "shards": []}'])
 def test_looking_where_an_index_is_damaged(run: Run, unchanged: Callable[[], bool], content: bytes) -> None:
     """As if it were missing."""
     double = part(run, "double")
-    Path(double.folder.done("0001")).write_bytes(content)
+    Path(double.folder.index("0001-000")).write_bytes(content)
     assert unchanged()
     actions = RunLooker(run, InlineLauncher()).look().decision.actions
-    assert ((WriteIndex(os.path.basename(double.folder.path), "0001"),), True) == (actions, unchanged())
+    assert ((WriteIndex(os.path.basename(double.folder.path), "0001-000"),), True) == (actions, unchanged())
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -213,6 +213,21 @@ def test_dead_letters_add_up_over_the_stages() -> None:
     assert RunState.FAILED is reconcile(views, Budget()).state
 
 
+@pytest.mark.parametrize("found", [(), rounds(OVER)])
+def test_what_one_listing_lacks_is_not_submitted(found: tuple[RoundView, ...]) -> None:
+    """A shard that was committed is done again only once a second listing lacks it, too; the reason says so."""
+    view = stage(counts=counts(3), rounds=found, missing=("0001-000002",))
+    decision = reconcile([view], STRICT)
+    assert (RunState.RUNNING, ()) == (decision.state, decision.actions)
+    assert "1 shards that were committed are not there any more, e.g. 0001-000002" in decision.reason
+
+
+def test_a_stage_that_cannot_become_ready_says_why() -> None:
+    """Its source was purged: only the command, which reads the input again, can help."""
+    decision = reconcile([stage(ready=False, blocked="the input is gone"), stage("next", ready=False)], STRICT)
+    assert (RunState.INCOMPLETE, (), "the input is gone") == (decision.state, decision.actions, decision.reason)
+
+
 # -- what is only to be written down -----------------------------------------------------------------
 
 
@@ -248,12 +263,12 @@ def test_records_come_first_in_every_state(
     found = RoundView(
         number=3, phase=OVER, done_before=4, jobs=JOBS, jobs_recorded=jobs, over_recorded=over, queue="slurm"
     )
-    unindexed = () if indexed else (("list-0123", "0001"), ("up-0123", "0001"))
+    unindexed = () if indexed else (("list-0123", "0001-000"), ("up-0123", "0001-000"))
     other = stage("other", counts=counts(4), rounds=(found,), unindexed=unindexed)
     expected = [
         *([] if jobs else [RecordJobs("other", 3, JOBS)]),
         *([] if over else [MarkOver("other", 3)]),
-        *(WriteIndex(folder, name) for folder, name in unindexed),
+        *(WriteIndex(folder, fan) for folder, fan in unindexed),
     ]
     assert (state, (*expected, *before[1])) == decide(*views, other, cancelled=cancelled)
 

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from together import together
 
 from hpcurate.failures import AttemptEnd, Ending
-from hpcurate.store.commits import Commits
+from hpcurate.store.commits import Commits, FanIndex
 from hpcurate.store.filesystem import SYNC_WHOLE_ABOVE, PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
@@ -253,46 +254,51 @@ def test_only_committed_shards_of_the_list_count(folder: StageFolder, lines: lis
     assert {"0001-000000"} == commits_of(folder).names(lines)
 
 
+def index_of(commits: Commits) -> FanIndex:
+    """What is committed in the one fan-out folder."""
+    stamp, names = commits.listing(fan_of(SHARD))
+    return FanIndex(stamp=stamp, shards=tuple(commits.read(name) for name in sorted(names)))
+
+
 def test_an_index_reads_as_written(folder: StageFolder, lines: list[ShardLine]) -> None:
-    """In list order."""
+    """With the stamp of the folder that it is about."""
     try_commit(folder, "two", shard="0001-000001")
     commits = commits_of(folder)
-    done = [commits.read(line.id) for line in lines]
-    commits.write_index("0001", done)
-    assert (["one", "two"], done) == ([shard.nonce for shard in done], commits.read_index("0001", 2))
+    index = index_of(commits)
+    commits.write_index(fan_of(SHARD), index)
+    assert (["one", "two"], index) == ([shard.nonce for shard in index.shards], commits.read_index(fan_of(SHARD)))
+    assert index.stamp == commits.listing(fan_of(SHARD))[0]
+
+
+def test_a_folder_to_which_something_was_committed_has_another_stamp(folder: StageFolder) -> None:
+    """Then an index has to be read again; an attempt that comes to nothing changes it, too."""
+    commits = commits_of(folder)
+    stamps = [commits.listing(fan_of(SHARD))[0]]
+    for number in range(3):
+        time.sleep(0.02)  # longer than a tick of the kernel's clock of files
+        try_commit(folder, f"nonce{number}", shard=f"0001-00000{number}")
+        stamps.append(commits.listing(fan_of(SHARD))[0])
+    assert len(stamps) == len(set(stamps))
 
 
 def test_reading_never_makes_an_index(folder: StageFolder, lines: list[ShardLine]) -> None:
-    """Looking only reads: neither for an incomplete list nor for a complete one."""
-    commits = commits_of(folder)
-    incomplete = commits.read_index("0001", 2)
-    try_commit(folder, "two", shard="0001-000001")
-    assert (None, None, False) == (incomplete, commits.read_index("0001", 2), os.path.exists(folder.done("0001")))
+    """Looking only reads."""
+    assert (None, False) == (commits_of(folder).read_index(fan_of(SHARD)), os.path.exists(folder.indexes))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b'{"shards": []}', b'{"shards": [1, 2]}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"stamp": 1}', b'{"stamp": 1, "shards": [1, 2]}', b"\xff\xfe"])
 def test_an_index_that_cannot_be_used_is_none_and_can_be_written_again(
     folder: StageFolder, lines: list[ShardLine], content: bytes | None
 ) -> None:
     """It is a cache: deleted or damaged, it is replaced."""
-    try_commit(folder, "two", shard="0001-000001")
     commits = commits_of(folder)
-    done = [commits.read(line.id) for line in lines]
-    commits.write_index("0001", done)
-    if content is None:
-        os.unlink(folder.done("0001"))
-    else:
-        Path(folder.done("0001")).write_bytes(content)
-    assert None is commits.read_index("0001", 2)
-    commits.write_index("0001", done)
-    assert done == commits.read_index("0001", 2)
-
-
-def test_an_index_of_another_length_is_none(folder: StageFolder, lines: list[ShardLine]) -> None:
-    """The list counts, not its cache."""
-    commits = commits_of(folder)
-    commits.write_index("0001", [commits.read("0001-000000")])
-    assert (None, None) == (commits.read_index("0001", 2), commits.read_index("0001", 0))
+    index = index_of(commits)
+    commits.write_index(fan_of(SHARD), index)
+    path = Path(folder.index(fan_of(SHARD)))
+    path.unlink() if content is None else path.write_bytes(content)
+    assert None is commits.read_index(fan_of(SHARD))
+    commits.write_index(fan_of(SHARD), index)
+    assert index == commits.read_index(fan_of(SHARD))
 
 
 def test_a_store_that_cannot_be_written_is_still_readable(folder: StageFolder, lines: list[ShardLine]) -> None:
@@ -303,8 +309,8 @@ def test_a_store_that_cannot_be_written_is_still_readable(folder: StageFolder, l
             raise OSError(30, "Read-only file system")
 
     commits = commits_of(folder, ReadOnly())
-    commits.write_index("0001", [commits.read("0001-000000")])
-    assert None is commits.read_index("0001", 1)
+    commits.write_index(fan_of(SHARD), index_of(commits))
+    assert None is commits.read_index(fan_of(SHARD))
 
 
 # -- the filesystem's promises ----------------------------------------------------------------------

@@ -1,0 +1,184 @@
+"""What is committed of the stages, as a look finds it: names from listings, the rest from an index per fan-out folder.
+
+A look lists a folder once, and one whose shards are all there only now and then. A shard that was committed and is not
+listed any more is believed to be gone only after a second listing: a directory may be stale. Only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+import msgspec
+
+from hpcurate.runs.lists_seen import LiveList
+from hpcurate.store.commits import Commits, FanIndex
+from hpcurate.store.layout import fan_of
+from hpcurate.store.stage_store import StageStore
+from hpcurate.store.stats import Committed
+from hpcurate.system.clock import Clock
+
+CONFIRM_S = 60.0
+"""So long after a listing that lacks a committed shard another one has to lack it, too, before it is done again; and so
+often is a folder listed again in which every shard was there."""
+
+
+@attrs.define(frozen=True)
+class SeenList:
+    """What is committed of one list."""
+
+    done: list[Committed]
+    """In the order of the list."""
+    missing: tuple[str, ...]
+    """Shards that were committed before and are not listed, until that is sure."""
+    damaged: tuple[str, ...]
+    """Shards that are listed and cannot be read."""
+    unindexed: tuple[str, ...] = ()
+    """Fan-out folders of which an index is to be written."""
+
+
+@attrs.define
+class _Fan:
+    """What is known of one fan-out folder."""
+
+    commits: Commits
+    name: str
+    known: dict[str, tuple[int, Committed]]
+    """Shard → what was read of it, and the folder's stamp before it was read."""
+    indexed: frozenset[str]
+    """Shards that the index has as they are."""
+    before: dict[str, str]
+    """Shards that were committed at some time → nonce; empty where it was not read."""
+    lost: dict[str, float] = attrs.field(factory=dict)
+    """Those of them that are not listed, and since when."""
+    names: frozenset[str] = frozenset()
+    stamp: int = -1
+    listed: float = float("-inf")
+    look: int = -1
+    changed: int = 0
+    """Listing, of all of the process, in which the names last changed."""
+    gone: dict[str, str] = attrs.field(factory=dict)
+    """Shards that are gone for sure, and that nobody has written down yet → nonce."""
+
+    @classmethod
+    def open(cls, commits: Commits, name: str) -> _Fan:
+        """With what the index has."""
+        index = commits.read_index(name) or FanIndex(stamp=-1, shards=())
+        known = {shard.shard: (index.stamp, shard) for shard in index.shards}
+        return cls(
+            commits, name, known, indexed=frozenset(known), before={shard.shard: shard.nonce for shard in index.shards}
+        )
+
+    def list(self, now: float, look: int, number: int, confirm_s: float) -> None:
+        """List the folder: the listing of that number."""
+        first, names, self.look, self.listed = self.look < 0, self.names, look, now
+        self.stamp, self.names = self.commits.listing(self.name)
+        if first and any(stamp != self.stamp for stamp, _ in self.known.values()):
+            self.known, self.indexed = {}, frozenset()  # something was committed or removed since
+        if first or names != self.names:
+            self.changed = number
+        self.before = {**dict.fromkeys(self.names, ""), **self.before}
+        self.lost = {shard: self.lost.get(shard, now) for shard in self.before.keys() - self.names}
+        for shard in [shard for shard, since in self.lost.items() if now - since >= confirm_s]:
+            self._forget(shard)
+            self.changed = number
+        for shard in self.lost:
+            self.known.pop(shard, None)
+
+    def _forget(self, shard: str) -> None:
+        del self.lost[shard]
+        self.known.pop(shard, None)
+        self.gone[shard] = self.before.pop(shard)
+
+    def read(self, shard: str, *, again: bool = False) -> Committed | None:
+        """A listed shard, None if it is damaged; `again`: also if it was read before the folder last changed."""
+        known = self.known.get(shard)
+        if known is None or (again and known[0] != self.stamp):
+            try:
+                known = self.known[shard] = (self.stamp, self.commits.read(shard))
+                self.before[shard] = known[1].nonce
+            except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError, ValueError):
+                self.known.pop(shard, None)
+                return None
+        return known[1]
+
+    def index(self) -> FanIndex:
+        """The index as it has to be: read while the folder has not changed."""
+        shards = (self.read(shard, again=True) for shard in sorted(self.names & self.known.keys()))
+        return FanIndex(stamp=self.stamp, shards=tuple(shard for shard in shards if shard is not None))
+
+
+class CommitsSeen:
+    """What is committed of the lists of all stages."""
+
+    def __init__(self, clock: Clock, store: Callable[[str], StageStore]) -> None:
+        self._clock, self._store = clock, store
+        self.confirm_s = CONFIRM_S
+        """See CONFIRM_S; 0 for a gate: one listing of its own is enough."""
+        self._look = self._listings = 0
+        self._fans: dict[tuple[str, str], _Fan] = {}
+        self._shards: dict[tuple[str, str], dict[str, frozenset[str]]] = {}
+        """(stage folder, list) → its shards by fan-out folder."""
+        self._seen: dict[tuple[str, str], tuple[int, SeenList]] = {}
+
+    def next_look(self) -> None:
+        """From here on folders are listed again."""
+        self._look += 1
+
+    def of(self, folder: str, found: LiveList) -> SeenList:
+        """What is committed of a list; the same object while nothing of it changes."""
+        shards = self._by_fan(folder, found)
+        fans = {name: self._fan(folder, name, wanted) for name, wanted in shards.items()}
+        changed = max((fan.changed for fan in fans.values()), default=0)
+        made, seen = self._seen.get((folder, found.name), (-1, None))
+        if seen is None or made < changed:
+            seen = _seen(found, shards, fans)
+        unindexed = tuple(name for name, fan in fans.items() if _wants_index(fan, shards[name]))
+        seen = seen if seen.unindexed == unindexed else attrs.evolve(seen, unindexed=unindexed)
+        self._seen[folder, found.name] = (self._listings, seen)
+        return seen
+
+    def index_of(self, folder: str, name: str) -> FanIndex:
+        """The index of a fan-out folder as it has to be written."""
+        return self._fans[folder, name].index()
+
+    def gone(self, folder: str, name: str) -> dict[str, str]:
+        """Shards of a fan-out folder whose committed result is gone for sure → nonce of the attempt that made it."""
+        return self._fans[folder, name].gone
+
+    def index_written(self, folder: str, name: str) -> None:
+        """It stands, or cannot be written: it is not asked for again."""
+        fan = self._fans[folder, name]
+        fan.indexed, fan.gone = fan.names, {}
+
+    def _by_fan(self, folder: str, found: LiveList) -> Mapping[str, frozenset[str]]:
+        if (folder, found.name) not in self._shards:
+            shards: dict[str, list[str]] = {}
+            for line in found.lines:
+                shards.setdefault(fan_of(line.id), []).append(line.id)
+            self._shards[folder, found.name] = {name: frozenset(ids) for name, ids in shards.items()}
+        return self._shards[folder, found.name]
+
+    def _fan(self, folder: str, name: str, wanted: frozenset[str]) -> _Fan:
+        if (folder, name) not in self._fans:
+            self._fans[folder, name] = _Fan.open(self._store(folder).commits, name)
+        fan, now = self._fans[folder, name], self._clock.monotonic()
+        if fan.look != self._look and (not wanted <= fan.names or now - fan.listed >= CONFIRM_S):
+            self._listings += 1
+            fan.list(now, self._look, self._listings, self.confirm_s)
+        return fan
+
+
+def _seen(found: LiveList, shards: Mapping[str, frozenset[str]], fans: Mapping[str, _Fan]) -> SeenList:
+    listed = {shard: fans[name] for name, ids in shards.items() for shard in ids & fans[name].names}
+    read = {line.id: listed[line.id].read(line.id) for line in found.lines if line.id in listed}
+    return SeenList(
+        done=[shard for shard in read.values() if shard is not None],
+        missing=tuple(sorted(shard for name, ids in shards.items() for shard in ids & fans[name].lost.keys())),
+        damaged=tuple(shard for shard, counts in read.items() if counts is None),
+    )
+
+
+def _wants_index(fan: _Fan, wanted: frozenset[str]) -> bool:
+    """Whether every shard that is wanted of the folder is there and the index lacks one, or has one that is gone."""
+    return bool(fan.gone) or (wanted <= fan.names and not wanted <= fan.indexed)

@@ -1,0 +1,28 @@
+"""Writing down what a look has found out about one fan-out folder: what is committed there, and what no longer is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hpcurate.failures import Ending
+from hpcurate.runs.commits_seen import CommitsSeen
+from hpcurate.store.stage_store import StageStore
+
+PURGED = "its result was committed, and is gone"
+
+
+def write_index(store: StageStore, folder: str, fan: str, seen: CommitsSeen) -> None:
+    """Write the index of a fan-out folder; end the attempts whose committed results are gone for sure."""
+    _end(store, fan, seen.gone(folder, fan))
+    store.commits.write_index(fan, seen.index_of(folder, fan))
+    seen.index_written(folder, fan)
+
+
+def _end(store: StageStore, fan: str, gone: Mapping[str, str]) -> None:
+    """An attempt that was committed is over, whatever its process does: the next one may begin."""
+    attempts = store.claims.latest(fan) if gone else {}
+    for shard, nonce in gone.items():
+        latest = attempts.get(shard)
+        claim = store.claims.read(shard, latest.attempt) if latest and latest.ending is None else None
+        if claim is not None and claim.nonce == nonce:
+            store.claims.end(claim, Ending.LOST, PURGED)
