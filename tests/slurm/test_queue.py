@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -11,7 +12,7 @@ import attrs
 import pytest
 from slurm_fixture import SlurmSite
 
-from hpcurate.errors import LauncherError
+from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.failures import Ending
 from hpcurate.runs.launcher import Presence
 from hpcurate.store.rounds import Jobs
@@ -132,6 +133,26 @@ def test_a_host_without_srun_submits(
     job = array.submit()
     assert SlurmQueue().presence((job,)) is Presence.ALIVE
     SlurmQueue().cancel(Jobs(ids=(job,)))
+
+
+@pytest.mark.parametrize(
+    "ends", ["echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1", "kill -9 $$"]
+)
+def test_an_sbatch_whose_answer_is_lost(
+    array: BatchJob, slurm: SlurmSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Its job is queued all the same, and is found by its name. Before, this was a refusal, and the round was over."""
+    wrapper = tmp_path / "sbatch"
+    wrapper.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" >/dev/null\n{ends}\n')
+    wrapper.chmod(0o755)
+    with monkeypatch.context() as lying:
+        lying.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        with pytest.raises(SubmissionUnknown):
+            submit_array(array, needed=True, patience_s=0)
+    found = SlurmQueue().find(array.name)
+    assert found
+    assert len(found) == 1
+    SlurmQueue().cancel(Jobs(ids=found))
 
 
 def test_a_job_is_ours_by_its_whole_name(array: BatchJob, slurm: SlurmSite) -> None:
