@@ -113,12 +113,15 @@ class ShardOutput:
         ended = counts.passed + counts.dropped + counts.failed
         if not given == counts.tasks_in == ended:
             raise StageError(f"{given} tasks in, {counts.tasks_in} processed, {ended} accounted for: a bug of hpcurate")
-        for name, lines in self._lines.items():
+        counted = {**self._lines, "tasks": counts.tasks_out}
+        if "failed" in counted:
+            counted["failed"] = counts.failed
+        for name, lines in counted.items():
             with own_io("reading", self._path(name)):
                 found, whole = _count_lines(self._path(name))
             if (found, whole) != (lines, True):
                 rows = "rows" if whole else "rows, the last one cut short"
-                raise StoreFailed(f"{self._path(name)} has {found} {rows}, {lines} were written: the store lost them")
+                raise StoreFailed(f"{self._path(name)} has {found} {rows}, {lines} were counted: the store lost them")
 
 
 def _count_lines(path: str) -> tuple[int, bool]:

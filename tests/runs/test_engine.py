@@ -189,3 +189,26 @@ class Measure(Stage[FileTask, FileTask]):
     def process(self, tasks: list[FileTask]) -> list[FileTask]:
         """As they are."""
         return tasks
+
+
+class Copies(Stage[Number, Number]):
+    """Makes a child of each task, in one call."""
+
+    version = 1
+    batch_size = 0
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """In their order."""
+        return [self.child(task, Number, value=task.value) for task in tasks]
+
+
+def test_two_upstreams_that_return_the_same_ids_are_both_accounted_for(site: Site) -> None:
+    """Inputs are known by their ordinal: 2 in gave 1 passed and 1 dropped, with no row in `dropped.jsonl`."""
+    plain = StageOptions(resources={"memory": "100MB"})
+    stages = {
+        "left": Step(Where(), plain),
+        "right": Step(Where(), StageOptions(after=[], resources={"memory": "100MB"})),
+        "both": Step(Copies(), StageOptions(after=["left", "right"], resources={"memory": "100MB"})),
+    }
+    counts = hpcurate.run(stages, numbers(3), store=site.store).summary["stages"]["both"]
+    assert (6, 6, 0, 0) == (counts["in"], counts["out"], counts["dropped"], counts["failed"])
