@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import TRACE, DeadLetter, FailureKind
 from hpcurate.stage import Stage, members, task_types
+from hpcurate.stage_process.batches import Batch, Writer, grouped
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import ShardJob
@@ -24,10 +25,10 @@ from hpcurate.stage_process.output import ShardOutput, rows_of
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.store_errors import blame_store, own_io
 from hpcurate.store.notes import Note
-from hpcurate.store.rows import Codec, codec
+from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.system.failpoints import failpoint
-from hpcurate.task import File, Task
+from hpcurate.task import Task
 
 LOOK_AHEAD = 2
 """Batches whose `prepare` runs ahead of `process`."""
@@ -36,7 +37,6 @@ RAISED = (Exception, SystemExit)
 """What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
 
 Report = Callable[[list[str]], None]
-_Prepare = Callable[[Sequence[Task]], "list[Future[None]]"]
 
 
 class MemberFailed(Exception):
@@ -56,8 +56,8 @@ class ShardRunner:
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
         self.types = [task_types(type(member)) for member in self.members]
-        self._waiting: list[_Batch] = []
-        self._writer: Optional[_Writer] = None
+        self._waiting: list[Batch] = []
+        self._writer: Optional[Writer] = None
         self._prepares = type(self.members[0]).prepare is not Stage.prepare
         self._pool = ThreadPoolExecutor(max(1, threads)) if self._prepares else None
 
@@ -80,25 +80,25 @@ class ShardRunner:
             attempt.files.finish()
         return output.counts
 
-    def writer(self, root: str) -> _Writer:
+    def writer(self, root: str) -> Writer:
         """Of the stage's rows; made once, as that takes a while."""
         if self._writer is None or self._writer.root != root:
-            self._writer = _Writer(self.types[-1][1], root)
+            self._writer = Writer(self.types[-1][1], root)
         return self._writer
 
     def ahead(self) -> list[str]:
         """Ids of the tasks whose `prepare` runs ahead: in flight as well, if the process dies."""
         return [task.id for batch in self._waiting for task in batch.tasks]
 
-    def _batches(self, job: ShardJob, report: Report) -> Iterator[_Batch]:
+    def _batches(self, job: ShardJob, report: Report) -> Iterator[Batch]:
         """Batches in order; with `prepare`, the next ones are prepared meanwhile, unless a culprit is sought."""
         source = codec(self.types[0][0], job.root)
         isolate = job.isolate and not job.whole
         ahead = LOOK_AHEAD if self._prepares and not isolate else 0
         waiting = self._waiting = []
         first = 0
-        for lines in _grouped(rows_of(job), 1 if isolate else job.batch_size):
-            waiting.append(_Batch(first, lines, source, self._prepare_all))
+        for lines in grouped(rows_of(job), 1 if isolate else job.batch_size):
+            waiting.append(Batch(first, lines, source, self._prepare_all))
             first += len(lines)
             if ahead:
                 report(self.ahead())
@@ -108,49 +108,10 @@ class ShardRunner:
         while waiting:
             yield waiting.pop(0)
         if job.whole and not sum(high - low for _, low, high in job.inputs):
-            yield _Batch(0, [], source, self._prepare_all)
+            yield Batch(0, [], source, self._prepare_all)
 
     def _prepare_all(self, tasks: Sequence[Task]) -> list[Future[None]]:
         return [self._pool.submit(self.stage.prepare, task) for task in tasks] if self._pool else []
-
-
-class _Writer:
-    """Writes rows, and notes the files that they name."""
-
-    def __init__(self, kind: type[Task], root: str) -> None:
-        self.root = root
-        self.files: list[File] = []
-        self.rows = Codec(kind, root, on_file=self.files.append)
-
-
-class _Batch:
-    """Rows of one batch, decoded; `begin` sets `prepare` under way."""
-
-    def __init__(self, first: int, lines: list[bytes], source: Codec[Any], prepare: _Prepare) -> None:
-        self.first = first
-        """Number of its first row among the shard's."""
-        self.lines = lines
-        self._source = source
-        self._prepare = prepare
-        self.tasks = [source.decode(line) for line in lines]
-        self._prepared: Optional[list[Future[None]]] = None
-
-    def begin(self) -> list[Future[None]]:
-        """Start `prepare` of every task, once."""
-        if self._prepared is None:
-            self._prepared = self._prepare(self.tasks)
-        return self._prepared
-
-    def ready(self) -> list[Task]:
-        """The tasks, once prepared. Raises what `prepare` raised."""
-        for future in self.begin():
-            future.result()
-        return self.tasks
-
-    def singles(self) -> Iterator[_Batch]:
-        """Each task alone and fresh: a failed try may have changed them."""
-        for number, line in enumerate(self.lines, start=self.first):
-            yield _Batch(number, [line], self._source, self._prepare)
 
 
 class _Attempt:
@@ -162,7 +123,7 @@ class _Attempt:
         self._seen: set[str] = set()
         self.files = AttemptFiles(job)
 
-    def batch(self, batch: _Batch) -> None:
+    def batch(self, batch: Batch) -> None:
         """Process one batch, task by task where that is asked for or needed."""
         poisoned = any(task.id in self._job.poison for task in batch.tasks)
         if poisoned or (self._job.isolate and not self._job.whole and len(batch.tasks) > 1):
@@ -175,14 +136,14 @@ class _Attempt:
         else:
             self._several(batch)
 
-    def _whole(self, batch: _Batch) -> None:
+    def _whole(self, batch: Batch) -> None:
         """No single task is to blame here: the stage's own error ends the attempt."""
         try:
             self._process(batch)
         except MemberFailed as failed:
             raise (failed.__cause__ or failed) from None
 
-    def _several(self, batch: _Batch) -> None:
+    def _several(self, batch: Batch) -> None:
         try:
             self._process(batch)
         except StoreFailed:
@@ -191,7 +152,7 @@ class _Attempt:
             for single in batch.singles():
                 self._single(single)
 
-    def _single(self, batch: _Batch) -> None:
+    def _single(self, batch: Batch) -> None:
         task, member = batch.tasks[0], self._runner.names[0]
         if task.id in self._job.poison:
             self._fail(batch, member, FailureKind.CRASH.value, self._job.poison[task.id])
@@ -206,7 +167,7 @@ class _Attempt:
         except RAISED as error:
             self._fail(batch, member, type(error).__name__, str(error), trace_of(error))
 
-    def _fail(self, batch: _Batch, stage: str, error: str, message: str, trace: str = "") -> None:
+    def _fail(self, batch: Batch, stage: str, error: str, message: str, trace: str = "") -> None:
         task = json.loads(batch.lines[0])  # as it was read: the stage may have changed it before it raised
         self._output.dead_letter(
             DeadLetter(
@@ -214,7 +175,7 @@ class _Attempt:
             )
         )
 
-    def _process(self, batch: _Batch) -> None:
+    def _process(self, batch: Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
         inputs = [task.id for task in batch.tasks]
         self._report(inputs + self._runner.ahead())
@@ -296,17 +257,6 @@ class _Attempt:
                 raise StageError(f"{name} declares {kind.__qualname__} and returned a {type(task).__qualname__}")
         lineage.step(name, tasks, returned, scope.drops)
         return returned
-
-
-def _grouped(rows: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    group: list[bytes] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _check_weights(tasks: Sequence[Task]) -> None:
