@@ -6,7 +6,8 @@ A returned id stands for all inputs that have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Optional
 
 import attrs
 
@@ -52,8 +53,8 @@ class Lineage:
 
     ids: list[str]
     """Of the tasks that the next stage is given, in order: a stage may change a task."""
-    origins: list[Origin]
-    """Of the same tasks."""
+    origins: Optional[list[Origin]] = None
+    """Of the same tasks; None while they are the inputs themselves, as in most stages from beginning to end."""
     drops: list[Drop] = attrs.field(factory=list)
 
     @classmethod
@@ -62,7 +63,7 @@ class Lineage:
         ids = [task.id for task in tasks]
         if "" in ids:
             raise StageError("a task has an empty id; ids name tasks and their files, so they have a character or more")
-        return cls(ids, [Origin(frozenset((n,)), frozenset((task_id,))) for n, task_id in enumerate(ids)])
+        return cls(ids)
 
     def step(self, stage: str, given: Sequence[Task], returned: Sequence[Task], drops: Sequence[Drop]) -> None:
         """Record what one stage made of `given`.
@@ -72,7 +73,9 @@ class Lineage:
         ids = [task.id for task in returned]
         if ids == self.ids and not drops and len(set(ids)) == len(ids):
             return  # all of them, as they were
-        known = self._known()
+        if self.origins is None:
+            self.origins = [Origin(frozenset((n,)), frozenset((task_id,))) for n, task_id in enumerate(self.ids)]
+        known = _by_id(self.ids, self.origins)
         after: dict[str, Origin] = {}
         used: set[str] = set()
         for task in returned:
@@ -86,39 +89,48 @@ class Lineage:
         both = {drop.task.id for drop in drops} & (used | after.keys())
         if both:
             raise StageError(f"{stage} both dropped and returned task {sorted(both)[0]!r}, or a child of it")
-        self._end(stage, given, drops, frozenset().union(*(origin.ids for origin in after.values())))
+        alive = frozenset().union(*(origin.ids for origin in after.values()))
+        self.drops += _ends(stage, list(zip(given, self.ids, self.origins)), drops, alive)
         self.ids, self.origins = list(after), list(after.values())
-
-    def _known(self) -> dict[str, Origin]:
-        """Origin of each id: several inputs may have one."""
-        known = dict(zip(self.ids, self.origins))
-        if len(known) == len(self.ids):
-            return known
-        same: dict[str, list[Origin]] = {}
-        for task_id, origin in zip(self.ids, self.origins):
-            same.setdefault(task_id, []).append(origin)
-        return {task_id: Origin.joined(origins) for task_id, origins in same.items()}
-
-    def _end(self, stage: str, given: Sequence[Task], drops: Sequence[Drop], alive: frozenset[str]) -> None:
-        """A drop for each given task that ends here, the first of those that name it; then those of other tasks."""
-        by_task = {id(drop.task): drop for drop in reversed(drops)}
-        own, ids = {id(task) for task in given}, set(self.ids)
-        by_id = {drop.task.id: drop for drop in reversed(drops) if id(drop.task) not in own}
-        for task, task_id, origin in zip(given, self.ids, self.origins):
-            drop = by_task.get(id(task)) or by_id.get(task_id)
-            if drop is None and task_id not in alive:
-                drop = Drop(task, NOT_RETURNED, stage)
-            if drop is not None:
-                self.drops.append(attrs.evolve(drop, task=task, origin=origin))
-        self.drops += [drop for task_id, drop in by_id.items() if task_id not in ids]
 
     def passed(self) -> frozenset[int]:
         """Ordinals of the inputs that something alive descends from."""
+        if self.origins is None:
+            return frozenset(range(len(self.ids)))
         return frozenset().union(*(origin.inputs for origin in self.origins))
 
     def survivors(self) -> frozenset[str]:
         """Ids, of inputs and between, that something alive descends from."""
+        if self.origins is None:
+            return frozenset(self.ids)
         return frozenset().union(*(origin.ids for origin in self.origins))
+
+
+def _by_id(ids: Sequence[str], origins: Sequence[Origin]) -> dict[str, Origin]:
+    """Origin of each id: several inputs may have one."""
+    known = dict(zip(ids, origins))
+    if len(known) == len(ids):
+        return known
+    same: dict[str, list[Origin]] = {}
+    for task_id, origin in zip(ids, origins):
+        same.setdefault(task_id, []).append(origin)
+    return {task_id: Origin.joined(found) for task_id, found in same.items()}
+
+
+def _ends(
+    stage: str, given: Sequence[tuple[Task, str, Origin]], drops: Sequence[Drop], alive: frozenset[str]
+) -> Iterator[Drop]:
+    """A drop for each given task that ends here, the first of those that name it; then those of other tasks."""
+    by_task = {id(drop.task): drop for drop in reversed(drops)}
+    own, ids = {id(task) for task, _, _ in given}, {task_id for _, task_id, _ in given}
+    by_id = {drop.task.id: drop for drop in reversed(drops) if id(drop.task) not in own}
+    for task, task_id, origin in given:
+        drop = by_task.get(id(task)) or by_id.get(task_id)
+        if drop is None and task_id not in alive:
+            drop = Drop(task, NOT_RETURNED, stage)
+        if drop is not None:
+            yield attrs.evolve(drop, task=task, origin=origin)
+    yield from (drop for task_id, drop in by_id.items() if task_id not in ids)
 
 
 def _out_of_nowhere(stage: str, task: Task) -> str:
