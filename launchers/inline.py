@@ -8,6 +8,7 @@ import time
 import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.planning.plan import Plan
 from hpcurate.runs.launcher import NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
 from hpcurate.worker.hosts.inprocess import InProcessHosts
@@ -36,6 +37,9 @@ class InlineLauncher:
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
         return 1
+
+    def make_room(self, plan: Plan) -> None:
+        """See `Launcher`. There is no limit here."""
 
     def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""

@@ -15,7 +15,7 @@ import attrs
 from hpcurate.errors import LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import worker_shape
+from hpcurate.planning.plan import Plan, worker_shape
 from hpcurate.runs.launcher import JobRow, NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
@@ -115,7 +115,8 @@ class LocalWorkers:
         return any(w.submission.path == submission for w in self._running)
 
     def stop(self) -> None:
-        """See `Children`."""
+        """See `Children`. One that the signal kills before it can hand anything back is not replaced."""
+        self._replaced |= {(worker.submission.path, worker.index) for worker in self._running}
         for worker in self._running:
             with suppress(OSError):
                 worker.process.terminate()
@@ -173,6 +174,9 @@ class LocalLauncher:
         """See `Launcher`."""
         room = Machine.here().room_for(stage)
         return min(room, self.workers) if self.workers else room
+
+    def make_room(self, plan: Plan) -> None:
+        """See `Launcher`. There is no limit here."""
 
     def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""

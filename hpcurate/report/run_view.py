@@ -11,7 +11,8 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.queue import QueueRows
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
-from hpcurate.runs.looking import ASK_S, RunLooker
+from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.queues import ASK_S
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.summary import RunReport, report_of, write_report
 from hpcurate.store.rounds import Jobs

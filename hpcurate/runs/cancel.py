@@ -1,48 +1,114 @@
-"""Cancelling a run: stop what nobody else wants."""
+"""Cancelling a run: stop what nobody else wants, and say of what it is not known whether it has stopped."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from hpcurate.runs.folder import Run
-from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.runs.launcher import Launcher, Presence, Queue, make_launcher
 from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import report_of, write_report, written_report
 from hpcurate.store.layout import Store
 from hpcurate.store.rounds import Jobs
+from hpcurate.world import World
 
 CHILDREN = {"_target_": "launchers.local.LocalLauncher"}
 """Stops workers of this machine, whichever launcher the run has now."""
+STOP_S = 10.0
+"""How long a cancel waits to see that what it stopped has ended."""
+ASK_AGAIN_S = 1.0
 
 
-def cancel(run: Run) -> list[str]:
-    """Stop it. Returns what was done, for the user."""
+def cancel(run: Run, world: World | None = None) -> list[str]:
+    """Stop it. Returns what was done, for the user.
+
+    That it is cancelled is written down first: whoever records a job after that stops it.
+    """
     launcher = make_launcher(run.frozen().launcher)
     run.filesystem.create(os.path.join(run.path, "cancelled"), b"")
-    looker = RunLooker(run, launcher)
+    looker = RunLooker(run, launcher, world)
+    stopping = _Stopping(launcher, world or World())
     messages = []
     for stage, view in zip(looker.frozen.pipeline.stages, looker.observer.look(), strict=True):
         store = looker.observer.store(stage.folder)
         last = view.rounds[-1] if view.rounds else None
-        if last is None or last.phase is not Phase.ACTIVE:
+        if last is None or last.phase is Phase.OVER:
             continue
         others = [name for name in store.wanted_by() if name != run.name and _is_running(run.store, name)]
         if others:
             messages.append(f"{stage.name}: left running, {others[0]} wants it too")
             continue
-        _stop(launcher, last)
-        store.rounds.mark_over(last.number, cancelled=True)
-        messages.append(f"{stage.name}: round {last.number} stopped ({str(last.jobs) or 'no jobs'})")
+        store.rounds.mark_cancelled(last.number)
+        ended, said = stopping.stop(last)
+        if ended:
+            store.rounds.mark_over(last.number)
+        messages.append(f"{stage.name}: round {last.number} {said}")
     launcher.queue.cancel(Jobs(looker.gates.jobs()))
     write_report(run, report_of(run, looker.frozen, looker.look()))
     return messages or ["nothing was queued or running"]
 
 
-def _stop(launcher: Launcher, last: RoundView) -> None:
-    queue = launcher.queue if last.queue else make_launcher(CHILDREN).queue
-    queue.cancel(last.jobs)
+class _Stopping:
+    """Stops the workers of a round wherever they are: whether they have ended, and what to tell the user."""
+
+    def __init__(self, launcher: Launcher, world: World) -> None:
+        self._launcher, self._world = launcher, world
+
+    def stop(self, last: RoundView) -> tuple[bool, str]:
+        if last.queue is None:
+            return self._children(last)
+        queue = queue_named(last.queue, self._launcher.queue)
+        if queue is None or last.elsewhere:
+            return False, f"{last.why}; {_by_hand(last.jobs, last.name)}"
+        jobs = last.jobs or Jobs(queue.find(last.name) or ())
+        return self._scheduled(queue, jobs, last)
+
+    def _scheduled(self, queue: Queue, jobs: Jobs, last: RoundView) -> tuple[bool, str]:
+        if not jobs:
+            why = last.why or "is being submitted"
+            return False, f"{why}; whoever records a job of it stops it, {_found(last.name)}"
+        queue.cancel(jobs)
+        self._wait(lambda: queue.presence(jobs.ids) is not Presence.ALIVE)
+        presence = queue.presence(jobs.ids)
+        if presence is Presence.ENDED:
+            return True, f"stopped ({jobs})"
+        if presence is Presence.ALIVE:
+            return False, f"is being stopped ({jobs}): its workers hand back what they have"
+        return False, f"may still run: the scheduler does not say that {jobs} ended; {_by_hand(jobs, last.name)}"
+
+    def _children(self, last: RoundView) -> tuple[bool, str]:
+        make_launcher(CHILDREN).queue.cancel(last.jobs)
+        if self._wait(lambda: self._gone(last)):
+            return True, f"stopped ({last.jobs or 'no jobs'})"
+        why = last.why or f"has workers that have not left yet ({last.jobs or 'no jobs'})"
+        return False, f"{why}; if its driver lives, it stops them within seconds"
+
+    def _gone(self, last: RoundView) -> bool:
+        workers = last.jobs.workers
+        return bool(workers) and all(self._world.processes.alive(worker) is False for worker in workers)
+
+    def _wait(self, until: Callable[[], bool]) -> bool:
+        clock = self._world.clock
+        deadline = clock.monotonic() + STOP_S
+        while not until():
+            if clock.monotonic() >= deadline:
+                return False
+            clock.sleep(ASK_AGAIN_S)
+        return True
+
+
+def _by_hand(jobs: Jobs, name: str) -> str:
+    if not jobs:
+        return f"where it answers, type `hpcurate cancel` again, or {_found(name)}"
+    return f"where it answers, type `hpcurate cancel` again, or `scancel {' '.join(jobs.ids)}`"
+
+
+def _found(name: str) -> str:
+    return f"`scancel --name={name}` does, too"
 
 
 def _is_running(store: Store, name: str) -> bool:

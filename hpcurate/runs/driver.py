@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 
-from hpcurate.errors import GateRefused, HpcurateError
-from hpcurate.planning.pipeline import PlannedStage, Timing
-from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
+import attrs
+
+from hpcurate.errors import GateRefused, LauncherError
+from hpcurate.runs.beats import Beating
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
-from hpcurate.runs.launcher import GateRequest, Launcher, Submission, make_launcher
-from hpcurate.runs.looking import ASK_S, ThrottledQueue, gate_watch, observer_of
+from hpcurate.runs.launcher import GateRequest, Launcher, make_launcher
+from hpcurate.runs.looking import gate_watch, observer_of
+from hpcurate.runs.queues import ASK_S, ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import (
+    UNDECIDED,
     Action,
+    Decision,
     Look,
     MakeLists,
     MarkOver,
@@ -31,14 +34,24 @@ from hpcurate.runs.reconcile import (
     reconcile,
 )
 from hpcurate.runs.state import RunState
+from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import report_of, write_report
-from hpcurate.store.rounds import Ticket
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.failpoints import failpoint
 from hpcurate.world import World
 
 POLL_S = 2.0
 """How often a waiting driver looks at the store."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+"""How long a driver that does not stay pauses before it looks again: each time twice as long."""
+SETTLE_S = 420.0
+"""How long such a driver waits for what a second look decides: longer than a lease and a lost submission take."""
+UNANSWERED_S = 3600.0
+"""How long a driver that stays waits for a scheduler that does not answer."""
+WAY_OUT = (
+    "type the run's command again, where that scheduler answers if it has one; "
+    "or, if you know that nothing of it runs, `hpcurate cancel`, and then the command"
+)
 LEAVE_S = 30.0
 """How long the workers of a complete run may take to tear their stages down."""
 
@@ -62,13 +75,12 @@ class Driver:
         self._pipeline, self._echo = self.frozen.pipeline, echo
         self._gates = GateFiles(self.world.filesystem, run)
         self._gate_watch = gate_watch(launcher, self._gates)
-        self._mine: dict[tuple[str, int], str] = {}
-        """Rounds whose workers are children of this process, and their submissions' folders."""
-        self._waits = False
         self._own_gates: set[tuple[str, int]] = set()
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
-        queue = ThrottledQueue(launcher.queue, ASK_S if stays else 0.0, self.world.clock)
+        queue = ThrottledQueue(launcher.queue, ASK_S, self.world.clock)
         self.observer = observer_of(run, self.frozen, queue, self.world, self._watched)
+        self._submitter = Submitter(run, self.frozen, launcher, self.observer, self.world, echo)
+        self._said = ""
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -77,45 +89,58 @@ class Driver:
         views = self.observer.look()
         return Look(views, reconcile(views, self._pipeline.budget, cancelled=self.run.cancelled))
 
-    def step(self) -> Look:
-        """Do everything that can be done now; the look after it."""
-        while True:
-            look = self.look()
-            if not look.decision.actions:
-                if _is_submitting(look.views):  # another's ticket, whose job is written within moments
-                    self.world.clock.sleep(0.1)
-                    continue
-                if not self.stays and any(view.missing for view in look.views):
-                    self._wait_for_second_listing(look)
-                    continue
-                write_report(self.run, report_of(self.run, self.frozen, look))
-                return look
-            for action in look.decision.actions:
-                self._do(action, look)
+    def step(self, settle_s: float = SETTLE_S) -> Look:
+        """Do everything that can be done now; the look after it.
 
-    def _wait_for_second_listing(self, look: Look) -> None:
-        if not self._waits:
-            self._echo(look.decision.reason)
-        self._waits = True
-        self.world.clock.sleep(POLL_S)
+        One that does not stay also waits, at most so long, for what a second look decides: a ticket of another, a round
+        of which nothing is seen any more, a shard that is no longer listed.
+        """
+        deadline, pause_s = self.world.clock.monotonic() + settle_s, FIRST_PAUSE_S
+        look = self._act()
+        while not self.stays and _unsettled(look) and self.world.clock.monotonic() < deadline:
+            self._say(look)
+            self.world.clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            look = self._act()
+        if not self.stays and (_unsettled(look) or _unanswered(look, elsewhere=True)):
+            look = _left_alone(look)
+        self._say(look)
+        write_report(self.run, report_of(self.run, self.frozen, look))
+        return look
 
     def drive(self, progress: Callable[[tuple[StageView, ...]], None] = lambda views: None) -> Look:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
-        me, beat = self.world.processes.mine(), 0
+        me, answered = self.world.processes.mine(), self.world.clock.monotonic()
+        sign = Beating(self.world.clock, lambda count: self.run.note_driver(me, count))
         try:
             while True:
-                self.run.note_driver(me, beat)
-                beat += 1
                 look = self.step()
                 progress(look.views)
+                if not _unanswered(look):
+                    answered = self.world.clock.monotonic()
+                silent_s = self.world.clock.monotonic() - answered
+                if _unanswered(look, elsewhere=True) or silent_s >= UNANSWERED_S:
+                    look = _left_alone(look)
+                    write_report(self.run, report_of(self.run, self.frozen, look))
                 if look.decision.state is not RunState.RUNNING:
                     self._finish(look)
                     return look
                 self.launcher.wait(POLL_S)
-                self._close_own_rounds()
+                self._submitter.close_children()
         except BaseException:
             self._stop()
             raise
+        finally:
+            sign.stop()
+
+    def _say(self, look: Look) -> None:
+        """Why the run does not move, once, where something is waited for that may not come."""
+        waited_for = [v.rounds[-1].phase for v in look.views if v.rounds]
+        missing = any(view.missing for view in look.views)
+        reason = look.decision.reason if missing or {Phase.VANISHED, Phase.UNKNOWN} & set(waited_for) else ""
+        if reason and reason != self._said:
+            self._echo(reason)
+        self._said = reason
 
     def _watched(self, stage: str, number: int) -> bool:
         return (stage, number) in self._own_gates or self._gate_watch(stage, number)
@@ -125,93 +150,60 @@ class Driver:
 
     # -- doing --------------------------------------------------------------------------------------
 
-    def _do(self, action: Action, look: Look) -> None:
+    def _act(self) -> Look:
+        """Do what there is to do until a look finds nothing more, or until nothing comes of what it finds."""
+        while True:
+            look = self.look()
+            done = [self._do(action, look) for action in look.decision.actions]
+            if not done or not all(done):
+                return look
+
+    def _do(self, action: Action, look: Look) -> bool:
+        """Whether it was done; False where another process did it, or is about to."""
         match action:
-            case RecordJobs(stage, number, jobs):
-                self._store(stage).rounds.record_jobs(number, jobs)
+            case RecordJobs(stage, number, found):
+                self._submitter.record(stage, number, found)
             case MarkOver(stage, number):
-                self._store(stage).rounds.mark_over(number)
+                self.mark_over(stage, number)
             case WriteIndex(folder, fan):
                 write_index(self.observer.store(folder), folder, fan, self.observer.commits)
             case MakeLists(stage):
                 for name, lines in self.observer.missing_lists(self._pipeline.stage(stage)).items():
                     self._store(stage).lists.write(name, lines)
-            case Submit():
-                self._submit(action, look)
+            case Submit(stage, number):
+                view = next(view for view in look.views if view.name == stage)
+                jobs = self._submitter.submit(action, view)
+                if jobs is not None:
+                    self._watch(Watch(stage, number, jobs))
+                return self._store(stage).rounds.is_taken(number)
             case Watch():
                 self._watch(action)
+        return True
 
-    def _submit(self, action: Submit, look: Look) -> None:
-        stage, store = self._pipeline.stage(action.stage), self._store(action.stage)
-        name = job_name(stage.folder, action.round, self.run.name, os.path.realpath(self.run.store.root))
-        if not store.rounds.take_ticket(action.round, self._ticket(name, action, look)):
+    def mark_over(self, stage: str, number: int) -> None:
+        """Write down that no worker of a round is left, and how its jobs ended as far as their scheduler knows."""
+        rounds = self._store(stage).rounds
+        found = rounds.one(number)
+        if found.over:
             return
-        submission = self._prepare(stage, action, name)
-        workers = submission.plan.workers
-        self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {workers} workers")
-        failpoint("submit.before")
-        try:
-            started = self.launcher.submit(submission)
-        except (HpcurateError, OSError):
-            store.rounds.mark_over(action.round)
-            raise
-        failpoint("submit.after")
-        store.rounds.record_jobs(action.round, started.jobs)
-        if started.over:
-            store.rounds.mark_over(action.round)
-        elif self.launcher.children is not None:
-            self._mine[stage.name, action.round] = submission.path
-        else:
-            self._watch(Watch(stage.name, action.round, started.jobs))
-
-    def _ticket(self, name: str, action: Submit, look: Look) -> Ticket:
-        view = next(view for view in look.views if view.name == action.stage)
-        return Ticket(
-            run=self.run.name,
-            launcher=self.launcher.name,
-            queue=self.launcher.queue.name or None,
-            name=name,
-            submitter=self.world.processes.mine(),
-            lists=view.lists,
-            done_before=view.counts.shards_done,
-        )
-
-    def _prepare(self, stage: PlannedStage, action: Submit, name: str) -> Submission:
-        """Write the immutable plan before anything is submitted."""
-        plan = plan_round(
-            stage,
-            run=self.run,
-            lists=self.observer.live_lists(stage),
-            action=action,
-            launcher=self.launcher,
-            frozen=self.frozen,
-        )
-        path = os.path.join(self.run.path, "submissions", submission_name(stage.name, action.round))
-        os.makedirs(os.path.join(path, "logs"), mode=0o700, exist_ok=True)
-        plan.save(path)
-        return Submission(plan=plan, path=path, name=name)
-
-    def _close_own_rounds(self) -> None:
-        """A round of our own workers is over when the last of them has left."""
-        for (stage, number), path in list(self._mine.items()):
-            if self.launcher.children is not None and not self.launcher.children.working(path):
-                self._store(stage).rounds.mark_over(number)
-                del self._mine[stage, number]
+        queue = queue_named(found.ticket.queue or "", self.launcher.queue)
+        endings = queue.endings(found.jobs.ids) if queue and found.jobs and found.jobs.ids else {}
+        rounds.mark_over(number, endings=endings)
 
     def _finish(self, look: Look) -> None:
         """Let workers that have nothing left leave in order; stop those of a run that failed."""
         clock = self.world.clock
         deadline = clock.monotonic() + LEAVE_S
-        while self._mine and look.decision.state is RunState.COMPLETE and clock.monotonic() < deadline:
+        while self._submitter.children and look.decision.state is RunState.COMPLETE and clock.monotonic() < deadline:
             self.launcher.wait(0.2)
-            self._close_own_rounds()
-        if self._mine:
+            self._submitter.close_children()
+        if self._submitter.children:
             self._stop()
 
     def _stop(self) -> None:
         if self.launcher.children is not None:
             self.launcher.children.stop()
-            self._close_own_rounds()
+            self._submitter.close_children()
 
     # -- gates --------------------------------------------------------------------------------------
 
@@ -222,21 +214,24 @@ class Driver:
             self._gates.record(action.stage, action.round, job)
 
     def _submit_gate(self, action: Watch) -> str | None:
-        """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while."""
-        clock = self.world.clock
-        gates = self.launcher.gates
+        """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while.
+
+        A gate too many does no harm, so one whose sbatch was not answered is submitted again.
+        """
+        clock, gates, pause_s = self.world.clock, self.launcher.gates, FIRST_PAUSE_S
         deadline = clock.monotonic() + (gates.patience_s if gates else 0.0)
         while gates is not None:
             try:
                 return gates.submit(self._gate_request(action))
-            except GateRefused as error:
+            except LauncherError as error:
                 if self.stays:
                     self._echo(f"{action.stage}: no gate after round {action.round}, this call replaces it: {error}")
                     self._own_gates.add((action.stage, action.round))
                     return None
                 if clock.monotonic() >= deadline:
-                    raise
-            self.launcher.wait(POLL_S)
+                    raise GateRefused(str(error)) from None
+            self.launcher.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return None
 
     def _gate_request(self, action: Watch) -> GateRequest:
@@ -250,28 +245,31 @@ class Driver:
         )
 
 
-def plan_round(
-    stage: PlannedStage, *, run: Run, lists: tuple[str, ...], action: Submit, launcher: Launcher, frozen: Frozen
-) -> Plan:
-    """What the workers of one round are given: exactly as many as are needed."""
-    timing: Timing = frozen.pipeline.timing
-    return Plan(
-        stage=stage,
-        run=run.name,
-        store=run.store.root,
-        lists=lists,
-        round=action.round,
-        workers=worker_count(action.open_shards, stage.processes, stage.workers, launcher.most_workers(stage)),
-        code=frozen.code,
-        versions={} if stage.env.python or launcher.other_python else frozen.versions,
-        node_local=launcher.node_local,
-        node_quota=launcher.node_quota,
-        timing=timing,
-    )
+def _last_phases(look: Look) -> list[Phase | None]:
+    """Of the last round of each stage that has work left now."""
+    return [v.rounds[-1].phase if v.rounds else None for v in look.views if v.ready and not v.complete]
 
 
-def _is_submitting(views: tuple[StageView, ...]) -> bool:
-    return any(v.rounds and v.rounds[-1].phase is Phase.SUBMITTING and v.ready and not v.complete for v in views)
+def _unsettled(look: Look) -> bool:
+    """Whether something is open that the next looks decide: also a ticket that is neither ours nor to be seen yet."""
+    running = look.decision.state is RunState.RUNNING
+    undecided = any(phase in UNDECIDED for phase in _last_phases(look)) or any(view.missing for view in look.views)
+    return running and (bool(look.decision.actions) or undecided)
+
+
+def _unanswered(look: Look, *, elsewhere: bool = False) -> bool:
+    """Whether all that is waited for is a scheduler that does not answer, or that cannot be asked from here at all."""
+    last = [v.rounds[-1] for v in look.views if v.ready and not v.complete and v.rounds]
+    silent = last and all(r.phase is Phase.UNKNOWN and (r.elsewhere or not elsewhere) for r in last)
+    return bool(silent) and look.decision.state is RunState.RUNNING and not look.decision.actions
+
+
+def _left_alone(look: Look) -> Look:
+    """The same look, where nobody waits for the run any longer."""
+    if any(phase is Phase.ACTIVE for phase in _last_phases(look)):
+        return look
+    reason = f"{look.decision.reason or 'another process has its ticket'}; {WAY_OUT}"
+    return attrs.evolve(look, decision=Decision((), RunState.INCOMPLETE, reason))
 
 
 def main(argv: list[str]) -> int:

@@ -1,6 +1,7 @@
 """The gate: `python -m hpcurate.runs.gate <run folder> <stage> <round> <patience>`, the small job after an array.
 
-It looks once, submits what is next, each array with its gate, and exits.
+It looks, submits what is next, each array with its gate, and exits. What fails is tried again within its patience:
+half of its time, so that it can report what it could not do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.runs.driver import Driver
@@ -16,8 +20,12 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import report_of, write_report
+from hpcurate.runs.summary import report_of, write_report, written_report
+from hpcurate.system.clock import Clock
 from hpcurate.system.failpoints import failpoint
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
+"""Between two tries; each pause is twice as long as the one before."""
 
 
 def main(argv: list[str]) -> int:
@@ -30,9 +38,26 @@ def main(argv: list[str]) -> int:
     launcher.set_patience(float(patience))  # no longer: a gate that Slurm ends cannot report
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
     driver.observer.commits.confirm_s = 0.0  # a listing of a job that has just started is no stale one
-    folder = frozen.pipeline.stage(stage).folder
-    driver.observer.store(folder).rounds.mark_over(int(number))  # its dependency was fulfilled: Slurm's word
-    return reporting(driver, driver.step)
+
+    def move() -> Look:
+        driver.mark_over(stage, int(number))  # its dependency was fulfilled: Slurm's word
+        return driver.step(settle_s=float(patience) / 2)
+
+    return reporting(driver, lambda: patiently(move, driver.world.clock, float(patience)))
+
+
+def patiently(move: Callable[[], Look], clock: Clock, patience_s: float) -> Look:
+    """One refusal of sbatch, or one error of the storage, is not the end of a run: nobody else would move it on."""
+    deadline, pause_s = clock.monotonic() + patience_s, FIRST_PAUSE_S
+    while True:
+        try:
+            return move()
+        except (LauncherError, OSError) as error:
+            if clock.monotonic() + pause_s >= deadline:
+                raise
+            print(f"{error}; trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
+        clock.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def reporting(driver: Driver, move: Callable[[], Look]) -> int:
@@ -40,17 +65,27 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = move()
-    except LauncherError as error:
+    except (LauncherError, OSError) as error:
         reason = (
             f"what comes next could not be submitted: {error}; type the run's command again, "
             "with wait=true if nodes may not submit"
         )
-        look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        write_report(driver.run, report_of(driver.run, driver.frozen, look))
+        _report_failure(driver, reason)
         print(reason, file=sys.stderr)
         return 1
     print(json.dumps(report_of(driver.run, driver.frozen, result).plain(), indent=1), flush=True)
     return result.decision.state.exit_status
+
+
+def _report_failure(driver: Driver, reason: str) -> None:
+    try:
+        look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
+        write_report(driver.run, report_of(driver.run, driver.frozen, look))
+    except (LauncherError, OSError):  # the same again: what was known before, and why there is no more
+        before = written_report(driver.run)
+        with suppress(OSError):
+            if before is not None:
+                write_report(driver.run, msgspec.structs.replace(before, state=RunState.INCOMPLETE, reason=reason))
 
 
 if __name__ == "__main__":

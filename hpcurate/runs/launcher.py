@@ -256,8 +256,11 @@ class Launcher(Protocol):
     def most_workers(self, stage: PlannedStage) -> int:
         """Workers of this stage that may run at once here."""
 
+    def make_room(self, plan: Plan) -> None:
+        """Wait until workers of the plan may be submitted; before the right to do so is taken. Raises LauncherError."""
+
     def submit(self, submission: Submission) -> Started:
-        """Start the workers. Raises LauncherError."""
+        """Start the workers. Raises LauncherError if nothing was started, SubmissionUnknown where that is open."""
 
     def script(self, submission: Submission) -> str | None:
         """Exact text of what would be submitted, where that is a script. Writes and submits nothing."""

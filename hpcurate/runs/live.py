@@ -46,7 +46,8 @@ class Observer:
         watched: Watched = lambda stage, number: False,
     ) -> None:
         self._world, self._store, self._pipeline = world, store, pipeline
-        self._source_lists, self._rounds = tuple(source_lists), RoundsSeen(world, queue, watched)
+        self._source_lists = tuple(source_lists)
+        self._rounds = RoundsSeen(world, queue, watched, pipeline.timing.lease_s)
         self._forgiven = forgiven or {}
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)
@@ -69,10 +70,11 @@ class Observer:
         return self._stores[folder]
 
     def _view(self, stage: PlannedStage) -> StageView:
-        expected = self._expected(stage)
+        expected, rounds = self._expected(stage), self._rounds.views(stage, self.store(stage.folder))
         if expected is None:
-            return StageView(name=stage.name, ready=False, blocked="" if stage.after else self._source_lost())
-        rounds, seen = self._rounds.views(stage, self.store(stage.folder)), self.seen(stage)
+            blocked = "" if stage.after else self._source_lost()
+            return StageView(name=stage.name, ready=False, rounds=rounds, blocked=blocked)
+        seen = self.seen(stage)
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._forgiven.get(stage.name, 0))
         view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen))
         lists = [one.found for one in expected if one.found is not None]

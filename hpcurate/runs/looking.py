@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import attrs
 
-from hpcurate.failures import Ending
+from hpcurate.runs.beats import LOOK_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
-from hpcurate.runs.launcher import JobRow, Launcher, Presence, Queue
+from hpcurate.runs.launcher import Launcher, Queue
 from hpcurate.runs.live import Observer
-from hpcurate.runs.reconcile import Decision, Look, Phase, reconcile
+from hpcurate.runs.queues import ThrottledQueue
+from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
 from hpcurate.runs.rounds_seen import Watched
 from hpcurate.runs.state import RunState
-from hpcurate.store.rounds import Jobs
-from hpcurate.system.clock import Clock
+from hpcurate.runs.summary import StageReport, written_report
 from hpcurate.world import World
-
-BEAT_S = 6.0
-"""How long a look waits for a sign of a driver on another host: three times as long as that sleeps."""
-ASK_S = 30.0
-"""How often whoever keeps looking asks the scheduler, at most."""
-
-
-class ThrottledQueue:
-    """Asks a queue at most every so often, and remembers the answer meanwhile."""
-
-    def __init__(self, queue: Queue, every_s: float, clock: Clock) -> None:
-        self.name = queue.name
-        self._queue, self._every, self._clock = queue, every_s, clock
-        self._answers: dict[tuple[str, ...], tuple[float, Presence]] = {}
-
-    def cluster(self) -> str | None:
-        """See `Queue`."""
-        return self._queue.cluster()
-
-    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
-        """See `Queue`."""
-        return self._queue.endings(jobs)
-
-    def presence(self, jobs: tuple[str, ...]) -> Presence:
-        """See `Queue`."""
-        asked, answer = self._answers.get(jobs, (float("-inf"), Presence.UNKNOWN))
-        now = self._clock.monotonic()
-        if now - asked >= self._every:
-            answer = self._queue.presence(jobs)
-            self._answers[jobs] = (now, answer)
-        return answer
-
-    def find(self, name: str) -> tuple[str, ...] | None:
-        """See `Queue`."""
-        return self._queue.find(name)
-
-    def rows(self, jobs: Jobs) -> list[JobRow] | None:
-        """See `Queue`."""
-        return self._queue.rows(jobs)
-
-    def cancel(self, jobs: Jobs) -> None:
-        """See `Queue`."""
-        self._queue.cancel(jobs)
 
 
 def observer_of(run: Run, frozen: Frozen, queue: Queue, world: World, watched: Watched) -> Observer:
@@ -99,15 +54,29 @@ class RunLooker:
 
     def look(self) -> Look:
         """Where it stands; incomplete where work is left and nobody is there to do it."""
-        views = self.observer.look()
+        views = self._views()
         seen = Look(views, reconcile(views, self.frozen.pipeline.budget, cancelled=self.run.cancelled))
         missing = any(view.missing for view in views)
         waits = seen.decision.state is RunState.RUNNING and (seen.decision.actions or missing)
         if waits and not _someone_works(seen) and not self._gate_waits() and not self._driven():
-            reason = seen.decision.reason if missing else "work is left, and nothing is queued or alive"
-            left = Decision((), RunState.INCOMPLETE, reason)
-            return attrs.evolve(seen, decision=left)
+            reason = seen.decision.reason if missing else self._why_left(seen)
+            return attrs.evolve(seen, decision=Decision((), RunState.INCOMPLETE, reason))
         return seen
+
+    def _why_left(self, seen: Look) -> str:
+        """What the gate or call that left the run wrote down, as long as nothing has moved since."""
+        before, now = written_report(self.run), {v.name: StageReport.of(v.counts) for v in seen.views}
+        if before is not None and before.state is RunState.INCOMPLETE and before.stages == now and before.reason:
+            return before.reason
+        return "work is left, and nothing is queued or alive"
+
+    def _views(self) -> tuple[StageView, ...]:
+        """What there is; where workers of another host are the question, after a moment in which their driver beats."""
+        views = self.observer.look()
+        if any(r.phase is Phase.VANISHED and r.queue is None for view in views for r in view.rounds[-1:]):
+            self._world.clock.sleep(LOOK_S)
+            views = self.observer.look()
+        return views
 
     def _gate_waits(self) -> bool:
         """Whether a gate of the run is queued or running: it will do what is next."""
@@ -120,10 +89,9 @@ class RunLooker:
         if lives is not None:
             return lives
         before = self.run.driver_beat()
-        self._world.clock.sleep(BEAT_S)
+        self._world.clock.sleep(LOOK_S)
         return self.run.driver_beat() != before
 
 
 def _someone_works(seen: Look) -> bool:
-    phases = (Phase.ACTIVE, Phase.UNKNOWN, Phase.SUBMITTING)
-    return any(v.rounds and v.rounds[-1].phase in phases for v in seen.views if v.ready and not v.complete)
+    return any(v.rounds and v.rounds[-1].phase is not Phase.OVER for v in seen.views if v.ready and not v.complete)

@@ -12,13 +12,13 @@ import attrs
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import job_name, submission_name, worker_count
 from hpcurate.runs.code import frozen_path
-from hpcurate.runs.driver import plan_round
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.folder import Frozen, Run, peek_run
 from hpcurate.runs.launcher import Launcher, Submission
 from hpcurate.runs.live import Observer
 from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.reconcile import StageView, Submit
+from hpcurate.runs.submitting import plan_round
 from hpcurate.source.intake import foresee
 from hpcurate.source.scan import scan
 from hpcurate.source.taken import list_names

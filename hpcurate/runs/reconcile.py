@@ -15,8 +15,8 @@ from hpcurate.runs.state import RunState, StageCounts
 from hpcurate.store.rounds import Jobs
 
 __all__ = [
-    "Action", "Decision", "Look", "MakeLists", "MarkOver", "Phase", "RecordJobs", "RoundView", "StageView", "Submit",
-    "Watch", "WriteIndex", "reconcile",
+    "UNDECIDED", "Action", "Decision", "Look", "MakeLists", "MarkOver", "Phase", "RecordJobs", "RoundView", "StageView",
+    "Submit", "Watch", "WriteIndex", "reconcile",
 ]  # fmt: skip
 
 ROUNDS_WITHOUT_PROGRESS = 2
@@ -34,8 +34,14 @@ class Phase(enum.Enum):
     """Queued, running, or its local driver lives."""
     OVER = "over"
     """No worker of it is left."""
+    VANISHED = "vanished"
+    """Nothing is seen of it, which is no evidence yet: a second look some time later decides."""
     UNKNOWN = "unknown"
     """The scheduler cannot answer. Means wait, never submit (I8)."""
+
+
+UNDECIDED = (Phase.SUBMITTING, Phase.VANISHED)
+"""What does not last: whoever keeps looking sees within a written bound what has become of such a round."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -45,9 +51,15 @@ class RoundView:
     number: int
     phase: Phase
     done_before: int
+    why: str = ""
+    """The phase in words, where more is known than its name."""
+    elsewhere: bool = False
+    """Its scheduler cannot be asked from here at all: waiting for an answer is useless."""
     jobs: Jobs = Jobs()
     queue: str | None = None
     """Scheduler that has its jobs; None: they are children of the process that submitted."""
+    name: str = ""
+    """Unique name of its jobs."""
     run: str = ""
     lists: str = ""
     """Digest of the lists that it worked through; empty: of a time without."""
@@ -213,11 +225,12 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
         return _after_round(stage, last)
     if last.phase is Phase.ACTIVE and last.queue and not last.watched:
         return Watch(stage.name, last.number, last.jobs)
-    return RunState.RUNNING, f"{stage.name}: round {last.number} {_WAITING[last.phase]}"
+    return RunState.RUNNING, f"{stage.name}: round {last.number} {last.why or _WAITING[last.phase]}"
 
 
 _WAITING = {
     Phase.SUBMITTING: "is being submitted",
+    Phase.VANISHED: "is not seen any more",
     Phase.UNKNOWN: "is in an unknown state",
     Phase.ACTIVE: "is at work",
 }

@@ -1,4 +1,9 @@
-"""The rounds of a stage in the light of the queue: which of them may still have workers. Only reads."""
+"""The rounds of a stage in the light of the queue: which of them may still have workers. Only reads.
+
+A round is over on evidence alone: what stands in the store, the scheduler's word that its jobs have ended, two answers
+some time apart of the ticket's own cluster that does not list them, or the death or silence of the process whose
+children its workers are.
+"""
 
 from __future__ import annotations
 
@@ -7,79 +12,155 @@ from collections.abc import Callable
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.runs.beats import Stillness
 from hpcurate.runs.launcher import Presence, Queue
-from hpcurate.runs.reconcile import Phase, RoundView
-from hpcurate.store.rounds import Jobs, Round
+from hpcurate.runs.queues import ASK_S, ThrottledQueue, queue_named
+from hpcurate.runs.reconcile import UNDECIDED, Phase, RoundView
+from hpcurate.store.rounds import LET_GO, Jobs, Round, Ticket
 from hpcurate.store.stage_store import StageStore
 from hpcurate.world import World
 
 SUBMITTING_S = 60.0
-"""How long a ticket whose owner cannot be seen may stay without its job before it counts as lost."""
-
-_PHASES = {
-    Presence.ALIVE: Phase.ACTIVE,
-    Presence.ENDED: Phase.OVER,
-    Presence.ABSENT: Phase.OVER,
-    Presence.UNKNOWN: Phase.UNKNOWN,
-}
+"""How long a ticket without its job may show no sign of life before its submission counts as lost."""
+NEGATIVE_S = 30.0
+"""How far apart two answers that list no job have to be to say that there is none. At least `ASK_S`: a remembered
+answer is not a second one."""
+NO_ANSWER = "cannot be seen: the scheduler does not answer"
 Watched = Callable[[str, int], bool]
 """(stage, round) → whether a gate of the run waits for it, or its driver stays."""
 
 
-class RoundsSeen:
-    """The rounds of stages, in the light of the queue."""
+@attrs.define(frozen=True)
+class Seen:
+    """What a look makes of a round that nobody has marked as over."""
 
-    def __init__(self, world: World, queue: Queue, watched: Watched) -> None:
-        self._clock, self._processes, self._queue, self._watched = world.clock, world.processes, queue, watched
-        self._first_seen: dict[tuple[str, int], float] = {}
+    phase: Phase
+    why: str = ""
+    jobs: Jobs = Jobs()
+    elsewhere: bool = False
+
+
+class RoundsSeen:
+    """The rounds of stages, in the light of the queue. Remembers what was seen: a second look is a second one."""
+
+    def __init__(self, world: World, queue: Queue, watched: Watched, lease_s: float) -> None:
+        self._clock, self._processes, self._watched, self._lease_s = world.clock, world.processes, watched, lease_s
+        self._own, self._queues = queue, {queue.name: queue}
+        self._still = Stillness(world.clock)
 
     def views(self, stage: PlannedStage, store: StageStore) -> tuple[RoundView, ...]:
         """All of them; only the last one can still be alive."""
         rounds = store.rounds.read()
-        return tuple(_past(found) for found in rounds[:-1]) + tuple(self._last(stage, found) for found in rounds[-1:])
+        past = tuple(_past(found) for found in rounds[:-1])
+        return past + tuple(self._last(stage, store, found) for found in rounds[-1:])
 
-    def _last(self, stage: PlannedStage, found: Round) -> RoundView:
+    def _last(self, stage: PlannedStage, store: StageStore, found: Round) -> RoundView:
         view = _past(found)
         if found.over:
             return view
-        jobs = self._lost_jobs(stage, found) if found.jobs is None else found.jobs
-        if jobs is None:
-            return attrs.evolve(view, phase=Phase.SUBMITTING)
-        phase = _PHASES[self._presence(found, jobs)]
+        key = f"{stage.folder} {found.number}"
+        sign = b"" if found.jobs and found.ticket.queue else store.rounds.sign_of_life(found.number)
+        seen = self._unsubmitted(key, found, sign) if found.jobs is None else self._submitted(key, found, sign)
+        if found.cancelled and seen.phase in (*UNDECIDED, Phase.UNKNOWN):  # its user's word is enough to go on
+            return view
         return attrs.evolve(
             view,
-            phase=phase,
-            jobs=jobs,
-            jobs_recorded=found.jobs is not None,
-            over_recorded=phase is not Phase.OVER,
-            watched=phase is Phase.ACTIVE and self._watched(stage.name, found.number),
+            phase=seen.phase,
+            why=seen.why,
+            jobs=seen.jobs,
+            elsewhere=seen.elsewhere,
+            jobs_recorded=found.jobs is not None or not (seen.jobs or seen.phase is Phase.OVER),
+            over_recorded=seen.phase is not Phase.OVER,
+            watched=seen.phase is Phase.ACTIVE and self._watched(stage.name, found.number),
         )
 
-    def _presence(self, found: Round, jobs: Jobs) -> Presence:
-        if not jobs:
-            return Presence.ABSENT
+    # -- with its jobs written down -----------------------------------------------------------------
+
+    def _submitted(self, key: str, found: Round, sign: bytes) -> Seen:
+        if not found.jobs:
+            return Seen(Phase.OVER)
         if found.ticket.queue is None:
-            lives = self._processes.alive(found.ticket.submitter) if found.ticket.submitter else None
-            return {True: Presence.ALIVE, False: Presence.ENDED, None: Presence.UNKNOWN}[lives]
-        return self._queue.presence(jobs.ids) if found.ticket.queue == self._queue.name else Presence.UNKNOWN
+            return attrs.evolve(self._children(key, found.ticket, sign), jobs=found.jobs)
+        return self._scheduled(key, found.ticket, found.jobs)
 
-    def _lost_jobs(self, stage: PlannedStage, found: Round) -> Jobs | None:
-        """Jobs of a ticket without a `.job`: None while its owner may still write one, none if there are none.
+    def _scheduled(self, key: str, ticket: Ticket, jobs: Jobs) -> Seen:
+        queue, unheard = self._heard(ticket)
+        if queue is None:
+            return attrs.evolve(unheard, jobs=jobs)
+        asked, presence = self._clock.monotonic(), queue.presence(jobs.ids)
+        if presence is Presence.ABSENT:
+            return attrs.evolve(self._negative(key, asked, "is no longer listed by the scheduler"), jobs=jobs)
+        self._still.forget(f"{key} absent")
+        if presence is Presence.UNKNOWN:
+            return self._silent(queue, jobs)
+        return Seen(Phase.ACTIVE if presence is Presence.ALIVE else Phase.OVER, jobs=jobs)
 
-        sbatch may have been answered after its caller died: the queue is searched by the unique name.
-        """
-        submitter = found.ticket.submitter
-        owner = self._processes.alive(submitter) if submitter else None
-        if owner is True or (owner is None and not self._waited_enough(stage, found.number)):
-            return None
+    def _negative(self, key: str, asked: float, what: str) -> Seen:
+        """What an answer that lists no job means: nothing yet, or, after another one long enough ago, the end."""
+        if self._still.of(f"{key} absent", b"", asked) >= NEGATIVE_S:
+            return Seen(Phase.OVER)
+        return Seen(Phase.VANISHED, f"{what}; a second such answer {NEGATIVE_S:.0f} s later counts")
+
+    def _heard(self, ticket: Ticket) -> tuple[Queue | None, Seen]:
+        """Whose answers are evidence about a ticket's jobs; or None, and why there is nobody."""
+        name = ticket.queue or ""
+        if name not in self._queues:
+            other = queue_named(name, self._own)
+            if other is None:
+                return None, Seen(Phase.UNKNOWN, f"was submitted to {name}, which nobody here can ask", elsewhere=True)
+            self._queues[name] = ThrottledQueue(other, ASK_S, self._clock)
+        queue = self._queues[name]
+        answers = queue.cluster() if ticket.cluster else ""
+        if answers is None:
+            return None, self._silent(queue, Jobs())
+        if answers != ticket.cluster and ticket.cluster:
+            why = f"is on cluster {ticket.cluster}, and {answers} answers here"
+            return None, Seen(Phase.UNKNOWN, why, elsewhere=True)
+        return queue, Seen(Phase.UNKNOWN)
+
+    def _silent(self, queue: Queue, jobs: Jobs) -> Seen:
+        elsewhere = queue.name != self._own.name
+        why = f"was submitted to {queue.name}, which does not answer here" if elsewhere else NO_ANSWER
+        return Seen(Phase.UNKNOWN, why, jobs, elsewhere)
+
+    # -- children of the process that took the ticket -------------------------------------------------
+
+    def _children(self, key: str, ticket: Ticket, sign: bytes) -> Seen:
+        """They die with it; where it cannot be seen, or has forgotten them, one lease of silence is the end."""
+        owner = self._owner(ticket)
+        silent_s = self._still.of(f"{key} sign", sign, self._clock.monotonic())
+        if owner is False or (silent_s >= self._lease_s and (sign or owner is None)):
+            return Seen(Phase.OVER)
+        if owner or self._still.moved(f"{key} sign"):
+            return Seen(Phase.ACTIVE)
+        where = f" on {ticket.submitter.host.split()[0]}" if ticket.submitter else ""
+        why = f"belongs to a process{where} that cannot be seen from here; {self._lease_s:g} s of silence are its end"
+        return Seen(Phase.VANISHED, why)
+
+    def _owner(self, ticket: Ticket) -> bool | None:
+        return self._processes.alive(ticket.submitter) if ticket.submitter else None
+
+    # -- a ticket without its job ----------------------------------------------------------------------
+
+    def _unsubmitted(self, key: str, found: Round, sign: bytes) -> Seen:
+        """Its owner may be about to write one. Where nobody is: what sbatch may have taken is looked for by name."""
+        silent_s = self._still.of(f"{key} sign", sign, self._clock.monotonic())
+        patience_s = SUBMITTING_S if found.ticket.queue else self._lease_s
+        if self._owner(found.ticket) is not False and sign != LET_GO and silent_s < patience_s:
+            return Seen(Phase.SUBMITTING)
         if found.ticket.queue is None:
-            return Jobs()
-        ids = self._queue.find(found.ticket.name) if found.ticket.queue == self._queue.name else None
-        return None if ids is None else Jobs(ids)
-
-    def _waited_enough(self, stage: PlannedStage, number: int) -> bool:
-        now = self._clock.monotonic()
-        return now - self._first_seen.setdefault((stage.folder, number), now) >= SUBMITTING_S
+            return Seen(Phase.OVER)
+        queue, unheard = self._heard(found.ticket)
+        if queue is None:
+            return unheard
+        asked, ids = self._clock.monotonic(), queue.find(found.ticket.name)
+        if ids is None:
+            return self._silent(queue, Jobs())
+        if ids:
+            return self._scheduled(key, found.ticket, Jobs(ids))
+        return self._negative(
+            f"{key} job", asked, "may have been submitted, and the scheduler lists no job of its name"
+        )
 
 
 def _past(found: Round) -> RoundView:
@@ -89,6 +170,7 @@ def _past(found: Round) -> RoundView:
         done_before=found.ticket.done_before,
         jobs=found.jobs or Jobs(),
         queue=found.ticket.queue,
+        name=found.ticket.name,
         run=found.ticket.run,
         lists=found.ticket.lists,
         cancelled=found.cancelled,

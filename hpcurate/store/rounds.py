@@ -145,6 +145,10 @@ class Rounds:
         """One round whose ticket is taken; its files are opened, not looked for in a listing."""
         return self._read(number, {f"{number:04d}.{kind}" for kind in _KINDS if self._is_there(number, kind)})
 
+    def is_taken(self, number: int) -> bool:
+        """Whether this process knows that somebody has the ticket."""
+        return f"{number:04d}.ticket" in self._known
+
     def count(self) -> int:
         """How many there are; one listing."""
         return len(_numbers(self._names()))

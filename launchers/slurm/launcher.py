@@ -13,7 +13,7 @@ import attrs
 from hpcurate.errors import LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import worker_shape
+from hpcurate.planning.plan import Plan, worker_shape
 from hpcurate.runs.launcher import Started, Submission
 from hpcurate.site import SiteProfile, profile_of
 from hpcurate.store.rounds import Jobs
@@ -151,6 +151,14 @@ class SlurmLauncher:
 
     # -- submitting -----------------------------------------------------------------------------------
 
+    def make_room(self, plan: Plan) -> None:
+        """See `Launcher`."""
+        self._room_for(plan)
+
+    def _room_for(self, plan: Plan) -> int:
+        gates = 0 if self.gates is None else 1
+        return self._limit.room_for(plan.workers, gates=gates, patience_s=self.patience_s)
+
     def submit(self, submission: Submission) -> Started:
         """See `Launcher`. As many arrays as the site's index limit asks for, all of one name.
 
@@ -158,8 +166,7 @@ class SlurmLauncher:
         the same shards. Raises LauncherError where there is no room for one after a while.
         """
         most = probe().max_array
-        gates = 0 if self.gates is None else 1
-        room = self._limit.room_for(submission.plan.workers, gates=gates, patience_s=self.patience_s)
+        room = self._room_for(submission.plan)
         jobs: list[str] = []
         for offset, elements in parts(room, most):
             array = array_job(submission, self.settings, offset=offset, elements=elements)

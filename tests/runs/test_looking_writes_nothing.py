@@ -18,12 +18,12 @@ import hpcurate
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.runs.driver import Driver
-from hpcurate.runs.folder import Frozen, Run
+from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, Launcher, NoQueue, Presence
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
-from hpcurate.runs.rounds_seen import SUBMITTING_S
+from hpcurate.runs.rounds_seen import NEGATIVE_S, SUBMITTING_S
 from hpcurate.runs.state import RunState
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.store.stage_store import StageStore
@@ -159,6 +159,11 @@ class Scheduler(NoQueue):
     says: Presence
     finds: tuple[str, ...] | None
     name: str = "slurm"
+    of: str | None = None
+
+    def cluster(self) -> str | None:
+        """Its own."""
+        return self.of
 
     def presence(self, jobs: tuple[str, ...]) -> Presence:
         """Asked only about jobs there are."""
@@ -185,52 +190,84 @@ class Later(SystemClock):
         return super().monotonic() + self.late
 
 
-def put_round(run: Run, queue: str | None, jobs: Jobs | None) -> None:
+def put_round(run: Run, queue: str | None, jobs: Jobs | None, cluster: str = "") -> None:
     """Let the one round of `double` have that ticket and job file."""
     double = part(run, "double")
     for name in os.listdir(double.folder.rounds):
         os.unlink(os.path.join(double.folder.rounds, name))
     rounds = Rounds(World().filesystem, double.folder)
-    rounds.take_ticket(1, Ticket(queue=queue, name="double-r1", submitter=OWNER))
+    rounds.take_ticket(1, Ticket(queue=queue, cluster=cluster, name="double-r1", submitter=OWNER))
     if jobs is not None:
         rounds.record_jobs(1, jobs)
 
 
-def second_look(run: Run, frozen: Frozen, owner: bool | None, scheduler: Scheduler, late: float) -> RoundView:
-    """The view of the round at the second look, so much later."""
-    clock = Later()
+def second_look(run: Run, owner: bool | None, scheduler: Scheduler, late: float, beats: str) -> RoundView:
+    """The view of the round at the second look, so much later, and after these beats of the process with its ticket."""
+    clock, frozen, rounds = Later(), run.frozen(), part(run, "double").rounds
     world = World(processes=Known(owner), clock=clock)
     lists = frozen.source_lists
     observer = Observer(world, run.store, frozen.pipeline, lists, scheduler, watched=lambda stage, number: True)
+    beat = Path(part(run, "double").folder.rounds, "0001.beat")
+    if beats != "none":
+        rounds.beat(1, 1)
     observer.look()
     clock.late = late
-    return observer.look()[0].rounds[-1]
+    if beats == "moves":
+        rounds.beat(1, 2)
+    if beats == "let go":
+        rounds.let_go(1)
+    view = observer.look()[0].rounds[-1]
+    beat.unlink(missing_ok=True)
+    return view
+
+
+LEASE_S = 300.0
+LATER = [0.0, NEGATIVE_S, SUBMITTING_S, LEASE_S]
+
+
+def expected_jobs_phase(scheduler: Scheduler, late: float) -> Phase:
+    """The scheduler's own word is evidence at once; that it lists no job is none before it has said so twice."""
+    absent = Phase.OVER if late >= NEGATIVE_S else Phase.VANISHED
+    return {
+        Presence.ALIVE: Phase.ACTIVE,
+        Presence.ENDED: Phase.OVER,
+        Presence.ABSENT: absent,
+        Presence.UNKNOWN: Phase.UNKNOWN,
+    }[scheduler.says]
+
+
+def expected_children_phase(owner: bool | None, late: float, beats: str) -> Phase:
+    """They die with the process that started them; one that cannot be seen may show that it lives, for one lease."""
+    silent = late >= LEASE_S and beats in ("none", "still")
+    if owner is False or (silent and (owner is None or beats == "still")):
+        return Phase.OVER
+    return Phase.ACTIVE if owner or beats in ("moves", "let go") else Phase.VANISHED
 
 
 def expected_phase(
-    queue: str | None, jobs: Jobs | None, owner: bool | None, scheduler: Scheduler, late: float
+    queue: str | None, jobs: Jobs | None, owner: bool | None, scheduler: Scheduler, late: float, beats: str
 ) -> tuple[Phase, Jobs]:
-    """In words of the design: unknown means wait; what was lost is searched by name; children die with their parent."""
-    of_owner = {True: Phase.ACTIVE, False: Phase.OVER, None: Phase.UNKNOWN}
-    of_jobs = {
-        Presence.ALIVE: Phase.ACTIVE,
-        Presence.ENDED: Phase.OVER,
-        Presence.ABSENT: Phase.OVER,
-        Presence.UNKNOWN: Phase.UNKNOWN,
-    }
+    """In words of the design: unknown means wait; what was lost is searched by name; death needs evidence."""
+    own = queue == scheduler.name
     if jobs is None:
-        if owner or (owner is None and late < SUBMITTING_S):
+        patience_s = SUBMITTING_S if queue else LEASE_S
+        held = owner is not False and (beats == "moves" or (beats != "let go" and late < patience_s))
+        if held:
             return Phase.SUBMITTING, Jobs()
         if queue is None:
             return Phase.OVER, Jobs()
-        if queue != scheduler.name or scheduler.finds is None:
-            return Phase.SUBMITTING, Jobs()
-        return (of_jobs[scheduler.says], FOUND) if scheduler.finds else (Phase.OVER, Jobs())
+        if not own or scheduler.finds is None:
+            return Phase.UNKNOWN, Jobs()
+        if scheduler.finds:
+            # whether it was looked for at the first look, too: only then is this the second answer
+            return expected_jobs_phase(scheduler, late if owner is False else 0.0), FOUND
+        twice = owner is False and late >= NEGATIVE_S
+        return (Phase.OVER if twice else Phase.VANISHED), Jobs()
     if not jobs:
         return Phase.OVER, jobs
     if queue is None:
-        return of_owner[owner], jobs
-    return (of_jobs[scheduler.says] if queue == scheduler.name else Phase.UNKNOWN), jobs
+        return expected_children_phase(owner, late, beats), jobs
+    return (expected_jobs_phase(scheduler, late) if own else Phase.UNKNOWN), jobs
 
 
 @pytest.mark.parametrize("queue", ["slurm", "another", None])
@@ -238,17 +275,50 @@ def expected_phase(
 def test_every_last_round_is_seen_as_it_is(
     run: Run, unchanged: Callable[[], bool], queue: str | None, jobs: Jobs | None
 ) -> None:
-    """Every queue × job file × owner × answer of the scheduler × patience; and no look writes."""
+    """Every queue × job file × owner × answer of the scheduler × sign of life × patience; and no look writes.
+
+    A single answer that listed no job was the end of a round: of a live one, if it was a wrong answer.
+    """
     put_round(run, queue, jobs)
     assert unchanged()
     three: list[bool | None] = [True, False, None]
-    finds: list[tuple[str, ...] | None] = [None, (), ("7",)]
-    for owner, says, found, late in itertools.product(three, Presence, finds, [0.0, SUBMITTING_S]):
+    finds: list[tuple[str, ...] | None] = [None, (), ("7",)] if jobs is None and queue else [None]
+    answers = list(Presence) if queue else [Presence.UNKNOWN]
+    signs = ["none", "still", "moves", "let go"] if jobs is None or not queue else ["none"]
+    for beats, owner, says, found, late in itertools.product(signs, three, answers, finds, LATER):
         scheduler = Scheduler(says, found)
-        view = second_look(run, run.frozen(), owner, scheduler, late)
-        case = f"{owner=} {scheduler=} {late=}"
-        assert expected_phase(queue, jobs, owner, scheduler, late) == (view.phase, view.jobs), case
-        assert (jobs is not None or view.phase is Phase.SUBMITTING) is view.jobs_recorded, case
-        assert (view.phase is not Phase.OVER) is view.over_recorded, case
+        view = second_look(run, owner, scheduler, late, beats)
+        case = f"{owner=} {scheduler=} {late=} {beats=}"
+        assert expected_phase(queue, jobs, owner, scheduler, late, beats) == (view.phase, view.jobs), case
+        recorded = jobs is not None or not (view.jobs or view.phase is Phase.OVER)
+        assert (recorded, view.phase is not Phase.OVER) == (view.jobs_recorded, view.over_recorded), case
         assert (view.phase is Phase.ACTIVE) is view.watched, case
+        assert (view.phase is Phase.UNKNOWN and queue == "another") is view.elsewhere, case
+        if (beats, owner, says, found, late) == ("none", three[-1], answers[-1], finds[-1], LATER[-1]):
+            assert unchanged()  # from here on it is this test that writes
+
+
+@pytest.mark.parametrize("phase_without", [Presence.ABSENT, Presence.UNKNOWN])
+def test_a_users_word_is_enough_to_go_on_but_no_evidence(run: Run, phase_without: Presence) -> None:
+    """What a user cancelled and nobody can ask about holds up nothing; its attempts are not over by that."""
+    put_round(run, "slurm", RECORDED)
+    part(run, "double").rounds.mark_cancelled(1)
+    view = second_look(run, None, Scheduler(phase_without, None), 0.0, "none")
+    assert (Phase.OVER, True, True) == (view.phase, view.over_recorded, view.cancelled)
+    view = second_look(run, None, Scheduler(Presence.ALIVE, None), 0.0, "none")
+    assert Phase.ACTIVE is view.phase
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [("ours", Phase.OVER), ("theirs", Phase.UNKNOWN), (None, Phase.UNKNOWN)],
+)
+def test_the_word_of_another_cluster_is_no_evidence(
+    run: Run, unchanged: Callable[[], bool], answers: str | None, expected: Phase
+) -> None:
+    """`status` with another SLURM_CONF declared a live round over: there, nobody had heard of its jobs."""
+    put_round(run, "slurm", RECORDED, cluster="ours")
+    assert unchanged()
+    view = second_look(run, None, Scheduler(Presence.ABSENT, None, of=answers), NEGATIVE_S, "none")
+    assert (expected, answers == "theirs") == (view.phase, view.elsewhere)
     assert unchanged()

@@ -1,0 +1,195 @@
+"""Submitting one round: room, ticket, plan, jobs, and the way back from each place where that can end.
+
+Who has the ticket of a round shows a sign of life beside it until its jobs are written down, or, where the workers are
+children of this process, until the last of them has left. So an observer neither waits for ever nor takes a slow
+submitter for a dead one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from hpcurate.errors import HpcurateError, SubmissionUnknown
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
+from hpcurate.runs.beats import Beating
+from hpcurate.runs.folder import Frozen, Run
+from hpcurate.runs.launcher import Launcher, Started, Submission
+from hpcurate.runs.live import Observer
+from hpcurate.runs.queues import queue_named
+from hpcurate.runs.reconcile import StageView, Submit
+from hpcurate.store.rounds import Jobs, Rounds, Ticket
+from hpcurate.system.failpoints import failpoint
+from hpcurate.world import World
+
+Echo = Callable[[str], None]
+
+
+class Submitter:
+    """Takes tickets for one run, and knows the rounds whose workers are children of this process."""
+
+    def __init__(
+        self, run: Run, frozen: Frozen, launcher: Launcher, observer: Observer, world: World, echo: Echo
+    ) -> None:
+        self._run, self._frozen, self._launcher, self._observer = run, frozen, launcher, observer
+        self._world, self._echo = world, echo
+        self._signs: dict[tuple[str, int], Beating] = {}
+        self.children: dict[tuple[str, int], str] = {}
+        """Rounds whose workers are children of this process, and their submissions' folders."""
+
+    def submit(self, action: Submit, view: StageView) -> Jobs | None:
+        """The round's jobs, for which somebody has to wait; None if there are none, or none that are known.
+
+        Raises LauncherError where they were refused: then the round is over.
+        """
+        stage, key = self._frozen.pipeline.stage(action.stage), (action.stage, action.round)
+        plan = plan_round(stage, self._run, self._observer.live_lists(stage), action, self._launcher, self._frozen)
+        self._launcher.make_room(plan)
+        if self._run.cancelled or not self._rounds(key).take_ticket(action.round, self._ticket(action, view)):
+            return None
+        try:
+            self._signs[key] = Beating(self._world.clock, lambda count: self._rounds(key).beat(action.round, count))
+            submission = self._write(plan, key)
+        except BaseException:
+            self._end(key)
+            raise
+        self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {plan.workers} workers")
+        started = self._start(submission, key)
+        return None if started is None else self._record(started, key)
+
+    def record(self, stage: str, number: int, jobs: Jobs) -> bool:
+        """Write down the jobs of a round, whoever submitted them; False if they were stopped: nobody wants them now."""
+        rounds = self._rounds((stage, number))
+        rounds.record_jobs(number, jobs)
+        found = rounds.one(number)
+        cancelled = self._run.cancelled or found.cancelled
+        if not jobs.ids or not (cancelled or found.over):
+            return True
+        self._stop(found.ticket, jobs)
+        if cancelled:
+            rounds.mark_cancelled(number)
+        what = "was cancelled" if cancelled else "was taken for lost"
+        self._echo(f"{stage}: round {number} {what} while it was submitted; jobs {jobs} were stopped")
+        return False
+
+    def _stop(self, ticket: Ticket, jobs: Jobs) -> None:
+        queue = queue_named(ticket.queue or "", self._launcher.queue)
+        if queue is not None:
+            queue.cancel(jobs)
+
+    def close_children(self) -> None:
+        """A round of our own workers is over when the last of them has left."""
+        for key, path in list(self.children.items()):
+            if self._launcher.children is not None and not self._launcher.children.working(path):
+                self._end(key)
+
+    # -- the steps ----------------------------------------------------------------------------------
+
+    def _rounds(self, key: tuple[str, int]) -> Rounds:
+        return self._observer.store(self._frozen.pipeline.stage(key[0]).folder).rounds
+
+    def _ticket(self, action: Submit, view: StageView) -> Ticket:
+        queue, stage = self._launcher.queue, self._frozen.pipeline.stage(action.stage)
+        return Ticket(
+            run=self._run.name,
+            launcher=self._launcher.name,
+            queue=queue.name or None,
+            cluster=queue.cluster() or "",
+            name=job_name(stage.folder, action.round, self._run.name, os.path.realpath(self._run.store.root)),
+            submitter=self._world.processes.mine(),
+            lists=view.lists,
+            done_before=view.counts.shards_done,
+        )
+
+    def _write(self, plan: Plan, key: tuple[str, int]) -> Submission:
+        """Write the immutable plan before anything is submitted (I3)."""
+        path = os.path.join(self._run.path, "submissions", submission_name(*key))
+        os.makedirs(os.path.join(path, "logs"), mode=0o700, exist_ok=True)
+        plan.save(path)
+        return Submission(plan=plan, path=path, name=self._rounds(key).one(key[1]).ticket.name)
+
+    def _start(self, submission: Submission, key: tuple[str, int]) -> Started | None:
+        """Have the workers started; None where only the scheduler knows whether they were."""
+        if self._launcher.children is not None:
+            self.children[key] = submission.path
+        try:
+            failpoint("submit.before")
+            started = self._launcher.submit(submission)
+            failpoint("submit.after")
+            return started
+        except SubmissionUnknown as error:
+            self._let_go(key)
+            self._echo(f"{key[0]}: round {key[1]}: {error}; it is looked for by its name {submission.name}")
+            return None
+        except HpcurateError:  # a refusal: nothing was submitted
+            self._end(key)
+            raise
+        except BaseException:
+            self._leave(submission, key)
+            raise
+
+    def _leave(self, submission: Submission, key: tuple[str, int]) -> None:
+        """We are being stopped, or something broke, while the workers were submitted: what there is by now?"""
+        if self._launcher.children is not None:  # whoever stops us stops them, and closes the round
+            return
+        if not self._launcher.queue.name:
+            self._end(key)
+            return
+        with suppress(Exception):  # the way out has its own error
+            ids = self._launcher.queue.find(submission.name)
+            if ids:
+                self.record(*key, Jobs(ids))
+        self._let_go(key)
+
+    def _record(self, started: Started, key: tuple[str, int]) -> Jobs | None:
+        try:
+            wanted = self.record(*key, started.jobs)
+        except BaseException:  # nobody would find them by their ids
+            self._launcher.queue.cancel(started.jobs)
+            self._let_go(key)
+            raise
+        if started.over:
+            self._end(key)
+        elif self._launcher.children is None:
+            self._quiet(key)
+            return started.jobs if wanted else None
+        return None
+
+    def _end(self, key: tuple[str, int]) -> None:
+        """No worker of it is left. Where that cannot be written, our silence says it a while later."""
+        with suppress(OSError):
+            self._rounds(key).mark_over(key[1])
+        self._quiet(key)
+        self.children.pop(key, None)
+
+    def _let_go(self, key: tuple[str, int]) -> None:
+        """Leave the round to whoever looks next, who need not wait for a sign of ours."""
+        self._quiet(key)
+        with suppress(OSError):
+            self._rounds(key).let_go(key[1])
+
+    def _quiet(self, key: tuple[str, int]) -> None:
+        sign = self._signs.pop(key, None)
+        if sign is not None:
+            sign.stop()
+
+
+def plan_round(
+    stage: PlannedStage, run: Run, lists: tuple[str, ...], action: Submit, launcher: Launcher, frozen: Frozen
+) -> Plan:
+    """What the workers of one round are given: exactly as many as are needed."""
+    return Plan(
+        stage=stage,
+        run=run.name,
+        store=run.store.root,
+        lists=lists,
+        round=action.round,
+        workers=worker_count(action.open_shards, stage.processes, stage.workers, launcher.most_workers(stage)),
+        code=frozen.code,
+        versions={} if stage.env.python or launcher.other_python else frozen.versions,
+        node_local=launcher.node_local,
+        node_quota=launcher.node_quota,
+        timing=frozen.pipeline.timing,
+    )
