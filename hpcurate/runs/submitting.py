@@ -52,10 +52,10 @@ class Submitter:
         try:
             self._signs[key] = Beating(self._world.clock, lambda count: self._rounds(key).beat(action.round, count))
             submission = self._write(plan, key)
+            self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {plan.workers} workers")
         except BaseException:
             self._end(key)
             raise
-        self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {plan.workers} workers")
         started = self._start(submission, key)
         return None if started is None else self._record(started, key)
 

@@ -1,0 +1,306 @@
+"""Every wait ends: the same command gets on, whoever left a round behind, and wherever (I14)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import attrs
+import psutil
+import pytest
+from driven import HERE, Site, comparable, no_double_commit
+from engine_stages import Double, Number
+
+import hpcurate
+from hpcurate.errors import LauncherError
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
+from hpcurate.runs.beats import Beating
+from hpcurate.runs.driver import Driver
+from hpcurate.runs.folder import Run
+from hpcurate.runs.gate import _report_failure, patiently
+from hpcurate.runs.launcher import Started, Submission
+from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.reconcile import Look
+from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import written_report
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.rounds import Jobs, Rounds, Ticket
+from hpcurate.system.clock import SystemClock
+from hpcurate.system.processes import ProcessIdentity
+from hpcurate.world import World
+from launchers.inline import InlineLauncher
+from launchers.local import LocalLauncher
+
+SMALL = StageOptions(shard_tasks=2, resources={"memory": "100MB"})
+STRANGER = ProcessIdentity("another host", 7, 1)
+
+
+def numbers() -> list[Number]:
+    """Four tasks, two shards."""
+    return [Number(id=f"n{i}", value=i) for i in range(1, 5)]
+
+
+# -- a notebook, whose process lives on after Ctrl-C -------------------------------------------------
+
+
+class Interrupted(Double):
+    """Ctrl-C arrives while it works, once."""
+
+    version = 1
+    times = 0
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """See `Double`."""
+        if not Interrupted.times:
+            Interrupted.times = 1
+            raise KeyboardInterrupt
+        return super().process(tasks)
+
+
+def test_ctrl_c_in_a_notebook_and_the_same_cell_again(tmp_path: Path) -> None:
+    """The ticket's owner, the notebook, lived on, and had no job: the second call waited for itself for ever."""
+    stages = {"double": Step(Interrupted(), SMALL)}
+    with pytest.raises(KeyboardInterrupt):
+        hpcurate.run(stages, numbers(), store=tmp_path / "s", launcher="inline")
+    assert hpcurate.run(stages, numbers(), store=tmp_path / "s", launcher="inline").state is RunState.COMPLETE
+
+
+@attrs.define
+class Breaks(LocalLauncher):
+    """Something happens to this process while it starts workers, once."""
+
+    how = LauncherError
+
+    def submit(self, submission: Submission) -> Started:
+        """See `Launcher`."""
+        super().submit(submission)
+        if submission.plan.round == 1:
+            raise self.how("while the workers were started")
+        return Started(Jobs(workers=tuple(worker.identity for worker in self.children._running)))
+
+
+@attrs.define
+class BreaksByCtrlC(Breaks):
+    """A person stops it."""
+
+    how = KeyboardInterrupt
+
+
+@attrs.define
+class BreaksByOSError(Breaks):
+    """No more processes, or no more room."""
+
+    how = OSError
+
+
+@pytest.mark.parametrize(("cls", "error"), [(BreaksByCtrlC, KeyboardInterrupt), (BreaksByOSError, OSError)])
+def test_what_happens_between_ticket_and_job_leaves_no_worker_and_no_open_round(
+    tmp_path: Path, cls: type, error: type[BaseException]
+) -> None:
+    """Only a refusal was thought of: the round stayed open, and this very process counted as its living owner."""
+    stages = {"double": Step(Double(), SMALL)}
+    launcher = {"_target_": f"{cls.__module__}.{cls.__name__}"}
+    with pytest.raises(error, match="while the workers"):
+        hpcurate.run(stages, numbers(), store=tmp_path / "s", launcher=launcher)
+    [over] = (tmp_path / "s").glob("stages/double-*/rounds/*.over")
+    assert "0001.over" == over.name
+    assert [] == [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    assert hpcurate.run(stages, numbers(), store=tmp_path / "s", launcher=launcher).state is RunState.COMPLETE
+
+
+# -- processes that cannot be seen ---------------------------------------------------------------------
+
+
+def test_a_driver_in_another_pid_namespace_that_died(site: Site, undisturbed: dict[str, str]) -> None:
+    """A container, or the host before a reboot: nothing is known of the process, and the wait had no end.
+
+    One lease (10 s here) without a sign of its life, and the work goes on.
+    """
+    command = ["unshare", "-pf", "--mount-proc", sys.executable, str(HERE / "drive.py"), str(site.store), "local"]
+    command += ["--output", str(site.output), "--sleep", "0.05"]
+    if subprocess.run([*command[:3], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("pid namespaces cannot be made here")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=site.folder)
+    while not site.claims():
+        time.sleep(0.05)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = site.drive("local", "--sleep", "0.05")
+    assert (0, True) == (finished.status, "that cannot be seen from here" in finished.err), finished.err
+    assert comparable(site) == undisturbed
+    no_double_commit(site)
+
+
+# -- rounds and tickets of others, put there by hand ---------------------------------------------------
+
+
+@pytest.fixture
+def run(site: Site) -> Run:
+    """A run whose driver died with its first ticket."""
+    site.drive("local", "--count", "6", failpoints=f"ticket.after@{site.folder / 'died'}")
+    return Run.at(os.path.realpath(site.store / "runs" / "latest"))
+
+
+@pytest.fixture
+def rounds(run: Run) -> Rounds:
+    """Those of its first stage, none of them taken."""
+    stage = World().stage(run.store, run.frozen().pipeline.stages[0].folder)
+    for name in os.listdir(stage.folder.rounds):
+        os.unlink(os.path.join(stage.folder.rounds, name))
+    return stage.rounds
+
+
+def test_a_ticket_is_waited_for_as_long_as_its_owner_shows_a_sign_of_life(run: Run, rounds: Rounds) -> None:
+    """On another host, where its process cannot be seen: it was taken for lost after a minute, alive or not."""
+    rounds.take_ticket(1, Ticket(name="n", submitter=STRANGER))
+    clock = Hurrying()
+    sign = Beating(clock, lambda count: rounds.beat(1, count))
+    driver = Driver(run, InlineLauncher(), world=World(clock=clock))
+    look = driver.step(settle_s=400)
+    assert (RunState.INCOMPLETE, True) == (look.decision.state, "is being submitted; type" in look.decision.reason)
+    sign.stop()
+    rounds.let_go(1)
+    assert RunState.COMPLETE is driver.step(settle_s=400).decision.state
+
+
+class Soon(threading.Event):
+    """Waits a hundredth of the time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """See `Event`."""
+        return super().wait((timeout or 0) / 100)
+
+
+class Hurrying(SystemClock):
+    """A clock that runs a hundred times as fast while its owner sleeps, and lets threads run."""
+
+    ahead = 0.0
+
+    def event(self) -> Soon:
+        """See `Clock`."""
+        return Soon()
+
+    def monotonic(self) -> float:
+        """See `Clock`."""
+        return super().monotonic() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock`."""
+        super().sleep(max(0.02, seconds / 100))
+        self.ahead += seconds
+
+
+class Hides(PosixFilesystem):
+    """Shared storage whose listings of rounds are of a time before there was one; counts tries for tickets."""
+
+    tries = 0
+
+    def names(self, folder: str) -> list[str]:
+        """See `Filesystem`."""
+        return [] if folder.endswith("/rounds") else super().names(folder)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`."""
+        Hides.tries += path.endswith(".ticket")
+        return super().create(path, data)
+
+
+def test_a_ticket_that_a_stale_listing_hides_is_tried_for_once(run: Run, rounds: Rounds) -> None:
+    """11 438 tickets in 8 s, because the listing was believed over the exclusive create."""
+    rounds.take_ticket(1, Ticket(name="n", submitter=World().processes.mine()))
+    sign = Beating(SystemClock(), lambda count: rounds.beat(1, count))
+    look = Driver(run, InlineLauncher(), world=World(filesystem=Hides())).step(settle_s=2)
+    sign.stop()
+    assert (1, RunState.INCOMPLETE) == (Hides.tries, look.decision.state)
+
+
+def test_a_round_of_slurm_that_nobody_here_can_ask_about(
+    site: Site, run: Run, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A local call waited for it for ever. It says what to type, and after a cancel the same command goes on.
+
+    That a user cancelled it is no evidence that its workers are gone: nothing says that it is over.
+    """
+    monkeypatch.setenv("PATH", "/nowhere")
+    rounds.take_ticket(1, Ticket(launcher="slurm", queue="slurm", name="double-r1", submitter=STRANGER))
+    rounds.record_jobs(1, Jobs(("12",)))
+    refused = site.drive("local", "--count", "6")
+    assert (1, "incomplete") == (refused.status, refused.summary["state"])
+    assert "round 1 was submitted to slurm, which does not answer here; type" in refused.summary["reason"]
+    words = [sys.executable, "-m", "hpcurate", "cancel", "--store", str(site.store)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "`scancel 12`" in said
+    assert "nothing was queued" not in said
+    finished = site.drive("local", "--count", "6")
+    assert 0 == finished.status, finished.err
+    assert [(True, False), (False, True)] == [(found.cancelled, found.over) for found in rounds.read()]
+
+
+def test_cancel_does_not_say_that_nothing_runs_where_that_is_not_known(site: Site, run: Run, rounds: Rounds) -> None:
+    """A ticket without its job may have one the next moment: whoever writes it down stops it."""
+    rounds.take_ticket(1, Ticket(name="n", submitter=STRANGER))
+    words = [sys.executable, "-m", "hpcurate", "cancel", "--store", str(site.store)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "double: round 1 " in said
+    assert "nothing was queued" not in said
+    assert [True] == [found.cancelled for found in rounds.read()]
+    assert 0 == site.drive("local", "--count", "6").status
+
+
+# -- gates ------------------------------------------------------------------------------------------------
+
+
+class Skipping(SystemClock):
+    """A clock on which sleeping takes no time."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """See `Clock`."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock`."""
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("failures", "ends"), [(0, True), (1, True), (4, True), (99, False)])
+@pytest.mark.parametrize("error", [LauncherError("sbatch refused"), OSError(5, "away")])
+def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error: Exception) -> None:
+    """One failed sbatch in a gate ended the run: nobody else moves it on."""
+    tries: list[float] = []
+    clock = Skipping()
+
+    def move() -> Look:
+        tries.append(clock.now)
+        if len(tries) <= failures:
+            raise error
+        return Look((), None)  # type: ignore[arg-type]
+
+    with contextlib.nullcontext() if ends else pytest.raises(type(error)):
+        patiently(move, clock, 300)
+    assert (failures + 1 if ends else 8) == len(tries)
+    assert clock.now < 300
+
+
+def test_what_a_gate_could_not_do_is_still_said_later(run: Run, rounds: Rounds) -> None:
+    """`status` replaced its reason by "nothing is queued or alive"; it stands until something moves."""
+    reason = "what comes next could not be submitted: sbatch refused"
+    _report_failure(Driver(run, InlineLauncher()), reason)
+    looker = RunLooker(run, InlineLauncher())
+    for _ in range(2):
+        look = looker.look()
+        assert (RunState.INCOMPLETE, reason) == (look.decision.state, look.decision.reason)
+    Driver(run, InlineLauncher()).step()
+    report = written_report(run)
+    assert report is not None
+    assert (RunState.COMPLETE, "") == (report.state, report.reason)
