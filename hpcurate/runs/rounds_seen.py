@@ -15,7 +15,7 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.launcher import Presence, Queue
 from hpcurate.runs.queues import ASK_S, ThrottledQueue, queue_named
-from hpcurate.runs.reconcile import UNDECIDED, Phase, RoundView
+from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.store.rounds import LET_GO, Jobs, Round, Ticket
 from hpcurate.store.stage_store import StageStore
 from hpcurate.world import World
@@ -61,7 +61,7 @@ class RoundsSeen:
         key = f"{stage.folder} {found.number}"
         sign = b"" if found.jobs and found.ticket.queue else store.rounds.sign_of_life(found.number)
         seen = self._unsubmitted(key, found, sign) if found.jobs is None else self._submitted(key, found, sign)
-        if found.cancelled and seen.phase in (*UNDECIDED, Phase.UNKNOWN):  # its user's word is enough to go on
+        if found.cancelled and seen.phase in (Phase.SUBMITTING, Phase.UNKNOWN):  # its user's word is enough to go on
             return view
         return attrs.evolve(
             view,

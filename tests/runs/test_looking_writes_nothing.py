@@ -298,15 +298,17 @@ def test_every_last_round_is_seen_as_it_is(
             assert unchanged()  # from here on it is this test that writes
 
 
-@pytest.mark.parametrize("phase_without", [Presence.ABSENT, Presence.UNKNOWN])
-def test_a_users_word_is_enough_to_go_on_but_no_evidence(run: Run, phase_without: Presence) -> None:
-    """What a user cancelled and nobody can ask about holds up nothing; its attempts are not over by that."""
+def test_a_users_word_is_enough_to_go_on_but_no_evidence(run: Run) -> None:
+    """What a user cancelled and nobody can ask about holds up nothing; its attempts are not over by that.
+
+    What can be asked about is: a job that was cancelled takes a while to end.
+    """
     put_round(run, "slurm", RECORDED)
     part(run, "double").rounds.mark_cancelled(1)
-    view = second_look(run, None, Scheduler(phase_without, None), 0.0, "none")
+    view = second_look(run, None, Scheduler(Presence.UNKNOWN, None), 0.0, "none")
     assert (Phase.OVER, True, True) == (view.phase, view.over_recorded, view.cancelled)
-    view = second_look(run, None, Scheduler(Presence.ALIVE, None), 0.0, "none")
-    assert Phase.ACTIVE is view.phase
+    for says, phase in ((Presence.ALIVE, Phase.ACTIVE), (Presence.ABSENT, Phase.VANISHED)):
+        assert phase is second_look(run, None, Scheduler(says, None), 0.0, "none").phase
 
 
 @pytest.mark.parametrize(

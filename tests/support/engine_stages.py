@@ -144,3 +144,16 @@ class Where(Stage[Number, Number]):
                 file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
         time.sleep(0.2)
         return tasks
+
+
+class OneLong(Double):
+    """Takes its time for the task of value 1 alone."""
+
+    version = 1
+    batch_size = 1
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """As `Double`, at once but for that one."""
+        if tasks[0].value == 1:
+            time.sleep(25)
+        return super().process(tasks)
