@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from hpcurate.digest import digest
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, RecordError
 from hpcurate.fields import NEEDED, option
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
@@ -43,8 +43,11 @@ class Items:
 
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
-        rows = codec(self.task_type).encode_lines(self.items)
-        return {"items": digest([row.decode("utf-8", "surrogateescape") for row in rows])}
+        try:
+            rows = [row.decode("utf-8", "surrogateescape") for row in codec(self.task_type).encode_lines(self.items)]
+        except RecordError as error:
+            raise ConfigError(f"source: {error}") from None
+        return {"items": digest(rows)}
 
     def tasks(self) -> Iterator[Task]:
         """See `Source`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Set
 
 import attrs
 
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, RecordError
 from hpcurate.source import Source
 from hpcurate.source.base import Placed, hash64
 from hpcurate.source.spool import Entry, Spool, seen_of
@@ -77,7 +77,10 @@ def scan(source: Source, limit: int | None = None, progress: Callable[[int], Non
         if not math.isfinite(task.weight):
             raise ConfigError(f"source: {_name(task)} has the weight {task.weight}; a weight is a finite number")
         known.add(number)
-        spool.add(encode(task), seen_of(task))
+        try:
+            spool.add(encode(task), seen_of(task))
+        except RecordError as error:
+            raise ConfigError(f"source: item {spool.count + 1}: {error}") from None
         if spool.count % EVERY == 0:
             progress(spool.count)
     progress(spool.count)

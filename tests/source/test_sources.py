@@ -10,6 +10,7 @@ from unit_stages import Number, Other, numbers
 
 from hpcurate.errors import ConfigError
 from hpcurate.source import Files, Items
+from hpcurate.source.scan import scan
 
 
 @pytest.fixture
@@ -188,3 +189,11 @@ def test_items_that_make_no_sense_are_refused(items: list[object], said: str) ->
     """Before anything runs."""
     with pytest.raises(ConfigError, match=said):
         Items(items)  # type: ignore[arg-type]
+
+
+def test_an_item_that_no_row_can_hold_is_refused() -> None:
+    """Before anything is written; it ended with a traceback."""
+    with pytest.raises(ConfigError, match="source: item 2: a Number has an empty id"):
+        scan(Items([*numbers(1), Number(id="", value=1)]))
+    with pytest.raises(ConfigError, match="source: a Number has an empty id"):
+        Items([Number(id="", value=1)]).identity()
