@@ -63,6 +63,8 @@ class RoundView:
     run: str = ""
     lists: str = ""
     """Digest of the lists that it worked through; empty: of a time without."""
+    killed_for_memory: bool = False
+    """The scheduler killed workers of it for that: the next round knows more of the culprit than this one did."""
     cancelled: bool = False
     watched: bool = False
     """A gate of this run waits for it, or its driver stays."""
@@ -268,12 +270,16 @@ def rounds_of_its_own(stage: StageView) -> tuple[RoundView, ...]:
 
 
 def rounds_without_progress(stage: StageView) -> int:
-    """Rounds of its own at the end that committed nothing. Pure."""
+    """Rounds of its own at the end that committed nothing, and taught nothing either. Pure.
+
+    A round that was killed for memory leads to a culprit, one a round at worst: `judge` ends that, or the bound of all
+    rounds does.
+    """
     idle, after = 0, stage.counts.shards_done
     for view in reversed(rounds_of_its_own(stage)):
         if view.done_before != after:
             break
-        idle, after = idle + 1, view.done_before
+        idle, after = idle + (not view.killed_for_memory), view.done_before
     return idle
 
 

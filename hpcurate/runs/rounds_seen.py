@@ -173,5 +173,6 @@ def _past(found: Round) -> RoundView:
         name=found.ticket.name,
         run=found.ticket.run,
         lists=found.ticket.lists,
+        killed_for_memory=found.killed_for_memory,
         cancelled=found.cancelled,
     )

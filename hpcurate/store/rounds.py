@@ -69,6 +69,8 @@ class Round:
     jobs: Jobs | None = None
     """What was submitted; None until that is written down."""
     over: bool = False
+    killed_for_memory: bool = False
+    """Whether the scheduler killed workers of it for that."""
     cancelled: bool = False
 
 
@@ -185,6 +187,7 @@ class Rounds:
             ticket=ticket,
             jobs=_jobs(self._json(number, "job"), ticket) if f"{name}.job" in names else None,
             over=f"{name}.over" in names,
+            killed_for_memory=f"{name}.over" in names and Ending.OOM in self.endings(number).values(),
             cancelled=f"{name}.cancelled" in names,
         )
 

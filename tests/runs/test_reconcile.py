@@ -129,6 +129,18 @@ def test_rounds_without_progress_are_counted_from_the_end(
     assert expected == rounds_without_progress(stage(counts=counts(done), rounds=seen, forgiven=forgiven))
 
 
+def test_a_round_that_was_killed_for_memory_leads_to_a_culprit() -> None:
+    """One task too large in the only shard: killed in a batch, killed alone, and the third round passes the others.
+
+    The run was stalled after the second. Other rounds without a commit still end it, and so does the bound of all.
+    """
+    killed = [RoundView(number=n, phase=OVER, done_before=0, killed_for_memory=True) for n in range(1, 21)]
+    plain = [attrs.evolve(view, killed_for_memory=False) for view in killed]
+    found = [rounds_without_progress(stage(rounds=tuple(r))) for r in (killed[:2], [*plain[:2], *killed[2:4]])]
+    assert [0, 2] == found
+    assert RunState.STALLED is decide(stage(rounds=tuple(killed)))[0]
+
+
 def sharing(*rounds_over: tuple[str, int]) -> tuple[RoundView, ...]:
     """Rounds that are over, of runs that share the folder: (lists, shards of these done before)."""
     return tuple(

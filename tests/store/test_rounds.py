@@ -10,6 +10,7 @@ import attrs
 import pytest
 from together import together
 
+from hpcurate.failures import Ending
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.store.rounds import LET_GO, Jobs, Round, Rounds, Ticket
@@ -196,6 +197,15 @@ def test_an_old_inline_round_has_neither_jobs_nor_queue(folder: StageFolder, rou
     """It was over before anybody could ask."""
     found = old(folder, rounds, "inline", [])
     assert (Jobs(), None) == (found.jobs, found.ticket.queue)
+
+
+def test_what_the_scheduler_knew_of_the_ends_stands_in_the_marker(rounds: Rounds) -> None:
+    """Element by element; a round that was killed for memory is seen as that."""
+    for number, endings in enumerate(({}, {"7_0": Ending.FREE}, {"7_0": Ending.FREE, "7_1": Ending.OOM}), 1):
+        take(rounds, number)
+        rounds.mark_over(number, endings=endings)
+        assert endings == rounds.endings(number)
+    assert [False, False, True] == [found.killed_for_memory for found in rounds.read()]
 
 
 @pytest.mark.parametrize(
