@@ -21,6 +21,7 @@ import hpcurate
 from hpcurate.errors import LauncherError
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
+from hpcurate.planning.plan import Plan
 from hpcurate.runs.beats import Beating
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
@@ -113,6 +114,23 @@ def test_what_happens_between_ticket_and_job_leaves_no_worker_and_no_open_round(
     assert "0001.over" == over.name
     assert [] == [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
     assert hpcurate.run(stages, numbers(), store=tmp_path / "s", launcher=launcher).state is RunState.COMPLETE
+
+
+@attrs.define
+class Full(LocalLauncher):
+    """No more workers may be submitted here."""
+
+    def make_room(self, plan: Plan) -> None:
+        """See `Launcher`."""
+        raise LauncherError("the site lets you queue 0 jobs")
+
+
+def test_room_is_waited_for_before_the_ticket_is_taken(tmp_path: Path) -> None:
+    """Others saw a ticket for up to an hour, and neither its job nor whether its owner lived."""
+    launcher = {"_target_": f"{Full.__module__}.Full"}
+    with pytest.raises(LauncherError, match="queue 0 jobs"):
+        hpcurate.run({"double": Step(Double(), SMALL)}, numbers(), store=tmp_path / "s", launcher=launcher)
+    assert [] == list((tmp_path / "s").glob("stages/*/rounds/*"))
 
 
 # -- processes that cannot be seen ---------------------------------------------------------------------

@@ -52,6 +52,7 @@ def decide(*stages: StageView, cancelled: bool = False) -> tuple[RunState, tuple
 
 
 OVER, ACTIVE, UNKNOWN, SUBMITTING = Phase.OVER, Phase.ACTIVE, Phase.UNKNOWN, Phase.SUBMITTING
+VANISHED = Phase.VANISHED
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,9 @@ OVER, ACTIVE, UNKNOWN, SUBMITTING = Phase.OVER, Phase.ACTIVE, Phase.UNKNOWN, Pha
         (stage(counts=counts(0, shards=0)), (RunState.COMPLETE, ())),
         (stage(rounds=rounds(SUBMITTING)), (RunState.RUNNING, ())),
         (stage(rounds=rounds(UNKNOWN)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(VANISHED)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(VANISHED, watched=False, queue=None)), (RunState.RUNNING, ())),
+        (stage(rounds=rounds(VANISHED), counts=counts(4)), (RunState.COMPLETE, ())),
         (stage(rounds=rounds(UNKNOWN, watched=False)), (RunState.RUNNING, ())),
         (stage(rounds=rounds(ACTIVE)), (RunState.RUNNING, ())),
         (stage(rounds=rounds(ACTIVE, watched=False)), (RunState.RUNNING, (Watch("cut", 1, JOBS),))),
@@ -86,10 +90,10 @@ def test_a_stage_alone_has_one_next_thing(view: StageView, expected: tuple[RunSt
     assert expected == decide(view)
 
 
-@pytest.mark.parametrize("phase", [UNKNOWN, SUBMITTING, ACTIVE])
+@pytest.mark.parametrize("phase", [UNKNOWN, SUBMITTING, ACTIVE, VANISHED])
 @pytest.mark.parametrize("idle", [0, 1, 2, 5])
 def test_nothing_is_submitted_while_a_round_may_be_alive(phase: Phase, idle: int) -> None:
-    """Unknown means wait (I8), whatever came before."""
+    """Unknown means wait (I8), and one answer that lists nothing is no evidence, whatever came before."""
     _, actions = decide(stage(rounds=rounds(*[OVER] * idle, phase)))
     assert [] == [action for action in actions if isinstance(action, Submit)]
 
@@ -299,6 +303,12 @@ def test_jobs_that_were_found_are_written_down_before_a_gate_waits_for_them(phas
     _, (first, *more) = decide(view)
     assert RecordJobs("cut", 1, JOBS) == first
     assert [Watch("cut", 1, JOBS)] * (phase is ACTIVE) + [Submit("cut", 2, 4)] * (phase is OVER) == more
+
+
+def test_why_a_round_holds_the_run_up_is_the_reason() -> None:
+    """In the words of whoever looked, with stage and round."""
+    view = stage(rounds=rounds(UNKNOWN, why="is on cluster a, and b answers here"))
+    assert "cut: round 1 is on cluster a, and b answers here" == reconcile([view], Budget()).reason
 
 
 def test_only_the_last_round_is_written_down() -> None:

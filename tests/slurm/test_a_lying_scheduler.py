@@ -157,6 +157,16 @@ def test_a_job_that_is_recorded_after_the_cancel_is_cancelled(there: Site, slurm
     assert 0 == there.drive("slurm", "--wait", "--sleep", "0.02").status
 
 
+def test_a_local_call_waits_for_the_round_that_slurm_has(there: Site, undisturbed: dict[str, str]) -> None:
+    """It waited for ever: only a call with launcher=slurm asked Slurm."""
+    assert 0 == there.drive("slurm", "--sleep", "0.1").status
+    finished = there.drive("local", "--sleep", "0.1")
+    assert 0 == finished.status, finished.err
+    assert comparable(there) == undisturbed
+    assert ["0001.ticket"] == tickets(there, "double")
+    no_double_commit(there)
+
+
 class Refuses(PosixFilesystem):
     """Storage that is full when the jobs of the second round are to be written down."""
 
