@@ -16,6 +16,7 @@ VERBS = {
     "watch": "hpcurate.cli.verbs.watch",
     "why": "hpcurate.cli.verbs.why",
     "logs": "hpcurate.cli.verbs.logs",
+    "verify": "hpcurate.cli.verbs.verify",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
     "runs": "hpcurate.cli.verbs.runs",
@@ -62,6 +63,7 @@ Look at and manage runs (RUN: a name or a part of one; without it, the latest of
   hpcurate watch   [RUN] [--once]           live: progress, rate, what waits and why, newest dead letters
   hpcurate why     [RUN] [--json]           why it failed or does not continue, and what to type
   hpcurate logs    [RUN] [--stage S] [--shard ID] [--task T] [--worker N] [--failed] [--gate]
+  hpcurate verify  [RUN] [--repair]         whether every file is still there; move damaged shards out of the way
   hpcurate cancel  [RUN]                    stop the jobs that no other run needs
   hpcurate explain [RUN | +pipeline=…]      why each stage runs or does not
   hpcurate runs    [PATTERN] [--state S]    list and search runs

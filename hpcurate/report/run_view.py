@@ -9,6 +9,7 @@ import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.queue import QueueRows
+from hpcurate.runs.commits_seen import SeenList
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import RunLooker
@@ -42,6 +43,20 @@ class CommittedShard:
     def stats(self) -> ShardStats:
         """Its `stats.json`."""
         return self.store.commits.stats(self.id)
+
+
+@attrs.define(frozen=True, kw_only=True)
+class StoredList:
+    """What is committed of one shard list of the live set."""
+
+    stage: str
+    store: StageStore
+    is_source: bool
+    shards: list[CommittedShard]
+    missing: tuple[str, ...]
+    """Shards that were committed and are not there any more."""
+    damaged: tuple[str, ...]
+    """Shards whose `stats.json` cannot be read."""
 
 
 class RunView:
@@ -79,6 +94,19 @@ class RunView:
         store = self.store(stage)
         return [CommittedShard(stage.name, store, counts) for counts in self._looker.observer.done(stage)]
 
+    def lists(self, stage: PlannedStage) -> list[SeenList]:
+        """What is committed of each of its lists; none before what it reads is complete."""
+        return self._looker.observer.seen(stage)
+
+    def stored(self) -> Iterator[StoredList]:
+        """What is committed of the live set, list by list, that of the source first."""
+        source = self._looker.observer.store(self.frozen.pipeline.source.folder)
+        for seen in self._looker.observer.seen_of_source():
+            yield _stored("input", source, seen, is_source=True)
+        for stage in self.planned:
+            for seen in self.lists(stage):
+                yield _stored(stage.name, self.store(stage), seen, is_source=False)
+
     def shards(self, stage: str | None = None) -> Iterator[CommittedShard]:
         """Committed shards of all stages, or of the one with this name."""
         for planned in self.planned:
@@ -96,3 +124,10 @@ class RunView:
             ids=(*(job for jobs in started for job in jobs.ids), *self._looker.gates.jobs()),
             workers=tuple(worker for jobs in started for worker in jobs.workers),
         )
+
+
+def _stored(stage: str, store: StageStore, seen: SeenList, *, is_source: bool) -> StoredList:
+    shards = [CommittedShard(stage, store, counts) for counts in seen.done]
+    return StoredList(
+        stage=stage, store=store, is_source=is_source, shards=shards, missing=seen.missing, damaged=seen.damaged
+    )

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.store.filesystem import POSIX, Filesystem
-from hpcurate.store.layout import FORMAT, Store
+from hpcurate.store.layout import CONTINUED, FORMAT, Store
 from hpcurate.system.processes import Processes, ProcessIdentity
 
 __all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
@@ -133,8 +134,8 @@ class Frozen:
     """Distribution → version of what the stages import, where it was submitted (I13)."""
 
 
-def open_store(root: str, filesystem: Filesystem = POSIX) -> Store:
-    """The store at `root`, made if missing. Raises StoreError if it cannot be used."""
+def open_store(root: str, filesystem: Filesystem = POSIX, echo: Callable[[str], None] = lambda line: None) -> Store:
+    """The store at `root`, made if missing; one of an earlier format is continued. Raises StoreError otherwise."""
     store = Store.at(root)
     try:
         for folder in (store.root, store.stages, store.runs):
@@ -144,8 +145,17 @@ def open_store(root: str, filesystem: Filesystem = POSIX) -> Store:
         found = json.loads(filesystem.read(store.format_json))["format"]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
-    if found != FORMAT:
-        raise StoreError(f"store={root}: has format {found}, this hpcurate writes {FORMAT}; name a new store")
+    if found in CONTINUED:
+        filesystem.replace(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
+        echo(
+            f"store={root}: had format {found}, and has {FORMAT} from now on: what is committed stands, and an earlier "
+            "hpcurate refuses the store"
+        )
+    elif found != FORMAT:
+        raise StoreError(
+            f"store={root}: has format {found}, this hpcurate writes {FORMAT}; "
+            "use the hpcurate that made it, or name a new store"
+        )
     return store
 
 

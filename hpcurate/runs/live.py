@@ -22,6 +22,7 @@ from hpcurate.runs.lists_seen import ExpectedList, ListsSeen
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
+from hpcurate.source.taken import take_in_again
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
@@ -95,8 +96,7 @@ class Observer:
         """Fan-out folders without an index of what is there: of the stage, and of a source that it reads."""
         own = [(stage.folder, fan) for one in seen for fan in one.unindexed]
         source = self._pipeline.source.folder
-        lists = [] if stage.after else [self._lists.read(source, name) for name in self._source_lists]
-        above = [(source, fan) for one in lists if one for fan in self.commits.of(source, one).unindexed]
+        above = [(source, fan) for one in ([] if stage.after else self.seen_of_source()) for fan in one.unindexed]
         return tuple(dict.fromkeys((*above, *own)))
 
     def _source_lost(self) -> str:
@@ -111,11 +111,11 @@ class Observer:
             for line in found.lines
             if line.id not in {shard.shard for shard in self.commits.of(folder, found).done}
         ]
-        what = [f"list {name}" for name in names] or [f"shard {shard}" for shard in shards]
-        return (
-            f"the input as it was taken in is no longer whole: {self.store(folder).folder.path} lacks {what[0]}"
-            f"{f' and {len(what) - 1} more' if len(what) > 1 else ''}; type the run's command again"
-        )
+        what = [f"shard {shard}" for shard in shards] or [f"list {name}" for name in names]
+        more = f" and {len(what) - 1} more" if len(what) > 1 else ""
+        path = self.store(folder).folder
+        way_out = take_in_again(path) if shards else "type the run's command again"
+        return f"the input as it was taken in is no longer whole: {path.path} lacks {what[0]}{more}; {way_out}"
 
     # -- lists --------------------------------------------------------------------------------------
 
@@ -123,6 +123,12 @@ class Observer:
         """What is committed of the stage's lists in the live set; nothing while the stage is not ready."""
         lists = [one.found for one in self._expected(stage) or () if one.found is not None]
         return [self.commits.of(stage.folder, found) for found in lists]
+
+    def seen_of_source(self) -> list[SeenList]:
+        """The same of the source's lists."""
+        folder = self._pipeline.source.folder
+        lists = [self._lists.read(folder, name) for name in self._source_lists]
+        return [self.commits.of(folder, found) for found in lists if found is not None]
 
     def done(self, stage: PlannedStage) -> list[Committed]:
         """Committed shards of the stage in the live set; none while the stage is not listed."""

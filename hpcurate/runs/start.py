@@ -41,7 +41,7 @@ def start(
     scanned = scan(request.source, request.limit, listing)
     for note in scanned.notes:
         echo(f"input: {note}")
-    store = open_store(request.store, world.filesystem)
+    store = open_store(request.store, world.filesystem, echo)
     request.environments.provide(echo)
     run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem)
     pipeline = prepared.with_output(run)

@@ -12,8 +12,9 @@ from contextlib import suppress
 
 import attrs
 
+from hpcurate.errors import StoreError
 from hpcurate.source.spool import Entry, shows_more_than_its_row
-from hpcurate.store.layout import base, version
+from hpcurate.store.layout import StageFolder, base, version
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
@@ -22,7 +23,7 @@ from hpcurate.task import Task
 SEEN = "seen.txt"
 """File of a shard, beside its rows: `Entry.seen` of each, in hexadecimal, a line each; only where there are any."""
 
-__all__ = ["SEEN", "Taken", "list_names", "newest"]
+__all__ = ["SEEN", "Taken", "list_names", "newest", "take_in_again"]
 
 
 def newest(names: Iterable[str]) -> tuple[str, ...]:
@@ -37,6 +38,14 @@ def newest(names: Iterable[str]) -> tuple[str, ...]:
 def list_names(store: StageStore) -> tuple[str, ...]:
     """The lists of a source that a scan adds to: see `newest`."""
     return newest(store.lists.names())
+
+
+def take_in_again(folder: StageFolder) -> str:
+    """What to type where a source was purged. Pure."""
+    return (
+        f"move {folder.path} out of the store and type the run's command again: it takes the input in again, and what "
+        "was done of the same input stands"
+    )
 
 
 @attrs.define(frozen=True)
@@ -63,7 +72,13 @@ class Taken:
     def entries(self, line: ShardLine) -> list[Entry]:
         """The tasks of a shard. One of an earlier release did not write down what was seen."""
         decode, folder = codec(self.task_type).decode, self.store.folder.shard(line.id)
-        rows = self.store.filesystem.read(os.path.join(folder, "tasks.jsonl")).splitlines()
+        try:
+            rows = self.store.filesystem.read(os.path.join(folder, "tasks.jsonl")).splitlines()
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{error.filename}: is gone, so the input as it was taken in is no longer whole; "
+                f"{take_in_again(self.store.folder)}"
+            ) from None
         seen: list[bytes] = []
         if shows_more_than_its_row(self.task_type):
             with suppress(FileNotFoundError):

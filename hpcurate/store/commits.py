@@ -14,6 +14,7 @@ from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed, ShardStats
 from hpcurate.system.failpoints import failpoint
+from hpcurate.system.processes import nonce
 
 __all__ = ["Commits", "FanIndex"]
 
@@ -74,6 +75,13 @@ class Commits:
                 return False
         failpoint("commit.after_rename")
         return True
+
+    def move_away(self, shard: str) -> str:
+        """Move a damaged shard into the trash folder, where it stays, and return where it is. Raises OSError."""
+        target = os.path.join(self._trash, f"{os.path.basename(self._folder.path)}.{shard}.{nonce()}")
+        self._filesystem.make_folders(self._trash)
+        self._filesystem.rename(self._folder.shard(shard), target)
+        return target
 
     # -- reading ------------------------------------------------------------------------------------
 

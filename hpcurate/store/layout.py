@@ -18,8 +18,11 @@ from os.path import abspath, expanduser, join
 
 import attrs
 
-FORMAT = 1
-"""Version of this layout; a store of another version is refused."""
+FORMAT = 2
+"""Version of this layout; a store of a later version is refused. 2: lists have versions, lists and shards may be named
+by their content, attempts may end as `lost` or `store`, indexes are per fan-out folder."""
+CONTINUED = (1,)
+"""Earlier versions whose stores are continued; from then on they have this version."""
 
 
 CONTENT_DIGITS = 20

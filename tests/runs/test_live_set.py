@@ -15,6 +15,7 @@ from driven import Site
 from engine_stages import Collect, Digits, Double, Number
 
 import hpcurate
+from hpcurate.errors import StoreError
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.slicing import Slicing
@@ -340,6 +341,19 @@ def test_a_purged_source_is_reported(site: Site, what: str) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     look = RunLooker(run, InlineLauncher()).look()
     assert (RunState.INCOMPLETE, True) == (look.decision.state, "no longer whole" in look.decision.reason)
+
+
+@pytest.mark.parametrize("what", ["", "lists", "shards"])
+def test_a_purged_source_is_taken_in_again(site: Site, tmp_path: Path, what: str) -> None:
+    """Where the input is the same nothing below it is done again; where shards are gone the command says what to do."""
+    run = go(site).run
+    claims, folder = site.claims(), Path(source_of(run).folder.path)
+    shutil.rmtree(folder / what)
+    if what == "shards":
+        with pytest.raises(StoreError, match=r"is gone, so the input .* no longer whole; move .*source-"):
+            go(site)
+        folder.rename(tmp_path / "aside")
+    assert (RunState.COMPLETE, claims) == (go(site).state, site.claims())
 
 
 def test_an_index_whose_shard_was_replaced_is_not_believed(site: Site) -> None:

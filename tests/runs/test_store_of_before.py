@@ -19,6 +19,7 @@ from shell import Shell
 from snapshot import Snapshot, difference, snapshot
 
 import hpcurate
+from hpcurate.errors import StoreError
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Timing
@@ -47,14 +48,22 @@ def site(tmp_path: Path) -> Site:
 
 def again(site: Site, sleep_s: float, count: int) -> hpcurate.Outcome:
     """The call that made one of the two runs, in this process."""
+    return said(site, sleep_s, count)[0]
+
+
+def said(site: Site, sleep_s: float, count: int) -> tuple[hpcurate.Outcome, list[str]]:
+    """The same, and the lines that it printed."""
+    lines: list[str] = []
     shape = StageOptions(shard_tasks=4, workers=1, resources={"cpus": 1, "memory": "200MB", "time": "5m"})
-    return hpcurate.run(
+    outcome = hpcurate.run(
         {"double": Step(Double(sleep_s=sleep_s), shape), "digits": Step(Digits(), shape)},
         [Number(id=f"n{i:04d}", value=i) for i in range(count)],
         store=site.store,
         launcher="inline",
         timing=Timing(listing_s=1.0, heartbeat_s=1.0, lease_s=10.0, drain_s=20.0),
+        echo=lines.append,
     )
+    return outcome, lines
 
 
 def below_stages(site: Site) -> Snapshot:
@@ -147,3 +156,23 @@ def test_status_of_an_old_run(site: Site, name: str, state: str, status: int) ->
     shell = Shell(site.folder)
     said = shell.type("status", name, "--store", str(site.store), "--json", status=status).stdout
     assert (name, state) == (json.loads(said)["run"], json.loads(said)["state"])
+
+
+def test_the_store_gets_the_format_of_now_and_a_line_says_so(site: Site) -> None:
+    """Once: with the first call that writes."""
+    lines = [[line for line in said(site, 0.0, 16)[1] if "format" in line] for _ in range(2)]
+    assert ([1, 0], {"format": 2}) == (
+        [len(found) for found in lines],
+        json.loads((site.store / "format.json").read_text()),
+    )
+    assert "had format 1, and has 2 from now on: what is committed stands" in lines[0][0]
+
+
+@pytest.mark.parametrize("found", [0, 3, "new"])
+def test_a_store_of_a_format_that_is_not_known_is_refused(site: Site, found: object) -> None:
+    """And left as it is."""
+    (site.store / "format.json").write_text(json.dumps({"format": found}))
+    before = snapshot(site.store)
+    with pytest.raises(StoreError, match=f"has format {found}, this hpcurate writes 2; use the hpcurate that made it"):
+        again(site, 0.0, 16)
+    assert {} == difference(before, snapshot(site.store))

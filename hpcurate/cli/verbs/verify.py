@@ -1,0 +1,63 @@
+"""`hpcurate verify`: whether every file of a run is still there and what it was, and what to type if not."""
+
+from __future__ import annotations
+
+import json
+
+from hpcurate.cli.terminal import plural, show
+from hpcurate.cli.verbs.common import run_parser, the_run, the_run_without_doubt
+from hpcurate.report.run_view import RunView
+from hpcurate.report.verification import Fault, Verification, by_stage, repair, verify
+
+SHOWN = 5
+"""Faults of a stage that are printed."""
+
+
+def verb(argv: list[str]) -> int:
+    """Print it; 1 where something is wrong."""
+    parser = run_parser("verify", "whether every file of a run is still there and what it was")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--repair", action="store_true", help="move damaged shards into trash/: the run's command makes them again"
+    )
+    options = parser.parse_args(argv[1:])
+    view = RunView(the_run_without_doubt(options) if options.repair else the_run(options))
+    found = verify(view)
+    moved = repair(view, found) if options.repair else []
+    if options.json:
+        print(json.dumps({**found.plain(), "moved": moved}, indent=1))
+    else:
+        show(verify_lines(found, len(moved) if options.repair else None, f"--store {view.run.store.root}"))
+    return 1 if found.faults else 0
+
+
+def verify_lines(found: Verification, moved: int | None, where: str) -> list[str]:
+    """What is printed; `moved`: how many shards were moved away, None where nobody asked for that. Pure."""
+    lines = [f"{found.run}  {plural(found.shards, 'shard')}, {plural(found.files, 'file')} looked at"]
+    for stage, faults in by_stage(found.faults).items():
+        lines += fault_lines(stage, faults)
+    if found.unchecked:
+        lines.append(f"not checked, because what they read is not complete: {', '.join(found.unchecked)}")
+    return lines + ([] if found.faults else ["nothing is missing"]) + next_lines(found, moved, where)
+
+
+def fault_lines(stage: str, faults: list[Fault]) -> list[str]:
+    """The first faults of a stage, and how many there are. Pure."""
+    shards = len({fault.shard for fault in faults})
+    lines = ["", f"{stage}: {plural(len(faults), 'fault')} in {plural(shards, 'shard')}:"]
+    lines += [f"  {fault.shard}: {fault.what}" for fault in faults[:SHOWN]]
+    more = len(faults) - SHOWN
+    return lines + ([f"  and {more} more; --json lists all"] if more > 0 else [])
+
+
+def next_lines(found: Verification, moved: int | None, where: str) -> list[str]:
+    """What to type now. Pure."""
+    if not found.faults:
+        return []
+    if moved is None:
+        return ["", f"next: hpcurate verify {found.run} --repair {where}"]
+    source = [fault for fault in found.faults if fault.stage == "input"]
+    lines = ["", f"{plural(moved, 'shard')} moved into trash/", "next: type the run's command again"]
+    if source:
+        lines.insert(2, "the input as it was taken in cannot be made again from here: move its folder out of stages/")
+    return lines
