@@ -47,9 +47,22 @@ def cancel(run: Run, world: World | None = None) -> list[str]:
         if ended:
             store.rounds.mark_over(last.number)
         messages.append(f"{stage.name}: round {last.number} {said}")
-    launcher.queue.cancel(Jobs(looker.gates.jobs()))
+    messages += _stop_gates(looker, launcher)
     write_report(run, report_of(run, looker.frozen, looker.look()))
     return messages or ["nothing was queued or running"]
+
+
+def _stop_gates(looker: RunLooker, launcher: Launcher) -> list[str]:
+    """Cancel them by their ids, which mean other jobs on another cluster: what could not be done."""
+    stages = looker.frozen.pipeline.stages
+    tickets = [found.ticket for stage in stages for found in looker.observer.store(stage.folder).rounds.read()]
+    named = {ticket.cluster for ticket in tickets if ticket.run == looker.run.name and ticket.cluster}
+    gates = Jobs(looker.gates.jobs())
+    away = sorted(named - {launcher.queue.cluster() or ""}) if gates and named else []
+    if away:
+        return [f"gates of cluster {', '.join(away)} were left: type `hpcurate cancel` again where it answers"]
+    launcher.queue.cancel(gates)
+    return []
 
 
 class _Stopping:

@@ -105,6 +105,7 @@ def test_one_empty_answer_ends_no_round(there: Site, slurm: SlurmSite, monkeypat
         assert ("answers here" in said, overs(there)) == (True, []), said
         said = verb(there, "cancel", **other.env)
         assert ("answers here" in said, "scancel" in said, overs(there)) == (True, True, []), said
+        assert "gates of cluster" in said, "ids mean other jobs there"
     monkeypatch.setenv("PATH", lying(there.folder / "again", "squeue", "exit 0"))
     assert RunState.COMPLETE is run(wait=True).state
     assert ["0001.ticket"] == tickets(there, "long")
