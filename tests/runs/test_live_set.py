@@ -24,6 +24,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.state import RunState
 from hpcurate.source import intake
+from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import is_content_named, shard_id
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
@@ -369,3 +370,35 @@ def test_an_index_whose_shard_was_replaced_is_not_believed(site: Site) -> None:
     (path.parent / ".copy").rename(path)
     look = Driver(run, InlineLauncher()).look()
     assert (True, True, False) == (look.views[0].complete, look.views[1].ready, look.views[1].listed)
+
+
+class Counting(PosixFilesystem):
+    """Counts listings and reads of what is committed."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def names(self, folder: str) -> list[str]:
+        """See `Filesystem`."""
+        self.seen.append(folder)
+        return super().names(folder)
+
+    def read(self, path: str) -> bytes:
+        """See `Filesystem`."""
+        self.seen.append(path)
+        return super().read(path)
+
+
+def test_a_look_lists_a_folder_once_and_reads_no_stats(site: Site) -> None:
+    """Names come from one listing a fan-out folder, all else from its index; what is complete is not listed again at
+    the next look. Before: two listings a list and look, and none where the whole list had an index.
+    """
+    run, files = go(site).run, Counting()
+    looker = RunLooker(run, InlineLauncher(), World(filesystem=files))
+    looker.look()
+    below = [path for path in files.seen if "/shards/" in path]
+    assert (3, 3) == (len(below), len(set(below)))
+    assert not [path for path in files.seen if path.endswith("stats.json")]
+    files.seen.clear()
+    looker.look()
+    assert not [path for path in files.seen if "/shards/" in path or "/lists" in path]
