@@ -73,6 +73,15 @@ class RoundView:
     over_recorded: bool = True
     """False where it is over, and nobody has written that down."""
 
+    @property
+    def taught(self) -> bool:
+        """Whether the next round can do better than this one, which committed nothing.
+
+        After one that was killed for memory it knows more of the culprit. One whose jobs the scheduler refused did not
+        try at all: the call that stays ends with its refusal, and a gate tries again until its patience is over.
+        """
+        return self.killed_for_memory or (self.queue is not None and not self.jobs)
+
 
 @attrs.define(frozen=True, kw_only=True)
 class StageView:
@@ -273,13 +282,13 @@ def rounds_without_progress(stage: StageView) -> int:
     """Rounds of its own at the end that committed nothing, and taught nothing either. Pure.
 
     A round that was killed for memory leads to a culprit, one a round at worst: `judge` ends that, or the bound of all
-    rounds does.
+    rounds does. That bound is also the one of rounds that never had a job.
     """
     idle, after = 0, stage.counts.shards_done
     for view in reversed(rounds_of_its_own(stage)):
         if view.done_before != after:
             break
-        idle, after = idle + (not view.killed_for_memory), view.done_before
+        idle, after = idle + (not view.taught), view.done_before
     return idle
 
 

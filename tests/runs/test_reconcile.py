@@ -145,6 +145,18 @@ def test_a_round_that_was_killed_for_memory_leads_to_a_culprit() -> None:
     assert RunState.STALLED is decide(stage(rounds=tuple(killed)))[0]
 
 
+def test_a_round_that_was_refused_is_no_idle_one() -> None:
+    """A gate that met two refusals of sbatch found the run stalled at its third try, fifteen seconds after the first.
+
+    The reason that `status` showed was two idle rounds, without a word of sbatch's. The bound of all rounds stays.
+    """
+    refused = [RoundView(number=n, phase=OVER, done_before=0, queue="slurm") for n in range(1, 21)]
+    idle = [attrs.evolve(view, jobs=JOBS) for view in refused]
+    found = [rounds_without_progress(stage(rounds=tuple(r))) for r in (refused[:8], [*idle[:2], *refused[2:4]])]
+    assert [0, 2] == found
+    assert RunState.STALLED is decide(stage(rounds=tuple(refused)))[0]
+
+
 def sharing(*rounds_over: tuple[str, int]) -> tuple[RoundView, ...]:
     """Rounds that are over, of runs that share the folder: (lists, shards of these done before)."""
     return tuple(
