@@ -47,19 +47,22 @@ class RunLooker:
 
     def __init__(self, run: Run, launcher: Launcher, world: World | None = None, *, ask_every_s: float = 0.0) -> None:
         self.run, self.launcher, self._world = run, launcher, world or World()
-        self.frozen = run.frozen()
+        self.frozen, self._once = run.frozen(), not ask_every_s
         self.gates = GateFiles(self._world.filesystem, run)
         queue = ThrottledQueue(launcher.queue, ask_every_s, self._world.clock)
         self.observer = observer_of(run, self.frozen, queue, self._world, gate_watch(launcher, self.gates))
 
     def look(self) -> Look:
-        """Where it stands; incomplete where work is left and nobody is there to do it."""
+        """Where it stands; incomplete where work is left and nobody is there to do it.
+
+        A round of which nothing is seen waits for a second look. Who looks only once takes none; the command does.
+        """
         views = self._views()
         seen = Look(views, reconcile(views, self.frozen.pipeline.budget, cancelled=self.run.cancelled))
-        missing = any(view.missing for view in views)
-        waits = seen.decision.state is RunState.RUNNING and (seen.decision.actions or missing)
-        if waits and not _someone_works(seen) and not self._gate_waits() and not self._driven():
-            reason = seen.decision.reason if missing else self._why_left(seen)
+        open_end = any(view.missing for view in views) or (self._once and Phase.VANISHED in _last_phases(seen))
+        waits = seen.decision.state is RunState.RUNNING and (seen.decision.actions or open_end)
+        if waits and not self._someone_works(seen) and not self._gate_waits() and not self._driven():
+            reason = seen.decision.reason if open_end else self._why_left(seen)
             return attrs.evolve(seen, decision=Decision((), RunState.INCOMPLETE, reason))
         return seen
 
@@ -78,6 +81,10 @@ class RunLooker:
             views = self.observer.look()
         return views
 
+    def _someone_works(self, seen: Look) -> bool:
+        idle = (Phase.OVER, Phase.VANISHED) if self._once else (Phase.OVER,)
+        return any(phase not in idle for phase in _last_phases(seen))
+
     def _gate_waits(self) -> bool:
         """Whether a gate of the run is queued or running: it will do what is next."""
         jobs = self.gates.jobs()
@@ -93,5 +100,5 @@ class RunLooker:
         return self.run.driver_beat() != before
 
 
-def _someone_works(seen: Look) -> bool:
-    return any(v.rounds and v.rounds[-1].phase is not Phase.OVER for v in seen.views if v.ready and not v.complete)
+def _last_phases(seen: Look) -> list[Phase]:
+    return [v.rounds[-1].phase for v in seen.views if v.rounds and v.ready and not v.complete]

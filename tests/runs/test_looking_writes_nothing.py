@@ -324,3 +324,23 @@ def test_the_word_of_another_cluster_is_no_evidence(
     view = second_look(run, None, Scheduler(Presence.ABSENT, None, of=answers), NEGATIVE_S, "none")
     assert (expected, answers == "theirs") == (view.phase, view.elsewhere)
     assert unchanged()
+
+
+class Forgetful(InlineLauncher):
+    """Its scheduler lists no job."""
+
+    queue = Scheduler(Presence.ABSENT, ())
+
+
+@pytest.mark.parametrize("jobs", [None, RECORDED])
+def test_a_single_look_takes_no_second_one(site: Site, jobs: Jobs | None) -> None:
+    """A submitter that was killed, or an array that Slurm has forgotten, gate and all: `status` said running for ever.
+
+    Each time it named itself as what to type. Whoever keeps looking, as `watch` does, waits for the second answer.
+    """
+    site.drive("local", "--count", "6", failpoints=f"ticket.after@{site.folder / 'died'}")
+    run, launcher = Run.at(os.path.realpath(site.store / "runs" / "latest")), Forgetful()
+    put_round(run, "slurm", jobs)
+    seen = [RunLooker(run, launcher, World(processes=Known(False)), ask_every_s=s).look().decision for s in (0.0, 30.0)]
+    assert [RunState.INCOMPLETE, RunState.RUNNING] == [decision.state for decision in seen]
+    assert "a second such answer" in seen[0].reason == seen[1].reason
