@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher, Presence, Queue, make_launcher
@@ -13,7 +13,7 @@ from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import report_of, write_report, written_report
 from hpcurate.store.layout import Store
-from hpcurate.store.rounds import Jobs
+from hpcurate.store.rounds import Jobs, Round
 from hpcurate.world import World
 
 CHILDREN = {"_target_": "launchers.local.LocalLauncher"}
@@ -35,6 +35,7 @@ def cancel(run: Run, world: World | None = None) -> list[str]:
     messages = []
     for stage, view in zip(looker.frozen.pipeline.stages, looker.observer.look(), strict=True):
         store = looker.observer.store(stage.folder)
+        messages += [f"{stage.name}: {said}" for said in stopping.left_behind(store.rounds.read()[:-1], run.name)]
         last = view.rounds[-1] if view.rounds else None
         if last is None or last.phase is Phase.OVER:
             continue
@@ -79,6 +80,18 @@ class _Stopping:
             return False, f"{last.why}; {_by_hand(last.jobs, last.name)}"
         jobs = last.jobs or Jobs(queue.find(last.name) or ())
         return self._scheduled(queue, jobs, last)
+
+    def left_behind(self, earlier: Sequence[Round], run: str) -> list[str]:
+        """Stop jobs of earlier rounds: a user whom another cluster answered may have gone on without their end."""
+        said = []
+        for found in earlier:
+            if found.cancelled and not found.over and found.ticket.run == run and found.jobs and found.jobs.ids:
+                queue = queue_named(found.ticket.queue or "", self._launcher.queue)
+                ours = queue is not None and queue.cluster() == found.ticket.cluster
+                if queue and ours and queue.presence(found.jobs.ids) is Presence.ALIVE:
+                    queue.cancel(found.jobs)
+                    said.append(f"round {found.number}, which was cancelled before, is being stopped ({found.jobs})")
+        return said
 
     def _scheduled(self, queue: Queue, jobs: Jobs, last: RoundView) -> tuple[bool, str]:
         if not jobs:

@@ -274,6 +274,29 @@ def test_cancel_does_not_say_that_nothing_runs_where_that_is_not_known(site: Sit
     assert 0 == site.drive("local", "--count", "6").status
 
 
+def test_a_cancel_stops_what_an_earlier_one_could_not(site: Site, run: Run, rounds: Rounds) -> None:
+    """Typed where another cluster answered, then the command there, then `cancel` at home, as the first one had said.
+
+    Only the last round was looked at: the array at home ran to its end. And of a complete run it said how to go on.
+    """
+    rounds.take_ticket(1, Ticket(queue="slurm", cluster="home", name="double-r1", run=run.name, submitter=STRANGER))
+    rounds.record_jobs(1, Jobs(("12",)))
+    rounds.mark_cancelled(1)
+    assert 0 == site.drive("local", "--count", "6").status
+    told, clients = site.folder / "told", site.folder / "clients"
+    clients.mkdir()
+    answers = {"scontrol": "ClusterName = home", "squeue": "12_0|RUNNING", "scancel": ""}
+    for name, answer in answers.items():
+        (clients / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{told}\necho "{answer}"\n')
+        (clients / name).chmod(0o755)
+    words = [sys.executable, "-m", "hpcurate", "cancel", "--store", str(site.store)]
+    environment = {**os.environ, "PATH": f"{clients}:{os.environ['PATH']}"}
+    said = subprocess.run(words, capture_output=True, text=True, env=environment, check=True).stdout
+    assert "double: round 1, which was cancelled before, is being stopped (12)" in said
+    assert ["scancel 12"] == [line for line in told.read_text().splitlines() if line.startswith("scancel")]
+    assert ("complete before it was cancelled" in said, "to continue" in said) == (True, False)
+
+
 # -- gates ------------------------------------------------------------------------------------------------
 
 
