@@ -11,6 +11,7 @@ job is killed, the last line has its culprit (`store/notes.py`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -96,7 +97,7 @@ class Claims:
         """Create the claim of one attempt: True if it is ours."""
         failpoint("claim.before")
         data = json.dumps(attrs.asdict(claim)).encode() + b"\n"
-        won = self._filesystem.create(self._folder.claim(claim.shard, claim.attempt), data)
+        won = self._create(self._folder.claim(claim.shard, claim.attempt), data)
         if won:
             failpoint("claim.after")
         return won
@@ -112,7 +113,15 @@ class Claims:
     def end(self, claim: Claim, ending: Ending, detail: str = "", in_flight: tuple[str, ...] = ()) -> None:
         """Write beside the claim why its attempt is over."""
         path = f"{self._folder.claim(claim.shard, claim.attempt)}.{ending.value}"
-        self._filesystem.create(path, json.dumps({"detail": detail, "in_flight": in_flight}).encode() + b"\n")
+        self._create(path, json.dumps({"detail": detail, "in_flight": in_flight}).encode() + b"\n")
+
+    def _create(self, path: str, data: bytes) -> bool:
+        """Create a file in its folder, which a scratch purge may have taken: nobody else would make it again."""
+        try:
+            return self._filesystem.create(path, data)
+        except FileNotFoundError:
+            self._filesystem.make_folders(os.path.dirname(path))
+            return self._filesystem.create(path, data)
 
     def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         """How all attempts up to the newest one, which is over, have ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def folder(tmp_path: Path) -> StageFolder:
 def claims(folder: StageFolder) -> Claims:
     """Its claims."""
     return Claims(FILES, folder)
+
+
+def test_claims_whose_folder_was_purged_are_made_all_the_same(tmp_path: Path) -> None:
+    """Every worker took that for a failing store and waited for half an hour, in each run: nobody made the folder."""
+    claims = Claims(FILES, StageFolder(str(tmp_path)))
+    assert claims.take(claim_of("a"))
+    shutil.rmtree(tmp_path / "claims")
+    claims.end(claim_of("a"), Ending.FREE)
+    assert {SHARD: Latest(1, Ending.FREE)} == claims.latest(fan_of(SHARD))
 
 
 # -- names ------------------------------------------------------------------------------------------
