@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from hpcurate.runs.folder import Run
+from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.launcher import Launcher, Presence, Queue, make_launcher
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.queues import queue_named
@@ -39,7 +40,9 @@ def cancel(run: Run, world: World | None = None) -> list[str]:
         last = view.rounds[-1] if view.rounds else None
         if last is None or last.phase is Phase.OVER:
             continue
-        others = [name for name in store.wanted_by() if name != run.name and _is_running(run.store, name)]
+        others = [
+            name for name in store.wanted_by() if name != run.name and _is_running(run.store, name, launcher.queue)
+        ]
         if others:
             messages.append(f"{stage.name}: left running, {others[0]} wants it too")
             continue
@@ -137,7 +140,14 @@ def _found(name: str) -> str:
     return f"`scancel --name={name}` does, too"
 
 
-def _is_running(store: Store, name: str) -> bool:
-    """Whether another run that refers to a stage is still to be served."""
-    report = written_report(Run(store, name))
-    return report is not None and report.state is RunState.RUNNING
+def _is_running(store: Store, name: str, queue: Queue) -> bool:
+    """Whether another run that refers to a stage is still to be served.
+
+    Whoever looked at it last may have had a wrong answer, or another cluster's: a gate that is queued says more.
+    """
+    other = Run(store, name)
+    report = written_report(other)
+    if report is None or report.state is not RunState.INCOMPLETE:
+        return report is not None and report.state is RunState.RUNNING
+    gates = GateFiles(other.filesystem, other).jobs()
+    return bool(gates) and queue.presence(gates) is Presence.ALIVE

@@ -23,10 +23,12 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.plan import Plan
 from hpcurate.runs.beats import Beating
+from hpcurate.runs.cancel import _is_running
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate import _report_failure, patiently
-from hpcurate.runs.launcher import Started, Submission
+from hpcurate.runs.gate_files import GateFiles
+from hpcurate.runs.launcher import NoQueue, Presence, Started, Submission
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import Look
 from hpcurate.runs.state import RunState
@@ -295,6 +297,26 @@ def test_a_cancel_stops_what_an_earlier_one_could_not(site: Site, run: Run, roun
     assert "double: round 1, which was cancelled before, is being stopped (12)" in said
     assert ["scancel 12"] == [line for line in told.read_text().splitlines() if line.startswith("scancel")]
     assert ("complete before it was cancelled" in said, "to continue" in said) == (True, False)
+
+
+@attrs.define
+class Says(NoQueue):
+    """A scheduler that says this of all jobs."""
+
+    presence_of_all: Presence
+
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
+        """See `Queue`."""
+        return self.presence_of_all
+
+
+def test_a_run_whose_gate_is_queued_is_served_whatever_was_seen_of_it_last(run: Run) -> None:
+    """Its command was typed where another cluster answers: a cancel of another run then stopped the shared array."""
+    _report_failure(Driver(run, InlineLauncher()), "is on cluster home, and another answers here")
+    alive, ended = Says(Presence.ALIVE), Says(Presence.ENDED)
+    assert not _is_running(run.store, run.name, alive)
+    GateFiles(run.filesystem, run).record("double", 1, "13")
+    assert [True, False] == [_is_running(run.store, run.name, queue) for queue in (alive, ended)]
 
 
 # -- gates ------------------------------------------------------------------------------------------------
