@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -264,12 +265,16 @@ def _marks(entries: Iterable[Entry]) -> list[int]:
 
 
 def write_stage_json(filesystem: Filesystem, folder: StageFolder, plain: dict[str, object]) -> dict[str, Any]:
-    """Say in a stage's folder what it is, once; what was said first."""
+    """Say in a stage's folder what it is, once; what was said first. What cannot be read is said again."""
     filesystem.make_folders(folder.path)
+    data = json.dumps(plain, indent=1).encode() + b"\n"
     if "stage.json" not in filesystem.names(folder.path):
-        filesystem.create(folder.stage_json, json.dumps(plain, indent=1).encode() + b"\n")
-    first: dict[str, Any] = json.loads(filesystem.read(folder.stage_json))
-    return first
+        filesystem.create(folder.stage_json, data)
+    with suppress(ValueError):
+        first: dict[str, Any] = json.loads(filesystem.read(folder.stage_json))
+        return first
+    filesystem.replace(folder.stage_json, data)
+    return plain
 
 
 __all__ = ["Edits", "Intake", "foresee", "take_in", "write_stage_json"]

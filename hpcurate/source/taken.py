@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import attrs
 
-from hpcurate.errors import StoreError
+from hpcurate.errors import RecordError, StoreError
 from hpcurate.source.spool import Entry, shows_more_than_its_row
 from hpcurate.store.layout import StageFolder, base, version
 from hpcurate.store.lists import ShardLine
@@ -70,18 +70,26 @@ class Taken:
                 yield line, self.entries(line)
 
     def entries(self, line: ShardLine) -> list[Entry]:
-        """The tasks of a shard. One of an earlier release did not write down what was seen."""
-        decode, folder = codec(self.task_type).decode, self.store.folder.shard(line.id)
+        """The tasks of a shard. Raises StoreError where they are not what was taken in."""
+        path = os.path.join(self.store.folder.shard(line.id), "tasks.jsonl")
         try:
-            rows = self.store.filesystem.read(os.path.join(folder, "tasks.jsonl")).splitlines()
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{error.filename}: is gone, so the input as it was taken in is no longer whole; "
-                f"{take_in_again(self.store.folder)}"
-            ) from None
-        seen: list[bytes] = []
+            found = self._entries(path)
+            wrong = "" if len(found) == line.count else f"has {len(found)} rows, {line.count} were taken in"
+        except FileNotFoundError:
+            wrong = "is gone"
+        except (RecordError, ValueError):
+            wrong = "is damaged, or what lies beside it"
+        if wrong:
+            again = take_in_again(self.store.folder)
+            raise StoreError(f"{path}: {wrong}, so the input as it was taken in is no longer whole; {again}")
+        return found
+
+    def _entries(self, path: str) -> list[Entry]:
+        """An earlier release did not write down what was seen."""
+        read, decode = self.store.filesystem.read, codec(self.task_type).decode
+        rows, seen = read(path).splitlines(), list[bytes]()
         if shows_more_than_its_row(self.task_type):
             with suppress(FileNotFoundError):
-                seen = self.store.filesystem.read(os.path.join(folder, SEEN)).splitlines()
+                seen = read(os.path.join(os.path.dirname(path), SEEN)).splitlines()
         bits = [int(text, 16) if text else None for text in seen or [b""] * len(rows)]
         return [Entry(row, decode(row), one) for row, one in zip(rows, bits, strict=True)]
