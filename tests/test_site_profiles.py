@@ -38,7 +38,7 @@ def test_a_profile_is_written_with_its_help_and_read_back(tmp_path: Path, monkey
     assert "me" == load_site({"use": "auto", "account": "me"}).account
     assert SiteProfile() == load_site({})
     (tmp_path / "hpcurate" / "site.yaml").write_text("a: b\n{c: d}\n")
-    with pytest.raises(ConfigError, match=r"site\.yaml: not YAML"):
+    with pytest.raises(ConfigError, match=r"site\.yaml:3: not YAML"):
         load_site({"use": "auto"})
 
 

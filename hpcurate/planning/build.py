@@ -210,9 +210,19 @@ def _check_types(source: Source, steps: Mapping[str, Step], after: Mapping[str, 
     for name, (takes, gives) in types.items():
         for kind in (takes, gives):
             check_task_type(kind)
-        for before, comes in [(u, types[u][1]) for u in after[name]] or [("the source", source.task_type)]:
+        for before, comes in [(u, types[u][1]) for u in after[name]] or [("the source", _task_type(source))]:
             _check_fit(name, takes, before, comes)
         _check_chain(name, steps[name].stage)
+
+
+def _task_type(source: Source) -> type[Task]:
+    kind = getattr(source, "task_type", None)
+    if isinstance(kind, type) and issubclass(kind, Task):
+        return kind
+    raise PipelineError(
+        f"source: task_type of {type(source).__qualname__} is {kind!r}; expected the class of its tasks, "
+        "a subclass of hpcurate.Task"
+    )
 
 
 def _check_fit(name: str, takes: type[Task], before: str, comes: type[Task]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from hpcurate.report.run_view import CommittedShard, RunView, StoredList
+from hpcurate.runs.indexing import forget
 from hpcurate.store.stats import ShardStats
 
 THREADS = 16
@@ -60,10 +61,10 @@ def repair(view: RunView, found: Verification) -> list[str]:
     """Move every damaged shard but those of a source out of the way, so that it is made again. Returns new paths."""
     damaged = {(fault.stage, fault.shard) for fault in found.faults}
     moved = []
-    for stored in view.stored():
-        for shard in (*stored.damaged, *(one.id for one in stored.shards)):
-            if (stored.stage, shard) in damaged and not stored.is_source:
-                moved.append(stored.store.commits.move_away(shard))
+    for stored in (one for one in view.stored() if not one.is_source):
+        shards = [one for one in (*stored.damaged, *(s.id for s in stored.shards)) if (stored.stage, one) in damaged]
+        moved += [stored.store.commits.move_away(shard) for shard in shards]
+        forget(stored.store, shards)
     return moved
 
 

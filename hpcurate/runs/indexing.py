@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hpcurate.failures import Ending
 from hpcurate.runs.commits_seen import CommitsSeen
+from hpcurate.store.commits import FanIndex
+from hpcurate.store.layout import fan_of
 from hpcurate.store.stage_store import StageStore
 
 PURGED = "its result was committed, and is gone"
@@ -16,6 +18,17 @@ def write_index(store: StageStore, folder: str, fan: str, seen: CommitsSeen) -> 
     _end(store, fan, seen.gone(folder, fan))
     store.commits.write_index(fan, seen.index_of(folder, fan))
     seen.index_written(folder, fan)
+
+
+def forget(store: StageStore, shards: Iterable[str]) -> None:
+    """Write down that these results were moved away on purpose: nobody waits for another listing that lacks them."""
+    moved = set(shards)
+    for fan in sorted({fan_of(shard) for shard in moved}):
+        index = store.commits.read_index(fan)
+        if index is not None:
+            _end(store, fan, {shard.shard: shard.nonce for shard in index.shards if shard.shard in moved})
+            left = tuple(shard for shard in index.shards if shard.shard not in moved)
+            store.commits.write_index(fan, FanIndex(stamp=index.stamp, shards=left))
 
 
 def _end(store: StageStore, fan: str, gone: Mapping[str, str]) -> None:

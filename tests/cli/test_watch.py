@@ -65,7 +65,7 @@ def test_watch_and_why_show_what_waits_in_the_queue(shell: Shell, slurm: SlurmSi
         assert "running and queued:" in text
         assert "pending, " in text
         assert "Resources" in text or "Priority" in text or "None" in text
-        assert "gate-lower_case-1" in shell.type("why").stdout
+        assert "gate-lower_case-r1-" in shell.type("why").stdout
     finally:
         shell.type("cancel")
         slurm.run("scancel", blocker)

@@ -41,6 +41,16 @@ def refusal(**nodes: Step | Stage[Any, Any]) -> str:
     return str(caught.value)
 
 
+def test_a_source_without_a_type_of_task_is_refused() -> None:
+    """By the name of its class; it ended with a traceback."""
+
+    class Untyped:
+        task_type = None
+
+    with pytest.raises(PipelineError, match=r"source: task_type of .*Untyped is None; expected the class of its tasks"):
+        build("test", Untyped(), {"a": Step(Tuned())})  # type: ignore[arg-type]
+
+
 # -- order ------------------------------------------------------------------------------------------
 
 
