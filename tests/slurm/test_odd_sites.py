@@ -44,6 +44,7 @@ def test_small_arrays_few_jobs_no_default_memory(shell: Shell) -> None:
         assert await_end(shell) == "complete"
         (job,) = shell.store.glob("stages/lower_case-*/rounds/0001.job")
         assert 2 == len(json.loads(job.read_text())["jobs"])
+        site.wait_idle(30)  # the last gate has written the summary, and may not have left
         blockers = [site.sbatch("--hold", script="true") for _ in range(6)]
         refused = shell.type(
             "+pipeline=words", TEN, "name=other", "launcher=slurm", "launcher.patience_s=0", "rerun=show", status=2
