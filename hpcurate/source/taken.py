@@ -71,7 +71,7 @@ class Taken:
 
     def entries(self, line: ShardLine) -> list[Entry]:
         """The tasks of a shard. Raises StoreError where they are not what was taken in."""
-        path = os.path.join(self.store.folder.shard(line.id), "tasks.jsonl")
+        path, found = os.path.join(self.store.folder.shard(line.id), "tasks.jsonl"), list[Entry]()
         try:
             found = self._entries(path)
             wrong = "" if len(found) == line.count else f"has {len(found)} rows, {line.count} were taken in"
