@@ -205,10 +205,10 @@ class _Intake:
         new = look.found.new
         if look.lists and not new.count:
             return Intake(lists=look.lists, tasks=look.tasks, new=0)
-        name = f"{len(look.lists) + 1:04d}"
+        name = _first_free(look.lists)
         if not self._publish(name, new):
             return None
-        return Intake(lists=(*look.lists, name), tasks=look.tasks + new.count, new=new.count)
+        return Intake(lists=newest((*look.lists, name)), tasks=look.tasks + new.count, new=new.count)
 
     def _first_rows(self, look: _Look) -> Spool:
         """Rows of a trial: as they were taken in, where they were."""
@@ -253,6 +253,12 @@ class _Intake:
 
 def _edited(names: Sequence[str], what: str, outcome: str) -> list[str]:
     return [f"{len(names)} item{'s' * (len(names) > 1)} {what}, e.g. {name!a}; {outcome}" for name in names[:1]]
+
+
+def _first_free(lists: Collection[str]) -> str:
+    """Name of the next list; a purge may have taken one that is not the last. Pure."""
+    used = {base(name) for name in lists}
+    return next(name for number in itertools.count(1) if (name := f"{number:04d}") not in used)
 
 
 def _ordinal(shard: str) -> int:

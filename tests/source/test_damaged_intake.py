@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from hpcurate.errors import StoreError
 from hpcurate.source import Files
-from hpcurate.source.intake import take_in, write_stage_json
+from hpcurate.source.intake import Intake, take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.store.layout import Store
 from hpcurate.world import World
@@ -20,13 +21,13 @@ FOLDER = "source-0123456789ab"
 
 
 @pytest.fixture
-def again(tmp_path: Path) -> Callable[[], object]:
+def again(tmp_path: Path) -> Callable[[], Intake]:
     """Three files that were taken in, and how to do it again."""
     (tmp_path / "data").mkdir()
     for name in "abc":
         (tmp_path / "data" / name).write_text(name)
 
-    def take() -> object:
+    def take() -> Intake:
         return take_in(WORLD, Store(str(tmp_path / "store")), FOLDER, scan(Files(str(tmp_path / "data"))))
 
     take()
@@ -44,7 +45,7 @@ def again(tmp_path: Path) -> Callable[[], object]:
     ids=["cut short", "zeros", "fewer rows", "empty"],
 )
 def test_damaged_rows_are_refused(
-    again: Callable[[], object], tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+    again: Callable[[], Intake], tmp_path: Path, damage: Callable[[bytes], bytes], said: str
 ) -> None:
     """A traceback in each call; items whose rows were lost were taken in once more beside those of the old shard."""
     [path] = (tmp_path / "store").glob("stages/*/shards/*/*/tasks.jsonl")
@@ -54,6 +55,19 @@ def test_damaged_rows_are_refused(
         again()
     assert said in str(refused.value)
     assert f"move {path.parents[3]} out of the store" in str(refused.value)
+
+
+@pytest.mark.parametrize("gone", ["0001", "0002"])
+def test_a_purged_list_is_taken_in_again_under_its_name(again: Callable[[], Intake], tmp_path: Path, gone: str) -> None:
+    """Where a later one stood, each call wrote shards for ever: the next name was counted, and so was never free."""
+    (tmp_path / "data" / "d").write_text("d")
+    before = again()
+    [path] = (tmp_path / "store").glob(f"stages/*/lists/{gone}.jsonl")
+    lines = path.read_bytes()
+    path.unlink()
+    lost = {"0001": 3, "0002": 1}[gone]
+    assert attrs.evolve(before, new=lost) == again()
+    assert lines == path.read_bytes()
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"stage": "a', b"\0\0\0\0"])
