@@ -6,6 +6,11 @@ A message names the thing, says what was expected, and what to type next. The co
 
 from __future__ import annotations
 
+import errno
+
+STORE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
+"""What a store that is full, over its quota, broken, read-only or unmounted answers to anybody."""
+
 
 class HpcurateError(Exception):
     """Base of all errors raised on purpose."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hpcurate.cli.terminal import say
 from hpcurate.config_files import conf_folders, names_in
-from hpcurate.errors import UserError
+from hpcurate.errors import STORE_ERRNOS, UserError
 
 VERBS = {
     "status": "hpcurate.cli.verbs.status",
@@ -99,6 +99,11 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # `hpcurate logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:
+        if error.errno not in STORE_ERRNOS:
+            raise
+        say(f"hpcurate: {error}; look at its free space, quota and mount, then type the same command again")
+        return 1
     except KeyboardInterrupt:
         say("hpcurate: interrupted; to continue, type the same command again")
         return 130

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from hpcurate.errors import GateRefused, LauncherError
+from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError
 from hpcurate.runs.beats import Beating
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
@@ -38,6 +38,7 @@ from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import report_of, write_report
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.failpoints import failpoint
+from hpcurate.system.patience import Patience
 from hpcurate.world import World
 
 POLL_S = 2.0
@@ -112,9 +113,10 @@ class Driver:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
         me, answered = self.world.processes.mine(), self.world.clock.monotonic()
         sign = Beating(self.world.clock, lambda count: self.run.note_driver(me, count))
+        patience = Patience(self.world.clock, leaving=lambda: False)
         try:
             while True:
-                look = self.step()
+                look = self._step_patiently(patience)
                 progress(look.views)
                 if not _unanswered(look):
                     answered = self.world.clock.monotonic()
@@ -132,6 +134,21 @@ class Driver:
             raise
         finally:
             sign.stop()
+
+    def _step_patiently(self, patience: Patience) -> Look:
+        """One failure of the store is not the end of a run whose workers wait for it, too."""
+        while True:
+            try:
+                look = self.step()
+            except OSError as error:
+                if error.errno not in STORE_ERRNOS:
+                    raise
+                self._echo(f"the store fails: {error}; trying again")
+                if not patience.pause(error):
+                    raise
+            else:
+                patience.worked()
+                return look
 
     def _say(self, look: Look) -> None:
         """Why the run does not move, once, where something is waited for that may not come."""

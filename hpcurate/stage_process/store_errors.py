@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Optional
 
-from hpcurate.errors import StoreFailed
+from hpcurate.errors import STORE_ERRNOS, StoreFailed
 
-NOT_THE_TASKS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE}
-"""What a store that is full, over its quota, broken, read-only or unmounted answers to anybody."""
 TEST_BYTES = 1 << 20
 """Of a test write: a full disk still takes a few bytes."""
 
@@ -57,7 +54,7 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 
 def _may_be_the_store(error: OSError) -> bool:
     """Also where a library saw a short write and has no number for it (numpy, Pillow)."""
-    return error.errno in NOT_THE_TASKS or (type(error) is OSError and error.errno is None)
+    return error.errno in STORE_ERRNOS or (type(error) is OSError and error.errno is None)
 
 
 def _test_write(directory: str) -> Optional[StoreFailed]:

@@ -17,9 +17,9 @@ from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
 from hpcurate.system.clock import Clock
+from hpcurate.system.patience import Patience
 from hpcurate.worker.deadline import Pace
 from hpcurate.worker.hosts import Log, ShardEnded, StageHost
-from hpcurate.worker.patience import Patience
 from hpcurate.worker.picker import Pick
 from hpcurate.worker.turns import Turns
 

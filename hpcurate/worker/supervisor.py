@@ -24,13 +24,13 @@ from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
+from hpcurate.system.patience import Patience
 from hpcurate.system.processes import nonce, share_of_cores
 from hpcurate.worker.attempts import Attempts
 from hpcurate.worker.deadline import Deadline, seconds_left
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.hosts import Hosts, SetupFailed, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
-from hpcurate.worker.patience import Patience
 from hpcurate.worker.picker import Pick, Picker
 from hpcurate.world import World
 
@@ -283,10 +283,17 @@ def main(argv: list[str]) -> int:
 
 
 def _log_to_file(submission: str, index: int) -> None:
-    """Send stdout and stderr of this worker and its children to its log; Slurm's file keeps what came before."""
+    """Send stdout and stderr of this worker and its children to its log; Slurm's file keeps what came before.
+
+    And what comes, where the log cannot be opened.
+    """
     path = Path(log_path(submission, index))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    except OSError as error:
+        print(f"{path}: {error.strerror}; the log continues here", flush=True)
+        return
     sys.stdout.flush()
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

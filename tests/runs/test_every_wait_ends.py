@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -241,6 +242,40 @@ def test_a_ticket_that_a_stale_listing_hides_is_tried_for_once(run: Run, rounds:
     look = Driver(run, InlineLauncher(), world=World(filesystem=Hides())).step(settle_s=2)
     sign.stop()
     assert (1, RunState.INCOMPLETE) == (Hides.tries, look.decision.state)
+
+
+class Fails(PosixFilesystem):
+    """Shared storage that is full, or away, for so many attempts to take a ticket; `error` is its number."""
+
+    def __init__(self, error: int, times: int) -> None:
+        self.error, self.left = error, times
+
+    def create(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`."""
+        if path.endswith(".ticket") and self.left:
+            self.left -= 1
+            raise OSError(self.error, os.strerror(self.error), path)
+        return super().create(path, data)
+
+
+def test_a_driver_waits_for_a_store_that_fails(run: Run) -> None:
+    """One full disk ended the call that stayed, with a traceback, while its workers waited for room."""
+    said: list[str] = []
+    storage = Fails(errno.ENOSPC, 3)
+    driver = Driver(run, InlineLauncher(), stays=True, echo=said.append, world=World(filesystem=storage))
+    assert (RunState.COMPLETE, 0) == (driver.drive().decision.state, storage.left)
+    assert 3 == sum("the store fails: [Errno 28] No space left on device" in line for line in said)
+
+
+def test_a_driver_does_not_wait_for_a_store_for_ever(run: Run) -> None:
+    """Nor for an error that is none of a store's."""
+    world = World(filesystem=Fails(errno.ENOSPC, 10**6), clock=Skipping())
+    with pytest.raises(OSError, match="No space left"):
+        Driver(run, InlineLauncher(), stays=True, world=world).drive()
+    storage = Fails(errno.EINVAL, 2)
+    with pytest.raises(OSError, match="Invalid argument"):
+        Driver(run, InlineLauncher(), stays=True, world=World(filesystem=storage)).drive()
+    assert 1 == storage.left
 
 
 def test_a_round_of_slurm_that_nobody_here_can_ask_about(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -62,3 +63,15 @@ def test_a_disk_that_is_full_for_a_moment(small: Site, undisturbed: dict[str, st
     no_double_commit(small)
     endings = {path.suffix for path in small.store.glob("stages/*/claims/*/*") if not path.suffix[1:].isdigit()}
     assert endings <= {".store", ".free"}
+
+
+def test_a_call_on_a_full_disk_is_one_line(small: Site) -> None:
+    """It was a traceback, from wherever the first byte was to be written. Afterwards the same command goes on."""
+    words = [sys.executable, "-m", "hpcurate", "+pipeline=words", f"store={small.store}", "launcher=inline"]
+    assert 0 == subprocess.run([*words, "limit=1"], capture_output=True, check=False).returncode
+    stuff = fill(small)
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (1, False) == (refused.returncode, "Traceback" in refused.stderr), refused.stderr
+    assert "look at its free space, quota and mount, then type the same command again" in refused.stderr
+    os.unlink(stuff)
+    assert 0 == subprocess.run(words, capture_output=True, check=False).returncode

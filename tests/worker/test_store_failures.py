@@ -19,7 +19,7 @@ from unit_stages import Fated, numbers
 
 from hpcurate.failures import Ending
 from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.worker.patience import LONGEST_PAUSE_S, PATIENCE_S, Patience
+from hpcurate.system.patience import LONGEST_PAUSE_S, PATIENCE_S, Patience
 from hpcurate.world import World
 
 OPERATIONS = ("names", "read", "create", "make_folders", "sizes", "freeze", "rename", "beat", "discard")

@@ -1,4 +1,4 @@
-"""What a worker does while the store fails: it waits, longer each time, and leaves in the end (I14)."""
+"""What a worker or a driver does while the store fails: it waits, longer each time, and leaves in the end (I14)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hpcurate.system.clock import Clock
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 PATIENCE_S = 1800.0
-"""So long one slot of a worker waits for the store, all pauses since its last commit together."""
+"""So long it waits for the store, all pauses since something worked together."""
 _STEP_S = 0.5
 
 
 class Patience:
-    """Of one slot. Only a commit shows that the store works: a full one still lists and reads."""
+    """Of one slot of a worker, or of a driver. Only a commit shows that the store works: a full one lists and reads."""
 
     def __init__(self, clock: Clock, leaving: Callable[[], bool]) -> None:
         self._clock, self._leaving = clock, leaving
@@ -37,7 +37,7 @@ class Patience:
         return self._waited < PATIENCE_S and not self._leaving()
 
     def worked(self) -> None:
-        """A shard was committed."""
+        """A shard was committed, or a driver's step went through."""
         self._failures, self._waited = 0, 0.0
 
     def __str__(self) -> str:
