@@ -7,6 +7,7 @@ half of its time, so that it can report what it could not do.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -43,17 +44,22 @@ def main(argv: list[str]) -> int:
         driver.mark_over(stage, int(number))  # its dependency was fulfilled: Slurm's word
         return driver.step(settle_s=float(patience) / 2)
 
-    return reporting(driver, lambda: patiently(move, driver.world.clock, float(patience)))
+    return reporting(driver, lambda: patiently(move, driver.world.clock, float(patience), lambda: os.path.isdir(path)))
 
 
-def patiently(move: Callable[[], Look], clock: Clock, patience_s: float) -> Look:
-    """One refusal of sbatch, or one error of the storage, is not the end of a run: nobody else would move it on."""
+def patiently(
+    move: Callable[[], Look], clock: Clock, patience_s: float, worth_it: Callable[[], bool] = lambda: True
+) -> Look:
+    """One refusal of sbatch, or one error of the storage, is not the end of a run: nobody else would move it on.
+
+    `worth_it`: whether there still is a run; somebody may have removed it.
+    """
     deadline, pause_s = clock.monotonic() + patience_s, FIRST_PAUSE_S
     while True:
         try:
             return move()
         except (LauncherError, OSError) as error:
-            if clock.monotonic() + pause_s >= deadline:
+            if clock.monotonic() + pause_s >= deadline or not worth_it():
                 raise
             print(f"{error}; trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
         clock.sleep(pause_s)

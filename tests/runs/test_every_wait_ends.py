@@ -390,6 +390,19 @@ def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error
     assert clock.now < 300
 
 
+def test_a_gate_of_a_run_that_was_removed_leaves(tmp_path: Path) -> None:
+    """It tried for a quarter of an hour, in a node's slot, to look at a store that somebody had deleted."""
+    tries: list[str] = []
+
+    def move() -> Look:
+        tries.append("")
+        raise FileNotFoundError(2, "No such file or directory", "store/runs/x")
+
+    with pytest.raises(FileNotFoundError):
+        patiently(move, Skipping(), 300, lambda: (tmp_path / "x").is_dir())
+    assert 1 == len(tries)
+
+
 def test_what_a_gate_could_not_do_is_still_said_later(run: Run, rounds: Rounds) -> None:
     """`status` replaced its reason by "nothing is queued or alive"; it stands until something moves."""
     reason = "what comes next could not be submitted: sbatch refused"
