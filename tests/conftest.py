@@ -15,7 +15,8 @@ from untouched import untracked
 
 LONGEST = (
     "arrays_and_gates", "video_pipeline", "docs", "odd_sites", "weights_on_nodes", "quality_frames_copying",
-    "kinds_of_environment", "from_hub_to_output", "day_one", "any_verb", "watch",
+    "kinds_of_environment", "from_hub_to_output", "day_one", "any_verb", "watch", "a_lying_scheduler",
+    "killed_for_memory",
 )  # fmt: skip
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -149,8 +150,12 @@ def _start_mariadbd(folder: Folder) -> None:
         "--skip-test-db",
     ]
     with folder.output("mariadbd").open("ab") as output:
-        if subprocess.run(install, stdout=output, stderr=output, check=False).returncode:
-            raise DaemonFailed(folder, "mariadbd", "could not make its data folder")
+        for last in (False, True):  # it fails now and then where several databases start at once
+            if not subprocess.run(install, stdout=output, stderr=output, check=False).returncode:
+                break
+            if last:
+                raise DaemonFailed(folder, "mariadbd", "could not make its data folder")
+            shutil.rmtree(f"{folder.database}/data", ignore_errors=True)
     mariadbd = _start(
         folder,
         "mariadbd",
