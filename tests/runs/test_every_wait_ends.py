@@ -17,6 +17,7 @@ import psutil
 import pytest
 from driven import HERE, Site, comparable, no_double_commit
 from engine_stages import Double, Number
+from one_worker import QuickClock
 
 import hpcurate
 from hpcurate.errors import LauncherError
@@ -269,7 +270,7 @@ def test_a_driver_waits_for_a_store_that_fails(run: Run) -> None:
 
 def test_a_driver_does_not_wait_for_a_store_for_ever(run: Run) -> None:
     """Nor for an error that is none of a store's."""
-    world = World(filesystem=Fails(errno.ENOSPC, 10**6), clock=Skipping())
+    world = World(filesystem=Fails(errno.ENOSPC, 10**6), clock=QuickClock())
     with pytest.raises(OSError, match="No space left"):
         Driver(run, InlineLauncher(), stays=True, world=world).drive()
     storage = Fails(errno.EINVAL, 2)
@@ -357,29 +358,15 @@ def test_a_run_whose_gate_is_queued_is_served_whatever_was_seen_of_it_last(run: 
 # -- gates ------------------------------------------------------------------------------------------------
 
 
-class Skipping(SystemClock):
-    """A clock on which sleeping takes no time."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        """See `Clock`."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
-        self.now += seconds
-
-
 @pytest.mark.parametrize(("failures", "ends"), [(0, True), (1, True), (4, True), (99, False)])
 @pytest.mark.parametrize("error", [LauncherError("sbatch refused"), OSError(5, "away")])
 def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error: Exception) -> None:
     """One failed sbatch in a gate ended the run: nobody else moves it on."""
     tries: list[float] = []
-    clock = Skipping()
+    clock = QuickClock()
 
     def move() -> Look:
-        tries.append(clock.now)
+        tries.append(clock.slept)
         if len(tries) <= failures:
             raise error
         return Look((), None)  # type: ignore[arg-type]
@@ -387,7 +374,7 @@ def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error
     with contextlib.nullcontext() if ends else pytest.raises(type(error)):
         patiently(move, clock, 300)
     assert (failures + 1 if ends else 8) == len(tries)
-    assert clock.now < 300
+    assert clock.slept < 300
 
 
 def test_a_gate_of_a_run_that_was_removed_leaves(tmp_path: Path) -> None:
@@ -399,7 +386,7 @@ def test_a_gate_of_a_run_that_was_removed_leaves(tmp_path: Path) -> None:
         raise FileNotFoundError(2, "No such file or directory", "store/runs/x")
 
     with pytest.raises(FileNotFoundError):
-        patiently(move, Skipping(), 300, lambda: (tmp_path / "x").is_dir())
+        patiently(move, QuickClock(), 300, lambda: (tmp_path / "x").is_dir())
     assert 1 == len(tries)
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from driven import Site
 from engine_stages import Collect, Digits, Double, Number
+from one_worker import QuickClock
 
 import hpcurate
 from hpcurate.errors import StoreError
@@ -30,7 +31,6 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
-from hpcurate.system.clock import SystemClock
 from hpcurate.world import World
 from launchers.inline import InlineLauncher
 
@@ -206,25 +206,10 @@ def test_several_upstreams_of_an_older_store_stand(site: Site) -> None:
 # -- what was purged --------------------------------------------------------------------------------
 
 
-class Quick(SystemClock):
-    """A clock on which sleeping takes no time."""
-
-    def __init__(self) -> None:
-        self.slept = 0.0
-
-    def monotonic(self) -> float:
-        """See `Clock`."""
-        return super().monotonic() + self.slept
-
-    def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
-        self.slept += seconds
-
-
 class Patient(InlineLauncher):
     """Waits on that clock."""
 
-    def __init__(self, clock: Quick) -> None:
+    def __init__(self, clock: QuickClock) -> None:
         super().__init__()
         self.clock = clock
 
@@ -233,7 +218,7 @@ class Patient(InlineLauncher):
         self.clock.sleep(seconds)
 
 
-def again(run: Run, clock: Quick, *, stays: bool = True) -> RunState:
+def again(run: Run, clock: QuickClock, *, stays: bool = True) -> RunState:
     """The same command, as far as its driver."""
     driver = Driver(run, Patient(clock), stays=stays, world=World(clock=clock))
     return (driver.drive() if stays else driver.step()).decision.state
@@ -249,7 +234,7 @@ def purge(store: StageStore, *shards: str) -> None:
 def test_a_purged_shard_and_its_descendants_are_done_again(site: Site, stays: bool) -> None:
     """And nothing else, after a second listing a minute later. Before: `complete`, from an index of its own."""
     run = go(site).run
-    before, claims, clock = site.stats(), set(site.claims()), Quick()
+    before, claims, clock = site.stats(), set(site.claims()), QuickClock()
     purge(part(run, "double"), "0001-000002")
     assert RunState.COMPLETE is again(run, clock, stays=stays)
     assert clock.slept >= 60
@@ -262,7 +247,7 @@ def test_what_is_done_again_is_not_held_against_the_shard(site: Site) -> None:
     run = go(site).run
     for _ in range(2):
         purge(part(run, "double"), "0001-000002")
-        again(run, Quick())
+        again(run, QuickClock())
     history = part(run, "double").commits.stats("0001-000002").history
     assert {"lost"} == {end.ending.value for end in history}
 
@@ -281,7 +266,7 @@ def test_one_listing_is_enough_to_report(site: Site) -> None:
 def test_a_listing_that_was_stale_costs_a_minute(site: Site) -> None:
     """What is listed again within it was never gone."""
     run = go(site).run
-    double, clock = part(run, "double"), Quick()
+    double, clock = part(run, "double"), QuickClock()
     path = double.folder.shard("0001-000002")
     os.rename(path, f"{path}.aside")
     driver = Driver(run, Patient(clock), stays=True, world=World(clock=clock))
@@ -295,7 +280,7 @@ def test_one_listing_of_a_gate_is_enough(site: Site) -> None:
     """It runs in a job that has just started."""
     run = go(site).run
     purge(part(run, "double"), "0001-000002")
-    clock = Quick()
+    clock = QuickClock()
     driver = Driver(run, Patient(clock), world=World(clock=clock))
     driver.observer.commits.confirm_s = 0.0
     assert (RunState.COMPLETE, 0.0) == (driver.step().decision.state, clock.slept)
@@ -309,7 +294,7 @@ def test_a_purged_folder_is_made_again(site: Site, stage: str, what: str) -> Non
     rows = sorted(site.tree().values())
     path = Path(part(run, stage).folder.path, what)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert RunState.COMPLETE is again(run, Quick())
+    assert RunState.COMPLETE is again(run, QuickClock())
     live = Driver(run, InlineLauncher()).observer
     live.look()
     found = [
