@@ -37,6 +37,7 @@ from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import report_of, write_report
 from hpcurate.store.stage_store import StageStore
+from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.patience import Patience
 from hpcurate.world import World
@@ -96,12 +97,11 @@ class Driver:
         One that does not stay also waits, at most so long, for what a second look decides: a ticket of another, a round
         of which nothing is seen any more, a shard that is no longer listed.
         """
-        deadline, pause_s = self.world.clock.monotonic() + settle_s, FIRST_PAUSE_S
+        deadline, pauses = self.world.clock.monotonic() + settle_s, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         look = self._act()
         while not self.stays and _unsettled(look) and self.world.clock.monotonic() < deadline:
             self._say(look)
-            self.world.clock.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            self.world.clock.sleep(next(pauses))
             look = self._act()
         if not self.stays and (_unsettled(look) or _unanswered(look, elsewhere=True)):
             look = _left_alone(look)
@@ -235,7 +235,7 @@ class Driver:
 
         A gate too many does no harm, so one whose sbatch was not answered is submitted again.
         """
-        clock, gates, pause_s = self.world.clock, self.launcher.gates, FIRST_PAUSE_S
+        clock, gates, pauses = self.world.clock, self.launcher.gates, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         deadline = clock.monotonic() + (gates.patience_s if gates else 0.0)
         while gates is not None:
             try:
@@ -247,8 +247,7 @@ class Driver:
                     return None
                 if clock.monotonic() >= deadline:
                     raise GateRefused(str(error)) from None
-            self.launcher.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            self.launcher.wait(next(pauses))
         return None
 
     def _gate_request(self, action: Watch) -> GateRequest:

@@ -22,7 +22,7 @@ from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import report_of, write_report, written_report
-from hpcurate.system.clock import Clock
+from hpcurate.system.clock import Clock, growing
 from hpcurate.system.failpoints import failpoint
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
@@ -54,8 +54,9 @@ def patiently(
 
     `worth_it`: whether there still is a run; somebody may have removed it.
     """
-    deadline, pause_s = clock.monotonic() + patience_s, FIRST_PAUSE_S
+    deadline, pauses = clock.monotonic() + patience_s, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
+        pause_s = next(pauses)
         try:
             return move()
         except (LauncherError, OSError) as error:
@@ -63,7 +64,6 @@ def patiently(
                 raise
             print(f"{error}; trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
         clock.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def reporting(driver: Driver, move: Callable[[], Look]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Protocol
 
@@ -48,6 +49,14 @@ class Clock(Protocol):
 
     def start(self, action: Callable[[], None], name: str) -> Thread:
         """Run `action` in a thread that does not keep the process alive."""
+
+
+def growing(first_s: float, longest_s: float) -> Iterator[float]:
+    """Pauses in seconds between tries, each twice as long as the one before. Pure; without an end."""
+    pause_s = first_s
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, longest_s)
 
 
 class SystemClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpcurate.system.clock import Clock
+from hpcurate.system.clock import Clock, growing
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 PATIENCE_S = 1800.0
@@ -18,6 +18,7 @@ class Patience:
     def __init__(self, clock: Clock, leaving: Callable[[], bool]) -> None:
         self._clock, self._leaving = clock, leaving
         self._failures, self._waited, self._last = 0, 0.0, ""
+        self._pauses = growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
     @property
     def over(self) -> bool:
@@ -29,7 +30,7 @@ class Patience:
         if self.over:
             return False
         self._failures, self._last = self._failures + 1, str(failure)
-        end = self._clock.monotonic() + min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 9))
+        end = self._clock.monotonic() + next(self._pauses)
         while not self._leaving() and (left := end - self._clock.monotonic()) > 0:
             step = min(_STEP_S, left)
             self._clock.sleep(step)
@@ -39,6 +40,7 @@ class Patience:
     def worked(self) -> None:
         """A shard was committed, or a driver's step went through."""
         self._failures, self._waited = 0, 0.0
+        self._pauses = growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
     def __str__(self) -> str:
         return (
