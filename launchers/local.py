@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -69,19 +68,13 @@ class LocalQueue(NoQueue):
 
     def rows(self, jobs: Jobs) -> list[JobRow] | None:
         """See `Queue`."""
-        alive = len(_living(jobs))
+        alive = sum(SystemProcesses().alive(worker) is True for worker in jobs.workers)
         return [JobRow(id="here", name="workers on this machine", state="RUNNING", count=alive)] if alive else []
 
     def cancel(self, jobs: Jobs) -> None:
         """See `Queue`. A worker that is asked to terminate hands its shards back."""
-        for worker in _living(jobs):
-            with suppress(OSError):
-                os.kill(worker.pid, signal.SIGTERM)
-
-
-def _living(jobs: Jobs) -> list[ProcessIdentity]:
-    processes = SystemProcesses()
-    return [worker for worker in jobs.workers if processes.alive(worker)]
+        for worker in jobs.workers:
+            SystemProcesses().terminate(worker)
 
 
 class LocalWorkers:

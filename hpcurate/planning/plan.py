@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 import os
-from pathlib import Path
 
 import attrs
 import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage, Timing
+from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.units import megabytes
 
 
@@ -36,14 +36,15 @@ class Plan:
     """Bytes that hpcurate may use there; None: what is free."""
     timing: Timing = Timing()
 
-    def save(self, submission: str) -> None:
+    def save(self, submission: str, filesystem: Filesystem = POSIX) -> None:
         """Write `plan.json` into the submission's folder, once."""
-        Path(submission, "plan.json").write_text(json.dumps(msgspec.to_builtins(self), indent=1) + "\n")
+        data = json.dumps(msgspec.to_builtins(self), indent=1).encode() + b"\n"
+        filesystem.replace(os.path.join(submission, "plan.json"), data)
 
     @classmethod
-    def load(cls, submission: str) -> Plan:
+    def load(cls, submission: str, filesystem: Filesystem = POSIX) -> Plan:
         """Read `plan.json`."""
-        return msgspec.convert(json.loads(Path(submission, "plan.json").read_text()), cls)
+        return msgspec.convert(json.loads(filesystem.read(os.path.join(submission, "plan.json"))), cls)
 
 
 @attrs.define(frozen=True)

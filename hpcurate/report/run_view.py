@@ -15,7 +15,7 @@ from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.queues import ASK_S
 from hpcurate.runs.reconcile import StageView
-from hpcurate.runs.summary import RunReport, report_of, write_report
+from hpcurate.runs.summary import RunReport, write_report
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed, ShardStats
@@ -71,7 +71,7 @@ class RunView:
 
     def look(self) -> RunReport:
         """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
-        report = report_of(self.run, self.frozen, self._looker.look())
+        report = self._looker.report()
         write_report(self.run, report)
         return report
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+
+import attrs
 
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate_files import GateFiles
@@ -12,25 +13,22 @@ from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import report_of, write_report, written_report
-from hpcurate.store.layout import Store
+from hpcurate.runs.summary import write_report, written_report
 from hpcurate.store.rounds import Jobs, Round
 from hpcurate.world import World
 
-CHILDREN = {"_target_": "launchers.local.LocalLauncher"}
-"""Stops workers of this machine, whichever launcher the run has now."""
 STOP_S = 10.0
 """How long a cancel waits to see that what it stopped has ended."""
 ASK_AGAIN_S = 1.0
 
 
-def cancel(run: Run, world: World | None = None) -> list[str]:
-    """Stop it. Returns what was done, for the user.
+def cancel(run: Run, world: World | None = None, launcher: Launcher | None = None) -> list[str]:
+    """Stop it. Returns what was done, for the user. `launcher`: the run's own, if it is not given.
 
     That it is cancelled is written down first: whoever records a job after that stops it.
     """
-    launcher = make_launcher(run.frozen().launcher)
-    run.filesystem.create(os.path.join(run.path, "cancelled"), b"")
+    launcher = launcher or make_launcher(run.frozen().launcher)
+    run.mark_cancelled()
     looker = RunLooker(run, launcher, world)
     stopping = _Stopping(launcher, world or World())
     messages = []
@@ -40,9 +38,8 @@ def cancel(run: Run, world: World | None = None) -> list[str]:
         last = view.rounds[-1] if view.rounds else None
         if last is None or last.phase is Phase.OVER:
             continue
-        others = [
-            name for name in store.wanted_by() if name != run.name and _is_running(run.store, name, launcher.queue)
-        ]
+        wanted_by = (attrs.evolve(run, name=name) for name in store.wanted_by() if name != run.name)
+        others = [other.name for other in wanted_by if _is_running(other, launcher.queue)]
         if others:
             messages.append(f"{stage.name}: left running, {others[0]} wants it too")
             continue
@@ -52,7 +49,7 @@ def cancel(run: Run, world: World | None = None) -> list[str]:
             store.rounds.mark_over(last.number)
         messages.append(f"{stage.name}: round {last.number} {said}")
     messages += _stop_gates(looker, launcher)
-    write_report(run, report_of(run, looker.frozen, looker.look()))
+    write_report(run, looker.report())
     return messages or ["nothing was queued or running"]
 
 
@@ -110,7 +107,8 @@ class _Stopping:
         return False, f"may still run: the scheduler does not say that {jobs} ended; {_by_hand(jobs, last.name)}"
 
     def _children(self, last: RoundView) -> tuple[bool, str]:
-        make_launcher(CHILDREN).queue.cancel(last.jobs)
+        for worker in last.jobs.workers:  # of this machine, whichever launcher the run has now
+            self._world.processes.terminate(worker)
         if self._wait(lambda: self._gone(last)):
             return True, f"stopped ({last.jobs or 'no jobs'})"
         why = last.why or f"has workers that have not left yet ({last.jobs or 'no jobs'})"
@@ -140,12 +138,11 @@ def _found(name: str) -> str:
     return f"`scancel --name={name}` does, too"
 
 
-def _is_running(store: Store, name: str, queue: Queue) -> bool:
+def _is_running(other: Run, queue: Queue) -> bool:
     """Whether another run that refers to a stage is still to be served.
 
     Whoever looked at it last may have had a wrong answer, or another cluster's: a gate that is queued says more.
     """
-    other = Run(store, name)
     report = written_report(other)
     if report is None or report.state is not RunState.INCOMPLETE:
         return report is not None and report.state is RunState.RUNNING

@@ -35,7 +35,7 @@ from hpcurate.runs.reconcile import (
 )
 from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
-from hpcurate.runs.summary import report_of, write_report
+from hpcurate.runs.summary import RunReport, report_of, write_report
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
@@ -91,6 +91,10 @@ class Driver:
         views = self.observer.look()
         return Look(views, reconcile(views, self._pipeline.budget, cancelled=self.run.cancelled))
 
+    def report(self, look: Look) -> RunReport:
+        """Where the run stands, after a look at it."""
+        return report_of(self.run, self.frozen, look, self.world.clock.now())
+
     def step(self, settle_s: float = SETTLE_S) -> Look:
         """Do everything that can be done now; the look after it.
 
@@ -106,7 +110,7 @@ class Driver:
         if not self.stays and (_unsettled(look) or _unanswered(look, elsewhere=True)):
             look = _left_alone(look)
         self._say(look)
-        write_report(self.run, report_of(self.run, self.frozen, look))
+        write_report(self.run, self.report(look))
         return look
 
     def drive(self, progress: Callable[[tuple[StageView, ...]], None] = lambda views: None) -> Look:
@@ -123,7 +127,7 @@ class Driver:
                 silent_s = self.world.clock.monotonic() - answered
                 if _unanswered(look, elsewhere=True) or silent_s >= UNANSWERED_S:
                     look = _left_alone(look)
-                    write_report(self.run, report_of(self.run, self.frozen, look))
+                    write_report(self.run, self.report(look))
                 if look.decision.state is not RunState.RUNNING:
                     self._finish(look)
                     return look
@@ -290,11 +294,12 @@ def _left_alone(look: Look) -> Look:
 
 def main(argv: list[str]) -> int:
     """The background driver of `launcher=local wait=false`. Exit status as the command line's."""
-    from hpcurate.runs.gate import reporting
+    from hpcurate.runs.gate import leave_on_sigterm, reporting
 
     run = Run.at(argv[0])
     launcher = make_launcher(run.frozen().launcher)
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), stays=True)
+    leave_on_sigterm()
     return reporting(driver, driver.drive)
 
 

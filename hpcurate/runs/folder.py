@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+import errno
 import json
 import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -19,6 +18,7 @@ from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import CONTINUED, FORMAT, Store
+from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.processes import Processes, ProcessIdentity
 
 __all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
@@ -26,6 +26,9 @@ __all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
 UNNAMED = "<run>/output"
 """Stands for the run's own output folder while the run has no name yet."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CANCELLED = "cancelled"
+_BEAT_BYTES = 512
+"""Of `driver.json`, which is written in place: longer than what any host, process and counter take."""
 
 
 @attrs.define(frozen=True)
@@ -37,10 +40,10 @@ class Run:
     filesystem: Filesystem = attrs.field(default=POSIX, eq=False, repr=False)
 
     @classmethod
-    def at(cls, path: str) -> Run:
+    def at(cls, path: str, filesystem: Filesystem = POSIX) -> Run:
         """The run in a folder of its store."""
         runs, name = os.path.split(path.rstrip("/"))
-        return cls(Store(os.path.dirname(runs)), name)
+        return cls(Store(os.path.dirname(runs)), name, filesystem)
 
     @property
     def path(self) -> str:
@@ -58,17 +61,35 @@ class Run:
         return os.path.join(self.path, "summary.json")
 
     @property
+    def gone(self) -> bool:
+        """Somebody removed it. Storage that fails does not say so."""
+        with suppress(OSError):
+            return not self.filesystem.names(self.path)
+        return False
+
+    @property
     def cancelled(self) -> bool:
-        """A user stopped the run and has not started it again."""
-        return "cancelled" in os.listdir(self.path)
+        """A user stopped the run and has not started it again. Raises OSError, also where the run was removed."""
+        names = self.filesystem.names(self.path)
+        if not names:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+        return _CANCELLED in names
+
+    def mark_cancelled(self) -> None:
+        """A user stops it."""
+        self.filesystem.create(os.path.join(self.path, _CANCELLED), b"")
+
+    def unmark_cancelled(self) -> None:
+        """A user starts it again. Without a look first: a listing may be older than the mark."""
+        self.filesystem.discard(os.path.join(self.path, _CANCELLED), self.store.trash)
 
     def note_driver(self, driver: ProcessIdentity, beat: int = 0) -> None:
         """Write down which process drives the run and stays; `beat` changes as long as it does.
 
         In place, not by a rename: another host's cache then sees the new content when it opens the file (nfs(5)).
         """
-        with open(os.path.join(self.path, "driver.json"), "w", encoding="utf-8") as file:
-            file.write(json.dumps({**attrs.asdict(driver), "beat": beat}) + "\n")
+        content = json.dumps({**attrs.asdict(driver), "beat": beat}).encode()
+        self.filesystem.beat(self._driver_json, content.ljust(_BEAT_BYTES - 1) + b"\n")
 
     def driver_lives(self, processes: Processes) -> bool | None:
         """Whether a process drives it; None for one of another host: only `driver_beat` can answer."""
@@ -79,14 +100,18 @@ class Run:
     def driver_beat(self) -> str:
         """What the driver wrote last; empty if there is none."""
         with suppress(OSError):
-            return Path(self.path, "driver.json").read_text()
+            return self.filesystem.read(self._driver_json).decode()
         return ""
+
+    @property
+    def _driver_json(self) -> str:
+        return os.path.join(self.path, "driver.json")
 
     def frozen(self) -> Frozen:
         """What the latest call froze. Raises StoreError."""
         path = os.path.join(self.path, "pipeline.json")
         try:
-            plain = json.loads(Path(path).read_text())
+            plain = json.loads(self.filesystem.read(path))
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read {path}: {error}; type the run's command again") from None
         try:
@@ -182,7 +207,12 @@ def _is_read_only(path: str) -> bool:
 
 
 def open_run(
-    store: Store, draft: Pipeline, output: str | None, limit: int | None = None, filesystem: Filesystem = POSIX
+    store: Store,
+    draft: Pipeline,
+    output: str | None,
+    limit: int | None = None,
+    filesystem: Filesystem = POSIX,
+    clock: Clock | None = None,
 ) -> Run:
     """The run of this configuration: the one there is, or a new one whose name sorts by time.
 
@@ -192,10 +222,10 @@ def open_run(
     identity = run_identity(draft, output, limit)
     entry = _name_file(store, identity)
     filesystem.make_folders(os.path.dirname(entry))
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    stamp = (clock or SystemClock()).now().strftime("%Y%m%d-%H%M%S")
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
     run = Run(store, filesystem.read(entry).decode().strip(), filesystem)
-    os.makedirs(run.path, mode=0o700, exist_ok=True)
+    filesystem.make_folders(run.path, mode=0o700)
     return run
 
 

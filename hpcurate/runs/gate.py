@@ -7,7 +7,6 @@ half of its time, so that it can report what it could not do.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import report_of, write_report, written_report
+from hpcurate.runs.summary import write_report, written_report
 from hpcurate.system.clock import Clock, growing
 from hpcurate.system.failpoints import failpoint
 
@@ -38,13 +37,19 @@ def main(argv: list[str]) -> int:
     launcher = make_launcher(frozen.launcher)
     launcher.set_patience(float(patience))  # no longer: a gate that Slurm ends cannot report
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
+    leave_on_sigterm()
+    return reporting(driver, lambda: move_on(driver, stage, int(number), float(patience)))
+
+
+def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
+    """After the jobs of a round: write down that it is over, and do what comes next. Raises LauncherError, OSError."""
     driver.observer.commits.confirm_s = 0.0  # a listing of a job that has just started is no stale one
 
     def move() -> Look:
-        driver.mark_over(stage, int(number))  # its dependency was fulfilled: Slurm's word
-        return driver.step(settle_s=float(patience) / 2)
+        driver.mark_over(stage, number)  # its dependency was fulfilled: Slurm's word
+        return driver.step(settle_s=patience_s / 2)
 
-    return reporting(driver, lambda: patiently(move, driver.world.clock, float(patience), lambda: os.path.isdir(path)))
+    return patiently(move, driver.world.clock, patience_s, lambda: not driver.run.gone)
 
 
 def patiently(
@@ -66,9 +71,13 @@ def patiently(
         clock.sleep(pause_s)
 
 
+def leave_on_sigterm() -> None:
+    """In order: a driver stops its workers first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def reporting(driver: Driver, move: Callable[[], Look]) -> int:
     """Move the run on without anybody who reads: what became of it is printed, and stands in its summary."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = move()
     except (LauncherError, OSError) as error:
@@ -79,14 +88,14 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
         _report_failure(driver, reason)
         print(reason, file=sys.stderr)
         return 1
-    print(json.dumps(report_of(driver.run, driver.frozen, result).plain(), indent=1), flush=True)
+    print(json.dumps(driver.report(result).plain(), indent=1), flush=True)
     return result.decision.state.exit_status
 
 
 def _report_failure(driver: Driver, reason: str) -> None:
     try:
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        write_report(driver.run, report_of(driver.run, driver.frozen, look))
+        write_report(driver.run, driver.report(look))
     except (LauncherError, OSError):  # the same again: what was known before, and why there is no more
         before = written_report(driver.run)
         with suppress(OSError):

@@ -33,7 +33,7 @@ class GateFiles:
 
     def record(self, stage: str, number: int, job: str) -> None:
         """Write down which job is the gate of a round."""
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        self._filesystem.make_folders(self._folder, mode=0o700)
         self._filesystem.replace(os.path.join(self._folder, _name(stage, number)), f"{job}\n{FORM}\n".encode())
 
     def _read(self, name: str) -> tuple[str, str]:

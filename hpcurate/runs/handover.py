@@ -17,7 +17,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
 from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import RunReport, report_of, write_report
+from hpcurate.runs.summary import RunReport, write_report
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
 
@@ -71,7 +71,7 @@ def hand_over(
         look = driver.drive(progress) if stays else _submit(driver)
     if before.decision.state is RunState.COMPLETE:
         echo("nothing to do: every shard was committed before, none was attempted")
-    return Outcome(run, report_of(run, driver.frozen, look))
+    return Outcome(run, driver.report(look))
 
 
 def _submit(driver: Driver) -> Look:
@@ -83,14 +83,14 @@ def _submit(driver: Driver) -> Look:
             f"an array is queued, its gate is not ({error}); when it is done, type the same again, or now wait=true"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        write_report(driver.run, report_of(driver.run, driver.frozen, look))
+        write_report(driver.run, driver.report(look))
         return look
 
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
     running = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    write_report(run, report_of(run, driver.frozen, running))
+    write_report(run, driver.report(running))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
@@ -100,7 +100,7 @@ def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     )  # fmt: skip
     run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver continues in the background; its log: {log.name}")
-    return Outcome(run, report_of(run, driver.frozen, running))
+    return Outcome(run, driver.report(running))
 
 
 class Progress:

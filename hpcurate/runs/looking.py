@@ -13,7 +13,7 @@ from hpcurate.runs.queues import ThrottledQueue
 from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
 from hpcurate.runs.rounds_seen import Watched
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import StageReport, written_report
+from hpcurate.runs.summary import RunReport, StageReport, report_of, written_report
 from hpcurate.world import World
 
 
@@ -65,6 +65,10 @@ class RunLooker:
             reason = seen.decision.reason if open_end else self._why_left(seen)
             return attrs.evolve(seen, decision=Decision((), RunState.INCOMPLETE, reason))
         return seen
+
+    def report(self) -> RunReport:
+        """Look, and say where it stands."""
+        return report_of(self.run, self.frozen, self.look(), self._world.clock.now())
 
     def _why_left(self, seen: Look) -> str:
         """What the gate or call that left the run wrote down, as long as nothing has moved since."""

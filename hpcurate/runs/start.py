@@ -43,7 +43,7 @@ def start(
         echo(f"input: {note}")
     store = open_store(request.store, world.filesystem, echo)
     request.environments.provide(echo)
-    run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem)
+    run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
     pipeline = prepared.with_output(run)
     request.epochs.record()
     intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
@@ -76,8 +76,7 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
         versions=installed_versions(prepared.stage_modules),
     )
     run.freeze(frozen)
-    if run.cancelled:
-        os.unlink(os.path.join(run.path, "cancelled"))
+    run.unmark_cancelled()
     point_latest(run)
 
 

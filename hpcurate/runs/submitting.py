@@ -106,8 +106,8 @@ class Submitter:
     def _write(self, plan: Plan, key: tuple[str, int]) -> Submission:
         """Write the immutable plan before anything is submitted (I3)."""
         path = os.path.join(self._run.path, "submissions", submission_name(*key))
-        os.makedirs(os.path.join(path, "logs"), mode=0o700, exist_ok=True)
-        plan.save(path)
+        self._run.filesystem.make_folders(os.path.join(path, "logs"), mode=0o700)
+        plan.save(path, self._run.filesystem)
         return Submission(plan=plan, path=path, name=self._rounds(key).one(key[1]).ticket.name)
 
     def _start(self, submission: Submission, key: tuple[str, int]) -> Started | None:

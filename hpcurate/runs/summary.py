@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -89,15 +89,15 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
         return plain
 
 
-def report_of(run: Run, frozen: Frozen, look: Look) -> RunReport:
-    """Where the run stands, after a look at it."""
+def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> RunReport:
+    """Where the run stands, after a look at it at that time (UTC)."""
     state = look.decision.state
     return RunReport(
         run=run.name,
         pipeline=frozen.pipeline.name,
         state=state,
         reason=_with_setup_failure(run, look),
-        as_of=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         stages={view.name: StageReport.of(view.counts) for view in look.views},
         output=frozen.output,
         next=_next(run, state, any(view.counts.lost_everything for view in look.views)),

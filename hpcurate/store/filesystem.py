@@ -45,8 +45,8 @@ class Filesystem(Protocol):
     def make_folder(self, path: str) -> bool:
         """Make one folder: True if this call did."""
 
-    def make_folders(self, path: str) -> None:
-        """Make a folder and those above it, if missing."""
+    def make_folders(self, path: str, mode: int = 0o777) -> None:
+        """Make a folder and those above it, if missing. Only the folder itself gets the mode."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every file below, by relative path."""
@@ -141,9 +141,9 @@ class PosixFilesystem:
             return False
         return True
 
-    def make_folders(self, path: str) -> None:
+    def make_folders(self, path: str, mode: int = 0o777) -> None:
         """See `Filesystem`."""
-        os.makedirs(path, exist_ok=True)
+        os.makedirs(path, mode=mode, exist_ok=True)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Filesystem`."""

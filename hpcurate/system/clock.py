@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never go back."""
 
+    def now(self) -> datetime.datetime:
+        """UTC, for names and stamps that people read: a wall clock jumps, so it is never compared."""
+
     def sleep(self, seconds: float) -> None:
         """Let others run."""
 
@@ -65,6 +69,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """See `Clock`."""
         return time.monotonic()
+
+    def now(self) -> datetime.datetime:
+        """See `Clock`."""
+        return datetime.datetime.now(datetime.timezone.utc)
 
     def sleep(self, seconds: float) -> None:
         """See `Clock`."""

@@ -44,6 +44,9 @@ class Processes(Protocol):
     def alive(self, process: ProcessIdentity) -> Optional[bool]:
         """True or False on the same host; None where only a scheduler or a heartbeat can answer."""
 
+    def terminate(self, process: ProcessIdentity) -> None:
+        """Ask it to end; nothing if it is not there, or not ours to ask."""
+
 
 class SystemProcesses:
     """The real ones, from /proc."""
@@ -57,6 +60,12 @@ class SystemProcesses:
         if process.host != this_host():
             return None
         return start_time(process.pid) == process.start
+
+    def terminate(self, process: ProcessIdentity) -> None:
+        """See `Processes`."""
+        if self.alive(process):
+            with suppress(OSError):
+                os.kill(process.pid, signal.SIGTERM)
 
 
 def nonce(size: int = 4) -> str:

@@ -350,9 +350,9 @@ def test_a_run_whose_gate_is_queued_is_served_whatever_was_seen_of_it_last(run: 
     """Its command was typed where another cluster answers: a cancel of another run then stopped the shared array."""
     _report_failure(Driver(run, InlineLauncher()), "is on cluster home, and another answers here")
     alive, ended = Says(Presence.ALIVE), Says(Presence.ENDED)
-    assert not _is_running(run.store, run.name, alive)
+    assert not _is_running(run, alive)
     GateFiles(run.filesystem, run).record("double", 1, "13")
-    assert [True, False] == [_is_running(run.store, run.name, queue) for queue in (alive, ended)]
+    assert [True, False] == [_is_running(run, queue) for queue in (alive, ended)]
 
 
 # -- gates ------------------------------------------------------------------------------------------------

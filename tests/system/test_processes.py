@@ -245,3 +245,15 @@ def test_a_child_dies_with_its_parent(run: Run) -> None:
     process.kill()
     process.wait()
     assert soon(child.gone)
+
+
+def test_only_the_process_that_was_meant_is_asked_to_end(run: Run) -> None:
+    """Not one of another host, nor one that got its pid: the same number is nobody's proof."""
+    process = run("")
+    who = ProcessIdentity.of(process.pid)
+    PROCESSES.terminate(attrs.evolve(who, host="elsewhere"))
+    PROCESSES.terminate(attrs.evolve(who, start=who.start + 1))
+    assert PROCESSES.alive(who)
+    PROCESSES.terminate(who)
+    assert -15 == process.wait(10)
+    PROCESSES.terminate(who)

@@ -1,0 +1,70 @@
+"""What a run keeps in its own folder: who drives it, and whether it was cancelled."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import attrs
+import pytest
+
+from hpcurate.runs.folder import Run
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import Store
+from hpcurate.system.processes import ProcessIdentity, SystemProcesses
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """One with something in its folder."""
+    made = Run(Store(str(tmp_path)), "r")
+    Path(made.path).mkdir(parents=True)
+    Path(made.path, "pipeline.json").write_text("{}")
+    return made
+
+
+def test_a_note_of_the_driver_replaces_a_longer_one_in_place(run: Run) -> None:
+    """Before, each note emptied the file first, and a look in between saw a run without a driver."""
+    path, me = Path(run.path, "driver.json"), SystemProcesses().mine()
+    path.write_text(json.dumps({**attrs.asdict(ProcessIdentity("h" * 300, 1, 1)), "beat": 10**9}) + "\n")
+    first = path.stat().st_ino
+    run.note_driver(me, 1)
+    size, beat = path.stat().st_size, run.driver_beat()
+    run.note_driver(me, 10**9)
+    assert (first, size) == (path.stat().st_ino, path.stat().st_size)
+    assert run.driver_lives(SystemProcesses())
+    assert beat != run.driver_beat()
+
+
+def test_a_run_is_cancelled_until_it_is_started_again(run: Run) -> None:
+    """Also twice: a mark that is not there is taken away, too."""
+    run.mark_cancelled()
+    run.mark_cancelled()
+    assert run.cancelled
+    run.unmark_cancelled()
+    run.unmark_cancelled()
+    assert not run.cancelled
+
+
+def test_a_run_that_was_removed_is_gone(run: Run) -> None:
+    """Nobody goes on with it: whether it is cancelled cannot be answered."""
+    assert not run.gone
+    shutil.rmtree(run.path)
+    assert run.gone
+    with pytest.raises(FileNotFoundError, match=r"/runs/r'$"):
+        _ = run.cancelled
+
+
+class Failing(PosixFilesystem):
+    """Storage that is away."""
+
+    def names(self, folder: str) -> list[str]:
+        """Not now."""
+        raise OSError(errno.EIO, "Input/output error", folder)
+
+
+def test_a_run_on_storage_that_fails_is_not_gone(run: Run) -> None:
+    """Before, a gate took one failed look at the folder for its end, and left the run."""
+    assert not attrs.evolve(run, filesystem=Failing()).gone
