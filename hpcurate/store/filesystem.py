@@ -86,7 +86,7 @@ class PosixFilesystem:
     def create(self, path: str, data: bytes) -> bool:
         """See `Filesystem`. A finished temporary file is hard-linked to the name: whole or not there.
 
-        The return code of link() may lie on NFS; a link count of 2 does not (open(2), O_EXCL).
+        An error of link() may lie on NFS, its success does not; a link count of 2 is success, too (open(2), O_EXCL).
         """
         temporary = _beside(path)
         try:
@@ -96,7 +96,11 @@ class PosixFilesystem:
             except OSError as error:
                 if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                     return self._create_without_links(path, data)
-            return os.stat(temporary).st_nlink == 2
+                if _links(temporary) != 2:
+                    if isinstance(error, FileExistsError):
+                        return False
+                    raise
+            return True
         finally:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -195,6 +199,12 @@ def _unlinked(path: str) -> None:
 def _beside(path: str) -> str:
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{nonce()}")
+
+
+def _links(path: str) -> int:
+    """How many names a file of ours has by the server's count: a client forgets what it cached when the mode is set."""
+    os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
+    return os.stat(path).st_nlink
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -331,6 +332,18 @@ def test_create_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "link", refuse)
     path = str(tmp_path / "name")
     assert (True, False, ["name"]) == (FILES.create(path, b"1"), FILES.create(path, b"2"), os.listdir(tmp_path))
+
+
+def test_a_link_that_failed_is_no_lost_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken for one: a full disk meant that another had the name, and a shard waited a lease for nobody."""
+
+    def fail(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OSError, match="No space left"):
+        FILES.create(str(tmp_path / "name"), b"1")
+    assert [] == os.listdir(tmp_path)
 
 
 def test_a_missing_folder_lists_as_empty(tmp_path: Path) -> None:
