@@ -1,9 +1,6 @@
-"""Signs of life: a counter that somebody raises, and how long one has stood still by the observer's own clock."""
+"""How often signs of life come, and how long one has stood still by the observer's own clock."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from contextlib import suppress
 
 from hpcurate.system.clock import Clock
 
@@ -11,29 +8,6 @@ BEAT_S = 2.0
 """How often a driver raises its counters."""
 LOOK_S = 3 * BEAT_S
 """How long a single look waits for a counter of another host to move."""
-
-
-class Beating:
-    """Raises a counter in a thread of its own, also while its owner waits for a scheduler."""
-
-    def __init__(self, clock: Clock, raise_to: Callable[[int], None]) -> None:
-        self._raise_to, self._count, self._stop = raise_to, 0, clock.event()
-        self._beat()
-        self._thread = clock.start(self._run, "sign of life")
-
-    def stop(self) -> None:
-        """Raise it no more."""
-        self._stop.set()
-        self._thread.join(BEAT_S)
-
-    def _run(self) -> None:
-        while not self._stop.wait(BEAT_S):
-            self._beat()
-
-    def _beat(self) -> None:
-        self._count += 1
-        with suppress(OSError):  # storage may be away for a while; the gap is what counts
-            self._raise_to(self._count)
 
 
 class Stillness:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError
-from hpcurate.runs.beats import Beating
+from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
@@ -37,6 +37,7 @@ from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import RunReport, report_of, write_report
 from hpcurate.store.stage_store import StageStore
+from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.patience import Patience
@@ -116,7 +117,8 @@ class Driver:
     def drive(self, progress: Callable[[tuple[StageView, ...]], None] = lambda views: None) -> Look:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
         me, answered = self.world.processes.mine(), self.world.clock.monotonic()
-        sign = Beating(self.world.clock, lambda count: self.run.note_driver(me, count))
+        sign = Beating(self.world.clock, lambda count: self.run.note_driver(me, count), BEAT_S)
+        sign.start()
         patience = Patience(self.world.clock, leaving=lambda: False)
         try:
             while True:

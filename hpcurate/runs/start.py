@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 from hpcurate.errors import PipelineError
 from hpcurate.planning.pipeline import Pipeline
@@ -19,7 +20,7 @@ from hpcurate.source.intake import Intake, take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.world import World
 
-__all__ = ["start", "write_run"]
+__all__ = ["freeze_run", "start", "write_run"]
 
 Echo = Callable[[str], None]
 
@@ -63,21 +64,47 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
     pipeline = keep_inputs(run, pipeline)
     for line in code_changes(run.store, pipeline):
         echo(line)
-    _want_stages(run, pipeline, echo)
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
     filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
-    frozen = Frozen(
-        pipeline=pipeline,
-        source_lists=intake.lists,
+    freeze_run(
+        run,
+        pipeline,
+        intake.lists,
         launcher=request.launcher,
         code=code,
-        forgiven={s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
-        output=request.output or run.output,
         versions=installed_versions(prepared.stage_modules),
+        output=request.output or run.output,
+        echo=echo,
+        world=world,
+    )
+    point_latest(run)
+
+
+def freeze_run(
+    run: Run,
+    pipeline: Pipeline,
+    source_lists: tuple[str, ...],
+    *,
+    launcher: dict[str, Any],
+    code: str,
+    versions: dict[str, str],
+    output: str,
+    echo: Echo,
+    world: World,
+) -> None:
+    """From here on the run wants its stages and is not cancelled, and what its rounds lost before is forgiven."""
+    _want_stages(run, pipeline, echo)
+    frozen = Frozen(
+        pipeline=pipeline,
+        source_lists=source_lists,
+        launcher=launcher,
+        code=code,
+        forgiven={s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
+        output=output,
+        versions=versions,
     )
     run.freeze(frozen)
     run.unmark_cancelled()
-    point_latest(run)
 
 
 def _check_unedited(prepared: Prepared) -> None:

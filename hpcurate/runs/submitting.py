@@ -14,13 +14,14 @@ from contextlib import suppress
 from hpcurate.errors import HpcurateError, SubmissionUnknown
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
-from hpcurate.runs.beats import Beating
+from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.launcher import Launcher, Started, Submission
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
+from hpcurate.system.beats import Beating
 from hpcurate.system.failpoints import failpoint
 from hpcurate.world import World
 
@@ -50,7 +51,10 @@ class Submitter:
         if self._run.cancelled or not self._rounds(key).take_ticket(action.round, self._ticket(action, view)):
             return None
         try:
-            self._signs[key] = Beating(self._world.clock, lambda count: self._rounds(key).beat(action.round, count))
+            self._signs[key] = Beating(
+                self._world.clock, lambda count: self._rounds(key).beat(action.round, count), BEAT_S
+            )
+            self._signs[key].start()
             submission = self._write(plan, key)
             self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {plan.workers} workers")
         except BaseException:

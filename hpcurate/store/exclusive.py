@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,8 @@ from hpcurate.errors import StoreError
 from hpcurate.failures import Ending
 from hpcurate.store.claims import Latest, LeaseWatch, latest_attempts
 from hpcurate.store.filesystem import POSIX
+from hpcurate.system.beats import Beating
+from hpcurate.system.clock import SystemClock
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 
 BEAT_S = 5.0
@@ -37,12 +38,12 @@ def exclusive(target: str, doing: str, *, lease_s: float = LEASE_S) -> Iterator[
     """
     turns = _Turns(target, doing, lease_s)
     number = turns.take()
-    stop = threading.Event()
-    threading.Thread(target=turns.beat, args=(number, stop), daemon=True).start()
+    sign = turns.sign(number)
+    sign.start()
     try:
         yield number
     finally:
-        stop.set()
+        sign.stop()
         turns.end(number)
 
 
@@ -78,13 +79,14 @@ class _Turns:
         with suppress(OSError):
             POSIX.create(f"{self._path(number)}.{Ending.FREE.value}", b"")
 
-    def beat(self, number: int, stop: threading.Event) -> None:
-        """Raise the counter of our turn until it ends."""
-        count = 0
-        while not stop.wait(0 if not count else min(BEAT_S, self.lease_s / 10)):
-            count += 1
-            with suppress(OSError):  # the storage may be away for a while
-                POSIX.beat(self._beat(number), b"%012d\n" % count)
+    def sign(self, number: int) -> Beating:
+        """Raises the counter of our turn."""
+        path = self._beat(number)
+        return Beating(SystemClock(), lambda count: POSIX.beat(path, b"%012d\n" % count), self._every_s)
+
+    @property
+    def _every_s(self) -> float:
+        return min(BEAT_S, self.lease_s / 10)
 
     # -- the turn before ------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class _Turns:
         return not lives if lives is not None else self._stands_still(number)
 
     def _stands_still(self, number: int) -> bool:
-        watch, every = LeaseWatch(self.lease_s), min(BEAT_S, self.lease_s / 10)
+        watch, every = LeaseWatch(self.lease_s), self._every_s
         first = self._counter(number)
         last = gapless_since = time.monotonic()
         while self._counter(number) == first and self._last() == Latest(number):

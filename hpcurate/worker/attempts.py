@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,7 +14,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
-from hpcurate.store.stats import ShardStats
+from hpcurate.store.stats import ShardCounts, ShardStats
 from hpcurate.system.clock import Clock
 from hpcurate.system.patience import Patience
 from hpcurate.worker.deadline import Pace
@@ -23,19 +22,29 @@ from hpcurate.worker.hosts import Log, ShardEnded, StageHost
 from hpcurate.worker.picker import Pick
 from hpcurate.worker.turns import Turns
 
+GiveUp = Callable[[ShardJob, str, str], ShardCounts]
+"""See `Hosts.give_up`."""
+
 
 class Attempts:
     """The attempts of one worker. Its slots call it side by side."""
 
     def __init__(
-        self, plan: Plan, store: StageStore, worker: str, clock: Clock, leaving: Callable[[], bool], log: Log
+        self,
+        plan: Plan,
+        store: StageStore,
+        worker: str,
+        clock: Clock,
+        leaving: Callable[[], bool],
+        give_up: GiveUp,
+        log: Log,
     ) -> None:
         self._plan, self._store, self._worker, self._clock = plan, store, worker, clock
-        self._leaving, self._log = leaving, log
-        self._root, self.pace, self._turns = Store(plan.store), Pace(), Turns()
+        self._leaving, self._give_up, self._log = leaving, give_up, log
+        self._root, self.pace, self._turns = Store(plan.store), Pace(), Turns(clock)
         self._owed: list[tuple[Pick, ShardEnded]] = []
         """Attempts whose ending could not be written down yet."""
-        self._owing = threading.Lock()
+        self._owing = clock.lock()
 
     def work(self, host: StageHost, pick: Pick, patience: Patience) -> ShardEnded | None:
         """One attempt: None if the shard is committed now, else how the attempt ended. Raises SetupFailed."""
@@ -70,7 +79,7 @@ class Attempts:
         verdict = judge(pick.claim.history, self._plan.stage.attempts)
         job = self._job(pick, directory, verdict)
         if verdict.exhausted:
-            return self._give_up(job, verdict.exhausted)
+            return Done(counts=self._give_up(job, self._plan.stage.name, verdict.exhausted), environment={})
         with self._turns.turn(alone=verdict.alone, leaving=self._leaving) as begun:
             if not begun:
                 raise ShardEnded(Ending.FREE, "drained")
@@ -105,12 +114,6 @@ class Attempts:
             poison=verdict.poison,
             note=self._store.folder.note(line.id, pick.claim.attempt) if alone else "",
         )
-
-    def _give_up(self, job: ShardJob, reason: str) -> Done:
-        """Every task of the shard becomes a dead letter: no attempt so far came back."""
-        from hpcurate.stage_process.output import give_up
-
-        return Done(counts=give_up(job, self._plan.stage.name, reason), environment={})
 
     def _stats(self, pick: Pick, done: Done) -> ShardStats:
         return ShardStats(

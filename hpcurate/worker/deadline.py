@@ -54,12 +54,11 @@ class Deadline:
         return pace.predict(line.weight) * PREDICTION_MARGIN <= self.left
 
 
-def seconds_left(wall_time: str) -> float:
-    """Seconds of wall time that Slurm grants this job from now on; without end, outside Slurm.
+def seconds_left(wall_time: str, job: Allocation) -> float:
+    """Seconds of wall time that Slurm grants the job from now on; without end, outside Slurm.
 
     Where Slurm does not name the end (before 22.05), the job is taken to have just begun.
     """
-    job = Allocation.here()
     if job.end_time is not None:
         return job.end_time - time.time()
     if job.job_id is not None:

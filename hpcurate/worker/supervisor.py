@@ -10,9 +10,9 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.patience import Patience
-from hpcurate.system.processes import nonce, share_of_cores
+from hpcurate.system.processes import share_of_cores
 from hpcurate.worker.attempts import Attempts
 from hpcurate.worker.deadline import Deadline, seconds_left
 from hpcurate.worker.heartbeat import Heartbeat
@@ -51,18 +51,22 @@ class Supervisor:
         job: str,
         hosts: Hosts | None = None,
         world: World | None = None,
+        allocation: Allocation | None = None,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
         self.plan, self.submission, self.index, self._print = plan, submission, index, log
         self._world, self._hosts = world or World(), hosts or ProcessHosts()
+        self._allocation = allocation or Allocation.here()
         self._store = self._world.stage(Store(plan.store), plan.stage.folder)
-        self.worker = f"{job}-{index}-r{Allocation.here().restart_count}-{nonce()}"
+        self.worker = f"{job}-{index}-r{self._allocation.restart_count}-{self._world.nonce(4)}"
         self._running: list[StageHost] = []
         self._draining = self._world.clock.event()
-        self._deadline = Deadline(self._world.clock, seconds_left(plan.stage.resources.time))
+        self._deadline = Deadline(self._world.clock, seconds_left(plan.stage.resources.time, self._allocation))
         self._failure: str | None = None
         self._staging = self._hosts.staging(plan, submission, self._log)
-        self._attempts = Attempts(plan, self._store, self.worker, self._world.clock, self._leaving, self._log)
+        self._attempts = Attempts(
+            plan, self._store, self.worker, self._world.clock, self._leaving, self._hosts.give_up, self._log
+        )
         self._errors = 0
 
     # -- life ---------------------------------------------------------------------------------------
@@ -128,7 +132,7 @@ class Supervisor:
             round=self.plan.round,
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,
-            element=Allocation.here().element,
+            element=self._allocation.element,
         )
 
     def _work_through(self) -> None:
@@ -141,11 +145,8 @@ class Supervisor:
         if not self._hosts.threads:
             self._slot(0)
             return
-        processes = range(self.plan.stage.processes)
-        threads = [threading.Thread(target=self._slot, args=(k,), name=f"slot-{k}") for k in processes]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+        start, processes = self._world.clock.start, range(self.plan.stage.processes)
+        for thread in [start(partial(self._slot, k), f"slot-{k}") for k in processes]:
             while thread.is_alive():  # joined in steps, so that signals reach the main thread
                 thread.join(0.2)
                 if self._draining.is_set() and self._deadline.is_near:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_LOOK_S = 0.2
+from hpcurate.system.clock import Clock
+
+_LOOK_S = 0.05
 
 
 class Turns:
     """Who may run now. While one waits to run alone, nobody else begins."""
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._lock = clock, clock.lock()
         self._running = self._waiting = 0
         self._alone = False
 
@@ -28,18 +29,27 @@ class Turns:
                 self._end()
 
     def _begin(self, alone: bool, leaving: Callable[[], bool]) -> bool:
-        with self._changed:
-            self._waiting += alone
-            while (self._alone or (self._running if alone else self._waiting)) and not leaving():
-                self._changed.wait(_LOOK_S)
-            self._waiting -= alone
-            self._changed.notify_all()
-            if leaving():
+        self._wait(+alone)
+        try:
+            while not leaving():
+                if self._begun(alone):
+                    return True
+                self._clock.sleep(_LOOK_S)
+            return False
+        finally:
+            self._wait(-alone)
+
+    def _wait(self, more: int) -> None:
+        with self._lock:
+            self._waiting += more
+
+    def _begun(self, alone: bool) -> bool:
+        with self._lock:
+            if self._alone or (self._running if alone else self._waiting):
                 return False
             self._running, self._alone = self._running + 1, alone
             return True
 
     def _end(self) -> None:
-        with self._changed:
+        with self._lock:
             self._running, self._alone = self._running - 1, False
-            self._changed.notify_all()

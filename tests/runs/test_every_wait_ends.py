@@ -24,7 +24,7 @@ from hpcurate.errors import LauncherError
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.plan import Plan
-from hpcurate.runs.beats import Beating
+from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.cancel import _is_running
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
@@ -37,6 +37,7 @@ from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import written_report
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
+from hpcurate.system.beats import Beating
 from hpcurate.system.clock import SystemClock
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
@@ -185,7 +186,8 @@ def test_a_ticket_is_waited_for_as_long_as_its_owner_shows_a_sign_of_life(run: R
     """On another host, where its process cannot be seen: it was taken for lost after a minute, alive or not."""
     rounds.take_ticket(1, Ticket(name="n", submitter=STRANGER))
     clock = Hurrying()
-    sign = Beating(clock, lambda count: rounds.beat(1, count))
+    sign = Beating(clock, lambda count: rounds.beat(1, count), BEAT_S)
+    sign.start()
     driver = Driver(run, InlineLauncher(), world=World(clock=clock))
     look = driver.step(settle_s=400)
     assert (RunState.INCOMPLETE, True) == (look.decision.state, "is being submitted; type" in look.decision.reason)
@@ -239,7 +241,8 @@ class Hides(PosixFilesystem):
 def test_a_ticket_that_a_stale_listing_hides_is_tried_for_once(run: Run, rounds: Rounds) -> None:
     """11 438 tickets in 8 s, because the listing was believed over the exclusive create."""
     rounds.take_ticket(1, Ticket(name="n", submitter=World().processes.mine()))
-    sign = Beating(SystemClock(), lambda count: rounds.beat(1, count))
+    sign = Beating(SystemClock(), lambda count: rounds.beat(1, count), BEAT_S)
+    sign.start()
     look = Driver(run, InlineLauncher(), world=World(filesystem=Hides())).step(settle_s=2)
     sign.stop()
     assert (1, RunState.INCOMPLETE) == (Hides.tries, look.decision.state)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcurate.store.lists import ShardLine
+from hpcurate.system.allocation import Allocation
 from hpcurate.system.clock import SystemClock
 from hpcurate.worker.deadline import HAND_BACK_S, PREDICTION_MARGIN, Deadline, Pace, seconds_left
 
@@ -88,4 +89,4 @@ def test_slurm_says_when_the_job_ends(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, str(int(time.time()) + 120) if value == "+120" else value)
-    assert expected == pytest.approx(seconds_left("5m"), abs=2.0)
+    assert expected == pytest.approx(seconds_left("5m", Allocation.here()), abs=2.0)

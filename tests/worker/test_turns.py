@@ -7,12 +7,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from hpcurate.system.clock import SystemClock
 from hpcurate.worker.turns import Turns
 
 
 def test_who_runs_alone_has_nobody_beside_it() -> None:
     """Forty shards, a third of them alone, on eight slots; all get their turn."""
-    turns, lock = Turns(), threading.Lock()
+    turns, lock = Turns(SystemClock()), threading.Lock()
     running: list[bool] = []
     beside: list[list[bool]] = []
 
@@ -35,14 +36,14 @@ def test_who_runs_alone_has_nobody_beside_it() -> None:
 
 def test_a_worker_that_is_to_leave_waits_for_no_turn() -> None:
     """It hands the shard back."""
-    turns = Turns()
+    turns = Turns(SystemClock())
     with turns.turn(alone=True, leaving=lambda: False), turns.turn(alone=False, leaving=lambda: True) as begun:
         assert begun is False
 
 
 def test_a_turn_ends_with_whatever_was_raised() -> None:
     """The next one does not wait for ever."""
-    turns = Turns()
+    turns = Turns(SystemClock())
     for _ in range(2):
         try:
             with turns.turn(alone=True, leaving=lambda: False):

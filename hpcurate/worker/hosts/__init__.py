@@ -11,6 +11,7 @@ from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Hello, Ready, ShardJob
+from hpcurate.store.stats import ShardCounts
 from hpcurate.worker.node_staging import NodeStaging, Place
 
 Log = Callable[[str], None]
@@ -66,6 +67,12 @@ class Hosts(Protocol):
 
     def close(self) -> None:
         """Let go of what was prepared and never used."""
+
+    def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
+        """Every task of the shard becomes a dead letter: no attempt so far came back. The stage is not asked."""
+        from hpcurate.stage_process.output import give_up
+
+        return give_up(job, stage, reason)
 
 
 def hello_of(plan: Plan, info: WorkerInfo, place: Place, variables: dict[str, str], *, check: bool = False) -> Hello:

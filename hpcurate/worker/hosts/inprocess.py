@@ -8,7 +8,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
 from hpcurate.stage_process.runner import RAISED, ShardRunner, trace_of
-from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts import Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.node_staging import NodeStaging, Place
 
 
@@ -54,7 +54,7 @@ class InProcess:
                 self._log(f"{trace_of(error)}teardown of stage {self._hello.stage!r} failed; its results stand")
 
 
-class InProcessHosts:
+class InProcessHosts(Hosts):
     """See `Hosts`: one at a time, weights and environments stay where they are."""
 
     threads = False

@@ -16,7 +16,7 @@ from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoM
 from hpcurate.stage_process.messages import Broken, Done, InWork, Message, Ready, Refused, ShardJob
 from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
-from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts import Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.hosts.command import prefix_variables, stage_variables, start_command
 from hpcurate.worker.hosts.forked import Forked, fork
 from hpcurate.worker.node_staging import NodeStaging, Place
@@ -267,7 +267,7 @@ def _killed_for_memory() -> bool:
     return False
 
 
-class ProcessHosts:
+class ProcessHosts(Hosts):
     """See `Hosts`: forked where the stage shares the worker's environment, so that nothing is imported twice."""
 
     threads = True
