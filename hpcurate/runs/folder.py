@@ -80,7 +80,17 @@ class Run:
         self.filesystem.create(os.path.join(self.path, _CANCELLED), b"")
 
     def unmark_cancelled(self) -> None:
-        """A user starts it again. Without a look first: a listing may be older than the mark."""
+        """A user starts it again. Without a look first: a listing may be older than the mark.
+
+        Nor is it believed that there is no mark: a client that found none believes that for a while. That a new one
+        cannot be made shows it the one that is there.
+        """
+        self._remove_mark()
+        if self.cancelled:
+            self.mark_cancelled()
+            self._remove_mark()
+
+    def _remove_mark(self) -> None:
         self.filesystem.discard(os.path.join(self.path, _CANCELLED), self.store.trash)
 
     def note_driver(self, driver: ProcessIdentity, beat: int = 0) -> None:

@@ -211,11 +211,14 @@ def test_a_replaced_file_is_whole_for_the_other_client(two: Two) -> None:
 
 
 def test_a_cancel_of_the_other_client_is_seen_and_taken_back(two: Two) -> None:
-    """Again and again, whichever client types what."""
+    """Whichever client types what: the one had just found no mark, so it left that of the other, and never began."""
     one, other = (Run(Store(str(mount)), "run") for mount in (two.one, two.other))
     os.makedirs(one.path)
-    for run in (one, other, one, other):
+    FILES.create(os.path.join(one.path, "config.yaml"), b"")
+    for here, there in ((one, other), (other, one), (one, other)):
+        here.unmark_cancelled()
         assert (False, False) == (one.cancelled, other.cancelled)
-        run.filesystem.create(os.path.join(run.path, "cancelled"), b"")
+        there.mark_cancelled()
         assert (True, True) == (one.cancelled, other.cancelled)
-        os.unlink(os.path.join((other if run is one else one).path, "cancelled"))
+        here.unmark_cancelled()
+        assert (False, False) == (one.cancelled, other.cancelled)
