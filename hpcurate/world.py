@@ -1,7 +1,7 @@
 """The world that the engine acts in, handed to it as one value: shared storage, time, processes, chance.
 
-Claims, heartbeats, commits, rounds, looking and deciding touch nothing else; the queue comes with the launcher. What
-lies in a run's own folder, which nobody else writes, is plain files.
+Claims, heartbeats, commits, rounds, looking, deciding and a run's own folder touch nothing else; the queue comes with
+the launcher. A test keeps the list of these modules, and of what they may use all the same.
 """
 
 from __future__ import annotations

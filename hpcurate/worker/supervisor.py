@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from hpcurate.failures import Ending, FailureKind
@@ -288,9 +287,9 @@ def _log_to_file(submission: str, index: int) -> None:
 
     And what comes, where the log cannot be opened.
     """
-    path = Path(log_path(submission, index))
+    path = log_path(submission, index)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     except OSError as error:
         print(f"{path}: {error.strerror}; the log continues here", flush=True)
