@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,18 @@ from slurm_fixture import slurm  # noqa: F401
 from untouched import untracked
 
 LONGEST = (
-    "arrays_and_gates", "video_pipeline", "docs", "odd_sites", "weights_on_nodes", "quality_frames_copying",
-    "kinds_of_environment", "from_hub_to_output", "day_one", "any_verb", "watch", "a_lying_scheduler",
+    "killed_in_jobs", "a_lying_scheduler", "video_pipeline", "arrays_and_gates", "odd_sites", "docs", "weights_on_nodes",
+    "kinds_of_environment", "quality_frames_copying", "first_day", "from_hub_to_output", "day_one", "any_verb", "watch",
     "killed_for_memory",
 )  # fmt: skip
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the checkout once: with PYTHONDONTWRITEBYTECODE, which containers set, each process would do it again."""
+    if not hasattr(session.config, "workerinput"):
+        for name in ("hpcurate", "launchers", "stages", "tests/support"):
+            compileall.compile_dir(ROOT / name, quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from checkout import ROOT
 from shell import Shell
 from slurm_fixture import SlurmSite
 from video_help import make_video
-from wheel import install_wheel
 
 from hpcurate.cli.verbs.reference import page, sections
 
@@ -83,15 +80,17 @@ def test_pages_use_the_words_of_the_field(path: Path) -> None:
 # -- every line that begins with hpcurate -----------------------------------------------------------
 
 
-def command_lines() -> Iterator[tuple[str, str]]:
-    """(page, command) for each line of a code block that begins with `hpcurate`; the first day has its own test."""
+def command_lines() -> dict[str, str]:
+    """Each line of a code block that begins with `hpcurate` → a page with it; the first day has its own file."""
+    found: dict[str, str] = {}
     for path in PAGES:
         if path.name == "first-day.md":
             continue
         for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text(), re.M | re.S):
             for line in block.splitlines():
                 if line.startswith("hpcurate "):
-                    yield path.name, re.sub(r"\s+#.*", "", line)
+                    found.setdefault(re.sub(r"\s+#.*", "", line), path.name)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
 
 
 @pytest.mark.slurm
-@pytest.mark.parametrize(("page_name", "line"), list(command_lines()))
+@pytest.mark.parametrize(("line", "page_name"), command_lines().items())
 def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str, line: str) -> None:
     """A run as a dry run, a verb as it stands; nothing is refused as misspelt."""
     text = line.replace("/data/videos", str(cluster.folder / "videos")).replace("/scratch/$USER", str(cluster.folder))
@@ -131,45 +130,3 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
         (0,) if is_run else (0, 1) if "no such log" not in done.stderr and "nobody has" not in done.stderr else (2,)
     )
     assert done.returncode in allowed, done.stderr
-
-
-# -- the first day ----------------------------------------------------------------------------------
-
-
-@pytest.mark.slurm
-def test_the_first_day_is_as_the_page_says(tmp_path: Path, slurm: SlurmSite) -> None:
-    """Every `$` line of the page, in order, in one shell, with hpcurate from its wheel."""
-    python = install_wheel(tmp_path / "env")
-    home, videos = tmp_path / "home", tmp_path / "videos"
-    home.mkdir()
-    videos.mkdir()
-    make_video(videos / "a.mp4", frames=72)
-    text = (ROOT / "docs" / "first-day.md").read_text()
-    blocks = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
-    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-    assert len(lines) > 15
-    script = "set -e\n" + "\n".join(f"echo '$ {line}'\n{line}" for line in lines).replace("/data/videos", str(videos))
-    script = script.replace("compare RUN", 'compare "$(ls ~/curate/runs | grep clips | head -1)"')
-    own = {
-        "HOME": str(home),
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
-        "XDG_CONFIG_HOME": "",
-        "XDG_STATE_HOME": "",
-    }
-    left = ("HPCURATE_STORE", "PYTHONPATH")
-    environment = {**{k: v for k, v in os.environ.items() if k not in left}, **slurm.env, **own}
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    printed = done.stdout
-    for expected in (
-        "jobs may submit      yes",
-        "dry_run=true: nothing was written",
-        "count: too short",
-        "parameters.min_words",
-    ):
-        assert expected in printed
-    assert "input: 3 tasks, 2 of them new" in done.stderr
-    assert len(re.findall(r"stages\.count\.min_words=\d  running", printed)) == 3
-    slurm.wait_idle(60)

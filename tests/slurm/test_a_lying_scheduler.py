@@ -49,12 +49,6 @@ def lying(folder: Path, client: str, lie: str, call: int = 1) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-@pytest.fixture
-def there(tmp_path: Path, slurm: SlurmSite) -> Site:
-    """A store whose drivers find the test's Slurm."""
-    return Site(tmp_path, env=dict(slurm.env))
-
-
 def verb(site: Site, *words: str, **env: str) -> str:
     """What a verb prints about the latest run."""
     command = [sys.executable, "-m", "hpcurate", *words, "--store", str(site.store)]

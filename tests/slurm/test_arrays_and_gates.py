@@ -14,19 +14,7 @@ import pytest
 from driven import Site, comparable, no_double_commit
 from slurm_fixture import SlurmSite, running_slurm
 
-from hpcurate.system.failpoints import POINTS
-
 pytestmark = pytest.mark.slurm
-
-IN_GATE = ("ticket.after", "submit.before", "submit.after", "list.after", "gate.before_submit")
-SPEC = [*POINTS, "commit.before_rename@hpcurate.worker", "commit.after_rename@hpcurate.worker"]
-SPEC += [f"{point}@hpcurate.runs.gate" for point in IN_GATE]
-
-
-@pytest.fixture
-def there(tmp_path: Path, slurm: SlurmSite) -> Site:
-    """A store whose drivers find the test's Slurm."""
-    return Site(tmp_path, env=dict(slurm.env))
 
 
 def await_end(site: Site, slurm: SlurmSite, timeout: float = 90) -> str:
@@ -78,25 +66,6 @@ def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: Slu
     rows = slurm.sacct(ids)
     assert {row["Partition"] for row in rows} == {"gpu"}
     assert {row["State"] for row in rows} == {"COMPLETED"}
-
-
-@pytest.mark.parametrize("point", SPEC)
-def test_killed_at_a_failpoint(there: Site, slurm: SlurmSite, undisturbed: dict[str, str], point: str) -> None:
-    """Element, gate or submitter dies at the point; the same command finishes the rest."""
-    name, _, only = point.partition("@")
-    marker = there.folder / "died"
-    there.drive("slurm", failpoints=f"{name}@{marker}@{only}")
-    if (there.store / "runs" / "latest").exists():
-        deadline = time.monotonic() + 60
-        while slurm.squeue() and time.monotonic() < deadline:
-            time.sleep(0.2)
-    assert marker.exists(), f"nobody reached {name}"
-    kept = {shard: stats["nonce"] for shard, stats in there.stats().items()}
-    finished = there.drive("slurm", "--wait")
-    assert finished.status == 0, finished.err
-    assert comparable(there) == undisturbed
-    assert {shard: stats["nonce"] for shard, stats in there.stats().items() if shard in kept} == kept
-    no_double_commit(there)
 
 
 def test_an_element_killed_alone_is_made_up_for(there: Site, slurm: SlurmSite, undisturbed: dict[str, str]) -> None:
