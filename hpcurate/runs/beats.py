@@ -10,22 +10,30 @@ LOOK_S = 3 * BEAT_S
 """How long a single look waits for a counter of another host to move."""
 
 
+LONGEST_STEP_S = 30.0
+"""So much counts at most of the time between two looks: the observer may have stood still itself. A second answer of a
+scheduler is taken for one after this time (`NEGATIVE_S`)."""
+
+
 class Stillness:
     """For how long things have been seen unchanged. Times of two machines are never compared."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[str, tuple[bytes, float]] = {}
+        self._seen: dict[str, tuple[bytes, float, float]] = {}
+        """Key → the value, when it was last seen, and for how long by then."""
         self._moved: set[str] = set()
 
     def of(self, key: str, value: bytes, asked: float) -> float:
-        """Seconds between the first look that saw this value and the one that began at `asked`; 0 for the first."""
-        known = self._seen.get(key)
-        if known is not None and known[0] == value:
-            return asked - known[1]
-        self._moved |= {key} if known is not None else set()
-        self._seen[key] = (value, self._clock.monotonic())
-        return 0.0
+        """Seconds from the first look that saw this value to the one that began at `asked`; 0 for the first."""
+        before, last, still_s = self._seen.get(key, (b"", 0.0, -1.0))
+        if still_s < 0 or before != value:
+            self._moved |= {key} if still_s >= 0 else set()
+            still_s = 0.0
+        else:
+            still_s += min(max(0.0, asked - last), LONGEST_STEP_S)
+        self._seen[key] = (value, self._clock.monotonic(), still_s)
+        return still_s
 
     def moved(self, key: str) -> bool:
         """Whether it was ever seen to change."""

@@ -69,7 +69,7 @@ class _Fan:
             commits, name, known, indexed=frozenset(known), before={shard.shard: shard.nonce for shard in index.shards}
         )
 
-    def list(self, now: float, look: int, number: int, confirm_s: float) -> None:
+    def list(self, now: float, look: int, number: int) -> None:
         """List the folder: the listing of that number."""
         first, names, self.look, self.listed = self.look < 0, self.names, look, now
         self.stamp, self.names = self.commits.listing(self.name)
@@ -79,7 +79,7 @@ class _Fan:
             self.changed = number
         self.before = {**dict.fromkeys(self.names, ""), **self.before}
         self.lost = {shard: self.lost.get(shard, now) for shard in self.before.keys() - self.names}
-        for shard in [shard for shard, since in self.lost.items() if now - since >= confirm_s]:
+        for shard in [shard for shard, since in self.lost.items() if now - since >= CONFIRM_S]:
             self._forget(shard)
             self.changed = number
         for shard in self.lost:
@@ -113,8 +113,6 @@ class CommitsSeen:
 
     def __init__(self, clock: Clock, store: Callable[[str], StageStore]) -> None:
         self._clock, self._store = clock, store
-        self.confirm_s = CONFIRM_S
-        """See CONFIRM_S; 0 for a gate: one listing of its own is enough."""
         self._look = self._listings = 0
         self._fans: dict[tuple[str, str], _Fan] = {}
         self._shards: dict[tuple[str, str], dict[str, frozenset[str]]] = {}
@@ -126,12 +124,12 @@ class CommitsSeen:
         self._look += 1
 
     def of(self, folder: str, found: LiveList) -> SeenList:
-        """What is committed of a list; the same object while nothing of it changes and all of it can be read."""
+        """What is committed of a list; the same object while nothing of it changes."""
         shards = self._by_fan(folder, found)
         fans = {name: self._fan(folder, name, wanted) for name, wanted in shards.items()}
         changed = max((fan.changed for fan in fans.values()), default=0)
         made, seen = self._seen.get((folder, found.name), (-1, None))
-        if seen is None or seen.damaged or made < changed:  # what could not be read may be read now
+        if seen is None or made < changed:
             seen = _seen(found, shards, fans)
         unindexed = tuple(name for name, fan in fans.items() if _wants_index(fan, shards[name]))
         seen = seen if seen.unindexed == unindexed else attrs.evolve(seen, unindexed=unindexed)
@@ -165,7 +163,7 @@ class CommitsSeen:
         fan, now = self._fans[folder, name], self._clock.monotonic()
         if fan.look != self._look and (not wanted <= fan.names or now - fan.listed >= CONFIRM_S):
             self._listings += 1
-            fan.list(now, self._look, self._listings, self.confirm_s)
+            fan.list(now, self._look, self._listings)
         return fan
 
 

@@ -175,13 +175,16 @@ def open_store(root: str, filesystem: Filesystem = POSIX, echo: Callable[[str], 
     try:
         for folder in (store.root, store.stages, store.runs):
             filesystem.make_folders(folder)
+        mark = json.dumps({"format": FORMAT}).encode() + b"\n"
         if "format.json" not in filesystem.names(store.root):
-            filesystem.create(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
+            filesystem.create(store.format_json, mark)
+        if not filesystem.read(store.format_json):  # who made it died before it had content
+            filesystem.replace(store.format_json, mark)
         found = json.loads(filesystem.read(store.format_json))["format"]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
     if found in CONTINUED:
-        filesystem.replace(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
+        filesystem.replace(store.format_json, mark)
         echo(
             f"store={root}: had format {found}, and has {FORMAT} from now on: what is committed stands, and an earlier "
             "hpcurate refuses the store"
@@ -234,7 +237,13 @@ def open_run(
     filesystem.make_folders(os.path.dirname(entry))
     stamp = (clock or SystemClock()).now().strftime("%Y%m%d-%H%M%S")
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
-    run = Run(store, filesystem.read(entry).decode().strip(), filesystem)
+    name = filesystem.read(entry).decode().strip()
+    if not name:
+        raise StoreError(
+            f"{entry}: is empty: another call is writing it, or died while it did; type the command again in a minute, "
+            "and if that does not help, move it out of the store"
+        )
+    run = Run(store, name, filesystem)
     filesystem.make_folders(run.path, mode=0o700)
     return run
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
-from hpcurate.errors import LauncherError, StoreError
+from hpcurate.errors import LauncherError
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
@@ -26,9 +26,6 @@ from hpcurate.system.failpoints import failpoint
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
 """Between two tries; each pause is twice as long as the one before."""
-FAILURES = (LauncherError, StoreError, OSError)
-"""What may be otherwise at the next try: a shard that is listed and not found is one that this host has looked for
-before it was committed, and believes to be missing for a while."""
 
 
 def main(argv: list[str]) -> int:
@@ -46,7 +43,6 @@ def main(argv: list[str]) -> int:
 
 def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
     """After the jobs of a round: write down that it is over, and do what comes next. Raises LauncherError, OSError."""
-    driver.observer.commits.confirm_s = 0.0  # a listing of a job that has just started is no stale one
 
     def move() -> Look:
         driver.mark_over(stage, number)  # its dependency was fulfilled: Slurm's word
@@ -58,7 +54,7 @@ def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
 def patiently(
     move: Callable[[], Look], clock: Clock, patience_s: float, worth_it: Callable[[], bool] = lambda: True
 ) -> Look:
-    """One refusal of sbatch, or one failure of the store, is not the end of a run: nobody else would move it on.
+    """One refusal of sbatch, or one error of the storage, is not the end of a run: nobody else would move it on.
 
     `worth_it`: whether there still is a run; somebody may have removed it.
     """
@@ -67,7 +63,7 @@ def patiently(
         pause_s = next(pauses)
         try:
             return move()
-        except FAILURES as error:
+        except (LauncherError, OSError) as error:
             if clock.monotonic() + pause_s >= deadline or not worth_it():
                 raise
             print(f"{error}; trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
@@ -83,7 +79,7 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
     """Move the run on without anybody who reads: what became of it is printed, and stands in its summary."""
     try:
         result = move()
-    except FAILURES as error:
+    except (LauncherError, OSError) as error:
         reason = (
             f"what comes next could not be submitted: {error}; type the run's command again, "
             "with wait=true if nodes may not submit"
@@ -99,7 +95,7 @@ def _report_failure(driver: Driver, reason: str) -> None:
     try:
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
         write_report(driver.run, driver.report(look))
-    except FAILURES:  # the same again: what was known before, and why there is no more
+    except (LauncherError, OSError):  # the same again: what was known before, and why there is no more
         before = written_report(driver.run)
         with suppress(OSError):
             if before is not None:

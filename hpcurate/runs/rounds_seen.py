@@ -80,7 +80,7 @@ class RoundsSeen:
         if not found.jobs:
             return Seen(Phase.OVER)
         if found.ticket.queue is None:
-            return attrs.evolve(self._children(key, found.ticket, sign), jobs=found.jobs)
+            return attrs.evolve(self._children(key, found.ticket, found.jobs, sign), jobs=found.jobs)
         return self._scheduled(key, found.ticket, found.jobs)
 
     def _scheduled(self, key: str, ticket: Ticket, jobs: Jobs) -> Seen:
@@ -125,11 +125,15 @@ class RoundsSeen:
 
     # -- children of the process that took the ticket -------------------------------------------------
 
-    def _children(self, key: str, ticket: Ticket, sign: bytes) -> Seen:
-        """They die with it; where it cannot be seen, or has forgotten them, one lease of silence is the end."""
+    def _children(self, key: str, ticket: Ticket, jobs: Jobs, sign: bytes) -> Seen:
+        """They die with it; where it cannot be seen, one lease of silence is the end.
+
+        One that is seen, and silent, may have forgotten them, or may be unable to write: then they are looked at.
+        """
         owner = self._owner(ticket)
-        silent_s = self._still.of(f"{key} sign", sign, self._clock.monotonic())
-        if owner is False or (silent_s >= self._lease_s and (sign or owner is None)):
+        silent = self._still.of(f"{key} sign", sign, self._clock.monotonic()) >= self._lease_s
+        forgotten = silent and bool(sign) and not any(self._processes.alive(worker) for worker in jobs.workers)
+        if owner is False or (silent and owner is None) or (owner and forgotten):
             return Seen(Phase.OVER)
         if owner or self._still.moved(f"{key} sign"):
             return Seen(Phase.ACTIVE)

@@ -64,19 +64,24 @@ class Submitter:
         return None if started is None else self._record(started, key)
 
     def record(self, stage: str, number: int, jobs: Jobs) -> bool:
-        """Write down the jobs of a round, whoever submitted them; False if they were stopped: nobody wants them now."""
+        """Write down the jobs of a round, whoever submitted them; False if they were stopped: nobody wants them now.
+
+        Others may have taken the submission for lost and written first: what they do not know of would never be seen.
+        """
         rounds = self._rounds((stage, number))
         rounds.record_jobs(number, jobs)
         found = rounds.one(number)
+        recorded = found.jobs.ids if found.jobs else ()
         cancelled = self._run.cancelled or found.cancelled
-        if not jobs.ids or not (cancelled or found.over):
+        stopped = Jobs(tuple(id for id in jobs.ids if cancelled or found.over or id not in recorded))
+        if not stopped:
             return True
-        self._stop(found.ticket, jobs)
+        self._stop(found.ticket, stopped)
         if cancelled:
             rounds.mark_cancelled(number)
         what = "was cancelled" if cancelled else "was taken for lost"
-        self._echo(f"{stage}: round {number} {what} while it was submitted; jobs {jobs} were stopped")
-        return False
+        self._echo(f"{stage}: round {number} {what} while it was submitted; jobs {stopped} were stopped")
+        return stopped.ids != jobs.ids
 
     def _stop(self, ticket: Ticket, jobs: Jobs) -> None:
         queue = queue_named(ticket.queue or "", self._launcher.queue)

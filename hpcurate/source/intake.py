@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.errors import StoreError
 from hpcurate.source.base import hash64
 from hpcurate.source.compare import KEEP, Compared, Edits, compare
 from hpcurate.source.scan import Scan
@@ -136,6 +137,7 @@ class _Intake:
     def look(self) -> _Look:
         """Compare what was taken in with the scan."""
         lists = newest({*self.store.lists.names(), *self.written})
+        self._check_written(lists)
         totals = [0, *itertools.accumulate(self.taken.count([name]) for name in lists)]
         if self.limit is None:
             return self._compared(lists, totals[-1])
@@ -144,6 +146,15 @@ class _Intake:
         if totals[-1] > self.limit:
             return attrs.evolve(self._compared(lists, totals[-1], most=0, gone=False), own_list=True)
         return self._compared(lists, totals[-1], most=self.limit - totals[-1])
+
+    def _check_written(self, lists: Sequence[str]) -> None:
+        """What is in a list that is being written would be taken for new. Raises StoreError."""
+        for name in lists:
+            if self.scan.count and self.store.lists.is_begun(name):
+                raise StoreError(
+                    f"{self.store.folder.list_file(name)}: is empty: another call is writing it, or died while it did; "
+                    "type the command again in a minute, and if that does not help, move it out of the store"
+                )
 
     def _compared(self, lists: tuple[str, ...], tasks: int, most: int | None = None, gone: bool = True) -> _Look:
         found = compare(self.taken, lists, self.scan, most=most, gone=gone)

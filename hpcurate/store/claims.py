@@ -103,10 +103,8 @@ class Claims:
         return won
 
     def read(self, shard: str, attempt: int) -> Claim | None:
-        """The claim of one attempt, or None if it cannot be read."""
-        with suppress(
-            OSError, ValueError, msgspec.MsgspecError
-        ):  # the standard library's reader takes names of any bytes
+        """The claim of one attempt, or None where there is none, or half of one. Raises OSError."""
+        with suppress(FileNotFoundError, ValueError, msgspec.MsgspecError):
             return msgspec.convert(json.loads(self._filesystem.read(self._folder.claim(shard, attempt))), Claim)
         return None
 
@@ -129,16 +127,19 @@ class Claims:
         return (*(before.history if before else ()), self.ending(shard, latest))
 
     def ending(self, shard: str, latest: Latest) -> AttemptEnd:
-        """How an attempt ended: what its marker says; without one what was concluded, or nothing is known."""
+        """How an attempt ended: what its marker says; without one what was concluded, or nothing is known.
+
+        Raises OSError: a marker that cannot be read now may name the culprit.
+        """
         known = {"attempt": latest.attempt, "ending": (latest.ending or Ending.LOST).value}
-        with suppress(OSError, ValueError, TypeError, msgspec.MsgspecError):
+        with suppress(FileNotFoundError, ValueError, TypeError, msgspec.MsgspecError):
             path = f"{self._folder.claim(shard, latest.attempt)}.{known['ending']}"
             return msgspec.convert({**json.loads(self._filesystem.read(path)), **known}, AttemptEnd)
         return msgspec.convert(known, AttemptEnd)
 
     def alone(self, shard: str, attempt: int) -> tuple[str, ...]:
         """Id of the task that an attempt had in work alone when it last wrote that down; none if it wrote nothing."""
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             return last_task(self._filesystem.read(self._folder.note(shard, attempt)))
         return ()
 

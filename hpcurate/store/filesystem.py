@@ -95,7 +95,7 @@ class PosixFilesystem:
                 os.link(temporary, path)
             except OSError as error:
                 if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                    return self._create_without_links(path, data)
+                    return self._create_without_links(temporary, path, data)
                 if _links(temporary) != 2:
                     if isinstance(error, FileExistsError):
                         return False
@@ -106,7 +106,10 @@ class PosixFilesystem:
                 os.unlink(temporary)
 
     @staticmethod
-    def _create_without_links(path: str, data: bytes) -> bool:
+    def _create_without_links(temporary: str, path: str, data: bytes) -> bool:
+        """By a rename that replaces nothing (renameat2(2)); where that is refused, too, the content comes last."""
+        with suppress(NotImplementedError):
+            return _rename_if_new(temporary, path)
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
@@ -232,6 +235,18 @@ def _flush(folder: str, paths: list[str]) -> None:
         return
     for path in paths:
         _fsync(path)
+
+
+def _rename_if_new(source: str, target: str) -> bool:
+    """Rename, unless there is a target. Raises NotImplementedError where C library or filesystem cannot do that."""
+    library, current, no_replace = ctypes.CDLL(None, use_errno=True), -100, 1
+    if not hasattr(library, "renameat2"):
+        raise NotImplementedError
+    if library.renameat2(current, os.fsencode(source), current, os.fsencode(target), no_replace) == 0:
+        return True
+    if ctypes.get_errno() == errno.EEXIST:
+        return False
+    raise NotImplementedError
 
 
 def _fsync(path: str) -> None:

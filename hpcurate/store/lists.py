@@ -7,6 +7,7 @@ one before are no longer what is committed upstream; the lines whose inputs stil
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -66,7 +67,7 @@ class Lists:
         """
         path = self._folder.list_file(name)
         try:
-            return [_line.decode(line) for line in self._filesystem.read(path).splitlines()]
+            return [_line.decode(line) for line in self._filesystem.read(path).splitlines() if line]
         except FileNotFoundError:
             return None
         except msgspec.MsgspecError as error:
@@ -74,6 +75,15 @@ class Lists:
                 f"{path}: is not a shard list ({error}): it was changed by hand, or a part of it was lost; "
                 "move it out of the store and type the run's command again"
             ) from None
+
+    def is_begun(self, name: str) -> bool:
+        """Whether a list has its name and no content yet, as it is for a moment where there are no hard links.
+
+        One without lines is an empty line; of an earlier release, nothing.
+        """
+        with suppress(FileNotFoundError):
+            return not self._filesystem.read(self._folder.list_file(name))
+        return False
 
     def write(self, name: str, lines: Sequence[ShardLine]) -> list[ShardLine]:
         """Publish a list, unless somebody has: then theirs counts. Returns the list that stands."""
@@ -83,7 +93,7 @@ class Lists:
             self._filesystem.make_folders(self._folder.claims(fan))
         failpoint("list.before")
         encoder = msgspec.json.Encoder()
-        data = b"".join(encoder.encode(line) + b"\n" for line in lines)
+        data = b"".join(encoder.encode(line) + b"\n" for line in lines) or b"\n"
         self._filesystem.create(self._folder.list_file(name), data)
         failpoint("list.after")
         standing = self.read(name)

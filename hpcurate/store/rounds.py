@@ -124,7 +124,7 @@ class Rounds:
 
     def sign_of_life(self, number: int) -> bytes:
         """The latest beat; empty where there is none."""
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             return self._filesystem.read(self._path(number, "beat"))
         return b""
 
@@ -192,7 +192,11 @@ class Rounds:
         )
 
     def _json(self, number: int, kind: str) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
+        """What a file of a round says; nothing where there is none, or half of one. Raises OSError.
+
+        One that is there and cannot be read now is not an empty one: the round would lose its scheduler.
+        """
+        with suppress(FileNotFoundError, ValueError):
             plain = json.loads(self._filesystem.read(self._path(number, kind)))
             return plain if isinstance(plain, dict) else {}
         return {}

@@ -77,6 +77,8 @@ class Picker:
         """Attempts that exist for sure: their claim was ours, or could not be ours."""
         self._doubtful: Pick | None = None
         """Ours, maybe: the store failed while it was claimed, and may have done so before it answered."""
+        self.waits = False
+        """There are claims without content, whose owner nobody can name: only somebody who stays can end them."""
         self._listed = float("-inf")
         self._lock = world.clock.lock()
         self._me = world.processes.mine()
@@ -87,8 +89,10 @@ class Picker:
         Raises OSError if the store cannot be read or written; the next call looks again.
         """
         with self._lock:
-            doubtful, self._doubtful = self._doubtful, None
-            if doubtful and self._store.claims.read(doubtful.line.id, doubtful.claim.attempt) == doubtful.claim:
+            doubtful = self._doubtful
+            ours = doubtful and self._store.claims.read(doubtful.line.id, doubtful.claim.attempt) == doubtful.claim
+            self._doubtful = None
+            if doubtful and ours:
                 self._taken[doubtful.line.id] = Latest(doubtful.claim.attempt)
                 return doubtful
             if self._world.clock.monotonic() - self._listed >= self._listing_s:
@@ -147,6 +151,7 @@ class Picker:
 
     def _look_for_the_dead(self) -> None:
         """Find attempts whose worker is gone, among the first few open claims in our order."""
+        self.waits = False
         running = [line.id for line in self._order if self._is_running(line.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
@@ -154,6 +159,8 @@ class Picker:
             if claim is None:  # half written, by a worker that may have died there
                 if self._stands_still(f"claim of {shard}", b""):
                     self._latest[shard] = attrs.evolve(latest, ending=Ending.LOST)
+                else:
+                    self.waits = True
             elif claim.worker != self._heartbeat.worker:
                 self._latest[shard] = self._looked_at(claim, latest)
 

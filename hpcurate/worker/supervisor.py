@@ -163,9 +163,12 @@ class Supervisor:
                     if host is None:
                         return
                 pick = self._patiently(patience, self._next)
-                if pick is None:
+                if pick is not None:
+                    self._work(host, pick, patience)
+                elif not self._picker.waits:
                     return
-                self._work(host, pick, patience)
+                else:
+                    self._draining.wait(self.plan.timing.listing_s)
         except Exception as error:
             self._failure = f"{type(error).__name__}: {error}"
             raise

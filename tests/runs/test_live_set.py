@@ -276,16 +276,6 @@ def test_a_listing_that_was_stale_costs_a_minute(site: Site) -> None:
     assert (RunState.COMPLETE, claims) == (driver.drive().decision.state, site.claims())
 
 
-def test_one_listing_of_a_gate_is_enough(site: Site) -> None:
-    """It runs in a job that has just started."""
-    run = go(site).run
-    purge(part(run, "double"), "0001-000002")
-    clock = QuickClock()
-    driver = Driver(run, Patient(clock), world=World(clock=clock))
-    driver.observer.commits.confirm_s = 0.0
-    assert (RunState.COMPLETE, 0.0) == (driver.step().decision.state, clock.slept)
-
-
 @pytest.mark.parametrize("what", ["shards", "shards/0001-000", "claims", "lists", "lists/0001.jsonl", "done", ""])
 @pytest.mark.parametrize("stage", ["double", "digits"])
 def test_a_purged_folder_is_made_again(site: Site, stage: str, what: str) -> None:

@@ -17,6 +17,7 @@ from snapshot import Snapshot, difference, snapshot
 import hpcurate
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
+from hpcurate.runs.beats import LONGEST_STEP_S
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, Launcher, NoQueue, Presence
@@ -202,7 +203,10 @@ def put_round(run: Run, queue: str | None, jobs: Jobs | None, cluster: str = "")
 
 
 def second_look(run: Run, owner: bool | None, scheduler: Scheduler, late: float, beats: str) -> RoundView:
-    """The view of the round at the second look, so much later, and after these beats of the process with its ticket."""
+    """The view of the round at the last look, so much later, and after these beats of the process with its ticket.
+
+    Between are others, as of somebody who waits: of the time between two looks little counts.
+    """
     clock, frozen, rounds = Later(), run.frozen(), part(run, "double").rounds
     world = World(processes=Known(owner), clock=clock)
     lists = frozen.source_lists
@@ -211,6 +215,9 @@ def second_look(run: Run, owner: bool | None, scheduler: Scheduler, late: float,
     if beats != "none":
         rounds.beat(1, 1)
     observer.look()
+    for _ in range(int(late / LONGEST_STEP_S) - 1):
+        clock.late += LONGEST_STEP_S
+        observer.look()
     clock.late = late
     if beats == "moves":
         rounds.beat(1, 2)
@@ -258,11 +265,10 @@ def expected_phase(
             return Phase.OVER, Jobs()
         if not own or scheduler.finds is None:
             return Phase.UNKNOWN, Jobs()
+        looked_for_s = late if owner is False else max(0.0, late - SUBMITTING_S)
         if scheduler.finds:
-            # whether it was looked for at the first look, too: only then is this the second answer
-            return expected_jobs_phase(scheduler, late if owner is False else 0.0), FOUND
-        twice = owner is False and late >= NEGATIVE_S
-        return (Phase.OVER if twice else Phase.VANISHED), Jobs()
+            return expected_jobs_phase(scheduler, looked_for_s), FOUND
+        return (Phase.OVER if looked_for_s >= NEGATIVE_S else Phase.VANISHED), Jobs()
     if not jobs:
         return Phase.OVER, jobs
     if queue is None:

@@ -1,0 +1,327 @@
+"""A Slurm in memory: jobs, arrays, dependencies, requeues, and clients that are slow, wrong, or answered by another.
+
+What the controller knows is not what is true: a node that has lost its network counts as failed while its processes
+work on. What clients say is not what the controller knows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from hpcurate.errors import GateRefused, LauncherError, SubmissionUnknown
+from hpcurate.failures import Ending
+from hpcurate.runs.launcher import JobRow, Presence
+from hpcurate.store.rounds import Jobs
+from hpcurate.system.allocation import Allocation
+from tests.simulation.kernel import Host, Kernel, Process
+
+Body = Callable[[Process, Allocation], int]
+"""What an element runs."""
+REMEMBERED_S = 300.0
+"""So long a controller remembers a job that has ended (MinJobAge)."""
+LIE_S = 20.0
+"""For so long a client goes on giving wrong answers: shorter than the time between two that are believed."""
+
+
+@attrs.define(eq=False)
+class Element:
+    """An element of an array, or a plain job."""
+
+    id: str
+    index: int
+    state: str = "PENDING"
+    process: Process | None = attrs.field(default=None, repr=False)
+    restarts: int = 0
+
+    @property
+    def over(self) -> bool:
+        """As the controller knows."""
+        return self.state not in ("PENDING", "RUNNING")
+
+
+@attrs.define(eq=False)
+class Job:
+    """What one sbatch has queued."""
+
+    id: str
+    name: str
+    body: Body = attrs.field(repr=False)
+    elements: list[Element]
+    after: tuple[str, ...] = ()
+    ended: float | None = None
+    late: bool = False
+    """Its submitter was taken for dead before it was queued: nobody could know of it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no element will run again, as the controller knows."""
+        return all(element.over for element in self.elements)
+
+
+@attrs.define(kw_only=True)
+class Manners:
+    """How the cluster and its clients behave."""
+
+    start_s: float = 20.0
+    """A job that may start does so within this time."""
+    slow_s: float = 0.5
+    """A client answers within this time."""
+    silent: float = 0.0
+    """Share of questions that are not answered."""
+    empty: float = 0.0
+    """Share of questions from which on, for a while, nothing is listed."""
+    unanswered: float = 0.0
+    """Share of submissions whose answer is lost; half of them were taken, a moment later."""
+    refused: float = 0.0
+    """Share of submissions that are refused."""
+    limit: int = 1000
+    """Elements that may be queued or run at once."""
+    accounting: bool = True
+    """Whether it knows how jobs ended that it has forgotten."""
+
+
+class Cluster:
+    """The controller, and the nodes. The ids of two clusters are the same numbers."""
+
+    def __init__(self, kernel: Kernel, name: str, nodes: list[Host], manners: Manners) -> None:
+        self.kernel, self.name, self.nodes, self.manners = kernel, name, nodes, manners
+        self.jobs: dict[str, Job] = {}
+        self._ids = itertools.count(1000)
+        self._negative: dict[tuple[Process | None, str], float] = {}
+        """Who was told of what that there is nothing, and when first."""
+        self.quiet = False
+        self.at_queuing: list[Callable[[Job], None]] = []
+
+    # -- the controller -----------------------------------------------------------------------------
+
+    def queue_up(self, name: str, body: Body, count: int | None, after: tuple[str, ...] = ()) -> str:
+        """Queue a job, or an array of `count`; its id."""
+        id = str(next(self._ids))
+        elements = [Element(f"{id}_{n}", n) for n in range(count)] if count and count > 1 else [Element(id, 0)]
+        self.jobs[id] = Job(id, name, body, elements, after)
+        for told in self.at_queuing:
+            told(self.jobs[id])
+        self.kernel.note(f"! job {id} is queued", f"{name} × {len(elements)}, after {after}")
+        self._start_later(self.jobs[id])
+        return id
+
+    def _start_later(self, job: Job) -> None:
+        for element in job.elements:
+            if element.state == "PENDING":
+                self.kernel.at(
+                    self.kernel.now + self._some(self.manners.start_s), lambda e=element: self._start(job, e)
+                )
+
+    def _some(self, most: float) -> float:
+        return self.kernel.random.uniform(0.1, most)
+
+    def _start(self, job: Job, element: Element) -> None:
+        if element.state != "PENDING" or any(not self.jobs[one].over for one in job.after if one in self.jobs):
+            return
+        usable = [node for node in self.nodes if node.frozen_until <= self.kernel.now] or self.nodes
+        node = self.kernel.random.choice(usable)
+        array = len(job.elements) > 1
+        here = Allocation(
+            job_id=str(int(job.id) * 100 + element.index) if array else job.id,
+            array_job_id=job.id if array else None,
+            array_task_id=element.index if array else None,
+            restart_count=element.restarts,
+        )
+        element.state = "RUNNING"
+        label = f"{job.name.partition('-')[0]} {element.id}" + (f" r{element.restarts}" if element.restarts else "")
+        process = self.kernel.spawn(node, label, lambda process: job.body(process, here))
+        element.process = process
+        process.at_end.append(lambda ended: self._ended(job, element, ended))
+
+    def _ended(self, job: Job, element: Element, process: Process) -> None:
+        if element.process is process and element.state == "RUNNING":
+            killed = process.status is None
+            self._finish(job, element, "FAILED" if killed or process.status else "COMPLETED")
+
+    def _finish(self, job: Job, element: Element, state: str) -> None:
+        element.state = state
+        self.kernel.note(f"! {element.id} is {state}")
+        if job.over:
+            job.ended = self.kernel.now
+            for other in self.jobs.values():
+                if job.id in other.after:
+                    self._start_later(other)
+
+    def cancel(self, id: str) -> None:
+        """scancel."""
+        job = self.jobs.get(id)
+        for element in job.elements if job else ():
+            if not element.over and job is not None:
+                process, was = element.process, element.state
+                if was == "PENDING":
+                    self._finish(job, element, "CANCELLED")
+                elif process is not None:
+                    self._leave(job, element, process, "CANCELLED")
+
+    def _leave(self, job: Job, element: Element, process: Process, state: str) -> None:
+        """SIGTERM, and SIGKILL half a minute later; then it has the state."""
+
+        def killed() -> None:
+            if process.alive:
+                self.kernel.kill(process)
+
+        process.at_end.insert(0, lambda ended: self._left(job, element, process, state))
+        self.kernel.terminate(process)
+        self.kernel.at(self.kernel.now + 30, killed)
+
+    def _left(self, job: Job, element: Element, process: Process, state: str) -> None:
+        if element.process is process and element.state == "RUNNING":
+            self._finish(job, element, state)
+            if state == "PENDING":
+                element.restarts += 1
+                self._start_later(job)
+
+    def preempt(self, element: Element, job: Job) -> None:
+        """Take its node for others, and queue it again."""
+        if element.state == "RUNNING" and element.process is not None:
+            self._leave(job, element, element.process, "PENDING")
+
+    def lose(self, node: Host) -> None:
+        """The node no longer answers, and its processes go on: its jobs count as failed, or are queued again."""
+        self.kernel.note(f"! {node.name} lost its network; its processes go on")
+        for job in self.jobs.values():
+            for element in job.elements:
+                if element.state == "RUNNING" and element.process is not None and element.process.host is node:
+                    again = self.kernel.random.random() < 0.5
+                    self._finish(job, element, "PENDING" if again else "NODE_FAIL")
+                    if again:
+                        element.restarts += 1
+                        self._start_later(job)
+
+    def running(self) -> list[tuple[Job, Element]]:
+        """Elements that run, as the controller knows."""
+        return [(job, e) for job in self.jobs.values() for e in job.elements if e.state == "RUNNING"]
+
+    def known(self, id: str) -> Job | None:
+        """A job that it has not forgotten."""
+        job = self.jobs.get(id)
+        if job is None or (job.ended is not None and self.kernel.now - job.ended > REMEMBERED_S):
+            return None
+        return job
+
+    # -- its clients --------------------------------------------------------------------------------
+
+    def answers(self, what: str) -> bool | None:
+        """Whether a question is answered truly; False for an empty answer, None for none at all."""
+        kernel, manners = self.kernel, self.manners
+        if self.quiet:
+            return True
+        chance = kernel.random.random()
+        if chance < manners.silent:
+            return None
+        lied = self._negative.get(self._question(what))
+        may_lie = lied is None or kernel.now - lied < LIE_S  # two wrong answers further apart would be believed
+        return not (may_lie and chance < manners.silent + manners.empty)
+
+    def _question(self, what: str) -> tuple[Process | None, str]:
+        return (self.kernel.running.process if self.kernel.running else None, what)
+
+    def answered(self, what: str, negative: bool) -> None:
+        """Remember who was told, and when first, that there is nothing."""
+        if negative:
+            self._negative.setdefault(self._question(what), self.kernel.now)
+        else:
+            self._negative.pop(self._question(what), None)
+
+    def submit(self, name: str, body: Body, count: int | None, after: tuple[str, ...] = ()) -> str:
+        """sbatch. Raises LauncherError, SubmissionUnknown."""
+        kernel, manners = self.kernel, self.manners
+        kernel.step("sbatch", name)
+        chance = 1.0 if self.quiet else kernel.random.random()
+        waiting = sum(not element.over for job in self.jobs.values() for element in job.elements)
+        if chance < manners.refused or waiting + (count or 1) > manners.limit:
+            kernel.note(f"sbatch {name}", "refused")
+            raise LauncherError("sbatch: error: refused")
+        if chance < manners.refused + manners.unanswered:
+            if kernel.random.random() < 0.7:
+                kernel.at(kernel.now + self._some(10), lambda: void(self.queue_up(name, body, count, after)))
+            kernel.step("sbatch answers", name)
+            kernel.note(f"sbatch {name}", "! no answer")
+            raise SubmissionUnknown("sbatch does not answer")
+        id = self.queue_up(name, body, count, after)
+        kernel.step("sbatch answers", name)
+        kernel.note(f"sbatch {name}", id)
+        return id
+
+
+def void(_: object) -> None:
+    """Nothing."""
+
+
+class ClusterQueue:
+    """squeue, sacct and scancel on one host: a `Queue`."""
+
+    name = "slurm"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._kernel = cluster, cluster.kernel
+
+    def _ask(self, what: str) -> bool | None:
+        self._kernel.step(what)
+        if self._kernel.running is not None and self._cluster.manners.slow_s:
+            self._kernel.suspend(self._kernel.now + self._kernel.random.uniform(0, self._cluster.manners.slow_s))
+        return self._cluster.answers(what)
+
+    def cluster(self) -> str | None:
+        """See `Queue`."""
+        true = self._ask("cluster?")
+        return None if true is None else self._cluster.name
+
+    def presence(self, jobs: tuple[str, ...]) -> Presence:
+        """See `Queue`."""
+        true = self._ask(f"squeue {jobs}")
+        found = Presence.UNKNOWN if true is None else self._presence(jobs) if true else Presence.ABSENT
+        if true is not None:
+            self._cluster.answered(f"squeue {jobs}", found is Presence.ABSENT)
+        self._kernel.note(f"squeue {jobs}", found.value if true is not False else "! absent")
+        return found
+
+    def _presence(self, ids: tuple[str, ...]) -> Presence:
+        known = [self._cluster.known(id) for id in ids]
+        if any(job is not None and not job.over for job in known):
+            return Presence.ALIVE
+        return Presence.ENDED if all(known) else Presence.ABSENT
+
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+        """See `Queue`."""
+        true = self._ask(f"sacct {jobs}")
+        if not true or not self._cluster.manners.accounting:
+            return {}
+        elements = [e for id in jobs if id in self._cluster.jobs for e in self._cluster.jobs[id].elements]
+        return {e.id: Ending.FREE for e in elements if e.state in ("CANCELLED", "NODE_FAIL")}
+
+    def find(self, name: str) -> tuple[str, ...] | None:
+        """See `Queue`."""
+        true = self._ask(f"squeue --name={name}")
+        if true is None:
+            return None
+        remembered = (
+            self._cluster.jobs if self._cluster.manners.accounting else filter(self._cluster.known, self._cluster.jobs)
+        )
+        found = tuple(id for id in remembered if true and self._cluster.jobs[id].name == name)
+        self._cluster.answered(f"squeue --name={name}", not found)
+        self._kernel.note(f"squeue --name={name}", found)
+        return found
+
+    def rows(self, jobs: Jobs) -> list[JobRow] | None:
+        """See `Queue`."""
+        return []
+
+    def cancel(self, jobs: Jobs) -> None:
+        """See `Queue`."""
+        true = self._ask(f"scancel {jobs}")
+        self._kernel.note(f"scancel {jobs}", "done" if true else "! nothing")
+        if true:
+            for id in jobs.ids:
+                self._cluster.cancel(id)
+
+
+__all__ = ["Cluster", "ClusterQueue", "GateRefused", "Manners"]

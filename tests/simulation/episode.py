@@ -1,0 +1,433 @@
+"""One episode: people type commands on a site where things go wrong, then nothing goes wrong any more, and all is well."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import HpcurateError
+from hpcurate.planning.pipeline import Pipeline
+from hpcurate.runs.cancel import cancel
+from hpcurate.runs.folder import Run, open_run, open_store
+from hpcurate.runs.handover import hand_over
+from hpcurate.runs.launcher import make_launcher
+from hpcurate.runs.live import Observer
+from hpcurate.runs.start import freeze_run
+from hpcurate.runs.state import RunState
+from hpcurate.source.compare import Edits
+from hpcurate.source.intake import take_in, write_stage_json
+from hpcurate.source.scan import scan
+from hpcurate.store.layout import Store
+from tests.simulation.cluster import Manners
+from tests.simulation.filesystem import Faults
+from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
+from tests.simulation.site import STORE, Site, interrupt, launcher_config
+from tests.simulation.truth import Truth
+from tests.simulation.work import POISON, Numbers, expected, pipeline_of
+
+MESS_S = 4000.0
+"""Until when things go wrong."""
+CALM_S = 40000.0
+"""How long after that everything has to have ended (I14)."""
+MOST_CALLS = 12
+"""So often a user types the command again before it counts as not getting anywhere."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Plan:
+    """What an episode is made of: everything but the order of steps, which follows from the seed. All 0: undisturbed."""
+
+    stages: tuple[str, ...] = ("double",)
+    tasks: int = 3
+    shard_tasks: int = 1
+    workers: int = 2
+    processes: int = 1
+    nodes: int = 2
+    launcher: str = "slurm"
+    slowest_s: float = 60.0
+    poison: int = 0
+    """More tasks, which kill their stage process."""
+    # the storage
+    stale_s: float = 0.0
+    errors: float = 0.0
+    hangs: float = 0.0
+    """Share of reads whose answer takes up to ten minutes to arrive."""
+    links: bool = True
+    full: int = 0
+    """Times in which the disk is full."""
+    # processes and machines
+    stops: float = 0.0
+    kills: int = 0
+    host_deaths: int = 0
+    clock_jumps: int = 0
+    namespaces: int = 1
+    # the scheduler
+    silent: float = 0.0
+    empty: float = 0.0
+    unanswered: float = 0.0
+    refused: float = 0.0
+    preempted: int = 0
+    lost_nodes: int = 0
+    foreign: bool = False
+    """One of the login nodes belongs to another cluster on the same storage."""
+    accounting: bool = True
+    # people
+    again: int = 0
+    """Times that a user types the command again, anywhere."""
+    at_once: bool = False
+    """Two type it in the same second."""
+    trial: bool = False
+    """A run with a limit before the full one."""
+    sweep: bool = False
+    """Another run that shares all stages but the last."""
+    growth: int = 0
+    changes: int = 0
+    cancels: int = 0
+    purges: int = 0
+    stays: bool = False
+    """The calls stay (wait=true)."""
+
+
+@attrs.define(kw_only=True)
+class Result:
+    """What became of an episode."""
+
+    seed: int
+    plan: Plan
+    violation: str = ""
+    steps: int = 0
+    interleaving: int = 0
+    seconds: float = 0.0
+    commits: int = 0
+    attempts: int = 0
+    takeovers: int = 0
+    trace: list[Event] = attrs.field(factory=list)
+
+
+@functools.cache
+def _pipeline(stages: tuple[str, ...], shard_tasks: int, processes: int, variant: int) -> Pipeline:
+    return pipeline_of(stages, shard_tasks=shard_tasks, processes=processes, variant=variant)
+
+
+class Episode:
+    """Everything of one."""
+
+    def __init__(self, seed: int, plan: Plan, *, tracing: bool = False) -> None:
+        self.seed, self.plan = seed, plan
+        self.dice = random.Random(f"events {seed}")
+        full = tuple((t, t + self.dice.uniform(30, 900)) for t in self._times(plan.full))
+        self.tempo = Tempo(stops=plan.stops)
+        self.faults = Faults(stale_s=plan.stale_s, errors=plan.errors, hangs=plan.hangs, links=plan.links, full=full)
+        manners = Manners(
+            silent=plan.silent,
+            empty=plan.empty,
+            unanswered=plan.unanswered,
+            refused=plan.refused,
+            accounting=plan.accounting,
+        )
+        self.site = Site.build(
+            seed,
+            tempo=self.tempo,
+            faults=self.faults,
+            manners=manners,
+            nodes=plan.nodes,
+            two=plan.foreign,
+            slowest_s=plan.slowest_s,
+            tracing=tracing,
+        )
+        self.kernel, self.truth = self.site.kernel, Truth(self.site)
+        for host in self.kernel.hosts:
+            host.namespaces = plan.namespaces
+        self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
+        self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
+        self._calls: list[Process] = []
+
+    def _times(self, count: int) -> list[float]:
+        return sorted(self.dice.uniform(0, MESS_S * 0.6) for _ in range(count))
+
+    # -- people -------------------------------------------------------------------------------------
+
+    def pipeline(self, variant: int = 0) -> Pipeline:
+        """As the user writes it."""
+        return _pipeline(self.plan.stages, self.plan.shard_tasks, self.plan.processes, variant)
+
+    def type_run(
+        self, process: Process, *, limit: int | None = None, variant: int = 0, stays: bool | None = None
+    ) -> RunState | None:
+        """`python -m hpcurate +pipeline=p …`; None if it ended with an error."""
+        world, pipeline = self.site.world(process), self.pipeline(variant)
+        process.on_terminate = interrupt
+        try:
+            source = Numbers(dict(self.values))
+            scanned = scan(source, limit)
+            store = open_store(STORE, world.filesystem)
+            run = open_run(store, pipeline, None, limit, world.filesystem, world.clock)
+            write_stage_json(world.filesystem, store.stage(pipeline.source.folder), pipeline.source.identity)
+            intake = take_in(world, store, pipeline.source.folder, scanned, limit, self.edits)
+            config = launcher_config(self.plan.launcher, self.plan.workers)
+            freeze_run(
+                run, pipeline, intake.lists, launcher=config, code="", versions={}, output=run.output,
+                echo=self.kernel.note, world=world,
+            )  # fmt: skip
+            wait = self.plan.stays if stays is None else stays
+            outcome = hand_over(
+                run,
+                make_launcher(config),
+                wait or self.plan.launcher == "local" or None,
+                self.kernel.note,
+                _nobody,
+                world,
+            )
+            self.kernel.note("the command ends", f"{outcome.state.value} {outcome.report.reason}")
+            return outcome.state
+        except (HpcurateError, OSError) as error:
+            self.kernel.note("the command fails", error)
+            return None
+        except KeyboardInterrupt:
+            self.kernel.note("the command is interrupted")
+            return None
+
+    def type_cancel(self, process: Process) -> None:
+        """`hpcurate cancel`."""
+        world = self.site.world(process)
+        process.on_terminate = interrupt
+        try:
+            run = self.run_of(process)
+            if run is not None:
+                said = cancel(run, world, make_launcher(run.frozen().launcher))
+                self.kernel.note("cancel", said)
+        except (HpcurateError, OSError) as error:
+            self.kernel.note("cancel fails", error)
+        except KeyboardInterrupt:
+            pass
+
+    def run_of(self, process: Process) -> Run | None:
+        """The run that there is."""
+        filesystem = self.site.client(process.host)
+        names = sorted(name for name in filesystem.names(f"{STORE}/runs") if not name.startswith("."))
+        return Run(Store(STORE), names[0], filesystem) if names else None
+
+    def call(
+        self, what: str, action: Callable[[Process], Any], *, after: float = 0.0, host: Host | None = None
+    ) -> Process:
+        """Somebody types something on a login node."""
+        host = host or self.dice.choice(self.site.login)
+        process = self.kernel.spawn(host, what, lambda process: action(process) and 0, after)
+        self._calls.append(process)
+        return process
+
+    # -- what goes wrong ----------------------------------------------------------------------------
+
+    def schedule(self) -> None:
+        """When everything happens."""
+        plan, kernel = self.plan, self.kernel
+        if plan.trial:
+            self.call("trial", lambda p: self.type_run(p, limit=max(1, plan.tasks // 2)))
+        first = self.dice.uniform(0, 200) if plan.trial else 0.0
+        self.call("run", self.type_run, after=first)
+        if plan.at_once:
+            self.call("run'", self.type_run, after=first + self.dice.uniform(0, 1))
+        if plan.sweep:
+            self.call("sweep", lambda p: self.type_run(p, variant=1), after=first + self.dice.uniform(0, 5))
+        for n, when in enumerate(self._times(plan.again)):
+            self.call(f"again{n}", self.type_run, after=when)
+        for n, when in enumerate(self._times(plan.cancels)):
+            self.call(f"cancel{n}", self.type_cancel, after=when)
+        for count, action in [
+            (plan.growth, self._grow), (plan.changes, self._change), (plan.kills, self._kill),
+            (plan.host_deaths, self._kill_host), (plan.clock_jumps, self._jump), (plan.preempted, self._preempt),
+            (plan.lost_nodes, self._lose), (plan.purges, self._purge),
+        ]:  # fmt: skip
+            for when in self._times(count):
+                kernel.at(when, action)
+
+    def _grow(self) -> None:
+        for _ in range(self.dice.randint(1, 2)):
+            self.values[f"t{len(self.values)}"] = len(self.values) + 1
+        self.call("grown", self.type_run, after=self.dice.uniform(0, 30))
+
+    def _change(self) -> None:
+        name = self.dice.choice(sorted(self.values))
+        if self.values[name] < POISON:
+            self.values[name] += 7
+        self.call("changed", self.type_run, after=self.dice.uniform(0, 30))
+
+    def _kill(self) -> None:
+        processes = [p for p in self.kernel.processes.values() if p.alive]
+        if processes:
+            self.kernel.kill(self.dice.choice(processes))
+
+    @property
+    def _nodes(self) -> list[Host]:
+        return [node for cluster in self.site.clusters.values() for node in cluster.nodes]
+
+    def _kill_host(self) -> None:
+        nodes = [node for node in self._nodes if node.processes]
+        if nodes:
+            self.kernel.kill_host(self.dice.choice(nodes))
+
+    def _jump(self) -> None:
+        host = self.dice.choice(self.kernel.hosts)
+        host.offset += self.dice.uniform(10, 2000)
+        self.kernel.note(f"! the clock of {host.name} jumps")
+
+    def _preempt(self) -> None:
+        running = [(c, job, element) for c in self.site.clusters.values() for job, element in c.running()]
+        if running:
+            cluster, job, element = self.dice.choice(running)
+            cluster.preempt(element, job)
+
+    def _lose(self) -> None:
+        node = self.dice.choice(self._nodes)
+        self.site.clusters[node.cluster].lose(node)
+
+    def _purge(self) -> None:
+        """Somebody removes a committed shard, or all of a folder of them."""
+        self.truth.mayhem = True
+        found = [
+            f"{STORE}/stages/{stage}/shards/{fan}/{shard}"
+            for stage in self.site.disk.listed(f"{STORE}/stages")
+            if not stage.startswith("source-")
+            for fan in self.site.disk.listed(f"{STORE}/stages/{stage}/shards")
+            for shard in self.site.disk.listed(f"{STORE}/stages/{stage}/shards/{fan}")
+            if not shard.startswith(".")
+        ]
+        if found:
+            path = self.dice.choice(found)
+            self.truth.purged.add(path)
+            self.site.disk.purge(path)
+
+    # -- from beginning to end ----------------------------------------------------------------------
+
+    def play(self) -> Result:
+        """All of it."""
+        try:
+            self.schedule()
+            self._move(MESS_S)
+            self._calm_down()
+            self._come_to_an_end()
+            self._check_result()
+        except Violation as error:
+            self.kernel.violation = self.kernel.violation or error
+        finally:
+            self.kernel.park()
+        found = self.kernel.violation
+        notes = "\n".join(getattr(found, "__notes__", []))
+        return Result(
+            seed=self.seed,
+            plan=self.plan,
+            violation=f"{found}" if isinstance(found, Violation) else f"{found!r}\n{notes}" if found else "",
+            steps=self.kernel.steps,
+            interleaving=self.kernel.interleaving,
+            seconds=self.kernel.now,
+            commits=self.truth.commits,
+            attempts=self.truth.attempts,
+            takeovers=self.truth.takeovers,
+            trace=self.kernel.trace or [],
+        )
+
+    def _move(self, until: float, over: Callable[[], bool] = lambda: False) -> bool:
+        ended = self.kernel.run(until, 200_000, over)
+        if self.kernel.violation is not None:
+            raise Violation("see above")
+        if self.kernel.steps > 200_000:
+            raise Violation(
+                f"I14: 200000 steps, and no end: {[p.label for p in self.kernel.processes.values() if p.alive]}"
+            )
+        return ended
+
+    def _calm_down(self) -> None:
+        """From here on nothing goes wrong any more; caches stay caches."""
+        self.tempo.quiet, self.faults.errors, self.faults.hangs, self.faults.full = True, 0.0, 0.0, ()
+        for cluster in self.site.clusters.values():
+            cluster.quiet = True
+        self.kernel.now = max(self.kernel.now, MESS_S)
+
+    def _come_to_an_end(self) -> None:
+        """A user types the command until it is complete, where the one before did not get on: on the other login node."""
+        left = self._variants()
+        for n in range(MOST_CALLS):
+            left = [variant for variant in left if self._type_at_last(n, variant) is not RunState.COMPLETE]
+            if not left:
+                return
+            self._move(self.kernel.now + 1500)
+        raise Violation(f"I14: typed {MOST_CALLS} times, and the run is not complete")
+
+    def _variants(self) -> list[int]:
+        return [0, 1] if self.plan.sweep else [0]
+
+    def _type_at_last(self, number: int, variant: int) -> RunState | None:
+        states: list[RunState | None] = []
+        host = self.site.login[number % 2]
+        call = self.call(f"last{number}", lambda p: states.append(self.type_run(p, variant=variant)), host=host)
+        if not self._move(self.kernel.now + 8000, lambda: not call.alive) and call.alive:
+            raise Violation(f"I14: the command typed for the {number + 1}th time does not end")
+        return states[0] if states else None
+
+    def _check_result(self) -> None:
+        """The result is that of an undisturbed run, and nobody works on."""
+        self._move(self.kernel.now + 2000)
+        for variant in self._variants():
+            self._check_run(self.pipeline(variant))
+        living = [p.label for p in self.kernel.processes.values() if p.alive]
+        if living:
+            raise Violation(f"I14: everything is complete, and {', '.join(living)} is still there")
+
+    def _check_run(self, pipeline: Pipeline) -> None:
+        answers: list[Any] = []
+        host = Host("true")
+        self.kernel.hosts.append(host)
+        self.faults.stale_s = 0.0
+
+        def look(process: Process) -> int:
+            world = self.site.world(process)
+            store = open_store(STORE, world.filesystem)
+            run = open_run(store, pipeline, None, None, world.filesystem, world.clock)
+            frozen, queue = run.frozen(), make_launcher(run.frozen().launcher).queue
+            observer = Observer(world, store, frozen.pipeline, frozen.source_lists, queue)
+            views = observer.look()
+            answers.append((views, [(s, observer.seen(s)) for s in frozen.pipeline.stages]))
+            return 0
+
+        self.kernel.spawn(host, "the truth", look)
+        self._move(self.kernel.now + 1000)
+        if not answers:
+            raise Violation("I10: the result cannot be read")
+        views, seen = answers[0]
+        if not all(view.complete for view in views):
+            raise Violation(f"I10: reported as complete, and is not: {views}")
+        self._check_rows(seen)
+
+    def _check_rows(self, seen: Any) -> None:
+        values, dead = {}, set()
+        for stage, lists in seen:
+            shards = [shard.shard for one in lists for shard in one.done]
+            rows = [row for shard in shards for row in self.truth.rows(stage.folder, shard)]
+            ids = [row["id"] for row in rows]
+            if len(ids) != len(set(ids)):
+                raise Violation(f"I5: {stage.name} has rows twice: {sorted(ids)}")
+            values = {row["id"]: row["value"] for row in rows}
+            dead |= {row["id"] for shard in shards for row in self.truth.rows(stage.folder, shard, "failed.jsonl")}
+            for shard in shards:
+                self.truth._committed(stage.folder, shard)
+        should = expected(self.values, self.plan.stages)
+        if (values, dead) != should:
+            raise Violation(f"I10: the result is {values}, dead letters {sorted(dead)}; expected {should}")
+
+
+def _nobody(views: object) -> None:
+    """Sees the progress."""
+
+
+def play(seed: int, plan: Plan, *, tracing: bool = False) -> Result:
+    """One episode."""
+    return Episode(seed, plan, tracing=tracing).play()
+
+
+def changed(plan: Plan, values: Mapping[str, Any]) -> Plan:
+    """The plan with other values."""
+    return attrs.evolve(plan, **values)

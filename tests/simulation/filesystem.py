@@ -1,0 +1,373 @@
+"""Shared storage in memory: one true tree, and for each client what its caches make of it.
+
+What a server promises holds here, too: an exclusive create has one winner, a rename is atomic and replaces nothing that
+has content. What it does not promise is taken away: for up to `stale_s` a client's listing lacks what others have made
+and has what others have removed, name by name; a name that it looked up in vain stays missing to it, a stamp stays old.
+An operation may fail before it has an effect, or after.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from tests.simulation.kernel import Host, Kernel, Violation
+
+HANG_S = 600.0
+Hook = Callable[[str, list[str], "Node | None"], None]
+"""(operation, path as a list of names, node): hears of each change after it."""
+
+
+@attrs.define(eq=False)
+class Node:
+    """A file or a folder."""
+
+    names: dict[str, Entry] | None = None
+    """Of a folder."""
+    data: bytes = b""
+    frozen: bool = False
+    stamp: int = 0
+    written: float = 0.0
+    """True time of its latest content."""
+    writer: object = None
+    stamps: dict[str, tuple[int, float]] = attrs.field(factory=dict)
+    """Client → the stamp that its cache has, and until when."""
+
+
+@attrs.define(eq=False)
+class Entry:
+    """A name in a folder; one that was removed stays for those who do not see that yet."""
+
+    node: Node
+    changed: float
+    by: str
+    gone: bool = False
+    seen: dict[str, float] = attrs.field(factory=dict)
+    """Client → when its listings show the change."""
+
+
+@attrs.define(kw_only=True)
+class Faults:
+    """What the storage does to its clients."""
+
+    stale_s: float = 0.0
+    errors: float = 0.0
+    """Share of operations that fail."""
+    hangs: float = 0.0
+    """Share of reads whose answer is on its way for up to `HANG_S`."""
+    links: bool = True
+    """Without hard links the content of a new file comes a moment after its name."""
+    full: tuple[tuple[float, float], ...] = ()
+    """From when to when nothing can be written."""
+
+
+def fail(number: int, path: str) -> OSError:
+    """The error that the system would raise."""
+    return OSError(number, os.strerror(number), path)
+
+
+class Disk:
+    """The true tree."""
+
+    def __init__(self, kernel: Kernel, faults: Faults) -> None:
+        self.kernel, self.faults = kernel, faults
+        self.root = Node(names={})
+        self.hooks: list[Hook] = []
+        self._stamps = itertools.count(1)
+
+    # -- the truth ----------------------------------------------------------------------------------
+
+    def find(self, path: str) -> Node | None:
+        """What is there."""
+        node: Node | None = self.root
+        for name in path.split("/")[1:]:
+            if node is None or node.names is None:
+                return None
+            entry = node.names.get(name)
+            node = entry.node if entry is not None and not entry.gone else None
+        return node
+
+    def folder(self, path: str) -> Node:
+        """The folder there. Raises FileNotFoundError."""
+        found = self.find(path)
+        if found is None or found.names is None:
+            raise fail(errno.ENOENT, path)
+        return found
+
+    def listed(self, path: str) -> list[str]:
+        """Names in a folder, as they are."""
+        found = self.find(path)
+        return [n for n, entry in found.names.items() if not entry.gone] if found and found.names is not None else []
+
+    def below(self, path: str) -> Iterator[tuple[str, Node]]:
+        """Each file below, by relative path."""
+        for name in self.listed(path):
+            node = self.find(f"{path}/{name}")
+            assert node is not None
+            if node.names is None:
+                yield name, node
+            else:
+                yield from ((f"{name}/{inner}", found) for inner, found in self.below(f"{path}/{name}"))
+
+    def put(self, path: str, node: Node, by: str) -> None:
+        """Give a node a name."""
+        parent, _, name = path.rpartition("/")
+        folder = self.folder(parent)
+        assert folder.names is not None
+        before = folder.names.get(name)
+        if before is not None and not before.gone:  # the name stays, with another content
+            before.node = node
+            self._tell("over", path, node)
+            return
+        folder.names[name] = Entry(node, self.kernel.now, by)
+        folder.stamp = next(self._stamps)
+        self._tell("put", path, node)
+
+    def take(self, path: str, by: str) -> Node:
+        """Take a name away."""
+        parent, _, name = path.rpartition("/")
+        folder, node = self.folder(parent), self.find(path)
+        if node is None or folder.names is None:
+            raise fail(errno.ENOENT, path)
+        folder.names[name] = Entry(node, self.kernel.now, by, gone=True)
+        folder.stamp = next(self._stamps)
+        self._tell("take", path, node)
+        return node
+
+    def make_folders(self, path: str, by: str) -> None:
+        """All that are missing."""
+        for depth in range(2, path.count("/") + 2):
+            above = "/".join(path.split("/")[:depth])
+            if self.find(above) is None:
+                self.put(above, Node(names={}), by)
+
+    def write(self, node: Node, path: str, data: bytes, by: object) -> None:
+        """Give a file its content."""
+        if node.frozen:
+            raise Violation(f"I11: {path} is written after it was frozen")
+        node.data, node.written, node.writer = data, self.kernel.now, by
+        self._tell("write", path, node)
+
+    def purge(self, path: str) -> None:
+        """Somebody outside removes a file or a folder."""
+        if self.find(path) is not None:
+            self.kernel.note(f"! purge of {path}")
+            self.take(path, "purge")
+
+    def _tell(self, what: str, path: str, node: Node | None) -> None:
+        names = path.split("/")
+        for hook in self.hooks:
+            hook(what, names, node)
+
+
+class Client:
+    """The storage as the processes of one host have it: a `Filesystem`."""
+
+    def __init__(self, disk: Disk, host: Host) -> None:
+        self.disk, self.host, self._kernel = disk, host, disk.kernel
+        self._missing: dict[str, float] = {}
+        """Path that was looked up in vain → until when it stays missing."""
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def names(self, folder: str) -> list[str]:
+        """See `Filesystem`."""
+        self._step("names", folder, reads=True)
+        node = None if self._is_missing(folder) else self.disk.find(folder)
+        if node is None or node.names is None:
+            self._looked_up_in_vain(folder)
+            return []
+        found = [name for name, entry in node.names.items() if self._sees(entry) is not entry.gone]
+        self._kernel.note(f"names {folder}", found)
+        self._answer()
+        return found
+
+    def _sees(self, entry: Entry) -> bool:
+        """Whether this client's listings show how the name was changed last."""
+        if entry.by == self.host.name or not self.disk.faults.stale_s:
+            return True
+        if self.host.name not in entry.seen:
+            chance = self._kernel.random.random()
+            late = 0.0 if chance < 0.4 else self._kernel.random.uniform(0, self.disk.faults.stale_s)
+            entry.seen[self.host.name] = entry.changed + late
+        return entry.seen[self.host.name] <= self._kernel.now
+
+    def stamp(self, folder: str) -> int:
+        """See `Filesystem`."""
+        self._step("stamp", folder, reads=True)
+        node = self.disk.find(folder)
+        if node is None:
+            return 0
+        kept, until = node.stamps.get(self.host.name, (0, 0.0))
+        if until <= self._kernel.now:
+            kept = node.stamp
+            node.stamps[self.host.name] = (kept, self._kernel.now + self._late())
+        return kept
+
+    def read(self, path: str) -> bytes:
+        """See `Filesystem`."""
+        self._step("read", path, reads=True)
+        node = None if self._is_missing(path) else self.disk.find(path)
+        if node is None or node.names is not None:
+            self._looked_up_in_vain(path)
+            self._kernel.note(f"read {path}", "not there")
+            raise fail(errno.ENOENT, path)
+        self._kernel.note(f"read {path}", node.data[:150])
+        data = node.data
+        self._answer()
+        return data
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """See `Filesystem`."""
+        self._step("sizes", folder, reads=True)
+        self.disk.folder(folder)
+        return {name: len(node.data) for name, node in sorted(self.disk.below(folder))}
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    def create(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`."""
+        after = self._step("create", path)
+        if self._is_missing(os.path.dirname(path)):
+            raise fail(errno.ENOENT, path)
+        self.disk.folder(os.path.dirname(path))
+        if self.disk.find(path) is not None:
+            self._kernel.note(f"create {path}", "there is one")
+            return False
+        node = Node(written=self._kernel.now, writer=self._me)
+        if self.disk.faults.links:
+            node.data = data
+        self._missing.pop(path, None)
+        self.disk.put(path, node, self.host.name)
+        self._kernel.note(f"create {path}", data[:150])
+        if not self.disk.faults.links:
+            self._fill(path, node, data)
+        if after is not None:
+            raise fail(after, path)
+        return True
+
+    def _fill(self, path: str, node: Node, data: bytes) -> None:
+        """Without hard links: the content of a file that has its name already."""
+        try:
+            self._step("fill", path)
+        except OSError:
+            if self.disk.find(path) is node:
+                self.disk.take(path, self.host.name)
+            raise
+        self.disk.write(node, path, data, self._me)
+
+    def replace(self, path: str, data: bytes) -> None:
+        """See `Filesystem`."""
+        after = self._step("replace", path)
+        self._missing.pop(path, None)
+        self.disk.put(path, Node(data=data, written=self._kernel.now, writer=self._me), self.host.name)
+        self._kernel.note(f"replace {path}", data[:150])
+        if after is not None:
+            raise fail(after, path)
+
+    def beat(self, path: str, data: bytes) -> None:
+        """See `Filesystem`."""
+        after = self._step("beat", path)
+        node = self.disk.find(path)
+        if node is None:
+            node = Node()
+            self.disk.put(path, node, self.host.name)
+        self.disk.write(node, path, data + node.data[len(data) :], self._me)
+        if after is not None:
+            raise fail(after, path)
+
+    def make_folder(self, path: str) -> bool:
+        """See `Filesystem`."""
+        self._step("mkdir", path)
+        self._missing.pop(path, None)
+        if self.disk.find(path) is not None:
+            return False
+        self.disk.put(path, Node(names={}), self.host.name)
+        return True
+
+    def make_folders(self, path: str, mode: int = 0o777) -> None:
+        """See `Filesystem`."""
+        self._step("mkdirs", path)
+        for cached in [one for one in self._missing if path.startswith(one)]:
+            del self._missing[cached]
+        self.disk.make_folders(path, self.host.name)
+
+    def freeze(self, folder: str) -> None:
+        """See `Filesystem`."""
+        self._step("freeze", folder)
+        self.disk.folder(folder)
+        for _, node in self.disk.below(folder):
+            node.frozen = True
+
+    def rename(self, source: str, target: str) -> None:
+        """See `Filesystem`."""
+        after = self._step("rename", f"{source} → {target}")
+        there = self.disk.find(target)
+        if there is not None and (there.names is None or self.disk.listed(target)):
+            self._kernel.note(f"rename {source} → {target}", "there is one")
+            raise fail(errno.EEXIST, target)
+        if self.disk.find(source) is None:
+            raise fail(errno.ENOENT, source)
+        self.disk.put(target, self.disk.take(source, self.host.name), self.host.name)
+        self._missing.pop(target, None)
+        self._kernel.note(f"rename {source} → {target}", "done")
+        if after is not None:
+            raise fail(after, target)
+
+    def discard(self, path: str, trash: str) -> None:
+        """See `Filesystem`."""
+        after = self._step("discard", path)
+        if self.disk.find(path) is not None:
+            self.disk.take(path, self.host.name)
+        if after is not None:
+            raise fail(after, path)
+
+    # -- what goes wrong ----------------------------------------------------------------------------
+
+    @property
+    def _me(self) -> object:
+        return self._kernel.running.process if self._kernel.running else None
+
+    def _step(self, what: str, path: str, reads: bool = False) -> int | None:
+        """A step; the error that is to be raised after the effect, if any. Raises the one that comes before it."""
+        kernel, faults = self._kernel, self.disk.faults
+        kernel.step(what, path)
+        if not reads and any(since <= kernel.now < until for since, until in faults.full):
+            kernel.note(f"{what} {path}", "no space left")
+            raise fail(errno.ENOSPC, path)
+        if faults.errors and kernel.random.random() < faults.errors:
+            number = kernel.random.choice((errno.EIO, errno.ESTALE))
+            kernel.note(f"{what} {path}", f"! {errno.errorcode[number]}")
+            if reads or kernel.random.random() < 0.5:
+                raise fail(number, path)
+            return number
+        return None
+
+    def _answer(self) -> None:
+        """On the way back: what was read may be old by then."""
+        if self.disk.faults.hangs and self._kernel.running and self._kernel.random.random() < self.disk.faults.hangs:
+            self._kernel.note("! the answer takes long")
+            self._kernel.suspend(self._kernel.now + self._kernel.random.uniform(1, HANG_S))
+
+    def _late(self) -> float:
+        """How long a cache keeps what it has."""
+        chance = self._kernel.random.random() if self.disk.faults.stale_s else 0.0
+        return 0.0 if chance < 0.4 else self._kernel.random.uniform(0, self.disk.faults.stale_s)
+
+    def _is_missing(self, path: str) -> bool:
+        until = self._missing.get(path)
+        return until is not None and self._kernel.now < until
+
+    def _looked_up_in_vain(self, path: str) -> None:
+        if self.disk.faults.stale_s and not self._is_missing(path):
+            self._missing[path] = self._kernel.now + self._late()
+
+
+def plain(disk: Disk, path: str) -> dict[str, Any]:
+    """Every file below, for people."""
+    return {name: node.data for name, node in disk.below(path)}

@@ -1,0 +1,86 @@
+"""Scenarios: what people do, and how rough the site is. The seed draws the plan of an episode from one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tests.simulation.episode import Plan
+
+Draw = Callable[[random.Random], dict[str, Any]]
+
+
+def _small(dice: random.Random) -> dict[str, Any]:
+    """One stage, a few shards."""
+    return {
+        "tasks": dice.randint(2, 4),
+        "workers": dice.randint(1, 3),
+        "nodes": dice.randint(1, 3),
+        "processes": dice.choice((1, 1, 2)),
+        "namespaces": dice.choice((1, 1, 2)),
+        "slowest_s": dice.choice((5.0, 60.0, 400.0)),
+    }
+
+
+def _rough(dice: random.Random) -> dict[str, Any]:
+    """Some of what goes wrong; seldom all at once, so that each has its turn."""
+    some: dict[str, Any] = {
+        "stale_s": dice.choice((0.0, 60.0, 60.0)),
+        "errors": dice.choice((0.0, 0.0, 0.004, 0.02)),
+        "hangs": dice.choice((0.0, 0.0, 0.0, 0.01)),
+        "links": dice.random() < 0.8,
+        "full": int(dice.random() < 0.1),
+        "stops": dice.choice((0.0, 0.0, 0.002, 0.01)),
+        "kills": dice.choice((0, 0, 1, 2)),
+        "host_deaths": int(dice.random() < 0.1),
+        "clock_jumps": int(dice.random() < 0.1),
+        "poison": int(dice.random() < 0.1),
+    }
+    return some
+
+
+def _lying(dice: random.Random) -> dict[str, Any]:
+    """A scheduler that is slow, silent, wrong, or somebody else's."""
+    return {
+        "silent": dice.choice((0.0, 0.1, 0.3)),
+        "empty": dice.choice((0.0, 0.1, 0.3)),
+        "unanswered": dice.choice((0.0, 0.1, 0.4)),
+        "refused": dice.choice((0.0, 0.0, 0.2)),
+        "preempted": dice.choice((0, 0, 1, 2)),
+        "lost_nodes": int(dice.random() < 0.15),
+        "foreign": dice.random() < 0.15,
+        "accounting": dice.random() < 0.7,
+    }
+
+
+def _slurm(dice: random.Random) -> dict[str, Any]:
+    return {**_small(dice), **_rough(dice), **(_lying(dice) if dice.random() < 0.6 else {})}
+
+
+def _local(dice: random.Random) -> dict[str, Any]:
+    return {**_small(dice), **_rough(dice), "launcher": "local"}
+
+
+SCENARIOS: dict[str, Draw] = {
+    "one run": _slurm,
+    "a call that stays": lambda dice: {**_slurm(dice), "stays": True},
+    "in the same second": lambda dice: {**_slurm(dice), "at_once": True},
+    "typed again": lambda dice: {**_slurm(dice), "again": dice.randint(1, 3)},
+    "a chain": lambda dice: {**_slurm(dice), "stages": ("double", "sift"), "again": dice.randint(0, 1)},
+    "a gather": lambda dice: {**_slurm(dice), "stages": ("double", "collect"), "tasks": dice.randint(1, 3)},
+    "a trial": lambda dice: {**_slurm(dice), "trial": True},
+    "a sweep": lambda dice: {**_slurm(dice), "sweep": True, "stages": ("double", "sift")},
+    "growth": lambda dice: {**_slurm(dice), "growth": dice.randint(1, 2), "stages": ("double", "sift")},
+    "a changed input": lambda dice: {**_slurm(dice), "changes": dice.randint(1, 2), "stages": ("double", "sift")},
+    "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
+    "purge": lambda dice: {**_slurm(dice), "purges": dice.randint(1, 2), "stages": ("double", "sift"), "again": 1},
+    "local": _local,
+    "local, typed again": lambda dice: {**_local(dice), "again": dice.randint(1, 2)},
+    "local, cancel": lambda dice: {**_local(dice), "cancels": 1, "again": 1},
+}
+
+
+def plan_of(scenario: str, seed: int) -> Plan:
+    """The plan of an episode."""
+    return Plan(**SCENARIOS[scenario](random.Random(f"{scenario} {seed}")))

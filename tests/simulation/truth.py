@@ -1,0 +1,280 @@
+"""What must hold at every step, checked on the true state: not on what any actor sees.
+
+Each change of the true tree is heard as it happens; only what the change could break is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from hpcurate.failures import Ending
+from hpcurate.planning.pipeline import Pipeline
+from hpcurate.store.layout import fan_of
+from tests.simulation.cluster import Job
+from tests.simulation.filesystem import Disk, Node
+from tests.simulation.kernel import Process, Violation
+from tests.simulation.site import STORE, Site
+from tests.simulation.work import decoded, made, outcome
+
+ENDINGS = frozenset(ending.value for ending in Ending)
+DRIFT = 0.995
+"""A lease by a clock that runs fast is shorter by this factor."""
+
+
+@attrs.define(eq=False)
+class Truth:
+    """Watches one site."""
+
+    site: Site
+    pipelines: dict[str, Pipeline] = attrs.field(factory=dict)
+    """Of everybody who has typed a command, by stage folder."""
+    lease_s: float = 300.0
+    gaps: dict[str, list[tuple[float, float]]] = attrs.field(factory=dict)
+    """Path of a counter → when it stood still for a lease."""
+    purged: set[str] = attrs.field(factory=set)
+    """Folders of shards, claims and lists that somebody outside has removed from."""
+    cancelled: set[tuple[str, str]] = attrs.field(factory=set)
+    """(stage folder, round) that a user cancelled."""
+    _beats: dict[str, float] = attrs.field(factory=dict)
+    mayhem: bool = False
+    """Somebody purges: then names may go and come again."""
+    commits: int = 0
+    attempts: int = 0
+    takeovers: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.site.disk.hooks.append(self.heard)
+        for cluster in self.site.clusters.values():
+            cluster.at_queuing.append(self._queued)
+
+    @property
+    def disk(self) -> Disk:
+        """The true tree."""
+        return self.site.disk
+
+    def heard(self, what: str, names: list[str], node: Node | None) -> None:
+        """One change: `/store/stages/<folder>/<kind>/…`."""
+        if len(names) < 6 or names[2] != "stages":
+            return
+        folder, kind, rest = names[3], names[4], names[5:]
+        if kind == "claims" and len(rest) == 2:
+            self._claims(what, folder, rest[0], rest[1], node)
+        elif kind == "shards" and len(rest) >= 2 and not rest[1].startswith("."):
+            self._shards(what, folder, rest[0], rest[1], len(rest) > 2)
+        elif kind == "lists":
+            self._lists(what, folder, rest[0])
+        elif kind == "rounds":
+            self._rounds(what, folder, rest[0])
+        if what == "write" and (kind == "workers" or rest[-1].endswith(".beat")):
+            self._beaten("/".join(names))
+
+    def _beaten(self, path: str) -> None:
+        now, before = self.site.kernel.now, self._beats.get(path)
+        self._beats[path] = now
+        if before is not None and now - before >= self.lease_s * DRIFT:
+            self.gaps.setdefault(path, []).append((before, now))
+
+    def stood_still(self, path: str, since: float) -> bool:
+        """Whether a counter has stood still for a lease at some time since then: who saw that may act later."""
+        still = [*self.gaps.get(path, ()), (self._beats.get(path, since), self.site.kernel.now)]
+        return any(end - max(begin, since) >= self.lease_s * DRIFT for begin, end in still)
+
+    # -- I4 -----------------------------------------------------------------------------------------
+
+    def _claims(self, what: str, folder: str, fan: str, name: str, node: Node | None) -> None:
+        shard, _, attempt = name.rpartition(".")
+        if what == "over":
+            raise Violation(f"I4: {name} of {folder} was made anew")
+        if what == "take" and not self.mayhem and self._whose() != "storage":
+            raise Violation(f"I4: {name} of {folder} was deleted")
+        if what == "put" and attempt in ENDINGS:
+            self._marked(folder, fan, shard, attempt)
+        elif what == "put" and attempt.isdigit():
+            self.attempts += 1
+            if int(attempt) > 1:
+                self.takeovers += 1
+                self._taken_over(folder, fan, shard, int(attempt) - 1)
+
+    def _whose(self) -> str:
+        """The storage itself takes a file back whose content it could not write."""
+        return "storage" if not self.disk.faults.links else ""
+
+    def claim(self, folder: str, fan: str, name: str) -> tuple[Node | None, dict[str, Any]]:
+        """A claim as it stands; empty where it cannot be read."""
+        node = self.disk.find(f"{STORE}/stages/{folder}/claims/{fan}/{name}")
+        try:
+            return node, json.loads(node.data) if node is not None else {}
+        except ValueError:
+            return node, {}
+
+    def _marked(self, folder: str, fan: str, claim: str, ending: str) -> None:
+        """An ending is written by whose attempt it is, or by who found its committed result gone."""
+        _, content = self.claim(folder, fan, claim)
+        owner, running = self._process(content), self.site.kernel.running
+        if running is None or owner is running.process:
+            return
+        if ending == Ending.LOST.value and self.purged:
+            return
+        raise Violation(f"I4: {running.process.label} ends {claim} of {folder}, an attempt of {owner and owner.label}")
+
+    def _process(self, content: Mapping[str, Any]) -> Process | None:
+        who = content.get("process") or {}
+        return next((p for i, p in self.site.kernel.processes.items() if i.pid == who.get("pid")), None)
+
+    def _taken_over(self, folder: str, fan: str, shard: str, attempt: int) -> None:
+        """Attempt n+1 was begun: n must have ended."""
+        node, content = self.claim(folder, fan, f"{shard}.{attempt}")
+        if node is None:
+            if not self.mayhem:
+                raise Violation(f"I4: attempt {attempt + 1} of {shard} of {folder} follows none")
+            return
+        owner = self._process(content)
+        names = self.disk.listed(f"{STORE}/stages/{folder}/claims/{fan}")
+        if any(f"{shard}.{attempt}.{ending}" in names for ending in ENDINGS) or (owner and not owner.alive):
+            return
+        if self._round_is_over(folder, content.get("round", 0)):
+            return
+        counter = f"{STORE}/stages/{folder}/workers/{content['worker'][-2:]}/{content['worker']}" if content else ""
+        if self.stood_still(counter, node.written):
+            return
+        who = owner.label if owner else "somebody unknown"
+        raise Violation(
+            f"I4: attempt {attempt + 1} of {shard} of {folder} begins while {who} works on attempt {attempt}"
+        )
+
+    def _round_is_over(self, folder: str, number: int) -> bool:
+        return f"{number:04d}.over" in self.disk.listed(f"{STORE}/stages/{folder}/rounds")
+
+    # -- I1, I5, I6, I10 ----------------------------------------------------------------------------
+
+    def _shards(self, what: str, folder: str, fan: str, shard: str, inside: bool) -> None:
+        if inside and what in ("put", "over", "write"):
+            raise Violation(f"I1: something is written into the committed {shard} of {folder}")
+        if what == "over":
+            raise Violation(f"I1: {shard} of {folder} was replaced")
+        if what == "take" and not self.mayhem:
+            raise Violation(f"I1: the committed {shard} of {folder} was removed")
+        if what == "put" and not inside:
+            self.commits += 1
+            if not folder.startswith("source-"):
+                self._committed(folder, shard)
+
+    def stats(self, folder: str, shard: str) -> dict[str, Any]:
+        """`stats.json` of a committed shard."""
+        node = self.disk.find(f"{STORE}/stages/{folder}/shards/{fan_of(shard)}/{shard}/stats.json")
+        found: dict[str, Any] = json.loads(node.data) if node is not None else {}
+        return found
+
+    def rows(self, folder: str, shard: str, name: str = "tasks.jsonl") -> list[dict[str, Any]]:
+        """Rows of a committed shard."""
+        node = self.disk.find(f"{STORE}/stages/{folder}/shards/{fan_of(shard)}/{shard}/{name}")
+        return decoded(node.data) if node is not None else []
+
+    def line(self, folder: str, shard: str) -> dict[str, Any] | None:
+        """The line of a list that defines a shard."""
+        for name, node in self.disk.below(f"{STORE}/stages/{folder}/lists"):
+            if not name.startswith("."):
+                for line in node.data.splitlines():
+                    plain: dict[str, Any] = json.loads(line)
+                    if plain["id"] == shard:
+                        return plain
+        return None
+
+    def _committed(self, folder: str, shard: str) -> None:
+        """It is what its attempt had to make of the rows that its line names, each of which ended once."""
+        stats, line = self.stats(folder, shard), self.line(folder, shard)
+        if line is None:
+            if self.mayhem:
+                return
+            raise Violation(f"I10: {shard} of {folder} is in no list")
+        given: list[dict[str, Any]] = []
+        for stage, above, nonce, low, high in line["inputs"]:
+            if self.stats(stage, above).get("nonce") != nonce:
+                if self.mayhem:
+                    return
+                raise Violation(f"I10: {shard} of {folder} was made of {above}, which is another attempt's now")
+            given += self.rows(stage, above)[low:high]
+        self.check_rows(folder, shard, stats, given)
+
+    def check_rows(self, folder: str, shard: str, stats: Mapping[str, Any], given: list[dict[str, Any]]) -> None:
+        """I6 and the result."""
+        stage = folder.rpartition("-")[0]
+        dead = {row["id"] for row in self.rows(folder, shard, "failed.jsonl")}
+        wrong = {row["id"] for row in given if row["id"] in dead and outcome(stage, row) != "failed"}
+        if wrong:
+            raise Violation(f"I6: {sorted(wrong)} of {shard} of {folder} are dead letters and were healthy")
+        left = [row for row in given if row["id"] not in dead]
+        should = made(stage, left, stats["nonce"]) if left or stage == "collect" else []
+        if self.rows(folder, shard) != should:
+            raise Violation(f"I2: {shard} of {folder} has {self.rows(folder, shard)}, and should have {should}")
+        dropped = [row["id"] for row in self.rows(folder, shard, "dropped.jsonl")]
+        ended = stats["passed"] + stats["dropped"] + stats["failed"]
+        if (
+            not len(given) == stats["tasks_in"] == ended
+            or len(dropped) != stats["dropped"]
+            or len(dead) != stats["failed"]
+        ):
+            raise Violation(f"I6: {shard} of {folder} was given {len(given)} tasks and accounts for {stats}")
+
+    def _lists(self, what: str, folder: str, name: str) -> None:
+        if what == "over" or (what == "take" and not self.mayhem and self.disk.faults.links):
+            raise Violation(f"I3: list {name} of {folder} was written again")
+
+    # -- I8 -----------------------------------------------------------------------------------------
+
+    def _rounds(self, what: str, folder: str, name: str) -> None:
+        number, _, kind = name.partition(".")
+        if kind == "cancelled":
+            self.cancelled.add((folder, number))
+        if what == "put" and kind == "over":
+            self._over(folder, number)
+        if what == "put" and kind == "ticket" and int(number) > 1:
+            self._next_ticket(folder, f"{int(number) - 1:04d}")
+
+    def _who(self) -> str:
+        running = self.site.kernel.running
+        return f"{running.process.label} on {running.process.host.name}" if running else "?"
+
+    def _queued(self, job: Job) -> None:
+        """A submitter that stood still for long may submit what others have given up: its workers leave by themselves."""
+        found = re.fullmatch(r"(.+)-r(\d+)-[0-9a-f]{8}-[0-9a-f]{8}", job.name)
+        if found:
+            names = self.disk.listed(f"{STORE}/stages/{found[1]}/rounds")
+            job.late = any(f"{int(found[2]):04d}.{kind}" in names for kind in ("job", "over"))
+
+    def _living(self, folder: str, number: str) -> list[str]:
+        """Workers of a round that are queued or work, as its controller knows; those of a local one, as it is."""
+        living = [
+            element.id
+            for cluster in self.site.clusters.values()
+            for job in cluster.jobs.values()
+            if job.name.startswith(f"{folder}-r{int(number)}-") and not job.late
+            for element in job.elements
+            if not element.over
+        ]
+        node = self.disk.find(f"{STORE}/stages/{folder}/rounds/{number}.job")
+        try:
+            local = (
+                [job.split(":")[1] for job in json.loads(node.data)["jobs"] if job.startswith("local:")] if node else []
+            )
+        except (ValueError, KeyError):
+            local = []
+        processes = [p for p in self.site.kernel.processes.values() if str(p.identity.pid) in local and p.alive]
+        return living + [p.label for p in processes if not p.leaving]  # a worker whose driver has died hands back
+
+    def _over(self, folder: str, number: str) -> None:
+        living = self._living(folder, number)
+        if living and (folder, number) not in self.cancelled:
+            raise Violation(
+                f"I8: round {number} of {folder} is declared over by {self._who()} while {', '.join(living)} works or waits"
+            )
+
+    def _next_ticket(self, folder: str, before: str) -> None:
+        living = self._living(folder, before)
+        if living and (folder, before) not in self.cancelled:
+            raise Violation(f"I8: another round of {folder} is begun while {', '.join(living)} of round {before} works")
