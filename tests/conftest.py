@@ -17,7 +17,7 @@ from untouched import untracked
 LONGEST = (
     "killed_in_jobs", "a_lying_scheduler", "video_pipeline", "arrays_and_gates", "odd_sites", "docs", "weights_on_nodes",
     "kinds_of_environment", "quality_frames_copying", "first_day", "from_hub_to_output", "day_one", "any_verb", "watch",
-    "killed_for_memory",
+    "killed_for_memory", "stale_clients",
 )  # fmt: skip
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end."""
 

@@ -124,12 +124,12 @@ class CommitsSeen:
         self._look += 1
 
     def of(self, folder: str, found: LiveList) -> SeenList:
-        """What is committed of a list; the same object while nothing of it changes."""
+        """What is committed of a list; the same object while nothing of it changes and all of it can be read."""
         shards = self._by_fan(folder, found)
         fans = {name: self._fan(folder, name, wanted) for name, wanted in shards.items()}
         changed = max((fan.changed for fan in fans.values()), default=0)
         made, seen = self._seen.get((folder, found.name), (-1, None))
-        if seen is None or made < changed:
+        if seen is None or seen.damaged or made < changed:  # what could not be read may be read now
             seen = _seen(found, shards, fans)
         unindexed = tuple(name for name, fan in fans.items() if _wants_index(fan, shards[name]))
         seen = seen if seen.unindexed == unindexed else attrs.evolve(seen, unindexed=unindexed)

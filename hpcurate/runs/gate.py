@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import msgspec
 
-from hpcurate.errors import LauncherError
+from hpcurate.errors import LauncherError, StoreError
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
@@ -26,6 +26,9 @@ from hpcurate.system.failpoints import failpoint
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
 """Between two tries; each pause is twice as long as the one before."""
+FAILURES = (LauncherError, StoreError, OSError)
+"""What may be otherwise at the next try: a shard that is listed and not found is one that this host has looked for
+before it was committed, and believes to be missing for a while."""
 
 
 def main(argv: list[str]) -> int:
@@ -54,7 +57,7 @@ def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
 def patiently(
     move: Callable[[], Look], clock: Clock, patience_s: float, worth_it: Callable[[], bool] = lambda: True
 ) -> Look:
-    """One refusal of sbatch, or one error of the storage, is not the end of a run: nobody else would move it on.
+    """One refusal of sbatch, or one failure of the store, is not the end of a run: nobody else would move it on.
 
     `worth_it`: whether there still is a run; somebody may have removed it.
     """
@@ -63,7 +66,7 @@ def patiently(
         pause_s = next(pauses)
         try:
             return move()
-        except (LauncherError, OSError) as error:
+        except FAILURES as error:
             if clock.monotonic() + pause_s >= deadline or not worth_it():
                 raise
             print(f"{error}; trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
@@ -79,7 +82,7 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
     """Move the run on without anybody who reads: what became of it is printed, and stands in its summary."""
     try:
         result = move()
-    except (LauncherError, OSError) as error:
+    except FAILURES as error:
         reason = (
             f"what comes next could not be submitted: {error}; type the run's command again, "
             "with wait=true if nodes may not submit"
@@ -95,7 +98,7 @@ def _report_failure(driver: Driver, reason: str) -> None:
     try:
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
         write_report(driver.run, driver.report(look))
-    except (LauncherError, OSError):  # the same again: what was known before, and why there is no more
+    except FAILURES:  # the same again: what was known before, and why there is no more
         before = written_report(driver.run)
         with suppress(OSError):
             if before is not None:

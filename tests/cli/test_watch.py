@@ -39,7 +39,7 @@ def test_watch_counts_the_workers_of_this_machine(shell: Shell) -> None:
     (shell.cwd / "slow.py").write_text(
         "import time\nfrom hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
         "class Slow(Stage[HelloTask, HelloTask]):\n"
-        "    def process(self, tasks):\n        time.sleep(4)\n        return tasks\n"
+        "    def process(self, tasks):\n        time.sleep(2)\n        return tasks\n"
     )
     shell.run("+pipeline=words", "stages.slow.file=slow.py", "wait=false")
     text = shell.type("watch").stdout

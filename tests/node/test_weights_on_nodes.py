@@ -253,7 +253,7 @@ def test_a_folder_of_the_jobs_own_is_not_the_nodes(shell: Shell, tmp_path: Path)
         f'#!/bin/sh\nmkdir -p {tmp_path}/of-jobs/$SLURM_JOB_ID\necho "export TMPDIR={tmp_path}/of-jobs/$SLURM_JOB_ID"\n'
     )
     prolog.chmod(0o755)
-    with running_slurm("--conf", f"TaskProlog={prolog}") as site:
+    with running_slurm("--no-accounting", "--conf", f"TaskProlog={prolog}") as site:
         shell.extra = dict(site.env)
         words = [
             "+pipeline=words",
@@ -299,7 +299,7 @@ def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) 
     words = ["stages.lower_case=null", "stages.show=null", "stages.word_count=null", "stages.reader.file=reader.py"]
     words += [f"stages.reader.count={count}", "stages.reader.shard_tasks=1", "stages.reader.workers=16"]
     words += ["stages.reader.resources.memory=200M", f"site.node_local=[{disk}]", f"store={shell.store}", "wait=true"]
-    with running_slurm("--conf", "SelectTypeParameters=CR_Core_Memory,CR_LLN") as site:
+    with running_slurm("--no-accounting", "--conf", "SelectTypeParameters=CR_Core_Memory,CR_LLN") as site:
         shell.extra = dict(site.env)
         started = []
         for job in ("x", "y"):

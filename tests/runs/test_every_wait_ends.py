@@ -20,7 +20,7 @@ from engine_stages import Double, Number
 from one_worker import QuickClock
 
 import hpcurate
-from hpcurate.errors import LauncherError
+from hpcurate.errors import LauncherError, StoreError
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.plan import Plan
@@ -362,9 +362,13 @@ def test_a_run_whose_gate_is_queued_is_served_whatever_was_seen_of_it_last(run: 
 
 
 @pytest.mark.parametrize(("failures", "ends"), [(0, True), (1, True), (4, True), (99, False)])
-@pytest.mark.parametrize("error", [LauncherError("sbatch refused"), OSError(5, "away")])
+@pytest.mark.parametrize(
+    "error", [LauncherError("sbatch refused"), OSError(5, "away"), StoreError("a shard cannot be read")]
+)
 def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error: Exception) -> None:
-    """One failed sbatch in a gate ended the run: nobody else moves it on."""
+    """One failed sbatch in a gate ended the run, and so did a shard that its host found missing a moment before it was
+    committed, without a word in the summary: nobody else moves it on.
+    """
     tries: list[float] = []
     clock = QuickClock()
 
@@ -378,6 +382,20 @@ def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error
         patiently(move, clock, 300)
     assert (failures + 1 if ends else 8) == len(tries)
     assert clock.slept < 300
+
+
+def test_a_shard_that_could_not_be_read_is_read_at_the_next_look(run: Run) -> None:
+    """However often a gate tried again, it saw what its first look had seen."""
+    Driver(run, InlineLauncher()).step()
+    for index in Path(run.store.stages).glob("double-*/done/*.json"):
+        index.unlink()
+    again = Driver(run, InlineLauncher())
+    stats = next(Path(run.store.stages).glob("double-*/shards/*/[!.]*/stats.json"))
+    stats.rename(f"{stats}.hidden")
+    with pytest.raises(StoreError, match="cannot be read"):
+        again.look()
+    Path(f"{stats}.hidden").rename(stats)
+    assert RunState.COMPLETE is again.look().decision.state
 
 
 def test_a_gate_of_a_run_that_was_removed_leaves(tmp_path: Path) -> None:

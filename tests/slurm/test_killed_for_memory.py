@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,19 +56,36 @@ print(outcome.state.value)
 """
 
 
+Runs = dict[int, tuple[Path, "subprocess.Popen[str]"]]
+"""Tasks of a shard → (folder, run)."""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Iterator[Runs]:
+    """At the same time, for they wait for Slurm and its accounting."""
+    begun = {shard_tasks: begin(tmp_path_factory.mktemp("memory"), slurm, shard_tasks) for shard_tasks in (5, 10)}
+    yield begun
+    for _, run in begun.values():
+        run.kill()
+        run.communicate()
+
+
+def begin(folder: Path, slurm: SlurmSite, shard_tasks: int) -> tuple[Path, subprocess.Popen[str]]:
+    """Start a run with so large shards."""
+    (folder / "pictures.py").write_text(STAGE)
+    (folder / "drive.py").write_text(DRIVER)
+    command, environment = [sys.executable, "drive.py", "store", str(shard_tasks)], {**os.environ, **slurm.env}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return folder, subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
+
+
 @pytest.mark.parametrize("shard_tasks", [5, 10], ids=["two shards", "one shard"])
-def test_one_task_that_is_too_large_is_one_dead_letter_that_says_memory(
-    tmp_path: Path, slurm: SlurmSite, shard_tasks: int
-) -> None:
+def test_one_task_that_is_too_large_is_one_dead_letter_that_says_memory(runs: Runs, shard_tasks: int) -> None:
     """The nine healthy ones were dead letters, too, and no message had the word memory."""
-    (tmp_path / "pictures.py").write_text(STAGE)
-    (tmp_path / "drive.py").write_text(DRIVER)
-    command = [sys.executable, "drive.py", str(tmp_path / "store"), str(shard_tasks)]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, **slurm.env}, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert "complete" == done.stdout.strip(), done.stderr
-    shards = sorted((tmp_path / "store" / "stages").glob("load-*/shards/*/[!.]*"))
+    folder, run = runs[shard_tasks]
+    printed, errors = run.communicate(timeout=300)
+    assert "complete" == printed.strip(), errors
+    shards = sorted((folder / "store" / "stages").glob("load-*/shards/*/[!.]*"))
     rows = {
         kind: [
             json.loads(line)

@@ -118,7 +118,7 @@ def test_jobs_may_not_submit(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "slurm.conf").write_text("NodesHaveNone=here\n")
     prolog.write_text(f'#!/bin/sh\necho "export SLURM_CONF={tmp_path}/slurm.conf"\n')
     prolog.chmod(0o755)
-    with running_slurm("--conf", f"TaskProlog={prolog}") as site:
+    with running_slurm("--no-accounting", "--conf", f"TaskProlog={prolog}") as site:
         shell.extra = dict(site.env)
         printed = shell.type("doctor", "--store", str(shell.store), "--write").stdout
         assert "jobs may submit      no" in printed

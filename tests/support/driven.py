@@ -20,6 +20,8 @@ class Site:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
+    """Command that runs a driver somewhere else, such as on another host."""
 
     @property
     def store(self) -> Path:
@@ -34,7 +36,7 @@ class Site:
     def start(self, launcher: str, *options: str, failpoints: str = "") -> subprocess.Popen[str]:
         """Begin `drive.py`; killed with the test if it still runs."""
         environment = {**os.environ, **self.env, "HPCURATE_FAILPOINTS": failpoints}
-        command = [sys.executable, str(HERE / "drive.py"), str(self.store), launcher]
+        command = [*self.within, sys.executable, str(HERE / "drive.py"), str(self.store), launcher]
         return subprocess.Popen(
             [*command, "--output", str(self.output), *options],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder,

@@ -1,4 +1,7 @@
-"""Clients of a shared folder that cache what they looked up, as those of NFS do: each is a mount of its own."""
+"""Clients of a shared folder that cache what they looked up, as those of NFS do: each is a mount of its own.
+
+And hosts, each with its own client at the same path: namespaces of this machine.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +24,32 @@ CACHED_S = 30
 """So long a client believes what it looked up: that a name is there, that it is not, and a file's attributes. Its
 listings are always fresh: that those of NFS are not is what the simulation is for."""
 PATIENCE_S = 10.0
+ENTER = 'mount --bind "$0" "$1" && hostname "$2" && cd "$PWD" && shift 2 && exec "$@"'
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Hosts that share a folder, by their names. Processes of two of them cannot see whether the other lives."""
+
+    shared: Path
+    """The folder: the path is the same on all hosts; here, outside of them, it is what it really is."""
+    mounts: Path
+
+    def on(self, host: str) -> tuple[str, ...]:
+        """What to write before a command that is to run on a host."""
+        return ("unshare", "--mount", "--uts", "sh", "-c", ENTER, str(self.mounts / host), str(self.shared), host)
+
+
+@contextmanager
+def hosts(folder: Path, *names: str) -> Iterator[Hosts]:
+    """As many clients of `folder/shared`, each at that path on a host of its name."""
+    found = Hosts(folder / "shared", folder / "mounts")
+    found.shared.mkdir()
+    found.mounts.mkdir()
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(client(found.shared, found.mounts / name))
+        yield found
 
 
 @contextmanager
