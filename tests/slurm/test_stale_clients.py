@@ -164,7 +164,6 @@ def rows(site: Site) -> dict[str, str]:
     return {name: text for name, text in comparable(site).items() if not name.startswith("collect")}
 
 
-@pytest.mark.long
 def test_a_cancel_on_the_other_login_node(
     cluster: tuple[Hosts, SlurmSite], there: tuple[Site, Site], undisturbed: dict[str, str]
 ) -> None:
