@@ -19,7 +19,7 @@ RUN = ("+pipeline=words", "limit=1")
 @pytest.fixture
 def done(shell: Shell) -> Shell:
     """A complete run."""
-    shell.run(*RUN)
+    shell.inline(*RUN)
     return shell
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_shard_is_named_moved_away_and_made_again(
     assert "1 shard moved into trash/" in moved
     assert not shard.exists()
     assert [shard.name] == [path.name.split(".")[1] for path in (done.store / "trash").glob("lower_case-*")]
-    done.run(*RUN)
+    done.inline(*RUN)
     assert rows == (shard / "tasks.jsonl").read_bytes()
     assert "nothing is missing" in done.type("verify").stdout
 

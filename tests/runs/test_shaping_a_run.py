@@ -48,9 +48,9 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(shell: Shell) -> None:
 
 def test_a_dry_run_over_a_store_changes_nothing_in_it(shell: Shell) -> None:
     """Not even a cache or a marker."""
-    shell.run("+pipeline=words", "limit=1")
+    shell.inline("+pipeline=words", "limit=1")
     before = everything_below(shell.store)
-    told = shell.run("+pipeline=words", "dry_run=true", "rerun=show").stdout
+    told = shell.inline("+pipeline=words", "dry_run=true", "rerun=show").stdout
     assert "show-" in told
     assert everything_below(shell.store) == before
 
@@ -82,10 +82,10 @@ def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float],
 
 def test_a_trial_is_reused_by_the_full_run(shell: Shell) -> None:
     """The full run does the other two tasks alone; a second trial of the same size does nothing."""
-    shell.run("+pipeline=words", "limit=1")
+    shell.inline("+pipeline=words", "limit=1")
     assert len(shell.rows("lower_case")) == 1
-    assert "nothing to do" in shell.run("+pipeline=words", "limit=1").stderr
-    shell.run("+pipeline=words")
+    assert "nothing to do" in shell.inline("+pipeline=words", "limit=1").stderr
+    shell.inline("+pipeline=words")
     assert len(shell.rows("lower_case")) == 3
     ids = [json.loads(row)["id"] for row in shell.rows("lower_case")]
     assert len(set(ids)) == 3
@@ -93,8 +93,8 @@ def test_a_trial_is_reused_by_the_full_run(shell: Shell) -> None:
 
 def test_a_trial_after_the_full_run_is_a_trial(shell: Shell) -> None:
     """Two of three tasks, although the store knows all three."""
-    shell.run("+pipeline=words")
-    shell.run("+pipeline=words", "limit=2")
+    shell.inline("+pipeline=words")
+    shell.inline("+pipeline=words", "limit=2")
     summary = json.loads(shell.type("status", "--json").stdout)
     assert summary["stages"]["word_count"]["in"] == 2
 
@@ -109,11 +109,11 @@ def test_a_limit_below_one_is_refused(shell: Shell) -> None:
 
 def test_rerun_does_a_stage_and_all_after_it_anew(shell: Shell) -> None:
     """What lies before it is left; the next call without `rerun` means the new results."""
-    shell.run("+pipeline=words")
-    shell.run("+pipeline=words", "rerun=show")
+    shell.inline("+pipeline=words")
+    shell.inline("+pipeline=words", "rerun=show")
     assert [len(list(shell.store.glob(f"stages/{s}-*"))) for s in ("lower_case", "show", "word_count")] == [1, 2, 2]
-    assert "nothing to do" in shell.run("+pipeline=words").stderr
-    shell.run("+pipeline=words", "rerun=[show]")
+    assert "nothing to do" in shell.inline("+pipeline=words").stderr
+    shell.inline("+pipeline=words", "rerun=[show]")
     assert len(list(shell.store.glob("stages/show-*"))) == 3
 
 
@@ -230,7 +230,7 @@ def test_debug_writes_nothing_where_results_belong(shell: Shell) -> None:
 
 def test_a_part_of_the_input_may_be_empty(shell: Shell) -> None:
     """Three tasks in seven parts: some have none, and are complete."""
-    states = [shell.run("+pipeline=words", f"part={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
+    states = [shell.inline("+pipeline=words", f"part={i}/7").stdout.splitlines()[-1].split(": ")[1] for i in range(7)]
     assert states == ["complete"] * 7
     assert len({json.loads(row)["id"] for row in shell.rows("word_count")}) == 3
 

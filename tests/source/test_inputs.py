@@ -426,9 +426,9 @@ def test_what_is_done_has_not_vanished(shell: Shell) -> None:
     records_pipeline(shell)
     out = shell.folder / "out"
     words = ["+pipeline=records", f"input={shell.folder / 'in'}", f"output={out}", f"done={out}/{{relative}}.json"]
-    shell.run(*words)
+    shell.inline(*words)
     (shell.folder / "in" / "0.bin").unlink()
-    told = shell.run(*words).stderr
+    told = shell.inline(*words).stderr
     assert "3 items are done already" in told
     assert "1 item no longer there" in told
 
@@ -438,12 +438,12 @@ def test_a_dry_run_and_explain_say_what_the_run_would_say_of_edits(shell: Shell)
     folder = make(shell.folder / "in", [b"%d.bin" % k for k in range(4)])
     records_pipeline(shell)
     words = ["+pipeline=records", f"input={folder}", f"output={shell.folder / 'out'}"]
-    shell.run(*words)
+    shell.inline(*words)
     (folder / "0.bin").unlink()
     (folder / "1.bin").write_text("longer than before")
     words += ["changed=redo", "vanished=drop"]
     before = snapshot(shell.store / "stages")
-    foretold = [line for line in shell.run(*words, "dry_run=true").stdout.splitlines() if line.startswith("input")]
+    foretold = [line for line in shell.inline(*words, "dry_run=true").stdout.splitlines() if line.startswith("input")]
     explained = shell.type("explain", *words, "launcher=local", f"store={shell.store}").stdout.splitlines()
     assert {} == difference(before, snapshot(shell.store / "stages"))
     assert [
@@ -453,7 +453,7 @@ def test_a_dry_run_and_explain_say_what_the_run_would_say_of_edits(shell: Shell)
         "input: source shards of 4 tasks are done again because of them",
     ] == foretold
     assert foretold == explained[:4]
-    assert foretold == [line for line in shell.run(*words).stderr.splitlines() if line.startswith("input")]
+    assert foretold == [line for line in shell.inline(*words).stderr.splitlines() if line.startswith("input")]
 
 
 def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
@@ -462,11 +462,11 @@ def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
     records_pipeline(shell)
     out = shell.folder / "out"
     words = ["+pipeline=records", f"input={folder}", f"output={out}"]
-    counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.run(*words, f"part={i}/3")]
+    counts = [len(list(out.rglob("*.json"))) for i in range(3) if shell.inline(*words, f"part={i}/3")]
     assert (counts[-1], sorted(set(counts))) == (9, counts)
     for path in sorted(out.rglob("*.json"))[:4]:
         path.unlink()
-    told = shell.run(*words, f"done={out}/{{relative}}.json", f"store={shell.folder / 'other'}").stderr
+    told = shell.inline(*words, f"done={out}/{{relative}}.json", f"store={shell.folder / 'other'}").stderr
     assert "input: 5 items are done already" in told
     assert "input: 4 tasks" in told
-    shell.run(*words, "source._target_=hpcurate.source.Folders", f"input={folder.parent}", status=2)
+    shell.inline(*words, "source._target_=hpcurate.source.Folders", f"input={folder.parent}", status=2)
