@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ def lying(folder: Path, client: str, lie: str, call: int = 1) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
+@pytest.fixture(scope="module")
+def lost_on_its_way(
+    slurm: SlurmSite, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, subprocess.Popen[str]]]:
+    """A run whose first sbatch never arrives: it waits for half a minute, while other tests do."""
+    folder = tmp_path_factory.mktemp("lost")
+    site = Site(folder, env={**slurm.env, "PATH": lying(folder / "lost", "sbatch", LOST)})
+    run = site.start("slurm", "--wait")
+    yield site, run
+    run.kill()
+    run.communicate()
+
+
 def verb(site: Site, *words: str, **env: str) -> str:
     """What a verb prints about the latest run."""
     command = [sys.executable, "-m", "hpcurate", *words, "--store", str(site.store)]
@@ -74,6 +88,7 @@ def overs(site: Site) -> list[str]:
     return sorted(p.name for p in site.store.glob("stages/*/rounds/*.over"))
 
 
+@pytest.mark.usefixtures("lost_on_its_way")
 def test_one_empty_answer_ends_no_round(there: Site, slurm: SlurmSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """One empty answer of squeue, another cluster's, and one more empty answer to a call that stays.
 
@@ -118,15 +133,6 @@ def test_an_sbatch_whose_answer_was_lost_is_looked_for(there: Site, undisturbed:
     assert comparable(there) == undisturbed
     assert ["0001.ticket"] == tickets(there, "double")
     no_double_commit(there)
-
-
-def test_an_sbatch_that_was_lost_on_its_way_is_repeated_once_that_is_sure(there: Site) -> None:
-    """Two answers some time apart that there is no job of its name; then the next round."""
-    path = lying(there.folder / "lost", "sbatch", LOST)
-    done = Site(there.folder, env={**there.env, "PATH": path}).drive("slurm", "--wait")
-    assert 0 == done.status, done.err
-    assert "it is looked for by its name" in done.err
-    assert ["0001.ticket", "0002.ticket"] == tickets(there, "double")
 
 
 def test_a_gate_whose_sbatch_fails_once_tries_again(there: Site, undisturbed: dict[str, str]) -> None:
@@ -186,3 +192,14 @@ def test_jobs_that_cannot_be_written_down_are_taken_back(
     assert 0 == there.drive("slurm", "--wait").status
     jobs = [json.loads(p.read_text())["jobs"] for p in sorted(there.store.glob("stages/double-*/rounds/*.job"))]
     assert ([], 3) == (jobs[0], len(jobs))
+
+
+def test_an_sbatch_that_was_lost_on_its_way_is_repeated_once_that_is_sure(
+    lost_on_its_way: tuple[Site, subprocess.Popen[str]],
+) -> None:
+    """Two answers some time apart that there is no job of its name; then the next round."""
+    site, run = lost_on_its_way
+    _, said = run.communicate(timeout=120)
+    assert 0 == run.returncode, said
+    assert "it is looked for by its name" in said
+    assert ["0001.ticket", "0002.ticket"] == tickets(site, "double")
