@@ -16,7 +16,7 @@ from hpcurate.failures import Ending
 from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
-from tests.simulation.kernel import Host, Kernel, Process
+from tests.simulation.kernel import Host, Kernel, Process, Violation
 
 Body = Callable[[Process, Allocation], int]
 """What an element runs."""
@@ -51,6 +51,8 @@ class Job:
     body: Body = attrs.field(repr=False)
     elements: list[Element]
     after: tuple[str, ...] = ()
+    store: str = ""
+    """The one of its submitter, whatever its name says."""
     ended: float | None = None
     late: bool = False
     """Its submitter was taken for dead before it was queued: nobody could know of it."""
@@ -97,11 +99,11 @@ class Cluster:
 
     # -- the controller -----------------------------------------------------------------------------
 
-    def queue_up(self, name: str, body: Body, count: int | None, after: tuple[str, ...] = ()) -> str:
+    def queue_up(self, name: str, body: Body, count: int | None, after: tuple[str, ...], store: str) -> str:
         """Queue a job, or an array of `count`; its id."""
         id = str(next(self._ids))
         elements = [Element(f"{id}_{n}", n) for n in range(count)] if count and count > 1 else [Element(id, 0)]
-        self.jobs[id] = Job(id, name, body, elements, after)
+        self.jobs[id] = Job(id, name, body, elements, after, store)
         for told in self.at_queuing:
             told(self.jobs[id])
         self.kernel.note(f"! job {id} is queued", f"{name} × {len(elements)}, after {after}")
@@ -209,6 +211,13 @@ class Cluster:
 
     # -- its clients --------------------------------------------------------------------------------
 
+    def asked(self, what: str, ids: tuple[str, ...]) -> None:
+        """Raises Violation where a job is another store's: it may have the same name, and the same user."""
+        who = self.kernel.running.process if self.kernel.running else None
+        for job in [self.jobs[id] for id in ids if id in self.jobs]:
+            if who is not None and job.store != who.store:
+                raise Violation(f"I8: {who.label} of {who.store}: {what} of job {job.id}, which is of {job.store}")
+
     def answers(self, what: str) -> bool | None:
         """Whether a question is answered truly; False for an empty answer, None for none at all."""
         kernel, manners = self.kernel, self.manners
@@ -235,6 +244,8 @@ class Cluster:
         """sbatch. Raises LauncherError, SubmissionUnknown."""
         kernel, manners = self.kernel, self.manners
         kernel.step("sbatch", name)
+        store = kernel.running.process.store if kernel.running else ""
+        self.asked("a gate", after)
         chance = 1.0 if self.quiet else kernel.random.random()
         waiting = sum(not element.over for job in self.jobs.values() for element in job.elements)
         if chance < manners.refused or waiting + (count or 1) > manners.limit:
@@ -242,11 +253,11 @@ class Cluster:
             raise LauncherError("sbatch: error: refused")
         if chance < manners.refused + manners.unanswered:
             if kernel.random.random() < 0.7:
-                kernel.at(kernel.now + self._some(10), lambda: void(self.queue_up(name, body, count, after)))
+                kernel.at(kernel.now + self._some(10), lambda: void(self.queue_up(name, body, count, after, store)))
             kernel.step("sbatch answers", name)
             kernel.note(f"sbatch {name}", "! no answer")
             raise SubmissionUnknown("sbatch does not answer")
-        id = self.queue_up(name, body, count, after)
+        id = self.queue_up(name, body, count, after, store)
         kernel.step("sbatch answers", name)
         kernel.note(f"sbatch {name}", id)
         return id
@@ -277,6 +288,7 @@ class ClusterQueue:
 
     def presence(self, jobs: tuple[str, ...]) -> Presence:
         """See `Queue`."""
+        self._cluster.asked("squeue", jobs)
         true = self._ask(f"squeue {jobs}")
         found = Presence.UNKNOWN if true is None else self._presence(jobs) if true else Presence.ABSENT
         if true is not None:
@@ -292,6 +304,7 @@ class ClusterQueue:
 
     def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
         """See `Queue`."""
+        self._cluster.asked("sacct", jobs)
         true = self._ask(f"sacct {jobs}")
         if not true or not self._cluster.manners.accounting:
             return {}
@@ -317,6 +330,7 @@ class ClusterQueue:
 
     def cancel(self, jobs: Jobs) -> None:
         """See `Queue`."""
+        self._cluster.asked("scancel", jobs.ids)
         true = self._ask(f"scancel {jobs}")
         self._kernel.note(f"scancel {jobs}", "done" if true else "! nothing")
         if true:

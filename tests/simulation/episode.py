@@ -25,7 +25,7 @@ from hpcurate.store.layout import Store
 from tests.simulation.cluster import Manners
 from tests.simulation.filesystem import Faults
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
-from tests.simulation.site import STORE, Site, interrupt, launcher_config
+from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
 from tests.simulation.work import POISON, Numbers, expected, pipeline_of
 
@@ -82,6 +82,8 @@ class Plan:
     """Two type it in the same second."""
     trial: bool = False
     """A run with a limit before the full one."""
+    stores: int = 1
+    """2: the same pipeline in another store, too, by the same user, with runs of the same names."""
     sweep: bool = False
     """Another run that shares all stages but the last."""
     growth: int = 0
@@ -139,7 +141,8 @@ class Episode:
             slowest_s=plan.slowest_s,
             tracing=tracing,
         )
-        self.kernel, self.truth = self.site.kernel, Truth(self.site)
+        self.kernel, self.stores = self.site.kernel, STORES[: plan.stores]
+        self.truths = {store: Truth(self.site, store) for store in self.stores}
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
@@ -164,7 +167,7 @@ class Episode:
         try:
             source = Numbers(dict(self.values))
             scanned = scan(source, limit)
-            store = open_store(STORE, world.filesystem)
+            store = open_store(process.store, world.filesystem)
             run = open_run(store, pipeline, None, limit, world.filesystem, world.clock)
             write_stage_json(world.filesystem, store.stage(pipeline.source.folder), pipeline.source.identity)
             intake = take_in(world, store, pipeline.source.folder, scanned, limit, self.edits)
@@ -208,15 +211,17 @@ class Episode:
     def run_of(self, process: Process) -> Run | None:
         """The run that there is."""
         filesystem = self.site.client(process.host)
-        names = sorted(name for name in filesystem.names(f"{STORE}/runs") if not name.startswith("."))
-        return Run(Store(STORE), names[0], filesystem) if names else None
+        names = sorted(name for name in filesystem.names(f"{process.store}/runs") if not name.startswith("."))
+        return Run(Store(process.store), names[0], filesystem) if names else None
 
     def call(
-        self, what: str, action: Callable[[Process], Any], *, after: float = 0.0, host: Host | None = None
-    ) -> Process:
-        """Somebody types something on a login node."""
+        self, what: str, action: Callable[[Process], Any], *, after: float = 0.0, host: Host | None = None,
+        store: str = "",
+    ) -> Process:  # fmt: skip
+        """Somebody types something on a login node, about one of the stores."""
         host = host or self.dice.choice(self.site.login)
         process = self.kernel.spawn(host, what, lambda process: action(process) and 0, after)
+        process.store = store or (self.stores[0] if self.plan.stores == 1 else self.dice.choice(self.stores))
         self._calls.append(process)
         return process
 
@@ -228,7 +233,9 @@ class Episode:
         if plan.trial:
             self.call("trial", lambda p: self.type_run(p, limit=max(1, plan.tasks // 2)))
         first = self.dice.uniform(0, 200) if plan.trial else 0.0
-        self.call("run", self.type_run, after=first)
+        host = self.dice.choice(self.site.login)
+        for store in self.stores:
+            self.call("run", self.type_run, after=first, host=host, store=store)
         if plan.at_once:
             self.call("run'", self.type_run, after=first + self.dice.uniform(0, 1))
         if plan.sweep:
@@ -287,18 +294,19 @@ class Episode:
 
     def _purge(self) -> None:
         """Somebody removes a committed shard, or all of a folder of them."""
-        self.truth.mayhem = True
+        truth, store = self.truths[self.stores[0]], self.stores[0]
+        truth.mayhem = True
         found = [
-            f"{STORE}/stages/{stage}/shards/{fan}/{shard}"
-            for stage in self.site.disk.listed(f"{STORE}/stages")
+            f"{store}/stages/{stage}/shards/{fan}/{shard}"
+            for stage in self.site.disk.listed(f"{store}/stages")
             if not stage.startswith("source-")
-            for fan in self.site.disk.listed(f"{STORE}/stages/{stage}/shards")
-            for shard in self.site.disk.listed(f"{STORE}/stages/{stage}/shards/{fan}")
+            for fan in self.site.disk.listed(f"{store}/stages/{stage}/shards")
+            for shard in self.site.disk.listed(f"{store}/stages/{stage}/shards/{fan}")
             if not shard.startswith(".")
         ]
         if found:
             path = self.dice.choice(found)
-            self.truth.purged.add(path)
+            truth.purged.add(path)
             self.site.disk.purge(path)
 
     # -- from beginning to end ----------------------------------------------------------------------
@@ -324,9 +332,9 @@ class Episode:
             steps=self.kernel.steps,
             interleaving=self.kernel.interleaving,
             seconds=self.kernel.now,
-            commits=self.truth.commits,
-            attempts=self.truth.attempts,
-            takeovers=self.truth.takeovers,
+            commits=sum(truth.commits for truth in self.truths.values()),
+            attempts=sum(truth.attempts for truth in self.truths.values()),
+            takeovers=sum(truth.takeovers for truth in self.truths.values()),
             trace=self.kernel.trace or [],
         )
 
@@ -349,21 +357,24 @@ class Episode:
 
     def _come_to_an_end(self) -> None:
         """A user types the command until it is complete, where the one before did not get on: on the other login node."""
-        left = self._variants()
+        left = self._runs()
         for n in range(MOST_CALLS):
-            left = [variant for variant in left if self._type_at_last(n, variant) is not RunState.COMPLETE]
+            left = [run for run in left if self._type_at_last(n, *run) is not RunState.COMPLETE]
             if not left:
                 return
             self._move(self.kernel.now + 1500)
         raise Violation(f"I14: typed {MOST_CALLS} times, and the run is not complete")
 
-    def _variants(self) -> list[int]:
-        return [0, 1] if self.plan.sweep else [0]
+    def _runs(self) -> list[tuple[str, int]]:
+        """(store, variant) of what has to be complete in the end."""
+        return [(store, variant) for store in self.stores for variant in ([0, 1] if self.plan.sweep else [0])]
 
-    def _type_at_last(self, number: int, variant: int) -> RunState | None:
+    def _type_at_last(self, number: int, store: str, variant: int) -> RunState | None:
         states: list[RunState | None] = []
         host = self.site.login[number % 2]
-        call = self.call(f"last{number}", lambda p: states.append(self.type_run(p, variant=variant)), host=host)
+        call = self.call(
+            f"last{number}", lambda p: states.append(self.type_run(p, variant=variant)), host=host, store=store
+        )
         if not self._move(self.kernel.now + 8000, lambda: not call.alive) and call.alive:
             raise Violation(f"I14: the command typed for the {number + 1}th time does not end")
         return states[0] if states else None
@@ -371,13 +382,13 @@ class Episode:
     def _check_result(self) -> None:
         """The result is that of an undisturbed run, and nobody works on."""
         self._move(self.kernel.now + 2000)
-        for variant in self._variants():
-            self._check_run(self.pipeline(variant))
+        for store, variant in self._runs():
+            self._check_run(store, self.pipeline(variant))
         living = [p.label for p in self.kernel.processes.values() if p.alive]
         if living:
             raise Violation(f"I14: everything is complete, and {', '.join(living)} is still there")
 
-    def _check_run(self, pipeline: Pipeline) -> None:
+    def _check_run(self, root: str, pipeline: Pipeline) -> None:
         answers: list[Any] = []
         host = Host("true")
         self.kernel.hosts.append(host)
@@ -385,7 +396,7 @@ class Episode:
 
         def look(process: Process) -> int:
             world = self.site.world(process)
-            store = open_store(STORE, world.filesystem)
+            store = open_store(root, world.filesystem)
             run = open_run(store, pipeline, None, None, world.filesystem, world.clock)
             frozen, queue = run.frozen(), make_launcher(run.frozen().launcher).queue
             observer = Observer(world, store, frozen.pipeline, frozen.source_lists, queue)
@@ -393,27 +404,27 @@ class Episode:
             answers.append((views, [(s, observer.seen(s)) for s in frozen.pipeline.stages]))
             return 0
 
-        self.kernel.spawn(host, "the truth", look)
+        self.kernel.spawn(host, "the truth", look).store = root
         self._move(self.kernel.now + 1000)
         if not answers:
             raise Violation("I10: the result cannot be read")
         views, seen = answers[0]
         if not all(view.complete for view in views):
             raise Violation(f"I10: reported as complete, and is not: {views}")
-        self._check_rows(seen)
+        self._check_rows(seen, self.truths[root])
 
-    def _check_rows(self, seen: Any) -> None:
+    def _check_rows(self, seen: Any, truth: Truth) -> None:
         values, dead = {}, set()
         for stage, lists in seen:
             shards = [shard.shard for one in lists for shard in one.done]
-            rows = [row for shard in shards for row in self.truth.rows(stage.folder, shard)]
+            rows = [row for shard in shards for row in truth.rows(stage.folder, shard)]
             ids = [row["id"] for row in rows]
             if len(ids) != len(set(ids)):
                 raise Violation(f"I5: {stage.name} has rows twice: {sorted(ids)}")
             values = {row["id"]: row["value"] for row in rows}
-            dead |= {row["id"] for shard in shards for row in self.truth.rows(stage.folder, shard, "failed.jsonl")}
+            dead |= {row["id"] for shard in shards for row in truth.rows(stage.folder, shard, "failed.jsonl")}
             for shard in shards:
-                self.truth._committed(stage.folder, shard)
+                truth._committed(stage.folder, shard)
         should = expected(self.values, self.plan.stages)
         if (values, dead) != should:
             raise Violation(f"I10: the result is {values}, dead letters {sorted(dead)}; expected {should}")

@@ -62,6 +62,8 @@ class Process:
     """Exit status, once it has ended by itself."""
     leaving: bool = False
     """It was told to."""
+    store: str = ""
+    """The one that its command is about."""
     frozen_until: float = 0.0
     signals: list[Callable[[], None]] = attrs.field(factory=list, repr=False)
     on_terminate: Callable[[], None] | None = attrs.field(default=None, repr=False)

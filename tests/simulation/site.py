@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import attrs
@@ -10,7 +9,7 @@ import attrs
 from hpcurate.errors import HpcurateError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import Plan
+from hpcurate.planning.plan import Plan, job_name
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate import move_on, reporting
@@ -24,7 +23,7 @@ from tests.simulation.filesystem import Client, Disk, Faults
 from tests.simulation.kernel import Host, Kernel, Process, SimClock, SimProcesses, Tempo
 from tests.simulation.work import SimHosts
 
-STORE = "/store"
+STORES = ("/store", "/store2")
 GATE_PATIENCE_S = 900.0
 HERE: list[Site] = []
 """The site that is simulated: launchers are made from a configuration that cannot name it."""
@@ -56,7 +55,8 @@ class Site:
             hosts = [kernel.host(f"{name}{n}", rate=kernel.random.choice(drifts), cluster=name) for n in range(nodes)]
             clusters[name] = Cluster(kernel, name, hosts, manners)
         disk = Disk(kernel, faults)
-        disk.make_folders(STORE, "root")
+        for store in STORES:
+            disk.make_folders(store, "root")
         site = cls(kernel, disk, clusters, slowest_s, logins)
         HERE[:] = [site]
         return site
@@ -93,6 +93,7 @@ class Site:
         """`python -m hpcurate.worker <submission>`."""
         world = self.world(process)
         plan = Plan.load(submission, world.filesystem)
+        process.store = plan.store
         supervisor = Supervisor(
             plan,
             submission,
@@ -112,6 +113,7 @@ class Site:
         process.on_terminate = leave
         try:
             run = Run.at(request.run_path, world.filesystem)
+            process.store = run.store.root
             launcher = make_launcher(run.frozen().launcher)
             launcher.set_patience(GATE_PATIENCE_S)
             driver = Driver(run, launcher, echo=self.kernel.note, world=world)
@@ -199,7 +201,8 @@ class SimGates:
     def submit(self, gate: GateRequest) -> str:
         """See `Gates`."""
         site = HERE[0]
-        name = f"gate-{gate.stage}-{gate.round}-{os.path.basename(gate.run_path)}"
+        run = Run.at(gate.run_path)
+        name = job_name(f"gate-{gate.stage}", gate.round, run.name, run.store.root)
         return site.cluster.submit(name, lambda process, _: site.gate(process, gate), None, gate.jobs)
 
 

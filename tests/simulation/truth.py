@@ -18,7 +18,7 @@ from hpcurate.store.layout import fan_of
 from tests.simulation.cluster import Job
 from tests.simulation.filesystem import Disk, Node
 from tests.simulation.kernel import Process, Violation
-from tests.simulation.site import STORE, Site
+from tests.simulation.site import Site
 from tests.simulation.work import decoded, made, outcome
 
 ENDINGS = frozenset(ending.value for ending in Ending)
@@ -31,6 +31,7 @@ class Truth:
     """Watches one site."""
 
     site: Site
+    store: str
     pipelines: dict[str, Pipeline] = attrs.field(factory=dict)
     """Of everybody who has typed a command, by stage folder."""
     lease_s: float = 300.0
@@ -59,7 +60,7 @@ class Truth:
 
     def heard(self, what: str, names: list[str], node: Node | None) -> None:
         """One change: `/store/stages/<folder>/<kind>/…`."""
-        if len(names) < 6 or names[2] != "stages":
+        if len(names) < 6 or names[2] != "stages" or names[1] != self.store[1:]:
             return
         folder, kind, rest = names[3], names[4], names[5:]
         if kind == "claims" and len(rest) == 2:
@@ -69,7 +70,7 @@ class Truth:
         elif kind == "lists":
             self._lists(what, folder, rest[0])
         elif kind == "rounds":
-            self._rounds(what, folder, rest[0])
+            self._rounds(what, folder, rest[0], node)
         if what == "write" and (kind == "workers" or rest[-1].endswith(".beat")):
             self._beaten("/".join(names))
 
@@ -106,7 +107,7 @@ class Truth:
 
     def claim(self, folder: str, fan: str, name: str) -> tuple[Node | None, dict[str, Any]]:
         """A claim as it stands; empty where it cannot be read."""
-        node = self.disk.find(f"{STORE}/stages/{folder}/claims/{fan}/{name}")
+        node = self.disk.find(f"{self.store}/stages/{folder}/claims/{fan}/{name}")
         try:
             return node, json.loads(node.data) if node is not None else {}
         except ValueError:
@@ -134,12 +135,14 @@ class Truth:
                 raise Violation(f"I4: attempt {attempt + 1} of {shard} of {folder} follows none")
             return
         owner = self._process(content)
-        names = self.disk.listed(f"{STORE}/stages/{folder}/claims/{fan}")
+        names = self.disk.listed(f"{self.store}/stages/{folder}/claims/{fan}")
         if any(f"{shard}.{attempt}.{ending}" in names for ending in ENDINGS) or (owner and not owner.alive):
             return
         if self._round_is_over(folder, content.get("round", 0)):
             return
-        counter = f"{STORE}/stages/{folder}/workers/{content['worker'][-2:]}/{content['worker']}" if content else ""
+        counter = (
+            f"{self.store}/stages/{folder}/workers/{content['worker'][-2:]}/{content['worker']}" if content else ""
+        )
         if self.stood_still(counter, node.written):
             return
         who = owner.label if owner else "somebody unknown"
@@ -148,7 +151,7 @@ class Truth:
         )
 
     def _round_is_over(self, folder: str, number: int) -> bool:
-        return f"{number:04d}.over" in self.disk.listed(f"{STORE}/stages/{folder}/rounds")
+        return f"{number:04d}.over" in self.disk.listed(f"{self.store}/stages/{folder}/rounds")
 
     # -- I1, I5, I6, I10 ----------------------------------------------------------------------------
 
@@ -166,18 +169,18 @@ class Truth:
 
     def stats(self, folder: str, shard: str) -> dict[str, Any]:
         """`stats.json` of a committed shard."""
-        node = self.disk.find(f"{STORE}/stages/{folder}/shards/{fan_of(shard)}/{shard}/stats.json")
+        node = self.disk.find(f"{self.store}/stages/{folder}/shards/{fan_of(shard)}/{shard}/stats.json")
         found: dict[str, Any] = json.loads(node.data) if node is not None else {}
         return found
 
     def rows(self, folder: str, shard: str, name: str = "tasks.jsonl") -> list[dict[str, Any]]:
         """Rows of a committed shard."""
-        node = self.disk.find(f"{STORE}/stages/{folder}/shards/{fan_of(shard)}/{shard}/{name}")
+        node = self.disk.find(f"{self.store}/stages/{folder}/shards/{fan_of(shard)}/{shard}/{name}")
         return decoded(node.data) if node is not None else []
 
     def line(self, folder: str, shard: str) -> dict[str, Any] | None:
         """The line of a list that defines a shard."""
-        for name, node in self.disk.below(f"{STORE}/stages/{folder}/lists"):
+        for name, node in self.disk.below(f"{self.store}/stages/{folder}/lists"):
             if not name.startswith("."):
                 for line in node.data.splitlines():
                     plain: dict[str, Any] = json.loads(line)
@@ -227,14 +230,24 @@ class Truth:
 
     # -- I8 -----------------------------------------------------------------------------------------
 
-    def _rounds(self, what: str, folder: str, name: str) -> None:
+    def _rounds(self, what: str, folder: str, name: str, node: Node | None) -> None:
         number, _, kind = name.partition(".")
         if kind == "cancelled":
             self.cancelled.add((folder, number))
+        if kind == "job" and node is not None:
+            self._recorded(name, node)
         if what == "put" and kind == "over":
             self._over(folder, number)
         if what == "put" and kind == "ticket" and int(number) > 1:
             self._next_ticket(folder, f"{int(number) - 1:04d}")
+
+    def _recorded(self, name: str, node: Node) -> None:
+        """Jobs that are written down for a round are of this store."""
+        ids = [id for id in json.loads(node.data or b'{"jobs": []}')["jobs"] if ":" not in id]
+        for id in ids:
+            stores = {cluster.jobs[id].store for cluster in self.site.clusters.values() if id in cluster.jobs}
+            if self.store not in stores:
+                raise Violation(f"I8: {name} of {self.store} is said to have job {id}, which is of {stores}")
 
     def _who(self) -> str:
         running = self.site.kernel.running
@@ -243,8 +256,8 @@ class Truth:
     def _queued(self, job: Job) -> None:
         """A submitter that stood still for long may submit what others have given up: its workers leave by themselves."""
         found = re.fullmatch(r"(.+)-r(\d+)-[0-9a-f]{8}-[0-9a-f]{8}", job.name)
-        if found:
-            names = self.disk.listed(f"{STORE}/stages/{found[1]}/rounds")
+        if found and job.store == self.store:
+            names = self.disk.listed(f"{self.store}/stages/{found[1]}/rounds")
             job.late = any(f"{int(found[2]):04d}.{kind}" in names for kind in ("job", "over"))
 
     def _living(self, folder: str, number: str) -> list[str]:
@@ -253,11 +266,11 @@ class Truth:
             element.id
             for cluster in self.site.clusters.values()
             for job in cluster.jobs.values()
-            if job.name.startswith(f"{folder}-r{int(number)}-") and not job.late
+            if job.store == self.store and job.name.startswith(f"{folder}-r{int(number)}-") and not job.late
             for element in job.elements
             if not element.over
         ]
-        node = self.disk.find(f"{STORE}/stages/{folder}/rounds/{number}.job")
+        node = self.disk.find(f"{self.store}/stages/{folder}/rounds/{number}.job")
         try:
             local = (
                 [job.split(":")[1] for job in json.loads(node.data)["jobs"] if job.startswith("local:")] if node else []
