@@ -3,6 +3,7 @@
 python -m tests.simulation run [--scenario NAME]... [--seeds 0:500] [--processes 2]
 python -m tests.simulation replay --scenario NAME --seed N [--shrink]
 python -m tests.simulation replay --seed N --set tasks=2 --set kills=1 ...
+python -m tests.simulation mutants [NAME]... [--trace]
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def main() -> int:
     replay.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     replay.add_argument("--shrink", action="store_true")
     replay.add_argument("--quiet", action="store_true", help="no trace")
+    verbs.add_parser("mutants", help="small wrong changes, each of which has to be caught", add_help=False)
+    if sys.argv[1:2] == ["mutants"]:  # a process that has imported nothing of hpcurate
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation.hunting", *sys.argv[2:]])
     given = parser.parse_args()
     return _run(given) if given.verb == "run" else _replay(given)
 
