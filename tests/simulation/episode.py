@@ -48,6 +48,8 @@ class Plan:
     processes: int = 1
     nodes: int = 2
     launcher: str = "slurm"
+    alone: bool = False
+    """Workers on a list, without anybody who drives them."""
     slowest_s: float = 60.0
     poison: int = 0
     """More tasks, which kill their stage process."""
@@ -311,14 +313,18 @@ class Episode:
 
     # -- from beginning to end ----------------------------------------------------------------------
 
+    def play_through(self) -> None:
+        """Everything that happens."""
+        self.schedule()
+        self._move(MESS_S)
+        self._calm_down()
+        self._come_to_an_end()
+        self._check_result()
+
     def play(self) -> Result:
         """All of it."""
         try:
-            self.schedule()
-            self._move(MESS_S)
-            self._calm_down()
-            self._come_to_an_end()
-            self._check_result()
+            self.play_through()
         except Violation as error:
             self.kernel.violation = self.kernel.violation or error
         finally:
@@ -436,6 +442,10 @@ def _nobody(views: object) -> None:
 
 def play(seed: int, plan: Plan, *, tracing: bool = False) -> Result:
     """One episode."""
+    if plan.alone:
+        from tests.simulation.array import ArrayEpisode  # it is an Episode, too
+
+        return ArrayEpisode(seed, plan, tracing=tracing).play()
     return Episode(seed, plan, tracing=tracing).play()
 
 

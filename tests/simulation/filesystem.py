@@ -9,6 +9,7 @@ An operation may fail before it has an effect, or after.
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -84,12 +85,12 @@ class Disk:
 
     def find(self, path: str) -> Node | None:
         """What is there."""
-        node: Node | None = self.root
-        for name in path.split("/")[1:]:
-            if node is None or node.names is None:
+        node = self.root
+        for name in _parts(path):
+            entry = node.names.get(name) if node.names is not None else None
+            if entry is None or entry.gone:
                 return None
-            entry = node.names.get(name)
-            node = entry.node if entry is not None and not entry.gone else None
+            node = entry.node
         return node
 
     def folder(self, path: str) -> Node:
@@ -366,6 +367,11 @@ class Client:
     def _looked_up_in_vain(self, path: str) -> None:
         if self.disk.faults.stale_s and not self._is_missing(path):
             self._missing[path] = self._kernel.now + self._late()
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts(path: str) -> list[str]:
+    return path.split("/")[1:]
 
 
 def plain(disk: Disk, path: str) -> dict[str, Any]:

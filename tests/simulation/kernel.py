@@ -70,6 +70,8 @@ class Process:
     """What its handler of SIGTERM does, in its first thread; without one the signal kills."""
     at_end: list[Callable[[Process], None]] = attrs.field(factory=list, repr=False)
     main: Thread | None = attrs.field(default=None, repr=False)
+    requeue: Callable[[], None] | None = attrs.field(default=None, repr=False)
+    """Begins it again, where its scheduler may."""
     children: list[Process] = attrs.field(factory=list, repr=False)
     """Processes that are sent SIGTERM when this one has died."""
 

@@ -62,7 +62,13 @@ def _local(dice: random.Random) -> dict[str, Any]:
     return {**_small(dice), **_rough(dice), "launcher": "local"}
 
 
+def _array(dice: random.Random) -> dict[str, Any]:
+    some = {**_small(dice), **_rough(dice), "alone": True, "full": 0, "workers": dice.randint(2, 3)}
+    return {**some, "kills": dice.randint(0, 2), "preempted": dice.randint(0, 1), "shard_tasks": dice.choice((1, 1, 2))}
+
+
 SCENARIOS: dict[str, Draw] = {
+    "workers alone": _array,
     "one run": _slurm,
     "a call that stays": lambda dice: {**_slurm(dice), "stays": True},
     "in the same second": lambda dice: {**_slurm(dice), "at_once": True},
