@@ -33,6 +33,8 @@ class SeenList:
     """Shards that were committed before and are not listed, until that is sure."""
     damaged: tuple[str, ...]
     """Shards that are listed and cannot be read."""
+    unseen: tuple[str, ...] = ()
+    """Those of them of which that may be a cache: this host has looked for them before they were committed."""
     unindexed: tuple[str, ...] = ()
     """Fan-out folders of which an index is to be written."""
 
@@ -57,6 +59,8 @@ class _Fan:
     look: int = -1
     changed: int = 0
     """Listing, of all of the process, in which the names last changed."""
+    unread: dict[str, float] = attrs.field(factory=dict)
+    """Shards that were listed and not found, and since when."""
     gone: dict[str, str] = attrs.field(factory=dict)
     """Shards that are gone for sure, and that nobody has written down yet → nonce."""
 
@@ -97,10 +101,18 @@ class _Fan:
             try:
                 known = self.known[shard] = (self.stamp, self.commits.read(shard))
                 self.before[shard] = known[1].nonce
-            except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError, ValueError):
+            except (FileNotFoundError, NotADirectoryError):
+                self.known.pop(shard, None)
+                self.unread.setdefault(shard, self.listed)
+                return None
+            except (msgspec.MsgspecError, ValueError):
                 self.known.pop(shard, None)
                 return None
         return known[1]
+
+    def may_be_cached(self, shard: str, now: float) -> bool:
+        """Whether a listed shard that cannot be read may be one that this host has looked for in vain not long ago."""
+        return not self.before.get(shard) and now - self.unread.get(shard, float("-inf")) < CONFIRM_S
 
     def index(self) -> FanIndex:
         """The index as it has to be: read while the folder has not changed."""
@@ -130,7 +142,7 @@ class CommitsSeen:
         changed = max((fan.changed for fan in fans.values()), default=0)
         made, seen = self._seen.get((folder, found.name), (-1, None))
         if seen is None or seen.damaged or made < changed:  # what could not be read may be read now
-            seen = _seen(found, shards, fans)
+            seen = _seen(found, shards, fans, self._clock.monotonic())
         unindexed = tuple(name for name, fan in fans.items() if _wants_index(fan, shards[name]))
         seen = seen if seen.unindexed == unindexed else attrs.evolve(seen, unindexed=unindexed)
         self._seen[folder, found.name] = (self._listings, seen)
@@ -167,13 +179,15 @@ class CommitsSeen:
         return fan
 
 
-def _seen(found: LiveList, shards: Mapping[str, frozenset[str]], fans: Mapping[str, _Fan]) -> SeenList:
+def _seen(found: LiveList, shards: Mapping[str, frozenset[str]], fans: Mapping[str, _Fan], now: float) -> SeenList:
     listed = {shard: fans[name] for name, ids in shards.items() for shard in ids & fans[name].names}
     read = {line.id: listed[line.id].read(line.id) for line in found.lines if line.id in listed}
+    damaged = tuple(shard for shard, counts in read.items() if counts is None)
     return SeenList(
         done=[shard for shard in read.values() if shard is not None],
         missing=tuple(sorted(shard for name, ids in shards.items() for shard in ids & fans[name].lost.keys())),
-        damaged=tuple(shard for shard, counts in read.items() if counts is None),
+        damaged=damaged,
+        unseen=tuple(shard for shard in damaged if listed[shard].may_be_cached(shard, now)),
     )
 
 

@@ -86,7 +86,7 @@ class Observer:
         counts = StageCounts.of(sum(len(found.lines) for found in lists), [s for one in seen for s in one.done])
         _check_given(stage.name, stage.after or ("the input",), given, expected)
         _check_sums(stage.name, counts, given)
-        missing = tuple(shard for one in seen for shard in one.missing)
+        missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
         digest = digest_of_lists(one.name for one in lists)
         return attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
 
@@ -192,7 +192,7 @@ def digest_of_lists(names: Iterable[str]) -> str:
 
 
 def _check_readable(stage: PlannedStage, seen: Iterable[SeenList]) -> None:
-    damaged = [shard for one in seen for shard in one.damaged]
+    damaged = [shard for one in seen for shard in one.damaged if shard not in one.unseen]
     if damaged:
         raise StoreError(
             f"{stage.name}: {len(damaged)} committed shards cannot be read, e.g. {damaged[0]}: a file of it was lost "

@@ -249,8 +249,8 @@ _WAITING = {
 
 def _missing(stage: StageView) -> str:
     return (
-        f"{stage.name}: {len(stage.missing)} shards that were committed are not there any more, e.g. "
-        f"{stage.missing[0]}; the run's command does them again, once a second look has confirmed it"
+        f"{stage.name}: {len(stage.missing)} shards that were committed are not seen, e.g. {stage.missing[0]}; "
+        "the run's command does them again, once a second look has confirmed it, and `hpcurate verify` looks closer"
     )
 
 

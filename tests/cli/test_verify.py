@@ -82,8 +82,10 @@ def test_a_damaged_shard_is_named_moved_away_and_made_again(
 
 
 def test_a_shard_that_cannot_be_read_is_an_error_that_names_the_verb(done: Shell) -> None:
-    """Where there is no index, each call opens it. Before: a traceback."""
-    (shard_of(done, "lower_case") / "stats.json").unlink()
+    """Where there is no index, each call opens it; what is no stats.json is damaged at once. Before: a traceback."""
+    stats = shard_of(done, "lower_case") / "stats.json"
+    stats.chmod(0o644)
+    stats.write_text("")
     for path in done.store.glob("stages/lower_case-*/done/*"):
         path.unlink()
     assert "hpcurate verify" in done.type("status", status=2).stderr

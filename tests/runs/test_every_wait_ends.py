@@ -26,6 +26,7 @@ from hpcurate.planning.options import StageOptions
 from hpcurate.planning.plan import Plan
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.cancel import _is_running
+from hpcurate.runs.commits_seen import CONFIRM_S
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate import _report_failure, patiently
@@ -385,13 +386,19 @@ def test_a_gate_tries_again_within_its_patience(failures: int, ends: bool, error
 
 
 def test_a_shard_that_could_not_be_read_is_read_at_the_next_look(run: Run) -> None:
-    """However often a gate tried again, it saw what its first look had seen."""
+    """However often a gate tried again, it saw what its first look had seen.
+
+    For a minute it may be that this host has looked for it before it was there; then it is damaged.
+    """
     Driver(run, InlineLauncher()).step()
     for index in Path(run.store.stages).glob("double-*/done/*.json"):
         index.unlink()
-    again = Driver(run, InlineLauncher())
+    clock = QuickClock()
+    again = Driver(run, InlineLauncher(), world=World(clock=clock))
     stats = next(Path(run.store.stages).glob("double-*/shards/*/[!.]*/stats.json"))
     stats.rename(f"{stats}.hidden")
+    assert RunState.RUNNING is again.look().decision.state
+    clock.sleep(CONFIRM_S)
     with pytest.raises(StoreError, match="cannot be read"):
         again.look()
     Path(f"{stats}.hidden").rename(stats)

@@ -247,7 +247,7 @@ def test_what_one_listing_lacks_is_not_submitted(found: tuple[RoundView, ...]) -
     view = stage(counts=counts(3), rounds=found, missing=("0001-000002",))
     decision = reconcile([view], STRICT)
     assert (RunState.RUNNING, ()) == (decision.state, decision.actions)
-    assert "1 shards that were committed are not there any more, e.g. 0001-000002" in decision.reason
+    assert "1 shards that were committed are not seen, e.g. 0001-000002" in decision.reason
 
 
 def test_a_stage_that_cannot_become_ready_says_why() -> None:

@@ -114,11 +114,18 @@ class Kernel:
         self.hosts.append(made)
         return made
 
-    def spawn(self, host: Host, label: str, main: Callable[[Process], int | None], after: float = 0.0) -> Process:
-        """Start a process; `main` is its first thread."""
+    def spawn(
+        self,
+        host: Host,
+        label: str,
+        main: Callable[[Process], int | None],
+        after: float = 0.0,
+        parent: Process | None = None,
+    ) -> Process:
+        """Start a process; `main` is its first thread. A child is in the pid namespace of its parent."""
         pid = next(self._pids)
         namespace = self.random.randrange(host.namespaces) if host.namespaces > 1 else 0
-        who = ProcessIdentity(f"{host.name} boot ns{namespace}", pid, pid * 7)
+        who = ProcessIdentity(parent.identity.host if parent else f"{host.name} boot ns{namespace}", pid, pid * 7)
         process = Process(self, host, label, who)
         host.processes.append(process)
         self.processes[who] = process

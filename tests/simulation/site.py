@@ -227,7 +227,7 @@ class SimChildren:
         """Start a worker beside the calling process, which it does not outlive for long."""
         site, parent = HERE[0], HERE[0].process
         worker = site.kernel.spawn(
-            parent.host, f"worker{index}", lambda process: site.work(process, path, Allocation(), index), 0.5
+            parent.host, f"worker{index}", lambda process: site.work(process, path, Allocation(), index), 0.5, parent
         )
         parent.children.append(worker)
         self.running.setdefault(path, []).append(worker)
