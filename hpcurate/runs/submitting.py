@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from hpcurate.errors import HpcurateError, SubmissionUnknown
+from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
 from hpcurate.runs.beats import BEAT_S
@@ -22,9 +22,13 @@ from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.system.beats import Beating
+from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
 from hpcurate.world import World
 
+NAMED_S = 60.0
+"""How long a submitter asks for the name of its cluster."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 Echo = Callable[[str], None]
 
 
@@ -48,7 +52,8 @@ class Submitter:
         stage, key = self._frozen.pipeline.stage(action.stage), (action.stage, action.round)
         plan = plan_round(stage, self._run, self._observer.live_lists(stage), action, self._launcher, self._frozen)
         self._launcher.make_room(plan)
-        if self._run.cancelled or not self._rounds(key).take_ticket(action.round, self._ticket(action, view)):
+        ticket = self._ticket(action, view)
+        if self._run.cancelled or not self._rounds(key).take_ticket(action.round, ticket):
             return None
         try:
             self._signs[key] = Beating(
@@ -105,12 +110,30 @@ class Submitter:
             run=self._run.name,
             launcher=self._launcher.name,
             queue=queue.name or None,
-            cluster=queue.cluster() or "",
+            cluster=self._cluster(),
             name=job_name(stage.folder, action.round, self._run.name, os.path.realpath(self._run.store.root)),
             submitter=self._world.processes.mine(),
             lists=view.lists,
             done_before=view.counts.shards_done,
         )
+
+    def _cluster(self) -> str:
+        """The cluster that will have the jobs: about a ticket without it, anybody's answer would count.
+
+        Raises LauncherError.
+        """
+        queue, clock, pauses = self._launcher.queue, self._world.clock, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        deadline = clock.monotonic() + NAMED_S
+        while queue.name:
+            found = queue.cluster()
+            if found is not None:
+                return found
+            if clock.monotonic() >= deadline:
+                raise LauncherError(
+                    f"{queue.name} does not say which cluster it is; type the command again when it answers"
+                )
+            self._launcher.wait(next(pauses))
+        return ""
 
     def _write(self, plan: Plan, key: tuple[str, int]) -> Submission:
         """Write the immutable plan before anything is submitted (I3)."""

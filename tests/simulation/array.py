@@ -13,7 +13,8 @@ from hpcurate.worker.supervisor import Supervisor
 from tests.simulation.episode import MESS_S, Episode
 from tests.simulation.filesystem import Node
 from tests.simulation.kernel import Process, Violation
-from tests.simulation.site import STORE
+from tests.simulation.site import STORES
+from tests.simulation.truth import Truth
 from tests.simulation.work import SimHosts, encoded, row_of
 
 ROUNDS = 8
@@ -51,7 +52,11 @@ class ArrayEpisode(Episode):
 
     @functools.cached_property
     def _stage(self) -> StageFolder:
-        return Store(STORE).stage(self._pipeline.stages[0].folder)
+        return Store(STORES[0]).stage(self._pipeline.stages[0].folder)
+
+    @functools.cached_property
+    def _truth(self) -> Truth:
+        return self.truths[STORES[0]]
 
     @functools.cached_property
     def _pipeline(self) -> Pipeline:
@@ -64,7 +69,7 @@ class ArrayEpisode(Episode):
 
     def _prepare(self) -> None:
         """A source with one shard, and the list of the stage that reads it."""
-        source, disk = Store(STORE).stage(self._pipeline.source.folder), self.site.disk
+        source, disk = Store(STORES[0]).stage(self._pipeline.source.folder), self.site.disk
         above = shard_id("0001.source", 0)
         rows = [row_of(name, value) for name, value in sorted(self.values.items())]
         self._put(f"{source.shard(above)}/tasks.jsonl", encoded(rows))
@@ -93,7 +98,7 @@ class ArrayEpisode(Episode):
         plan = Submission(
             stage=self._pipeline.stages[0],
             run="r",
-            store=STORE,
+            store=STORES[0],
             lists=("0001",),
             round=number,
             workers=self.plan.workers,
@@ -105,7 +110,7 @@ class ArrayEpisode(Episode):
         def main(process: Process) -> int:
             world = self.site.world(process)
             supervisor = Supervisor(
-                plan, f"{STORE}/submission", index, job=str(number), hosts=SimHosts(process, world.filesystem, self.plan.slowest_s),
+                plan, f"{STORES[0]}/submission", index, job=str(number), hosts=SimHosts(process, world.filesystem, self.plan.slowest_s),
                 world=world, log=self.kernel.note, allocation=here,
             )  # fmt: skip
             process.on_terminate = lambda: supervisor.drain(at_once=True)
@@ -132,7 +137,7 @@ class ArrayEpisode(Episode):
     # -- what comes of it ---------------------------------------------------------------------------
 
     def _open(self) -> list[str]:
-        return [shard for shard in self._shards if not self.truth.stats(self._stage.path.rpartition("/")[2], shard)]
+        return [shard for shard in self._shards if not self._truth.stats(self._stage.path.rpartition("/")[2], shard)]
 
     def _check(self) -> None:
         if self._open():
@@ -140,7 +145,7 @@ class ArrayEpisode(Episode):
         dead = {
             row["id"]
             for shard in self._shards
-            for row in self.truth.rows(self._stage.path.rpartition("/")[2], shard, "failed.jsonl")
+            for row in self._truth.rows(self._stage.path.rpartition("/")[2], shard, "failed.jsonl")
         }
         poison = {name for name in self.values if name.startswith("x")}
         if dead != poison:

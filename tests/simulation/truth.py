@@ -281,17 +281,18 @@ class Truth:
         return living + [p.label for p in processes if not p.leaving]  # a worker whose driver has died hands back
 
     def _over(self, folder: str, number: str) -> None:
-        living = self._living(folder, number)
-        beat, ticket = (f"{STORE}/stages/{folder}/rounds/{number}.{kind}" for kind in ("beat", "ticket"))
-        taken = self.disk.find(ticket)
-        if living and taken is not None and b'"slurm"' not in taken.data and self.stood_still(beat, taken.written):
-            return  # children of a process that nobody sees are over when it was silent for a lease
-        if living and (folder, number) not in self.cancelled:
-            raise Violation(
-                f"I8: round {number} of {folder} is declared over by {self._who()} while {', '.join(living)} works or waits"
-            )
+        if living := self._in_work(folder, number):
+            raise Violation(f"I8: round {number} of {folder} is declared over by {self._who()} while {living} works")
 
     def _next_ticket(self, folder: str, before: str) -> None:
-        living = self._living(folder, before)
-        if living and (folder, before) not in self.cancelled:
-            raise Violation(f"I8: another round of {folder} is begun while {', '.join(living)} of round {before} works")
+        if living := self._in_work(folder, before):
+            raise Violation(f"I8: {self._who()} begins a round of {folder} while {living} of round {before} works")
+
+    def _in_work(self, folder: str, number: str) -> str:
+        """Workers of a round that nobody may take for over: no user cancelled it, nor was its process silent for long."""
+        living = self._living(folder, number)
+        beat, ticket = (f"{self.store}/stages/{folder}/rounds/{number}.{kind}" for kind in ("beat", "ticket"))
+        taken = self.disk.find(ticket)
+        children = taken is not None and b'"slurm"' not in taken.data
+        silent = children and taken is not None and self.stood_still(beat, taken.written)
+        return "" if silent or (folder, number) in self.cancelled else ", ".join(living)
