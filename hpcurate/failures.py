@@ -116,11 +116,15 @@ def concluded(alive: Optional[bool], *, round_over: bool, lease_over: bool) -> O
     return Ending.LOST if lease_over or (round_over and alive is None) else None
 
 
-def explained(end: AttemptEnd, said: Optional[Ending], job: str, in_flight: tuple[str, ...]) -> AttemptEnd:
+def explained(end: AttemptEnd, said: Optional[Ending], job: str, in_flight: Optional[tuple[str, ...]]) -> AttemptEnd:
     """An attempt that ended without a marker, in the light of what is known of its whole job. Pure.
 
-    `said` is the scheduler's word, which outweighs what was merely seen; `in_flight` the task that was alone in work.
+    `said` is the scheduler's word, which outweighs what was merely seen; `in_flight` the task that was alone in work,
+    () if the attempt had noted that nothing was, None if it noted nothing.
     """
+    if in_flight == ():
+        return attrs.evolve(end, ending=Ending.FREE, detail="nothing of it was in work when its worker ended")
+    in_flight = in_flight or ()
     if said is None:
         return attrs.evolve(end, in_flight=in_flight)
     how = "ran out of memory" if said is Ending.OOM else f"ended: {said.value}"

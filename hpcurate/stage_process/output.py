@@ -15,6 +15,7 @@ from hpcurate.failures import DeadLetter
 from hpcurate.stage_process.lineage import Drop
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
+from hpcurate.store.files import REAL, Files
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import NOT_RETURNED, ShardCounts
 from hpcurate.task import Task
@@ -26,8 +27,9 @@ class ShardOutput:
     Whatever goes wrong with these files is the store's failure and ends the attempt: nothing is written after an error.
     """
 
-    def __init__(self, job: ShardJob) -> None:
+    def __init__(self, job: ShardJob, files: Files = REAL) -> None:
         self.counts = ShardCounts()
+        self._open = files.open
         self._job, self._started = job, time.monotonic()
         self._files: dict[str, BinaryIO] = {}
         self._lines: dict[str, int] = {}
@@ -102,7 +104,7 @@ class ShardOutput:
         path = self._path(name)
         with own_io("writing", path):
             if name not in self._files:
-                self._files[name] = open(path, "wb")  # noqa: SIM115 - closed in __exit__
+                self._files[name] = self._open(path, "wb")  # closed in __exit__
             self._files[name].write(b"".join(lines))
         self._lines[name] = self._lines.get(name, 0) + len(lines)
 
@@ -118,26 +120,25 @@ class ShardOutput:
             counted["failed"] = counts.failed
         for name, lines in counted.items():
             with own_io("reading", self._path(name)):
-                found, whole = _count_lines(self._path(name))
+                found, whole = self._count(self._path(name))
             if (found, whole) != (lines, True):
                 rows = "rows" if whole else "rows, the last one cut short"
                 raise StoreFailed(f"{self._path(name)} has {found} {rows}, {lines} were counted: the store lost them")
 
+    def _count(self, path: str) -> tuple[int, bool]:
+        """Lines of a file, and whether the last of them has its end."""
+        count, end = 0, b"\n"
+        with self._open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                count, end = count + block.count(b"\n"), block[-1:]
+        return count + (end != b"\n"), end == b"\n"
 
-def _count_lines(path: str) -> tuple[int, bool]:
-    """Lines of a file, and whether the last of them has its end."""
-    count, end = 0, b"\n"
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            count, end = count + block.count(b"\n"), block[-1:]
-    return count + (end != b"\n"), end == b"\n"
 
-
-def rows_of(job: ShardJob) -> Iterator[bytes]:
+def rows_of(job: ShardJob, files: Files = REAL) -> Iterator[bytes]:
     """The shard's input, a line each without its end. Raises StoreFailed also where there are fewer than planned."""
     for path, low, high in job.inputs:
         with own_io("reading", path):
-            file = open(path, "rb")  # noqa: SIM115 - closed below
+            file = files.open(path, "rb")
         with file:
             for number in range(high):
                 try:
@@ -150,10 +151,10 @@ def rows_of(job: ShardJob) -> Iterator[bytes]:
                     yield line[:-1]
 
 
-def give_up(job: ShardJob, stage: str, reason: str) -> ShardCounts:
+def give_up(job: ShardJob, stage: str, reason: str, files: Files = REAL) -> ShardCounts:
     """Write every input task of the shard as a dead letter, from its raw row: no stage is needed."""
-    with ShardOutput(job) as output:
-        for row, line in enumerate(rows_of(job)):
+    with ShardOutput(job, files) as output:
+        for row, line in enumerate(rows_of(job, files)):
             task = json.loads(line)
             letter = DeadLetter(id=task["id"], stage=stage, error="exhausted", message=reason, task=task, row=row)
             output.dead_letter(letter)

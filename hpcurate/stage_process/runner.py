@@ -24,7 +24,8 @@ from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, rows_of
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.store_errors import blame_store, own_io
-from hpcurate.store.notes import Note
+from hpcurate.store.files import REAL, Files
+from hpcurate.store.notes import BEGUN, NOTHING, line_of
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.system.failpoints import failpoint
@@ -50,8 +51,10 @@ class MemberFailed(Exception):
 class ShardRunner:
     """A stage that is set up, ready to run shards."""
 
-    def __init__(self, stage: Stage[Any, Any], *, threads: int = 1, name: Optional[str] = None) -> None:
-        self.stage = stage
+    def __init__(
+        self, stage: Stage[Any, Any], *, threads: int = 1, name: Optional[str] = None, files: Files = REAL
+    ) -> None:
+        self.stage, self.files = stage, files
         self.members = members(stage)
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
@@ -73,10 +76,12 @@ class ShardRunner:
         `report` gets the ids of each batch before it is processed. A failing task never fails the shard; a failing
         store does: StoreFailed.
         """
-        with ShardOutput(job) as output, Note(job.note) as note:
-            attempt = _Attempt(self, job, report, output, note)
+        with ShardOutput(job, self.files) as output:
+            attempt = _Attempt(self, job, report, output)
+            attempt.note(BEGUN)
             for batch in self._batches(job, report):
                 attempt.batch(batch)
+            attempt.note(NOTHING)
             attempt.files.finish()
         return output.counts
 
@@ -97,7 +102,7 @@ class ShardRunner:
         ahead = LOOK_AHEAD if self._prepares and not isolate else 0
         waiting = self._waiting = []
         first = 0
-        for lines in grouped(rows_of(job), 1 if isolate else job.batch_size):
+        for lines in grouped(rows_of(job, self.files), 1 if isolate else job.batch_size):
             waiting.append(Batch(first, lines, source, self._prepare_all))
             first += len(lines)
             if ahead:
@@ -117,8 +122,8 @@ class ShardRunner:
 class _Attempt:
     """One try of a shard: its batches, whole or task by task."""
 
-    def __init__(self, runner: ShardRunner, job: ShardJob, report: Report, output: ShardOutput, note: Note) -> None:
-        self._runner, self._job, self._report, self._output, self._note = runner, job, report, output, note
+    def __init__(self, runner: ShardRunner, job: ShardJob, report: Report, output: ShardOutput) -> None:
+        self._runner, self._job, self._report, self._output = runner, job, report, output
         self._writer = runner.writer(job.root)
         self._seen: set[str] = set()
         self.files = AttemptFiles(job)
@@ -180,8 +185,7 @@ class _Attempt:
         inputs = [task.id for task in batch.tasks]
         self._report(inputs + self._runner.ahead())
         if len(inputs) == 1:
-            with own_io("writing", self._job.note):
-                self._note.write(inputs[0], batch.first)
+            self.note(line_of(inputs[0], batch.first))
         started = time.monotonic()
         owners: set[str] = set()
         try:
@@ -208,6 +212,12 @@ class _Attempt:
         self._output.drops(lineage.drops, inputs, passed)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
+
+    def note(self, line: bytes) -> None:
+        """Make durable what is in work from now on, where that is asked for."""
+        if self._job.note:
+            with own_io("writing", self._job.note):
+                self._runner.files.append(self._job.note, line)
 
     def _check(self, returned: Sequence[Task]) -> None:
         _check_weights(returned)

@@ -21,7 +21,7 @@ import msgspec
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
-from hpcurate.store.notes import last_task
+from hpcurate.store.notes import NOTHING, last_task
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import ProcessIdentity
 
@@ -137,11 +137,15 @@ class Claims:
             return msgspec.convert({**json.loads(self._filesystem.read(path)), **known}, AttemptEnd)
         return msgspec.convert(known, AttemptEnd)
 
-    def alone(self, shard: str, attempt: int) -> tuple[str, ...]:
-        """Id of the task that an attempt had in work alone when it last wrote that down; none if it wrote nothing."""
+    def waits(self, claim: Claim) -> None:
+        """Write down that nothing of an attempt that is to run alone is in work yet. Raises OSError."""
+        self._create(self._folder.note(claim.shard, claim.attempt), NOTHING)
+
+    def alone(self, shard: str, attempt: int) -> tuple[str, ...] | None:
+        """The task that an attempt had in work alone when it last wrote that down, () if none; None: it did not."""
         with suppress(FileNotFoundError):
             return last_task(self._filesystem.read(self._folder.note(shard, attempt)))
-        return ()
+        return None
 
 
 class LeaseWatch:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,8 +17,9 @@ from hpcurate.errors import PipelineError
 from hpcurate.task import File
 
 
+@cache
 def field_types(cls: type) -> dict[str, Any]:
-    """The types of a task class's fields, as msgspec describes them."""
+    """The types of a task class's fields, as msgspec describes them, which takes a while."""
     return {field.name: field.type for field in getattr(msgspec.inspect.type_info(cls), "fields", ())}
 
 

@@ -80,6 +80,8 @@ class Attempts:
         job = self._job(pick, directory, verdict)
         if verdict.exhausted:
             return Done(counts=self._give_up(job, self._plan.stage.name, verdict.exhausted), environment={})
+        if job.note:
+            self._store.claims.waits(pick.claim)
         with self._turns.turn(alone=verdict.alone, leaving=self._leaving) as begun:
             if not begun:
                 raise ShardEnded(Ending.FREE, "drained")

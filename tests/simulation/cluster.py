@@ -22,6 +22,8 @@ Body = Callable[[Process, Allocation], int]
 """What an element runs."""
 REMEMBERED_S = 300.0
 """So long a controller remembers a job that has ended (MinJobAge)."""
+ENDINGS = {"CANCELLED": Ending.FREE, "NODE_FAIL": Ending.FREE, "OUT_OF_MEMORY": Ending.OOM}
+"""What the accounting's states say of an attempt."""
 LIE_S = 20.0
 """For so long a client goes on giving wrong answers: shorter than the time between two that are believed."""
 
@@ -140,8 +142,8 @@ class Cluster:
 
     def _ended(self, job: Job, element: Element, process: Process) -> None:
         if element.process is process and element.state == "RUNNING":
-            killed = process.status is None
-            self._finish(job, element, "FAILED" if killed or process.status else "COMPLETED")
+            failed = "FAILED" if process.status or process.status is None else "COMPLETED"
+            self._finish(job, element, "OUT_OF_MEMORY" if process.killed_for_memory else failed)
 
     def _finish(self, job: Job, element: Element, state: str) -> None:
         element.state = state
@@ -309,7 +311,7 @@ class ClusterQueue:
         if not true or not self._cluster.manners.accounting:
             return {}
         elements = [e for id in jobs if id in self._cluster.jobs for e in self._cluster.jobs[id].elements]
-        return {e.id: Ending.FREE for e in elements if e.state in ("CANCELLED", "NODE_FAIL")}
+        return {e.id: ENDINGS[e.state] for e in elements if e.state in ENDINGS}
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Queue`."""

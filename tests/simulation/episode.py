@@ -27,7 +27,7 @@ from tests.simulation.filesystem import Faults
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
-from tests.simulation.work import POISON, Numbers, expected, pipeline_of
+from tests.simulation.work import KILLER, POISON, Numbers, expected, pipeline_of
 
 MESS_S = 4000.0
 """Until when things go wrong."""
@@ -53,12 +53,16 @@ class Plan:
     slowest_s: float = 60.0
     poison: int = 0
     """More tasks, which kill their stage process."""
+    killers: int = 0
+    """More tasks, which have their whole job killed for its memory."""
     # the storage
     stale_s: float = 0.0
     errors: float = 0.0
     hangs: float = 0.0
     """Share of reads whose answer takes up to ten minutes to arrive."""
     links: bool = True
+    lost_rows: float = 0.0
+    """Share of files that lose their end."""
     full: int = 0
     """Times in which the disk is full."""
     # processes and machines
@@ -126,6 +130,7 @@ class Episode:
         full = tuple((t, t + self.dice.uniform(30, 900)) for t in self._times(plan.full))
         self.tempo = Tempo(stops=plan.stops)
         self.faults = Faults(stale_s=plan.stale_s, errors=plan.errors, hangs=plan.hangs, links=plan.links, full=full)
+        self.faults.lost_rows = plan.lost_rows
         manners = Manners(
             silent=plan.silent,
             empty=plan.empty,
@@ -148,6 +153,7 @@ class Episode:
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
+        self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
 
@@ -357,6 +363,7 @@ class Episode:
     def _calm_down(self) -> None:
         """From here on nothing goes wrong any more; caches stay caches."""
         self.tempo.quiet, self.faults.errors, self.faults.hangs, self.faults.full = True, 0.0, 0.0, ()
+        self.faults.lost_rows = 0.0
         for cluster in self.site.clusters.values():
             cluster.quiet = True
         self.kernel.now = max(self.kernel.now, MESS_S)

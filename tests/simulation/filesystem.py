@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -63,6 +64,8 @@ class Faults:
     """Share of reads whose answer is on its way for up to `HANG_S`."""
     links: bool = True
     """Without hard links the content of a new file comes a moment after its name."""
+    lost_rows: float = 0.0
+    """Share of files written row by row of which the end is lost, and nobody told."""
     full: tuple[tuple[float, float], ...] = ()
     """From when to when nothing can be written."""
 
@@ -328,6 +331,38 @@ class Client:
         if after is not None:
             raise fail(after, path)
 
+    # -- row by row: see `hpcurate.store.files.Files` -----------------------------------------------
+
+    def open(self, path: str, mode: str) -> Any:
+        """To read or to write anew. What is written gets there when it is closed, and so do errors."""
+        if mode == "rb":
+            return io.BytesIO(self.read(path))
+        node = Node(writer=self._me)
+        self.disk.put(path, node, self.host.name)
+        return Written(self, path, node)
+
+    def written(self, path: str, node: Node, data: bytes) -> None:
+        """A file is closed."""
+        after = self._step("close", path)
+        if self.disk.faults.lost_rows and self._kernel.random.random() < self.disk.faults.lost_rows:
+            data = data[: self._kernel.random.randint(0, len(data))]
+            self._kernel.note("! the end is lost", path)
+        self.disk.write(node, path, data, self._me)
+        self._kernel.note(f"close {path}", data[:150])
+        if after is not None:
+            raise fail(after, path)
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add to the end."""
+        after, node = self._step("append", path), self.disk.find(path)
+        if node is None:
+            node = Node()
+            self.disk.put(path, node, self.host.name)
+        self.disk.write(node, path, node.data + data, self._me)
+        self._kernel.note(f"append {path}", data)
+        if after is not None:
+            raise fail(after, path)
+
     # -- what goes wrong ----------------------------------------------------------------------------
 
     @property
@@ -372,6 +407,24 @@ class Client:
 @functools.lru_cache(maxsize=4096)
 def _parts(path: str) -> list[str]:
     return path.split("/")[1:]
+
+
+@attrs.define(eq=False)
+class Written:
+    """A file that is open for writing."""
+
+    client: Client
+    path: str
+    node: Node
+    lines: list[bytes] = attrs.field(factory=list)
+
+    def write(self, data: bytes) -> None:
+        """Into a buffer."""
+        self.lines.append(data)
+
+    def close(self) -> None:
+        """All of it."""
+        self.client.written(self.path, self.node, b"".join(self.lines))
 
 
 def plain(disk: Disk, path: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ PARKED: list[greenlet.greenlet] = []
 """Threads of the dead, of all episodes: to collect one would raise into it."""
 
 
-class Violation(AssertionError):
-    """Something is true that never may be: the invariant, and what was seen."""
+class Violation(BaseException):
+    """Something is true that never may be: the invariant, and what was seen. The code that did it cannot catch it."""
 
 
 @attrs.define(eq=False)
@@ -68,6 +68,7 @@ class Process:
     signals: list[Callable[[], None]] = attrs.field(factory=list, repr=False)
     on_terminate: Callable[[], None] | None = attrs.field(default=None, repr=False)
     """What its handler of SIGTERM does, in its first thread; without one the signal kills."""
+    killed_for_memory: bool = False
     at_end: list[Callable[[Process], None]] = attrs.field(factory=list, repr=False)
     main: Thread | None = attrs.field(default=None, repr=False)
     requeue: Callable[[], None] | None = attrs.field(default=None, repr=False)

@@ -36,6 +36,7 @@ def _rough(dice: random.Random) -> dict[str, Any]:
         "host_deaths": int(dice.random() < 0.1),
         "clock_jumps": int(dice.random() < 0.1),
         "poison": int(dice.random() < 0.1),
+        "lost_rows": dice.choice((0.0, 0.0, 0.0, 0.05)),
     }
     return some
 
@@ -67,6 +68,20 @@ def _array(dice: random.Random) -> dict[str, Any]:
     return {**some, "kills": dice.randint(0, 2), "preempted": dice.randint(0, 1), "shard_tasks": dice.choice((1, 1, 2))}
 
 
+def _killers(dice: random.Random) -> dict[str, Any]:
+    """Nobody else kills: two workers that die with the same task alone in work are no coincidence to hpcurate."""
+    return {
+        "killers": dice.randint(1, 2),
+        "shard_tasks": dice.randint(1, 3),
+        "accounting": True,
+        "kills": dice.choice((0, 1)),
+        "host_deaths": 0,
+        "preempted": 0,
+        "lost_nodes": 0,
+        "namespaces": 1,
+    }
+
+
 SCENARIOS: dict[str, Draw] = {
     "workers alone": _array,
     "one run": _slurm,
@@ -80,11 +95,12 @@ SCENARIOS: dict[str, Draw] = {
     "growth": lambda dice: {**_slurm(dice), "growth": dice.randint(1, 2), "stages": ("double", "sift")},
     "a changed input": lambda dice: {**_slurm(dice), "changes": dice.randint(1, 2), "stages": ("double", "sift")},
     "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
+    "killers": lambda dice: {**_slurm(dice), **_killers(dice)},
+    "local, killers": lambda dice: {**_local(dice), **_killers(dice)},
     "two stores": lambda dice: {
         **_slurm(dice),
         "stores": 2,
         "cancels": dice.choice((0, 1, 2)),
-        "foreign": False,
         "again": dice.randint(0, 2),
         "unanswered": dice.choice((0.1, 0.4, 0.6)),
     },

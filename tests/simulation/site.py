@@ -99,7 +99,7 @@ class Site:
             submission,
             index,
             job=here.array_job_id or here.job_id or f"local{process.identity.pid}",
-            hosts=SimHosts(process, world.filesystem, self.slowest_s),
+            hosts=SimHosts(process, self.client(process.host), self.slowest_s),
             world=world,
             log=self.kernel.note,
             allocation=here,

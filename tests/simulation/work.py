@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
 
 from hpcurate import Stage, Task
-from hpcurate.failures import DeadLetter, Ending
+from hpcurate.errors import StoreFailed
+from hpcurate.failures import Ending
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import Resources, WorkerInfo
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
-from hpcurate.store.filesystem import Filesystem
+from hpcurate.stage_process.output import give_up
+from hpcurate.stage_process.runner import RAISED, ShardRunner
+from hpcurate.store.files import Files
 from hpcurate.store.stats import ShardCounts
 from hpcurate.worker.hosts import Hosts, Log, ShardEnded
 from hpcurate.worker.node_staging import Place
-from tests.simulation.kernel import Process
+from tests.simulation.filesystem import Client
+from tests.simulation.kernel import Process, Thread
 
 
 @attrs.define(kw_only=True)
@@ -37,34 +40,64 @@ class Number(Task):
     """Nonces of the attempts that it went through: no two attempts have the same output."""
 
 
-class Double(Stage[Number, Number]):
+class Worked(Stage[Number, Number]):
+    """A stage whose work takes its time, and may kill."""
+
+    version = 1
+    deterministic = False
+    resources = Resources(cpus=1, memory="1GB", time="2h")
+    nonce = ""
+    """Of the attempt."""
+    work: Callable[[list[Number]], None] = staticmethod(lambda tasks: None)
+    """Returns when the work is done, or never."""
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Each task by itself."""
+        self.work(tasks)
+        return [made for task in tasks if (made := self.one(task)) is not None]
+
+    def one(self, task: Number) -> Number | None:
+        """What becomes of it."""
+        return Number(id=task.id, value=task.value, made_by=f"{task.made_by}/{self.nonce}")
+
+
+class Double(Worked):
     """Twice the value."""
 
-    version = 1
-    deterministic = False
-    resources = Resources(cpus=1, memory="1GB", time="2h")
+    def one(self, task: Number) -> Number | None:
+        """See `Worked`."""
+        return Number(id=task.id, value=2 * task.value, made_by=f"{task.made_by}/{self.nonce}")
 
 
-class Sift(Stage[Number, Number]):
+class Sift(Worked):
     """Drops what is divisible by six."""
 
-    version = 1
-    deterministic = False
-    resources = Resources(cpus=1, memory="1GB", time="2h")
+    def one(self, task: Number) -> Number | None:
+        """See `Worked`."""
+        if task.value % 6 == 0:
+            self.drop(task, "six")
+            return None
+        return super().one(task)
 
 
-class Collect(Stage[Number, Number]):
+class Collect(Worked):
     """The sum of all, in one task."""
 
-    version = 1
     gather = True
-    deterministic = False
-    resources = Resources(cpus=1, memory="1GB", time="2h")
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """All in one."""
+        self.work(tasks)
+        digest = hashlib.sha256("".join(sorted(task.made_by for task in tasks)).encode()).hexdigest()[:8]
+        total, made_by = sum(task.value for task in tasks), f"{digest}/{self.nonce}"
+        return [Number(id="all", parents=tuple(task.id for task in tasks), value=total, made_by=made_by)]
 
 
-STAGES: dict[str, type[Stage[Any, Any]]] = {"double": Double, "sift": Sift, "collect": Collect}
+STAGES: dict[str, type[Worked]] = {"double": Double, "sift": Sift, "collect": Collect}
 POISON = 1000
 """Values from here on kill their stage process whenever they are in work."""
+KILLER = 2000
+"""Values from here on have their whole job killed."""
 
 
 @attrs.define
@@ -112,15 +145,15 @@ def made(stage: str, rows: Sequence[dict[str, Any]], nonce: str) -> list[dict[st
     if stage == "collect":
         total = sum(row["value"] for row in rows if row["value"] < POISON)
         digest = hashlib.sha256("".join(sorted(row["made_by"] for row in rows)).encode()).hexdigest()[:8]
-        return [row_of("all", total, f"{digest}/{nonce}")]
+        return [row_of("all", total, f"{digest}/{nonce}", [row["id"] for row in rows])]
     factor = 2 if stage == "double" else 1
     kept = [row for row in rows if outcome(stage, row) == "passed"]
     return [row_of(row["id"], row["value"] * factor, f"{row['made_by']}/{nonce}") for row in kept]
 
 
-def row_of(name: str, value: int, made_by: str = "") -> dict[str, Any]:
+def row_of(name: str, value: int, made_by: str = "", parents: Sequence[str] = ()) -> dict[str, Any]:
     """A row as it is written."""
-    return {"id": name, "parents": [], "weight": 1.0, "value": value, "made_by": made_by}
+    return {"id": name, "parents": list(parents), "weight": 1.0, "value": value, "made_by": made_by}
 
 
 def encoded(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -150,8 +183,8 @@ class SimHosts(Hosts):
 
     threads = True
 
-    def __init__(self, process: Process, filesystem: Filesystem, slowest_s: float) -> None:
-        self._process, self._filesystem, self._slowest_s = process, filesystem, slowest_s
+    def __init__(self, process: Process, client: Client, slowest_s: float) -> None:
+        self._process, self._files, self._slowest_s = process, Files(client.open, client.append), slowest_s
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """See `Hosts`."""
@@ -162,13 +195,11 @@ class SimHosts(Hosts):
 
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
-        return SimStage(self._process, self._filesystem, plan.stage.name, self._slowest_s)
+        return SimStage(self._process, self._files, plan.stage.name, self._slowest_s)
 
     def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
         """See `Hosts`."""
-        attempt = _Attempt(self._filesystem, job, stage)
-        rows = attempt.rows()
-        return attempt.write([], {row["id"]: reason for row in rows}, rows)
+        return _timeless(give_up(job, stage, reason, self._files))
 
     def close(self) -> None:
         """See `Hosts`."""
@@ -184,12 +215,20 @@ class _NoStaging:
         """Nothing is held."""
 
 
-class SimStage:
-    """A stage process: see `StageHost`."""
+class Gone(BaseException):
+    """The stage process is gone: nothing in it can catch that."""
 
-    def __init__(self, process: Process, filesystem: Filesystem, stage: str, slowest_s: float) -> None:
-        self._process, self._filesystem, self._stage, self._slowest_s = process, filesystem, stage, slowest_s
+
+class SimStage:
+    """A stage process, which runs shards as real ones do: see `StageHost`."""
+
+    def __init__(self, process: Process, files: Files, stage: str, slowest_s: float) -> None:
+        self._process, self._slowest_s, self._stage = process, slowest_s, STAGES[stage]()
+        self._runner = ShardRunner(self._stage, name=stage, files=files)
+        self._stage.work = self._work
         self._killed = False
+        self._working: Thread | None = None
+        self._in_work: tuple[str, ...] = ()
 
     def start(self) -> Ready:
         """See `StageHost`."""
@@ -197,71 +236,47 @@ class SimStage:
 
     def run(self, job: ShardJob) -> Done:
         """See `StageHost`. Raises ShardEnded."""
-        attempt = _Attempt(self._filesystem, job, self._stage)
+        self._stage.nonce = job.directory.rpartition(".")[2]
         try:
-            rows = attempt.rows()
-            dead = {row["id"]: job.poison[row["id"]] for row in rows if row["id"] in job.poison}
-            left = [row for row in rows if row["id"] not in dead]
-            for batch in [[row] for row in left] if job.isolate and self._stage != "collect" else [left]:
-                self._work(job, batch)
-            return Done(counts=attempt.write(left, dead, rows), environment={})
-        except OSError as error:
+            return Done(counts=_timeless(self._runner.run(job, self._report)), environment={})
+        except Gone:
+            if self._killed:
+                raise ShardEnded(Ending.FREE, "its stage process was asked to leave") from None
+            raise ShardEnded(Ending.CRASH, "signal 11", self._in_work) from None
+        except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
+        except RAISED as error:
+            raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
 
-    def _work(self, job: ShardJob, batch: Sequence[dict[str, Any]]) -> None:
-        kernel = self._process.kernel
-        kernel.step("work", job.shard)
-        kernel.suspend(kernel.now + kernel.random.uniform(0.1, self._slowest_s))
+    def _report(self, ids: list[str]) -> None:
+        self._in_work = tuple(ids)
+
+    def _work(self, tasks: list[Number]) -> None:
+        kernel, worst = self._process.kernel, max((task.value for task in tasks), default=0)
+        kernel.step("work", " ".join(self._in_work))
+        end, self._working = kernel.now + kernel.random.uniform(0.1, self._slowest_s), kernel.running
+        while kernel.now < end and not self._killed:
+            kernel.suspend(end)
         if self._killed:
-            raise ShardEnded(Ending.FREE, "its stage process was asked to leave")
-        if self._stage != "collect" and any(row["value"] >= POISON for row in batch):
-            raise ShardEnded(Ending.CRASH, "signal 11", tuple(row["id"] for row in batch))
+            raise Gone
+        if self._stage.gather:
+            return
+        if worst >= KILLER:
+            self._process.killed_for_memory = True
+            kernel.kill(self._process)
+        if worst >= POISON:
+            raise Gone
 
     def kill(self) -> None:
         """See `StageHost`."""
         self._killed = True
+        if self._working is not None:
+            self._process.kernel.wake(self._working)
 
     def close(self) -> None:
         """See `StageHost`."""
 
 
-@attrs.define(frozen=True)
-class _Attempt:
-    """Reads and writes the files of one attempt."""
-
-    filesystem: Filesystem
-    job: ShardJob
-    stage: str
-
-    def rows(self) -> list[dict[str, Any]]:
-        found = []
-        for path, low, high in self.job.inputs:
-            rows = decoded(self.filesystem.read(path))
-            if len(rows) < high:
-                raise ShardEnded(Ending.STORE, f"{path} has {len(rows)} rows")
-            found += rows[low:high]
-        return found
-
-    def write(
-        self, left: Sequence[dict[str, Any]], dead: dict[str, str], rows: Sequence[dict[str, Any]]
-    ) -> ShardCounts:
-        nonce = self.job.directory.rpartition(".")[2]
-        passed = made(self.stage, left, nonce) if left or self.job.whole else []
-        ends = [outcome(self.stage, row) for row in left] if self.stage != "collect" else ["passed"] * len(left)
-        dropped = [row for row, end in zip(left, ends, strict=True) if end == "dropped"]
-        self._put("tasks.jsonl", encoded(passed))
-        self._put("dropped.jsonl", encoded([{"id": row["id"], "input": True, "reason": "six"} for row in dropped]))
-        letters = [DeadLetter(id=name, stage=self.stage, error="crash", message=why) for name, why in dead.items()]
-        if letters:
-            self._put("failed.jsonl", b"".join(letter.line() for letter in letters))
-        return ShardCounts(
-            tasks_in=len(rows),
-            tasks_out=len(passed),
-            passed=len(rows) - len(dropped) - len(dead),
-            dropped=len(dropped),
-            failed=len(dead),
-            weight_out=float(len(passed)),
-        )
-
-    def _put(self, name: str, data: bytes) -> None:
-        self.filesystem.create(os.path.join(self.job.directory, name), data)
+def _timeless(counts: ShardCounts) -> ShardCounts:
+    """Without what a real clock has measured: the same seed writes the same bytes."""
+    return attrs.evolve(counts, seconds=0.0, process_seconds=0.0, peak_memory_mb=0.0)

@@ -16,9 +16,10 @@ from together import together
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
 from hpcurate.store.claims import Claim, Claims, Latest, LeaseWatch, latest_attempts
+from hpcurate.store.files import REAL
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
-from hpcurate.store.notes import Note, last_task
+from hpcurate.store.notes import last_task, line_of
 from hpcurate.system.processes import ProcessIdentity
 
 FILES = PosixFilesystem()
@@ -233,26 +234,27 @@ def test_of_two_markers_the_worse_one_is_the_ending(names: tuple[str, str]) -> N
 def test_the_note_of_an_attempt_is_no_attempt(folder: StageFolder, claims: Claims) -> None:
     """It lies beside the claim, and names the task that was in work alone."""
     claims.take(claim_of("w"))
-    with Note(folder.note(SHARD, 1)) as note:
-        for row, task in enumerate(("a", "b\udcff\n")):
-            note.write(task, row)
+    for row, task in enumerate(("a", "b\udcff\n")):
+        REAL.append(folder.note(SHARD, 1), line_of(task, row))
     assert ({SHARD: Latest(1)}, ("b\udcff\n",)) == (claims.latest(fan_of(SHARD)), claims.alone(SHARD, 1))
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"", ()),
+        (b"", None),
+        (b"{}\n", ()),
+        (b'{"task": "a"}\n{}\n', ()),
+        (b"{}\nnull\n", None),
         (b'{"task": "a"}\n', ("a",)),
         (b'{"task": "a"}\n{"task": "b"', ("a",)),
-        (b'{"task": "a"', ()),
-        (b"\x00\x00\n", ()),
-        (b"{}\n", ()),
-        (b"[]\n", ()),
+        (b'{"task": "a"', None),
+        (b"\x00\x00\n", None),
+        (b"[]\n", None),
     ],
 )
-def test_half_a_line_is_of_a_task_that_never_began(data: bytes, expected: tuple[str, ...]) -> None:
-    """The last whole line counts; without one nobody is named."""
+def test_half_a_line_is_of_a_task_that_never_began(data: bytes, expected: tuple[str, ...] | None) -> None:
+    """The last whole line counts; without one it is not known what was in work."""
     assert expected == last_task(data)
 
 

@@ -22,9 +22,12 @@ from unit_stages import Number, numbers
 
 import hpcurate
 from hpcurate import Stage, StageOptions, Step
-from hpcurate.failures import Ending
+from hpcurate.failures import AttemptEnd, Ending
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.state import RunState
+from hpcurate.store.claims import Claim
+from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.layout import shard_id
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
 from hpcurate.world import World
 
@@ -148,6 +151,50 @@ def test_a_culprit_takes_no_other_shard_along(tmp_path: Path) -> None:
     one.store.rounds.mark_over(1, endings={"1_3": Ending.OOM})
     job(one, 2, World())
     assert [f"n{n}" for n in range(2, 10)] == [row["id"] for row in one.rows("tasks")]
+
+
+class DiesAtTheCommit(PosixFilesystem):
+    """The whole job is killed when an attempt is done and not yet committed."""
+
+    def rename(self, source: str, target: str) -> None:
+        """See `Filesystem`."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_task_that_was_done_is_not_blamed_for_what_came_after(tmp_path: Path) -> None:
+    """Another slot's task had the job killed between the end of a shard that ran alone and its commit: the last task
+    that it had noted became a dead letter (found by the simulation).
+    """
+    one = bench(tmp_path, KillsItsJob([]), numbers(*range(2)), 2)
+    for number in (1, 2):
+        job(one, number, World(filesystem=DiesAtTheCommit()))
+        one.store.rounds.mark_over(number, endings={f"{number}_3": Ending.OOM})
+    job(one, 3, World())
+    assert (["n0", "n1"], {}) == outcome(one)
+
+
+def test_a_shard_that_waited_for_its_turn_is_not_given_up(tmp_path: Path) -> None:
+    """Three times it was claimed beside a task that had the whole job killed: it had not begun, and all its tasks became
+    dead letters (found by the simulation).
+    """
+    one = bench(tmp_path, KillsItsJob([]), numbers(*range(2)), 2, attempts=3)
+    for number in (1, 2, 3):
+        claim = Claim(
+            shard=shard_id("0001", 0),
+            attempt=number,
+            nonce="n",
+            worker="w",
+            process=ProcessIdentity("another host", 1, 1),
+            round=number,
+            element=f"{number}_3",
+            history=tuple(AttemptEnd(attempt=n, ending=Ending.LOST) for n in range(1, number)),
+        )
+        one.store.claims.take(claim)
+        if number > 1:
+            one.store.claims.waits(claim)
+        one.store.rounds.mark_over(number, endings={f"{number}_3": Ending.OOM})
+    job(one, 4, World())
+    assert (["n0", "n1"], {}) == outcome(one)
 
 
 def test_notes_are_written_only_while_a_culprit_is_sought(tmp_path: Path) -> None:
