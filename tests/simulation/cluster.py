@@ -97,6 +97,7 @@ class Cluster:
         self._negative: dict[tuple[Process | None, str], float] = {}
         """Who was told of what that there is nothing, and when first."""
         self.quiet = False
+        self.at_start: list[Callable[[str], None]] = []
         self.at_queuing: list[Callable[[Job], None]] = []
 
     # -- the controller -----------------------------------------------------------------------------
@@ -135,6 +136,8 @@ class Cluster:
             restart_count=element.restarts,
         )
         element.state = "RUNNING"
+        for begins in self.at_start:
+            begins(job.name)
         label = f"{job.name.partition('-')[0]} {element.id}" + (f" r{element.restarts}" if element.restarts else "")
         process = self.kernel.spawn(node, label, lambda process: job.body(process, here))
         element.process = process

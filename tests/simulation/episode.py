@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -95,6 +95,10 @@ class Plan:
     growth: int = 0
     changes: int = 0
     cancels: int = 0
+    cancels_at_gates: int = 0
+    """So many gates begin while a user types `hpcurate cancel`."""
+    logout: bool = False
+    """The login node on which the first call was typed dies."""
     purges: int = 0
     stays: bool = False
     """The calls stay (wait=true)."""
@@ -156,6 +160,7 @@ class Episode:
         self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
+        self._cancels_left = plan.cancels_at_gates
 
     def _times(self, count: int) -> list[float]:
         return sorted(self.dice.uniform(0, MESS_S * 0.6) for _ in range(count))
@@ -227,7 +232,7 @@ class Episode:
         store: str = "",
     ) -> Process:  # fmt: skip
         """Somebody types something on a login node, about one of the stores."""
-        host = host or self.dice.choice(self.site.login)
+        host = self.dice.choice(self.site.login) if host not in self.site.login else host
         process = self.kernel.spawn(host, what, lambda process: action(process) and 0, after)
         process.store = store or (self.stores[0] if self.plan.stores == 1 else self.dice.choice(self.stores))
         self._calls.append(process)
@@ -237,11 +242,26 @@ class Episode:
 
     def schedule(self) -> None:
         """When everything happens."""
-        plan, kernel = self.plan, self.kernel
+        plan, host = self.plan, self.dice.choice(self.site.login)
+        self._type_all(host)
+        for cluster in self.site.clusters.values():
+            cluster.at_start.append(self._at_gate)
+        if plan.logout:
+            self.kernel.at(self.dice.uniform(0, MESS_S / 2), lambda: self._log_out(host))
+        for count, action in [
+            (plan.growth, self._grow), (plan.changes, self._change), (plan.kills, self._kill),
+            (plan.host_deaths, self._kill_host), (plan.clock_jumps, self._jump), (plan.preempted, self._preempt),
+            (plan.lost_nodes, self._lose), (plan.purges, self._purge),
+        ]:  # fmt: skip
+            for when in self._times(count):
+                self.kernel.at(when, action)
+
+    def _type_all(self, host: Host) -> None:
+        """What people type, the first of it on this host."""
+        plan = self.plan
         if plan.trial:
             self.call("trial", lambda p: self.type_run(p, limit=max(1, plan.tasks // 2)))
         first = self.dice.uniform(0, 200) if plan.trial else 0.0
-        host = self.dice.choice(self.site.login)
         for store in self.stores:
             self.call("run", self.type_run, after=first, host=host, store=store)
         if plan.at_once:
@@ -252,13 +272,6 @@ class Episode:
             self.call(f"again{n}", self.type_run, after=when)
         for n, when in enumerate(self._times(plan.cancels)):
             self.call(f"cancel{n}", self.type_cancel, after=when)
-        for count, action in [
-            (plan.growth, self._grow), (plan.changes, self._change), (plan.kills, self._kill),
-            (plan.host_deaths, self._kill_host), (plan.clock_jumps, self._jump), (plan.preempted, self._preempt),
-            (plan.lost_nodes, self._lose), (plan.purges, self._purge),
-        ]:  # fmt: skip
-            for when in self._times(count):
-                kernel.at(when, action)
 
     def _grow(self) -> None:
         for _ in range(self.dice.randint(1, 2)):
@@ -285,6 +298,15 @@ class Episode:
         if nodes:
             self.kernel.kill_host(self.dice.choice(nodes))
 
+    def _log_out(self, host: Host) -> None:
+        self.site.login.remove(host)
+        self.kernel.kill_host(host)
+
+    def _at_gate(self, job: str) -> None:
+        if job.startswith("gate-") and self._cancels_left:
+            self._cancels_left -= 1
+            self.call("cancel at gate", self.type_cancel, after=self.dice.uniform(0, 4))
+
     def _jump(self) -> None:
         host = self.dice.choice(self.kernel.hosts)
         host.offset += self.dice.uniform(10, 2000)
@@ -301,21 +323,24 @@ class Episode:
         self.site.clusters[node.cluster].lose(node)
 
     def _purge(self) -> None:
-        """Somebody removes a committed shard, or all of a folder of them."""
+        """Somebody removes what lay there for long: a committed shard, a list, claims, an index; of no source."""
         truth, store = self.truths[self.stores[0]], self.stores[0]
-        truth.mayhem = True
-        found = [
-            f"{store}/stages/{stage}/shards/{fan}/{shard}"
-            for stage in self.site.disk.listed(f"{store}/stages")
-            if not stage.startswith("source-")
-            for fan in self.site.disk.listed(f"{store}/stages/{stage}/shards")
-            for shard in self.site.disk.listed(f"{store}/stages/{stage}/shards/{fan}")
-            if not shard.startswith(".")
-        ]
+        stages = [name for name in self.site.disk.listed(f"{store}/stages") if not name.startswith("source-")]
+        found = [path for stage in stages for path in self._old(f"{store}/stages/{stage}")]
         if found:
+            truth.mayhem = True
             path = self.dice.choice(found)
             truth.purged.add(path)
             self.site.disk.purge(path)
+
+    def _old(self, stage: str) -> Iterator[str]:
+        listed = self.site.disk.listed
+        for fan in listed(f"{stage}/shards"):
+            committed = [shard for shard in listed(f"{stage}/shards/{fan}") if not shard.startswith(".")]
+            yield from (f"{stage}/shards/{fan}/{shard}" for shard in committed)
+            yield from (f"{stage}/claims/{fan}" for _ in committed[:1])
+        yield from (f"{stage}/lists/{name}" for name in listed(f"{stage}/lists"))
+        yield from (f"{stage}/done" for _ in listed(f"{stage}/done")[:1])
 
     # -- from beginning to end ----------------------------------------------------------------------
 
@@ -384,7 +409,7 @@ class Episode:
 
     def _type_at_last(self, number: int, store: str, variant: int) -> RunState | None:
         states: list[RunState | None] = []
-        host = self.site.login[number % 2]
+        host = self.site.login[number % len(self.site.login)]
         call = self.call(
             f"last{number}", lambda p: states.append(self.type_run(p, variant=variant)), host=host, store=store
         )

@@ -42,6 +42,7 @@ class Host:
     skew: float = 0.0
     """Seconds that its wall clock is ahead."""
     frozen_until: float = 0.0
+    boots: int = 1
     cluster: str = "sim"
     """The one that its clients of the scheduler ask, and that it belongs to."""
     namespaces: int = 1
@@ -126,7 +127,9 @@ class Kernel:
         """Start a process; `main` is its first thread. A child is in the pid namespace of its parent."""
         pid = next(self._pids)
         namespace = self.random.randrange(host.namespaces) if host.namespaces > 1 else 0
-        who = ProcessIdentity(parent.identity.host if parent else f"{host.name} boot ns{namespace}", pid, pid * 7)
+        who = ProcessIdentity(
+            parent.identity.host if parent else f"{host.name} boot{host.boots} ns{namespace}", pid, pid * 7
+        )
         process = Process(self, host, label, who)
         host.processes.append(process)
         self.processes[who] = process
@@ -205,8 +208,9 @@ class Kernel:
             self.wake(process.main)
 
     def kill_host(self, host: Host) -> None:
-        """The machine loses power; it is not used again."""
+        """The machine loses power, and boots again."""
         self.note(f"! host {host.name} dies")
+        host.boots += 1
         for process in list(host.processes):
             self.kill(process)
 

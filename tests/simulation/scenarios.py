@@ -104,9 +104,17 @@ SCENARIOS: dict[str, Draw] = {
         "again": dice.randint(0, 2),
         "unanswered": dice.choice((0.1, 0.4, 0.6)),
     },
+    "cancel against gates": lambda dice: {
+        **_slurm(dice),
+        "cancels_at_gates": dice.randint(1, 2),
+        "stages": ("double", "sift"),
+        "again": 1,
+    },
     "purge": lambda dice: {**_slurm(dice), "purges": dice.randint(1, 2), "stages": ("double", "sift"), "again": 1},
     "local": _local,
     "local, typed again": lambda dice: {**_local(dice), "again": dice.randint(1, 2)},
+    "taken over": lambda dice: {**_local(dice), "logout": True, "again": dice.randint(1, 2)},
+    "logged out": lambda dice: {**_slurm(dice), "logout": True, "stages": ("double", "sift")},
     "local, cancel": lambda dice: {**_local(dice), "cancels": 1, "again": 1},
 }
 

@@ -117,7 +117,7 @@ class Truth:
         """An ending is written by whose attempt it is, or by who found its committed result gone."""
         _, content = self.claim(folder, fan, claim)
         owner, running = self._process(content), self.site.kernel.running
-        if running is None or owner is running.process:
+        if running is None or owner is running.process or not content:  # purged, or not yet written
             return
         if ending == Ending.LOST.value and self.purged:
             return
