@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import attrs
 
-from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError
+from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError, SubmissionUnknown
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
-from hpcurate.runs.launcher import GateRequest, Launcher, make_launcher
+from hpcurate.runs.launcher import GateRequest, Launcher, Presence, make_launcher
 from hpcurate.runs.looking import gate_watch, observer_of
 from hpcurate.runs.queues import ASK_S, ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import (
@@ -77,7 +77,7 @@ class Driver:
         self.frozen: Frozen = run.frozen()
         self._pipeline, self._echo = self.frozen.pipeline, echo
         self._gates = GateFiles(self.world.filesystem, run)
-        self._gate_watch = gate_watch(launcher, self._gates)
+        self._gate_watch = gate_watch(launcher, self._gates, self.world.clock)
         self._own_gates: set[tuple[str, int]] = set()
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
         queue = ThrottledQueue(launcher.queue, ASK_S, self.world.clock)
@@ -165,8 +165,8 @@ class Driver:
             self._echo(reason)
         self._said = reason
 
-    def _watched(self, stage: str, number: int) -> bool:
-        return (stage, number) in self._own_gates or self._gate_watch(stage, number)
+    def _watched(self, stage: str, number: int) -> bool | None:
+        return True if (stage, number) in self._own_gates else self._gate_watch(stage, number)
 
     def _store(self, stage: str) -> StageStore:
         return self.observer.store(self._pipeline.stage(stage).folder)
@@ -239,14 +239,18 @@ class Driver:
     def _submit_gate(self, action: Watch) -> str | None:
         """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while.
 
-        A gate too many does no harm, so one whose sbatch was not answered is submitted again.
+        One whose sbatch was not answered is looked for by its name, and submitted again if it is not there: a gate too
+        many does no harm, but each of them would look after the next.
         """
+        request = self._gate_request(action)
         clock, gates, pauses = self.world.clock, self.launcher.gates, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         deadline = clock.monotonic() + (gates.patience_s if gates else 0.0)
         while gates is not None:
             try:
-                return gates.submit(self._gate_request(action))
+                return gates.submit(request)
             except LauncherError as error:
+                if isinstance(error, SubmissionUnknown) and (job := self._queued_gate(request)):
+                    return job
                 if self.stays:
                     self._echo(f"{action.stage}: no gate after round {action.round}, this call replaces it: {error}")
                     self._own_gates.add((action.stage, action.round))
@@ -256,8 +260,14 @@ class Driver:
             self.launcher.wait(next(pauses))
         return None
 
+    def _queued_gate(self, request: GateRequest) -> str | None:
+        queue = self.launcher.queue
+        found = queue.find(request.name) or ()
+        return next((job for job in reversed(found) if queue.presence((job,)) is Presence.ALIVE), None)
+
     def _gate_request(self, action: Watch) -> GateRequest:
         return GateRequest(
+            name=self.run.job_name(f"gate-{action.stage}", action.round),
             run_path=self.run.path,
             code=self.frozen.code,
             stage=action.stage,
@@ -276,6 +286,7 @@ def _unsettled(look: Look) -> bool:
     """Whether something is open that the next looks decide: also a ticket that is neither ours nor to be seen yet."""
     running = look.decision.state is RunState.RUNNING
     undecided = any(phase in UNDECIDED for phase in _last_phases(look)) or any(view.missing for view in look.views)
+    undecided = undecided or any(view.rounds[-1].watched is None for view in look.views if view.rounds)
     return running and (bool(look.decision.actions) or undecided)
 
 

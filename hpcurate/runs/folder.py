@@ -16,6 +16,7 @@ import msgspec
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
+from hpcurate.planning.plan import job_name
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import CONTINUED, FORMAT, Store
 from hpcurate.system.clock import Clock, SystemClock
@@ -66,6 +67,10 @@ class Run:
         with suppress(OSError):
             return not self.filesystem.names(self.path)
         return False
+
+    def job_name(self, what: str, number: int) -> str:
+        """Name of the jobs of a round, or of a gate, of this run on this store, however its path was typed."""
+        return job_name(what, number, self.name, os.path.realpath(self.store.root))
 
     @property
     def cancelled(self) -> bool:

@@ -22,8 +22,7 @@ class GateFiles:
 
     def job(self, stage: str, number: int) -> str | None:
         """Job of the gate after a round; None where there is none that reads what we write."""
-        name = _name(stage, number)
-        job, form = self._read(name) if name in self._filesystem.names(self._folder) else ("", "")
+        job, form = self._read(_name(stage, number))  # opened: a listing may be older
         return job if job and form == str(FORM) else None
 
     def jobs(self) -> tuple[str, ...]:
@@ -37,10 +36,10 @@ class GateFiles:
         self._filesystem.replace(os.path.join(self._folder, _name(stage, number)), f"{job}\n{FORM}\n".encode())
 
     def _read(self, name: str) -> tuple[str, str]:
-        """(job, form); empty where that cannot be read, or was not written."""
+        """(job, form); empty where that was not written. Raises OSError."""
         try:
             job, _, form = self._filesystem.read(os.path.join(self._folder, name)).decode().partition("\n")
-        except (OSError, UnicodeDecodeError):
+        except (FileNotFoundError, UnicodeDecodeError):
             return "", ""
         return job.strip(), form.strip()
 

@@ -64,6 +64,8 @@ class JobRow:
 class GateRequest:
     """A gate that is to follow the jobs of a round."""
 
+    name: str
+    """Of its job: all gates of this round of this run have it, and no others."""
     run_path: str
     code: str
     """Frozen copy of the code that it runs."""

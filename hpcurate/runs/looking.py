@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import attrs
 
-from hpcurate.runs.beats import LOOK_S
+from hpcurate.runs.beats import LOOK_S, Stillness
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
-from hpcurate.runs.launcher import Launcher, Queue
+from hpcurate.runs.launcher import Launcher, Presence, Queue
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import ThrottledQueue
 from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
-from hpcurate.runs.rounds_seen import Watched
+from hpcurate.runs.rounds_seen import NEGATIVE_S, Watched
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, StageReport, report_of, written_report
+from hpcurate.system.clock import Clock
 from hpcurate.world import World
 
 
@@ -30,14 +31,25 @@ def observer_of(run: Run, frozen: Frozen, queue: Queue, world: World, watched: W
     )
 
 
-def gate_watch(launcher: Launcher, gates: GateFiles) -> Watched:
-    """Whether a gate is queued for a round. Where there are no gates, whoever drives the run watches it."""
+def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock) -> Watched:
+    """Whether a gate is queued for a round. Where there are no gates, whoever drives the run watches it.
 
-    def watched(stage: str, number: int) -> bool:
+    One answer that does not list the gate is no evidence: another gate for each would be many where a scheduler is
+    overloaded.
+    """
+    still = Stillness(clock)
+
+    def watched(stage: str, number: int) -> bool | None:
         if launcher.gates is None:
             return True
         job = gates.job(stage, number)
-        return job is not None and not launcher.queue.presence((job,)).over
+        if job is None:
+            return False
+        asked, presence = clock.monotonic(), launcher.queue.presence((job,))
+        if presence is Presence.ABSENT:
+            return False if still.of(job, b"", asked) >= NEGATIVE_S else None
+        still.forget(job)
+        return presence is not Presence.ENDED
 
     return watched
 
@@ -50,7 +62,9 @@ class RunLooker:
         self.frozen, self._once = run.frozen(), not ask_every_s
         self.gates = GateFiles(self._world.filesystem, run)
         queue = ThrottledQueue(launcher.queue, ask_every_s, self._world.clock)
-        self.observer = observer_of(run, self.frozen, queue, self._world, gate_watch(launcher, self.gates))
+        self.observer = observer_of(
+            run, self.frozen, queue, self._world, gate_watch(launcher, self.gates, self._world.clock)
+        )
 
     def look(self) -> Look:
         """Where it stands; incomplete where work is left and nobody is there to do it.

@@ -10,7 +10,7 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import job_name, submission_name, worker_count
+from hpcurate.planning.plan import submission_name, worker_count
 from hpcurate.runs.code import frozen_path
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.folder import Frozen, Run, peek_run
@@ -124,7 +124,7 @@ def _stage_preview(
         frozen=Frozen(pipeline=pipeline, source_lists=(), launcher={}, code=code),
     )
     path = os.path.join(run.path, "submissions", submission_name(stage.name, number))
-    name = job_name(stage.folder, number, run.name, os.path.realpath(run.store.root))
+    name = run.job_name(stage.folder, number)
     submission = Submission(plan=plan, path=path, name=name)
     return StagePreview(
         stage=stage,

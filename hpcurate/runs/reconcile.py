@@ -66,8 +66,8 @@ class RoundView:
     killed_for_memory: bool = False
     """The scheduler killed workers of it for that: the next round knows more of the culprit than this one did."""
     cancelled: bool = False
-    watched: bool = False
-    """A gate of this run waits for it, or its driver stays."""
+    watched: bool | None = False
+    """A gate of this run waits for it, or its driver stays. None: its gate is not seen, which is no evidence yet."""
     jobs_recorded: bool = True
     """False where its jobs were found by name, and nobody has written them down."""
     over_recorded: bool = True
@@ -234,7 +234,7 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
         return _submit(stage, 1)
     if last.phase is Phase.OVER:
         return _after_round(stage, last)
-    if last.phase is Phase.ACTIVE and last.queue and not last.watched:
+    if last.phase is Phase.ACTIVE and last.queue and last.watched is False:
         return Watch(stage.name, last.number, last.jobs)
     return RunState.RUNNING, f"{stage.name}: round {last.number} {last.why or _WAITING[last.phase]}"
 

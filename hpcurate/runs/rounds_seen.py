@@ -26,8 +26,8 @@ NEGATIVE_S = 30.0
 """How far apart two answers that list no job have to be to say that there is none. At least `ASK_S`: a remembered
 answer is not a second one."""
 NO_ANSWER = "cannot be seen: the scheduler does not answer"
-Watched = Callable[[str, int], bool]
-"""(stage, round) → whether a gate of the run waits for it, or its driver stays."""
+Watched = Callable[[str, int], bool | None]
+"""(stage, round) → whether a gate of the run waits for it, or its driver stays; None: that will be seen soon."""
 
 
 @attrs.define(frozen=True)
@@ -71,7 +71,7 @@ class RoundsSeen:
             elsewhere=seen.elsewhere,
             jobs_recorded=found.jobs is not None or not (seen.jobs or seen.phase is Phase.OVER),
             over_recorded=seen.phase is not Phase.OVER,
-            watched=seen.phase is Phase.ACTIVE and self._watched(stage.name, found.number),
+            watched=self._watched(stage.name, found.number) if seen.phase is Phase.ACTIVE else False,
         )
 
     # -- with its jobs written down -----------------------------------------------------------------

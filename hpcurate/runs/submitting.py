@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.planning.plan import Plan, job_name, submission_name, worker_count
+from hpcurate.planning.plan import Plan, submission_name, worker_count
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.launcher import Launcher, Started, Submission
@@ -111,7 +111,7 @@ class Submitter:
             launcher=self._launcher.name,
             queue=queue.name or None,
             cluster=self._cluster(),
-            name=job_name(stage.folder, action.round, self._run.name, os.path.realpath(self._run.store.root)),
+            name=self._run.job_name(stage.folder, action.round),
             submitter=self._world.processes.mine(),
             lists=view.lists,
             done_before=view.counts.shards_done,

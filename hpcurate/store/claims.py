@@ -159,11 +159,17 @@ class LeaseWatch:
         self._lease = lease_s
         self._seen: dict[str, tuple[bytes, float]] = {}
 
-    def stood_still(self, worker: str, counter: bytes, now: float, own_beats_since: float) -> bool:
-        """True once `counter` has not changed for a lease. `own_beats_since`: start of our gapless beats."""
+    def stood_still(
+        self, worker: str, counter: bytes, asked: float, own_beats_since: float, answered: float | None = None
+    ) -> bool:
+        """True once `counter` has not changed for a lease. `own_beats_since`: start of our gapless beats.
+
+        An answer may be long on its way: the counter was seen as late as it came at first, and as early as it was
+        asked for later.
+        """
         known = self._seen.get(worker)
         if known is None or known[0] != counter:
-            self._seen[worker] = (counter, now)
+            self._seen[worker] = (counter, asked if answered is None else answered)
             return False
         since = max(known[1], own_beats_since)
-        return now - since >= self._lease
+        return asked - since >= self._lease

@@ -155,9 +155,9 @@ class Picker:
         running = [line.id for line in self._order if self._is_running(line.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
-            claim = self._store.claims.read(shard, latest.attempt)
+            asked, claim = self._world.clock.monotonic(), self._store.claims.read(shard, latest.attempt)
             if claim is None:  # half written, by a worker that may have died there
-                if self._stands_still(f"claim of {shard}", b""):
+                if self._stands_still(f"claim of {shard}", b"", asked):
                     self._latest[shard] = attrs.evolve(latest, ending=Ending.LOST)
                 else:
                     self.waits = True
@@ -178,14 +178,16 @@ class Picker:
         return shard not in self._done and latest is not None and latest.ending is None
 
     def _stood_still(self, worker: str) -> bool:
+        asked = self._world.clock.monotonic()
         try:
             counter = self._world.filesystem.read(self._store.folder.worker(worker))
         except OSError:
             counter = b""
-        return self._stands_still(worker, counter)
+        return self._stands_still(worker, counter, asked)
 
-    def _stands_still(self, name: str, counter: bytes) -> bool:
-        return self._watch.stood_still(name, counter, self._world.clock.monotonic(), self._heartbeat.gapless_since)
+    def _stands_still(self, name: str, counter: bytes, asked: float) -> bool:
+        answered = self._world.clock.monotonic()
+        return self._watch.stood_still(name, counter, asked, self._heartbeat.gapless_since, answered)
 
 
 def _hidden(listed: Latest | None, taken: Latest) -> bool:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import attrs
 
 from hpcurate.errors import GateRefused, LauncherError
-from hpcurate.planning.plan import job_name
-from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import GateRequest
 from hpcurate.units import minutes
 from launchers.slurm.clients import ask
@@ -47,11 +45,10 @@ def gate_job(gate: GateRequest, settings: JobSettings, facts: SiteFacts) -> Batc
     `afterany` on all ids: fulfilled however they ended, never `DependencyNeverSatisfied`.
     """
     options = settings.of_gate(facts, last=gate.last)
-    run = Run.at(gate.run_path)
     patience_s = minutes(str(options["time"])) * 60 // 2  # it may wait for room for half of its time
     return BatchJob(
         folder=os.path.join(gate.run_path, "gates"),
-        name=job_name(f"gate-{gate.stage}", gate.round, run.name, os.path.realpath(run.store.root)),
+        name=gate.name,
         options={**options, "dependency": f"afterany:{':'.join(gate.jobs)}"},
         command=gate_command(settings.python, gate, patience_s),
         log=GATE_LOG,

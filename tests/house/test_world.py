@@ -35,7 +35,7 @@ EXCEPTIONS = {
     ("runs.folder", "check_store_writable"): "the same",
     ("runs.folder", "find_run"): "`runs/latest` is for people",
     ("runs.folder", "point_latest"): "the same",
-    ("runs.submitting", "Submitter._ticket"): "the store's real path, of which only a digest goes into job names",
+    ("runs.folder", "Run.job_name"): "the store's real path, of which only a digest goes into job names",
     ("runs.gate", "leave_on_sigterm"): PROCESS,
     ("store.commits", "nonce"): "`verify` moves a damaged shard away, no worker does",
     ("worker.supervisor", "Supervisor._cores"): PROCESS,

@@ -202,10 +202,19 @@ class Episode:
             return outcome.state
         except (HpcurateError, OSError) as error:
             self.kernel.note("the command fails", error)
+            self._follow(str(error))
             return None
         except KeyboardInterrupt:
             self.kernel.note("the command is interrupted")
             return None
+
+    def _follow(self, advice: str) -> None:
+        """Do what an error says, once it has come again after a while: here, when nobody writes any more."""
+        path = advice.partition(": is empty: another call")[0]
+        if self.tempo.quiet and path != advice and self.site.disk.find(path) is not None:
+            self.site.disk.hooks, hooks = [], self.site.disk.hooks
+            self.site.disk.take(path, "user")
+            self.site.disk.hooks = hooks
 
     def type_cancel(self, process: Process) -> None:
         """`hpcurate cancel`."""

@@ -9,7 +9,7 @@ import attrs
 from hpcurate.errors import HpcurateError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import Plan, job_name
+from hpcurate.planning.plan import Plan
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate import move_on, reporting
@@ -201,9 +201,7 @@ class SimGates:
     def submit(self, gate: GateRequest) -> str:
         """See `Gates`."""
         site = HERE[0]
-        run = Run.at(gate.run_path)
-        name = job_name(f"gate-{gate.stage}", gate.round, run.name, run.store.root)
-        return site.cluster.submit(name, lambda process, _: site.gate(process, gate), None, gate.jobs)
+        return site.cluster.submit(gate.name, lambda process, _: site.gate(process, gate), None, gate.jobs)
 
 
 class SimLocalQueue(NoQueue):

@@ -22,6 +22,8 @@ from tests.simulation.site import Site
 from tests.simulation.work import decoded, made, outcome
 
 ENDINGS = frozenset(ending.value for ending in Ending)
+MOST_GATES = 20
+"""So many at once are a storm: each of them looks after the next round."""
 DRIFT = 0.995
 """A lease by a clock that runs fast is shorter by this factor."""
 
@@ -255,6 +257,9 @@ class Truth:
 
     def _queued(self, job: Job) -> None:
         """A submitter that stood still for long may submit what others have given up: its workers leave by themselves."""
+        waiting = [one for cluster in self.site.clusters.values() for one in cluster.jobs.values() if not one.over]
+        if sum(one.name.startswith("gate-") for one in waiting) > MOST_GATES:
+            raise Violation(f"I12: more than {MOST_GATES} gates are queued")
         found = re.fullmatch(r"(.+)-r(\d+)-[0-9a-f]{8}-[0-9a-f]{8}", job.name)
         if found and job.store == self.store:
             names = self.disk.listed(f"{self.store}/stages/{found[1]}/rounds")

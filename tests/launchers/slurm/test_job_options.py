@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from planned import planned
 
-from hpcurate.planning.plan import WorkerShape, job_name, worker_shape
+from hpcurate.planning.plan import WorkerShape, worker_shape
 from hpcurate.runs.launcher import GateRequest
 from launchers.slurm import SlurmLauncher
 from launchers.slurm.facts import PartitionFacts, SiteFacts
@@ -76,12 +76,14 @@ def test_gates_have_their_partition_and_their_mail() -> None:
 
 def test_a_gate_follows_all_arrays_of_its_round() -> None:
     """However they ended; it runs the frozen code, and waits for room for half of its time."""
-    request = GateRequest(run_path="/s/runs/20260101", code="/s/c", stage="one", round=2, jobs=("7", "8"), last=False)
+    request = GateRequest(
+        name="gate-one-r2", run_path="/s/runs/20260101", code="/s/c", stage="one", round=2, jobs=("7", "8"), last=False
+    )
     settings = SlurmLauncher(python="py", setup=["b"], site={"setup": ["a"]}).settings
     job = gate_job(request, settings, SiteFacts())
     assert "afterany:7:8" == job.options["dependency"]
     assert ("/s/runs/20260101/gates", ("a", "b")) == (job.folder, job.setup)
-    assert job_name("gate-one", 2, "20260101", "/s") == job.name
+    assert request.name == job.name
     assert job.command.startswith("export PYTHONPATH=/s/c$")
     assert job.command.endswith("exec py -P -m hpcurate.runs.gate /s/runs/20260101 one 2 900")
 
