@@ -34,6 +34,8 @@ class Node:
     data: bytes = b""
     frozen: bool = False
     stamp: int = 0
+    made: float = 0.0
+    """True time at which it was made; without hard links its content may come much later."""
     written: float = 0.0
     """True time of its latest content."""
     writer: object = None
@@ -243,7 +245,7 @@ class Client:
         if self.disk.find(path) is not None:
             self._kernel.note(f"create {path}", "there is one")
             return False
-        node = Node(written=self._kernel.now, writer=self._me)
+        node = Node(made=self._kernel.now, written=self._kernel.now, writer=self._me)
         if self.disk.faults.links:
             node.data = data
         self._missing.pop(path, None)
