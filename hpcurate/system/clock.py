@@ -40,7 +40,7 @@ class Clock(Protocol):
         """Seconds that never go back."""
 
     def now(self) -> datetime.datetime:
-        """UTC, for names and stamps that people read: a wall clock jumps, so it is never compared."""
+        """UTC, for names and stamps that people read. A wall clock jumps: only Slurm's end of a job is compared."""
 
     def sleep(self, seconds: float) -> None:
         """Let others run."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import attrs
 
 from hpcurate.store.lists import ShardLine
@@ -54,13 +52,13 @@ class Deadline:
         return pace.predict(line.weight) * PREDICTION_MARGIN <= self.left
 
 
-def seconds_left(wall_time: str, job: Allocation) -> float:
-    """Seconds of wall time that Slurm grants the job from now on; without end, outside Slurm.
+def seconds_left(wall_time: str, job: Allocation, now: float) -> float:
+    """Seconds of wall time that Slurm grants the job from `now` on, a stamp; without end, outside Slurm.
 
     Where Slurm does not name the end (before 22.05), the job is taken to have just begun.
     """
     if job.end_time is not None:
-        return job.end_time - time.time()
+        return job.end_time - now
     if job.job_id is not None:
         from hpcurate.units import minutes
 

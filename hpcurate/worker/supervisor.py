@@ -60,7 +60,8 @@ class Supervisor:
         self.worker = f"{job}-{index}-r{self._allocation.restart_count}-{self._world.nonce(4)}"
         self._running: list[StageHost] = []
         self._draining = self._world.clock.event()
-        self._deadline = Deadline(self._world.clock, seconds_left(plan.stage.resources.time, self._allocation))
+        left_s = seconds_left(plan.stage.resources.time, self._allocation, self._world.clock.now().timestamp())
+        self._deadline = Deadline(self._world.clock, left_s)
         self._failure: str | None = None
         self._staging = self._hosts.staging(plan, submission, self._log)
         self._attempts = Attempts(

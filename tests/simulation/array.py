@@ -110,7 +110,7 @@ class ArrayEpisode(Episode):
         def main(process: Process) -> int:
             world = self.site.world(process)
             supervisor = Supervisor(
-                plan, f"{STORES[0]}/submission", index, job=str(number), hosts=SimHosts(process, self.site.client(process.host), self.plan.slowest_s),
+                plan, f"{STORES[0]}/submission", index, job=str(number), hosts=SimHosts(process, self.site.client(process.host), self.site.work_s),
                 world=world, log=self.kernel.note, allocation=here,
             )  # fmt: skip
             process.on_terminate = lambda: supervisor.drain(at_once=True)

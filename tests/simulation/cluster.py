@@ -16,16 +16,26 @@ from hpcurate.failures import Ending
 from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
-from tests.simulation.kernel import Host, Kernel, Process, Violation
+from tests.simulation.kernel import EPOCH, Host, Kernel, Process, Violation
 
+KILL_WAIT_S = 30.0
+"""From SIGTERM to SIGKILL."""
 Body = Callable[[Process, Allocation], int]
 """What an element runs."""
 REMEMBERED_S = 300.0
 """So long a controller remembers a job that has ended (MinJobAge)."""
-ENDINGS = {"CANCELLED": Ending.FREE, "NODE_FAIL": Ending.FREE, "OUT_OF_MEMORY": Ending.OOM}
+ENDINGS = {"CANCELLED": Ending.FREE, "TIMEOUT": Ending.FREE, "NODE_FAIL": Ending.FREE, "OUT_OF_MEMORY": Ending.OOM}
 """What the accounting's states say of an attempt."""
 LIE_S = 20.0
 """For so long a client goes on giving wrong answers: shorter than the time between two that are believed."""
+
+
+@attrs.define(frozen=True)
+class Wall:
+    """How long an element may run, and how long before that it is warned."""
+
+    limit_s: float
+    warning_s: float
 
 
 @attrs.define(eq=False)
@@ -55,6 +65,7 @@ class Job:
     after: tuple[str, ...] = ()
     store: str = ""
     """The one of its submitter, whatever its name says."""
+    wall: Wall | None = None
     ended: float | None = None
     late: bool = False
     """Its submitter was taken for dead before it was queued: nobody could know of it."""
@@ -83,6 +94,10 @@ class Manners:
     """Share of submissions that are refused."""
     limit: int = 1000
     """Elements that may be queued or run at once."""
+    limit_s: float = 0.0
+    """Wall time of workers; 0: without end."""
+    kill_wait: bool = True
+    """Whether who is there at the limit is told to leave before it is killed."""
     accounting: bool = True
     """Whether it knows how jobs ended that it has forgotten."""
 
@@ -102,11 +117,13 @@ class Cluster:
 
     # -- the controller -----------------------------------------------------------------------------
 
-    def queue_up(self, name: str, body: Body, count: int | None, after: tuple[str, ...], store: str) -> str:
+    def queue_up(self, name: str, body: Body, count: int | None, after: tuple[str, ...], store: str,
+        wall: Wall | None = None,
+    ) -> str:  # fmt: skip
         """Queue a job, or an array of `count`; its id."""
         id = str(next(self._ids))
         elements = [Element(f"{id}_{n}", n) for n in range(count)] if count and count > 1 else [Element(id, 0)]
-        self.jobs[id] = Job(id, name, body, elements, after, store)
+        self.jobs[id] = Job(id, name, body, elements, after, store, wall)
         for told in self.at_queuing:
             told(self.jobs[id])
         self.kernel.note(f"! job {id} is queued", f"{name} × {len(elements)}, after {after}")
@@ -134,6 +151,7 @@ class Cluster:
             array_job_id=job.id if array else None,
             array_task_id=element.index if array else None,
             restart_count=element.restarts,
+            end_time=int(EPOCH.timestamp() + self.kernel.now + job.wall.limit_s) if job.wall else None,
         )
         element.state = "RUNNING"
         for begins in self.at_start:
@@ -142,6 +160,14 @@ class Cluster:
         process = self.kernel.spawn(node, label, lambda process: job.body(process, here))
         element.process = process
         process.at_end.append(lambda ended: self._ended(job, element, ended))
+        if job.wall:
+            end = self.kernel.now + job.wall.limit_s
+            self.kernel.at(end - job.wall.warning_s, lambda: self.kernel.warn(process))
+            self.kernel.at(end, lambda: self._time_is_up(job, element, process))
+
+    def _time_is_up(self, job: Job, element: Element, process: Process) -> None:
+        if process.alive:
+            self._leave(job, element, process, "TIMEOUT", KILL_WAIT_S if self.manners.kill_wait else 0.0)
 
     def _ended(self, job: Job, element: Element, process: Process) -> None:
         if element.process is process and element.state == "RUNNING":
@@ -168,16 +194,17 @@ class Cluster:
                 elif process is not None:
                     self._leave(job, element, process, "CANCELLED")
 
-    def _leave(self, job: Job, element: Element, process: Process, state: str) -> None:
-        """SIGTERM, and SIGKILL half a minute later; then it has the state."""
+    def _leave(self, job: Job, element: Element, process: Process, state: str, wait_s: float = KILL_WAIT_S) -> None:
+        """SIGTERM, and SIGKILL a while later; then it has the state."""
 
         def killed() -> None:
             if process.alive:
                 self.kernel.kill(process)
 
         process.at_end.insert(0, lambda ended: self._left(job, element, process, state))
-        self.kernel.terminate(process)
-        self.kernel.at(self.kernel.now + 30, killed)
+        if wait_s:
+            self.kernel.terminate(process)
+        self.kernel.at(self.kernel.now + wait_s, killed)
 
     def _left(self, job: Job, element: Element, process: Process, state: str) -> None:
         if element.process is process and element.state == "RUNNING":
@@ -245,7 +272,9 @@ class Cluster:
         else:
             self._negative.pop(self._question(what), None)
 
-    def submit(self, name: str, body: Body, count: int | None, after: tuple[str, ...] = ()) -> str:
+    def submit(
+        self, name: str, body: Body, count: int | None, after: tuple[str, ...] = (), wall: Wall | None = None
+    ) -> str:
         """sbatch. Raises LauncherError, SubmissionUnknown."""
         kernel, manners = self.kernel, self.manners
         kernel.step("sbatch", name)
@@ -258,11 +287,13 @@ class Cluster:
             raise LauncherError("sbatch: error: refused")
         if chance < manners.refused + manners.unanswered:
             if kernel.random.random() < 0.7:
-                kernel.at(kernel.now + self._some(10), lambda: void(self.queue_up(name, body, count, after, store)))
+                kernel.at(
+                    kernel.now + self._some(10), lambda: void(self.queue_up(name, body, count, after, store, wall))
+                )
             kernel.step("sbatch answers", name)
             kernel.note(f"sbatch {name}", "! no answer")
             raise SubmissionUnknown("sbatch does not answer")
-        id = self.queue_up(name, body, count, after, store)
+        id = self.queue_up(name, body, count, after, store, wall)
         kernel.step("sbatch answers", name)
         kernel.note(f"sbatch {name}", id)
         return id

@@ -8,6 +8,7 @@ for ever: nothing is raised into them, because a `finally` that runs is not what
 from __future__ import annotations
 
 import datetime
+import functools
 import heapq
 import itertools
 import random
@@ -70,6 +71,8 @@ class Process:
     on_terminate: Callable[[], None] | None = attrs.field(default=None, repr=False)
     """What its handler of SIGTERM does, in its first thread; without one the signal kills."""
     killed_for_memory: bool = False
+    on_warning: Callable[[], None] | None = attrs.field(default=None, repr=False)
+    """What its handler of SIGUSR2 does; without one the signal kills."""
     at_end: list[Callable[[Process], None]] = attrs.field(factory=list, repr=False)
     main: Thread | None = attrs.field(default=None, repr=False)
     requeue: Callable[[], None] | None = attrs.field(default=None, repr=False)
@@ -190,6 +193,11 @@ class Kernel:
             self.terminate(child)
         for told in process.at_end:
             told(process)
+
+    def warn(self, process: Process) -> None:
+        """SIGUSR2."""
+        if process.alive:
+            self.signal(process, process.on_warning or functools.partial(self.kill, process))
 
     def terminate(self, process: Process) -> None:
         """SIGTERM."""

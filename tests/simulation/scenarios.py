@@ -68,6 +68,16 @@ def _array(dice: random.Random) -> dict[str, Any]:
     return {**some, "kills": dice.randint(0, 2), "preempted": dice.randint(0, 1), "shard_tasks": dice.choice((1, 1, 2))}
 
 
+def _short(dice: random.Random) -> dict[str, Any]:
+    """Jobs end in the middle of the work, which fits into one."""
+    return {
+        "limit_s": dice.choice((300.0, 600.0)),
+        "kill_wait": dice.random() < 0.7,
+        "shard_tasks": dice.choice((1, 1, 2)),
+        "slowest_s": dice.choice((60.0, 200.0)),
+    }
+
+
 def _killers(dice: random.Random) -> dict[str, Any]:
     """Nobody else kills: two workers that die with the same task alone in work are no coincidence to hpcurate."""
     return {
@@ -97,6 +107,8 @@ SCENARIOS: dict[str, Draw] = {
     "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
     "killers": lambda dice: {**_slurm(dice), **_killers(dice)},
     "local, killers": lambda dice: {**_local(dice), **_killers(dice)},
+    "wall time": lambda dice: {**_slurm(dice), **_short(dice)},
+    "never in time": lambda dice: {**_slurm(dice), **_short(dice), "fastest_s": 1000.0, "slowest_s": 2000.0},
     "two stores": lambda dice: {
         **_slurm(dice),
         "stores": 2,

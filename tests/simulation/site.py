@@ -18,7 +18,7 @@ from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
 from hpcurate.worker.supervisor import Supervisor
 from hpcurate.world import World
-from tests.simulation.cluster import Cluster, ClusterQueue, Manners
+from tests.simulation.cluster import Cluster, ClusterQueue, Manners, Wall
 from tests.simulation.filesystem import Client, Disk, Faults
 from tests.simulation.kernel import Host, Kernel, Process, SimClock, SimProcesses, Tempo
 from tests.simulation.work import SimHosts
@@ -36,13 +36,14 @@ class Site:
     kernel: Kernel
     disk: Disk
     clusters: dict[str, Cluster]
-    slowest_s: float
+    work_s: tuple[float, float]
+    """The least and the most that one call of a stage takes."""
     login: list[Host]
     clients: dict[str, Client] = attrs.field(factory=dict)
 
     @classmethod
     def build(
-        cls, seed: int, *, tempo: Tempo, faults: Faults, manners: Manners, nodes: int, two: bool, slowest_s: float,
+        cls, seed: int, *, tempo: Tempo, faults: Faults, manners: Manners, nodes: int, two: bool, work_s: tuple[float, float],
         tracing: bool,
     ) -> Site:  # fmt: skip
         """Two login nodes and a cluster of `nodes`, or two of them on one storage, with a login node each."""
@@ -57,7 +58,7 @@ class Site:
         disk = Disk(kernel, faults)
         for store in STORES:
             disk.make_folders(store, "root")
-        site = cls(kernel, disk, clusters, slowest_s, logins)
+        site = cls(kernel, disk, clusters, work_s, logins)
         HERE[:] = [site]
         return site
 
@@ -99,12 +100,13 @@ class Site:
             submission,
             index,
             job=here.array_job_id or here.job_id or f"local{process.identity.pid}",
-            hosts=SimHosts(process, self.client(process.host), self.slowest_s),
+            hosts=SimHosts(process, self.client(process.host), self.work_s),
             world=world,
             log=self.kernel.note,
             allocation=here,
         )
         process.on_terminate = lambda: supervisor.drain(at_once=True)
+        process.on_warning = lambda: supervisor.drain(at_once=False)
         return supervisor.run()
 
     def gate(self, process: Process, request: GateRequest) -> int:
@@ -176,7 +178,9 @@ class SimSlurm:
         def body(process: Process, here: Allocation) -> int:
             return site.work(process, submission.path, here, here.array_task_id or 0)
 
-        id = site.cluster.submit(submission.name, body, submission.plan.workers)
+        plan, limit_s = submission.plan, site.cluster.manners.limit_s
+        wall = Wall(limit_s, plan.timing.drain_s) if limit_s else None
+        id = site.cluster.submit(submission.name, body, plan.workers, wall=wall)
         return Started(Jobs(ids=(id,)))
 
     def script(self, submission: Submission) -> str | None:

@@ -183,8 +183,8 @@ class SimHosts(Hosts):
 
     threads = True
 
-    def __init__(self, process: Process, client: Client, slowest_s: float) -> None:
-        self._process, self._files, self._slowest_s = process, Files(client.open, client.append), slowest_s
+    def __init__(self, process: Process, client: Client, work_s: tuple[float, float]) -> None:
+        self._process, self._files, self._work_s = process, Files(client.open, client.append), work_s
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """See `Hosts`."""
@@ -195,7 +195,7 @@ class SimHosts(Hosts):
 
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
-        return SimStage(self._process, self._files, plan.stage.name, self._slowest_s)
+        return SimStage(self._process, self._files, plan.stage.name, self._work_s)
 
     def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
         """See `Hosts`."""
@@ -222,8 +222,8 @@ class Gone(BaseException):
 class SimStage:
     """A stage process, which runs shards as real ones do: see `StageHost`."""
 
-    def __init__(self, process: Process, files: Files, stage: str, slowest_s: float) -> None:
-        self._process, self._slowest_s, self._stage = process, slowest_s, STAGES[stage]()
+    def __init__(self, process: Process, files: Files, stage: str, work_s: tuple[float, float]) -> None:
+        self._process, self._work_s, self._stage = process, work_s, STAGES[stage]()
         self._runner = ShardRunner(self._stage, name=stage, files=files)
         self._stage.work = self._work
         self._killed = False
@@ -254,7 +254,7 @@ class SimStage:
     def _work(self, tasks: list[Number]) -> None:
         kernel, worst = self._process.kernel, max((task.value for task in tasks), default=0)
         kernel.step("work", " ".join(self._in_work))
-        end, self._working = kernel.now + kernel.random.uniform(0.1, self._slowest_s), kernel.running
+        end, self._working = kernel.now + kernel.random.uniform(*self._work_s), kernel.running
         while kernel.now < end and not self._killed:
             kernel.suspend(end)
         if self._killed:

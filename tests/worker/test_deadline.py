@@ -89,4 +89,4 @@ def test_slurm_says_when_the_job_ends(
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, str(int(time.time()) + 120) if value == "+120" else value)
-    assert expected == pytest.approx(seconds_left("5m", Allocation.here()), abs=2.0)
+    assert expected == pytest.approx(seconds_left("5m", Allocation.here(), time.time()), abs=2.0)
