@@ -94,6 +94,17 @@ class _Fan:
         self.known.pop(shard, None)
         self.gone[shard] = self.before.pop(shard)
 
+    def read_again(self, number: int) -> None:
+        """Every shard is there. What was read before the folder changed may be of an attempt that was replaced since:
+        purged, and done again by another call, while this one did not look.
+        """
+        for shard, known in [(shard, self.known[shard]) for shard in self.names & self.known.keys()]:
+            now = self.read(shard, again=True)
+            if now is None:  # purged, and a stale listing has it yet
+                self.known[shard] = known
+            elif now.nonce != known[1].nonce:
+                self.changed, self.indexed = number, frozenset()
+
     def read(self, shard: str, *, again: bool = False) -> Committed | None:
         """A listed shard, None if it is damaged; `again`: also if it was read before the folder last changed."""
         known = self.known.get(shard)
@@ -176,6 +187,8 @@ class CommitsSeen:
         if fan.look != self._look and (not wanted <= fan.names or now - fan.listed >= CONFIRM_S):
             self._listings += 1
             fan.list(now, self._look, self._listings)
+            if wanted <= fan.names:
+                fan.read_again(self._listings)
         return fan
 
 

@@ -36,6 +36,7 @@ from hpcurate.runs.reconcile import (
 from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import RunReport, report_of, write_report
+from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
@@ -177,17 +178,26 @@ class Driver:
         """Do what there is to do until a look finds nothing more, or until nothing comes of what it finds."""
         while True:
             look = self.look()
-            done = [self._do(action, look) for action in look.decision.actions]
-            if not done or not all(done):
+            if not look.decision.actions or not self._do_all(look):
                 return look
+
+    def _do_all(self, look: Look) -> bool:
+        """Whether all was done. Where a round is not over after all, what follows was decided on a look of before."""
+        done = True
+        for action in look.decision.actions:
+            if not self._do(action, look):
+                done = False
+                if isinstance(action, MarkOver):
+                    break
+        return done
 
     def _do(self, action: Action, look: Look) -> bool:
         """Whether it was done; False where another process did it, or is about to."""
         match action:
             case RecordJobs(stage, number, found):
                 self._submitter.record(stage, number, found)
-            case MarkOver(stage, number):
-                self.mark_over(stage, number)
+            case MarkOver(stage, number, ended):
+                return self.mark_over(stage, number, ended)
             case WriteIndex(folder, fan):
                 write_index(self.observer.store(folder), folder, fan, self.observer.commits)
             case MakeLists(stage):
@@ -203,15 +213,22 @@ class Driver:
                 self._watch(action)
         return True
 
-    def mark_over(self, stage: str, number: int) -> None:
-        """Write down that no worker of a round is left, and how its jobs ended as far as their scheduler knows."""
+    def mark_over(self, stage: str, number: int, jobs: Jobs | None = None) -> bool:
+        """Write down that no worker of a round is left, and how its jobs ended as far as their scheduler knows.
+
+        `jobs`: those that have ended. False where others are written down: by a submitter that stood still for so long
+        that it was taken for dead.
+        """
         rounds = self._store(stage).rounds
         found = rounds.one(number)
         if found.over:
-            return
+            return True
+        if jobs is not None and found.jobs not in (None, jobs):
+            return False
         queue = queue_named(found.ticket.queue or "", self.launcher.queue)
         endings = queue.endings(found.jobs.ids) if queue and found.jobs and found.jobs.ids else {}
         rounds.mark_over(number, endings=endings)
+        return True
 
     def _finish(self, look: Look) -> None:
         """Let workers that have nothing left leave in order; stop those of a run that failed."""

@@ -14,7 +14,10 @@ ASK_S = 30.0
 
 
 class ThrottledQueue:
-    """Asks a queue at most every so often, and remembers the answer meanwhile."""
+    """Asks a queue at most every so often, and remembers the answer meanwhile.
+
+    So often after the answer: two that count as two are that far apart, however long the first one took.
+    """
 
     def __init__(self, queue: Queue, every_s: float, clock: Clock) -> None:
         self.name = queue.name
@@ -32,20 +35,18 @@ class ThrottledQueue:
 
     def presence(self, jobs: tuple[str, ...]) -> Presence:
         """See `Queue`."""
-        asked, answer = self._answers.get(jobs, (float("-inf"), Presence.UNKNOWN))
-        now = self._clock.monotonic()
-        if now - asked >= self._every:
+        answered, answer = self._answers.get(jobs, (float("-inf"), Presence.UNKNOWN))
+        if self._clock.monotonic() - answered >= self._every:
             answer = self._queue.presence(jobs)
-            self._answers[jobs] = (now, answer)
+            self._answers[jobs] = (self._clock.monotonic(), answer)
         return answer
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Queue`."""
-        asked, answer = self._found.get(name, (float("-inf"), None))
-        now = self._clock.monotonic()
-        if now - asked >= self._every:
+        answered, answer = self._found.get(name, (float("-inf"), None))
+        if self._clock.monotonic() - answered >= self._every:
             answer = self._queue.find(name)
-            self._found[name] = (now, answer)
+            self._found[name] = (self._clock.monotonic(), answer)
         return answer
 
     def rows(self, jobs: Jobs) -> list[JobRow] | None:

@@ -126,6 +126,8 @@ class MarkOver:
 
     stage: str
     round: int
+    jobs: Jobs
+    """What it is known of: where others have been written down meanwhile, it is not."""
 
 
 @attrs.define(frozen=True)
@@ -193,7 +195,7 @@ def _records(stages: Sequence[StageView]) -> list[Action]:
     for stage in stages:
         for last in stage.rounds[-1:]:
             found += [] if last.jobs_recorded else [RecordJobs(stage.name, last.number, last.jobs)]
-            found += [] if last.over_recorded else [MarkOver(stage.name, last.number)]
+            found += [] if last.over_recorded else [MarkOver(stage.name, last.number, last.jobs)]
         found += [WriteIndex(folder, fan) for folder, fan in stage.unindexed]
     return list(dict.fromkeys(found))
 

@@ -129,10 +129,23 @@ def test_looking_where_the_submitter_died_before_its_job(
     assert [Phase.OVER] == [view.phase for view in looker.observer.look()[0].rounds]
     assert unchanged()
     actions = Driver(run, launcher()).look().decision.actions
-    assert (RecordJobs("double", 1, Jobs()), MarkOver("double", 1), Submit("double", 2, 2)) == actions
+    assert (RecordJobs("double", 1, Jobs()), MarkOver("double", 1, Jobs()), Submit("double", 2, 2)) == actions
     assert unchanged()
     assert 0 == site.drive("local", "--count", "6").status
     assert [(Jobs(), True), True] == [(rounds.read()[0].jobs, rounds.read()[0].over), rounds.read()[1].over]
+
+
+def test_a_round_whose_jobs_are_written_down_after_the_look_is_not_over(site: Site) -> None:
+    """Its submitter had stood still, and was taken for dead by somebody who then stood still as well. Before, the round
+    was marked as over while its workers began, and the next one was submitted.
+    """
+    site.drive("local", "--count", "6", failpoints=f"ticket.after@{site.folder / 'died'}")
+    run = Run.at(os.path.realpath(site.store / "runs" / "latest"))
+    driver, rounds = Driver(run, LocalLauncher()), part(run, "double").rounds
+    assert MarkOver("double", 1, Jobs()) in driver.look().decision.actions
+    rounds.record_jobs(1, Jobs(ids=("77",)))
+    assert (False, False) == (driver.mark_over("double", 1, Jobs()), rounds.one(1).over)
+    assert (True, True) == (driver.mark_over("double", 1, Jobs(ids=("77",))), rounds.one(1).over)
 
 
 # -- the last round, in the light of queue and processes ---------------------------------------------

@@ -295,7 +295,7 @@ def test_records_come_first_in_every_state(
     other = stage("other", counts=counts(4), rounds=(found,), unindexed=unindexed)
     expected = [
         *([] if jobs else [RecordJobs("other", 3, JOBS)]),
-        *([] if over else [MarkOver("other", 3)]),
+        *([] if over else [MarkOver("other", 3, JOBS)]),
         *(WriteIndex(folder, fan) for folder, fan in unindexed),
     ]
     assert (state, (*expected, *before[1])) == decide(*views, other, cancelled=cancelled)

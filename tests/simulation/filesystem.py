@@ -127,7 +127,7 @@ class Disk:
         assert folder.names is not None
         before = folder.names.get(name)
         if before is not None and not before.gone:  # the name stays, with another content
-            before.node = node
+            before.node, before.seen[by] = node, self.kernel.now
             self._tell("over", path, node)
             return
         folder.names[name] = Entry(node, self.kernel.now, by)

@@ -14,7 +14,7 @@ import attrs
 
 from hpcurate.failures import Ending
 from hpcurate.planning.pipeline import Pipeline
-from hpcurate.store.layout import fan_of
+from hpcurate.store.layout import base, fan_of
 from tests.simulation.cluster import Job
 from tests.simulation.filesystem import Disk, Node
 from tests.simulation.kernel import Process, Violation
@@ -24,6 +24,8 @@ from tests.simulation.work import decoded, made, outcome
 ENDINGS = frozenset(ending.value for ending in Ending)
 MOST_GATES = 20
 """So many at once are a storm: each of them looks after the next round."""
+BELIEVED_S = 150.0
+"""So long somebody may believe that an attempt stands that was replaced: two listings (`CONFIRM_S`), and a stale one."""
 DRIFT = 0.995
 """A lease by a clock that runs fast is shorter by this factor."""
 
@@ -46,6 +48,8 @@ class Truth:
     _beats: dict[str, float] = attrs.field(factory=dict)
     mayhem: bool = False
     """Somebody purges: then names may go and come again."""
+    made: dict[str, float] = attrs.field(factory=dict)
+    """Path of a shard → when what stands there was committed."""
     commits: int = 0
     attempts: int = 0
     takeovers: int = 0
@@ -166,6 +170,7 @@ class Truth:
             raise Violation(f"I1: the committed {shard} of {folder} was removed")
         if what == "put" and not inside:
             self.commits += 1
+            self.made[f"{self.store}/stages/{folder}/shards/{fan}/{shard}"] = self.site.kernel.now
             if not folder.startswith("source-"):
                 self._committed(folder, shard)
 
@@ -229,6 +234,33 @@ class Truth:
     def _lists(self, what: str, folder: str, name: str) -> None:
         if what == "over" or (what == "take" and not self.mayhem and self.disk.faults.links):
             raise Violation(f"I3: list {name} of {folder} was written again")
+        node = self.disk.find(f"{self.store}/stages/{folder}/lists/{name}")
+        if what in ("put", "write") and node is not None and node.data and name[0] != ".":
+            self._new_list(folder, name, node)
+
+    def _new_list(self, folder: str, name: str, node: Node) -> None:
+        """It has another version's inputs only where that was purged, and nobody reads what was replaced long ago."""
+        inputs = _inputs(node)
+        for other in self.disk.listed(f"{self.store}/stages/{folder}/lists"):
+            before = self.disk.find(f"{self.store}/stages/{folder}/lists/{other}")
+            same = other != name and base(other) == base(name) and before is not None
+            if inputs and same and not self.mayhem and _inputs(before) == inputs:
+                raise Violation(f"I12: {name} of {folder} is {other} again, by {self._who()}: its work is done twice")
+        for stage, shard, nonce, *_ in [one for line in inputs for one in line]:
+            path = f"{self.store}/stages/{stage}/shards/{fan_of(shard)}/{shard}"
+            stands, known_s = self.stats(stage, shard).get("nonce", nonce), self._known_s(self.made.get(path, 0.0))
+            if stands != nonce and known_s > BELIEVED_S:
+                raise Violation(
+                    f"I10: {name} of {folder}, by {self._who()}, reads attempt {nonce} of {shard}, "
+                    f"which has been {stands} for {known_s:.0f} s"
+                )
+
+    def _known_s(self, since: float) -> float:
+        """For how long whoever acts now could have seen what is true since then: it may have stood still meanwhile."""
+        running = self.site.kernel.running
+        if running is None or self.disk.faults.hangs:
+            return 0.0
+        return self.site.kernel.now - max(since, running.process.frozen_until, running.process.host.frozen_until)
 
     # -- I8 -----------------------------------------------------------------------------------------
 
@@ -301,3 +333,8 @@ class Truth:
         children = taken is not None and b'"slurm"' not in taken.data
         silent = children and taken is not None and self.stood_still(beat, taken.written)
         return "" if silent or (folder, number) in self.cancelled else ", ".join(living)
+
+
+def _inputs(node: Node | None) -> list[list[list[Any]]]:
+    """Of each line of a list, in order of their rows."""
+    return sorted(json.loads(line)["inputs"] for line in (node.data if node else b"").splitlines() if line)
