@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from hpcurate.errors import GateRefused, LauncherError, SubmissionUnknown
+from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.failures import Ending
 from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
@@ -92,14 +92,18 @@ class Manners:
     """Share of submissions whose answer is lost; half of them were taken, a moment later."""
     refused: float = 0.0
     """Share of submissions that are refused."""
-    limit: int = 1000
-    """Elements that may be queued or run at once."""
+    limit: int = 0
+    """Elements that the user may have queued or running at once; 0: any number."""
     limit_s: float = 0.0
     """Wall time of workers; 0: without end."""
     kill_wait: bool = True
     """Whether who is there at the limit is told to leave before it is killed."""
     accounting: bool = True
     """Whether it knows how jobs ended that it has forgotten."""
+
+
+class LimitReached(LauncherError):
+    """sbatch: too many jobs are queued already."""
 
 
 class Cluster:
@@ -112,6 +116,8 @@ class Cluster:
         self._negative: dict[tuple[Process | None, str], float] = {}
         """Who was told of what that there is nothing, and when first."""
         self.quiet = False
+        self.others = 0
+        """Elements of the same user that have nothing to do with hpcurate."""
         self.at_start: list[Callable[[str], None]] = []
         self.at_queuing: list[Callable[[Job], None]] = []
 
@@ -272,6 +278,21 @@ class Cluster:
         else:
             self._negative.pop(self._question(what), None)
 
+    def room(self) -> int:
+        """How many more may be queued."""
+        mine = sum(not element.over for job in self.jobs.values() for element in job.elements)
+        return self.manners.limit - self.others - mine
+
+    def give_way(self, ids: tuple[str, ...]) -> bool:
+        """Cancel the last element that has not begun, unless it is the only one."""
+        self.kernel.step("squeue, for room")
+        found = [(self.jobs[id], e) for id in ids for e in self.jobs[id].elements if not e.over]
+        waiting = [(job, element) for job, element in found if element.state == "PENDING"]
+        if len(found) < 2 or not waiting:
+            return False
+        self._finish(*waiting[-1], "CANCELLED")
+        return True
+
     def submit(
         self, name: str, body: Body, count: int | None, after: tuple[str, ...] = (), wall: Wall | None = None
     ) -> str:
@@ -281,8 +302,10 @@ class Cluster:
         store = kernel.running.process.store if kernel.running else ""
         self.asked("a gate", after)
         chance = 1.0 if self.quiet else kernel.random.random()
-        waiting = sum(not element.over for job in self.jobs.values() for element in job.elements)
-        if chance < manners.refused or waiting + (count or 1) > manners.limit:
+        if manners.limit and self.room() < (count or 1):
+            kernel.note(f"sbatch {name}", "too many jobs")
+            raise LimitReached("sbatch: error: MaxSubmitJobs")
+        if chance < manners.refused:
             kernel.note(f"sbatch {name}", "refused")
             raise LauncherError("sbatch: error: refused")
         if chance < manners.refused + manners.unanswered:
@@ -372,6 +395,3 @@ class ClusterQueue:
         if true:
             for id in jobs.ids:
                 self._cluster.cancel(id)
-
-
-__all__ = ["Cluster", "ClusterQueue", "GateRefused", "Manners"]

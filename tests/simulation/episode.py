@@ -80,6 +80,10 @@ class Plan:
     empty: float = 0.0
     unanswered: float = 0.0
     refused: float = 0.0
+    most_queued: int = 0
+    """Elements that may be queued at once; 0: any number."""
+    others: int = 0
+    """Times in which other jobs of the user leave no room for more."""
     preempted: int = 0
     lost_nodes: int = 0
     foreign: bool = False
@@ -146,6 +150,7 @@ class Episode:
             refused=plan.refused,
             accounting=plan.accounting,
             limit_s=plan.limit_s,
+            limit=plan.most_queued,
             kill_wait=plan.kill_wait,
         )
         self.site = Site.build(
@@ -263,6 +268,8 @@ class Episode:
             cluster.at_start.append(self._at_gate)
         if plan.logout:
             self.kernel.at(self.dice.uniform(0, MESS_S / 2), lambda: self._log_out(host))
+        for when in self._times(plan.others):
+            self.kernel.at(when / 8, self._fill)  # while there is something to submit
         for count, action in [
             (plan.growth, self._grow), (plan.changes, self._change), (plan.kills, self._kill),
             (plan.host_deaths, self._kill_host), (plan.clock_jumps, self._jump), (plan.preempted, self._preempt),
@@ -337,6 +344,16 @@ class Episode:
         node = self.dice.choice(self._nodes)
         self.site.clusters[node.cluster].lose(node)
 
+    def _fill(self) -> None:
+        """Other jobs of the user are queued, and leave some time later."""
+        for cluster in self.site.clusters.values():
+            cluster.others = self.dice.randint(self.plan.most_queued - 2, self.plan.most_queued)
+        self.kernel.at(self.kernel.now + self.dice.uniform(60, 1500), self._leave)
+
+    def _leave(self) -> None:
+        for cluster in self.site.clusters.values():
+            cluster.others = 0
+
     def _purge(self) -> None:
         """Somebody removes what lay there for long: a committed shard, a list, claims, an index; of no source."""
         truth, store = self.truths[self.stores[0]], self.stores[0]
@@ -405,7 +422,7 @@ class Episode:
         self.tempo.quiet, self.faults.errors, self.faults.hangs, self.faults.full = True, 0.0, 0.0, ()
         self.faults.lost_rows = 0.0
         for cluster in self.site.clusters.values():
-            cluster.quiet = True
+            cluster.quiet, cluster.others = True, 0
         self.kernel.now = max(self.kernel.now, MESS_S)
 
     def _come_to_an_end(self) -> None:

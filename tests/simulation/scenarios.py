@@ -68,6 +68,17 @@ def _array(dice: random.Random) -> dict[str, Any]:
     return {**some, "kills": dice.randint(0, 2), "preempted": dice.randint(0, 1), "shard_tasks": dice.choice((1, 1, 2))}
 
 
+def _limits(dice: random.Random) -> dict[str, Any]:
+    """A gate, the array that it submits and the gate after that have to have room."""
+    return {
+        "most_queued": dice.randint(3, 5),
+        "others": dice.randint(0, 4),
+        "workers": dice.randint(1, 3),
+        "again": dice.randint(0, 1),
+        "stages": dice.choice((("double",), ("double", "sift"))),
+    }
+
+
 def _short(dice: random.Random) -> dict[str, Any]:
     """Jobs end in the middle of the work, which fits into one."""
     return {
@@ -107,6 +118,8 @@ SCENARIOS: dict[str, Draw] = {
     "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
     "killers": lambda dice: {**_slurm(dice), **_killers(dice)},
     "local, killers": lambda dice: {**_local(dice), **_killers(dice)},
+    "submit limits": lambda dice: {**_slurm(dice), **_limits(dice)},
+    "submit limits, a call that stays": lambda dice: {**_slurm(dice), **_limits(dice), "stays": True},
     "wall time": lambda dice: {**_slurm(dice), **_short(dice)},
     "never in time": lambda dice: {**_slurm(dice), **_short(dice), "fastest_s": 1000.0, "slowest_s": 2000.0},
     "two stores": lambda dice: {

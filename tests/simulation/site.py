@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.errors import HpcurateError
+from hpcurate.errors import GateRefused, HpcurateError, LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
@@ -18,7 +18,7 @@ from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
 from hpcurate.worker.supervisor import Supervisor
 from hpcurate.world import World
-from tests.simulation.cluster import Cluster, ClusterQueue, Manners, Wall
+from tests.simulation.cluster import Cluster, ClusterQueue, LimitReached, Manners, Wall
 from tests.simulation.filesystem import Client, Disk, Faults
 from tests.simulation.kernel import Host, Kernel, Process, SimClock, SimProcesses, Tempo
 from tests.simulation.work import SimHosts
@@ -170,6 +170,20 @@ class SimSlurm:
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""
+        self._room_for(plan.workers)
+
+    def _room_for(self, workers: int) -> int:
+        """As many of them as may be queued beside a gate. Waits for room for one. Raises LauncherError."""
+        cluster, clock = HERE[0].cluster, SimClock(HERE[0].process)
+        deadline = clock.monotonic() + self.patience_s
+        while cluster.manners.limit:
+            cluster.kernel.step("squeue -u")
+            if cluster.room() > 1:
+                return min(workers, cluster.room() - 1)
+            if clock.monotonic() >= deadline:
+                raise LauncherError("the site lets you queue no more jobs")
+            clock.sleep(5)
+        return workers
 
     def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""
@@ -180,7 +194,7 @@ class SimSlurm:
 
         plan, limit_s = submission.plan, site.cluster.manners.limit_s
         wall = Wall(limit_s, plan.timing.drain_s) if limit_s else None
-        id = site.cluster.submit(submission.name, body, plan.workers, wall=wall)
+        id = site.cluster.submit(submission.name, body, self._room_for(plan.workers), wall=wall)
         return Started(Jobs(ids=(id,)))
 
     def script(self, submission: Submission) -> str | None:
@@ -205,7 +219,12 @@ class SimGates:
     def submit(self, gate: GateRequest) -> str:
         """See `Gates`."""
         site = HERE[0]
-        return site.cluster.submit(gate.name, lambda process, _: site.gate(process, gate), None, gate.jobs)
+        while True:
+            try:
+                return site.cluster.submit(gate.name, lambda process, _: site.gate(process, gate), None, gate.jobs)
+            except LimitReached as error:
+                if not site.cluster.give_way(gate.jobs):
+                    raise GateRefused(str(error)) from None
 
 
 class SimLocalQueue(NoQueue):
