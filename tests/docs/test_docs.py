@@ -60,7 +60,10 @@ def test_every_page_is_in_the_index() -> None:
     assert set() == {name for name in pages if f"({name})" not in index}
 
 
-@pytest.mark.parametrize("path", [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"], ids=page_name)
+INTERNALS = [ROOT / "docs" / "architecture.md", ROOT / "docs" / "protocol.md", ROOT / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("path", INTERNALS, ids=page_name)
 def test_what_the_internals_name_exists(path: Path) -> None:
     """Files and folders of the code by the end of their path, tests by file and function."""
     files = [*CODE, *CODE_FOLDERS]
