@@ -426,7 +426,11 @@ class Episode:
         self.kernel.now = max(self.kernel.now, MESS_S)
 
     def _come_to_an_end(self) -> None:
-        """A user types the command until it is complete, or what can never be done is said to be stalled, where the one before did not get on: on the other login node."""
+        """A user types the command until it is complete: where one did not get on, on the other login node.
+
+        What can never be done has to be called stalled. Where all that is left to do is `hpcurate cancel`, which the
+        error says, that is typed, too: by then nothing runs any more.
+        """
         left = self._runs()
         for n in range(MOST_CALLS):
             states = {run: self._type_at_last(n, *run) for run in left}
@@ -435,6 +439,9 @@ class Episode:
                 return
             if not left:
                 return
+            if n % 4 == 3 and RunState.INCOMPLETE in states.values():
+                call = self.call("cancel at last", self.type_cancel, host=self.site.login[0])
+                self._move(self.kernel.now + 1000, lambda call=call: not call.alive)  # type: ignore[misc]
             self._move(self.kernel.now + 1500)
         raise Violation(f"I14: typed {MOST_CALLS} times, and the run is not complete")
 
