@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psutil
@@ -357,6 +358,38 @@ def test_a_run_whose_gate_is_queued_is_served_whatever_was_seen_of_it_last(run: 
     assert not _is_running(run, alive)
     GateFiles(run.filesystem, run).record("double", 1, "13")
     assert [True, False] == [_is_running(run, queue) for queue in (alive, ended)]
+
+
+@attrs.define
+class Stops(NoQueue):
+    """A scheduler that does nothing but stop jobs."""
+
+    stopped: list[Jobs] = attrs.field(factory=list)
+    name = "slurm"
+
+    def cancel(self, jobs: Jobs) -> None:
+        """See `Queue`."""
+        self.stopped.append(jobs)
+
+
+class Submits(InlineLauncher):
+    """One that has such a scheduler."""
+
+    queue: Any = Stops()
+
+
+def test_jobs_of_a_submission_that_was_taken_for_lost_are_stopped(run: Run, rounds: Rounds) -> None:
+    """A submitter that stood still for ten minutes submitted then; others had written down that there was no job.
+
+    Its own were never written down: no cancel would have found them. Found by the simulation.
+    """
+    launcher, queue = Submits(), Submits.queue
+    rounds.take_ticket(1, Ticket(queue="slurm", cluster="c", name="n", submitter=STRANGER))
+    rounds.record_jobs(1, Jobs())
+    submitter = Driver(run, launcher)._submitter
+    assert (False, [Jobs(("12",))]) == (submitter.record("double", 1, Jobs(("12",))), queue.stopped)
+    rounds.take_ticket(2, Ticket(queue="slurm", cluster="c", name="m", submitter=STRANGER))
+    assert (True, 1) == (submitter.record("double", 2, Jobs(("13",))), len(queue.stopped))
 
 
 # -- gates ------------------------------------------------------------------------------------------------

@@ -213,6 +213,8 @@ class Episode:
             return outcome.state
         except (HpcurateError, OSError) as error:
             self.kernel.note("the command fails", error)
+            if "cannot be read, e.g." in str(error) and not self.truths[process.store].mayhem:
+                raise Violation(f"I10: what is healthy is called damaged: {error}") from error
             self._follow(str(error))
             return None
         except KeyboardInterrupt:

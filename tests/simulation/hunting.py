@@ -26,6 +26,7 @@ import attrs
 import greenlet  # noqa: F401 - imported once, for all children
 import msgspec  # noqa: F401
 
+from tests.simulation.found import FOUND
 from tests.simulation.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -195,8 +196,11 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=MOST, help="episodes for each")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--trace", action="store_true", help="what happened where it was caught")
+    parser.add_argument("--found", action="store_true", help="what was wrong once, instead")
     given = parser.parse_args()
-    mutants = [m for m in MUTANTS if not given.name or any(word in m.name for word in given.name)]
+    mutants = [
+        m for m in (FOUND if given.found else MUTANTS) if not given.name or any(word in m.name for word in given.name)
+    ]
     started = time.monotonic()
     outcomes = hunt_all(mutants, given.most)
     if given.json:

@@ -9,20 +9,25 @@ import sys
 
 import pytest
 
+from tests.simulation.found import FOUND
 from tests.simulation.hunting import MUTANTS, ROOT, Outcome, changed_sources
 from tests.simulation.mutants import Edit, Mutant
 
 
-def test_each_wrong_change_is_caught() -> None:
-    """None survives, each breaks an invariant, and the code as it is passes with the same seeds."""
-    command = [sys.executable, "-m", "tests.simulation.hunting", "--json"]
+@pytest.mark.parametrize(("options", "mutants"), [((), MUTANTS), (("--found",), FOUND)])
+def test_each_wrong_change_is_caught(options: tuple[str, ...], mutants: tuple[Mutant, ...]) -> None:
+    """None survives, each breaks an invariant, and the code as it is passes with the same seeds.
+
+    Likewise what was wrong in the protocol until the simulation found it.
+    """
+    command = [sys.executable, "-m", "tests.simulation.hunting", "--json", *options]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert not done.returncode, done.stderr
     outcomes = [Outcome(**plain) for plain in json.loads(done.stdout)]
     print(*outcomes, sep="\n")
     assert not [str(one) for one in outcomes if one.control]
     assert not [str(one) for one in outcomes if not re.match(r"I\d", one.violation)]
-    assert {mutant.name for mutant in MUTANTS} == {one.name for one in outcomes}
+    assert {mutant.name for mutant in mutants} == {one.name for one in outcomes}
 
 
 def test_a_change_whose_place_is_gone_is_told() -> None:

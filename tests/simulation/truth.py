@@ -66,6 +66,8 @@ class Truth:
 
     def heard(self, what: str, names: list[str], node: Node | None) -> None:
         """One change: `/store/stages/<folder>/<kind>/…`."""
+        if len(names) == 4 and names[2] == "runs" and node is not None and node.names is None:
+            raise Violation(f"I3: {names[3]} is written beside the runs, not into one")
         if len(names) < 6 or names[2] != "stages" or names[1] != self.store[1:]:
             return
         folder, kind, rest = names[3], names[4], names[5:]
@@ -103,9 +105,16 @@ class Truth:
             self._marked(folder, fan, shard, attempt)
         elif what == "put" and attempt.isdigit():
             self.attempts += 1
+            self._history(folder, fan, name, int(attempt))
             if int(attempt) > 1:
                 self.takeovers += 1
                 self._taken_over(folder, fan, shard, int(attempt) - 1)
+
+    def _history(self, folder: str, fan: str, name: str, attempt: int) -> None:
+        """A claim says of each attempt before it how that ended; one before it that has no content says nothing."""
+        _, content = self.claim(folder, fan, name)
+        if content and len(content["history"]) != attempt - 1 and self.disk.faults.links and not self.mayhem:
+            raise Violation(f"I4: {name} of {folder} knows only how {content['history']} ended")
 
     def _whose(self) -> str:
         """The storage itself takes a file back whose content it could not write."""
@@ -296,6 +305,17 @@ class Truth:
         if found and job.store == self.store:
             names = self.disk.listed(f"{self.store}/stages/{found[1]}/rounds")
             job.late = any(f"{int(found[2]):04d}.{kind}" in names for kind in ("job", "over"))
+            running = self.site.kernel.running
+            if job.late and running is not None:
+                running.process.at_end.append(lambda ended: self._left_behind(ended, job, found[1], int(found[2])))
+
+    def _left_behind(self, submitter: Process, job: Job, folder: str, number: int) -> None:
+        """Who has submitted too late, and lives on, stops the jobs that nobody knows of."""
+        node = self.disk.find(f"{self.store}/stages/{folder}/rounds/{number:04d}.job")
+        known = node is not None and job.id.encode() in node.data
+        working = any(element.process and not element.process.leaving for element in job.elements if not element.over)
+        if submitter.status == 0 and working and not known:
+            raise Violation(f"I8: {submitter.label} left {job.id} of round {number} of {folder} to itself")
 
     def _living(self, folder: str, number: str) -> list[str]:
         """Workers of a round that are queued or work, as its controller knows; those of a local one, as it is."""
@@ -330,9 +350,15 @@ class Truth:
         living = self._living(folder, number)
         beat, ticket = (f"{self.store}/stages/{folder}/rounds/{number}.{kind}" for kind in ("beat", "ticket"))
         taken = self.disk.find(ticket)
-        children = taken is not None and b'"slurm"' not in taken.data
+        children = taken is not None and b'"slurm"' not in taken.data and not self._seen_from_here(taken)
         silent = children and taken is not None and self.stood_still(beat, taken.written)
         return "" if silent or (folder, number) in self.cancelled else ", ".join(living)
+
+    def _seen_from_here(self, ticket: Node) -> bool:
+        """Whether who took a ticket lives, and who looks now can see that."""
+        running, who = self.site.kernel.running, json.loads(ticket.data or b"{}").get("submitter") or {}
+        owner = next((p for i, p in self.site.kernel.processes.items() if i.pid == who.get("pid")), None)
+        return bool(running and owner and owner.alive and running.process.identity.host == owner.identity.host)
 
 
 def _inputs(node: Node | None) -> list[list[list[Any]]]:
