@@ -4,6 +4,7 @@ python -m tests.simulation run [--scenario NAME]... [--seeds 0:500] [--processes
 python -m tests.simulation replay --scenario NAME --seed N [--shrink]
 python -m tests.simulation replay --seed N --set tasks=2 --set kills=1 ...
 python -m tests.simulation mutants [NAME]... [--trace]
+python -m tests.simulation coverage [--scenario NAME]... [--seeds 0:12]
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ def main() -> int:
     replay.add_argument("--shrink", action="store_true")
     replay.add_argument("--quiet", action="store_true", help="no trace")
     verbs.add_parser("mutants", help="small wrong changes, each of which has to be caught", add_help=False)
-    if sys.argv[1:2] == ["mutants"]:  # a process that has imported nothing of hpcurate
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation.hunting", *sys.argv[2:]])
+    verbs.add_parser("coverage", help="which branches of the protocol are reached", add_help=False)
+    apart = {"mutants": "hunting", "coverage": "branches"}  # in a process that has imported nothing of hpcurate
+    if sys.argv[1:] and sys.argv[1] in apart:
+        os.execv(sys.executable, [sys.executable, "-m", f"tests.simulation.{apart[sys.argv[1]]}", *sys.argv[2:]])
     given = parser.parse_args()
     return _run(given) if given.verb == "run" else _replay(given)
 

@@ -120,6 +120,7 @@ class Cluster:
         """Elements of the same user that have nothing to do with hpcurate."""
         self.at_start: list[Callable[[str], None]] = []
         self.at_queuing: list[Callable[[Job], None]] = []
+        self.at_sbatch: list[Callable[[Process], None]] = []
 
     # -- the controller -----------------------------------------------------------------------------
 
@@ -301,6 +302,8 @@ class Cluster:
         kernel.step("sbatch", name)
         store = kernel.running.process.store if kernel.running else ""
         self.asked("a gate", after)
+        for told in self.at_sbatch if kernel.running else ():
+            told(kernel.running.process)
         chance = 1.0 if self.quiet else kernel.random.random()
         if manners.limit and self.room() < (count or 1):
             kernel.note(f"sbatch {name}", "too many jobs")

@@ -80,6 +80,8 @@ class Plan:
     empty: float = 0.0
     unanswered: float = 0.0
     refused: float = 0.0
+    interrupts: int = 0
+    """Times that who submits is told to leave meanwhile."""
     most_queued: int = 0
     """Elements that may be queued at once; 0: any number."""
     others: int = 0
@@ -171,7 +173,7 @@ class Episode:
         self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
-        self._cancels_left = plan.cancels_at_gates
+        self._cancels_left, self._interrupts_left = plan.cancels_at_gates, plan.interrupts
 
     def _times(self, count: int) -> list[float]:
         return sorted(self.dice.uniform(0, MESS_S * 0.6) for _ in range(count))
@@ -268,6 +270,7 @@ class Episode:
         self._type_all(host)
         for cluster in self.site.clusters.values():
             cluster.at_start.append(self._at_gate)
+            cluster.at_sbatch.append(self._interrupt)
         if plan.logout:
             self.kernel.at(self.dice.uniform(0, MESS_S / 2), lambda: self._log_out(host))
         for when in self._times(plan.others):
@@ -345,6 +348,12 @@ class Episode:
     def _lose(self) -> None:
         node = self.dice.choice(self._nodes)
         self.site.clusters[node.cluster].lose(node)
+
+    def _interrupt(self, submitter: Process) -> None:
+        """Somebody types Ctrl-C, or a gate is told to leave."""
+        if self._interrupts_left and self.dice.random() < 0.4:
+            self._interrupts_left -= 1
+            self.kernel.terminate(submitter)
 
     def _fill(self) -> None:
         """Other jobs of the user are queued, and leave some time later."""

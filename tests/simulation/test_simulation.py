@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.simulation.campaign import Tally, many, tasks_of
@@ -27,6 +32,17 @@ def test_no_schedule_breaks_an_invariant(capsys: pytest.CaptureFixture[str]) -> 
     """`python -m tests.simulation run` plays more of them, `replay` one again."""
     with capsys.disabled():
         _check(many(_seeds(range(ALONE), range(EACH))), 10_000)
+
+
+def test_most_branches_of_the_protocol_are_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    """By a small sample: `python -m tests.simulation coverage` plays more, and names what is left."""
+    command = [sys.executable, "-m", "tests.simulation.branches", "--brief", "--seeds", "0:1"]
+    done = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    with capsys.disabled():
+        print(f"\n{done.stdout.strip()}")
+    share = re.search(r"\((\d+)%\)", done.stdout)
+    assert share is not None
+    assert int(share[1]) >= 60
 
 
 @pytest.mark.long
