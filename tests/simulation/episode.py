@@ -27,7 +27,7 @@ from tests.simulation.filesystem import Faults
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
-from tests.simulation.work import KILLER, POISON, Numbers, expected, pipeline_of
+from tests.simulation.work import DOOM, KILLER, POISON, Numbers, expected, pipeline_of
 
 MESS_S = 4000.0
 """Until when things go wrong."""
@@ -57,6 +57,8 @@ class Plan:
     kill_wait: bool = True
     poison: int = 0
     """More tasks, which kill their stage process."""
+    doomed: bool = False
+    """With one task nothing can be gathered."""
     killers: int = 0
     """More tasks, which have their whole job killed for its memory."""
     # the storage
@@ -170,6 +172,7 @@ class Episode:
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
+        self.values |= {f"{DOOM}0": 3} if plan.doomed else {}
         self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
@@ -445,9 +448,7 @@ class Episode:
         left = self._runs()
         for n in range(MOST_CALLS):
             states = {run: self._type_at_last(n, *run) for run in left}
-            left = [run for run in left if states[run] is not RunState.COMPLETE]
-            if self.hopeless and set(states.values()) == {RunState.STALLED}:
-                return
+            left = [run for run in left if states[run] is not self.end]
             if not left:
                 return
             if n % 4 == 3 and RunState.INCOMPLETE in states.values():
@@ -460,6 +461,13 @@ class Episode:
     def hopeless(self) -> bool:
         """Whether no shard fits into the time of a worker."""
         return 0 < self.plan.limit_s < self.plan.fastest_s
+
+    @property
+    def end(self) -> RunState:
+        """As what every run has to end."""
+        if self.hopeless:
+            return RunState.STALLED
+        return RunState.FAILED if self.plan.doomed else RunState.COMPLETE
 
     def _runs(self) -> list[tuple[str, int]]:
         """(store, variant) of what has to be complete in the end."""

@@ -118,6 +118,7 @@ SCENARIOS: dict[str, Draw] = {
     "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
     "killers": lambda dice: {**_slurm(dice), **_killers(dice)},
     "local, killers": lambda dice: {**_local(dice), **_killers(dice)},
+    "a gather that dies": lambda dice: {**_slurm(dice), "stages": ("double", "collect"), "doomed": True, "poison": 0},
     "interrupted": lambda dice: {
         **_slurm(dice),
         "interrupts": dice.randint(1, 3),

@@ -96,6 +96,8 @@ class Collect(Worked):
 STAGES: dict[str, type[Worked]] = {"double": Double, "sift": Sift, "collect": Collect}
 POISON = 1000
 """Values from here on kill their stage process whenever they are in work."""
+DOOM = "d"
+"""First letter of tasks with which nothing can be gathered: the stage process dies of all of them together."""
 KILLER = 2000
 """Values from here on have their whole job killed."""
 
@@ -140,6 +142,11 @@ def outcome(stage: str, row: dict[str, Any]) -> str:
     return "dropped" if stage == "sift" and row["value"] % 6 == 0 else "passed"
 
 
+def doomed(stage: str, rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether nothing comes of these rows together. Pure."""
+    return stage == "collect" and any(row["id"].startswith(DOOM) for row in rows)
+
+
 def made(stage: str, rows: Sequence[dict[str, Any]], nonce: str) -> list[dict[str, Any]]:
     """Rows that an attempt makes of the rows of its shard. Pure."""
     if stage == "collect":
@@ -170,8 +177,8 @@ def expected(values: dict[str, int], stages: Sequence[str]) -> tuple[dict[str, i
     """(id → value of what the last stage passes on, ids of dead letters), if nothing happens. Pure."""
     rows, dead = [row_of(name, value) for name, value in sorted(values.items())], set()
     for stage in stages:
-        dead |= {row["id"] for row in rows if outcome(stage, row) == "failed"} if stage != "collect" else set()
-        rows = made(stage, rows, "")
+        dead |= {row["id"] for row in rows if doomed(stage, rows) or outcome(stage, row) == "failed"}
+        rows = [] if doomed(stage, rows) else made(stage, rows, "")
     return {row["id"]: row["value"] for row in rows}, dead
 
 
@@ -260,6 +267,8 @@ class SimStage:
         if self._killed:
             raise Gone
         if self._stage.gather:
+            if any(task.id.startswith(DOOM) for task in tasks):
+                raise Gone
             return
         if worst >= KILLER:
             self._process.killed_for_memory = True
