@@ -310,7 +310,7 @@ class Kernel:
 
     def at_least(self, seconds: float) -> float:
         """Who polls every moment is late most of the time: a busy machine, and fewer steps in which nothing happens."""
-        return seconds * self.random.uniform(1, 40 if seconds < 1 else 12) if seconds <= 2 else seconds
+        return seconds * self.random.uniform(1, 150 if seconds < 1 else 12) if seconds <= 2 else seconds
 
     # -- telling ------------------------------------------------------------------------------------
 
