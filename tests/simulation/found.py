@@ -80,9 +80,11 @@ FOUND: tuple[Mutant, ...] = (
         "a gate that is not listed once is replaced",
         Edit("runs/looking.py", 'return False if still.of(job, b"", asked) >= NEGATIVE_S else None', "return False"),
         scenario="a chain",
-        empty=0.5,
+        empty=0.7,
         unanswered=0.6,
-        again=3,
+        again=4,
+        hangs=0.0,
+        seed=0,
     ),
     _mutant(
         "an answer that is long on its way is silence",

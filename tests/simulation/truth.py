@@ -22,7 +22,7 @@ from tests.simulation.site import Site
 from tests.simulation.work import decoded, doomed, made, outcome
 
 ENDINGS = frozenset(ending.value for ending in Ending)
-MOST_GATES = 20
+MOST_GATES = 12
 """So many at once are a storm: each of them looks after the next round."""
 BELIEVED_S = 150.0
 """So long somebody may believe that an attempt stands that was replaced: two listings (`CONFIRM_S`), and a stale one."""
