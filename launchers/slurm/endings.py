@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import attrs
@@ -89,13 +90,18 @@ def _bytes(text: str) -> int | None:
 
 
 def endings_of(queued: str, accounted: str) -> dict[str, Ending]:
-    """Element → how it ended. What squeue lists is newer; sacct remembers longer, and knows steps and memory."""
+    """Element → how it ended. What squeue lists is newer; sacct remembers longer, and knows steps and memory.
+
+    Of one that was begun more than once it is not known which attempts belong to the time that ended for memory.
+    """
     accounts = accounts_of(accounted)
+    begun = Counter(account.element for account in accounts if not account.is_step)
     states = {account.element: account.state for account in accounts if not account.is_step}
     states |= {id: state for id, state in states_of(queued) if "[" not in id}
     out_of_memory = set(_killed_for_memory(accounts, states))
     known = {id: BY_STATE[state] for id, state in states.items() if state in BY_STATE}
-    return {**known, **dict.fromkeys(sorted(out_of_memory), Ending.OOM)}
+    found = {**known, **dict.fromkeys(sorted(out_of_memory), Ending.OOM)}
+    return {id: ending for id, ending in found.items() if ending is not Ending.OOM or begun[id] <= 1}
 
 
 def _killed_for_memory(accounts: Iterable[Account], states: dict[str, str]) -> Iterator[str]:

@@ -83,7 +83,8 @@ def _states(jobs: tuple[str, ...]) -> str | None:
 
 
 def _accounted(jobs: tuple[str, ...]) -> str | None:
-    return ask(["sacct", "-n", "-P", "-j", ",".join(jobs), "-o", ACCOUNT_FORMAT])
+    """With a line for each time that a job was begun; the oldest first."""
+    return ask(["sacct", "-n", "-P", "-D", "-S", REMEMBERED, "-j", ",".join(jobs), "-o", ACCOUNT_FORMAT])
 
 
 def presence_of(jobs: tuple[str, ...], text: str) -> Presence:

@@ -371,7 +371,9 @@ class ClusterQueue:
         if not true or not self._cluster.manners.accounting:
             return {}
         elements = [e for id in jobs if id in self._cluster.jobs for e in self._cluster.jobs[id].elements]
-        return {e.id: ENDINGS[e.state] for e in elements if e.state in ENDINGS}
+        known = {e.id: ENDINGS[e.state] for e in elements if e.state in ENDINGS}
+        again = {e.id for e in elements if e.restarts}  # whose word is of its last time
+        return {id: ending for id, ending in known.items() if ending is not Ending.OOM or id not in again}
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Queue`."""

@@ -97,8 +97,8 @@ def _killers(dice: random.Random) -> dict[str, Any]:
         "accounting": True,
         "kills": dice.choice((0, 1)),
         "host_deaths": 0,
-        "preempted": 0,
-        "lost_nodes": 0,
+        "preempted": dice.randint(0, 1),
+        "lost_nodes": dice.randint(0, 1),
         "namespaces": 1,
     }
 

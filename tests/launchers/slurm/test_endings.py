@@ -105,6 +105,20 @@ def test_a_step_out_of_memory_comes_before_the_state_of_its_job() -> None:
     assert {"7": Ending.OOM} == endings_of("", text)
 
 
+def test_of_a_job_that_was_queued_again_the_word_is_not_believed() -> None:
+    """Recorded with `sacct -D`, but for the end. Its first time had been alone with a task, which became a dead letter
+    when the second one, with another task, ran out of memory (found by the simulation).
+    """
+    text = """\
+1|REQUEUED|0:0||billing=1,cpu=1,mem=100M,node=1|1
+1.batch|CANCELLED|0:15|2996K|cpu=1,mem=100M,node=1|1
+1|OUT_OF_MEMORY|0:125||billing=1,cpu=1,mem=100M,node=1|1
+1.batch|OUT_OF_MEMORY|0:125|99M|cpu=1,mem=100M,node=1|1
+"""
+    assert {} == endings_of("1|OUT_OF_MEMORY\n", text)
+    assert {"1": Ending.OOM} == endings_of("1|OUT_OF_MEMORY\n", text[text.index("1|OUT") :])
+
+
 def test_the_queue_is_newer_than_accounting() -> None:
     """An element that runs again has not ended, whatever accounting has of its last time."""
     text = "7_1|PREEMPTED|0:15||mem=1G|1\n7_1.batch|OUT_OF_MEMORY|0:9|1K|mem=1G|1\n"
