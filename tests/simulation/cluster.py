@@ -90,6 +90,8 @@ class Manners:
     """Share of questions from which on, for a while, nothing is listed."""
     unanswered: float = 0.0
     """Share of submissions whose answer is lost; half of them were taken, a moment later."""
+    late_s: float = 10.0
+    """They are queued so much later at most."""
     refused: float = 0.0
     """Share of submissions that are refused."""
     limit: int = 0
@@ -314,7 +316,8 @@ class Cluster:
         if chance < manners.refused + manners.unanswered:
             if kernel.random.random() < 0.7:
                 kernel.at(
-                    kernel.now + self._some(10), lambda: void(self.queue_up(name, body, count, after, store, wall))
+                    kernel.now + self._some(manners.late_s),
+                    lambda: void(self.queue_up(name, body, count, after, store, wall)),
                 )
             kernel.step("sbatch answers", name)
             kernel.note(f"sbatch {name}", "! no answer")

@@ -25,6 +25,7 @@ from hpcurate.store.layout import Store
 from tests.simulation.cluster import Manners
 from tests.simulation.filesystem import Faults
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
+from tests.simulation.order import Order
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
 from tests.simulation.work import DOOM, KILLER, POISON, Numbers, expected, pipeline_of
@@ -69,6 +70,10 @@ class Plan:
     links: bool = True
     lost_rows: float = 0.0
     """Share of files that lose their end."""
+    bad_files: int = 0
+    """Files of rounds that one of the login nodes cannot read for a while."""
+    cuts: int = 0
+    """Times that a node does not reach the storage for a while, and believes its cache."""
     full: int = 0
     """Times in which the disk is full."""
     # processes and machines
@@ -81,6 +86,8 @@ class Plan:
     silent: float = 0.0
     empty: float = 0.0
     unanswered: float = 0.0
+    late_s: float = 10.0
+    """So much later those are queued at most."""
     refused: float = 0.0
     interrupts: int = 0
     """Times that who submits is told to leave meanwhile."""
@@ -151,6 +158,7 @@ class Episode:
             silent=plan.silent,
             empty=plan.empty,
             unanswered=plan.unanswered,
+            late_s=plan.late_s,
             refused=plan.refused,
             accounting=plan.accounting,
             limit_s=plan.limit_s,
@@ -168,7 +176,12 @@ class Episode:
             tracing=tracing,
         )
         self.kernel, self.stores = self.site.kernel, STORES[: plan.stores]
+        names = [node.name for node in self._nodes]
+        self.faults.cuts = tuple(
+            (self.dice.choice(names), t, t + self.dice.uniform(100, 900)) for t in self._times(plan.cuts)
+        )
         self.truths = {store: Truth(self.site, store) for store in self.stores}
+        self.orders = {store: Order(truth) for store, truth in self.truths.items()}
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
@@ -177,6 +190,8 @@ class Episode:
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
         self._cancels_left, self._interrupts_left = plan.cancels_at_gates, plan.interrupts
+        self._cancelling: dict[Process, float] = {}
+        """Calls of cancel that are under way, or have ended, and when."""
 
     def _times(self, count: int) -> list[float]:
         return sorted(self.dice.uniform(0, MESS_S * 0.6) for _ in range(count))
@@ -201,6 +216,7 @@ class Episode:
             write_stage_json(world.filesystem, store.stage(pipeline.source.folder), pipeline.source.identity)
             intake = take_in(world, store, pipeline.source.folder, scanned, limit, self.edits)
             config = launcher_config(self.plan.launcher, self.plan.workers)
+            started = self.kernel.now
             freeze_run(
                 run, pipeline, intake.lists, launcher=config, code="", versions={}, output=run.output,
                 echo=self.kernel.note, world=world,
@@ -215,6 +231,11 @@ class Episode:
                 world,
             )
             self.kernel.note("the command ends", f"{outcome.state.value} {outcome.report.reason}")
+            lately = [p for p, ended in self._cancelling.items() if p.store == store.root and ended >= started]
+            if outcome.report.reason == "cancelled by the user" and not lately:
+                raise Violation(f"I14: {process.label} says that its run is cancelled, which was before it was typed")
+            if outcome.state is RunState.RUNNING and not wait:
+                self.orders[store.root].left_running(process, [stage.folder for stage in pipeline.stages])
             return outcome.state
         except (HpcurateError, OSError) as error:
             self.kernel.note("the command fails", error)
@@ -238,6 +259,8 @@ class Episode:
         """`hpcurate cancel`."""
         world = self.site.world(process)
         process.on_terminate = interrupt
+        self._cancelling[process] = float("inf")
+        process.at_end.append(lambda ended: self._cancelling.update({ended: self.kernel.now}))
         try:
             run = self.run_of(process)
             if run is not None:
@@ -281,7 +304,7 @@ class Episode:
         for count, action in [
             (plan.growth, self._grow), (plan.changes, self._change), (plan.kills, self._kill),
             (plan.host_deaths, self._kill_host), (plan.clock_jumps, self._jump), (plan.preempted, self._preempt),
-            (plan.lost_nodes, self._lose), (plan.purges, self._purge),
+            (plan.lost_nodes, self._lose), (plan.purges, self._purge), (plan.bad_files, self._spoil),
         ]:  # fmt: skip
             for when in self._times(count):
                 self.kernel.at(when, action)
@@ -368,6 +391,16 @@ class Episode:
         for cluster in self.site.clusters.values():
             cluster.others = 0
 
+    def _spoil(self) -> None:
+        """A file of a round cannot be read on one login node, for a while."""
+        store = self.dice.choice(self.stores)
+        files = [path for path, _ in self.site.disk.below(f"{store}/stages") if "/rounds/" in path]
+        if files:
+            client = self.site.client(self.dice.choice(self.site.login))
+            path = f"{store}/stages/{self.dice.choice(files)}"
+            client.unreadable[path] = self.kernel.now + self.dice.uniform(300, 1200)
+            self.kernel.note(f"! {client.host.name} cannot read {path}")
+
     def _purge(self) -> None:
         """Somebody removes what lay there for long: a committed shard, a list, claims, an index; of no source."""
         truth, store = self.truths[self.stores[0]], self.stores[0]
@@ -433,10 +466,12 @@ class Episode:
 
     def _calm_down(self) -> None:
         """From here on nothing goes wrong any more; caches stay caches."""
-        self.tempo.quiet, self.faults.errors, self.faults.hangs, self.faults.full = True, 0.0, 0.0, ()
-        self.faults.lost_rows = 0.0
+        self.tempo.quiet, self.faults.errors, self.faults.hangs = True, 0.0, 0.0
+        self.faults.full, self.faults.cuts, self.faults.lost_rows = (), (), 0.0
         for cluster in self.site.clusters.values():
             cluster.quiet, cluster.others = True, 0
+        for client in self.site.clients.values():
+            client.unreadable.clear()
         self.kernel.now = max(self.kernel.now, MESS_S)
 
     def _come_to_an_end(self) -> None:
@@ -532,6 +567,7 @@ class Episode:
             dead |= {row["id"] for shard in shards for row in truth.rows(stage.folder, shard, "failed.jsonl")}
             for shard in shards:
                 truth._committed(stage.folder, shard)
+                self.orders[truth.store].result(stage.folder, shard)
         should = expected(self.values, self.plan.stages)
         if (values, dead) != should:
             raise Violation(f"I10: the result is {values}, dead letters {sorted(dead)}; expected {should}")

@@ -68,6 +68,8 @@ class Faults:
     """Without hard links the content of a new file comes a moment after its name."""
     lost_rows: float = 0.0
     """Share of files written row by row of which the end is lost, and nobody told."""
+    cuts: tuple[tuple[str, float, float], ...] = ()
+    """(client, from, to): it does not reach the server, and has what it read of counters before."""
     full: tuple[tuple[float, float], ...] = ()
     """From when to when nothing can be written."""
 
@@ -128,11 +130,11 @@ class Disk:
         before = folder.names.get(name)
         if before is not None and not before.gone:  # the name stays, with another content
             before.node, before.seen[by] = node, self.kernel.now
-            self._tell("over", path, node)
+            self.tell("over", path, node)
             return
         folder.names[name] = Entry(node, self.kernel.now, by)
         folder.stamp = next(self._stamps)
-        self._tell("put", path, node)
+        self.tell("put", path, node)
 
     def take(self, path: str, by: str) -> Node:
         """Take a name away."""
@@ -142,7 +144,7 @@ class Disk:
             raise fail(errno.ENOENT, path)
         folder.names[name] = Entry(node, self.kernel.now, by, gone=True)
         folder.stamp = next(self._stamps)
-        self._tell("take", path, node)
+        self.tell("take", path, node)
         return node
 
     def make_folders(self, path: str, by: str) -> None:
@@ -157,7 +159,7 @@ class Disk:
         if node.frozen:
             raise Violation(f"I11: {path} is written after it was frozen")
         node.data, node.written, node.writer = data, self.kernel.now, by
-        self._tell("write", path, node)
+        self.tell("write", path, node)
 
     def purge(self, path: str) -> None:
         """Somebody outside removes a file or a folder."""
@@ -165,7 +167,8 @@ class Disk:
             self.kernel.note(f"! purge of {path}")
             self.take(path, "purge")
 
-    def _tell(self, what: str, path: str, node: Node | None) -> None:
+    def tell(self, what: str, path: str, node: Node | None) -> None:
+        """Have everybody hear of it who watches."""
         names = path.split("/")
         for hook in self.hooks:
             hook(what, names, node)
@@ -176,6 +179,9 @@ class Client:
 
     def __init__(self, disk: Disk, host: Host) -> None:
         self.disk, self.host, self._kernel = disk, host, disk.kernel
+        self.unreadable: dict[str, float] = {}
+        """Path → until when this client cannot read it."""
+        self._counters: dict[str, bytes] = {}
         self._missing: dict[str, float] = {}
         """Path that was looked up in vain → until when it stays missing."""
 
@@ -223,8 +229,8 @@ class Client:
             self._looked_up_in_vain(path)
             self._kernel.note(f"read {path}", "not there")
             raise fail(errno.ENOENT, path)
-        self._kernel.note(f"read {path}", node.data[:150])
-        data = node.data
+        data = self._as_cached(path, node.data)
+        self._kernel.note(f"read {path}", data[:150])
         self._answer()
         return data
 
@@ -243,7 +249,9 @@ class Client:
             raise fail(errno.ENOENT, path)
         self.disk.folder(os.path.dirname(path))
         if self.disk.find(path) is not None:
+            self._missing.pop(path, None)
             self._kernel.note(f"create {path}", "there is one")
+            self.disk.tell("in vain", path, None)
             return False
         node = Node(made=self._kernel.now, written=self._kernel.now, writer=self._me)
         if self.disk.faults.links:
@@ -328,7 +336,9 @@ class Client:
     def discard(self, path: str, trash: str) -> None:
         """See `Filesystem`."""
         after = self._step("discard", path)
-        if self.disk.find(path) is not None:
+        if self._is_missing(path) or self.disk.find(path) is None:
+            self._looked_up_in_vain(path)
+        else:
             self.disk.take(path, self.host.name)
         if after is not None:
             raise fail(after, path)
@@ -378,6 +388,12 @@ class Client:
         if not reads and any(since <= kernel.now < until for since, until in faults.full):
             kernel.note(f"{what} {path}", "no space left")
             raise fail(errno.ENOSPC, path)
+        if faults.cuts and self._is_cut_off() and not (what == "read" and path in self._counters):
+            kernel.note(f"{what} {path}", "! the server is not reached")
+            raise fail(errno.EIO, path)
+        if self.unreadable and reads and self.unreadable.get(path, 0.0) > kernel.now:
+            kernel.note(f"{what} {path}", "! EIO")
+            raise fail(errno.EIO, path)
         if faults.errors and kernel.random.random() < faults.errors:
             number = kernel.random.choice((errno.EIO, errno.ESTALE))
             kernel.note(f"{what} {path}", f"! {errno.errorcode[number]}")
@@ -386,11 +402,24 @@ class Client:
             return number
         return None
 
+    def _is_cut_off(self) -> bool:
+        now = self._kernel.now
+        return any(name == self.host.name and since <= now < until for name, since, until in self.disk.faults.cuts)
+
+    def _as_cached(self, path: str, data: bytes) -> bytes:
+        """What this client has of a file; of counters it may be old."""
+        if self.disk.faults.cuts and ("/workers/" in path or path.endswith(".beat")):
+            self._counters[path] = self._counters[path] if self._is_cut_off() else data
+            return self._counters[path]
+        return data
+
     def _answer(self) -> None:
         """On the way back: what was read may be old by then."""
         if self.disk.faults.hangs and self._kernel.running and self._kernel.random.random() < self.disk.faults.hangs:
             self._kernel.note("! the answer takes long")
+            running = self._kernel.running
             self._kernel.suspend(self._kernel.now + self._kernel.random.uniform(1, HANG_S))
+            running.process.answered_late = self._kernel.now
 
     def _late(self) -> float:
         """How long a cache keeps what it has."""
@@ -400,6 +429,10 @@ class Client:
     def _is_missing(self, path: str) -> bool:
         until = self._missing.get(path)
         return until is not None and self._kernel.now < until
+
+    def believed_missing(self, path: str) -> float:
+        """Until when this client took a name for missing."""
+        return self._missing.get(path, float("-inf"))
 
     def _looked_up_in_vain(self, path: str) -> None:
         if self.disk.faults.stale_s and not self._is_missing(path):

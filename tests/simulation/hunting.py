@@ -175,10 +175,19 @@ def in_children(function: Any, each: Sequence[tuple[Any, ...]]) -> list[Any]:
 
 
 def hunt_all(mutants: Sequence[Mutant], most: int = MOST) -> list[Outcome]:
-    """What became of each, and what the code as it is does with the same seeds."""
+    """What became of each. A seed in which the code as it is breaks something, too, says nothing of a mutant."""
+    found = {one.name: one for one in _hunt_once(mutants, most)}
+    for _ in range(3):
+        spoilt = [mutant for mutant in mutants if found[mutant.name].violation and found[mutant.name].control]
+        again = [attrs.evolve(mutant, seed=found[mutant.name].seed + 1) for mutant in spoilt]
+        found |= {one.name: one for one in _hunt_once(again, most)}
+    return [found[mutant.name] for mutant in mutants]
+
+
+def _hunt_once(mutants: Sequence[Mutant], most: int) -> list[Outcome]:
     given = in_children(hunt, [(mutant, most) for mutant in mutants])
     outcomes = [
-        one if isinstance(one, Outcome) else Outcome(mutant.name, mutant.scenario, control=str(one))
+        one if isinstance(one, Outcome) else Outcome(mutant.name, mutant.scenario, control=repr(one))
         for one, mutant in zip(given, mutants, strict=True)
     ]
     caught = [(mutant, one.seed) for one, mutant in zip(outcomes, mutants, strict=True) if one.violation]

@@ -67,6 +67,8 @@ class Process:
     store: str = ""
     """The one that its command is about."""
     frozen_until: float = 0.0
+    answered_late: float = 0.0
+    """When a read of it last took long."""
     signals: list[Callable[[], None]] = attrs.field(factory=list, repr=False)
     on_terminate: Callable[[], None] | None = attrs.field(default=None, repr=False)
     """What its handler of SIGTERM does, in its first thread; without one the signal kills."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -40,6 +41,7 @@ class Site:
     """The least and the most that one call of a stage takes."""
     login: list[Host]
     clients: dict[str, Client] = attrs.field(factory=dict)
+    listeners: list[Callable[[Process, str, str], None]] = attrs.field(factory=list)
 
     @classmethod
     def build(
@@ -102,12 +104,18 @@ class Site:
             job=here.array_job_id or here.job_id or f"local{process.identity.pid}",
             hosts=SimHosts(process, self.client(process.host), self.work_s),
             world=world,
-            log=self.kernel.note,
+            log=lambda line: self.heard(process, plan.stage.folder, line),
             allocation=here,
         )
         process.on_terminate = lambda: supervisor.drain(at_once=True)
         process.on_warning = lambda: supervisor.drain(at_once=False)
         return supervisor.run()
+
+    def heard(self, process: Process, folder: str, line: str) -> None:
+        """A line of a worker's log."""
+        self.kernel.note(line)
+        for told in self.listeners:
+            told(process, folder, line)
 
     def gate(self, process: Process, request: GateRequest) -> int:
         """`python -m hpcurate.runs.gate …`."""

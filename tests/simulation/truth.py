@@ -131,14 +131,15 @@ class Truth:
     def _marked(self, folder: str, fan: str, claim: str, ending: str) -> None:
         """An ending is written by whose attempt it is, or by who found its committed result gone."""
         _, content = self.claim(folder, fan, claim)
-        owner, running = self._process(content), self.site.kernel.running
+        owner, running = self.process_of(content), self.site.kernel.running
         if running is None or owner is running.process or not content:  # purged, or not yet written
             return
         if ending == Ending.LOST.value and self.purged:
             return
         raise Violation(f"I4: {running.process.label} ends {claim} of {folder}, an attempt of {owner and owner.label}")
 
-    def _process(self, content: Mapping[str, Any]) -> Process | None:
+    def process_of(self, content: Mapping[str, Any]) -> Process | None:
+        """Whose claim it is."""
         who = content.get("process") or {}
         return next((p for i, p in self.site.kernel.processes.items() if i.pid == who.get("pid")), None)
 
@@ -149,7 +150,7 @@ class Truth:
             if not self.mayhem:
                 raise Violation(f"I4: attempt {attempt + 1} of {shard} of {folder} follows none")
             return
-        owner = self._process(content)
+        owner = self.process_of(content)
         names = self.disk.listed(f"{self.store}/stages/{folder}/claims/{fan}")
         if any(f"{shard}.{attempt}.{ending}" in names for ending in ENDINGS) or (owner and not owner.alive):
             return
@@ -198,7 +199,7 @@ class Truth:
         """The line of a list that defines a shard."""
         for name, node in self.disk.below(f"{self.store}/stages/{folder}/lists"):
             if not name.startswith("."):
-                for line in node.data.splitlines():
+                for line in filter(None, node.data.splitlines()):
                     plain: dict[str, Any] = json.loads(line)
                     if plain["id"] == shard:
                         return plain
@@ -343,17 +344,18 @@ class Truth:
             raise Violation(f"I8: round {number} of {folder} is declared over by {self._who()} while {living} works")
 
     def _next_ticket(self, folder: str, before: str) -> None:
-        if living := self._in_work(folder, before):
+        living = self._in_work(folder, before)
+        if living and (folder, before) not in self.cancelled:
             raise Violation(f"I8: {self._who()} begins a round of {folder} while {living} of round {before} works")
 
     def _in_work(self, folder: str, number: str) -> str:
-        """Workers of a round that nobody may take for over: no user cancelled it, nor was its process silent for long."""
+        """Workers of a round that nobody may take for over: a process that started some was not silent for long."""
         living = self._living(folder, number)
         beat, ticket = (f"{self.store}/stages/{folder}/rounds/{number}.{kind}" for kind in ("beat", "ticket"))
         taken = self.disk.find(ticket)
         children = taken is not None and b'"slurm"' not in taken.data and not self._seen_from_here(taken)
         silent = children and taken is not None and self.stood_still(beat, taken.written)
-        return "" if silent or (folder, number) in self.cancelled else ", ".join(living)
+        return "" if silent else ", ".join(living)
 
     def _seen_from_here(self, ticket: Node) -> bool:
         """Whether who took a ticket lives, and who looks now can see that."""
