@@ -25,10 +25,11 @@ FOUND: tuple[Mutant, ...] = (
         "who stood still takes others for silent",
         Edit("runs/beats.py", "min(max(0.0, asked - last), LONGEST_STEP_S)", "asked - last"),
         scenario="local, typed again",
-        stops=0.02,
+        clock_jumps=100,
+        nodes=1,
+        stays=True,
         again=3,
-        slowest_s=400.0,
-        host_deaths=0,
+        kills=0,
     ),
     _mutant(
         "nobody waits for a claim without content",
@@ -37,6 +38,7 @@ FOUND: tuple[Mutant, ...] = (
         stops=0.01,
         kills=2,
         alone=False,
+        seed=126,
     ),
     _mutant(
         "a list that is being written is empty",
