@@ -489,7 +489,9 @@ class Episode:
             if n % 4 == 3 and RunState.INCOMPLETE in states.values():
                 call = self.call("cancel at last", self.type_cancel, host=self.site.login[0])
                 self._move(self.kernel.now + 1000, lambda call=call: not call.alive)  # type: ignore[misc]
-            self._move(self.kernel.now + 1500)
+            later = self.kernel.now + 1500
+            self._move(later)
+            self.kernel.now = max(self.kernel.now, later)  # also where nobody moves: a user waits, caches expire
         raise Violation(f"I14: typed {MOST_CALLS} times, and the run is not complete")
 
     @property
