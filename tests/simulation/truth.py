@@ -41,6 +41,8 @@ class Truth:
     lease_s: float = 300.0
     gaps: dict[str, list[tuple[float, float]]] = attrs.field(factory=dict)
     """Path of a counter → when it stood still for a lease."""
+    ended: set[str] = attrs.field(factory=set)
+    """Attempts whose ending was written at some time."""
     purged: set[str] = attrs.field(factory=set)
     """Folders of shards, claims and lists that somebody outside has removed from."""
     cancelled: set[tuple[str, str]] = attrs.field(factory=set)
@@ -130,6 +132,7 @@ class Truth:
 
     def _marked(self, folder: str, fan: str, claim: str, ending: str) -> None:
         """An ending is written by whose attempt it is, or by who found its committed result gone."""
+        self.ended.add(f"{folder} {claim}")
         _, content = self.claim(folder, fan, claim)
         owner, running = self.process_of(content), self.site.kernel.running
         if running is None or owner is running.process or not content:  # purged, or not yet written
@@ -154,6 +157,8 @@ class Truth:
         names = self.disk.listed(f"{self.store}/stages/{folder}/claims/{fan}")
         if any(f"{shard}.{attempt}.{ending}" in names for ending in ENDINGS) or (owner and not owner.alive):
             return
+        if f"{folder} {shard}.{attempt}" in self.ended and not self.disk.faults.links:
+            return  # its content could not be written, and the storage took it back: who saw it knows
         if self._round_is_over(folder, content.get("round", 0)):
             return
         counter = (
