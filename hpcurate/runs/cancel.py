@@ -43,7 +43,7 @@ def cancel(run: Run, world: World | None = None, launcher: Launcher | None = Non
         if others:
             messages.append(f"{stage.name}: left running, {others[0]} wants it too")
             continue
-        store.rounds.mark_cancelled(last.number)
+        store.rounds.mark_cancelled(last.number, run.name)
         ended, said = stopping.stop(last)
         if ended:
             store.rounds.mark_over(last.number)

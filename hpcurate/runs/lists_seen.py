@@ -9,7 +9,7 @@ import attrs
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
 from hpcurate.planning.slicing import WeightsOf
-from hpcurate.store.layout import fan_of, is_content_named, shard_id, version, version_name
+from hpcurate.store.layout import base, fan_of, is_content_named, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 
@@ -49,6 +49,11 @@ class ListsSeen:
                 return None
             self._read[folder, name] = LiveList(name, tuple(lines))
         return self._read[folder, name]
+
+    def forget(self, folder: str, name: str) -> None:
+        """It was purged: another call may have written the next version by now."""
+        self._read.pop((folder, name), None)
+        self._live.pop((folder, base(name)), None)
 
     def expected(self, stage: PlannedStage, upstreams: Sequence[Upstream]) -> tuple[ExpectedList, ...]:
         """The lists of a stage whose upstreams are complete. Those of an older store go on under their names."""

@@ -43,12 +43,13 @@ class Observer:
         source_lists: Sequence[str],
         queue: Queue,
         *,
+        run: str = "",
         forgiven: dict[str, int] | None = None,
         watched: Watched = lambda stage, number: False,
     ) -> None:
         self._world, self._store, self._pipeline = world, store, pipeline
         self._source_lists = tuple(source_lists)
-        self._rounds = RoundsSeen(world, queue, watched, pipeline.timing.lease_s)
+        self._rounds = RoundsSeen(world, queue, watched, pipeline.timing.lease_s, run)
         self._forgiven = forgiven or {}
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)
@@ -139,6 +140,13 @@ class Observer:
         names = self._names(stage)
         assert names is not None, f"{stage.name} is not listed"
         return tuple(names)
+
+    def still_listed(self, stage: PlannedStage) -> bool:
+        """Whether the stage's lists in the live set are there, and not only known: workers would wait in vain."""
+        gone = [name for name in self.live_lists(stage) if not self.store(stage.folder).lists.is_there(name)]
+        for name in gone:
+            self._lists.forget(stage.folder, name)
+        return not gone
 
     def missing_lists(self, stage: PlannedStage) -> dict[str, list[ShardLine]]:
         """The lists that are yet to be written, by name; everything upstream must be complete."""

@@ -43,19 +43,19 @@ class Seen:
 class RoundsSeen:
     """The rounds of stages, in the light of the queue. Remembers what was seen: a second look is a second one."""
 
-    def __init__(self, world: World, queue: Queue, watched: Watched, lease_s: float) -> None:
+    def __init__(self, world: World, queue: Queue, watched: Watched, lease_s: float, run: str = "") -> None:
         self._clock, self._processes, self._watched, self._lease_s = world.clock, world.processes, watched, lease_s
-        self._own, self._queues = queue, {queue.name: queue}
+        self._own, self._queues, self._run = queue, {queue.name: queue}, run
         self._still = Stillness(world.clock)
 
     def views(self, stage: PlannedStage, store: StageStore) -> tuple[RoundView, ...]:
         """All of them; only the last one can still be alive."""
         rounds = store.rounds.read()
-        past = tuple(_past(found) for found in rounds[:-1])
+        past = tuple(self._past(found) for found in rounds[:-1])
         return past + tuple(self._last(stage, store, found) for found in rounds[-1:])
 
     def _last(self, stage: PlannedStage, store: StageStore, found: Round) -> RoundView:
-        view = _past(found)
+        view = self._past(found)
         if found.over:
             return view
         key = f"{stage.folder} {found.number}"
@@ -72,6 +72,20 @@ class RoundsSeen:
             jobs_recorded=found.jobs is not None or not (seen.jobs or seen.phase is Phase.OVER),
             over_recorded=seen.phase is not Phase.OVER,
             watched=self._watched(stage.name, found.number) if seen.phase is Phase.ACTIVE else False,
+        )
+
+    def _past(self, found: Round) -> RoundView:
+        return RoundView(
+            number=found.number,
+            phase=Phase.OVER,
+            done_before=found.ticket.done_before,
+            jobs=found.jobs or Jobs(),
+            queue=found.ticket.queue,
+            name=found.ticket.name,
+            run=found.ticket.run,
+            lists=found.ticket.lists,
+            killed_for_memory=found.killed_for_memory,
+            cancelled=found.cancelled and found.cancelled_run in (self._run, ""),
         )
 
     # -- with its jobs written down -----------------------------------------------------------------
@@ -165,18 +179,3 @@ class RoundsSeen:
         return self._negative(
             f"{key} job", asked, "may have been submitted, and the scheduler lists no job of its name"
         )
-
-
-def _past(found: Round) -> RoundView:
-    return RoundView(
-        number=found.number,
-        phase=Phase.OVER,
-        done_before=found.ticket.done_before,
-        jobs=found.jobs or Jobs(),
-        queue=found.ticket.queue,
-        name=found.ticket.name,
-        run=found.ticket.run,
-        lists=found.ticket.lists,
-        killed_for_memory=found.killed_for_memory,
-        cancelled=found.cancelled,
-    )

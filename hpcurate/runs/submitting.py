@@ -50,6 +50,8 @@ class Submitter:
         Raises LauncherError where they were refused: then the round is over.
         """
         stage, key = self._frozen.pipeline.stage(action.stage), (action.stage, action.round)
+        if not self._observer.still_listed(stage):
+            return None
         plan = plan_round(stage, self._run, self._observer.live_lists(stage), action, self._launcher, self._frozen)
         self._launcher.make_room(plan)
         ticket = self._ticket(action, view)
@@ -83,7 +85,7 @@ class Submitter:
             return True
         self._stop(found.ticket, stopped)
         if cancelled:
-            rounds.mark_cancelled(number)
+            rounds.mark_cancelled(number, self._run.name)
         what = "was cancelled" if cancelled else "was taken for lost"
         self._echo(f"{stage}: round {number} {what} while it was submitted; jobs {stopped} were stopped")
         return stopped.ids != jobs.ids

@@ -76,6 +76,13 @@ class Lists:
                 "move it out of the store and type the run's command again"
             ) from None
 
+    def is_there(self, name: str) -> bool:
+        """Whether a list has been made, and was not purged. It is opened, as in `read`."""
+        with suppress(FileNotFoundError):
+            self._filesystem.read(self._folder.list_file(name))
+            return True
+        return False
+
     def is_begun(self, name: str) -> bool:
         """Whether a list has its name and no content yet, as it is for a moment where there are no hard links.
 

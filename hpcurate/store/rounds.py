@@ -72,6 +72,8 @@ class Round:
     killed_for_memory: bool = False
     """Whether the scheduler killed workers of it for that."""
     cancelled: bool = False
+    cancelled_run: str = ""
+    """The run that its user cancelled; empty: of an earlier release, which did not write that down."""
 
 
 LET_GO = b"let go      \n"
@@ -110,9 +112,9 @@ class Rounds:
         plain = {"endings": {element: ending.value for element, ending in (endings or {}).items()}}
         self._write(number, "over", plain)
 
-    def mark_cancelled(self, number: int) -> None:
-        """Write down that a user stopped the round, which says nothing about its workers."""
-        self._write_raw(number, "cancelled", b"")
+    def mark_cancelled(self, number: int, run: str = "") -> None:
+        """Write down that a user stopped the round with that run, which says nothing about its workers."""
+        self._write_raw(number, "cancelled", run.encode())
 
     def beat(self, number: int, count: int) -> None:
         """Show that the process that took the ticket lives."""
@@ -189,7 +191,13 @@ class Rounds:
             over=f"{name}.over" in names,
             killed_for_memory=f"{name}.over" in names and Ending.OOM in self.endings(number).values(),
             cancelled=f"{name}.cancelled" in names,
+            cancelled_run=self._cancelled_run(number) if f"{name}.cancelled" in names else "",
         )
+
+    def _cancelled_run(self, number: int) -> str:
+        with suppress(FileNotFoundError):
+            return self._filesystem.read(self._path(number, "cancelled")).decode(errors="replace")
+        return ""
 
     def _json(self, number: int, kind: str) -> dict[str, Any]:
         """What a file of a round says; nothing where there is none, or half of one. Raises OSError.

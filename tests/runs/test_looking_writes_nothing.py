@@ -23,7 +23,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, Launcher, NoQueue, Presence
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
-from hpcurate.runs.reconcile import MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
+from hpcurate.runs.reconcile import MakeLists, MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
 from hpcurate.runs.rounds_seen import NEGATIVE_S, SUBMITTING_S
 from hpcurate.runs.state import RunState
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
@@ -363,3 +363,27 @@ def test_a_single_look_takes_no_second_one(site: Site, jobs: Jobs | None) -> Non
     seen = [RunLooker(run, launcher, World(processes=Known(False)), ask_every_s=s).look().decision for s in (0.0, 30.0)]
     assert [RunState.INCOMPLETE, RunState.RUNNING] == [decision.state for decision in seen]
     assert "a second such answer" in seen[0].reason == seen[1].reason
+
+
+@pytest.mark.parametrize(("whose", "counts"), [("own", True), ("another-run", False), ("", True)])
+def test_the_cancel_of_another_run_holds_up_nothing(run: Run, whose: str, counts: bool) -> None:
+    """A round that two runs want may be stopped by one that did not see the other yet. Before, both counted as
+    cancelled, one of which nobody had cancelled. A mark of an earlier release does not say whose it is.
+    """
+    put_round(run, "slurm", RECORDED)
+    part(run, "double").rounds.mark_cancelled(1, run.name if whose == "own" else whose)
+    (view, *_) = RunLooker(run, LocalLauncher()).observer.look()
+    assert counts is view.rounds[-1].cancelled
+
+
+def test_a_list_that_is_purged_under_a_call_that_stays_is_made_again(site: Site) -> None:
+    """Before, it submitted round after round of workers that waited for the list for half an hour each."""
+    site.drive("local", "--count", "6", failpoints=f"ticket.after@{site.folder / 'died'}")
+    run = Run.at(os.path.realpath(site.store / "runs" / "latest"))
+    driver, stage = Driver(run, LocalLauncher()), run.frozen().pipeline.stage("double")
+    assert MakeLists("double") not in driver.look().decision.actions
+    assert driver.observer.still_listed(stage)
+    os.unlink(part(run, "double").folder.list_file("0001"))
+    assert MakeLists("double") not in driver.look().decision.actions, "what was read is not read at each look"
+    assert not driver.observer.still_listed(stage)
+    assert MakeLists("double") in driver.look().decision.actions

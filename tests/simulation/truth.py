@@ -47,6 +47,8 @@ class Truth:
     """Folders of shards, claims and lists that somebody outside has removed from."""
     cancelled: set[tuple[str, str]] = attrs.field(factory=set)
     """(stage folder, round) that a user cancelled."""
+    stopped: set[str] = attrs.field(factory=set)
+    """Runs that a user ever cancelled."""
     _beats: dict[str, float] = attrs.field(factory=dict)
     mayhem: bool = False
     """Somebody purges: then names may go and come again."""
@@ -67,9 +69,11 @@ class Truth:
         return self.site.disk
 
     def heard(self, what: str, names: list[str], node: Node | None) -> None:
-        """One change: `/store/stages/<folder>/<kind>/…`."""
+        """One change: `/store/stages/<folder>/<kind>/…`, or `/store/runs/<run>/…`."""
         if len(names) == 4 and names[2] == "runs" and node is not None and node.names is None:
             raise Violation(f"I3: {names[3]} is written beside the runs, not into one")
+        if len(names) == 5 and names[1:3] == [self.store[1:], "runs"] and node is not None:
+            self._of_run(names[3], names[4], node)
         if len(names) < 6 or names[2] != "stages" or names[1] != self.store[1:]:
             return
         folder, kind, rest = names[3], names[4], names[5:]
@@ -83,6 +87,13 @@ class Truth:
             self._rounds(what, folder, rest[0], node)
         if what == "write" and (kind == "workers" or rest[-1].endswith(".beat")):
             self._beaten("/".join(names))
+
+    def _of_run(self, run: str, name: str, node: Node) -> None:
+        """What a user has cancelled is cancelled, and nothing else."""
+        if name == "cancelled":
+            self.stopped.add(run)
+        if name == "summary.json" and run not in self.stopped and b'"state": "cancelled"' in node.data:
+            raise Violation(f"I14: {self._who()} says that {run} is cancelled, and nobody has cancelled it")
 
     def _beaten(self, path: str) -> None:
         now, before = self.site.kernel.now, self._beats.get(path)
