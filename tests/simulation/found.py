@@ -1,6 +1,6 @@
-"""What the simulation has found in the protocol, each mended: taken back, every one is caught again.
+"""What the simulation has found in the protocol, each fixed: taken back, every one is caught again.
 
-The edits undo the mending; settings and seed are those of a shrunk episode that shows what was wrong.
+The edits undo the fix; settings and seed are those of a shrunk episode that shows what was wrong.
 """
 
 from __future__ import annotations
