@@ -69,7 +69,7 @@ class Faults:
     lost_rows: float = 0.0
     """Share of files written row by row of which the end is lost, and nobody told."""
     cuts: tuple[tuple[str, float, float], ...] = ()
-    """(client, from, to): it does not reach the server, and has what it read of counters before."""
+    """(client, from, to): it does not reach the server, and has what it read before."""
     full: tuple[tuple[float, float], ...] = ()
     """From when to when nothing can be written."""
 
@@ -181,7 +181,8 @@ class Client:
         self.disk, self.host, self._kernel = disk, host, disk.kernel
         self.unreadable: dict[str, float] = {}
         """Path → until when this client cannot read it."""
-        self._counters: dict[str, bytes] = {}
+        self._cache: dict[str, Any] = {}
+        """What was read, for a time in which this client does not reach the server."""
         self._missing: dict[str, float] = {}
         """Path that was looked up in vain → until when it stays missing."""
 
@@ -195,6 +196,7 @@ class Client:
             self._looked_up_in_vain(folder)
             return []
         found = [name for name, entry in node.names.items() if self._sees(entry) is not entry.gone]
+        found = self._as_cached(folder, found)
         self._kernel.note(f"names {folder}", found)
         self._answer()
         return found
@@ -388,7 +390,7 @@ class Client:
         if not reads and any(since <= kernel.now < until for since, until in faults.full):
             kernel.note(f"{what} {path}", "no space left")
             raise fail(errno.ENOSPC, path)
-        if faults.cuts and self._is_cut_off() and not (what == "read" and path in self._counters):
+        if faults.cuts and self._is_cut_off() and not (reads and path in self._cache):
             kernel.note(f"{what} {path}", "! the server is not reached")
             raise fail(errno.EIO, path)
         if self.unreadable and reads and self.unreadable.get(path, 0.0) > kernel.now:
@@ -406,12 +408,12 @@ class Client:
         now = self._kernel.now
         return any(name == self.host.name and since <= now < until for name, since, until in self.disk.faults.cuts)
 
-    def _as_cached(self, path: str, data: bytes) -> bytes:
-        """What this client has of a file; of counters it may be old."""
-        if self.disk.faults.cuts and ("/workers/" in path or path.endswith(".beat")):
-            self._counters[path] = self._counters[path] if self._is_cut_off() else data
-            return self._counters[path]
-        return data
+    def _as_cached(self, path: str, found: Any) -> Any:
+        """What this client has of a file or a folder that it has read: where it is cut off, what it had then."""
+        if self.disk.faults.cuts:
+            self._cache[path] = self._cache[path] if self._is_cut_off() else found
+            return self._cache[path]
+        return found
 
     def _answer(self) -> None:
         """On the way back: what was read may be old by then."""

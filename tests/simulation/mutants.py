@@ -397,4 +397,10 @@ MUTANTS: tuple[Mutant, ...] = (
         stops=0.01,
         seed=11,
     ),
+    _mutant(
+        "rows are not counted before the commit",
+        Edit("stage_process/output.py", "if (found, whole) != (lines, True):", "if False:"),
+        scenario="workers alone",
+        lost_rows=0.3,
+    ),
 )

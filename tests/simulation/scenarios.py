@@ -108,7 +108,12 @@ SCENARIOS: dict[str, Draw] = {
     "one run": _slurm,
     "a call that stays": lambda dice: {**_slurm(dice), "stays": True},
     "in the same second": lambda dice: {**_slurm(dice), "at_once": True},
-    "typed again": lambda dice: {**_slurm(dice), "again": dice.randint(1, 3)},
+    "typed again": lambda dice: {
+        **_slurm(dice),
+        "again": dice.randint(1, 3),
+        "cuts": dice.choice((0, 0, 0, 2)),
+        "bad_files": dice.choice((0, 0, 0, 2)),
+    },
     "a chain": lambda dice: {**_slurm(dice), "stages": ("double", "sift"), "again": dice.randint(0, 1)},
     "a gather": lambda dice: {**_slurm(dice), "stages": ("double", "collect"), "tasks": dice.randint(1, 3)},
     "a trial": lambda dice: {**_slurm(dice), "trial": True},

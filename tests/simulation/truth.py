@@ -209,7 +209,10 @@ class Truth:
     def rows(self, folder: str, shard: str, name: str = "tasks.jsonl") -> list[dict[str, Any]]:
         """Rows of a committed shard."""
         node = self.disk.find(f"{self.store}/stages/{folder}/shards/{fan_of(shard)}/{shard}/{name}")
-        return decoded(node.data) if node is not None else []
+        try:
+            return decoded(node.data) if node is not None else []
+        except ValueError:
+            raise Violation(f"I6: {name} of {shard} of {folder} is committed, and lacks its end") from None
 
     def line(self, folder: str, shard: str) -> dict[str, Any] | None:
         """The line of a list that defines a shard."""
