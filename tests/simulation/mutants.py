@@ -80,7 +80,7 @@ MUTANTS: tuple[Mutant, ...] = (
         workers=3,
         slowest_s=400.0,
         tasks=4,
-        seed=34,
+        seed=38,
     ),
     _mutant(
         "one empty listing is believed",
@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
         Edit(SEEN, "silent_s < patience_s", "silent_s < 0"),
         Edit(SEEN, "asked) >= NEGATIVE_S:", "asked) >= 0:"),
         scenario="in the same second",
-        seed=12,
+        seed=18,
     ),
     _mutant(
         "no answer counts as the end",
@@ -126,21 +126,14 @@ MUTANTS: tuple[Mutant, ...] = (
         Edit(SEEN, "if answers != ticket.cluster and ticket.cluster:", "if False:"),
         scenario="typed again",
         foreign=True,
-        seed=38,
+        seed=70,
     ),
     _mutant(
         "what says nothing counts",
         Edit(FAILURES, "Ending.LOST: Against.NOTHING", "Ending.LOST: Against.SHARD"),
         Edit(FAILURES, "Ending.DEAD: Against.TASK", "Ending.DEAD: Against.SHARD"),
-        scenario="purge",
-        stages=("double",),
-        tasks=1,
-        purges=8,
-        again=8,
-        kills=0,
-        stops=0.0,
-        hangs=0.0,
-        seed=1730,
+        scenario="killers",
+        shard_tasks=4,
     ),
     _mutant(
         "a list is written again",
@@ -183,13 +176,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "a dead worker's heartbeat is believed",
         Edit(FAILURES, "    if alive is False:\n        return Ending.DEAD\n", ""),
         kills=4,
-        seed=40,
+        seed=56,
     ),
     _mutant(
         "jobs are named without their store",
         Edit("planning/plan.py", "{run_digest}-{store_digest}", "{run_digest}-00000000"),
         scenario="two stores",
-        seed=13,
+        seed=17,
     ),
     _mutant(
         "a commit is ours whatever the nonce",
@@ -199,7 +192,7 @@ MUTANTS: tuple[Mutant, ...] = (
         workers=3,
         slowest_s=400.0,
         tasks=4,
-        seed=18,
+        seed=139,
     ),
     _mutant(
         "inputs stand whatever the nonce",
@@ -224,7 +217,7 @@ MUTANTS: tuple[Mutant, ...] = (
         errors=0.1,
         tasks=6,
         slowest_s=5.0,
-        seed=20,
+        seed=29,
     ),
     _mutant(
         "jobs of a cancelled round are not stopped",
@@ -237,14 +230,14 @@ MUTANTS: tuple[Mutant, ...] = (
         full=0,
         stale_s=0.0,
         cancels=3,
-        seed=19,
+        seed=62,
     ),
     _mutant(
         "what a stale listing hides of rounds is forgotten",
         Edit(ROUNDS, 'if not name.startswith(".")} | self._known | opened', 'if not name.startswith(".")}'),
         scenario="in the same second",
         stale_s=60.0,
-        seed=25,
+        seed=57,
     ),
     _mutant(
         "what a stale listing hides of claims is forgotten",
@@ -266,7 +259,7 @@ MUTANTS: tuple[Mutant, ...] = (
         stops=0.0,
         hangs=0.0,
         slowest_s=60.0,
-        seed=23,
+        seed=27,
     ),
     _mutant(
         "a round without its gate",
@@ -289,12 +282,14 @@ MUTANTS: tuple[Mutant, ...] = (
         errors=0.0,
         again=4,
         slowest_s=400.0,
+        seed=29,
     ),
     _mutant(
         "a claim in doubt is forgotten",
         Edit(PICKER, "        self._doubtful = Pick(line, claim)\n        won", "        won"),
         scenario="workers alone",
         errors=0.05,
+        seed=9,
     ),
     _mutant(
         "the endings of earlier attempts are forgotten",
@@ -314,7 +309,7 @@ MUTANTS: tuple[Mutant, ...] = (
         unanswered=0.5,
         late_s=300.0,
         again=3,
-        seed=22,
+        seed=73,
     ),
     _mutant(
         "what an attempt left is not removed",
@@ -379,6 +374,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         scenario="a chain",
         errors=0.0,
+        seed=9,
     ),
     _mutant(
         "a cancel ends what it could not ask about",
@@ -387,7 +383,7 @@ MUTANTS: tuple[Mutant, ...] = (
         silent=0.3,
         empty=0.3,
         cancels=3,
-        seed=11,
+        seed=21,
     ),
     _mutant(
         "a lease without a lease",
@@ -395,7 +391,7 @@ MUTANTS: tuple[Mutant, ...] = (
         workers=3,
         nodes=3,
         stops=0.01,
-        seed=11,
+        seed=43,
     ),
     _mutant(
         "rows are not counted before the commit",
