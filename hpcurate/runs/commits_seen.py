@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import attrs
 import msgspec
 
+from hpcurate.runs.beats import Stillness
 from hpcurate.runs.lists_seen import LiveList
 from hpcurate.store.commits import Commits, FanIndex
 from hpcurate.store.layout import fan_of
@@ -51,27 +52,28 @@ class _Fan:
     """Shards that the index has as they are."""
     before: dict[str, str]
     """Shards that were committed at some time → nonce; empty where it was not read."""
+    still: Stillness
+    """For how long each of these is not listed, or listed and not found."""
     lost: dict[str, float] = attrs.field(factory=dict)
-    """Those of them that are not listed, and since when."""
+    """Those of them that are not listed → for how many seconds."""
     names: frozenset[str] = frozenset()
     stamp: int = -1
     listed: float = float("-inf")
     look: int = -1
     changed: int = 0
     """Listing, of all of the process, in which the names last changed."""
-    unread: dict[str, float] = attrs.field(factory=dict)
-    """Shards that were listed and not found, and since when."""
+    unread: set[str] = attrs.field(factory=set)
+    """Shards that were listed and not found."""
     gone: dict[str, str] = attrs.field(factory=dict)
     """Shards that are gone for sure, and that nobody has written down yet → nonce."""
 
     @classmethod
-    def open(cls, commits: Commits, name: str) -> _Fan:
+    def open(cls, commits: Commits, name: str, clock: Clock) -> _Fan:
         """With what the index has."""
         index = commits.read_index(name) or FanIndex(stamp=-1, shards=())
         known = {shard.shard: (index.stamp, shard) for shard in index.shards}
-        return cls(
-            commits, name, known, indexed=frozenset(known), before={shard.shard: shard.nonce for shard in index.shards}
-        )
+        before = {shard.shard: shard.nonce for shard in index.shards}
+        return cls(commits, name, known, indexed=frozenset(known), before=before, still=Stillness(clock))
 
     def list(self, now: float, look: int, number: int) -> None:
         """List the folder: the listing of that number."""
@@ -82,8 +84,10 @@ class _Fan:
         if first or names != self.names:
             self.changed = number
         self.before = {**dict.fromkeys(self.names, ""), **self.before}
-        self.lost = {shard: self.lost.get(shard, now) for shard in self.before.keys() - self.names}
-        for shard in [shard for shard, since in self.lost.items() if now - since >= CONFIRM_S]:
+        for shard in self.lost.keys() & self.names:
+            self.still.forget(shard)
+        self.lost = {shard: self.still.of(shard, b"lost", now) for shard in sorted(self.before.keys() - self.names)}
+        for shard in [shard for shard, lost_s in self.lost.items() if lost_s >= CONFIRM_S]:
             self._forget(shard)
             self.changed = number
         for shard in self.lost:
@@ -91,6 +95,7 @@ class _Fan:
 
     def _forget(self, shard: str) -> None:
         del self.lost[shard]
+        self.still.forget(shard)
         self.known.pop(shard, None)
         self.gone[shard] = self.before.pop(shard)
 
@@ -98,7 +103,7 @@ class _Fan:
         """Every shard is there. What was read before the folder changed may be of an attempt that was replaced since:
         purged, and done again by another call, while this one did not look.
         """
-        for shard, known in [(shard, self.known[shard]) for shard in self.names & self.known.keys()]:
+        for shard, known in [(shard, self.known[shard]) for shard in sorted(self.names & self.known.keys())]:
             now = self.read(shard, again=True)
             if now is None:  # purged, and a stale listing has it yet
                 self.known[shard] = known
@@ -114,7 +119,7 @@ class _Fan:
                 self.before[shard] = known[1].nonce
             except (FileNotFoundError, NotADirectoryError):
                 self.known.pop(shard, None)
-                self.unread.setdefault(shard, self.listed)
+                self.unread.add(shard)
                 return None
             except (msgspec.MsgspecError, ValueError):
                 self.known.pop(shard, None)
@@ -123,7 +128,9 @@ class _Fan:
 
     def may_be_cached(self, shard: str, now: float) -> bool:
         """Whether a listed shard that cannot be read may be one that this host has looked for in vain not long ago."""
-        return not self.before.get(shard) and now - self.unread.get(shard, float("-inf")) < CONFIRM_S
+        if self.before.get(shard) or shard not in self.unread:
+            return False
+        return self.still.of(f"{shard} unread", b"", now) < CONFIRM_S
 
     def index(self) -> FanIndex:
         """The index as it has to be: read while the folder has not changed."""
@@ -182,7 +189,7 @@ class CommitsSeen:
 
     def _fan(self, folder: str, name: str, wanted: frozenset[str]) -> _Fan:
         if (folder, name) not in self._fans:
-            self._fans[folder, name] = _Fan.open(self._store(folder).commits, name)
+            self._fans[folder, name] = _Fan.open(self._store(folder).commits, name, self._clock)
         fan, now = self._fans[folder, name], self._clock.monotonic()
         if fan.look != self._look and (not wanted <= fan.names or now - fan.listed >= CONFIRM_S):
             self._listings += 1

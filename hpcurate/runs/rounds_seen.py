@@ -175,6 +175,7 @@ class RoundsSeen:
         if ids is None:
             return self._silent(queue, Jobs())
         if ids:
+            self._still.forget(f"{key} job absent")
             return self._scheduled(key, found.ticket, Jobs(ids))
         return self._negative(
             f"{key} job", asked, "may have been submitted, and the scheduler lists no job of its name"

@@ -17,7 +17,7 @@ FOUND: tuple[Mutant, ...] = (
     ),
     _mutant(
         "one listing is enough",
-        Edit("runs/commits_seen.py", "now - since >= CONFIRM_S]", "now - since >= 0.0]"),
+        Edit("runs/commits_seen.py", "if lost_s >= CONFIRM_S]", "if lost_s >= 0.0]"),
         scenario="a call that stays",
         stale_s=60.0,
     ),
@@ -105,7 +105,7 @@ FOUND: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a shard that was looked for too early is damaged",
-        Edit("runs/commits_seen.py", "return not self.before.get(shard) and now", "return False and now"),
+        Edit("runs/commits_seen.py", "if self.before.get(shard) or shard not in self.unread:", "if True:"),
         scenario="local, typed again",
         stale_s=60.0,
     ),
