@@ -32,7 +32,7 @@ hello: $(READY) ## A pipeline with tiny models, made and served here: fetched, c
 	@echo "with the real models:        $(PY) -m hpcurate models fetch gpt2 all-minilm-l6-v2 --store demo/store"
 	@echo "                             $(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local"
 
-test: $(READY) ## All checks and tests (12 minutes on 2 cores); as root on Debian installs Slurm first
+test: $(READY) ## All checks and tests (13 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps
 	$(MAKE) --no-print-directory lint
 	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder

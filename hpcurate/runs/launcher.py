@@ -101,7 +101,10 @@ class Queue(Protocol):
     """What a ticket calls it; empty where there is no scheduler."""
 
     def cluster(self) -> str | None:
-        """Name of the cluster that answers: what another one answers is no evidence about its jobs."""
+        """Name of the cluster that answers: what another one answers is no evidence about its jobs.
+
+        None: it does not answer, and nothing is submitted before it does. Empty: it has no name, and there is no other.
+        """
 
     def presence(self, jobs: tuple[str, ...]) -> Presence:
         """Whether any of the jobs is queued or runs. One question for all ids."""

@@ -29,6 +29,7 @@ from hpcurate.world import World
 NAMED_S = 60.0
 """How long a submitter asks for the name of its cluster."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+"""Between two such questions; each pause is twice as long as the one before."""
 Echo = Callable[[str], None]
 
 

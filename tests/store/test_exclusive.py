@@ -22,6 +22,7 @@ import fcntl, os, random, sys, time
 from contextlib import suppress
 from hpcurate.errors import StoreError
 from hpcurate.store.exclusive import exclusive
+from hpcurate.system.processes import start_time
 
 folder, wanted = sys.argv[1], int(sys.argv[2])
 inside = os.open(os.path.join(folder, "inside"), os.O_RDWR | os.O_CREAT)
@@ -31,8 +32,12 @@ while entered < wanted:
         try:
             fcntl.flock(inside, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when we die
         except BlockingIOError:
-            open(os.path.join(folder, "overlap"), "a").write("x")
-            continue
+            holder = os.pread(inside, 20, 0).split()
+            if holder and start_time(int(holder[0])) is not None:
+                open(os.path.join(folder, "overlap"), "a").write("x")
+                continue
+            fcntl.flock(inside, fcntl.LOCK_EX)  # of one that is dead, another thread of which is yet to be taken away
+        os.pwrite(inside, b"%20d" % os.getpid(), 0)
         open(os.path.join(folder, "entries"), "a").write("x")
         time.sleep(random.random() / 100)
         fcntl.flock(inside, fcntl.LOCK_UN)
