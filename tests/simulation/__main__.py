@@ -20,7 +20,8 @@ from collections import Counter
 import attrs
 
 from tests.simulation.campaign import many, tasks_of
-from tests.simulation.episode import Plan, Result, play
+from tests.simulation.episode import Result, play
+from tests.simulation.plan import Plan
 from tests.simulation.scenarios import SCENARIOS, plan_of
 from tests.simulation.shrinking import settings_of, shrink
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -26,101 +26,15 @@ from tests.simulation.cluster import Manners
 from tests.simulation.filesystem import Faults
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.order import Order
+from tests.simulation.plan import Plan
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
 from tests.simulation.work import DOOM, KILLER, POISON, Numbers, expected, pipeline_of
 
 MESS_S = 4000.0
 """Until when things go wrong."""
-CALM_S = 40000.0
-"""How long after that everything has to have ended (I14)."""
 MOST_CALLS = 12
 """So often a user types the command again before it counts as not getting anywhere."""
-
-
-@attrs.define(frozen=True, kw_only=True)
-class Plan:
-    """What an episode is made of: everything but the order of steps, which follows from the seed. All 0: undisturbed."""
-
-    stages: tuple[str, ...] = ("double",)
-    tasks: int = 3
-    shard_tasks: int = 1
-    workers: int = 2
-    processes: int = 1
-    nodes: int = 2
-    launcher: str = "slurm"
-    alone: bool = False
-    """Workers on a list, without anybody who drives them."""
-    slowest_s: float = 60.0
-    fastest_s: float = 0.1
-    limit_s: float = 0.0
-    """Wall time of a worker; 0: without end. Where less than `fastest_s`, no shard can ever be done."""
-    kill_wait: bool = True
-    poison: int = 0
-    """More tasks, which kill their stage process."""
-    doomed: bool = False
-    """With one task nothing can be gathered."""
-    killers: int = 0
-    """More tasks, which have their whole job killed for its memory."""
-    # the storage
-    stale_s: float = 0.0
-    errors: float = 0.0
-    hangs: float = 0.0
-    """Share of reads whose answer takes up to ten minutes to arrive."""
-    links: bool = True
-    lost_rows: float = 0.0
-    """Share of files that lose their end."""
-    bad_files: int = 0
-    """Files of rounds that one of the login nodes cannot read for a while."""
-    cuts: int = 0
-    """Times that a node does not reach the storage for a while, and believes its cache."""
-    full: int = 0
-    """Times in which the disk is full."""
-    # processes and machines
-    stops: float = 0.0
-    kills: int = 0
-    host_deaths: int = 0
-    clock_jumps: int = 0
-    namespaces: int = 1
-    # the scheduler
-    silent: float = 0.0
-    empty: float = 0.0
-    unanswered: float = 0.0
-    late_s: float = 10.0
-    """So much later those are queued at most."""
-    refused: float = 0.0
-    interrupts: int = 0
-    """Times that who submits is told to leave meanwhile."""
-    most_queued: int = 0
-    """Elements that may be queued at once; 0: any number."""
-    others: int = 0
-    """Times in which other jobs of the user leave no room for more."""
-    preempted: int = 0
-    lost_nodes: int = 0
-    foreign: bool = False
-    """One of the login nodes belongs to another cluster on the same storage."""
-    accounting: bool = True
-    # people
-    again: int = 0
-    """Times that a user types the command again, anywhere."""
-    at_once: bool = False
-    """Two type it in the same second."""
-    trial: bool = False
-    """A run with a limit before the full one."""
-    stores: int = 1
-    """2: the same pipeline in another store, too, by the same user, with runs of the same names."""
-    sweep: bool = False
-    """Another run that shares all stages but the last."""
-    growth: int = 0
-    changes: int = 0
-    cancels: int = 0
-    cancels_at_gates: int = 0
-    """So many gates begin while a user types `hpcurate cancel`."""
-    logout: bool = False
-    """The login node on which the first call was typed dies."""
-    purges: int = 0
-    stays: bool = False
-    """The calls stay (wait=true)."""
 
 
 @attrs.define(kw_only=True)
@@ -568,7 +482,7 @@ class Episode:
             values = {row["id"]: row["value"] for row in rows}
             dead |= {row["id"] for shard in shards for row in truth.rows(stage.folder, shard, "failed.jsonl")}
             for shard in shards:
-                truth._committed(stage.folder, shard)
+                truth.check_shard(stage.folder, shard)
                 self.orders[truth.store].result(stage.folder, shard)
         should = expected(self.values, self.plan.stages)
         if (values, dead) != should:
@@ -586,8 +500,3 @@ def play(seed: int, plan: Plan, *, tracing: bool = False) -> Result:
 
         return ArrayEpisode(seed, plan, tracing=tracing).play()
     return Episode(seed, plan, tracing=tracing).play()
-
-
-def changed(plan: Plan, values: Mapping[str, Any]) -> Plan:
-    """The plan with other values."""
-    return attrs.evolve(plan, **values)

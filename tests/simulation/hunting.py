@@ -101,7 +101,8 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 def _play(mutant: Mutant, seed: int, tracing: bool = False) -> Any:
-    from tests.simulation.episode import Plan, changed, play
+    from tests.simulation.episode import play
+    from tests.simulation.plan import Plan, changed
     from tests.simulation.scenarios import plan_of
 
     plan = plan_of(mutant.scenario, seed) if mutant.scenario else Plan()

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.episode import Plan
+from tests.simulation.plan import Plan
 
 Draw = Callable[[random.Random], dict[str, Any]]
 

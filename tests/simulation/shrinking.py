@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from tests.simulation.episode import Plan, Result, play
+from tests.simulation.episode import Result, play
+from tests.simulation.plan import Plan
 
 TRIES = 25
 """Seeds that are tried with each smaller plan: another plan has other interleavings."""

@@ -198,7 +198,7 @@ class Truth:
             self.commits += 1
             self.made[f"{self.store}/stages/{folder}/shards/{fan}/{shard}"] = self.site.kernel.now
             if not folder.startswith("source-"):
-                self._committed(folder, shard)
+                self.check_shard(folder, shard)
 
     def stats(self, folder: str, shard: str) -> dict[str, Any]:
         """`stats.json` of a committed shard."""
@@ -224,7 +224,7 @@ class Truth:
                         return plain
         return None
 
-    def _committed(self, folder: str, shard: str) -> None:
+    def check_shard(self, folder: str, shard: str) -> None:
         """It is what its attempt had to make of the rows that its line names, each of which ended once."""
         stats, line = self.stats(folder, shard), self.line(folder, shard)
         if line is None:
