@@ -272,6 +272,8 @@ class Order:
         cluster = self.truth.site.clusters[who.host.cluster]
         lies = cluster.manners.silent or cluster.manners.empty or cluster.manners.unanswered
         calm = self.truth.site.kernel.tempo.quiet or (self._nothing_fails and not lies)
+        gates_left = [one for one in cluster.jobs.values() if one.name.startswith("gate-") and not one.over]
+        calm = calm and not any(one.store == self.truth.store for one in gates_left)  # that of a stage above will look
         for job in cluster.jobs.values():
             found = re.fullmatch(ROUND, job.name)
             ours = found and found[1] in folders and job.store == self.truth.store and not job.over and not job.late
