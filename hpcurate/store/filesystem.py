@@ -108,8 +108,9 @@ class PosixFilesystem:
     @staticmethod
     def _create_without_links(temporary: str, path: str, data: bytes) -> bool:
         """By a rename that replaces nothing (renameat2(2)); where that is refused, too, the content comes last."""
-        with suppress(NotImplementedError):
-            return _rename_if_new(temporary, path)
+        won = _rename_if_new(temporary, path)
+        if won is not None:
+            return won
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
@@ -237,16 +238,14 @@ def _flush(folder: str, paths: list[str]) -> None:
         _fsync(path)
 
 
-def _rename_if_new(source: str, target: str) -> bool:
-    """Rename, unless there is a target. Raises NotImplementedError where C library or filesystem cannot do that."""
+def _rename_if_new(source: str, target: str) -> bool | None:
+    """Whether it was renamed; False where there is a target, None where C library or filesystem cannot tell."""
     library, current, no_replace = ctypes.CDLL(None, use_errno=True), -100, 1
     if not hasattr(library, "renameat2"):
-        raise NotImplementedError
+        return None
     if library.renameat2(current, os.fsencode(source), current, os.fsencode(target), no_replace) == 0:
         return True
-    if ctypes.get_errno() == errno.EEXIST:
-        return False
-    raise NotImplementedError
+    return False if ctypes.get_errno() == errno.EEXIST else None
 
 
 def _fsync(path: str) -> None:

@@ -346,6 +346,23 @@ def test_a_link_that_failed_is_no_lost_race(tmp_path: Path, monkeypatch: pytest.
     assert [] == os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("renames", [True, False])
+def test_without_hard_links_one_still_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool
+) -> None:
+    """By a rename that replaces nothing, so that the content is never seen half; without that, too, by the name alone."""
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    if not renames:
+        monkeypatch.setattr("hpcurate.store.filesystem._rename_if_new", lambda source, target: None)
+    path = tmp_path / "name"
+    assert [True, False] == [FILES.create(str(path), data) for data in (b"1", b"2")]
+    assert (["name"], b"1") == (os.listdir(tmp_path), path.read_bytes())
+
+
 def test_a_missing_folder_lists_as_empty(tmp_path: Path) -> None:
     """So that nobody has to ask whether it exists."""
     assert [] == FILES.names(str(tmp_path / "nowhere"))
