@@ -105,10 +105,8 @@ class Rounds:
         if not self._write(number, "job", plain) and _jobs(self._json(number, "job"), Ticket()) is None:
             self._filesystem.replace(self._path(number, "job"), json.dumps(plain).encode() + b"\n")
 
-    def mark_over(self, number: int, *, cancelled: bool = False, endings: Mapping[str, Ending] | None = None) -> None:
+    def mark_over(self, number: int, *, endings: Mapping[str, Ending] | None = None) -> None:
         """Write down that no worker of the round is left. `endings`: element → how it ended, where that is known."""
-        if cancelled:
-            self.mark_cancelled(number)
         plain = {"endings": {element: ending.value for element, ending in (endings or {}).items()}}
         self._write(number, "over", plain)
 

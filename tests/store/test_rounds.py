@@ -91,7 +91,8 @@ def test_a_round_is_over_or_cancelled_for_good(rounds: Rounds) -> None:
         take(rounds, number)
     rounds.mark_over(1)
     rounds.mark_over(1)
-    rounds.mark_over(2, cancelled=True)
+    rounds.mark_cancelled(2)
+    rounds.mark_over(2)
     expected = [(True, False), (True, True), (False, False)]
     assert expected == [(found.over, found.cancelled) for found in rounds.read()]
     assert {1, 2} == rounds.over()
@@ -120,7 +121,8 @@ def test_a_ticket_that_was_lost_is_opened_although_the_listing_hides_it(folder: 
     assert ([], False) == (late.read(), take(late, 1, run="loser"))
     [seen] = late.read()
     assert ("winner", Jobs(("12",)), False, 1) == (seen.ticket.run, seen.jobs, seen.over, late.count())
-    rounds.mark_over(1, cancelled=True)
+    rounds.mark_cancelled(1)
+    rounds.mark_over(1)
     assert [(True, True)] == [(found.over, found.cancelled) for found in late.read()]
 
 
