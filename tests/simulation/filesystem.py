@@ -462,8 +462,3 @@ class Written:
     def close(self) -> None:
         """All of it."""
         self.client.written(self.path, self.node, b"".join(self.lines))
-
-
-def plain(disk: Disk, path: str) -> dict[str, Any]:
-    """Every file below, for people."""
-    return {name: node.data for name, node in disk.below(path)}

@@ -14,8 +14,7 @@ import itertools
 import random
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -496,13 +495,3 @@ class SimProcesses:
         """See `Processes`."""
         if self.alive(process):
             self._process.kernel.terminate(self._process.kernel.processes[process])
-
-
-@contextmanager
-def looking(kernel: Kernel) -> Iterator[None]:
-    """Look at the true state: nobody moves meanwhile."""
-    running, kernel.running = kernel.running, None
-    try:
-        yield
-    finally:
-        kernel.running = running

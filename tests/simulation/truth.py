@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 
 from hpcurate.failures import Ending
-from hpcurate.planning.pipeline import Pipeline
 from hpcurate.store.layout import base, fan_of
 from tests.simulation.cluster import Job
 from tests.simulation.filesystem import Disk, Node
@@ -36,8 +35,6 @@ class Truth:
 
     site: Site
     store: str
-    pipelines: dict[str, Pipeline] = attrs.field(factory=dict)
-    """Of everybody who has typed a command, by stage folder."""
     lease_s: float = 300.0
     gaps: dict[str, list[tuple[float, float]]] = attrs.field(factory=dict)
     """Path of a counter → when it stood still for a lease."""
