@@ -186,10 +186,10 @@ class _Attempt:
         self._report(inputs + self._runner.ahead())
         if len(inputs) == 1:
             self.note(line_of(inputs[0], batch.first))
-        started = time.monotonic()
         owners: set[str] = set()
         try:
-            tasks = batch.ready()
+            tasks = self._prepared(batch)
+            started = time.monotonic()
             lineage = Lineage.of(tasks)
             returned = self._members(tasks, lineage, owners)
             lines, named = self._encoded(returned)
@@ -212,6 +212,14 @@ class _Attempt:
         self._output.drops(lineage.drops, inputs, passed)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
+
+    def _prepared(self, batch: Batch) -> list[Task]:
+        """The tasks of a batch, for which `process` may have to wait. Raises what `prepare` raised."""
+        asked = time.monotonic()
+        try:
+            return batch.ready()
+        finally:
+            self._output.counts.waiting_seconds += time.monotonic() - asked
 
     def note(self, line: bytes) -> None:
         """Make durable what is in work from now on, where that is asked for."""

@@ -37,6 +37,9 @@ class ShardCounts(Counts):
     errors: dict[str, int] = attrs.field(factory=dict)
     """Type of error → tasks."""
     process_seconds: float = 0.0
+    """Of batches that went through, without the time that they waited for `prepare`."""
+    waiting_seconds: float = 0.0
+    """How long `process` waited for `prepare`."""
     peak_memory_mb: float = 0.0
 
 
