@@ -55,7 +55,9 @@ class WorkerInfo:
     cores: tuple[int, ...] = ()
     """Logical cores this process is pinned to; empty: not pinned."""
     gpus: tuple[str, ...] = ()
-    """Device names this process may use (`CUDA_VISIBLE_DEVICES`)."""
+    """Tokens of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` has them; it counts them from 0."""
+    device: str = "cpu"
+    """What the stage computes on, "cuda" or "cpu": `network.to(worker.device)`."""
     node_folder: Optional[str] = None
     """The folder that `setup_on_node` filled on this node; None where the stage has none."""
 

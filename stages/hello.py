@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from hpcurate import File, Resources, Stage, Task, stable_id
+from hpcurate import File, Resources, Stage, Task, WorkerInfo, stable_id
 from hpcurate.fields import NEEDED, option
 from hpcurate.model import Model, get_local_dir_for_weights_name
 from stages.text import SentenceEmbedder
@@ -87,6 +87,9 @@ class WordCount(Stage[HelloTask, HelloTask]):
 class GPT2(Model):
     """GPT-2, as in Cosmos-Curate's guide."""
 
+    device = "cpu"
+    """Where it computes; the stage sets it."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -96,12 +99,10 @@ class GPT2(Model):
         return [self.name]
 
     def setup(self) -> None:
-        """Load it, on the GPU if the process has one."""
-        import torch
+        """Load it where the stage said."""
         from transformers import AutoTokenizer, GPT2LMHeadModel
 
         folder = get_local_dir_for_weights_name(self.name)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         network: Any = GPT2LMHeadModel.from_pretrained(folder)
         self.network = network.to(self.device).eval()
@@ -134,6 +135,11 @@ class Generate(Stage[HelloTask, HelloTask]):
         """
         self.model, self.tokens = GPT2(model), tokens
 
+    def setup(self, worker: WorkerInfo) -> None:
+        """Load the model on this process's device."""
+        self.model.device = worker.device
+        super().setup(worker)
+
     def process(self, tasks: list[HelloTask]) -> list[HelloTask]:
         """Fill in `output`."""
         for task in tasks:
@@ -155,6 +161,11 @@ class Embed(Stage[HelloTask, HelloTask]):
             model: name in conf/models of a sentence-embedding model.
         """
         self.model = SentenceEmbedder(model)
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Load the model on this process's device."""
+        self.model.device = worker.device
+        super().setup(worker)
 
     def process(self, tasks: list[HelloTask]) -> list[HelloTask]:
         """Fill in `vectors` and `row`."""

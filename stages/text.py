@@ -13,6 +13,9 @@ class SentenceEmbedder(Model):
     Source of the pooling: sentence-transformers' mean pooling, which all-MiniLM-L6-v2 was trained with.
     """
 
+    device = "cpu"
+    """Where it computes; the stage sets it."""
+
     def __init__(self, name: str, longest: int = 256) -> None:
         self.name, self.longest = name, longest
 
@@ -22,12 +25,10 @@ class SentenceEmbedder(Model):
         return [self.name]
 
     def setup(self) -> None:
-        """Load it, on the GPU if the process has one."""
-        import torch
+        """Load it where the stage said."""
         from transformers import AutoModel, AutoTokenizer
 
         folder = get_local_dir_for_weights_name(self.name)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.network = AutoModel.from_pretrained(folder).to(self.device).eval()
         self.longest = min(self.longest, self.network.config.max_position_embeddings)

@@ -16,7 +16,7 @@ from hpcurate.fields import checked, convert, suggestion
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
@@ -123,6 +123,7 @@ def _plan(
         code=versioned_code(stage),
         after=after,
         resources=resources,
+        device=_device(name, options.device, resources),
         relation=relation,
         batch_size=_batch_size(stage, options, relation),
         workers=options.workers,
@@ -178,6 +179,13 @@ def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[Wei
 def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:
     named = {key: value for key, value in given.items() if value is not None}
     return convert(Resources, {**attrs.asdict(own), **named}, f"stages.{stage}.resources")
+
+
+def _device(stage: str, wanted: str, resources: Resources) -> str:
+    try:
+        return device_of(wanted, resources.gpus)
+    except ConfigError as error:
+        raise ConfigError(f"stages.{stage}: {error}") from None
 
 
 def _after(stage: str, names: list[str], options: StageOptions) -> tuple[str, ...]:

@@ -6,9 +6,12 @@ from typing import Any
 
 import attrs
 
+from hpcurate.errors import ConfigError
 from hpcurate.fields import option
 
-__all__ = ["Budget", "StageOptions"]
+__all__ = ["Budget", "StageOptions", "device_of"]
+
+DEVICES = ("auto", "cuda", "cpu")
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -17,6 +20,12 @@ class StageOptions:
 
     after: list[str] | None = option(None, "stages this one follows; default: the one before it")
     resources: dict[str, Any] = option(dict, "cpus, gpus, memory, time, nodes, disk of one stage process")
+    device: str = option(
+        "auto",
+        "what the stage computes on: cuda or cpu, given to `setup`; auto: CUDA is required with resources.gpus "
+        "above 0, else it is cpu",
+        choices=DEVICES,
+    )
     env: str | list[str] | None = option(
         None,
         "environment of the stage process: a name of envs/, a prefix with bin/python, a container (apptainer:IMAGE), "
@@ -42,6 +51,17 @@ class StageOptions:
     sbatch: dict[str, Any] = option(
         dict, "further sbatch options of this stage, e.g. {partition: gpu, constraint: a100}"
     )
+
+
+def device_of(wanted: str, gpus: float) -> str:
+    """What a stage that asks for so many GPUs computes on: "cuda" or "cpu". Pure.
+
+    Never what a node happens to have: the same command gives the same device everywhere, or a refusal. Raises
+    ConfigError where CUDA is wanted and no GPU is asked for.
+    """
+    if wanted == "cuda" and not gpus:
+        raise ConfigError("device=cuda: no GPU is asked for; type resources.gpus=1 too, or device=cpu")
+    return "cuda" if wanted != "cpu" and gpus else "cpu"
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -89,6 +89,8 @@ class PlannedStage:
     """How it reads them."""
     resources: Resources = Resources()
     """Of one stage process."""
+    device: str = "cpu"
+    """What it computes on: "cuda" or "cpu"."""
     env: Environment = Environment()
     batch_size: int = 1
     workers: int | None = None

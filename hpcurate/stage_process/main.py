@@ -25,6 +25,7 @@ from hpcurate.node.place import node_name
 from hpcurate.spec import from_spec
 from hpcurate.stage import NodeInfo, Stage, members
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
+from hpcurate.stage_process.device import seen_gpu
 from hpcurate.stage_process.imports import not_imported
 from hpcurate.stage_process.keeper import keep
 from hpcurate.stage_process.messages import (
@@ -91,11 +92,11 @@ def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[No
     )
 
 
-def environment() -> dict[str, str]:
-    """What the stage really ran in; recorded with each shard."""
+def environment(device: str) -> dict[str, str]:
+    """What the stage really ran in and on; recorded with each shard."""
     names = ("numpy", "torch", "transformers", "av", "cv2", "scenedetect")
     versions = {n: str(getattr(sys.modules[n], "__version__", "?")) for n in names if n in sys.modules}
-    return {"python": platform.python_version(), "prefix": sys.prefix, **versions}
+    return {"python": platform.python_version(), "prefix": sys.prefix, **versions, "device": device, **seen_gpu(device)}
 
 
 def serve(channel: Channel) -> None:
@@ -108,30 +109,30 @@ def serve(channel: Channel) -> None:
         return
     try:
         if hello.check:
-            channel.send(Ready(environment=environment(), not_imported=check_imports(hello)))
+            channel.send(Ready(environment=environment(hello.worker.device), not_imported=check_imports(hello)))
             return
         runner, made = build_runner(hello)
     except RAISED as error:
         channel.send(Refused(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
-    channel.send(Ready(environment=environment(), made=made))
+    channel.send(Ready(environment=environment(hello.worker.device), made=made))
     try:
         while True:
             message = channel.receive()
             if isinstance(message, ShardJob):
-                _run(channel, runner, message)
+                _run(channel, runner, message, hello.worker.device)
     except ChannelClosed:
         runner.close()
 
 
-def _run(channel: Channel, runner: ShardRunner, job: ShardJob) -> None:
+def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> None:
     try:
         counts = runner.run(job, lambda ids: channel.send(InWork(tasks=tuple(ids))))
     except RAISED as error:
         kind = Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
         channel.send(Broken(kind=kind, error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
-    channel.send(Done(counts=counts, environment=environment()))
+    channel.send(Done(counts=counts, environment=environment(device)))
 
 
 def main() -> None:

@@ -201,8 +201,15 @@ class Supervisor:
             process=process,
             cpus=max(1, int(stage.resources.cpus)),
             cores=self._cores(process),
-            gpus=share_of_gpus(visible_gpus(), process, stage.processes, stage.resources.gpus),
+            device=stage.device,
+            gpus=self._gpus(process),
         )
+
+    def _gpus(self, process: int) -> tuple[str, ...]:
+        stage = self.plan.stage
+        if stage.device != "cuda":
+            return ()
+        return share_of_gpus(visible_gpus(), process, stage.processes, stage.resources.gpus)
 
     def _cores(self, process: int) -> tuple[int, ...]:
         """Cores for one stage process, where this worker has a cpuset of its own; else nothing is pinned."""

@@ -125,6 +125,8 @@ def test_a_chain_takes_and_gives_what_its_ends_do() -> None:
         ({"resources": {"gpus": -1}}, "stages.a.resources.gpus=-1: must be at least 0"),
         ({"resources": {"cpus": "many"}}, "stages.a.resources.cpus='many': Expected `float`"),
         ({"resources": {"gpus": 1.5}}, "stages.a.resources.gpus=1.5: above 1 only whole GPUs"),
+        ({"device": "metal"}, "stages.a.device=metal: there is no such choice; there are: auto, cuda, cpu"),
+        ({"device": "cuda"}, "stages.a: device=cuda: no GPU is asked for; type resources.gpus=1 too, or device=cpu"),
         ({"attempts": 0}, "stages.a.attempts=0: must be at least 1"),
         ({"batch_size": -1}, "stages.a.batch_size=-1: must be at least 0"),
         ({"workers": 0}, "stages.a.workers=0: must be at least 1"),
@@ -140,6 +142,19 @@ def test_options_win_over_the_class() -> None:
     """Resource by resource."""
     stage = pipeline(a=with_options(resources={"memory": "4GB", "cpus": "2", "gpus": 1}, batch_size=7)).stage("a")
     assert (Resources(memory="4GB", cpus=2.0, gpus=1.0), 7) == (stage.resources, stage.batch_size)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "device"),
+    [
+        ("auto", 0, "cpu"), ("auto", 0.25, "cuda"), ("auto", 2, "cuda"),
+        ("cpu", 0, "cpu"), ("cpu", 1, "cpu"), ("cuda", 0.5, "cuda"), ("cuda", 1, "cuda"),
+    ],
+)  # fmt: skip
+def test_a_stage_computes_where_its_options_say(wanted: str, gpus: float, device: str) -> None:
+    """Before, each stage took what its node happened to have."""
+    made = pipeline(a=with_options(device=wanted, resources={"gpus": gpus}))
+    assert device == made.stage("a").device
 
 
 def test_a_gather_takes_its_whole_input_at_once() -> None:
@@ -187,6 +202,7 @@ def test_a_changed_source_moves_everything() -> None:
     [
         {"resources": {"memory": "64GB", "gpus": 2}}, {"workers": 3}, {"shard_tasks": 1}, {"shard_weight": 5.0},
         {"batch_size": 9}, {"attempts": 1}, {"task_timeout": 1.0}, {"processes": 3}, {"sbatch": {"partition": "gpu"}},
+        {"device": "cuda", "resources": {"gpus": 1}},
     ],
 )  # fmt: skip
 def test_options_move_nothing(options: dict[str, Any]) -> None:

@@ -159,6 +159,8 @@ def test_two_processes_share_one_gpu(site: Site, monkeypatch: pytest.MonkeyPatch
     seen = [p.read_text().split() for p in site.store.glob("stages/*/shards/*/[!.]*/files/*/where.txt")]
     assert {device for _, device in seen} == {"0"}
     assert len({pid for pid, _ in seen}) == 2
+    stats = [json.loads(p.read_bytes()) for p in site.store.glob("stages/where-*/shards/*/[!.]*/stats.json")]
+    assert {"cuda"} == {one["environment"]["device"] for one in stats}
 
 
 def test_neighbours_whose_types_do_not_fit_are_refused(site: Site) -> None:

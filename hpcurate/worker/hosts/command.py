@@ -39,7 +39,9 @@ def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
     found["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "1")  # nobody asks the hub: weights are in the store
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         found[name] = os.environ.get(name, str(info.cpus))
-    if info.gpus:
+    if info.device == "cpu":
+        found["CUDA_VISIBLE_DEVICES"] = ""  # what a node happens to have is not used by accident
+    elif info.gpus:
         found |= {"CUDA_VISIBLE_DEVICES": ",".join(info.gpus), "APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
     return found
 

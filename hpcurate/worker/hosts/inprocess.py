@@ -27,7 +27,7 @@ class InProcess:
             self._runner, made = build_runner(self._hello)
         except RAISED as error:
             raise SetupFailed(f"{type(error).__name__}: {error}", trace_of(error)) from error
-        return Ready(environment=environment(), made=made)
+        return Ready(environment=environment(self._hello.worker.device), made=made)
 
     def run(self, job: ShardJob) -> Done:
         """See `StageHost`."""
@@ -40,7 +40,7 @@ class InProcess:
             raise ShardEnded(Ending.STORE, str(error)) from error
         except RAISED as error:
             raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
-        return Done(counts=counts, environment=environment())
+        return Done(counts=counts, environment=environment(self._hello.worker.device))
 
     def kill(self) -> None:
         """Nothing to kill: a signal reaches the stage's code itself."""
