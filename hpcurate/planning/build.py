@@ -12,12 +12,13 @@ import attrs
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.fields import checked, convert, suggestion
+from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
+from hpcurate.planning.placing import in_order, upstreams
 from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
 from hpcurate.source.base import Source
@@ -68,6 +69,7 @@ def build(
     source: Source,
     steps: Mapping[str, Step],
     *,
+    places: Sequence[str] = (),
     budget: Budget | None = None,
     timing: Timing | None = None,
     epoch: EpochOf = lambda stage, fingerprint: 0,
@@ -80,7 +82,9 @@ def build(
     """
     if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
-    after = {stage: _after(stage, list(steps), step.options) for stage, step in steps.items()}
+    options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
+    line = in_order(options, places)
+    after = {stage: upstreams(stage, line, options[stage]) for stage in line}
     order = _topological(after)
     _check_types(source, steps, after)
     origin = PlannedSource(folder="", identity=source.identity())
@@ -188,16 +192,11 @@ def _device(stage: str, wanted: str, resources: Resources) -> str:
         raise ConfigError(f"stages.{stage}: {error}") from None
 
 
-def _after(stage: str, names: list[str], options: StageOptions) -> tuple[str, ...]:
+def _key(stage: str) -> str:
+    """The key of a stage with a proper name. Raises ConfigError."""
     if not _NAME.fullmatch(stage):
         raise ConfigError(f"stages.{stage}: a stage name is lower case letters, digits and _, e.g. split_2")
-    if options.after is None:
-        position = names.index(stage)
-        return (names[position - 1],) if position else ()
-    for name in options.after:
-        if name not in names:
-            raise ConfigError(f"stages.{stage}.after: there is no stage {name!r}; {suggestion(name, names)}")
-    return tuple(dict.fromkeys(options.after))
+    return f"stages.{stage}"
 
 
 def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:

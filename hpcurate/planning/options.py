@@ -18,7 +18,13 @@ DEVICES = ("auto", "cuda", "cpu")
 class StageOptions:
     """What may be set for a stage at the place of use, beside its constructor's parameters."""
 
-    after: list[str] | None = option(None, "stages this one follows; default: the one before it")
+    after: list[str] | str | None = option(
+        None,
+        "a name: directly after that stage, and what came next follows this one; a list: the stages that this one "
+        "reads, wherever it stands; default: the one before it",
+    )
+    before: str | None = option(None, "a name: directly before that stage, which then follows this one")
+    place: str | None = option(None, "named place of the pipeline where this stage stands, one of its `places`")
     resources: dict[str, Any] = option(dict, "cpus, gpus, memory, time, nodes, disk of one stage process")
     device: str = option(
         "auto",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -39,6 +39,8 @@ class Request:
     environments: Environments
     epochs: Epochs
     """Of the store, with the stages that are to be done again."""
+    places: Sequence[str] = ()
+    """Names of places of the pipeline, in order; see `in_order`."""
     output: str | None = None
     """Folder of the result; None: the run's own."""
     wait: bool | None = None
@@ -66,6 +68,7 @@ class Request:
             self.name,
             self.source,
             steps,
+            places=self.places,
             budget=self.budget,
             timing=self.timing,
             epoch=self.epochs,

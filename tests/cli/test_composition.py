@@ -14,8 +14,10 @@ from hpcurate.cli.start.compose import Composed, compose
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.start.request import settings_of
 from hpcurate.cli.start.settings import Settings
+from hpcurate.cli.start.steps import read_steps
 from hpcurate.errors import ConfigError
 from hpcurate.fields import defaults_of, names_of
+from hpcurate.planning.placing import in_order
 from hpcurate.runs.launcher import LAUNCHERS
 
 
@@ -90,3 +92,34 @@ def test_it_is_refused_in_a_file_too(tmp_path: Path) -> None:
     (tmp_path / "pipeline" / "old.yaml").write_text("# @package _global_\nshard: 0/4\n")
     with pytest.raises(ConfigError, match="shard: this key has another name now: part"):
         settings_of(composed("+pipeline=old", config_dirs=[str(tmp_path)]))
+
+
+# -- places -----------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_extends_another_and_puts_its_stage_at_a_place(tmp_path: Path) -> None:
+    """As the page about the video pipeline has it; a stage that is typed says where it stands, too."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "captioned.yaml").write_text(
+        "# @package _global_\ndefaults: [video]\nname: captioned\n"
+        "stages:\n  caption: {_target_: stages.video.quality.Quality, place: captions}\n"
+    )
+    words = (
+        "+pipeline=captioned",
+        "input=/v",
+        "+stages.x._target_=stages.video.motion.Motion",
+        "+stages.x.before=write",
+    )
+    made = composed(*words, config_dirs=[str(tmp_path)])
+    settings, steps = settings_of(made), read_steps(made.with_output("/o")["stages"])
+    assert "captioned" == settings.name
+    line = in_order({name: step.options for name, step in steps.items()}, settings.places)
+    assert ["probe", "split", "clips", "caption", "x", "write", "index"] == line
+
+
+def test_a_group_that_is_no_default_is_chosen_with_a_plus(tmp_path: Path) -> None:
+    """The message said that there is no such key."""
+    (tmp_path / "aesthetics").mkdir()
+    (tmp_path / "aesthetics" / "mine.yaml").write_text("# @package stages.mine\n_target_: x.Y\n")
+    with pytest.raises(ConfigError, match=r"aesthetics: it is chosen with a plus sign: \+aesthetics=NAME, one of mine"):
+        composed("+pipeline=video", "aesthetics=mine", config_dirs=[str(tmp_path)])

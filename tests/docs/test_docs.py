@@ -110,6 +110,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
         (block,) = re.findall(rf"`{re.escape(name)}`[^\n]*:\n\n```{kind}\n(.*?)^```", text, re.M | re.S)
         (shell.cwd / name).parent.mkdir(parents=True, exist_ok=True)
         (shell.cwd / name).write_text(block)
+    (shell.cwd / "mine.py").write_text(
+        "from hpcurate import Stage\nfrom stages.video.tasks import ClipTask\n\n\n"
+        "class Mine(Stage[ClipTask, ClipTask]):\n"
+        "    def process(self, tasks: list[ClipTask]) -> list[ClipTask]:\n        return tasks\n"
+    )
     shell.run("+pipeline=titles", f"input={shell.folder / 'videos'}")
     shell.run("+pipeline=video", f"input={shell.folder / 'videos'}", "stages.split.method=stride")
     return shell

@@ -144,17 +144,20 @@ def _readable_errors(folders: Sequence[Path] = ()) -> Iterator[None]:
         path = not_text(folders)
         raise ConfigError(f"{path or 'configuration'}: not YAML: it is no UTF-8 text ({error.reason})") from None
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:  # ValueError: launcher=null
-        raise ConfigError(_readable(str(error))) from None
+        raise ConfigError(_readable(str(error), folders or conf_folders())) from None
 
 
-def _readable(message: str) -> str:
+def _readable(message: str, folders: Sequence[Path]) -> str:
     """Hydra's message without its advice to add `+`, which is wrong for a misspelt key."""
     missing = re.search(r"Could not override '([^']+)'", message)
     if missing:
+        choices = names_in(folders, missing[1])
+        if choices:
+            return f"{missing[1]}: it is chosen with a plus sign: +{missing[1]}=NAME, one of {', '.join(choices)}"
         return f"{missing[1]}: there is no such key; {suggestion(missing[1], names_of(Settings))}"
     choice = re.search(r"Could not find '([^'/]+)/([^']+)'", message)
     if choice:
-        return f"{choice[1]}={choice[2]}: no such choice; {suggestion(choice[2], names_in(conf_folders(), choice[1]))}"
+        return f"{choice[1]}={choice[2]}: no such choice; {suggestion(choice[2], names_in(folders, choice[1]))}"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())
 
 

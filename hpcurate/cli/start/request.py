@@ -49,6 +49,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         name=settings.name,
         source=part_of(read_source(settings.source), settings),
         steps=lambda output: read_steps(composed.with_output(output)["stages"]),
+        places=settings.places,
         store=store,
         output=settings.output,
         launcher=_launcher(settings),

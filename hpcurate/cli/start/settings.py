@@ -30,6 +30,9 @@ class Settings:
         None, "items whose output exists already are left out: its path, e.g. /captions/{relative}.json"
     )
     stages: dict[str, Any] = option(dict, "stages by name, in order")
+    places: list[str] = option(
+        list, "order of the stages: their names, and those of places that further stages fill; default: as given"
+    )
     launcher: dict[str, Any] = option(dict, "auto, slurm, local or inline, and its fields; default: auto")
     models: dict[str, Any] = option(
         dict, "changes to the registry, e.g. models.gpt2.revision=main; conf/models has the rest"

@@ -9,7 +9,7 @@ from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
 
-HEADER = ("stage", "folder", "tasks", "shards", "done", "workers", "GPU-hours")
+HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "GPU-hours")
 
 
 def verb(argv: list[str]) -> int:
@@ -60,6 +60,7 @@ def _row(one: StagePreview) -> tuple[str, ...]:
     workers = f"<={one.workers}" if one.shards is None else str(one.workers)
     return (
         one.stage.name,
+        ", ".join(one.stage.after) or "the source",
         one.stage.folder,
         _or_unknown(one.tasks),
         _or_unknown(one.shards),

@@ -1,0 +1,110 @@
+"""Where each stage stands in its pipeline: at a named place, or before or after another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hpcurate.errors import ConfigError
+from hpcurate.fields import suggestion
+from hpcurate.planning.options import StageOptions
+
+
+def in_order(options: Mapping[str, StageOptions], places: Sequence[str] = ()) -> list[str]:
+    """Names of the stages in order; each follows the one before it unless its `after` is a list.
+
+    `places` are names of stages and of places that stages fill (`place`). Without places, stages stand as they were
+    given. Those that say `before` or `after` are put there last. Raises ConfigError naming the key.
+    """
+    anchored = {name: one for name, one in options.items() if _anchor(name, one)}
+    standing = [name for name in options if name not in anchored]
+    order = _at_places(standing, options, places) if places else _without_places(standing, options)
+    return _inserted(order, anchored, options)
+
+
+def upstreams(name: str, order: Sequence[str], options: StageOptions) -> tuple[str, ...]:
+    """The stages that a stage of that order reads: those it names, or the one before it; none: the source.
+
+    Raises ConfigError naming the key.
+    """
+    if not isinstance(options.after, list):
+        position = order.index(name)
+        return (order[position - 1],) if position else ()
+    for upstream in options.after:
+        _check_known(f"stages.{name}.after", upstream, order)
+    return tuple(dict.fromkeys(options.after))
+
+
+def _anchor(name: str, options: StageOptions) -> str | None:
+    """The stage that this one is put before or after."""
+    after = options.after if isinstance(options.after, str) else None
+    if options.before and options.after is not None:
+        raise ConfigError(f"stages.{name}: before={options.before} and after={options.after}: give one of them")
+    return options.before or after
+
+
+def _without_places(names: list[str], options: Mapping[str, StageOptions]) -> list[str]:
+    for name in names:
+        if options[name].place:
+            raise ConfigError(
+                f"stages.{name}.place={options[name].place}: this pipeline has no places; "
+                f"give stages.{name}.before or stages.{name}.after, the name of a stage"
+            )
+    return names
+
+
+def _at_places(names: list[str], options: Mapping[str, StageOptions], places: Sequence[str]) -> list[str]:
+    twice = sorted({place for place in places if list(places).count(place) > 1})
+    if twice:
+        raise ConfigError(f"places: {twice[0]!r} is there twice")
+    standing: dict[str, list[str]] = {place: [] for place in places}
+    for name in names:
+        standing[_place_of(name, options[name], places)].append(name)
+    return [name for place in places for name in standing[place]]
+
+
+def _place_of(name: str, options: StageOptions, places: Sequence[str]) -> str:
+    if options.place:
+        if options.place not in places:
+            what = f"stages.{name}.place={options.place}: there is no such place"
+            raise ConfigError(f"{what}; {suggestion(options.place, places)}")
+        return options.place
+    if name not in places:
+        raise ConfigError(
+            f"stages.{name}: where does it stand? Give stages.{name}.before or stages.{name}.after, the name of a "
+            f"stage, or stages.{name}.place, one of {', '.join(places)}"
+        )
+    return name
+
+
+def _inserted(order: list[str], anchored: Mapping[str, StageOptions], options: Mapping[str, StageOptions]) -> list[str]:
+    """The order with each anchored stage next to its anchor; several at one anchor stand as they were given."""
+    waiting, behind = dict(anchored), dict[str, str]()
+    while waiting:
+        ready = [name for name, one in waiting.items() if _known_anchor(name, one, options) in order]
+        if not ready:
+            names = ", ".join(waiting)
+            raise ConfigError(f"stages.{next(iter(waiting))}: the stages {names} stand before or after each other")
+        for name in ready:
+            one = waiting.pop(name)
+            if one.before:
+                order.insert(order.index(one.before), name)
+            else:
+                anchor = str(one.after)
+                order.insert(order.index(behind.get(anchor, anchor)) + 1, name)
+                behind[anchor] = name
+    return order
+
+
+def _known_anchor(name: str, one: StageOptions, options: Mapping[str, StageOptions]) -> str:
+    anchor, key = str(one.before or one.after), "before" if one.before else "after"
+    _check_known(f"stages.{name}.{key}", anchor, options)
+    if one.before and isinstance(options[anchor].after, list):
+        raise ConfigError(
+            f"stages.{name}.before={anchor}: {anchor} names what it reads itself; put {name} into stages.{anchor}.after"
+        )
+    return anchor
+
+
+def _check_known(key: str, name: str, names: Mapping[str, StageOptions] | Sequence[str]) -> None:
+    if name not in names:
+        raise ConfigError(f"{key}: there is no stage {name!r}; {suggestion(name, list(names))}")
