@@ -119,7 +119,7 @@ class _Turns:
         return None
 
     def _counter(self, number: int) -> bytes:
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             return POSIX.read(self._beat(number))
         return b""
 

@@ -181,8 +181,10 @@ class Picker:
         asked = self._world.clock.monotonic()
         try:
             counter = self._world.filesystem.read(self._store.folder.worker(worker))
-        except OSError:
+        except FileNotFoundError:
             counter = b""
+        except OSError:  # no answer: two of them are not the same counter twice
+            return False
         return self._stands_still(worker, counter, asked)
 
     def _stands_still(self, name: str, counter: bytes, asked: float) -> bool:

@@ -127,4 +127,20 @@ FOUND: tuple[Mutant, ...] = (
         poison=2,
         errors=0.05,
     ),
+    _mutant(
+        "two failed reads of a counter are a counter that stands still",
+        Edit(
+            "worker/picker.py",
+            "        except OSError:  # no answer: two of them are not the same counter twice\n            return False\n",
+            '        except OSError:\n            counter = b""\n',
+        ),
+        scenario="workers alone",
+        seed=152522,
+        workers=3,
+        nodes=3,
+        stale_s=60.0,
+        errors=0.02,
+        hangs=0.01,
+        slowest_s=400.0,
+    ),
 )

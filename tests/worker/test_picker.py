@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import time
@@ -225,6 +226,20 @@ def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> N
         FILES.beat(folder.worker(claim.worker), b"%012d\n" % (count + 2))
         found.append(picking.next().line.id)  # type: ignore[union-attr]
     assert "0001-000009" not in found
+
+
+def test_a_counter_that_cannot_be_read_is_not_one_that_stands_still(folder: StageFolder) -> None:
+    """Two failed reads a lease apart were the same empty counter twice, and the shard was taken from its worker."""
+
+    class Failing(PosixFilesystem):
+        def read(self, path: str) -> bytes:
+            """No counter can be read; everything else can."""
+            if os.sep + "workers" + os.sep in path:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+            return super().read(path)
+
+    foreign(folder)
+    assert "0001-000009" not in all_of(picker(folder, lease_s=0.0, filesystem=Failing()))
 
 
 def test_a_worker_whose_round_is_over_loses_its_shard_at_once(folder: StageFolder) -> None:
