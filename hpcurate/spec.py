@@ -21,6 +21,7 @@ import msgspec
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys
 from hpcurate.stage import Stage, constructor
+from hpcurate.task import Task
 
 __all__ = [
     "FILE",
@@ -30,6 +31,7 @@ __all__ = [
     "StageSpec",
     "coerce_parameters",
     "find_class",
+    "find_task",
     "from_spec",
     "input_arguments",
     "plain_value",
@@ -107,6 +109,21 @@ def from_spec(spec: StageSpec, *, secrets: bool = False) -> Stage[Any, Any]:
 
 def find_class(target: str) -> type[Stage[Any, Any]]:
     """The stage class that `module:qualname` names. Raises PipelineError with the cause."""
+    found = _find(target, "stage class")
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        raise PipelineError(f"{target!r} is not a Stage class but {found!r}")
+    return found
+
+
+def find_task(target: str) -> type[Task]:
+    """The class of tasks that `module:qualname` names. Raises PipelineError with the cause."""
+    found = _find(target, "class of tasks")
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise PipelineError(f"{target!r} is not a class of tasks but {found!r}")
+    return found
+
+
+def _find(target: str, what: str) -> Any:
     module_name, _, qualname = (
         target.replace(":", ".", 1).rpartition(".") if ":" not in target else target.partition(":")
     )
@@ -115,9 +132,7 @@ def find_class(target: str) -> type[Stage[Any, Any]]:
         for part in qualname.split("."):
             found = getattr(found, part)
     except Exception as error:  # a module of the user's may raise anything at import
-        raise PipelineError(f"cannot import stage class {target!r}: {type(error).__name__}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Stage)):
-        raise PipelineError(f"{target!r} is not a Stage class but {found!r}")
+        raise PipelineError(f"cannot import {what} {target!r}: {type(error).__name__}: {error}") from error
     return found
 
 

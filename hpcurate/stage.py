@@ -16,7 +16,7 @@ from hpcurate.fields import above_zero, option
 from hpcurate.task import File, Task
 from hpcurate.units import megabytes, minutes
 
-__all__ = ["Chain", "NodeInfo", "Resources", "Stage", "WorkerInfo", "task_types"]
+__all__ = ["Chain", "NodeInfo", "Resources", "Stage", "WorkerInfo", "resolved_types", "task_types"]
 
 In = TypeVar("In", bound=Task)
 Out = TypeVar("Out", bound=Task)
@@ -115,12 +115,14 @@ class Stage(Generic[In, Out]):
 
     _arguments: dict[str, Any]
     _scope: Optional[Scope]
+    _types: Optional[tuple[type[Task], type[Task]]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stage[In, Out]:
         """Remember the arguments: they cross to the stage process, and the fingerprint needs them."""
         self = super().__new__(cls)
         self._arguments = _bind(cls, args, kwargs)
         self._scope = None
+        self._types = None
         return self
 
     # -- written by the user ------------------------------------------------------------------------
@@ -176,11 +178,20 @@ class Stage(Generic[In, Out]):
         """
         return self._current().file(task, name)
 
+    @property
+    def task_types(self) -> tuple[type[Task], type[Task]]:
+        """The classes of what comes in and of what goes out: as declared, or a subclass that the upstream gives."""
+        return self._types or task_types(type(self))
+
     # -- used by the engine -------------------------------------------------------------------------
 
     def bind(self, scope: Optional[Scope]) -> None:
         """Give the stage a scope for one batch, or take it back."""
         self._scope = scope
+
+    def resolve(self, types: tuple[type[Task], type[Task]]) -> None:
+        """Tell the stage which classes its `task_types` are in this pipeline."""
+        self._types = types
 
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments as given, by name."""
@@ -311,8 +322,32 @@ def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
     return [stage]
 
 
-def types_of(stage: Stage[Any, Any]) -> tuple[type[Task], type[Task]]:
-    """What a stage takes and returns; a chain takes what its first member takes."""
-    if isinstance(stage, Chain):
-        return types_of(stage.stages[0])[0], types_of(stage.stages[-1])[1]
-    return task_types(type(stage))
+def declared_input(stage: Stage[Any, Any]) -> type[Task]:
+    """What a stage says that it takes; a chain takes what its first member takes."""
+    return task_types(type(members(stage)[0]))[0]
+
+
+def resolved_types(
+    stage: Stage[Any, Any], given: type[Task], *, name: str = "", before: str = "its input"
+) -> list[tuple[type[Task], type[Task]]]:
+    """The classes that each member of the stage takes and gives, where tasks of class `given` come in. Pure.
+
+    A stage takes any subclass of what it declares. One that declares to return what it takes passes on the class that
+    came in; any other gives what it declares. `name` and `before` are for the message: PipelineError.
+    """
+    name = name or type(stage).__qualname__
+    found: list[tuple[type[Task], type[Task]]] = []
+    for number, member in enumerate(members(stage)):
+        takes, returns = task_types(type(member))
+        if not issubclass(given, takes):
+            who = f"{name} ({type(member).__name__})" if number else name
+            raise PipelineError(f"{who} takes {takes.__qualname__}, but {before} gives {given.__qualname__}")
+        found.append((given, given if returns is takes else returns))
+        given, before = found[-1][1], type(member).__name__
+    return found
+
+
+def resolve_types(stage: Stage[Any, Any], given: type[Task]) -> None:
+    """Tell each member of the stage which classes it takes and gives."""
+    for member, types in zip(members(stage), resolved_types(stage, given)):
+        member.resolve(types)

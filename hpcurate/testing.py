@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import attrs
 
-from hpcurate.stage import Stage, WorkerInfo, types_of
+from hpcurate.errors import PipelineError
+from hpcurate.stage import Stage, WorkerInfo, declared_input, members, resolve_types
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
@@ -42,7 +43,9 @@ def try_stage(stage: Stage[Any, Any], tasks: list[Any], folder: Union[str, Path]
     folder = Path(folder).absolute()
     shard = folder / "trial"
     shard.mkdir(parents=True)
-    given, returned = types_of(stage)
+    given = _class_of(tasks) or declared_input(stage)
+    resolve_types(stage, given)
+    returned = members(stage)[-1].task_types[1]
     rows = folder / "input.jsonl"
     rows.write_bytes(b"".join(codec(given).encode_lines(tasks)))
     job = ShardJob(
@@ -62,6 +65,13 @@ def try_stage(stage: Stage[Any, Any], tasks: list[Any], folder: Union[str, Path]
         runner.close()
     out: list[Task] = codec(returned, os.fspath(folder)).decode_lines((shard / "tasks.jsonl").read_bytes())
     return Outcome(out, _rows(shard / "dropped.jsonl"), _rows(shard / "failed.jsonl"), counts, shard)
+
+
+def _class_of(tasks: list[Any]) -> Optional[type[Any]]:
+    kinds = {type(task) for task in tasks}
+    if len(kinds) > 1:
+        raise PipelineError(f"tasks of one class are expected, got {', '.join(sorted(k.__qualname__ for k in kinds))}")
+    return next(iter(kinds), None)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,8 +21,8 @@ from hpcurate.planning.placing import in_order, upstreams
 from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
 from hpcurate.source.base import Source
-from hpcurate.spec import to_spec
-from hpcurate.stage import Resources, Stage, environment_of, members, types_of
+from hpcurate.spec import find_task, to_spec
+from hpcurate.stage import Resources, Stage, declared_input, environment_of, members, resolved_types
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Task
 
@@ -86,7 +85,7 @@ def build(
     line = in_order(options, places)
     after = {stage: upstreams(stage, line, options[stage]) for stage in line}
     order = _topological(after)
-    _check_types(source, steps, after)
+    takes = _resolved(source, steps, after, order)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
     origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
@@ -95,7 +94,7 @@ def build(
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
         planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, weights)
         env = _environment(stage, steps[stage], planned[stage].weights, environment)
-        planned[stage] = attrs.evolve(planned[stage], env=env)
+        planned[stage] = attrs.evolve(planned[stage], env=env, takes=takes[stage])
     return Pipeline(
         name=name,
         source=origin,
@@ -211,15 +210,50 @@ def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:
     return order
 
 
-def _check_types(source: Source, steps: Mapping[str, Step], after: Mapping[str, Sequence[str]]) -> None:
-    """Neighbours fit, and every type survives a row."""
-    types = {name: types_of(step.stage) for name, step in steps.items()}
-    for name, (takes, gives) in types.items():
-        for kind in (takes, gives):
+def _resolved(
+    source: Source, steps: Mapping[str, Step], after: Mapping[str, Sequence[str]], order: Sequence[str]
+) -> dict[str, str]:
+    """`takes` of each stage. Neighbours fit, and every class that travels between them survives a row."""
+    gives: dict[str, type[Task]] = {}
+    takes: dict[str, str] = {}
+    for name in order:
+        before, comes = _coming(name, after[name], gives) if after[name] else ("the source", _task_type(source))
+        try:
+            types = resolved_types(steps[name].stage, comes, name=f"stages.{name}", before=before)
+        except PipelineError as error:
+            raise PipelineError(f"{error}; put a stage between them, or change stages.{name}.after") from None
+        gives[name] = types[-1][1]
+        for kind in (comes, gives[name]):
             check_task_type(kind)
-        for before, comes in [(u, types[u][1]) for u in after[name]] or [("the source", _task_type(source))]:
-            _check_fit(name, takes, before, comes)
-        _check_chain(name, steps[name].stage)
+        takes[name] = "" if comes is declared_input(steps[name].stage) else _named(name, comes)
+    return takes
+
+
+def _coming(name: str, after: Sequence[str], gives: Mapping[str, type[Task]]) -> tuple[str, type[Task]]:
+    """(the upstream, the one class that all of them give)."""
+    kinds = {gives[one]: one for one in reversed(after)}
+    if len(kinds) > 1:
+        told = ", ".join(f"{one} gives {gives[one].__qualname__}" for one in after)
+        raise PipelineError(
+            f"stages.{name}.after: {told}; a stage with several upstreams takes one class of tasks: have them give "
+            "the same, or put a stage behind one of them that makes it the other's"
+        )
+    return after[0], gives[after[0]]
+
+
+def _named(name: str, kind: type[Task]) -> str:
+    """How a stage process finds the class."""
+    target = f"{kind.__module__}:{kind.__qualname__}"
+    try:
+        if find_task(target) is kind:
+            return target
+        reason = "that name is another class now"
+    except PipelineError as error:
+        reason = str(error)
+    raise PipelineError(
+        f"stages.{name} is given {kind.__qualname__}, which a stage process has to import by its name: {reason}; "
+        "define it at the top of a module"
+    )
 
 
 def _task_type(source: Source) -> type[Task]:
@@ -230,17 +264,3 @@ def _task_type(source: Source) -> type[Task]:
         f"source: task_type of {type(source).__qualname__} is {kind!r}; expected the class of its tasks, "
         "a subclass of hpcurate.Task"
     )
-
-
-def _check_fit(name: str, takes: type[Task], before: str, comes: type[Task]) -> None:
-    if takes is not comes:
-        raise PipelineError(
-            f"stages.{name} takes {takes.__qualname__}, but {before} gives {comes.__qualname__}; "
-            f"put a stage between them, or change stages.{name}.after"
-        )
-
-
-def _check_chain(name: str, stage: Stage[Any, Any]) -> None:
-    inner = getattr(stage, "stages", [])
-    for first, second in itertools.pairwise(inner):
-        _check_fit(f"{name} ({type(second).__name__})", types_of(second)[0], type(first).__name__, types_of(first)[1])

@@ -83,6 +83,8 @@ class PlannedStage:
     identity: dict[str, Any]
     spec: StageSpec
     """Input files with their content, which a worker checks."""
+    takes: str = ""
+    """`module:qualname` of the tasks it is given, where that is a subclass of what it declares; else empty."""
     after: tuple[str, ...]
     """Stages whose output this one reads; empty: the source."""
     relation: Relation

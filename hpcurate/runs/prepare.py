@@ -106,9 +106,10 @@ def prepare(request: Request) -> Prepared:
     request.epochs.check(stage.name for stage in draft.stages)
     launcher = make_launcher(request.launcher)
     modules = tuple(type(member).__module__ for step in steps.values() for member in members(step.stage))
+    modules += tuple(stage.takes.partition(":")[0] for stage in draft.stages if stage.takes)
     if "__main__" in modules and not launcher.in_process:
         raise PipelineError(
-            "a stage class is defined in the script itself, which workers cannot import; "
+            "a stage class, or one of its tasks, is defined in the script itself, which workers cannot import; "
             "move it into a module of its own (mystages.py), or use launcher='inline'"
         )
     launcher.check(draft, Store.at(request.store).root)

@@ -18,12 +18,12 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.errors import StoreFailed
+from hpcurate.errors import PipelineError, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
-from hpcurate.spec import from_spec
-from hpcurate.stage import NodeInfo, Stage, members
+from hpcurate.spec import find_task, from_spec
+from hpcurate.stage import NodeInfo, Stage, members, resolve_types
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.device import seen_gpu
 from hpcurate.stage_process.imports import not_imported
@@ -50,7 +50,7 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     (what runs its shards, what this process made on the node).
     """
     os.environ.update(hello.variables)
-    stage = from_spec(hello.spec, secrets=True)
+    stage = construct(hello, secrets=True)
     if hello.weights:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
         atexit.register(shutil.rmtree, cache, ignore_errors=True)
@@ -61,10 +61,24 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     return ShardRunner(stage, threads=hello.worker.cpus, name=hello.stage), made if made and made.copied_files else None
 
 
+def construct(hello: Hello, *, secrets: bool = False) -> Stage[Any, Any]:
+    """The stage, for the class of tasks that it is given. Raises PipelineError or ConfigError."""
+    stage = from_spec(hello.spec, secrets=secrets)
+    if hello.takes:
+        try:
+            resolve_types(stage, find_task(hello.takes))
+        except PipelineError as error:
+            raise PipelineError(
+                f"{error}; {hello.stage} is given these tasks: their class belongs into a module that imports only "
+                "what all the environments after it have"
+            ) from None
+    return stage
+
+
 def check_imports(hello: Hello) -> list[str]:
     """Construct the stage, and import what its classes need; `module: reason` of each that fails."""
     os.environ.update(hello.variables)
-    stage = from_spec(hello.spec)
+    stage = construct(hello)
     files: dict[str, set[str]] = {}
     for kind in {type(member) for member in members(stage)}:
         path = getattr(sys.modules[kind.__module__], "__file__", None)

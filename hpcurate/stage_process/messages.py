@@ -13,7 +13,7 @@ from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.stats import ShardCounts
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -25,6 +25,8 @@ class Hello:
     stage: str
     """Name in the pipeline."""
     spec: StageSpec
+    takes: str
+    """`module:qualname` of the tasks it is given; empty: what it declares."""
     worker: WorkerInfo
     weights: dict[str, str]
     """Model name → folder."""

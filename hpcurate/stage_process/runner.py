@@ -58,7 +58,7 @@ class ShardRunner:
         self.members = members(stage)
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
-        self.types = [task_types(type(member)) for member in self.members]
+        self.types = [member.task_types for member in self.members]
         self._waiting: list[Batch] = []
         self._writer: Optional[Writer] = None
         self._prepares = type(self.members[0]).prepare is not Stage.prepare
@@ -254,7 +254,7 @@ class _Attempt:
             scope = BatchScope(name, self.files)
             stage.bind(scope)
             try:
-                tasks = self._member(stage, name, types[1], tasks, scope, lineage)
+                tasks = self._member(stage, name, types, tasks, scope, lineage)
             except RAISED as error:
                 raise MemberFailed(name) from error
             finally:
@@ -264,17 +264,33 @@ class _Attempt:
 
     @staticmethod
     def _member(
-        stage: Stage[Any, Any], name: str, kind: type, tasks: list[Task], scope: BatchScope, lineage: Lineage
+        stage: Stage[Any, Any],
+        name: str,
+        types: tuple[type, type],
+        tasks: list[Task],
+        scope: BatchScope,
+        lineage: Lineage,
     ) -> list[Task]:
         returned = stage.process(list(tasks))
         if not isinstance(returned, list):
             given = "None" if returned is None else f"a {type(returned).__name__}"
             raise StageError(f"{name}: process() returned {given}; return a list of tasks, [] if nothing is left")
         for task in returned:
-            if type(task) is not kind:
-                raise StageError(f"{name} declares {kind.__qualname__} and returned a {type(task).__qualname__}")
+            if type(task) is not types[1]:
+                raise StageError(f"{name} {wrong_type(type(stage), types, type(task))}")
         lineage.step(name, tasks, returned, scope.drops)
         return returned
+
+
+def wrong_type(cls: type[Stage[Any, Any]], types: tuple[type, type], returned: type) -> str:
+    """What is wrong with a task of another class than the stage gives here, and the remedy. Pure."""
+    declared, given = task_types(cls)[1], types[1]
+    if given is declared:
+        return f"declares {declared.__qualname__} and returned a {returned.__qualname__}"
+    return (
+        f"returned a {returned.__qualname__} and was given a {given.__qualname__}: change the tasks that came in, make "
+        f"new ones as self.child(task, type(task), …), or declare that it gives something else than it takes"
+    )
 
 
 def _check_weights(tasks: Sequence[Task]) -> None:

@@ -1,15 +1,11 @@
-"""Clips whose packets were copied: where they really begin and end, and the pictures that they show."""
+"""Clips whose packets were copied: where they really begin and end."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from contextlib import closing
 from fractions import Fraction
 from typing import Any
 
-from stages.video.media.decode import frame_pts, open_video
-from stages.video.media.sampling import Sampler, Samples, Sampling
 from stages.video.media.stream_copy import FrameTimes, Piece
 from stages.video.tasks import ClipTask, clip_id
 
@@ -27,16 +23,3 @@ def span_of(clip: ClipTask, found: FrameTimes, piece: Piece) -> dict[str, Any]:
         "start_pts": pts[0], "end_pts": pts[1], "start_s": float(start_s), "end_s": float(end_s),
         "start_frame": start_frame, "end_frame": end_frame,
     }  # fmt: skip
-
-
-def sample_file(path: str, clip: ClipTask, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
-    """Samples of a clip's own file; nothing is decoded if none are wanted. Raises VideoError."""
-    if not wanted:
-        return {}
-    sampler = Sampler(wanted, clip.duration_s)
-    with open_video(path, clip.source) as video, closing(video.decode(video.packets())) as frames:
-        start = None
-        for frame in frames:
-            start = frame_pts(frame) if start is None else start
-            sampler.add(float((frame_pts(frame) - start) * (frame.time_base or 1)), frame)
-    return sampler.taken()

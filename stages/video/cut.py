@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 
 from hpcurate import Resources, Stage, WorkerInfo
-from stages.video.copied import sample_file, span_of
+from stages.video.copied import span_of
 from stages.video.media.decode import Video, VideoError, frame_pts, open_container
 from stages.video.media.encode import ClipWriter, Encoding, Interleaver
 from stages.video.media.encoders import Choice, chosen_encoder
 from stages.video.media.picture import Shaper
+from stages.video.media.sample_file import sample_file
 from stages.video.media.sampling import Sampler, Sampling
 from stages.video.media.sound import Sound
 from stages.video.media.stream_copy import (
@@ -144,16 +145,16 @@ class Cut(Stage[ClipTask, ClipTask]):
         clip.width, clip.height = picture_size(os.fspath(file))
         clip.clip, clip.frames, clip.has_audio, clip.encoder = file, frames, has_audio, "copy"
         clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
-        leave_samples(clip, sample_file(os.fspath(file), clip, self.samplings()))
+        leave_samples(clip, sample_file(os.fspath(file), clip.source, clip.duration_s, self.samplings()))
         return clip
 
     def _moved(self, asked: ClipTask, span: dict[str, Any]) -> ClipTask:
         """The clip itself, or a child of it with another span: one id never has two contents."""
         if span["id"] == asked.id:
             return asked
-        fields = {field.name: getattr(asked, field.name) for field in attrs.fields(ClipTask)}
+        fields = {field.name: getattr(asked, field.name) for field in attrs.fields(type(asked))}
         del fields["id"], fields["parents"]
-        return self.child(asked, ClipTask, **{**fields, **span})
+        return self.child(asked, type(asked), **{**fields, **span})
 
     def _pass(self, clips: list[ClipTask]) -> None:
         with decode_pass(clips) as (video, shaper, pictures_of):

@@ -11,9 +11,9 @@ import attrs
 
 from hpcurate import File, Resources, Stage
 from hpcurate.errors import ConfigError
+from stages.output_fields import OutputTask, output, record
 from stages.publish import publish_bytes, publish_file
 from stages.video.media.decode import frame_pts
-from stages.video.output_fields import OutputTask, output, record
 from stages.video.passes import decode_pass, passes
 from stages.video.tasks import ClipTask
 

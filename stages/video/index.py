@@ -9,10 +9,9 @@ from collections import Counter
 from typing import Any, cast
 
 from hpcurate import Stage
-from hpcurate.stage import task_types
+from stages.layout import readable
+from stages.output_fields import record, schema
 from stages.publish import publish_bytes
-from stages.video.layout import readable
-from stages.video.output_fields import record, schema
 from stages.video.tasks import ClipTask
 
 
@@ -33,7 +32,7 @@ class Index(Stage[ClipTask, ClipTask]):
 
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """The same clips."""
-        kind = cast(type[ClipTask], task_types(type(self))[0])
+        kind = cast(type[ClipTask], self.task_types[0])
         write_index(tasks, self.output, self.fan, kind)
         return tasks
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
 from hpcurate import File, Task, stable_id
-from stages.video.output_fields import Computed, Output, OutputTask, output
+from hpcurate.errors import StageError
+from stages.output_fields import Computed, Output, output
+from stages.vision.tasks import VisualTask
+
+if TYPE_CHECKING:
+    from stages.video.media.sampling import Picture, Sampling
 
 
 @attrs.define(kw_only=True)
@@ -48,7 +54,7 @@ class VideoTask(Task):
 
 
 @attrs.define(kw_only=True)
-class ClipTask(OutputTask):
+class ClipTask(VisualTask):
     """A span of one video, and what has been made from it. `weight` is its length in seconds.
 
     Fields declared with `output` are written to `clips.parquet` and to the clip's metadata file. The numbers under
@@ -82,10 +88,6 @@ class ClipTask(OutputTask):
         ),
     )
 
-    source: str = attrs.field(metadata=output("source", key="source_video", order=(2, 2)))
-    """Path of the video relative to the input root."""
-    path: str
-    """Absolute path of the video."""
     start_s: float = attrs.field(metadata=output(column="start_s", order=(3, 0)))
     """First frame's time in seconds since the first frame of the video."""
     end_s: float = attrs.field(metadata=output(column="end_s", order=(4, 0)))
@@ -163,6 +165,15 @@ class ClipTask(OutputTask):
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.end_s - self.start_s
+
+    def pictures(self, sampling: Sampling) -> list[Picture]:
+        """Of the clip's own file. Raises StageError if there is none yet, VideoError if it cannot be decoded."""
+        from stages.video.media.sample_file import sample_file
+
+        if self.clip is None:
+            raise StageError(f"clip {self.id} has no file yet, so no pictures: put this stage after Cut")
+        taken = sample_file(os.fspath(self.clip), self.source, self.duration_s, [sampling])
+        return taken[sampling].every_frame()
 
 
 def clip_id(source: str, start_s: Fraction, end_s: Fraction) -> str:

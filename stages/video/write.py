@@ -7,9 +7,9 @@ import os
 
 from hpcurate import Stage
 from hpcurate.errors import ConfigError, StageError
+from stages.layout import metadata_path
+from stages.output_fields import published_files, record
 from stages.publish import publish_bytes, publish_file
-from stages.video.layout import metadata_path
-from stages.video.output_fields import published_files, record
 from stages.video.tasks import ClipTask
 
 
@@ -18,7 +18,7 @@ class Write(Stage[ClipTask, ClipTask]):
 
     `clips/<fan>/<id>.mp4` and `previews/<fan>/<id>.webp` are hard links into the store where the
     filesystem allows it, copies elsewhere; `metas/v0/<fan>/<id>.json` describes the clip. What else is written is
-    declared by the fields of the task (`stages.video.output_fields`).
+    declared by the fields of the task (`stages.output_fields`).
     """
 
     batch_size = 64

@@ -36,6 +36,7 @@ MESSAGES: list[Message] = [
     Hello(
         stage="cut",
         spec=StageSpec(target="engine_stages:Double", parameters={"sleep_s": 0.5}),
+        takes="engine_stages:Marked",
         worker=WORKER,
         weights={"m": "/w"},
         node_setup="setup-cut",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_stages import Collect, Digits, Double, Number
+from engine_stages import Collect, Digits, Double, Marked
 
 import hpcurate
 from hpcurate.planning.build import Step
@@ -39,7 +39,7 @@ def main() -> int:
             "digits": Step(Digits(), shape),
             "collect": Step(Collect(output=output), one),
         },
-        [Number(id=f"n{i:04d}", value=i) for i in range(options.count)],
+        [Marked(id=f"n{i:04d}", value=i, mark="m") for i in range(options.count)],
         store=options.store,
         launcher=options.launcher,
         output=output,

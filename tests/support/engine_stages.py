@@ -20,6 +20,13 @@ class Number(Task):
 
 
 @attrs.define(kw_only=True)
+class Marked(Number):
+    """A user's own number, which stages for numbers take and pass on."""
+
+    mark: str
+
+
+@attrs.define(kw_only=True)
 class Digit(Task):
     """One digit of a number."""
 

@@ -73,6 +73,27 @@ class Number(Task):
 
 
 @attrs.define(kw_only=True)
+class Marked(Number):
+    """A user's own number."""
+
+    mark: str = ""
+
+
+@attrs.define(kw_only=True)
+class Signed(Marked):
+    """What another stage adds to that."""
+
+    sign: int = 0
+
+
+@attrs.define(kw_only=True)
+class Named(Number):
+    """What a third adds to the number alone."""
+
+    name: str = ""
+
+
+@attrs.define(kw_only=True)
 class Other(Task):
     """Another type than Number."""
 

@@ -80,6 +80,7 @@ def hello_of(plan: Plan, info: WorkerInfo, place: Place, variables: dict[str, st
     return Hello(
         stage=plan.stage.name,
         spec=plan.stage.spec,
+        takes=plan.stage.takes,
         worker=info,
         weights=place.weights,
         node_setup=plan.stage.node_setup,

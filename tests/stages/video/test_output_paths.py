@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.video.layout import metadata_path, output_path, readable
+from stages.layout import metadata_path, output_path, readable
 
 pytestmark = pytest.mark.video
 

@@ -13,11 +13,11 @@ from hpcurate import Chain, Stage
 from hpcurate.errors import ConfigError, StageError
 from hpcurate.spec import coerce_parameters, from_spec, to_spec
 from hpcurate.testing import try_stage
+from stages.output_fields import output
 from stages.video.cut import Cut
 from stages.video.media.decode import frames_decoded
 from stages.video.media.sampling import Sampling
 from stages.video.motion import Motion
-from stages.video.output_fields import output
 from stages.video.preview import Preview
 from stages.video.quality import Quality
 from stages.video.samples import UsesSamples, samples_of

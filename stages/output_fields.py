@@ -16,7 +16,7 @@ import attrs
 
 from hpcurate import File, Task
 from hpcurate.errors import PipelineError
-from stages.video.layout import output_path, readable
+from stages.layout import output_path, readable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -123,7 +123,7 @@ def entries(cls: type[OutputTask], kind: Kind) -> tuple[Entry, ...]:
 
 def record(task: OutputTask, kind: Kind, fan: int) -> dict[str, Any]:
     """All columns or keys of one task, with their values."""
-    return {entry.name: entry.value(task, fan) for entry in entries(type(task), kind)}
+    return {entry.name: entry.value(task, fan) for entry in entries(type(task), kind)}  # type: ignore[arg-type]  # mypy
 
 
 def published_files(task: OutputTask, fan: int) -> list[tuple[File, str]]:
@@ -143,9 +143,8 @@ def schema(cls: type[OutputTask]) -> pyarrow.Schema:
     """The columns of a task class, with their Arrow types."""
     import pyarrow
 
-    return pyarrow.schema(
-        [pyarrow.field(e.name, _arrow_type(e, cls), nullable=e.nullable) for e in entries(cls, "column")]
-    )
+    found = entries(cls, "column")  # type: ignore[arg-type]  # mypy: an instance has no hash, the class has one
+    return pyarrow.schema([pyarrow.field(e.name, _arrow_type(e, cls), nullable=e.nullable) for e in found])
 
 
 def _all_entries(cls: type[OutputTask]) -> list[Entry]:
