@@ -108,6 +108,8 @@ class Stage(Generic[In, Out]):
     """False if two attempts may give different bytes."""
     gather: ClassVar[bool] = False
     """True: one shard with every task of the run, in one `process` call."""
+    operational: ClassVar[Sequence[str]] = ()
+    """Parameters that never change the result, such as a number of processes: they are not part of the fingerprint."""
     moved: ClassVar[Mapping[str, str]] = {}
     """Parameters of earlier releases that another stage has now: name → where. They are refused with this answer."""
     followers: Sequence[Stage[Any, Any]] = ()

@@ -24,7 +24,8 @@ def stage_identity(stage: Stage[Any, Any], read: Read = read_input) -> dict[str,
     """The readable parts of a stage's fingerprint: class, version, parameters that differ from defaults.
 
     Without a version the code takes its place: the class's module, and each of the user's modules that it imports.
-    A chain's identity is that of its members. Resources, environment and slicing are not part of it.
+    A chain's identity is that of its members. Resources, environment and slicing are not part of it, and parameters
+    that the class lists as `operational` are not.
     """
     if isinstance(stage, Chain):
         return {"chain": [stage_identity(member, read) for member in stage.stages]}
@@ -87,6 +88,8 @@ def _parameters(stage: Stage[Any, Any], read: Read) -> dict[str, Any]:
     defaults = {n: p.default for n, p in signature.items() if p.default is not inspect.Parameter.empty}
     result = {}
     for name, value in coerce_parameters(cls, input_arguments(stage)).items():
+        if name in cls.operational:
+            continue
         if _holds_file(value) or name not in defaults or defaults[name] != value:
             result[name] = _normal(value, read)
     return result

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "model": "errors",
     "stage": f"{GROUND} task model",
     "spec": f"{GROUND} task model stage",
+    "inference": "errors fields task stage",
     "testing": f"{USERS} store stage_process",
     # the core
     "system": GROUND,
@@ -108,8 +109,8 @@ def test_modules_do_not_import_each_other() -> None:
 # -- the wall: what runs on Python 3.9 in a stage's own environment -------------------------------------------
 
 WALL = {module_name(path) for pattern in wall_patterns() for path in files_of(pattern)}
-USERS_OWN = {"hpcurate.testing"}
-"""What a user's test imports in a stage's environment, and no stage process does."""
+USERS_OWN = {"hpcurate.testing", "hpcurate.inference"}
+"""What users' tests and stages import in a stage's environment, and nothing of a stage process does."""
 
 
 def _reached(start: set[str]) -> set[str]:
