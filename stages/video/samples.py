@@ -43,10 +43,19 @@ def leave_samples(clip: Task, taken: dict[Sampling, Samples]) -> None:
     clip.memory[MEMORY_KEY] = taken
 
 
+def has_samples(clip: Task, sampling: Sampling) -> bool:
+    """Whether samples were taken of the clip for `sampling`, and are still held."""
+    return sampling in clip.memory.get(MEMORY_KEY, {})
+
+
 def samples_of(clip: Task, sampling: Sampling) -> Samples:
     """What was taken of the clip for `sampling`. Raises StageError if nothing was."""
-    taken = clip.memory.get(MEMORY_KEY, {})
-    if sampling not in taken:
+    if not has_samples(clip, sampling):
         raise StageError("no samples in task.memory: put Cut and this stage into one Chain, Cut first")
-    samples: Samples = taken[sampling]
+    samples: Samples = clip.memory[MEMORY_KEY][sampling]
     return samples
+
+
+def free_samples(clip: Task, sampling: Sampling) -> None:
+    """Let go of the samples for `sampling`: nobody asks for them again."""
+    clip.memory.get(MEMORY_KEY, {}).pop(sampling, None)

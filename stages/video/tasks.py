@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,7 +15,7 @@ from stages.output_fields import Computed, Output, output
 from stages.vision.tasks import VisualTask
 
 if TYPE_CHECKING:
-    from stages.video.media.sampling import Picture, Sampling
+    from stages.video.media.sampling import Samples, Sampling
 
 
 @attrs.define(kw_only=True)
@@ -166,14 +167,13 @@ class ClipTask(VisualTask):
         """Length in seconds."""
         return self.end_s - self.start_s
 
-    def pictures(self, sampling: Sampling) -> list[Picture]:
+    def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
         """Of the clip's own file. Raises StageError if there is none yet, VideoError if it cannot be decoded."""
         from stages.video.media.sample_file import sample_file
 
         if self.clip is None:
             raise StageError(f"clip {self.id} has no file yet, so no pictures: put this stage after Cut")
-        taken = sample_file(os.fspath(self.clip), self.source, self.duration_s, [sampling])
-        return taken[sampling].every_frame()
+        return sample_file(os.fspath(self.clip), self.source, self.duration_s, wanted)
 
 
 def clip_id(source: str, start_s: Fraction, end_s: Fraction) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from hpcurate import File
 from stages.output_fields import OutputTask, output
 
 if TYPE_CHECKING:
-    from stages.video.media.sampling import Picture, Sampling
+    from stages.video.media.sampling import Picture, Samples, Sampling
 
 
 @attrs.define(kw_only=True)
@@ -24,9 +26,18 @@ class VisualTask(OutputTask):
     path: str
     """Absolute path of the input file."""
 
+    aesthetic_score: float | None = attrs.field(default=None, metadata=output("aesthetic_score"))
+    """How pleasing its pictures are, about 1 … 10 (see `aesthetic.py`)."""
+    embeddings: list[File] = attrs.field(factory=list)
+    """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
+
+    def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
+        """The pictures of several samplings, from one decode. Raises ValueError naming `source`."""
+        raise NotImplementedError(f"{type(self).__qualname__} does not define samples(self, wanted)")
+
     def pictures(self, sampling: Sampling) -> list[Picture]:
         """The pictures that `sampling` asks for, in order, each once. Raises ValueError naming `source`."""
-        raise NotImplementedError(f"{type(self).__qualname__} does not define pictures(self, sampling)")
+        return self.samples([sampling])[sampling].every_frame()
 
 
 @attrs.define(kw_only=True)
@@ -38,8 +49,8 @@ class ImageTask(VisualTask):
     height: int = attrs.field(metadata=output("height", arrow="int32"))
     """Pixels as displayed."""
 
-    def pictures(self, sampling: Sampling) -> list[Picture]:
-        """The image itself, upright, in the size and colours of the sampling."""
-        from stages.video.media.images import image_picture
+    def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
+        """The image itself, upright, in the size and colours of each sampling."""
+        from stages.vision.image_files import sample_image
 
-        return [image_picture(self.path, self.source, sampling)]
+        return sample_image(self.path, self.source, wanted)

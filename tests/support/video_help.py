@@ -12,7 +12,7 @@ import attrs
 import av
 import numpy as np
 
-from hpcurate import Chain, FileTask, stable_id
+from hpcurate import Chain, File, FileTask, stable_id
 from hpcurate.testing import Outcome, try_stage
 from stages.video.cut import Cut
 from stages.video.probe import Probe
@@ -193,3 +193,11 @@ def cut(path: Path, folder: Path, *more: Any, stage: Cut | None = None, **parame
     """The clips of a video, after any `more` members of the chain."""
     clips = split(path, folder, **parameters)
     return try_stage(Chain([stage or Cut(preset="ultrafast"), *more]), clips, folder / "cut")
+
+
+def cut_clips(path: Path, folder: Path, **parameters: Any) -> list[ClipTask]:
+    """The clips of a video, for trials of other stages: their files are named by absolute paths."""
+    clips: list[ClipTask] = cut(path, folder, **parameters).tasks
+    for clip in clips:
+        clip.clip = File(os.fspath(clip.clip or ""))
+    return clips

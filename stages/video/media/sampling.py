@@ -79,6 +79,20 @@ class PairSampling(Sampling):
                     yield after.at_s - before.at_s, before.picture, after.picture
 
 
+@attrs.define(frozen=True, kw_only=True)
+class SpreadSampling(Sampling):
+    """So many pictures of a clip, however long it is: at the start, and from there at even distances."""
+
+    count: int
+    """Pictures of a clip; one that has fewer frames gives each of them once."""
+    fps: float = 0.0
+    """Not used."""
+
+    def times(self, duration_s: float) -> list[float]:
+        """The starts of `count` equal parts of the clip. Pure."""
+        return list(dict.fromkeys(k * duration_s / self.count for k in range(self.count)))
+
+
 @attrs.define(frozen=True)
 class Sample:
     """One picture."""

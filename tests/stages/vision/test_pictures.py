@@ -11,9 +11,9 @@ from video_help import make_video, number_of
 
 from hpcurate import File
 from hpcurate.errors import StageError
-from stages.video.media.images import ImageError
 from stages.video.media.sampling import Sampling
 from stages.video.tasks import ClipTask
+from stages.vision.image_files import ImageError
 from stages.vision.tasks import ImageTask, VisualTask
 
 pytestmark = pytest.mark.video
@@ -61,5 +61,5 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
 
 def test_a_class_of_ones_own_says_what_its_pictures_are() -> None:
     """Or is told that it has to."""
-    with pytest.raises(NotImplementedError, match="VisualTask does not define pictures"):
+    with pytest.raises(NotImplementedError, match="VisualTask does not define samples"):
         VisualTask(id="a", source="a", path="/a").pictures(Sampling(fps=1, size=32))
