@@ -38,7 +38,7 @@ def read_image(path: str, source: str) -> Image:
             opened.load()
             return plain_rgb(ImageOps.exif_transpose(opened), opened.format)
     except UnidentifiedImageError:
-        raise ImageError(f"{source}: not an image that Pillow can read") from None
+        raise ImageError(f"{source}: cannot be read as an image: its format is not known") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(f"{source}: cannot be read as an image: {error}") from error
 
