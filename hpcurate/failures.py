@@ -202,7 +202,7 @@ class DeadLetter:
     stage: str
     """Stage, or the member of a chain, that failed."""
     error: str
-    """Type of the exception, `crash`, or `exhausted`."""
+    """Type of the exception, `gpu_oom`, `crash`, or `exhausted`."""
     message: str
     traceback: str = ""
     task: dict[str, Any] | None = None

@@ -24,14 +24,22 @@ class Writer:
 class Batch:
     """Rows of one batch, decoded; `begin` sets `prepare` under way."""
 
-    def __init__(self, first: int, lines: list[bytes], source: Codec[Any], prepare: Prepare) -> None:
+    def __init__(
+        self,
+        first: int,
+        lines: list[bytes],
+        source: Codec[Any],
+        prepare: Prepare,
+        tasks: Optional[list[Task]] = None,
+        prepared: Optional[list[Future[None]]] = None,
+    ) -> None:
         self.first = first
         """Number of its first row among the shard's."""
         self.lines = lines
         self._source = source
         self._prepare = prepare
-        self.tasks = [source.decode(line) for line in lines]
-        self._prepared: Optional[list[Future[None]]] = None
+        self.tasks = [source.decode(line) for line in lines] if tasks is None else tasks
+        self._prepared = prepared
 
     def begin(self) -> list[Future[None]]:
         """Start `prepare` of every task, once."""
@@ -45,10 +53,23 @@ class Batch:
             future.result()
         return self.tasks
 
-    def singles(self) -> Iterator[Batch]:
-        """Each task alone and fresh: a failed try may have changed them."""
-        for number, line in enumerate(self.lines, start=self.first):
-            yield Batch(number, [line], self._source, self._prepare)
+    def again(self, size: int) -> Iterator[Batch]:
+        """So many tasks at a time, and fresh: a failed try may have changed them, and hold memory through them."""
+        self.forget()
+        for at in range(0, len(self.lines), size):
+            yield Batch(self.first + at, self.lines[at : at + size], self._source, self._prepare)
+
+    def forget(self) -> None:
+        """Let go of the tasks, and of what hangs on them; the rows stay."""
+        self.tasks, self._prepared = [], None
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """So many tasks at a time, as they are, with what was prepared of them."""
+        for at in range(0, len(self.lines), size):
+            these = slice(at, at + size)
+            prepared = None if self._prepared is None else self._prepared[these]
+            lines, tasks = self.lines[these], self.tasks[these]
+            yield Batch(self.first + at, lines, self._source, self._prepare, tasks, prepared)
 
 
 def grouped(rows: Iterator[bytes], size: int) -> Iterator[list[bytes]]:

@@ -26,6 +26,7 @@ from hpcurate.spec import find_task, from_spec
 from hpcurate.stage import NodeInfo, Stage, members, resolve_types
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.device import seen_gpu
+from hpcurate.stage_process.gpu_errors import GpuLost
 from hpcurate.stage_process.imports import not_imported
 from hpcurate.stage_process.keeper import keep
 from hpcurate.stage_process.messages import (
@@ -144,6 +145,7 @@ def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> N
         counts = runner.run(job, lambda ids: channel.send(InWork(tasks=tuple(ids))))
     except RAISED as error:
         kind = Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
+        kind = Ending.CRASH if isinstance(error, GpuLost) else kind
         channel.send(Broken(kind=kind, error=type(error).__name__, message=str(error), traceback=trace_of(error)))
         return
     channel.send(Done(counts=counts, environment=environment(device)))

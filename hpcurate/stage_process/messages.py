@@ -113,7 +113,7 @@ class Broken:
     """Stage process: the shard could not be finished, and no task is to blame."""
 
     kind: Ending = Ending.ERROR
-    """`store` where the engine's own reading or writing failed."""
+    """`store` where the engine's own reading or writing failed, `crash` where this process is of no more use."""
     error: str
     message: str
     traceback: str = ""

@@ -14,11 +14,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
+import attrs
+
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import TRACE, DeadLetter, FailureKind
 from hpcurate.stage import Stage, members, task_types
 from hpcurate.stage_process.batches import Batch, Writer, grouped
 from hpcurate.stage_process.files import AttemptFiles
+from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost, gpu_oom
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, rows_of
@@ -34,6 +37,7 @@ from hpcurate.task import Task
 LOOK_AHEAD = 2
 """Batches whose `prepare` runs ahead of `process`."""
 
+GPU_OOM = FailureKind.GPU_OOM.value
 RAISED = (Exception, SystemExit)
 """What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
 
@@ -59,6 +63,8 @@ class ShardRunner:
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
         self.types = [member.task_types for member in self.members]
+        self.fits = 0
+        """Tasks at once for which the GPU's memory was enough, once it was not; 0: whatever is asked for."""
         self._waiting: list[Batch] = []
         self._writer: Optional[Writer] = None
         self._prepares = type(self.members[0]).prepare is not Stage.prepare
@@ -119,6 +125,22 @@ class ShardRunner:
         return [self._pool.submit(self.stage.prepare, task) for task in tasks] if self._pool else []
 
 
+@attrs.define(frozen=True)
+class _Fault:
+    """What a try ended with, as a dead letter says it."""
+
+    stage: str
+    error: str
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, stage: str, error: BaseException) -> _Fault:
+        full = gpu_oom(error)
+        name = type(error).__name__ if full is None else GPU_OOM
+        return cls(stage, name, str(full or error), trace_of(error))
+
+
 class _Attempt:
     """One try of a shard: its batches, whole or task by task."""
 
@@ -132,12 +154,15 @@ class _Attempt:
         """Process one batch, task by task where that is asked for or needed."""
         poisoned = any(task.id in self._job.poison for task in batch.tasks)
         if poisoned or (self._job.isolate and not self._job.whole and len(batch.tasks) > 1):
-            for single in batch.singles():
+            for single in batch.again(1):
                 self._single(single)
         elif len(batch.tasks) == 1:
             self._single(batch)
         elif self._job.whole:
             self._whole(batch)
+        elif self._runner.fits and len(batch.tasks) > self._runner.fits:
+            for part in batch.parts(self._runner.fits):
+                self.batch(part)
         else:
             self._several(batch)
 
@@ -149,28 +174,49 @@ class _Attempt:
             raise (failed.__cause__ or failed) from None
 
     def _several(self, batch: Batch) -> None:
-        try:
-            self._process(batch)
-        except StoreFailed:
-            raise
-        except RAISED:
-            for single in batch.singles():
+        fault = self._try(batch)
+        if fault is not None and fault.error == GPU_OOM:
+            self._in_halves(batch)
+        elif fault is not None:
+            for single in batch.again(1):
                 self._single(single)
 
+    def _in_halves(self, batch: Batch) -> None:
+        """And no more at once from here on, unless it was a task that does not fit alone either."""
+        size, before = len(batch.tasks), self._runner.fits
+        failed = self._output.counts.errors.get(GPU_OOM, 0)
+        fits = self._runner.fits = max(1, size // 2)
+        print(f"GPU memory ran out with {size} tasks at once; from here on {fits} at once", flush=True)
+        batch.forget()
+        free_gpu_memory()
+        for part in batch.again(fits):
+            self.batch(part)
+        if self._output.counts.errors.get(GPU_OOM, 0) > failed:
+            self._runner.fits = before
+
     def _single(self, batch: Batch) -> None:
-        task, member = batch.tasks[0], self._runner.names[0]
+        task = batch.tasks[0]
         if task.id in self._job.poison:
-            self._fail(batch, member, FailureKind.CRASH.value, self._job.poison[task.id])
+            self._fail(batch, self._runner.names[0], FailureKind.CRASH.value, self._job.poison[task.id])
             return
+        fault = self._try(batch)
+        if fault is not None:
+            self._fail(batch, fault.stage, fault.error, fault.message, fault.traceback)
+            if fault.error == GPU_OOM:
+                batch.forget()
+                free_gpu_memory()
+
+    def _try(self, batch: Batch) -> Optional[_Fault]:
+        """None once it is processed. The error itself is let go: it refers to all that was in work, GPU memory too."""
         try:
             self._process(batch)
-        except StoreFailed:
+        except (StoreFailed, GpuLost):
             raise
         except MemberFailed as failed:
-            error = failed.__cause__ or failed
-            self._fail(batch, failed.member, type(error).__name__, str(error), trace_of(error))
+            return _Fault.of(failed.member, failed.__cause__ or failed)
         except RAISED as error:
-            self._fail(batch, member, type(error).__name__, str(error), trace_of(error))
+            return _Fault.of(self._runner.names[0], error)
+        return None
 
     def _fail(self, batch: Batch, stage: str, error: str, message: str, trace: str = "") -> None:
         task = json.loads(batch.lines[0])  # as it was read: the stage may have changed it before it raised
@@ -196,7 +242,7 @@ class _Attempt:
             self._check(returned)
             self.files.check(named)
         except Exception as error:
-            failed = blame_store(error, self._job.directory)
+            failed = blame_store(error, self._job.directory) or gpu_lost(error)
             self.files.discard(owners)
             if failed is not None:
                 raise failed from error

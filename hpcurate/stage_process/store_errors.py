@@ -34,7 +34,7 @@ def blame_store(error: BaseException, directory: str) -> Optional[StoreFailed]:
     An error that a broken store may have caused is believed to be its own if a test write of ours fails, too. Asked
     before anything that the task wrote is removed: that would make room.
     """
-    for link in _links(error):
+    for link in links(error):
         if isinstance(link, StoreFailed):
             return link
         if isinstance(link, OSError) and _may_be_the_store(link):
@@ -42,7 +42,7 @@ def blame_store(error: BaseException, directory: str) -> Optional[StoreFailed]:
     return None
 
 
-def _links(error: BaseException) -> Iterator[BaseException]:
+def links(error: BaseException) -> Iterator[BaseException]:
     """The error and what it was raised from."""
     link: Optional[BaseException] = error
     seen: set[int] = set()

@@ -141,6 +141,15 @@ def _small(stage: Odd, task: Number) -> None:
         os.close(number)
 
 
+class AcceleratorError(RuntimeError):
+    """Named as torch's own."""
+
+
+def _gpu_lost(stage: Odd, task: Number) -> None:
+    stage.note(os.getpid())
+    raise AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
 def _exit(stage: Odd, task: Number) -> None:
     sys.exit(0)
 
@@ -152,4 +161,5 @@ def _hard_exit(stage: Odd, task: Number) -> None:
 ODD: dict[str, Callable[[Odd, Number], None]] = {
     "pool": _pool, "helpers": _helpers, "crash": _crash, "stay": _stay, "helped": _helped, "daemon": _daemon, "map": _map,
     "garbage": _garbage, "message": _message, "small": _small, "exit": _exit, "hard_exit": _hard_exit,
+    "gpu_lost": _gpu_lost,
 }  # fmt: skip

@@ -85,6 +85,14 @@ def test_helpers_end_with_a_stage_process_that_crashed(start: Start, tmp_path: P
     assert (4, []) == (len(noted(tmp_path)), alive(tmp_path))
 
 
+def test_a_stage_process_that_lost_its_gpu_is_ended(start: Start, tmp_path: Path) -> None:
+    """Each task after it became a dead letter: the process stayed, and all that it tried on the GPU failed."""
+    first, second = said(start("gpu_lost"))
+    assert ("crash", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "lost its GPU and was ended: AcceleratorError: CUDA error: an illegal memory access" in first["detail"]
+    assert [] == alive(tmp_path)
+
+
 def test_helpers_end_with_a_stage_process_that_is_done(start: Start, tmp_path: Path) -> None:
     """Those in another session lived on."""
     first, second = said(start("helpers"))

@@ -139,19 +139,28 @@ class StageProcess:
                 if isinstance(message, InWork):
                     in_flight = message.tasks
                 else:
-                    return self._finish(job, message)
+                    return self._finish(job, message, in_flight)
         except ChannelClosed:
             raise self._ended(in_flight) from None
         except NoMessage as error:
             raise self._intruded(error, in_flight) from None
 
-    def _finish(self, job: ShardJob, message: Message) -> Done:
+    def _finish(self, job: ShardJob, message: Message, in_flight: tuple[str, ...]) -> Done:
+        if isinstance(message, Broken) and message.kind is Ending.CRASH:
+            raise self._gpu_lost(message, in_flight)
         if isinstance(message, Broken):
             raise ShardEnded(message.kind, f"{message.error}: {message.message}\n{message.traceback}")
         if not isinstance(message, Done):
             raise NoMessage(f"a {type(message).__name__} is no answer to a shard")
         self._wait_for_writers(job.directory)
         return message
+
+    def _gpu_lost(self, message: Broken, in_flight: tuple[str, ...]) -> ShardEnded:
+        """All that it still tried on its GPU would fail, and none of these tasks would be to blame."""
+        self._stop_hard()
+        detail = f"the stage process lost its GPU and was ended: {message.message}"
+        self._log(f"{message.traceback}\n{detail} (crash); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
+        return ShardEnded(message.kind, detail, in_flight)
 
     def _wait_for_writers(self, directory: str) -> None:
         """No process of the stage may still write into the attempt, by a descriptor or a memory map (I11)."""
