@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         store=root,
         output=None if output is None else os.fspath(output),
         launcher={"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher),
-        weights=weights_of(root, read_registry(conf_folders())),
+        weights=weights_of(root, read_registry(conf_folders()), echo),
         environments=Environments(root, env_folders()),
         epochs=Epochs(root, rerun),
         wait=wait,

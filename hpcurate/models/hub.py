@@ -1,12 +1,11 @@
-"""Fetching weights with huggingface_hub: resumed where it stopped, checked file by file, visible when complete."""
+"""Weights from the hub, by huggingface_hub: resumed where it stopped, checked file by file."""
 
 from __future__ import annotations
 
-import fnmatch
+import functools
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +14,11 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.models.registry import COMMIT, ModelEntry
-from hpcurate.models.weights import Weights, WeightStore
-from hpcurate.store.exclusive import exclusive, publish
-from hpcurate.store.filesystem import POSIX
-from hpcurate.store.manifest import FileEntry, sha256_of, write_manifest
-from hpcurate.units import megabytes
+from hpcurate.models.listing import is_wanted
+from hpcurate.models.offer import Echo, Offer
+from hpcurate.models.registry import ModelEntry
+from hpcurate.store.manifest import FileEntry, sha256_of
 
-Echo = Callable[[str], None]
 STREAMS = 4
 """Files that are downloaded at once."""
 
@@ -39,36 +35,18 @@ class RemoteFile:
     """Git's digest, of small files."""
 
 
-def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: Echo = lambda line: None) -> Weights:
-    """Fetch the entry's weights into the store, unless they are there. Raises ConfigError or StoreError.
-
-    `update` asks again what a branch or tag means; else the commit it was pinned to stays.
-    """
-    found = None if update else store.find(entry)
-    if found is not None:
-        echo(f"{entry.name}: {found.identity} is there")
-        return found
-    commit, files = look_up(entry, None if update else store.commit_of(entry))
-    target = store.path(entry.repo, commit)
-    os.makedirs(store.folder, exist_ok=True)
-    with exclusive(target, "fetching"):
-        if not os.path.isdir(target):
-            _download(entry, commit, files, target, echo)
-    if not COMMIT.fullmatch(entry.revision):
-        store.pin(entry, commit)
-    return Weights(entry, commit, target)
-
-
-def look_up(entry: ModelEntry, commit: str | None) -> tuple[str, list[RemoteFile]]:
-    """(commit, files) of the entry on the hub. Raises ConfigError."""
+def look_up(entry: ModelEntry, version: str | None) -> Offer:
+    """See `fetch.LOOK_UP`. Raises ConfigError or StoreError."""
     hub = _library()
     with _plain_errors(entry):
-        info = hub.HfApi().model_info(entry.repo, revision=commit or entry.revision, files_metadata=True)
+        info = hub.HfApi().model_info(entry.repo, revision=version or entry.revision, files_metadata=True)
     files = [_remote(sibling) for sibling in info.siblings or []]
-    wanted = [f for f in files if not entry.files or any(fnmatch.fnmatch(f.path, p) for p in entry.files)]
+    wanted = [f for f in files if is_wanted(f.path, entry.files)]
     if not wanted:
         raise ConfigError(f"model {entry.name}: no file of {entry.repo} matches files={entry.files}")
-    return str(info.sha), wanted
+    commit, total = str(info.sha), sum(file.size for file in wanted)
+    text = f"{len(wanted)} files, {total / 1e6:.1f} MB, of {entry.repo}@{commit[:12]}"
+    return Offer(commit, total, text, functools.partial(_bring, entry, commit, wanted, total))
 
 
 def _remote(sibling: Any) -> RemoteFile:
@@ -77,13 +55,9 @@ def _remote(sibling: Any) -> RemoteFile:
     return RemoteFile(sibling.rfilename, int(sibling.size or 0), digest, sibling.blob_id)
 
 
-def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: str, echo: Echo) -> None:
-    """Into `<target>.part`, which the next call continues; renamed when every file was checked."""
-    part = f"{target}.part"
-    total = sum(file.size for file in files)
-    _check_room(entry, part, max(total, megabytes(entry.size) * 2**20 if entry.size else 0))
-    os.makedirs(part, exist_ok=True)
-    echo(f"{entry.name}: {len(files)} files, {total / 1e6:.1f} MB, of {entry.repo}@{commit[:12]}")
+def _bring(
+    entry: ModelEntry, commit: str, files: list[RemoteFile], total: int, part: str, echo: Echo
+) -> list[FileEntry]:
     done, finished = 0, []
     with ThreadPoolExecutor(STREAMS) as pool:
         waiting = {pool.submit(_download_one, entry, commit, file, part): file for file in files}
@@ -95,10 +69,7 @@ def _download(entry: ModelEntry, commit: str, files: list[RemoteFile], target: s
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    shutil.rmtree(os.path.join(part, ".cache"), ignore_errors=True)
-    write_manifest(part, finished)
-    POSIX.freeze(part)
-    publish(part, target)
+    return finished
 
 
 def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -> FileEntry:
@@ -121,17 +92,6 @@ def _download_one(entry: ModelEntry, commit: str, file: RemoteFile, part: str) -
 def _git_blob(path: Path) -> str:
     data = path.read_bytes()
     return hashlib.sha1(f"blob {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
-
-
-def _check_room(entry: ModelEntry, part: str, needed: int) -> None:
-    folder = os.path.dirname(part)
-    here = sum(p.stat().st_size for p in Path(part).rglob("*") if p.is_file()) if os.path.isdir(part) else 0
-    free = shutil.disk_usage(folder).free
-    if needed - here > free:
-        raise StoreError(
-            f"model {entry.name}: needs {(needed - here) / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; "
-            "make room there, or name another store"
-        )
 
 
 def _library() -> Any:

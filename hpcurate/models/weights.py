@@ -1,15 +1,19 @@
-"""Weights in the store: `<store>/weights/<repo>@<commit>/`, complete or not there, and what a branch is pinned to."""
+"""Weights in the store: `<store>/weights/<title>@<version>/`, complete or not there, and what a branch is pinned to."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.models.registry import COMMIT, ModelEntry, Registry
+from hpcurate.models.listing import list_files, stamp
+from hpcurate.models.origin import Folder, Origin
+from hpcurate.models.registry import ModelEntry, Registry
 from hpcurate.planning.build import WeightsOf
 from hpcurate.planning.pipeline import WeightsRef
 from hpcurate.store.filesystem import POSIX
@@ -22,13 +26,13 @@ class Weights:
     """Complete weights in the store."""
 
     entry: ModelEntry
-    commit: str
+    version: str
     path: str
 
     @property
     def identity(self) -> str:
         """Part of the fingerprint of every stage that reads them."""
-        return f"{self.entry.repo}@{self.commit}"
+        return f"{self.entry.origin.title}@{self.version}"
 
     @property
     def ref(self) -> WeightsRef:
@@ -44,38 +48,47 @@ class WeightStore:
         self._filesystem = POSIX
 
     @property
+    def root(self) -> str:
+        """The store."""
+        return self._store.root
+
+    @property
     def folder(self) -> str:
         """Where they lie."""
         return self._store.weights
 
-    def path(self, repo: str, commit: str) -> str:
+    def path(self, origin: Origin, version: str) -> str:
         """Folder of one model."""
-        return os.path.join(self.folder, f"{repo.replace('/', '--')}@{commit}")
+        return self.beside(f"{origin.title}@{version}")
 
-    def commit_of(self, entry: ModelEntry) -> str | None:
-        """The commit that the entry means here: its own, or the one its branch was pinned to; None before that."""
-        if COMMIT.fullmatch(entry.revision):
-            return entry.revision
-        with suppress(OSError):
-            return self._filesystem.read(self._pin(entry)).decode().strip()
-        return None
+    def beside(self, name: str) -> str:
+        """A name among the weights."""
+        return os.path.join(self.folder, name.replace("/", "--"))
 
-    def pin(self, entry: ModelEntry, commit: str) -> None:
-        """Let the branch or tag mean this commit from now on, in this store."""
+    def version_of(self, entry: ModelEntry) -> str | None:
+        """The version that the entry means here: its own, or what its wish was pinned to; None before that."""
+        return entry.origin.version or next(iter(self._pinned(entry)), None)
+
+    def pin(self, entry: ModelEntry, version: str, stamp: str = "") -> None:
+        """Let the branch, tag or folder mean this version from now on, in this store; `stamp` is of what it was."""
         self._filesystem.make_folders(self.folder)
-        self._filesystem.replace(self._pin(entry), f"{commit}\n".encode())
+        self._filesystem.replace(self._pin(entry), f"{version} {stamp}".strip().encode() + b"\n")
 
     def _pin(self, entry: ModelEntry) -> str:
-        branch = f"{entry.repo}@{entry.revision}".replace("/", "--")
-        return os.path.join(self.folder, f"{branch}.pin")
+        return self.beside(f"{entry.origin.wish}.pin")
+
+    def _pinned(self, entry: ModelEntry) -> list[str]:
+        with suppress(OSError):
+            return self._filesystem.read(self._pin(entry)).decode().split()
+        return []
 
     def find(self, entry: ModelEntry) -> Weights | None:
         """The entry's weights if they are complete here."""
-        commit = self.commit_of(entry)
-        if commit is None:
+        version = self.version_of(entry)
+        if version is None:
             return None
-        path = self.path(entry.repo, commit)
-        return Weights(entry, commit, path) if MANIFEST in self._filesystem.names(path) else None
+        path = self.path(entry.origin, version)
+        return Weights(entry, version, path) if MANIFEST in self._filesystem.names(path) else None
 
     def need(self, registry: Registry, name: str) -> Weights:
         """The weights a stage asks for. Raises ConfigError with the command that fetches them."""
@@ -84,16 +97,48 @@ class WeightStore:
         if found is None:
             size = f", {entry.size}" if entry.size else ""
             raise ConfigError(
-                f"model {entry.name}: its weights ({entry.repo}@{entry.revision}{size}) are not in the store; "
+                f"model {entry.name}: its weights ({entry.origin.text}{size}) are not in the store; "
                 f"type `hpcurate models fetch {entry.name} --store {self._store.root}`"
             )
         return found
 
+    def notes(self, entry: ModelEntry) -> list[str]:
+        """What whoever uses the weights should know."""
+        found = [f"model {entry.name}: untried: nobody has run a stage with these weights"] if entry.untried else []
+        if isinstance(entry.origin, Folder) and self._has_changed(entry, entry.origin):
+            found.append(
+                f"model {entry.name}: {entry.path} has changed since it was copied, and the copy is used; to take it "
+                f"again: hpcurate models fetch {entry.name} --update --store {self._store.root}"
+            )
+        return found
 
-def weights_of(root: str, registry: Registry) -> WeightsOf:
-    """How a pipeline that runs on the store at `root` finds its weights."""
+    def _has_changed(self, entry: ModelEntry, origin: Folder) -> bool:
+        """Whether the folder is another one now; one that cannot be seen from here has not changed."""
+        try:
+            return self._pinned(entry)[1:] != [stamp(list_files(origin.folder, origin.files))]
+        except OSError:
+            return False
+
+
+def weights_of(root: str, registry: Registry, echo: Callable[[str], None] = lambda line: None) -> WeightsOf:
+    """How a pipeline that runs on the store at `root` finds its weights. What is to be known of them is said once."""
     store = WeightStore(root)
-    return lambda name: store.need(registry, name).ref
+    said: set[str] = set()
+
+    def ref(name: str) -> WeightsRef:
+        weights = store.need(registry, name)
+        for line in store.notes(weights.entry) if weights.entry.name not in said else ():
+            echo(line)
+        said.add(weights.entry.name)
+        return weights.ref
+
+    return ref
+
+
+def version_of_content(files: Sequence[FileEntry]) -> str:
+    """Of weights that nothing else identifies: the digest of their names and digests. Pure."""
+    lines = "".join(f"{file.sha256} {file.path}\n" for file in sorted(files, key=lambda file: file.path))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def files_of(folder: str) -> tuple[FileEntry, ...]:

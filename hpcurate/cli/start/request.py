@@ -16,6 +16,7 @@ from hpcurate.cli.start.overrides import Typed
 from hpcurate.cli.start.settings import Settings, read_settings
 from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import find_store
+from hpcurate.cli.terminal import say
 from hpcurate.config_files import conf_folders
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
@@ -53,7 +54,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         store=store,
         output=settings.output,
         launcher=_launcher(settings),
-        weights=weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models)),
+        weights=weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models), say),
         environments=Environments(store, env_folders()),
         epochs=epochs or Epochs(store, settings.rerun),
         wait=settings.wait,

