@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any, Callable, Optional
 
+import attrs
+
+from hpcurate.stage_process.raised import RAISED
 from hpcurate.store.rows import Codec
 from hpcurate.task import File, Task
 
-Prepare = Callable[[Sequence[Task]], "list[Future[None]]"]
+
+@attrs.define(frozen=True)
+class Prepared:
+    """A task after `prepare`, and when that ran, on this machine's monotonic clock."""
+
+    task: Task
+    began: float
+    ended: float
+
+
+class PrepareDied(Exception):
+    """A process in which `prepare` ran has ended: it was killed, or left."""
+
+
+Prepare = Callable[[Sequence[Task]], "list[Future[Prepared]]"]
 
 
 class Writer:
@@ -26,50 +43,73 @@ class Batch:
 
     def __init__(
         self,
-        first: int,
-        lines: list[bytes],
+        rows: Sequence[int],
+        lines: Sequence[bytes],
         source: Codec[Any],
         prepare: Prepare,
         tasks: Optional[list[Task]] = None,
-        prepared: Optional[list[Future[None]]] = None,
+        futures: Optional[list[Future[Prepared]]] = None,
     ) -> None:
-        self.first = first
-        """Number of its first row among the shard's."""
+        self.rows = rows
+        """Numbers of its rows among the shard's."""
         self.lines = lines
         self._source = source
         self._prepare = prepare
-        self.tasks = [source.decode(line) for line in lines] if tasks is None else tasks
-        self._prepared = prepared
+        self.tasks: list[Task] = [source.decode(line) for line in lines] if tasks is None else tasks
+        self._futures = futures
 
-    def begin(self) -> list[Future[None]]:
+    def begin(self) -> list[Future[Prepared]]:
         """Start `prepare` of every task, once."""
-        if self._prepared is None:
-            self._prepared = self._prepare(self.tasks)
-        return self._prepared
+        if self._futures is None:
+            self._futures = self._prepare(self.tasks)
+        return self._futures
 
-    def ready(self) -> list[Task]:
-        """The tasks, once prepared. Raises what `prepare` raised."""
-        for future in self.begin():
-            future.result()
-        return self.tasks
+    def wait(self) -> tuple[dict[int, BaseException], Optional[float]]:
+        """Wait for `prepare` of every task: (row → what it raised, the seconds it took them all together, if any).
+
+        Raises PrepareDied.
+        """
+        failed: dict[int, BaseException] = {}
+        done: list[Prepared] = []
+        for place, future in enumerate(self.begin()):
+            try:
+                done.append(future.result())
+                self.tasks[place] = done[-1].task
+            except BrokenExecutor as error:
+                raise PrepareDied(f"a process in which `prepare` ran has died: {error}") from error
+            except RAISED as error:
+                failed[self.rows[place]] = error
+        return failed, max(p.ended for p in done) - min(p.began for p in done) if done else None
+
+    def without(self, rows: Collection[int]) -> Batch:
+        """The others as one batch, with what was prepared of them."""
+        return self._of([place for place, row in enumerate(self.rows) if row not in rows])
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """So many tasks at a time, as they are, with what was prepared of them."""
+        for at in range(0, len(self.rows), size):
+            yield self._of(range(len(self.rows))[at : at + size])
+
+    def _of(self, places: Sequence[int]) -> Batch:
+        futures = [self._futures[n] for n in places] if self._futures else self._futures
+        rows, lines, tasks = ([one[n] for n in places] for one in (self.rows, self.lines, self.tasks))
+        return Batch(rows, lines, self._source, self._prepare, tasks, futures)  # type: ignore[arg-type]
 
     def again(self, size: int) -> Iterator[Batch]:
         """So many tasks at a time, and fresh: a failed try may have changed them, and hold memory through them."""
         self.forget()
-        for at in range(0, len(self.lines), size):
-            yield Batch(self.first + at, self.lines[at : at + size], self._source, self._prepare)
+        for at in range(0, len(self.rows), size):
+            these = slice(at, at + size)
+            yield Batch(self.rows[these], self.lines[these], self._source, self._prepare)
 
     def forget(self) -> None:
         """Let go of the tasks, and of what hangs on them; the rows stay."""
-        self.tasks, self._prepared = [], None
+        self.tasks, self._futures = [], None
 
-    def parts(self, size: int) -> Iterator[Batch]:
-        """So many tasks at a time, as they are, with what was prepared of them."""
-        for at in range(0, len(self.lines), size):
-            these = slice(at, at + size)
-            prepared = None if self._prepared is None else self._prepared[these]
-            lines, tasks = self.lines[these], self.tasks[these]
-            yield Batch(self.first + at, lines, self._source, self._prepare, tasks, prepared)
+    def cancel(self) -> None:
+        """What has not begun of `prepare` never will."""
+        for future in self._futures or ():
+            future.cancel()
 
 
 def grouped(rows: Iterator[bytes], size: int) -> Iterator[list[bytes]]:

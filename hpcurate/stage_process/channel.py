@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import struct
+import threading
 import time
 from contextlib import suppress
 from typing import Optional
@@ -40,11 +41,13 @@ class Channel:
     def __init__(self, sock: socket.socket, other: Optional[Watched] = None) -> None:
         self._socket, self._other = sock, other
         self._buffer = b""
+        self._sending = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Send one message. Raises ChannelClosed."""
+        """Send one message, from any thread. Raises ChannelClosed."""
         try:
-            self._socket.sendall(encode(message))
+            with self._sending:
+                self._socket.sendall(encode(message))
         except OSError as error:
             raise ChannelClosed(str(error)) from None
 

@@ -10,10 +10,13 @@ import atexit
 import contextlib
 import os
 import platform
+import queue
 import shutil
 import socket
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import attrs
@@ -24,6 +27,7 @@ from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import find_task, from_spec
 from hpcurate.stage import NodeInfo, Stage, members, resolve_types
+from hpcurate.stage_process.batches import PrepareDied
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.device import seen_gpu
 from hpcurate.stage_process.gpu_errors import GpuLost
@@ -34,14 +38,14 @@ from hpcurate.stage_process.messages import (
     Broken,
     Done,
     Hello,
-    InWork,
     Message,
     NodeSetup,
     Ready,
     Refused,
     ShardJob,
 )
-from hpcurate.stage_process.runner import RAISED, ShardRunner, trace_of
+from hpcurate.stage_process.raised import RAISED, trace_of
+from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.system.processes import pin
 
 
@@ -132,23 +136,58 @@ def serve(channel: Channel) -> None:
         return
     channel.send(Ready(environment=environment(hello.worker.device), made=made))
     try:
+        for job in _jobs(channel, runner):
+            _run(channel, runner, job, hello.worker.device)
+    except ChannelClosed:
+        runner.close()
+    finally:
+        channel.hang_up()  # whatever else may still run, or hang, in here
+
+
+def _jobs(channel: Channel, runner: ShardRunner) -> Iterator[ShardJob]:
+    """The shards to run, one after the other. Raises ChannelClosed, NoMessage."""
+    if runner.preparer is None:
         while True:
             message = channel.receive()
             if isinstance(message, ShardJob):
-                _run(channel, runner, message, hello.worker.device)
-    except ChannelClosed:
-        runner.close()
+                yield message
+    jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(channel, runner, jobs), daemon=True).start()
+    while True:
+        job = jobs.get()
+        if isinstance(job, BaseException):
+            raise job
+        yield job
+
+
+def _read(channel: Channel, runner: ShardRunner, jobs: queue.SimpleQueue[Any]) -> None:
+    """Read while the shard before is processed: the next one's first batches are prepared meanwhile."""
+    try:
+        while True:
+            message = channel.receive()
+            if isinstance(message, ShardJob) and message.ahead:
+                runner.hold(attrs.evolve(message, ahead=False), channel.send)
+            elif isinstance(message, ShardJob):
+                jobs.put(message)
+    except BaseException as error:
+        jobs.put(error)
 
 
 def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> None:
     try:
-        counts = runner.run(job, lambda ids: channel.send(InWork(tasks=tuple(ids))))
+        counts = runner.run(job, channel.send)
     except RAISED as error:
-        kind = Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
-        kind = Ending.CRASH if isinstance(error, GpuLost) else kind
-        channel.send(Broken(kind=kind, error=type(error).__name__, message=str(error), traceback=trace_of(error)))
+        channel.send(
+            Broken(kind=_ending(error), error=type(error).__name__, message=str(error), traceback=trace_of(error))
+        )
         return
     channel.send(Done(counts=counts, environment=environment(device)))
+
+
+def _ending(error: BaseException) -> Ending:
+    if isinstance(error, (GpuLost, PrepareDied)):
+        return Ending.CRASH
+    return Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
 
 
 def main() -> None:

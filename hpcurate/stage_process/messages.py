@@ -41,7 +41,7 @@ class Hello:
 
 @attrs.define(frozen=True, kw_only=True)
 class ShardJob:
-    """Supervisor: run this shard."""
+    """Supervisor: run this shard; with `ahead`, only prepare its first batches, and wait until it comes again."""
 
     shard: str
     directory: str
@@ -61,6 +61,7 @@ class ShardJob:
     """Task id → why it is a dead letter without another try."""
     note: str = ""
     """File to write each task to before it begins, so that it is known when the whole job is killed; empty: none."""
+    ahead: bool = False
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -95,9 +96,12 @@ class Refused:
 
 @attrs.define(frozen=True, kw_only=True)
 class InWork:
-    """Stage process: these tasks are in work now."""
+    """Stage process: these tasks of a shard, of the one that is run or the one ahead, are in work now."""
 
+    shard: str
     tasks: tuple[str, ...]
+    ask_in: Optional[float] = None
+    """Seconds after which the next shard is to be claimed; None: not yet, or not at all."""
 
 
 @attrs.define(frozen=True, kw_only=True)

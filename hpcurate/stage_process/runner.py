@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
-import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Optional
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import attrs
 
 from hpcurate.errors import StageError, StoreFailed
-from hpcurate.failures import TRACE, DeadLetter, FailureKind
+from hpcurate.failures import DeadLetter, FailureKind
 from hpcurate.stage import Stage, members, task_types
-from hpcurate.stage_process.batches import Batch, Writer, grouped
+from hpcurate.stage_process.ahead import LOOK_AHEAD, Measured
+from hpcurate.stage_process.batches import Batch, PrepareDied, Writer
+from hpcurate.stage_process.feed import Feed, Report
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost, gpu_oom
 from hpcurate.stage_process.lineage import Lineage
-from hpcurate.stage_process.messages import ShardJob
-from hpcurate.stage_process.output import ShardOutput, rows_of
+from hpcurate.stage_process.messages import InWork, ShardJob
+from hpcurate.stage_process.output import ShardOutput
+from hpcurate.stage_process.prepare import InThreads, Preparer, has_prepare
+from hpcurate.stage_process.raised import RAISED, described
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.store_errors import blame_store, own_io
 from hpcurate.store.files import REAL, Files
@@ -34,14 +37,7 @@ from hpcurate.store.stats import ShardCounts
 from hpcurate.system.failpoints import failpoint
 from hpcurate.task import Task
 
-LOOK_AHEAD = 2
-"""Batches whose `prepare` runs ahead of `process`."""
-
 GPU_OOM = FailureKind.GPU_OOM.value
-RAISED = (Exception, SystemExit)
-"""What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
-
-Report = Callable[[list[str]], None]
 
 
 class MemberFailed(Exception):
@@ -53,43 +49,70 @@ class MemberFailed(Exception):
 
 
 class ShardRunner:
-    """A stage that is set up, ready to run shards."""
+    """A stage that is set up, ready to run shards: one at a time, while the first batches of the next are prepared."""
 
     def __init__(
-        self, stage: Stage[Any, Any], *, threads: int = 1, name: Optional[str] = None, files: Files = REAL
+        self,
+        stage: Stage[Any, Any],
+        *,
+        threads: int = 1,
+        name: Optional[str] = None,
+        files: Files = REAL,
+        preparer: Optional[Preparer] = None,
     ) -> None:
         self.stage, self.files = stage, files
         self.members = members(stage)
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
         self.types = [member.task_types for member in self.members]
+        self.preparer = (preparer or InThreads(stage, threads)) if has_prepare(stage) else None
+        self.measured = Measured()
         self.fits = 0
         """Tasks at once for which the GPU's memory was enough, once it was not; 0: whatever is asked for."""
-        self._waiting: list[Batch] = []
         self._writer: Optional[Writer] = None
-        self._prepares = type(self.members[0]).prepare is not Stage.prepare
-        self._pool = ThreadPoolExecutor(max(1, threads)) if self._prepares else None
+        self._feed: Optional[Feed] = None
+        """Of the shard in work."""
+        self._held: Optional[Feed] = None
+        """Of the shard after it."""
+        self._feeding = threading.Lock()
 
     def close(self) -> None:
         """Tear the stage down."""
-        if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self.preparer:
+            self.preparer.close()
         self.stage.teardown()
 
-    def run(self, job: ShardJob, report: Report = lambda ids: None) -> ShardCounts:
+    def run(self, job: ShardJob, report: Report = lambda message: None) -> ShardCounts:
         """Process every task of the shard and write `tasks.jsonl`, `dropped.jsonl`, `failed.jsonl`.
 
-        `report` gets the ids of each batch before it is processed. A failing task never fails the shard; a failing
-        store does: StoreFailed.
+        `report` gets what is in work of each batch before it is processed. A failing task never fails the shard; a
+        failing store does: StoreFailed; and so does the death of a process in which `prepare` ran: PrepareDied.
         """
-        with ShardOutput(job, self.files) as output:
-            attempt = _Attempt(self, job, report, output)
-            attempt.note(BEGUN)
-            for batch in self._batches(job, report):
-                attempt.batch(batch)
-            attempt.note(NOTHING)
-            attempt.files.finish()
+        try:
+            with ShardOutput(job, self.files) as output:
+                attempt = _Attempt(self, job, report, output)
+                attempt.note(BEGUN)
+                self._begin(job, report)
+                done = 0
+                while (batch := self._next()) is not None:
+                    began = time.monotonic()
+                    attempt.batch(batch, self._ask_in(done))
+                    self.measured.batch(time.monotonic() - began)
+                    done += 1
+                attempt.note(NOTHING)
+                attempt.files.finish()
+        except PrepareDied:
+            self._drop_held()
+            raise
+        finally:
+            self._end()
         return output.counts
+
+    def hold(self, job: ShardJob, report: Report) -> None:
+        """Prepare the first batches of the next shard as the last ones of this one make room. From any thread."""
+        with self._feeding:
+            self._held = self._new_feed(job, report)
+            self._fill()
 
     def writer(self, root: str) -> Writer:
         """Of the stage's rows; made once, as that takes a while."""
@@ -98,31 +121,57 @@ class ShardRunner:
         return self._writer
 
     def ahead(self) -> list[str]:
-        """Ids of the tasks whose `prepare` runs ahead: in flight as well, if the process dies."""
-        return [task.id for batch in self._waiting for task in batch.tasks]
+        """Ids of the shard's tasks whose `prepare` runs ahead: in flight as well, if the process dies."""
+        return self._feed.waiting() if self._feed else []
 
-    def _batches(self, job: ShardJob, report: Report) -> Iterator[Batch]:
-        """Batches in order; with `prepare`, the next ones are prepared meanwhile, unless a culprit is sought."""
-        source = codec(self.types[0][0], job.root)
-        isolate = job.isolate and not job.whole
-        ahead = LOOK_AHEAD if self._prepares and not isolate else 0
-        waiting = self._waiting = []
-        first = 0
-        for lines in grouped(rows_of(job, self.files), 1 if isolate else job.batch_size):
-            waiting.append(Batch(first, lines, source, self._prepare_all))
-            first += len(lines)
-            if ahead:
-                report(self.ahead())
-                waiting[-1].begin()
-            if len(waiting) > ahead:
-                yield waiting.pop(0)
-        while waiting:
-            yield waiting.pop(0)
-        if job.whole and not sum(high - low for _, low, high in job.inputs):
-            yield Batch(0, [], source, self._prepare_all)
+    # -- batches, and those ahead -------------------------------------------------------------------
 
-    def _prepare_all(self, tasks: Sequence[Task]) -> list[Future[None]]:
-        return [self._pool.submit(self.stage.prepare, task) for task in tasks] if self._pool else []
+    def _new_feed(self, job: ShardJob, report: Report) -> Feed:
+        prepare = self.preparer.begin if self.preparer else lambda tasks: []
+        return Feed(job, codec(self.types[0][0], job.root), self.files, prepare, report)
+
+    def _begin(self, job: ShardJob, report: Report) -> None:
+        with self._feeding:
+            held, self._held = self._held, None
+            if held is not None and held.job.directory != job.directory:
+                held.cancel()
+                held = None
+            self._feed = held or self._new_feed(job, report)
+
+    def _end(self) -> None:
+        with self._feeding:
+            if self._feed:
+                self._feed.cancel()
+            self._feed = None
+
+    def _next(self) -> Optional[Batch]:
+        """The next batch, with those after it under way, unless a culprit is sought."""
+        with self._feeding:
+            assert self._feed is not None
+            if self.preparer and not self._feed.isolate:
+                self._feed.fill(1 + LOOK_AHEAD)
+            batch = self._feed.next()
+            self._fill()
+            return batch
+
+    def _fill(self) -> None:
+        """Let the next shard have the room that this one has left. What fails here fails again when it begins."""
+        if self._held is not None:
+            try:
+                self._held.fill(LOOK_AHEAD - len(self._feed or ()))
+            except RAISED:
+                self._held.cancel()
+                self._held = None
+
+    def _drop_held(self) -> None:
+        with self._feeding:
+            self._held = None
+
+    def _ask_in(self, done: int) -> Optional[float]:
+        feed = self._feed
+        if feed is None or not self.preparer or feed.isolate or feed.job.whole:
+            return None
+        return self.measured.ask_in(feed.batches, done)
 
 
 @attrs.define(frozen=True)
@@ -132,13 +181,12 @@ class _Fault:
     stage: str
     error: str
     message: str
-    traceback: str
+    traceback: str = ""
 
     @classmethod
     def of(cls, stage: str, error: BaseException) -> _Fault:
-        full = gpu_oom(error)
-        name = type(error).__name__ if full is None else GPU_OOM
-        return cls(stage, name, str(full or error), trace_of(error))
+        full, (name, message, trace) = gpu_oom(error), described(error)
+        return cls(stage, name if full is None else GPU_OOM, str(full or message), trace)
 
 
 class _Attempt:
@@ -148,43 +196,60 @@ class _Attempt:
         self._runner, self._job, self._report, self._output = runner, job, report, output
         self._writer = runner.writer(job.root)
         self._seen: set[str] = set()
+        self._ask_in: Optional[float] = None
         self.files = AttemptFiles(job)
 
-    def batch(self, batch: Batch) -> None:
-        """Process one batch, task by task where that is asked for or needed."""
-        poisoned = any(task.id in self._job.poison for task in batch.tasks)
-        if poisoned or (self._job.isolate and not self._job.whole and len(batch.tasks) > 1):
+    def batch(self, batch: Batch, ask_in: Optional[float] = None) -> None:
+        """Process one batch, in parts where that is needed."""
+        self._ask_in = ask_in
+        if any(task.id in self._job.poison for task in batch.tasks):
             for single in batch.again(1):
-                self._single(single)
-        elif len(batch.tasks) == 1:
-            self._single(batch)
-        elif self._job.whole:
+                self._unless_poison(single)
+        elif self._job.whole and len(batch.rows) != 1:
             self._whole(batch)
-        elif self._runner.fits and len(batch.tasks) > self._runner.fits:
+        elif self._runner.fits and len(batch.rows) > self._runner.fits:
             for part in batch.parts(self._runner.fits):
                 self.batch(part)
         else:
             self._several(batch)
 
+    def _unless_poison(self, single: Batch) -> None:
+        poison = self._job.poison.get(single.tasks[0].id)
+        if poison is None:
+            self._several(single)
+        else:
+            self._fail(single, {single.rows[0]: _Fault(self._runner.names[0], FailureKind.CRASH.value, poison)})
+
     def _whole(self, batch: Batch) -> None:
         """No single task is to blame here: the stage's own error ends the attempt."""
+        for error in self._prepared(batch).values():
+            raise error
         try:
             self._process(batch)
         except MemberFailed as failed:
             raise (failed.__cause__ or failed) from None
 
     def _several(self, batch: Batch) -> None:
-        fault = self._try(batch)
-        if fault is not None and fault.error == GPU_OOM:
-            self._in_halves(batch)
-        elif fault is not None:
+        """What `prepare` failed for are dead letters; the others are processed together, then one by one if need be."""
+        faults = {row: _Fault.of(self._runner.names[0], error) for row, error in self._prepared(batch).items()}
+        rest = batch.without(faults)
+        fault = self._try(rest) if rest.rows else None
+        if len(batch.rows) > 1 and any(one.error == GPU_OOM for one in faults.values()):
+            self._in_halves(batch, len(batch.rows))
+        elif fault is not None and fault.error == GPU_OOM and len(rest.rows) > 1:
+            self._in_halves(batch, len(rest.rows))
+        elif fault is not None and len(rest.rows) > 1:
             for single in batch.again(1):
-                self._single(single)
+                if single.rows[0] in faults:
+                    self._fail(single, faults)
+                else:
+                    self._several(single)
+        else:
+            self._fail(batch, faults if fault is None else {**faults, rest.rows[0]: fault})
 
-    def _in_halves(self, batch: Batch) -> None:
+    def _in_halves(self, batch: Batch, size: int) -> None:
         """And no more at once from here on, unless it was a task that does not fit alone either."""
-        size, before = len(batch.tasks), self._runner.fits
-        failed = self._output.counts.errors.get(GPU_OOM, 0)
+        before, failed = self._runner.fits, self._output.counts.errors.get(GPU_OOM, 0)
         fits = self._runner.fits = max(1, size // 2)
         print(f"GPU memory ran out with {size} tasks at once; from here on {fits} at once", flush=True)
         batch.forget()
@@ -193,18 +258,6 @@ class _Attempt:
             self.batch(part)
         if self._output.counts.errors.get(GPU_OOM, 0) > failed:
             self._runner.fits = before
-
-    def _single(self, batch: Batch) -> None:
-        task = batch.tasks[0]
-        if task.id in self._job.poison:
-            self._fail(batch, self._runner.names[0], FailureKind.CRASH.value, self._job.poison[task.id])
-            return
-        fault = self._try(batch)
-        if fault is not None:
-            self._fail(batch, fault.stage, fault.error, fault.message, fault.traceback)
-            if fault.error == GPU_OOM:
-                batch.forget()
-                free_gpu_memory()
 
     def _try(self, batch: Batch) -> Optional[_Fault]:
         """None once it is processed. The error itself is let go: it refers to all that was in work, GPU memory too."""
@@ -218,24 +271,40 @@ class _Attempt:
             return _Fault.of(self._runner.names[0], error)
         return None
 
-    def _fail(self, batch: Batch, stage: str, error: str, message: str, trace: str = "") -> None:
-        task = json.loads(batch.lines[0])  # as it was read: the stage may have changed it before it raised
-        self._output.dead_letter(
-            DeadLetter(
-                id=task["id"], stage=stage, error=error, message=message, traceback=trace, task=task, row=batch.first
-            )
-        )
+    def _fail(self, batch: Batch, faults: Mapping[int, _Fault]) -> None:
+        """Dead letters of some of its rows, in order."""
+        for row, line in zip(batch.rows, batch.lines):
+            if row in faults:
+                fault, task = faults[row], json.loads(line)  # as it was read: the stage may have changed it
+                self._output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, **attrs.asdict(fault)))
+        if any(fault.error == GPU_OOM for fault in faults.values()):
+            batch.forget()
+            free_gpu_memory()
+
+    def _prepared(self, batch: Batch) -> dict[int, BaseException]:
+        """Begin with the batch: row → what `prepare` raised. Raises StoreFailed, GpuLost, PrepareDied."""
+        inputs = [task.id for task in batch.tasks]
+        ids, self._ask_in, ask_in = tuple(inputs + self._runner.ahead()), None, self._ask_in
+        self._report(InWork(shard=self._job.shard, tasks=ids, ask_in=ask_in))
+        if len(inputs) == 1:
+            self.note(line_of(inputs[0], batch.rows[0]))
+        asked = time.monotonic()
+        errors, seconds = batch.wait()
+        self._output.counts.waiting_seconds += time.monotonic() - asked
+        if seconds is not None:
+            self._runner.measured.prepared(seconds)
+        for error in errors.values():
+            failed = blame_store(error, self._job.directory) or gpu_lost(error)
+            if failed is not None:
+                raise failed from error
+        return errors
 
     def _process(self, batch: Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
-        inputs = [task.id for task in batch.tasks]
-        self._report(inputs + self._runner.ahead())
-        if len(inputs) == 1:
-            self.note(line_of(inputs[0], batch.first))
+        inputs, tasks = [task.id for task in batch.tasks], batch.tasks
+        started = time.monotonic()
         owners: set[str] = set()
         try:
-            tasks = self._prepared(batch)
-            started = time.monotonic()
             lineage = Lineage.of(tasks)
             returned = self._members(tasks, lineage, owners)
             lines, named = self._encoded(returned)
@@ -258,14 +327,6 @@ class _Attempt:
         self._output.drops(lineage.drops, inputs, passed)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
-
-    def _prepared(self, batch: Batch) -> list[Task]:
-        """The tasks of a batch, for which `process` may have to wait. Raises what `prepare` raised."""
-        asked = time.monotonic()
-        try:
-            return batch.ready()
-        finally:
-            self._output.counts.waiting_seconds += time.monotonic() - asked
 
     def note(self, line: bytes) -> None:
         """Make durable what is in work from now on, where that is asked for."""
@@ -343,8 +404,3 @@ def _check_weights(tasks: Sequence[Task]) -> None:
     for task in tasks:
         if not math.isfinite(task.weight):
             raise StageError(f"task {task.id!r} has the weight {task.weight}; a weight is a finite number")
-
-
-def trace_of(error: BaseException) -> str:
-    """The end of an exception's own traceback."""
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))[-TRACE:]

@@ -20,9 +20,10 @@ from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import Resources, WorkerInfo
-from hpcurate.stage_process.messages import Done, Ready, ShardJob
+from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
 from hpcurate.stage_process.output import give_up
-from hpcurate.stage_process.runner import RAISED, ShardRunner
+from hpcurate.stage_process.raised import RAISED
+from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.files import Files
 from hpcurate.store.stats import ShardCounts
 from hpcurate.worker.hosts import Hosts, Log, ShardEnded
@@ -255,8 +256,8 @@ class SimStage:
         except RAISED as error:
             raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
 
-    def _report(self, ids: list[str]) -> None:
-        self._in_work = tuple(ids)
+    def _report(self, message: InWork) -> None:
+        self._in_work = message.tasks
 
     def _work(self, tasks: list[Number]) -> None:
         kernel, worst = self._process.kernel, max((task.value for task in tasks), default=0)

@@ -204,7 +204,7 @@ def reports(stage: Stage[Any, Any], job: ShardJob) -> tuple[list[list[str]], Sha
     """What was said to be in flight, and the counts."""
     said: list[list[str]] = []
     runner = ShardRunner(stage)
-    counts = runner.run(job, said.append)
+    counts = runner.run(job, lambda message: said.append(list(message.tasks)))
     runner.close()
     return said, counts
 
@@ -224,7 +224,7 @@ def test_isolation_prepares_nothing_ahead(job: ShardJob) -> None:
     """A crash in `prepare` must not be blamed on the task before it."""
     seen: list[str] = []
     runner = ShardRunner(Prepared(seen))
-    runner.run(evolved(job, isolate=True), lambda ids: seen.append(f"started {ids}"))
+    runner.run(evolved(job, isolate=True), lambda message: seen.append(f"started {list(message.tasks)}"))
     runner.close()
     assert [w for n in (1, 2, 3) for w in (f"started ['n{n}']", f"prepared n{n}")] == seen
 

@@ -58,8 +58,8 @@ MESSAGES: list[Message] = [
     Ready(environment={"python": "3.9"}),
     Ready(environment={}, made=MADE, not_imported=["av: missing"]),
     Refused(error="ValueError", message=ODD),
-    InWork(tasks=(ODD, "b")),
-    InWork(tasks=()),
+    InWork(shard="s", tasks=(ODD, "b")),
+    InWork(shard="s", tasks=()),
     Done(
         counts=ShardCounts(tasks_in=3, passed=2, failed=1, errors={"ValueError": 1}, reasons={ODD: 1}), environment={}
     ),

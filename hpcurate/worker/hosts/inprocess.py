@@ -7,7 +7,8 @@ from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
-from hpcurate.stage_process.runner import RAISED, ShardRunner, trace_of
+from hpcurate.stage_process.raised import RAISED, trace_of
+from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.worker.hosts import Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.node_staging import NodeStaging, Place
 

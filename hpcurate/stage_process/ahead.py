@@ -1,0 +1,51 @@
+"""When the next shard is asked for, while this one is still in work. Python 3.9.
+
+Whoever holds a claim for longer than it needs takes work from others that are idle: at the end of a stage that costs up
+to a quarter of the time. So the next shard is claimed when there is just enough time left to prepare its first batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Optional
+
+LOOK_AHEAD = 2
+"""Batches that are prepared, or being prepared, beside the one that is processed: of this shard and the next."""
+LEAST_BATCHES = 4
+"""A shard of fewer batches has nothing ahead of it: nearly all of its time would be the end of it."""
+_LATEST = 8
+"""Batches that are measured, the latest ones."""
+
+
+def ask_in(batches: int, done: int, batch_s: Optional[float], prepare_s: Optional[float]) -> Optional[float]:
+    """Seconds until the next shard is asked for, when `done` of `batches` are through; None: not at all, or not yet.
+
+    It is time once the predicted time left is the time that `prepare` of one batch takes. Pure.
+    """
+    if batches < LEAST_BATCHES or batch_s is None or prepare_s is None:
+        return None
+    return max(0.0, (batches - done) * batch_s - prepare_s)
+
+
+class Measured:
+    """How long the latest batches of a stage process took."""
+
+    def __init__(self) -> None:
+        self._batches: deque[float] = deque(maxlen=_LATEST)
+        self._prepared: deque[float] = deque(maxlen=_LATEST)
+
+    def batch(self, seconds: float) -> None:
+        """One more batch is through: with the time that it waited for `prepare`."""
+        self._batches.append(seconds)
+
+    def prepared(self, seconds: float) -> None:
+        """`prepare` of all tasks of one more batch took so long, side by side."""
+        self._prepared.append(seconds)
+
+    def ask_in(self, batches: int, done: int) -> Optional[float]:
+        """See `ask_in`."""
+        return ask_in(batches, done, _mean(self._batches), _mean(self._prepared))
+
+
+def _mean(seconds: deque[float]) -> Optional[float]:
+    return sum(seconds) / len(seconds) if seconds else None

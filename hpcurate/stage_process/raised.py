@@ -1,0 +1,30 @@
+"""What a stage may raise that is its own failure, and how a dead letter shows it. Python 3.9."""
+
+from __future__ import annotations
+
+import traceback
+
+from hpcurate.failures import TRACE
+
+RAISED = (Exception, SystemExit)
+"""What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
+
+
+def trace_of(error: BaseException) -> str:
+    """The end of an exception's own traceback."""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))[-TRACE:]
+
+
+class RaisedElsewhere(Exception):
+    """What `prepare` raised in a process of its own, in words: not every exception can be sent."""
+
+    def __init__(self, kind: str, message: str, trace: str) -> None:
+        super().__init__(kind, message, trace)
+        self.kind, self.message, self.trace = kind, message, trace
+
+
+def described(error: BaseException) -> tuple[str, str, str]:
+    """(type, message, traceback), as a dead letter has them."""
+    if isinstance(error, RaisedElsewhere):
+        return error.kind, error.message, error.trace
+    return type(error).__name__, str(error), trace_of(error)
