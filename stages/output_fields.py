@@ -62,6 +62,10 @@ class OutputTask(Task):
     computed: ClassVar[Sequence[Computed]] = ()
     """Values beside those of the fields."""
 
+    def shared_files(self, fan: int) -> list[tuple[File, str]]:
+        """Files with values of several tasks, each with its path relative to the output: published once."""
+        return []
+
     def extended(self, cls: type[Extended], **fields: Any) -> Extended:
         """This task as one of a derived class, with values for the fields that the derived class adds."""
         made = cls(**{field.name: getattr(self, field.name) for field in attrs.fields(type(self))}, **fields)
@@ -129,7 +133,7 @@ def record(task: OutputTask, kind: Kind, fan: int) -> dict[str, Any]:
 def published_files(task: OutputTask, fan: int) -> list[tuple[File, str]]:
     """The files of a task that are published, each with its path relative to the output."""
     found = [(entry.get(task), entry.value(task, fan)) for entry in _all_entries(type(task)) if entry.output.file]
-    return [(file, path) for file, path in found if file is not None]
+    return [*((file, path) for file, path in found if file is not None), *task.shared_files(fan)]
 
 
 def plain(value: Any) -> Any:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 TEXT = ["the key to a creating good art is", "once upon a time", "it was a bright cold day in april"] * 20
 
 
 def build_all(folder: Path) -> list[str]:
     """Make every model below `folder`; their repository names."""
-    models = {"hpcurate/tiny-gpt2": tiny_gpt2, "hpcurate/tiny-embedder": tiny_embedder}
+    models = {
+        "hpcurate/tiny-gpt2": tiny_gpt2,
+        "hpcurate/tiny-embedder": tiny_embedder,
+        "hpcurate/tiny-clip": tiny_clip,
+        "hpcurate/tiny-siglip": tiny_siglip,
+        "hpcurate/tiny-aesthetic-head": tiny_aesthetic_head,
+    }
     for name, build in models.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         build(folder / name)
@@ -62,3 +71,50 @@ def tiny_embedder(folder: Path) -> None:
         max_position_embeddings=128,
     )
     BertModel(config).save_pretrained(folder)
+
+
+TEXT_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+IMAGE_TOWER = {**TEXT_TOWER, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 224, "patch_size": 32}
+
+
+def tiny_clip(folder: Path) -> None:
+    """CLIP, two layers of 32 numbers for pictures of 224 x 224, vectors of 32 numbers; no tokenizer."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(7)
+    text = {**TEXT_TOWER, "vocab_size": 64, "max_position_embeddings": 16, "bos_token_id": 0, "eos_token_id": 1}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=IMAGE_TOWER, projection_dim=32)).save_pretrained(folder)
+    mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+    crop = {"size": 224, "crop_size": 224, "do_center_crop": True}  # as CLIP ViT-L/14 has it
+    _write_look(folder, {**crop, "image_mean": mean, "image_std": std})
+
+
+def tiny_siglip(folder: Path) -> None:
+    """SigLIP, the same in small; its pictures are squeezed, not cropped."""
+    import torch
+    from transformers import SiglipConfig, SiglipModel
+
+    torch.manual_seed(7)
+    text = {**TEXT_TOWER, "vocab_size": 64, "max_position_embeddings": 16, "bos_token_id": 0, "eos_token_id": 1}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=IMAGE_TOWER)).save_pretrained(folder)
+    half = [0.5, 0.5, 0.5]
+    _write_look(folder, {"size": {"height": 224, "width": 224}, "image_mean": half, "image_std": half})
+
+
+def tiny_aesthetic_head(folder: Path) -> None:
+    """Linear layers as in the aesthetic predictor, for vectors of tiny CLIP."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(7)
+    sizes = (32, 16, 8, 1)
+    layers = [torch.nn.Linear(a, b) for a, b in pairwise(sizes)]
+    places = (0, 2, 4)  # dropout, which has no tensors, lies between
+    save_file({f"layers.{k}.{n}": t for k, one in zip(places, layers) for n, t in one.state_dict().items()},
+              folder / "model.safetensors")  # fmt: skip
+
+
+def _write_look(folder: Path, figures: dict[str, Any]) -> None:
+    plain = {"do_resize": True, "do_rescale": True, "do_normalize": True, "resample": 3, **figures}
+    (folder / "preprocessor_config.json").write_text(json.dumps(plain, indent=2))

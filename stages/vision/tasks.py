@@ -9,6 +9,7 @@ import attrs
 
 from hpcurate import File
 from stages.output_fields import OutputTask, output
+from stages.vision.vectors import published_vectors
 
 if TYPE_CHECKING:
     from stages.video.media.sampling import Picture, Samples, Sampling
@@ -30,6 +31,10 @@ class VisualTask(OutputTask):
     """How pleasing its pictures are, about 1 … 10 (see `aesthetic.py`)."""
     embeddings: list[File] = attrs.field(factory=list)
     """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
+
+    def shared_files(self, fan: int) -> list[tuple[File, str]]:
+        """Those with its vectors."""
+        return [(file, published_vectors(file, fan)) for file in self.embeddings]
 
     def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
         """The pictures of several samplings, from one decode. Raises ValueError naming `source`."""

@@ -199,5 +199,6 @@ def cut_clips(path: Path, folder: Path, **parameters: Any) -> list[ClipTask]:
     """The clips of a video, for trials of other stages: their files are named by absolute paths."""
     clips: list[ClipTask] = cut(path, folder, **parameters).tasks
     for clip in clips:
-        clip.clip = File(os.fspath(clip.clip or ""))
+        path = os.fspath(clip.clip or "")
+        clip.clip = File(path, path)
     return clips

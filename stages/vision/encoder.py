@@ -1,0 +1,118 @@
+"""Networks that make a vector of a picture: CLIP, SigLIP, and what else has `get_image_features` in transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpcurate.errors import ConfigError
+from hpcurate.model import Model, get_local_dir_for_weights_name
+from stages.video.media.sampling import Sampling
+from stages.vision.look import Look, read_look
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stages.video.media.sampling import Picture
+
+DType = Literal["auto", "float32", "bfloat16"]
+WHOLE = 1 << 16
+"""Larger than any picture: with `enlarge=False`, a sampling of this size takes the frames as they are."""
+
+
+class PictureEncoder(Model):
+    """An image network of transformers: pictures become vectors of length 1."""
+
+    def __init__(self, name: str, dtype: DType = "float32", at_once: int = 64) -> None:
+        self.name, self.dtype, self.at_once = name, dtype, at_once
+
+    @property
+    def model_id_names(self) -> list[str]:
+        """One of the registry."""
+        return [self.name]
+
+    @cached_property
+    def look(self) -> Look:
+        """How the network wants its pictures; known without loading it."""
+        return read_look(get_local_dir_for_weights_name(self.name))
+
+    def sampling(self, kind: type[Sampling] = Sampling, **options: Any) -> Sampling:
+        """Whole frames, reduced to what the network wants."""
+        return kind(size=WHOLE, enlarge=False, reduce=self.look.fit, **options)
+
+    def setup(self, device: str = "cpu") -> None:
+        """Load it. Raises ConfigError for weights of something else."""
+        import torch
+
+        self.device = device
+        wanted = ("bfloat16" if device == "cuda" else "float32") if self.dtype == "auto" else self.dtype
+        self.kind = getattr(torch, wanted)
+        self.mean, self.std = (
+            torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (self.look.mean, self.look.std)
+        )
+        self.network = load_network(self.name, self.kind).to(device)
+        try:
+            self.width = int(self._features([self._blank()]).shape[1])
+        except ValueError as error:
+            raise ConfigError(f"model {self.name}: its preprocessor_config.json does not fit it: {error}") from None
+
+    def encode(self, pictures: Sequence[Sequence[Picture]]) -> list[NDArray[np.float32]]:
+        """A matrix for each list of pictures, one row a picture; the network sees `at_once` of all at a time."""
+        import numpy as np
+        import torch
+
+        flat = (picture for one in pictures for picture in one)
+        parts = [self._features(some).float().cpu() for some in chunks(flat, self.at_once)]
+        rows: NDArray[np.float32] = torch.cat(parts).numpy()
+        ends = np.cumsum([len(one) for one in pictures])
+        return np.split(rows, ends[:-1])
+
+    def _features(self, pictures: Sequence[Picture]) -> Any:
+        import numpy as np
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 255
+            found = self.network.get_image_features(pixel_values=((pixels - self.mean) / self.std).to(self.kind))
+            found = getattr(found, "pooler_output", found)  # transformers 5 returns an object
+            return torch.nn.functional.normalize(found.float(), dim=1)
+
+    def _blank(self) -> Picture:
+        import numpy as np
+
+        return np.zeros((self.look.fit.height, self.look.fit.width, 3), np.uint8)
+
+
+def load_network(name: str, kind: Any) -> Any:
+    """A network with `get_image_features`, all of whose weights were there. Raises ConfigError."""
+    from transformers import AutoModel
+
+    folder = get_local_dir_for_weights_name(name)
+    try:
+        network, info = AutoModel.from_pretrained(
+            folder, dtype=kind, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ConfigError(f"model {name}: transformers cannot load {folder}: {error}") from error
+    if not hasattr(network, "get_image_features"):
+        raise ConfigError(
+            f"model {name}: {type(network).__name__} makes no vectors of pictures; expected a network with "
+            "get_image_features, e.g. clip-vit-large-patch14 or siglip-base-patch16-224"
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:  # transformers would go on with random numbers in their place
+        raise ConfigError(
+            f"model {name}: {len(missing)} of its tensors are not in {folder}, e.g. {missing[0]}; these are weights of "
+            f"another model: check the entry's repo and files, then type: hpcurate models fetch {name} --update"
+        )
+    return network.eval()
+
+
+def chunks(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of so many at most, in order. Pure."""
+    rest = iter(pictures)
+    while some := list(islice(rest, size)):
+        yield some
