@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Budget": "planning.options",
     "Chain": "stage",
+    "CurrentOr": "stage",
     "File": "task",
     "FileTask": "task",
     "Files": "source",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from hpcurate.source import Files as Files
     from hpcurate.source import Source as Source
     from hpcurate.stage import Chain as Chain
+    from hpcurate.stage import CurrentOr as CurrentOr
     from hpcurate.stage import NodeInfo as NodeInfo
     from hpcurate.stage import Resources as Resources
     from hpcurate.stage import Stage as Stage

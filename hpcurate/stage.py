@@ -16,7 +16,7 @@ from hpcurate.fields import above_zero, option
 from hpcurate.task import File, Task
 from hpcurate.units import megabytes, minutes
 
-__all__ = ["Chain", "NodeInfo", "Resources", "Stage", "WorkerInfo", "resolved_types", "task_types"]
+__all__ = ["Chain", "CurrentOr", "NodeInfo", "Resources", "Stage", "WorkerInfo", "resolved_types", "task_types"]
 
 In = TypeVar("In", bound=Task)
 Out = TypeVar("Out", bound=Task)
@@ -40,6 +40,17 @@ class Resources:
     time: str = option("1h", "wall time of the job, e.g. 30m, 1h, 2-00:00:00", check=minutes)
     nodes: int = option(1, "nodes of one array element", minimum=1)
     disk: Optional[str] = option(None, "node-local scratch space, e.g. 100GB; default: none", check=megabytes)
+
+
+@attrs.define(frozen=True)
+class CurrentOr:
+    """As a stage's `env`: the current environment if it has all that the stage imports, else this one."""
+
+    env: str
+    """A name under `envs/`."""
+
+    def __str__(self) -> str:
+        return f"the current one or {self.env}"
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -93,9 +104,9 @@ class Stage(Generic[In, Out]):
     from the command line and are part of the stage's fingerprint.
     """
 
-    env: ClassVar[Union[str, Sequence[str], None]] = None
+    env: ClassVar[Union[str, Sequence[str], CurrentOr, None]] = None
     """Environment of the stage process: a name under `envs/`, a prefix, a container, a command that ends with a
-    Python, or None for the current one."""
+    Python, `CurrentOr` a name, or None for the current one."""
     model: Any = None
     """A `ModelRef` or a `Model` whose weights are on the node before `setup`; also as a property."""
     resources: ClassVar[Resources] = Resources()
@@ -262,11 +273,8 @@ class Chain(Stage[Task, Task]):
         if not stages:
             raise PipelineError("Chain needs at least one stage, e.g. Chain([Cut(), Motion()])")
         self.stages = list(stages)
-        environments = sorted({str(environment_of(stage)) for stage in self.stages})
-        if len(environments) > 1:
-            raise PipelineError(f"the stages of a Chain share one env, these differ: {', '.join(environments)}")
         first = self.stages[0]
-        self.env = environment_of(first)  # type: ignore[misc]
+        self.env = _shared([environment_of(stage) for stage in self.stages])  # type: ignore[misc]
         self.batch_size = first.batch_size  # type: ignore[misc]
         self.gather = first.gather  # type: ignore[misc]
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
@@ -300,6 +308,15 @@ class Chain(Stage[Task, Task]):
         return tuple(n if names.count(n) == 1 else f"{n}-{i}" for i, n in enumerate(names))
 
 
+def _shared(environments: list[Union[str, Sequence[str], CurrentOr, None]]) -> Any:
+    """The one environment of a chain; members without any follow those that take the current one or another."""
+    follow = any(isinstance(env, CurrentOr) for env in environments)
+    named = {str(env): env for env in environments if not (env is None and follow)}
+    if len(named) > 1:
+        raise PipelineError(f"the stages of a Chain share one env, these differ: {', '.join(sorted(named))}")
+    return next(iter(named.values()))
+
+
 def _largest(needs: list[Resources]) -> Resources:
     disks = [n.disk for n in needs if n.disk is not None]
     return Resources(
@@ -312,7 +329,7 @@ def _largest(needs: list[Resources]) -> Resources:
     )
 
 
-def environment_of(stage: Stage[Any, Any]) -> Union[str, Sequence[str], None]:
+def environment_of(stage: Stage[Any, Any]) -> Union[str, Sequence[str], CurrentOr, None]:
     """The environment a stage asks for, as written: its own, or that of its model."""
     return stage.env or getattr(stage.model, "conda_env_name", None)
 

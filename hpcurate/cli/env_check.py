@@ -117,7 +117,7 @@ def _of_run(words: list[str], store: str | None) -> _Asked:
     for stage in prepared.draft.stages:
         plan = _plan(attrs.evolve(stage, weights=()), root)  # they are not read, so none need lie there
         plan = attrs.evolve(plan, node_local=launcher.node_local, node_quota=launcher.node_quota)
-        parts.append(_Part(stage.name, _known_as(stage.env), plan))
+        parts.append(_Part(stage.name, str(stage.env), plan))
     return _Asked(root, parts, launcher, prepared.stage_modules)
 
 
@@ -131,12 +131,6 @@ def _no_stage(env: Environment) -> PlannedStage:
 
 def _plan(stage: PlannedStage, store: str) -> Plan:
     return Plan(stage=stage, run="", store=store, lists=(), round=1, workers=1)
-
-
-def _known_as(env: Environment) -> str:
-    if env.container:
-        return " ".join(env.python)
-    return env.digest or "the current one"
 
 
 def _here(parts: list[_Part], folder: str, code: str) -> None:

@@ -1,4 +1,4 @@
-"""What a stage's `env` means: a name of `envs/`, a prefix, a container, a command, or nothing."""
+"""What a stage's `env` means: a name of `envs/`, a pixi project, a prefix, a container, a command, or nothing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from hpcurate.environments.build import activation_variables, is_built, prefix_of
-from hpcurate.environments.files import read_env
 from hpcurate.environments.pack import is_packed, pack_of
+from hpcurate.environments.pixi import PIXI, find_env
 from hpcurate.environments.runtime import PythonFacts, inspect_python, provide_runtime, provide_runtimes
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Environment
@@ -63,6 +63,8 @@ class Environments:
             return Environment()
         if not isinstance(env, str):
             return self._command(tuple(map(str, env)), to_node)
+        if env.startswith(PIXI):
+            return self._named(env, to_node)
         kind, _, image = env.partition(":")
         if kind in CONTAINERS and image:
             path = os.path.abspath(os.path.expanduser(image))
@@ -86,10 +88,11 @@ class Environments:
                 provide_runtime(self._store, facts, echo)
 
     def _named(self, env: str, to_node: bool) -> Environment:
-        prefix = prefix_of(read_env(env, self._folders), self._store)
+        prefix = prefix_of(find_env(env, self._folders), self._store)
         if not is_built(prefix):
             raise ConfigError(
-                f"env={env}: is not built in this store; type `hpcurate envs build {env} --store {self._store}`"
+                f"env={env}: is not built in this store; "
+                f"type `hpcurate envs build {shlex.quote(env)} --store {self._store}`"
             )
         return self._of_prefix(prefix, os.path.basename(prefix), env if to_node else None)
 

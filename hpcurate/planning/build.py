@@ -15,6 +15,7 @@ from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
+from hpcurate.planning.needs import lacking
 from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.placing import in_order, upstreams
@@ -22,7 +23,7 @@ from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec
-from hpcurate.stage import Resources, Stage, declared_input, environment_of, members, resolved_types
+from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members, resolved_types
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Task
 
@@ -165,10 +166,15 @@ def processes_per_worker(resources: Resources, wanted: int | None) -> int:
 def _environment(name: str, step: Step, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
     """The one named at the place of use, else the stage's, else its model's."""
     of_models = next((one.env for one in weights if one.env), None)
+    asked, to_node = step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node
+    lacks = lacking(step.stage) if isinstance(asked, CurrentOr) else ()
+    if isinstance(asked, CurrentOr):
+        asked = asked.env if lacks or to_node else None
     try:
-        return environment(step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node)
+        return environment(asked, to_node)
     except ConfigError as error:
-        raise ConfigError(f"stages.{name}.{error}") from None
+        why = f"; the current environment lacks {', '.join(lacks)}" if lacks else ""
+        raise ConfigError(f"stages.{name}.{error}{why}") from None
 
 
 def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:

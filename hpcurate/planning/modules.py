@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["SHIPPED_STAGES", "imported_names", "installed", "own_code", "own_file", "syntax_digest"]
+__all__ = ["SHIPPED_STAGES", "find_module", "imported_names", "installed", "own_code", "own_file", "syntax_digest"]
 
 SHIPPED_STAGES = ("files", "hello", "publish", "text", "video")
 """What of `stages/` comes with hpcurate: each of these stages has a version. In a checkout a user's lie beside them."""
@@ -24,7 +24,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @attrs.define(frozen=True)
-class _Found:
+class Found:
     """Where a module lies."""
 
     file: Path | None = None
@@ -82,15 +82,15 @@ def imported_names(source: bytes, package: str | None) -> tuple[str, ...]:
 def own_file(name: str) -> Path | None:
     """File of a module that is the user's: on the import path, in no installed distribution, not hpcurate's."""
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or not _may_be_own(_find(top)):
+    if top in sys.stdlib_module_names or not _may_be_own(find_module(top)):
         return None
-    path = _find(name).file
+    path = find_module(name).file
     if path is None or not path.is_file() or installed(path) or _shipped(path):
         return None
     return path
 
 
-def _may_be_own(top: _Found) -> bool:
+def _may_be_own(top: Found) -> bool:
     """Nothing below an installed package is looked for: on shared storage each look costs."""
     places = [*([top.file] if top.file else []), *top.folders]
     return any(not installed(place) and place != _PACKAGE for place in places)
@@ -116,24 +116,24 @@ def _shipped(path: Path) -> bool:
     return any(resolved.is_relative_to(name) or resolved == name.with_suffix(".py") for name in names)
 
 
-def _find(name: str) -> _Found:
+def find_module(name: str) -> Found:
     """Where a module lies. Found without importing the packages above it, which `importlib.util.find_spec` would do."""
     above, _, last = name.rpartition(".")
-    return _below(_find(above).folders, last) if above else _top(name)
+    return _below(find_module(above).folders, last) if above else _top(name)
 
 
-def _top(name: str) -> _Found:
+def _top(name: str) -> Found:
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        return _Found()
+        return Found()
     if spec is None:
-        return _Found()
+        return Found()
     file = Path(spec.origin) if spec.has_location and spec.origin else None
-    return _Found(file, tuple(map(Path, spec.submodule_search_locations or ())))
+    return Found(file, tuple(map(Path, spec.submodule_search_locations or ())))
 
 
-def _below(folders: Iterable[Path], name: str) -> _Found:
+def _below(folders: Iterable[Path], name: str) -> Found:
     """A module or package in the folders of a package, as Python would find it: an extension module before its source.
 
     A package without `__init__.py` may have a portion in each folder.
@@ -142,10 +142,10 @@ def _below(folders: Iterable[Path], name: str) -> _Found:
     for folder in folders:
         for file in (folder / name / "__init__.py", *(folder / f"{name}{suffix}" for suffix in _SUFFIXES)):
             if file.is_file():
-                return _Found(file, (file.parent,) if file.name == "__init__.py" else ())
+                return Found(file, (file.parent,) if file.name == "__init__.py" else ())
         if (folder / name).is_dir():
             portions.append(folder / name)
-    return _Found(None, tuple(portions))
+    return Found(None, tuple(portions))
 
 
 @functools.lru_cache(maxsize=1)  # its digest and its imports are asked for one after the other

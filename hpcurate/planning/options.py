@@ -34,8 +34,9 @@ class StageOptions:
     )
     env: str | list[str] | None = option(
         None,
-        "environment of the stage process: a name of envs/, a prefix with bin/python, a container (apptainer:IMAGE), "
-        "or a command that ends with a Python; default: the current one",
+        "environment of the stage process: a name of envs/, a pixi project (pixi:FOLDER[:ENVIRONMENT]), a prefix with "
+        "bin/python, a container (apptainer:IMAGE), or a command that ends with a Python; default: the stage's own, or "
+        "the current one",
     )
     stage_to_node: bool = option(False, "unpack the environment on each node's own disk; pack it before, once")
     batch_size: int | None = option(None, "tasks given to one process() call; 0: the whole shard", minimum=0)

@@ -63,6 +63,9 @@ class Environment:
     digest: str = ""
     """Of its lock, or what else distinguishes it from others; recorded, no part of a fingerprint."""
 
+    def __str__(self) -> str:
+        return " ".join(self.python) if self.container else self.digest or "current"
+
 
 @attrs.define(frozen=True, kw_only=True)
 class PlannedSource:

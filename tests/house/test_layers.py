@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units fields failures digest"
+GROUND = "errors units fields failures digest imports"
 USERS = f"{GROUND} task model stage spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site models environments"
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "fields": "errors units",
     "failures": "errors",
     "digest": "",
+    "imports": "",
     "task": GROUND,
     "model": "errors",
     "stage": f"{GROUND} task model",

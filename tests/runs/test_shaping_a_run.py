@@ -41,8 +41,8 @@ def everything_below(folder: Path) -> list[str]:
 def test_a_dry_run_tells_the_plan_and_writes_nothing(shell: Shell) -> None:
     """Stages, shards known so far, workers; no store, no memory of one."""
     told = shell.run("+pipeline=words", "dry_run=true").stdout
-    assert re.search(r"lower_case +lower_case-\w{12} +3 +3 +0 +\d", told)
-    assert re.search(r"show +show-\w{12} +\? +\? +0 +<=\d", told)
+    assert re.search(r"lower_case +the source +lower_case-\w{12} +3 +3 +0 +\d", told)
+    assert re.search(r"show +\w+ +show-\w{12} +\? +\? +0 +<=\d", told)
     assert everything_below(shell.folder) == ["cwd"]
 
 

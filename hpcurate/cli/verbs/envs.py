@@ -9,9 +9,12 @@ import sys
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
 from hpcurate.cli.verbs.common import STORE_HELP
-from hpcurate.environments.build import build, is_built, lock, prefix_of, remove
-from hpcurate.environments.files import EnvFile, env_folders, env_names, read_env
+from hpcurate.environments.build import is_built, prefix_of, remove
+from hpcurate.environments.files import Buildable, EnvFile, env_folders, env_names
+from hpcurate.environments.locking import lock
+from hpcurate.environments.needed import provide_env
 from hpcurate.environments.pack import is_packed, pack, pack_of
+from hpcurate.environments.pixi import PIXI, find_env
 from hpcurate.errors import ConfigError, UserError
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
@@ -55,13 +58,15 @@ def _verb(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hpcurate envs", description="environments of stages, from envs/NAME.yml")
+    parser = argparse.ArgumentParser(
+        prog="hpcurate envs", description="environments of stages, from envs/NAME.yml or a pixi.lock"
+    )
     parser.add_argument("action", choices=("list", "lock", "build", "pack", "check", "remove"))
     parser.add_argument(
         "name",
         nargs="*",
-        help="of envs/NAME.yml; pack: also a conda prefix; check: also any value of env=, or the arguments of a run "
-        "(+pipeline=… input=…) to check each of its stages",
+        help="of envs/NAME.yml, or pixi:PROJECT[:ENVIRONMENT]; pack: also a conda prefix; check: also any value of "
+        "env=, or the arguments of a run (+pipeline=… input=…) to check each of its stages",
     )
     parser.add_argument("--store", help=STORE_HELP)
     parser.add_argument("--on-node", action="store_true", help="check: in a job with the stage's own sbatch options")
@@ -70,40 +75,46 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(options: argparse.Namespace) -> int:
     folders, store = env_folders(), find_store(options.store)
-    rows = [_row(read_env(name, folders), store) for name in options.name or env_names(folders)]
+    rows = [_row(find_env(name, folders), store) for name in options.name or env_names(folders)]
     show(table(("name", "python and packages", "state"), rows))
     return 0
 
 
-def _row(env: EnvFile, store: str) -> tuple[str, ...]:
+def _row(env: Buildable, store: str) -> tuple[str, ...]:
     try:
         prefix = prefix_of(env, store)
         state = f"built: {prefix}" if is_built(prefix) else "locked"
         state += ", packed" if is_built(prefix) and is_packed(pack_of(prefix, store)) else ""
     except ConfigError:
         state = "changed since it was locked" if env.lock.exists() else "not locked"
-    return (env.name, ", ".join([*env.dependencies, *env.pip])[:60], state)
+    packages = ", ".join([*env.dependencies, *env.pip])[:60] if isinstance(env, EnvFile) else str(env.lock)
+    return (env.name, packages, state)
 
 
 def _lock(name: str, options: argparse.Namespace) -> None:
-    print(lock(read_env(name, env_folders()), say))
+    print(lock(_file(name), say))
+
+
+def _file(name: str) -> EnvFile:
+    env = find_env(name, env_folders())
+    if not isinstance(env, EnvFile):
+        raise ConfigError(f"envs lock {name}: pixi writes its own lock file; type `pixi lock` in {env.lock.parent}")
+    return env
 
 
 def _build(name: str, options: argparse.Namespace) -> None:
-    env = read_env(name, env_folders())
-    if not env.lock.exists():
-        lock(env, say)
-    print(build(env, find_store(options.store), say))
+    print(provide_env(name, env_folders(), find_store(options.store), say))
 
 
 def _pack(name: str, options: argparse.Namespace) -> None:
     store = find_store(options.store)
-    prefix = name if "/" in name or name.startswith("~") else _built(name, store)
+    is_prefix = ("/" in name or name.startswith("~")) and not name.startswith(PIXI)
+    prefix = name if is_prefix else _built(name, store)
     print(pack(prefix, store, say))
 
 
 def _built(name: str, store: str) -> str:
-    prefix = prefix_of(read_env(name, env_folders()), store)
+    prefix = prefix_of(find_env(name, env_folders()), store)
     if not is_built(prefix):
         raise ConfigError(f"{name}: not built in this store; type `hpcurate envs build {name} --store {store}`")
     return prefix
@@ -111,7 +122,7 @@ def _built(name: str, store: str) -> str:
 
 def _remove(name: str, options: argparse.Namespace) -> None:
     store = find_store(options.store)
-    prefix = prefix_of(read_env(name, env_folders()), store)
+    prefix = prefix_of(find_env(name, env_folders()), store)
     packed = pack_of(prefix, store)
     there = remove(prefix, store)
     if os.path.isdir(packed):

@@ -9,7 +9,7 @@ from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
 
-HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "GPU-hours")
+HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "GPU-hours", "env")
 
 
 def verb(argv: list[str]) -> int:
@@ -67,6 +67,7 @@ def _row(one: StagePreview) -> tuple[str, ...]:
         str(one.done),
         workers,
         hours,
+        str(one.stage.env),
     )
 
 

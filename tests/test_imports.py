@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpcurate.stage_process.imports import imported_names, not_imported
+from hpcurate.imports import imported_names
+from hpcurate.stage_process.imports import not_imported
 
 SOURCE = """
 from __future__ import annotations

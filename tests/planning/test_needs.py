@@ -1,0 +1,127 @@
+"""What a stage imports and the current environment lacks, from sources; and what follows from it for its `env`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcurate import Chain, CurrentOr, Files, FileTask, StageOptions, Step
+from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.planning.build import build
+from hpcurate.planning.needs import lacking
+from hpcurate.planning.pipeline import Environment
+from hpcurate.stage import Stage, environment_of
+from hpcurate.system.classes import load_class
+
+MODULE = """
+from __future__ import annotations
+import json
+from typing import TYPE_CHECKING
+from hpcurate import CurrentOr, FileTask, Stage
+from needs_helpers.pictures import read
+from needs_helpers import towers
+if TYPE_CHECKING:
+    import no_such_types
+
+class Plain(Stage[FileTask, FileTask]):
+    def process(self, tasks):
+        import numpy
+        return tasks
+
+class Heavy(Stage[FileTask, FileTask]):
+    env = CurrentOr("vision")
+    def setup(self, worker):
+        towers.load()
+        from no_such_torch.nn import functional
+    def process(self, tasks):
+        try:
+            import no_such_extra
+        except ImportError:
+            pass
+        return [read(task) for task in tasks]
+
+class Light(Plain):
+    env = CurrentOr("vision")
+"""
+
+
+@pytest.fixture
+def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Modules of a user: a package without `__init__.py`, and a stage file."""
+    (tmp_path / "needs_helpers").mkdir()
+    (tmp_path / "needs_helpers" / "pictures.py").write_text(
+        "def read(task):\n    import no_such_pil\n\ndef unused():\n    import nobody\n"
+    )
+    (tmp_path / "needs_helpers" / "towers.py").write_text("def load():\n    import no_such_hub.file_download\n")
+    (tmp_path / "needs_stage.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "needs_stage", raising=False)
+    return tmp_path
+
+
+def stage(name: str) -> Stage[Any, Any]:
+    """One of the stages above."""
+    made: Stage[Any, Any] = load_class(f"needs_stage.{name}", "stage")()
+    return made
+
+
+def test_what_a_stage_lacks_is_found_through_its_own_modules(stages: Path) -> None:
+    """In functions that it refers to, in modules that it takes names from, and in no others."""
+    assert ("no_such_hub", "no_such_pil", "no_such_torch") == lacking(stage("Heavy"))
+    assert () == lacking(stage("Plain"))
+    (stages / "needs_helpers" / "pictures.py").write_text("import no_such_cv2\n")  # runs whenever the file is imported
+    assert ("no_such_cv2",) == lacking(stage("Plain"))
+
+
+def test_the_shipped_stages_lack_nothing_here() -> None:
+    """The tests' environment has every extra; what only another stage of a shared module needs does not count."""
+    from stages.video.cut import Cut
+    from stages.video.motion import Motion
+
+    assert () == lacking(Chain([Cut(), Motion()]))
+
+
+def planned(options: StageOptions, *, name: str) -> tuple[Any, bool]:
+    """The environment that is asked for."""
+    asked: list[tuple[Any, bool]] = []
+
+    def environment(env: Any, to_node: bool) -> Environment:
+        asked.append((env, to_node))
+        if env == "missing":
+            raise ConfigError(f"env={env}: is not built")
+        return Environment()
+
+    build("p", Files(path="/nowhere"), {"one": Step(stage(name), options)}, environment=environment)
+    return asked[0]
+
+
+def test_the_current_environment_serves_if_it_has_everything(stages: Path) -> None:
+    """Else the named one; what the user names at the place of use wins; the current one cannot be staged to nodes."""
+    assert (None, False) == planned(StageOptions(), name="Light")
+    assert ("vision", False) == planned(StageOptions(), name="Heavy")
+    assert ("own", False) == planned(StageOptions(env="own"), name="Light")
+    assert ("vision", True) == planned(StageOptions(stage_to_node=True), name="Light")
+
+
+def test_a_refusal_says_what_the_current_environment_lacks(stages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is why another one is asked for at all."""
+    heavy = type(stage("Heavy"))
+    monkeypatch.setattr(heavy, "env", CurrentOr("missing"))
+    with pytest.raises(ConfigError) as refused:
+        planned(StageOptions(), name="Heavy")
+    lacks = "no_such_hub, no_such_pil, no_such_torch"
+    assert f"stages.one.env=missing: is not built; the current environment lacks {lacks}" == str(refused.value)
+
+
+def test_members_without_an_environment_follow_the_one_that_has_a_choice(stages: Path) -> None:
+    """Two choices that differ, or a fixed one beside them, are refused."""
+    assert CurrentOr("vision") == environment_of(Chain([stage("Plain"), stage("Heavy")]))
+
+    class Fixed(Stage[FileTask, FileTask]):
+        env = "vlm"
+
+    with pytest.raises(PipelineError, match="share one env, these differ: the current one or vision, vlm"):
+        Chain([stage("Heavy"), Fixed()])
