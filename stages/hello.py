@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from hpcurate import File, Resources, Stage, Task, WorkerInfo, stable_id
+from hpcurate import CurrentOr, File, Resources, Stage, Task, WorkerInfo, stable_id
 from hpcurate.fields import NEEDED, option
 from hpcurate.model import Model, get_local_dir_for_weights_name
 from stages.text import SentenceEmbedder
@@ -125,6 +125,7 @@ class Generate(Stage[HelloTask, HelloTask]):
     version = 1
     resources = Resources(cpus=2, memory="4GB", time="30m")
     batch_size = 8
+    env = CurrentOr("models")
 
     def __init__(self, model: str = "gpt2", tokens: int = 20) -> None:
         """Name the model; nothing is loaded here.
@@ -153,6 +154,7 @@ class Embed(Stage[HelloTask, HelloTask]):
     version = 1
     resources = Resources(cpus=2, memory="4GB", time="30m")
     batch_size = 64
+    env = CurrentOr("models")
 
     def __init__(self, model: str = "all-minilm-l6-v2") -> None:
         """Name the model; nothing is loaded here.

@@ -93,9 +93,9 @@ def build(
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, weights)
-        env = _environment(stage, steps[stage], planned[stage].weights, environment)
-        planned[stage] = attrs.evolve(planned[stage], env=env, takes=takes[stage])
+        one = _plan(stage, steps[stage], after[stage], upstream, epoch, weights)
+        one = attrs.evolve(one, takes=takes[stage])
+        planned[stage] = attrs.evolve(one, env=_environment(one, steps[stage], environment))
     return Pipeline(
         name=name,
         source=origin,
@@ -163,18 +163,19 @@ def processes_per_worker(resources: Resources, wanted: int | None) -> int:
     return 1
 
 
-def _environment(name: str, step: Step, weights: Sequence[WeightsRef], environment: EnvironmentOf) -> Environment:
+def _environment(planned: PlannedStage, step: Step, environment: EnvironmentOf) -> Environment:
     """The one named at the place of use, else the stage's, else its model's."""
-    of_models = next((one.env for one in weights if one.env), None)
+    of_models = next((one.env for one in planned.weights if one.env), None)
     asked, to_node = step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node
-    lacks = lacking(step.stage) if isinstance(asked, CurrentOr) else ()
+    lacks: tuple[str, ...] = ()
     if isinstance(asked, CurrentOr):
+        lacks = lacking(step.stage, find_task(planned.takes) if planned.takes else declared_input(step.stage))
         asked = asked.env if lacks or to_node else None
     try:
         return environment(asked, to_node)
     except ConfigError as error:
         why = f"; the current environment lacks {', '.join(lacks)}" if lacks else ""
-        raise ConfigError(f"stages.{name}.{error}{why}") from None
+        raise ConfigError(f"stages.{planned.name}.{error}{why}") from None
 
 
 def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:

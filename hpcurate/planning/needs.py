@@ -10,32 +10,39 @@ from typing import Any
 from hpcurate.imports import Import, imports_of
 from hpcurate.model import Model
 from hpcurate.planning.modules import find_module, installed
-from hpcurate.stage import Stage, members
+from hpcurate.stage import Stage, members, resolved_types
+from hpcurate.task import Task
 
-__all__ = ["lacking"]
+__all__ = ["lacking", "packages_of"]
 
 _EVERYTHING = "*"
 
 
-def lacking(stage: Stage[Any, Any]) -> tuple[str, ...]:
-    """Packages that are imported by what the stage's classes refer to, in whatever function, and not found here.
+def lacking(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:
+    """The packages of the stage that are not found here."""
+    return tuple(name for name in packages_of(stage, given) if not _is_here(name))
+
+
+def packages_of(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:
+    """Packages that are imported by what the stage's classes refer to, in whatever function, and those of its tasks.
 
     Followed are modules of `stages/` and the user's own, by absolute imports; what a `try` guards does not count.
+    `given` is the class of the tasks that come in.
     """
-    packages = {name.partition(".")[0] for name in _foreign(stage)}
-    return tuple(sorted(name for name in packages if not _is_here(name)))
+    packages = {name.partition(".")[0] for name in _foreign(stage, given)}
+    return tuple(sorted(packages - sys.stdlib_module_names - {"hpcurate"}))
 
 
 def _is_here(package: str) -> bool:
     found = find_module(package)
-    return package in sys.stdlib_module_names or bool(found.file or found.folders)
+    return bool(found.file or found.folders)
 
 
-def _foreign(stage: Stage[Any, Any]) -> set[str]:
+def _foreign(stage: Stage[Any, Any], given: type[Task]) -> set[str]:
     """Modules that are not followed."""
     seen: set[tuple[str, str]] = set()
     foreign: set[str] = set()
-    waiting = list(_classes(stage))
+    waiting = list(_classes(stage, given))
     while waiting:
         module, name = waiting.pop()
         if (module, name) in seen:
@@ -50,12 +57,15 @@ def _foreign(stage: Stage[Any, Any]) -> set[str]:
     return foreign
 
 
-def _classes(stage: Stage[Any, Any]) -> Iterator[tuple[str, str]]:
-    """(module, class) of each member, of its model, and of their bases; a script itself runs only where it is."""
-    for member in members(stage):
-        for one in (member, *([member.model] if isinstance(member.model, Model) else [])):
-            kinds = [kind for kind in inspect.getmro(type(one)) if kind.__module__ != "__main__"]
-            yield from ((kind.__module__, kind.__qualname__.partition(".")[0]) for kind in kinds)
+def _classes(stage: Stage[Any, Any], given: type[Task]) -> Iterator[tuple[str, str]]:
+    """(module, class) of each member, its model and its tasks, and of their bases; a script runs only where it is."""
+    kinds: list[type] = [kind for types in resolved_types(stage, given) for kind in types]
+    kinds += [
+        type(one) for member in members(stage) for one in (member, member.model) if isinstance(one, Stage | Model)
+    ]
+    for kind in (base for one in kinds for base in inspect.getmro(one)):
+        if kind.__module__ != "__main__":
+            yield kind.__module__, kind.__qualname__.partition(".")[0]
 
 
 def _place(one: Import) -> tuple[str, str]:

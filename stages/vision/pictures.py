@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpcurate import Stage
+from hpcurate import CurrentOr, Stage
 from hpcurate.errors import StageError
 from stages.video.media.sampling import Sampling
 from stages.video.samples import UsesSamples, free_samples, has_samples, leave_samples, samples_of, samplings_of
@@ -19,6 +19,8 @@ class PictureStage(UsesSamples, Stage[VisualTask, VisualTask]):
     `process` finds small arrays and a GPU waits for nothing. Several such stages in one `Chain` share one decode; in a
     chain with `Cut` the pictures are those of its decode, and no file is read again.
     """
+
+    env = CurrentOr("vision")
 
     sampling: Sampling
     """The pictures that the stage needs; constant for its life."""

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from hpcurate import Chain, CurrentOr, Files, FileTask, StageOptions, Step
+from hpcurate.config_files import shipped
+from hpcurate.environments.files import read_env
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.planning.build import build
-from hpcurate.planning.needs import lacking
+from hpcurate.planning.needs import lacking, packages_of
 from hpcurate.planning.pipeline import Environment
 from hpcurate.stage import Stage, environment_of
 from hpcurate.system.classes import load_class
@@ -70,18 +72,32 @@ def stage(name: str) -> Stage[Any, Any]:
 
 def test_what_a_stage_lacks_is_found_through_its_own_modules(stages: Path) -> None:
     """In functions that it refers to, in modules that it takes names from, and in no others."""
-    assert ("no_such_hub", "no_such_pil", "no_such_torch") == lacking(stage("Heavy"))
-    assert () == lacking(stage("Plain"))
+    assert ("no_such_hub", "no_such_pil", "no_such_torch") == lacking(stage("Heavy"), FileTask)
+    assert () == lacking(stage("Plain"), FileTask)
     (stages / "needs_helpers" / "pictures.py").write_text("import no_such_cv2\n")  # runs whenever the file is imported
-    assert ("no_such_cv2",) == lacking(stage("Plain"))
+    assert ("no_such_cv2",) == lacking(stage("Plain"), FileTask)
 
 
-def test_the_shipped_stages_lack_nothing_here() -> None:
-    """The tests' environment has every extra; what only another stage of a shared module needs does not count."""
-    from stages.video.cut import Cut
-    from stages.video.motion import Motion
+CONDA_NAMES = {"PIL": "pillow", "cv2": "opencv", "safetensors": "transformers", "torch": "pytorch"}
+"""What conda-forge calls a package, or another one of which it is a dependency."""
+RUNTIME = {"attrs", "msgspec", "typing_extensions"}
 
-    assert () == lacking(Chain([Cut(), Motion()]))
+
+def test_the_environments_that_we_ship_have_what_our_stages_import() -> None:
+    """Each shipped stage that would take another environment; clips bring their decoder along."""
+    from stages import hello
+    from stages.video.tasks import ClipTask
+    from stages.vision.aesthetic import Aesthetic
+    from stages.vision.embed import Embed
+
+    ours: list[tuple[Stage[Any, Any], Any]] = [(Aesthetic(), ClipTask), (Embed(), ClipTask)]
+    ours += [(hello.Generate(), hello.HelloTask), (hello.Embed(), hello.HelloTask)]
+    for stage, given in ours:
+        env = environment_of(stage)
+        assert isinstance(env, CurrentOr)
+        wanted = {CONDA_NAMES.get(name, name) for name in packages_of(stage, given)} - RUNTIME
+        assert wanted <= set(read_env(env.env, [shipped("envs")]).dependencies)
+    assert "av" in packages_of(Aesthetic(), ClipTask)
 
 
 def planned(options: StageOptions, *, name: str) -> tuple[Any, bool]:
