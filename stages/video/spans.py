@@ -7,7 +7,7 @@ and, last, where the video ends, all in ticks of the stream's time base.
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import ceil
@@ -31,18 +31,33 @@ def strides(edges: Sequence[int], step: Fraction) -> list[Span]:
 
 
 def limit_lengths(
-    spans: list[Span], edges: Sequence[int], shortest: Fraction, longest: Fraction, short: Short = "drop"
+    spans: list[Span],
+    edges: Sequence[int],
+    shortest: Fraction,
+    longest: Fraction,
+    short: Short = "drop",
+    crop: Fraction = Fraction(0),
 ) -> list[Span]:
     """Apply the length rules, in ticks and to within half a frame.
 
-    Spans below `shortest` are dropped, or merged into the one before (the first into the one after). Then
-    spans above `longest` are cut into the fewest equal pieces that are not longer.
+    Spans that are below `shortest` by themselves are, with `merge`, merged into the one before (the first into the one
+    after). Then spans lose `crop` at each end that is a cut; those below `shortest` now are dropped, and those above
+    `longest` are cut into the fewest equal pieces that are not longer.
     """
     slack = half_frame(edges)
     if short == "merge":
         spans = _merged(spans, edges, shortest - slack)
-    kept = [span for span in spans if _ticks(span, edges) >= shortest - slack]
+    spans = [_cropped(span, edges, crop) for span in spans]
+    kept = [span for span in spans if span[0] < span[1] and _ticks(span, edges) >= shortest - slack]
     return [piece for span in kept for piece in _pieces(span, edges, longest, slack)]
+
+
+def _cropped(span: Span, edges: Sequence[int], crop: Fraction) -> Span:
+    """Without what is within `crop` ticks of a cut; the video's own ends are none."""
+    last = len(edges) - 1
+    first = bisect_left(edges, edges[span[0]] + crop, 0, last) if span[0] else 0
+    end = bisect_right(edges, edges[span[1]] - crop) - 1 if span[1] < last else last
+    return first, end
 
 
 def half_frame(edges: Sequence[int]) -> Fraction:

