@@ -7,7 +7,7 @@ Written after Cosmos-Curate's `ModelInterface`: a ported model changes its impor
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,10 +15,19 @@ import attrs
 
 from hpcurate.errors import ConfigError
 
-__all__ = ["Model", "ModelInterface", "ModelRef", "get_local_dir_for_weights_name", "model_names"]
+__all__ = [
+    "Model",
+    "ModelInterface",
+    "ModelRef",
+    "get_local_dir_for_weights_name",
+    "model_names",
+    "remote_code_allowed",
+]
 
 _PATHS: dict[str, str] = {}
 """Model name or repository → folder with its weights, on the node or on shared storage."""
+_REMOTE_CODE: set[str] = set()
+"""Names of those whose own code may be run."""
 
 
 @attrs.define(frozen=True)
@@ -69,14 +78,23 @@ def get_local_dir_for_weights_name(name: str) -> Path:  # the name is Cosmos-Cur
     return Path(_PATHS[name])
 
 
-def provide_weights(paths: Mapping[str, str], cache: Optional[str] = None) -> None:
+def remote_code_allowed(name: str) -> bool:
+    """For `from_pretrained(..., trust_remote_code=remote_code_allowed(name))`: whether the model's registry entry says
+    `trust_remote_code: true`, so that Python code that comes with its weights may be run.
+    """
+    return name in _REMOTE_CODE
+
+
+def provide_weights(paths: Mapping[str, str], cache: Optional[str] = None, remote_code: Collection[str] = ()) -> None:
     """Called in the stage process before `setup`: from here on weights are found, and nothing is downloaded.
 
     With `cache`, a folder of the process's own, `from_pretrained("repo/name")` finds them, too: it gets the
-    layout of the hub's cache, one link a model.
+    layout of the hub's cache, one link a model. `remote_code` are the models whose own code may be run.
     """
     _PATHS.clear()
     _PATHS.update(paths)
+    _REMOTE_CODE.clear()
+    _REMOTE_CODE.update(remote_code)
     os.environ["HF_HUB_OFFLINE"] = "1"
     if cache and paths:
         os.environ["HF_HUB_CACHE"] = cache

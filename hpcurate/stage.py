@@ -67,6 +67,8 @@ class WorkerInfo:
     """Logical cores this process is pinned to; empty: not pinned."""
     gpus: tuple[str, ...] = ()
     """Tokens of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` has them; it counts them from 0."""
+    gpu_share: float = 1.0
+    """Share of its GPU's memory that this process may take; the rest is for those it shares it with."""
     device: str = "cpu"
     """What the stage computes on, "cuda" or "cpu": `network.to(worker.device)`."""
     node_folder: Optional[str] = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class Machine:
     cpus: int
     memory_mb: int
     gpus: int
+    """How many."""
 
     @classmethod
     def here(cls) -> Machine:
@@ -36,7 +39,7 @@ class Machine:
 
         Inside a job never more than the job was given, also where the site does not enforce it.
         """
-        machine = cls(cpus=len(os.sched_getaffinity(0)), memory_mb=_memory_mb(), gpus=_gpus())
+        machine = cls(cpus=len(os.sched_getaffinity(0)), memory_mb=_memory_mb(), gpus=len(gpus_here()))
         return machine.within(Allocation.here())
 
     def within(self, job: Allocation) -> Machine:
@@ -49,8 +52,8 @@ class Machine:
         processes = stage.processes
         limits = [self.cpus / (stage.resources.cpus * processes)]
         limits.append(self.memory_mb / (megabytes(stage.resources.memory) * processes))
-        if stage.resources.gpus:
-            limits.append(self.gpus / (stage.resources.gpus * processes))
+        if stage.device == "cuda":
+            limits.append(self.gpus / gpus_of(stage))
         return max(1, int(min(limits) + 1e-9))
 
 
@@ -61,6 +64,8 @@ class _Worker:
     index: int
     identity: ProcessIdentity
     cores: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    """Tokens of those it was given."""
 
 
 class LocalQueue(NoQueue):
@@ -87,14 +92,15 @@ class LocalWorkers:
     def start(self, submission: Submission, index: int) -> ProcessIdentity:
         """Start one."""
         cores = self._free_cores(worker_shape(submission.plan.stage).cpus)
+        gpus = self._gpus(submission.plan.stage)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "hpcurate.worker", submission.path],
-            env=_environment(submission, index, cores),
+            env=_environment(submission, index, cores, gpus),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the driver alone, which then drains its workers
         )
         identity = ProcessIdentity.of(process.pid)
-        self._running.append(_Worker(process, submission, index, identity, cores))
+        self._running.append(_Worker(process, submission, index, identity, cores, gpus))
         return identity
 
     def working(self, submission: str) -> bool:
@@ -126,12 +132,38 @@ class LocalWorkers:
         taken = {core for worker in self._running for core in worker.cores if worker.process.poll() is None}
         return share_of_cores([core for core in os.sched_getaffinity(0) if core not in taken], 0, 1, count)
 
+    def _gpus(self, stage: PlannedStage) -> tuple[str, ...]:
+        """Those for one more worker of the stage: the ones that are used least."""
+        if stage.device != "cuda":
+            return ()
+        here = [worker for worker in self._running if worker.process.poll() is None]
+        return least_used(gpus_here(), [(one.gpus, gpus_of(one.submission.plan.stage)) for one in here], gpus_of(stage))
 
-def _environment(submission: Submission, index: int, cores: tuple[int, ...]) -> dict[str, str]:
+
+def gpus_of(stage: PlannedStage) -> float:
+    """How many GPUs one worker of the stage takes. Pure."""
+    return stage.resources.gpus * stage.processes
+
+
+def least_used(
+    devices: Sequence[str], taken: Sequence[tuple[tuple[str, ...], float]], wanted: float
+) -> tuple[str, ...]:
+    """So many devices, or one of which a part is wanted: those with the least in use, in their order. Pure.
+
+    `taken` has for each worker its devices, and how many it asked for.
+    """
+    used = {device: sum(min(1.0, part) for its, part in taken if device in its) for device in devices}
+    chosen = sorted(devices, key=lambda device: used[device])[: math.ceil(wanted - 1e-9)]
+    return tuple(device for device in devices if device in chosen)
+
+
+def _environment(submission: Submission, index: int, cores: tuple[int, ...], gpus: tuple[str, ...]) -> dict[str, str]:
     path = [p for p in (submission.plan.code, os.environ.get("PYTHONPATH")) if p]
     own = {"HPCURATE_WORKER": str(index), "HPCURATE_PARENT": str(os.getpid())}
-    cores_of_its_own = {"HPCURATE_CORES": ",".join(map(str, cores))}
-    return {**os.environ, **own, **cores_of_its_own, "PYTHONPATH": os.pathsep.join(path)}
+    of_its_own = {"HPCURATE_CORES": ",".join(map(str, cores))}
+    if gpus:
+        of_its_own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    return {**os.environ, **own, **of_its_own, "PYTHONPATH": os.pathsep.join(path)}
 
 
 @attrs.define
@@ -157,10 +189,10 @@ class LocalLauncher:
         """See `Launcher`."""
         gpus = Machine.here().gpus
         for stage in pipeline.stages:
-            if stage.resources.gpus > gpus:
+            if stage.device == "cuda" and stage.resources.gpus > gpus:
                 raise LauncherError(
                     f"stages.{stage.name}.resources.gpus={stage.resources.gpus:g}: this machine shows {gpus} GPUs; "
-                    f"set stages.{stage.name}.resources.gpus=0, or run where there are more"
+                    f"type stages.{stage.name}.device=cpu, or run where there are more"
                 )
 
     def most_workers(self, stage: PlannedStage) -> int:
@@ -199,8 +231,10 @@ def _memory_mb() -> int:
     return int(min(limits) / 2**20)
 
 
-def _gpus() -> int:
+def gpus_here() -> tuple[str, ...]:
+    """Tokens of the GPUs that we may use: those that we were given, or all that the driver made."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([device for device in visible.split(",") if device and device != "-1"])
-    return len([name for name in os.listdir("/dev") if name.startswith("nvidia") and name[6:].isdigit()])
+        return tuple(device for device in visible.split(",") if device and device != "-1")
+    made = [name for name in os.listdir("/dev") if name.startswith("nvidia") and name[6:].isdigit()]
+    return tuple(map(str, range(len(made))))

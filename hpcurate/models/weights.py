@@ -37,7 +37,13 @@ class Weights:
     @property
     def ref(self) -> WeightsRef:
         """As a stage's plan refers to them."""
-        return WeightsRef(self.entry.names, self.identity, os.path.basename(self.path), self.entry.env)
+        return WeightsRef(
+            self.entry.names,
+            self.identity,
+            os.path.basename(self.path),
+            self.entry.env,
+            self.entry.trust_remote_code,
+        )
 
 
 class WeightStore:

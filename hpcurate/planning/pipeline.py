@@ -43,6 +43,8 @@ class WeightsRef:
     """Name of their folder under `<store>/weights`."""
     env: str | None = None
     """Environment that loads them, where the stage names none."""
+    remote_code: bool = False
+    """Whether Python code that comes with them may be run."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from hpcurate.errors import StageError
+
 DRIVER = "/proc/driver/nvidia/version"
 
 
@@ -28,3 +30,27 @@ def driver_version(text: str) -> str:
     """`NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat …` → `535.104.05`. Pure."""
     match = re.search(r"Kernel Module\D*?([\d.]+\d)", text) or re.search(r"(\d+\.[\d.]+\d)", text)
     return match[1] if match else "?"
+
+
+def keep_to_share(device: str, share: float) -> None:
+    """Have torch refuse what is beyond this process's share of a GPU that it has with others.
+
+    Called before `setup`, and after it: most stages import torch there. Not sooner, as the limit makes torch take
+    memory on the GPU, and a stage that does without torch should not. Raises StageError if `setup` took more.
+    """
+    torch: Any = sys.modules.get("torch")
+    if device != "cuda" or share >= 1 or torch is None or not torch.cuda.is_available():
+        return
+    for number in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(number).total_memory
+        check_share(torch.cuda.memory_reserved(number), total, share)
+        torch.cuda.set_per_process_memory_fraction(share, number)
+
+
+def check_share(taken: int, total: int, share: float) -> None:
+    """Raise StageError if more bytes are taken than the share of the total. Pure."""
+    if taken > share * total:
+        raise StageError(
+            f"setup took {taken / 1e9:.1f} GB of GPU memory; with resources.gpus={share:g} this process has "
+            f"{share * total / 1e9:.1f} of {total / 1e9:.1f} GB: type resources.gpus=1, or take a smaller model"
+        )

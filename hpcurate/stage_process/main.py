@@ -29,7 +29,7 @@ from hpcurate.spec import find_task, from_spec
 from hpcurate.stage import NodeInfo, Stage, members, resolve_types
 from hpcurate.stage_process.batches import PrepareDied
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
-from hpcurate.stage_process.device import seen_gpu
+from hpcurate.stage_process.device import keep_to_share, seen_gpu
 from hpcurate.stage_process.gpu_errors import GpuLost
 from hpcurate.stage_process.imports import not_imported
 from hpcurate.stage_process.keeper import keep
@@ -59,10 +59,13 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     if hello.weights:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
         atexit.register(shutil.rmtree, cache, ignore_errors=True)
-        provide_weights(hello.weights, cache)
+        provide_weights(hello.weights, cache, hello.remote_code)
     pin(hello.worker.cores)
     made = once_per_node(stage, hello.node_setup, hello.node_folder)
-    stage.setup(attrs.evolve(hello.worker, node_folder=made.path if made else None))
+    worker = attrs.evolve(hello.worker, node_folder=made.path if made else None)
+    keep_to_share(worker.device, worker.gpu_share)
+    stage.setup(worker)
+    keep_to_share(worker.device, worker.gpu_share)
     return ShardRunner(stage, threads=hello.worker.cpus, name=hello.stage), made if made and made.copied_files else None
 
 

@@ -30,12 +30,14 @@ class Hello:
     worker: WorkerInfo
     weights: dict[str, str]
     """Model name → folder."""
+    remote_code: tuple[str, ...] = ()
+    """Names of models whose own code may be run."""
     node_setup: str
     """Names what `setup_on_node` makes."""
     node_folder: str
     """Of the node's cache."""
     variables: dict[str, str]
-    """For a container, which may inherit none."""
+    """What it may not have inherited: caches on its node; in a container all of them."""
     check: bool = False
 
 

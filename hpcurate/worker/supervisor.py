@@ -203,6 +203,7 @@ class Supervisor:
             cores=self._cores(process),
             device=stage.device,
             gpus=self._gpus(process),
+            gpu_share=share_of_memory(stage.resources.gpus),
         )
 
     def _gpus(self, process: int) -> tuple[str, ...]:
@@ -276,6 +277,11 @@ def share_of_gpus(devices: tuple[str, ...], process: int, processes: int, gpus: 
         return (devices[int(process * gpus + 1e-9) % len(devices)],)
     each = int(gpus)
     return devices[process * each : (process + 1) * each] or devices[:each]
+
+
+def share_of_memory(gpus: float) -> float:
+    """Of each of its GPUs, for a process that asked for so many. Pure."""
+    return gpus if 0 < gpus < 1 else 1.0
 
 
 def main(argv: list[str]) -> int:

@@ -76,15 +76,16 @@ class Hosts(Protocol):
 
 
 def hello_of(plan: Plan, info: WorkerInfo, place: Place, variables: dict[str, str], *, check: bool = False) -> Hello:
-    """The first message to a stage process. `variables` are for a container, which may inherit none. Pure."""
+    """The first message to a stage process. `variables` are what it may not have inherited. Pure."""
     return Hello(
         stage=plan.stage.name,
         spec=plan.stage.spec,
         takes=plan.stage.takes,
         worker=info,
         weights=place.weights,
+        remote_code=tuple(name for one in plan.stage.weights if one.remote_code for name in one.names),
         node_setup=plan.stage.node_setup,
         node_folder=place.folder,
-        variables=variables if place.env.container else {},
+        variables=variables,
         check=check,
     )

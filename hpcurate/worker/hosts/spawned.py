@@ -17,7 +17,7 @@ from hpcurate.stage_process.messages import Broken, Done, InWork, Message, Ready
 from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
 from hpcurate.worker.hosts import Hosts, Log, SetupFailed, ShardEnded, hello_of
-from hpcurate.worker.hosts.command import prefix_variables, stage_variables, start_command
+from hpcurate.worker.hosts.command import cache_variables, prefix_variables, stage_variables, start_command
 from hpcurate.worker.hosts.forked import Forked, fork
 from hpcurate.worker.node_staging import NodeStaging, Place
 
@@ -52,9 +52,8 @@ class StageProcess:
         self._connect()
         assert self._process is not None
         assert self._channel is not None
-        variables = stage_variables(self._plan, self._info)
         try:
-            self._channel.send(hello_of(self._plan, self._info, self._place, variables, check=check))
+            self._channel.send(hello_of(self._plan, self._info, self._place, self._late_variables(), check=check))
             answer = self._channel.receive()
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
@@ -66,6 +65,13 @@ class StageProcess:
             raise SetupFailed(f"the stage process answered {type(answer).__name__} to the first message")
         self._session = next(iter(descendants(self._keeper.pid)), None) if self._keeper else None
         return answer
+
+    def _late_variables(self) -> dict[str, str]:
+        """What a forked process, which is older than its place, cannot have inherited; in a container, all of it."""
+        env = self._place.env
+        given = {**os.environ, **(prefix_variables(env) if env.prefix else {})}
+        caches = cache_variables(self._place.folder, env.digest, given)
+        return {**stage_variables(self._plan, self._info), **caches} if env.container else caches
 
     def _connect(self) -> None:
         """The channel to a process that waits for its first message."""
