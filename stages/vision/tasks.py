@@ -29,6 +29,10 @@ class VisualTask(OutputTask):
 
     aesthetic_score: float | None = attrs.field(default=None, metadata=output("aesthetic_score"))
     """How pleasing its pictures are, about 1 … 10 (see `aesthetic.py`)."""
+    text_share: float | None = attrs.field(default=None, metadata=output("text_share"))
+    """Share of the picture that overlaid text covers, 0 … 1 (see `text_share.py`)."""
+    nsfw_score: float | None = attrs.field(default=None, metadata=output("nsfw_score"))
+    """How likely it is pornographic, 0 … 1 (see `nsfw.py`)."""
     embeddings: list[File] = attrs.field(factory=list)
     """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
 

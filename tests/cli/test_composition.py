@@ -117,6 +117,16 @@ def test_a_pipeline_extends_another_and_puts_its_stage_at_a_place(tmp_path: Path
     assert ["probe", "split", "clips", "caption", "x", "write", "index"] == line
 
 
+def test_groups_put_their_stages_at_a_place() -> None:
+    """Text and NSFW before what is published; their parameters are typed as those of any stage."""
+    words = ("+pipeline=video", "input=/v", "+ocr=rapid", "+nsfw=yahoo", "stages.nsfw.max_score=0.8")
+    made = composed(*words)
+    steps = read_steps(made.with_output("/o")["stages"])
+    line = in_order({name: step.options for name, step in steps.items()}, settings_of(made).places)
+    assert ["probe", "split", "clips", "text_share", "nsfw", "write", "index"] == line
+    assert {"max_score": 0.8} == steps["nsfw"].stage.arguments()
+
+
 def test_a_group_that_is_no_default_is_chosen_with_a_plus(tmp_path: Path) -> None:
     """The message said that there is no such key."""
     (tmp_path / "aesthetics").mkdir()
