@@ -13,7 +13,7 @@ import attrs
 
 from hpcurate.errors import ConfigError, PipelineError, StageError
 from hpcurate.fields import above_zero, option
-from hpcurate.task import File, Task
+from hpcurate.task import File, StageSums, Task
 from hpcurate.units import megabytes, minutes
 
 __all__ = ["Chain", "CurrentOr", "NodeInfo", "Resources", "Stage", "WorkerInfo", "resolved_types", "task_types"]
@@ -123,6 +123,9 @@ class Stage(Generic[In, Out]):
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
     """Parameters that never change the result, such as a number of processes: they are not part of the fingerprint."""
+    counts_upstream: ClassVar[bool] = False
+    """True, with `gather`: `self.upstream` says what became of the tasks in each stage above. Other counts there are
+    another result, even if the tasks that come in are the same."""
     moved: ClassVar[Mapping[str, str]] = {}
     """Parameters of earlier releases that another stage has now: name → where. They are refused with this answer."""
     followers: Sequence[Stage[Any, Any]] = ()
@@ -130,6 +133,7 @@ class Stage(Generic[In, Out]):
 
     _arguments: dict[str, Any]
     _scope: Optional[Scope]
+    _upstream: tuple[StageSums, ...]
     _types: Optional[tuple[type[Task], type[Task]]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stage[In, Out]:
@@ -137,10 +141,14 @@ class Stage(Generic[In, Out]):
         self = super().__new__(cls)
         self._arguments = _bind(cls, args, kwargs)
         self._scope = None
+        self._upstream = ()
         self._types = None
         return self
 
     # -- written by the user ------------------------------------------------------------------------
+
+    def accept(self, given: type[In]) -> None:
+        """Once in the driver: raise PipelineError for a class of tasks that the stage cannot work on."""
 
     def setup_on_node(self, node: NodeInfo) -> None:
         """Once per node over all workers and jobs of this stage with these parameters, before any `setup` there.
@@ -198,6 +206,11 @@ class Stage(Generic[In, Out]):
         """The classes of what comes in and of what goes out: as declared, or a subclass that the upstream gives."""
         return self._types or task_types(type(self))
 
+    @property
+    def upstream(self) -> tuple[StageSums, ...]:
+        """What became of the tasks in each stage above, in order; with `counts_upstream` alone."""
+        return self._upstream
+
     # -- used by the engine -------------------------------------------------------------------------
 
     def bind(self, scope: Optional[Scope]) -> None:
@@ -207,6 +220,10 @@ class Stage(Generic[In, Out]):
     def resolve(self, types: tuple[type[Task], type[Task]]) -> None:
         """Tell the stage which classes its `task_types` are in this pipeline."""
         self._types = types
+
+    def told(self, upstream: Sequence[StageSums]) -> None:
+        """Tell the stage what `upstream` is, before it is given a shard."""
+        self._upstream = tuple(upstream)
 
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments as given, by name."""
@@ -279,6 +296,7 @@ class Chain(Stage[Task, Task]):
         self.env = _shared([environment_of(stage) for stage in self.stages])  # type: ignore[misc]
         self.batch_size = first.batch_size  # type: ignore[misc]
         self.gather = first.gather  # type: ignore[misc]
+        self.counts_upstream = any(stage.counts_upstream for stage in self.stages)  # type: ignore[misc]
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
         self.resources = _largest([stage.resources for stage in self.stages])  # type: ignore[misc]
         flat = members(self)

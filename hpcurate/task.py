@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 import attrs
 
-__all__ = ["File", "FileTask", "Task", "stable_id"]
+__all__ = ["File", "FileTask", "StageSums", "Task", "stable_id"]
 
 NAMESPACE = uuid.UUID("6f1d9a3e-5d0c-5c1b-9a55-0b6b6f0e6f10")
 
@@ -94,6 +94,19 @@ class File(os.PathLike):  # type: ignore[type-arg]
 
     def __repr__(self) -> str:
         return f"File({self.ref!r})"
+
+
+@attrs.define(frozen=True)
+class StageSums:
+    """What became of the tasks in one stage of a run."""
+
+    stage: str
+    """Its name in the pipeline."""
+    tasks_in: int
+    tasks_out: int
+    dropped: int
+    failed: int
+    """Dead letters."""
 
 
 def stable_id(*parts: object) -> str:

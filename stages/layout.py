@@ -5,6 +5,9 @@ The names of folders are those of Cosmos-Curate.
 
 from __future__ import annotations
 
+METADATA = "metas"
+"""Folder of the metadata files."""
+
 
 def output_path(folder: str, task_id: str, suffix: str, fan: int) -> str:
     """Path relative to the output: `clips/3f/3f0c….mp4` with one level of `fan`, `clips/3f0c….mp4` with none."""
@@ -14,7 +17,7 @@ def output_path(folder: str, task_id: str, suffix: str, fan: int) -> str:
 
 def metadata_path(task_id: str, fan: int) -> str:
     """Where a clip's metadata file lies."""
-    return output_path("metas/v0", task_id, ".json", fan)
+    return output_path(f"{METADATA}/v0", task_id, ".json", fan)
 
 
 def readable(name: str) -> str:

@@ -1,48 +1,56 @@
-"""Which values of a task are written to the output. Each field declares it, in its attrs metadata.
+"""What is written of a task: each field of its class, by itself.
 
-A field declared with `metadata=output("blur")`, in `ClipTask` or in a class derived from it, is a column of
-`clips.parquet` and a key of the clip's metadata file; nothing else lists them.
+A field is a column of the table and a key of the task's metadata file, under its own name; nothing else lists them.
+`metadata=output(…)` says it differently, `metadata=internal()` keeps a field out. The fields of `Task` itself are not
+written. Both hold the same values: what JSON holds of them, and what has no one type in Parquet is JSON text there.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from pathlib import PurePath, PurePosixPath
+from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
+import msgspec
 
 from hpcurate import File, Task
-from hpcurate.errors import PipelineError
-from stages.layout import output_path, readable
-
-if TYPE_CHECKING:
-    import pyarrow
+from hpcurate.errors import PipelineError, StageError
+from hpcurate.store.row_types import field_types, kinds_in
+from stages.layout import METADATA, output_path, readable
+from stages.output_types import ColumnType, column_type, is_file, may_be_none
 
 Extended = TypeVar("Extended", bound="OutputTask")
-Kind = Literal["column", "key"]
+Place = Literal["json", "parquet"]
 OUTPUT = "output"
 """Key of the attrs metadata that holds a field's `Output`."""
+ITS_OWN = ""
+"""In place of the suffix of a published file: that of the file itself."""
+FOLDER = "/"
+"""In place of the suffix: a folder for each task, with the file under its own name in it."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class Output:
     """How one value appears in the output."""
 
-    column: str | None = None
-    """Column of `clips.parquet`; None for no column."""
-    key: str | None = None
-    """Key of the metadata file; None for no key."""
-    order: tuple[float, float] = (math.inf, math.inf)
-    """Position of column and key. Those without one follow, in the order of the fields."""
+    name: str | None = None
+    """Column and key; None: the field's name."""
+    only: Place | None = None
+    """The one place where it is written; None: both."""
+    order: float = math.inf
+    """Position. Values without one follow, in the order of the fields."""
     arrow: str | None = None
     """Arrow's name of the column's type, if it is not the usual one of the field's type."""
     nullable: bool | None = None
     """Whether the column may hold nulls; None: if the field may be None."""
     file: tuple[str, str] | None = None
-    """Folder and suffix under which a `File` is published; its value is the path there."""
+    """Folder and suffix (or `ITS_OWN`, `FOLDER`) under which a `File` is published; its value is the path there. None:
+    a folder named like the field, with the file's own suffix."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -57,7 +65,7 @@ class Computed:
 
 @attrs.define(kw_only=True)
 class OutputTask(Task):
-    """A task whose class declares which of its values are written to the output."""
+    """A task whose values are written to the output."""
 
     computed: ClassVar[Sequence[Computed]] = ()
     """Values beside those of the fields."""
@@ -67,8 +75,18 @@ class OutputTask(Task):
         return []
 
     def extended(self, cls: type[Extended], **fields: Any) -> Extended:
-        """This task as one of a derived class, with values for the fields that the derived class adds."""
-        made = cls(**{field.name: getattr(self, field.name) for field in attrs.fields(type(self))}, **fields)
+        """This task as one of a derived class, with values for the fields that the derived class adds.
+
+        Raises StageError for a class that has not all the fields of this one: their values would be lost.
+        """
+        own = [field.name for field in attrs.fields(type(self))]
+        lost = sorted(set(own) - {field.name for field in attrs.fields(cls)})
+        if lost:
+            raise StageError(
+                f"a {type(self).__qualname__} cannot become a {cls.__qualname__}, which has no field {lost[0]!r}; "
+                f"write class {cls.__qualname__}({type(self).__qualname__})"
+            )
+        made = cls(**{**{name: getattr(self, name) for name in own}, **fields})
         made.memory.update(self.memory)
         return made
 
@@ -76,17 +94,19 @@ class OutputTask(Task):
 def output(
     name: str | None = None,
     *,
-    column: str | None = None,
-    key: str | None = None,
-    order: tuple[float, float] = (math.inf, math.inf),
+    only: Place | None = None,
+    order: float = math.inf,
     arrow: str | None = None,
     nullable: bool | None = None,
     file: tuple[str, str] | None = None,
 ) -> dict[str, Output]:
-    """Metadata of a field that is written: `name` is both column and key, unless one of them differs."""
-    return {
-        OUTPUT: Output(column=column or name, key=key or name, order=order, arrow=arrow, nullable=nullable, file=file)
-    }
+    """Metadata of a field that is written otherwise than by itself: see `Output`."""
+    return {OUTPUT: Output(name=name, only=only, order=order, arrow=arrow, nullable=nullable, file=file)}
+
+
+def internal() -> dict[str, None]:
+    """Metadata of a field that is not written."""
+    return {OUTPUT: None}
 
 
 @attrs.define(frozen=True)
@@ -95,98 +115,152 @@ class Entry:
 
     name: str
     type: Any
+    """As msgspec describes it."""
     output: Output
     get: Callable[[Any], Any]
 
     @property
     def nullable(self) -> bool:
         """Whether the value may be missing."""
-        return type(None) in get_args(self.type) if self.output.nullable is None else self.output.nullable
+        return may_be_none(self.type) if self.output.nullable is None else self.output.nullable
+
+    @property
+    def published(self) -> tuple[str, str] | None:
+        """Folder and suffix of its files; None for what is no file."""
+        return (self.output.file or (self.name, ITS_OWN)) if is_file(self.type) else None
+
+    @property
+    def column(self) -> ColumnType:
+        """What it is in a table."""
+        return column_type(self.type)
 
     def value(self, task: OutputTask, fan: int) -> Any:
-        """The value as JSON and Arrow hold it."""
+        """The value in the types of JSON, numbers that JSON has no word for included."""
         found = self.get(task)
-        if self.output.file is None:
-            return plain(found)
-        folder, suffix = self.output.file
-        return None if found is None and self.nullable else output_path(folder, task.id, suffix, fan)
+        if self.published is None:
+            return _readable(msgspec.to_builtins(found, enc_hook=_plain, order="deterministic", str_keys=True))
+        folder, suffix = self.published
+        if found is None and (self.nullable or suffix in (ITS_OWN, FOLDER)):
+            return None
+        return output_path(folder, task.id, _suffix(found, suffix), fan)
 
 
-@cache
-def entries(cls: type[OutputTask], kind: Kind) -> tuple[Entry, ...]:
-    """The columns or the keys of a task class, in order."""
-    index = 0 if kind == "column" else 1
-    named = [(getattr(entry.output, kind), entry) for entry in _all_entries(cls)]
-    chosen = [attrs.evolve(entry, name=name) for name, entry in named if name is not None]
-    names = [entry.name for entry in chosen]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise PipelineError(f"{cls.__qualname__}: two fields have the {kind} {twice[0]!r} in their output metadata")
-    return tuple(sorted(chosen, key=lambda entry: entry.output.order[index]))
+def entries(cls: type[OutputTask], place: Place) -> tuple[Entry, ...]:
+    """The columns, or the keys, of a task class, in order. Raises PipelineError for what cannot be written."""
+    return tuple(entry for entry in _entries(cls) if entry.output.only in (None, place))
 
 
-def record(task: OutputTask, kind: Kind, fan: int) -> dict[str, Any]:
+def check_output(cls: type[OutputTask]) -> None:
+    """Raise PipelineError, naming the field, if tasks of the class cannot be written."""
+    entries(cls, "json")
+
+
+def record(task: OutputTask, place: Place, fan: int) -> dict[str, Any]:
     """All columns or keys of one task, with their values."""
-    return {entry.name: entry.value(task, fan) for entry in entries(type(task), kind)}  # type: ignore[arg-type]  # mypy
+    return {entry.name: entry.value(task, fan) for entry in entries(type(task), place)}
+
+
+def metadata(task: OutputTask, fan: int) -> bytes:
+    """The metadata file of a task: nothing that differs between two runs. Pure."""
+    return (json_text(record(task, "json", fan), indent=2) + "\n").encode()
+
+
+def json_text(value: Any, **how: Any) -> str:
+    """As JSON that every reader takes: NaN and infinity are null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, **how)
 
 
 def published_files(task: OutputTask, fan: int) -> list[tuple[File, str]]:
     """The files of a task that are published, each with its path relative to the output."""
-    found = [(entry.get(task), entry.value(task, fan)) for entry in _all_entries(type(task)) if entry.output.file]
+    files = [entry for entry in _entries(type(task)) if entry.published]
+    found = [(entry.get(task), entry.value(task, fan)) for entry in files]
     return [*((file, path) for file, path in found if file is not None), *task.shared_files(fan)]
 
 
-def plain(value: Any) -> Any:
-    """Text without undecodable bytes, lists of such; anything else as it is."""
-    if isinstance(value, str):
-        return readable(value)
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+def _entries(cls: Any) -> tuple[Entry, ...]:
+    return _found_once(cls)  # for mypy: a task has no hash, its class has one
 
 
-def schema(cls: type[OutputTask]) -> pyarrow.Schema:
-    """The columns of a task class, with their Arrow types."""
-    import pyarrow
-
-    found = entries(cls, "column")  # type: ignore[arg-type]  # mypy: an instance has no hash, the class has one
-    return pyarrow.schema([pyarrow.field(e.name, _arrow_type(e, cls), nullable=e.nullable) for e in found])
-
-
-def _all_entries(cls: type[OutputTask]) -> list[Entry]:
-    hints = get_type_hints(cls)
-    fields = [
-        Entry(field.name, hints[field.name], field.metadata[OUTPUT], _getter(field.name))
+@cache
+def _found_once(cls: Any) -> tuple[Entry, ...]:
+    types = field_types(cls)
+    known = {field.name for field in attrs.fields(Task)}
+    found = [
+        Entry(declared.name or field.name, types[field.name], declared, _getter(field.name))
         for field in attrs.fields(cls)
-        if OUTPUT in field.metadata
+        if field.name not in known and (declared := field.metadata.get(OUTPUT, Output())) is not None
     ]
-    return [*fields, *(Entry("", more.type, more.output, more.value) for more in cls.computed)]
+    for more in cls.computed:
+        found.append(Entry(str(more.output.name), msgspec.inspect.type_info(more.type), more.output, more.value))
+    _check_names(cls, found)
+    _check_files(cls, found)
+    return tuple(sorted(found, key=lambda entry: entry.output.order))
+
+
+def _check_names(cls: type, found: Sequence[Entry]) -> None:
+    names = [entry.name for entry in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PipelineError(
+            f"{cls.__qualname__}: two values are written as {twice[0]!r}; give one of the fields another name: "
+            "metadata=output('another_name')"
+        )
+
+
+def _check_files(cls: type, found: Sequence[Entry]) -> None:
+    """A file is a field of its own, and no two are published under one path."""
+    folders: dict[str, set[str]] = {METADATA: {ITS_OWN}}
+    for entry in found:
+        if entry.published is None and any(is_file(kind) for kind in kinds_in(entry.type)):
+            raise PipelineError(
+                f"{cls.__qualname__}: {entry.name} holds files inside a {_word(entry.type)}, which are not published; "
+                "give each a field of its own, or keep the field out: metadata=internal()"
+            )
+        if entry.published is not None:
+            folder, suffix = entry.published
+            others = folders.setdefault(folder.partition("/")[0], set())
+            if others and (ITS_OWN in (suffix, *others) or suffix in others):
+                raise PipelineError(
+                    f"{cls.__qualname__}: the files of {entry.name} would be published into {folder}/, where others "
+                    "are; name another folder: metadata=output(file=('another_folder', '.png'))"
+                )
+            others.add(suffix)
+
+
+def _word(kind: Any) -> str:
+    return type(kind).__name__.removesuffix("Type").lower()
+
+
+def _suffix(file: File | None, suffix: str) -> str:
+    if suffix == FOLDER:
+        return f"/{file.name}" if file else ""
+    return PurePosixPath(file.ref).suffix if suffix == ITS_OWN and file else suffix
 
 
 def _getter(name: str) -> Callable[[Any], Any]:
     return lambda task: getattr(task, name)
 
 
-def _arrow_type(entry: Entry, cls: type[OutputTask]) -> Any:
-    import pyarrow
-
-    if entry.output.arrow is not None:
-        return pyarrow.type_for_alias(entry.output.arrow)
-    found = _usual_type(entry.type)
-    if found is None:
-        raise PipelineError(
-            f"{cls.__qualname__}: no Arrow type is known for the column {entry.name!r} ({entry.type}); name one, "
-            f"e.g. output({entry.name!r}, arrow='float')"
-        )
-    return found
+def _plain(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return os.fspath(value)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a numpy or torch scalar
+        return value.item()
+    raise TypeError(f"a {type(value).__name__} cannot be written")
 
 
-def _usual_type(hint: Any) -> Any:
-    """Arrow's type for a field's type; None if there is no usual one."""
-    import pyarrow
+def _readable(value: Any) -> Any:
+    """Text without undecodable bytes."""
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, dict):
+        return {_readable(key): _readable(inner) for key, inner in value.items()}
+    return [_readable(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
-    if get_origin(hint) in (Union, UnionType):
-        (hint,) = [part for part in get_args(hint) if part is not type(None)][:1]
-    if get_origin(hint) in (list, tuple):
-        item = _usual_type(get_args(hint)[0])
-        return None if item is None else pyarrow.list_(item)
-    names = {str: "string", File: "string", bool: "bool", int: "int64", float: "float64"}
-    return pyarrow.type_for_alias(names[hint]) if hint in names else None
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list) else value

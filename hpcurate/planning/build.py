@@ -143,7 +143,7 @@ def _plan(
 
 def _relation(stage: Stage[Any, Any], options: StageOptions) -> Relation:
     if stage.gather:
-        return Gather()
+        return Gather(counts=stage.counts_upstream)
     return Slices(Slicing(tasks=options.shard_tasks, weight=options.shard_weight))
 
 
@@ -229,11 +229,20 @@ def _resolved(
             types = resolved_types(steps[name].stage, comes, name=f"stages.{name}", before=before)
         except PipelineError as error:
             raise PipelineError(f"{error}; put a stage between them, or change stages.{name}.after") from None
+        for member, (given, _) in zip(members(steps[name].stage), types):
+            _accepted(name, member, given)
         gives[name] = types[-1][1]
         for kind in (comes, gives[name]):
             check_task_type(kind)
         takes[name] = "" if comes is declared_input(steps[name].stage) else _named(name, comes)
     return takes
+
+
+def _accepted(name: str, member: Stage[Any, Any], given: type[Task]) -> None:
+    try:
+        member.accept(given)
+    except PipelineError as error:
+        raise PipelineError(f"stages.{name}: {error}") from None
 
 
 def _coming(name: str, after: Sequence[str], gives: Mapping[str, type[Task]]) -> tuple[str, type[Task]]:

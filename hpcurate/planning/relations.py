@@ -16,6 +16,7 @@ from hpcurate.planning.standing import Key, Standing, cover
 from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
+from hpcurate.task import StageSums
 
 __all__ = ["Gather", "Parts", "Relation", "Slices", "Upstream", "is_up_to_date"]
 
@@ -26,6 +27,8 @@ class Upstream:
 
     folder: str
     lists: Mapping[str, Sequence[Committed]]
+    above: tuple[StageSums, ...] = ()
+    """Of it and of the stages above it; for a stage that counts them, else empty."""
 
     def shards(self) -> list[Committed]:
         """Those of all its lists, in order."""
@@ -42,6 +45,11 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
     """
 
     slicing: Slicing = Slicing()
+
+    @property
+    def counts(self) -> bool:
+        """Whether what became of the tasks in the stages above goes into a list."""
+        return False
 
     @property
     def whole(self) -> bool:
@@ -97,6 +105,9 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
 class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
     """One shard with everything; also where there are no tasks, so that the stage sees that."""
 
+    counts: bool = False
+    """See `Slices`."""
+
     @property
     def whole(self) -> bool:
         """See `Slices`."""
@@ -122,7 +133,8 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
             if shard.tasks_out
         )
         weight = sum(round(sum(shard.weight_out for shard in part.shards()), 6) for part in parts)
-        return [ShardLine(line_id(name, 0, inputs), weight, sum(i.hi - i.lo for i in inputs), inputs)]
+        above = _above(parts)
+        return [ShardLine(line_id(name, 0, inputs, above), weight, sum(i.hi - i.lo for i in inputs), inputs, above)]
 
     def count(self, weights: Iterable[float]) -> int:
         """See `Slices`."""
@@ -132,10 +144,15 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
 Relation = Slices | Gather
 
 
-def content_name(tag: str, upstreams: Iterable[Upstream]) -> str:
+def content_name(tag: str, upstreams: Sequence[Upstream]) -> str:
     """`<tag>.<digest of what goes into the list>`, lines and settings left out: these act when the list is made."""
-    parts = ((one.folder, shard.shard, shard.nonce) for one in upstreams for shard in one.shards())
-    return f"{tag}.{content_id(parts)}"
+    parts = [(one.folder, shard.shard, shard.nonce) for one in upstreams for shard in one.shards()]
+    return f"{tag}.{content_id([*parts, *map(attrs.astuple, _above(upstreams))])}"
+
+
+def _above(upstreams: Iterable[Upstream]) -> tuple[StageSums, ...]:
+    """Of all stages above, each once."""
+    return tuple(dict.fromkeys(sums for one in upstreams for sums in one.above))
 
 
 def is_up_to_date(lines: Iterable[ShardLine], parts: Parts) -> bool:

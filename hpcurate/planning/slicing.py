@@ -9,6 +9,7 @@ import attrs
 from hpcurate.store.layout import content_id, is_content_named, shard_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
+from hpcurate.task import StageSums
 
 WeightsOf = Callable[[str, Committed], Sequence[float]]
 """(stage folder, committed shard) → the weight of each of its rows."""
@@ -67,10 +68,11 @@ class Rows:
         return self.hi - self.lo == self.shard.tasks_out
 
 
-def line_id(name: str, ordinal: int, inputs: Sequence[Input]) -> str:
+def line_id(name: str, ordinal: int, inputs: Sequence[Input], above: Sequence[StageSums] = ()) -> str:
     """Id of a line: a number within its list, or, where lists are named by what goes into them, so is the line."""
     if is_content_named(name):
-        return content_id((i.stage, i.shard, i.nonce, i.lo, i.hi) for i in inputs)
+        parts = [(i.stage, i.shard, i.nonce, i.lo, i.hi) for i in inputs]
+        return content_id([*parts, *map(attrs.astuple, above)])
     return shard_id(name, ordinal)
 
 

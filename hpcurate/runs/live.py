@@ -27,6 +27,7 @@ from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
+from hpcurate.task import StageSums
 from hpcurate.world import World
 
 LOOK_CLOSER = "`hpcurate verify` names every file that is missing or differs, `hpcurate verify --repair` what to do"
@@ -176,7 +177,22 @@ class Observer:
         if not above:
             found = [self._upstream(self._pipeline.source.folder, self._source_lists)]
         complete = tuple(one for one in found if one is not None)
+        if stage.relation.counts and len(complete) == len(found):
+            sums = self._sums_above(stage)
+            complete = tuple(attrs.evolve(one, above=sums) for one in complete)
         return complete if len(complete) == len(found) else None
+
+    def _sums_above(self, stage: PlannedStage) -> tuple[StageSums, ...]:
+        """What became of the tasks in every stage above, which are all complete, in the order of the pipeline."""
+        above: set[str] = set(stage.after)
+        for one in reversed(self._pipeline.stages):
+            above |= set(one.after) if one.name in above else set()
+        found = []
+        for one in self._pipeline.stages:
+            if one.name in above:
+                c = StageCounts.of(None, self.done(one))
+                found.append(StageSums(one.name, c.tasks_in, c.tasks_out, c.dropped, c.failed))
+        return tuple(found)
 
     def _names(self, stage: PlannedStage) -> list[str] | None:
         """Names of a stage's lists in the live set; None while one is yet to be written."""

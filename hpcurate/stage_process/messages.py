@@ -12,6 +12,7 @@ from hpcurate.failures import Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.stats import ShardCounts
+from hpcurate.task import StageSums
 
 PROTOCOL = 6
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
@@ -61,6 +62,8 @@ class ShardJob:
     """One task at a time, because an earlier attempt crashed."""
     poison: dict[str, str] = attrs.field(factory=dict)
     """Task id → why it is a dead letter without another try."""
+    above: list[StageSums] = attrs.field(factory=list)
+    """What became of the tasks in the stages above, for a stage that counts them."""
     note: str = ""
     """File to write each task to before it begins, so that it is known when the whole job is killed; empty: none."""
     ahead: bool = False

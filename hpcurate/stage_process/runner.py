@@ -88,6 +88,8 @@ class ShardRunner:
         `report` gets what is in work of each batch before it is processed. A failing task never fails the shard; a
         failing store does: StoreFailed; and so does the death of a process in which `prepare` ran: PrepareDied.
         """
+        for member in self.members:
+            member.told(job.above)
         try:
             with ShardOutput(job, self.files) as output:
                 attempt = _Attempt(self, job, report, output)

@@ -15,6 +15,7 @@ from hpcurate.errors import StoreError
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, base, fan_of, version
 from hpcurate.system.failpoints import failpoint
+from hpcurate.task import StageSums
 
 __all__ = ["Input", "Lists", "ShardLine"]
 
@@ -30,13 +31,15 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     hi: int
 
 
-class ShardLine(msgspec.Struct, frozen=True):
+class ShardLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a shard list."""
 
     id: str
     weight: float
     count: int
     inputs: tuple[Input, ...]
+    above: tuple[StageSums, ...] = ()
+    """What a stage that counts is told, in the order of the pipeline."""
 
 
 _line = msgspec.json.Decoder(ShardLine)

@@ -114,6 +114,7 @@ class Attempts:
             whole=stage.relation.whole,
             isolate=verdict.isolate,
             poison=verdict.poison,
+            above=list(line.above),
             note=self._store.folder.note(line.id, pick.claim.attempt) if alone else "",
         )
 

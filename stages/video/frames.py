@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +10,7 @@ import attrs
 
 from hpcurate import File, Resources, Stage
 from hpcurate.errors import ConfigError
-from stages.output_fields import OutputTask, output, record
+from stages.output_fields import OutputTask, internal, json_text, output, record
 from stages.publish import publish_bytes, publish_file
 from stages.video.media.decode import frame_pts
 from stages.video.passes import decode_pass, passes
@@ -27,14 +26,14 @@ FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 class FrameTask(OutputTask):
     """One picture of a clip."""
 
-    source: str = attrs.field(metadata=output(key="source"))
+    source: str = attrs.field(metadata=output("source_video"))
     """Path of the video relative to the input root."""
-    clip_id: str = attrs.field(metadata=output(key="clip"))
-    time_s: float = attrs.field(metadata=output(key="time_s"))
+    clip_id: str = attrs.field(metadata=output("span_uuid"))
+    time_s: float
     """Since the clip's start; the picture is the one shown then."""
-    width: int = attrs.field(metadata=output(key="width"))
-    height: int = attrs.field(metadata=output(key="height"))
-    image: File
+    width: int
+    height: int
+    image: File = attrs.field(metadata=internal())
 
 
 class Frames(Stage[ClipTask, FrameTask]):
@@ -101,7 +100,7 @@ class WriteFrames(Stage[FrameTask, FrameTask]):
     """Put the pictures under `output`: `frames/<clip>/<milliseconds>.jpg` and a record beside each."""
 
     batch_size = 256
-    version = 1
+    version = 2
 
     def __init__(self, output: str) -> None:
         """Set where to write.
@@ -116,6 +115,6 @@ class WriteFrames(Stage[FrameTask, FrameTask]):
         for task in tasks:
             target = os.path.join(self.output, "frames", task.clip_id, task.image.name)
             publish_file(os.fspath(task.image), target)
-            line = json.dumps(record(task, "key", fan=0), ensure_ascii=False) + "\n"
+            line = json_text(record(task, "json", fan=0)) + "\n"
             publish_bytes(line.encode(), f"{target}.json")
         return tasks

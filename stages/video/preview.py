@@ -14,7 +14,7 @@ from stages.video.tasks import ClipTask
 class Preview(UsesSamples, Stage[ClipTask, ClipTask]):
     """Write the first seconds of each clip as an animated WebP."""
 
-    version = 1
+    version = 2  # since then the file is named by the frames that it shows
 
     def __init__(
         self, quality: int = 60, effort: int = 4, fps: float = 4.0, height: int = 144, max_s: float = 6.0
@@ -47,7 +47,7 @@ class Preview(UsesSamples, Stage[ClipTask, ClipTask]):
         samples = samples_of(clip, self.sampling)
         pictures = samples.every_time()[: whole_pictures(samples, self.sampling)]
         first, *rest = (Image.fromarray(picture) for picture in pictures)
-        file = self.file(clip, "preview.webp")
+        file = self.file(clip, f"0_{last_frame(clip, self.sampling)}.webp")
         first.save(
             os.fspath(file),
             "WEBP",
@@ -59,6 +59,12 @@ class Preview(UsesSamples, Stage[ClipTask, ClipTask]):
             method=self.effort,
         )
         clip.preview = file
+
+
+def last_frame(clip: ClipTask, sampling: Sampling) -> int:
+    """Number, within the clip, of the last frame that lies in what the preview shows. Pure."""
+    frames = max(1, clip.end_frame - clip.start_frame)
+    return max(1, min(frames, round(min(sampling.first_s, clip.duration_s) * clip.fps))) - 1
 
 
 def whole_pictures(samples: Samples, sampling: Sampling) -> int:

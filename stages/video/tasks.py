@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate import File, Task, stable_id
 from hpcurate.errors import StageError
-from stages.output_fields import Computed, Output, output
+from stages.output_fields import FOLDER, Computed, Output, internal, output
 from stages.vision.tasks import VisualTask
 
 if TYPE_CHECKING:
@@ -58,98 +58,93 @@ class VideoTask(Task):
 class ClipTask(VisualTask):
     """A span of one video, and what has been made from it. `weight` is its length in seconds.
 
-    Fields declared with `output` are written to `clips.parquet` and to the clip's metadata file. The numbers under
-    `order` keep the order of existing columns and keys; a new field needs none and comes last.
+    All fields that are not `internal()` are written: see `stages.output_fields`. The numbers under `order` keep the
+    order of columns and keys; a new field needs none and comes last.
     """
 
     computed: ClassVar[tuple[Computed, ...]] = (
-        Computed(value=lambda clip: clip.id, type=str, output=Output(column="id", key="span_uuid", order=(1, 1))),
+        Computed(value=lambda clip: clip.id, type=str, output=Output(name="span_uuid", order=1)),
         Computed(
             value=lambda clip: [round(clip.start_s, 6), round(clip.end_s, 6)],
             type=list[float],
-            output=Output(key="duration_span", order=(0, 3)),
+            output=Output(name="duration_span", order=3),
         ),
         Computed(
             value=lambda clip: [clip.start_frame, clip.end_frame],
             type=list[int],
-            output=Output(key="frame_span", order=(0, 4)),
+            output=Output(name="frame_span", order=4),
         ),
         Computed(
-            value=lambda clip: round(float(clip.fps), 6),
-            type=float,
-            output=Output(column="fps", key="framerate_source", order=(8, 7)),
+            value=lambda clip: round(float(clip.fps), 6), type=float, output=Output(name="framerate_source", order=7)
         ),
-        Computed(
-            value=lambda clip: round(float(clip.fps), 6), type=float, output=Output(key="framerate", order=(0, 15))
-        ),
+        Computed(value=lambda clip: round(float(clip.fps), 6), type=float, output=Output(name="framerate", order=15)),
         Computed(
             value=lambda clip: clip.source_codec if clip.encoder == "copy" else "h264",
             type=str,
-            output=Output(key="video_codec", order=(0, 17)),
+            output=Output(name="video_codec", order=17),
         ),
     )
 
-    start_s: float = attrs.field(metadata=output(column="start_s", order=(3, 0)))
+    start_s: float = attrs.field(metadata=internal())
     """First frame's time in seconds since the first frame of the video."""
-    end_s: float = attrs.field(metadata=output(column="end_s", order=(4, 0)))
+    end_s: float = attrs.field(metadata=internal())
     """Time of the frame after the last one, or of the video's end, in seconds."""
-    start_pts: int
+    start_pts: int = attrs.field(metadata=internal())
     """Timestamp of the first frame, in units of the stream's time base."""
-    end_pts: int
+    end_pts: int = attrs.field(metadata=internal())
     """Timestamp after all frames of the clip."""
-    time_base_num: int
+    time_base_num: int = attrs.field(metadata=internal())
     """Numerator of the time base in seconds."""
-    time_base_den: int
+    time_base_den: int = attrs.field(metadata=internal())
     """Denominator of the time base."""
-    start_frame: int = attrs.field(metadata=output(column="start_frame", order=(5, 0)))
+    start_frame: int = attrs.field(metadata=internal())
     """Number of the first frame in display order, from 0."""
-    end_frame: int = attrs.field(metadata=output(column="end_frame", order=(6, 0)))
+    end_frame: int = attrs.field(metadata=internal())
     """Number of the frame after the last one."""
-    width: int = attrs.field(metadata=output("width", order=(9, 13), arrow="int32"))
+    width: int = attrs.field(metadata=output(order=13, arrow="int32"))
     """Pixels of the clip: as the video is displayed, less one where that is odd."""
-    height: int = attrs.field(metadata=output("height", order=(10, 14), arrow="int32"))
+    height: int = attrs.field(metadata=output(order=14, arrow="int32"))
     """Pixels of the clip."""
-    rotation: int = attrs.field(default=0, metadata=output(key="rotation_source", order=(0, 9)))
+    rotation: int = attrs.field(default=0, metadata=output("rotation_source", order=9, arrow="int32"))
     """Degrees clockwise that the stored picture is rotated."""
-    fps_num: int
+    fps_num: int = attrs.field(metadata=internal())
     """Numerator of the video's average frame rate."""
-    fps_den: int
+    fps_den: int = attrs.field(metadata=internal())
     """Denominator of the video's average frame rate."""
-    source_width: int = attrs.field(metadata=output(key="width_source", order=(0, 5)))
+    source_width: int = attrs.field(metadata=output("width_source", order=5, arrow="int32"))
     """Pixels of the video as displayed."""
-    source_height: int = attrs.field(metadata=output(key="height_source", order=(0, 6)))
+    source_height: int = attrs.field(metadata=output("height_source", order=6, arrow="int32"))
     """Pixels of the video as displayed."""
-    source_codec: str = attrs.field(metadata=output(key="codec_source", order=(0, 8)))
+    source_codec: str = attrs.field(metadata=output("codec_source", order=8))
     """FFmpeg's name of the video's decoder."""
-    variable_frame_rate: bool = attrs.field(default=False, metadata=output(key="variable_framerate", order=(0, 10)))
+    variable_frame_rate: bool = attrs.field(default=False, metadata=output("variable_framerate", order=10))
     clip: File | None = attrs.field(
-        default=None,
-        metadata=output("clip", key="clip_location", order=(20, 11), nullable=False, file=("clips", ".mp4")),
+        default=None, metadata=output("clip_location", order=11, nullable=False, file=("clips", ".mp4"))
     )
     """The clip itself, H.264 in MP4."""
-    frames: int = attrs.field(default=0, metadata=output("frames", key="num_frames", order=(7, 16)))
+    frames: int = attrs.field(default=0, metadata=output("num_frames", order=16))
     """Frames in the clip's file."""
-    has_audio: bool = attrs.field(default=False, metadata=output("has_audio", order=(11, 18)))
+    has_audio: bool = attrs.field(default=False, metadata=output(order=18))
     """Whether the clip's file has sound."""
-    bytes: int = attrs.field(default=0, metadata=output("bytes", key="num_bytes", order=(18, 19)))
+    bytes: int = attrs.field(default=0, metadata=output("num_bytes", order=19))
     """Size of the clip's file."""
-    sha256: str = attrs.field(default="", metadata=output("sha256", order=(19, 20)))
+    sha256: str = attrs.field(default="", metadata=output(order=20))
     """Digest of the clip's file."""
-    motion: float | None = attrs.field(default=None, metadata=output("motion", key="motion_score", order=(12, 21)))
+    motion: float | None = attrs.field(default=None, metadata=output("motion_score", order=21))
     """Mean motion in percent of the picture's diagonal per second (see `motion.py`)."""
     preview: File | None = attrs.field(
-        default=None, metadata=output("preview", key="preview_location", order=(21, 12), file=("previews", ".webp"))
+        default=None, metadata=output("preview_location", order=12, file=("previews", FOLDER))
     )
-    """Animated WebP."""
-    encoder: str = attrs.field(default="", metadata=output("encoder", order=(17, 22), nullable=True))
+    """Animated WebP, named by the first and the last frame that it shows."""
+    encoder: str = attrs.field(default="", metadata=output(order=22, nullable=True))
     """What made the clip's file: `libx264`, `h264_nvenc`, or `copy` if packets were copied."""
-    sharpness: float | None = attrs.field(default=None, metadata=output("sharpness", order=(13, 23)))
+    sharpness: float | None = attrs.field(default=None, metadata=output(order=23))
     """Mean variance of the Laplacian (see `media/measures.py`)."""
-    brightness: float | None = attrs.field(default=None, metadata=output("brightness", order=(14, 24)))
+    brightness: float | None = attrs.field(default=None, metadata=output(order=24))
     """Mean luma, 0 … 255."""
-    black: float | None = attrs.field(default=None, metadata=output("black", key="black_share", order=(15, 25)))
+    black: float | None = attrs.field(default=None, metadata=output("black_share", order=25))
     """Share of black pictures, 0 … 1."""
-    frozen: float | None = attrs.field(default=None, metadata=output("frozen", key="frozen_share", order=(16, 26)))
+    frozen: float | None = attrs.field(default=None, metadata=output("frozen_share", order=26))
     """Share of pairs of pictures between which nothing changes, 0 … 1."""
 
     @property

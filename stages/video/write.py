@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from hpcurate import Stage
 from hpcurate.errors import ConfigError, StageError
 from stages.layout import metadata_path
-from stages.output_fields import published_files, record
+from stages.output_fields import check_output, metadata, published_files
 from stages.publish import publish_bytes, publish_file
 from stages.video.tasks import ClipTask
 
@@ -16,13 +15,13 @@ from stages.video.tasks import ClipTask
 class Write(Stage[ClipTask, ClipTask]):
     """Put each clip's files under `output`; writing the same again changes nothing.
 
-    `clips/<fan>/<id>.mp4` and `previews/<fan>/<id>.webp` are hard links into the store where the
-    filesystem allows it, copies elsewhere; `metas/v0/<fan>/<id>.json` describes the clip. What else is written is
-    declared by the fields of the task (`stages.output_fields`).
+    `clips/<fan>/<id>.mp4` and `previews/<fan>/<id>/<frames>.webp` are hard links into the store where the
+    filesystem allows it, copies elsewhere; `metas/v0/<fan>/<id>.json` describes the clip: every field of the task
+    that is not `internal()` (`stages.output_fields`), those of a class of your own included.
     """
 
     batch_size = 64
-    version = 1
+    version = 2
 
     def __init__(self, output: str, fan: int = 1) -> None:
         """Set where to write.
@@ -34,6 +33,10 @@ class Write(Stage[ClipTask, ClipTask]):
         if not 0 <= fan <= 3:
             raise ConfigError(f"fan: expected 0, 1, 2 or 3, got {fan}")
         self.output, self.fan = output, fan
+
+    def accept(self, given: type[ClipTask]) -> None:
+        """Refuse a class that cannot be written."""
+        check_output(given)
 
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """The same clips."""
@@ -47,8 +50,3 @@ class Write(Stage[ClipTask, ClipTask]):
         for file, path in published_files(clip, self.fan):
             publish_file(os.fspath(file), os.path.join(self.output, path))
         publish_bytes(metadata(clip, self.fan), os.path.join(self.output, metadata_path(clip.id, self.fan)))
-
-
-def metadata(clip: ClipTask, fan: int) -> bytes:
-    """The metadata file of a clip: nothing that differs between two runs. Pure."""
-    return (json.dumps(record(clip, "key", fan), indent=2, ensure_ascii=False) + "\n").encode()

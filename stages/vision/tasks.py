@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from hpcurate import File
-from stages.output_fields import OutputTask, output
+from stages.output_fields import OutputTask, internal, output
 from stages.vision.vectors import published_vectors
 
 if TYPE_CHECKING:
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 class VisualTask(OutputTask):
     """Something with pictures, and what has been measured on them.
 
-    A measure is one field here, declared with `output`: column and key of everything that has pictures.
+    A measure is one field here: column and key of everything that has pictures.
     """
 
-    source: str = attrs.field(metadata=output("source", key="source_video", order=(2, 2)))
+    source: str = attrs.field(metadata=output("source_video", order=2))
     """Path of the input file relative to the input root."""
-    path: str
+    path: str = attrs.field(metadata=internal())
     """Absolute path of the input file."""
 
-    aesthetic_score: float | None = attrs.field(default=None, metadata=output("aesthetic_score"))
+    aesthetic_score: float | None = None
     """How pleasing its pictures are, about 1 … 10 (see `aesthetic.py`)."""
-    text_share: float | None = attrs.field(default=None, metadata=output("text_share"))
+    text_share: float | None = None
     """Share of the picture that overlaid text covers, 0 … 1 (see `text_share.py`)."""
-    nsfw_score: float | None = attrs.field(default=None, metadata=output("nsfw_score"))
+    nsfw_score: float | None = None
     """How likely it is pornographic, 0 … 1 (see `nsfw.py`)."""
-    embeddings: list[File] = attrs.field(factory=list)
+    embeddings: list[File] = attrs.field(factory=list, metadata=internal())
     """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
 
     def shared_files(self, fan: int) -> list[tuple[File, str]]:
@@ -53,9 +53,9 @@ class VisualTask(OutputTask):
 class ImageTask(VisualTask):
     """An image file."""
 
-    width: int = attrs.field(metadata=output("width", arrow="int32"))
+    width: int = attrs.field(metadata=output(arrow="int32"))
     """Pixels as displayed: after the rotation that its EXIF data name."""
-    height: int = attrs.field(metadata=output("height", arrow="int32"))
+    height: int = attrs.field(metadata=output(arrow="int32"))
     """Pixels as displayed."""
 
     def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:

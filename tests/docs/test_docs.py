@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from readme import readme_stage
 from shell import Shell
 from slurm_fixture import SlurmSite
 from video_help import make_video
@@ -110,6 +111,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
         (block,) = re.findall(rf"`{re.escape(name)}`[^\n]*:\n\n```{kind}\n(.*?)^```", text, re.M | re.S)
         (shell.cwd / name).parent.mkdir(parents=True, exist_ok=True)
         (shell.cwd / name).write_text(block)
+    (shell.cwd / "stages" / "caption.py").write_text(readme_stage()[0])
     (shell.cwd / "mine.py").write_text(
         "from hpcurate import Stage\nfrom stages.video.tasks import ClipTask\n\n\n"
         "class Mine(Stage[ClipTask, ClipTask]):\n"

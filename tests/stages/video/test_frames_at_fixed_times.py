@@ -48,4 +48,4 @@ def test_the_frames_pipeline_publishes_pictures(shell: Shell) -> None:
     found = sorted((shell.folder / "out" / "frames").glob("*/*.jpg"))
     assert [f"{500 * k:08d}.jpg" for k in range(8)] == [path.name for path in found]
     record = json.loads(Path(f"{found[3]}.json").read_text())
-    assert (1.5, "a [x] ü.mp4", 128) == (record["time_s"], record["source"], record["width"])
+    assert (1.5, "a [x] ü.mp4", 128) == (record["time_s"], record["source_video"], record["width"])

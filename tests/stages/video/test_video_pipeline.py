@@ -187,12 +187,16 @@ def test_the_result_is_laid_out_as_promised(curated: Path) -> None:
     """clips, metas, previews by id; hard links where possible; a table and a summary."""
     out = curated / "out"
     ids = {p.stem for p in out.glob("clips/*/*.mp4")}
-    assert ids == {p.stem for p in out.glob("metas/v0/*/*.json")} == {p.stem for p in out.glob("previews/*/*.webp")}
-    assert len(ids) == json.loads((out / "summary.json").read_text())["num_clips"] == 9
+    assert ids == {p.stem for p in out.glob("metas/v0/*/*.json")}
+    assert ids == {p.parent.name for p in out.glob("previews/*/*/0_*.webp")}
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(ids) == summary["total_num_clips_passed"] == 9
+    assert (summary["num_input_videos"], summary["num_failed"], summary["num_filtered"]) == (7, 1, 2)
+    assert summary["stages"]["probe"] == {"in": 7, "out": 6, "filtered": 0, "failed": 1}
     assert all(p.stat().st_nlink > 1 for p in out.glob("clips/*/*.mp4"))
     import pyarrow.parquet
 
-    assert set(pyarrow.parquet.read_table(out / "clips.parquet").column("id").to_pylist()) == ids
+    assert set(pyarrow.parquet.read_table(out / "clips.parquet").column("span_uuid").to_pylist()) == ids
 
 
 def test_the_broken_file_is_a_dead_letter_and_the_second_call_does_nothing(curated: Path, samples: Path) -> None:
