@@ -26,6 +26,7 @@ VERBS = {
     "init": "hpcurate.cli.verbs.init",
     "envs": "hpcurate.cli.verbs.envs",
     "models": "hpcurate.cli.verbs.models",
+    "install": "hpcurate.cli.verbs.install",
     "split-manifest": "hpcurate.cli.verbs.split_manifest",
     "reference": "hpcurate.cli.verbs.reference",
 }
@@ -39,6 +40,7 @@ hpcurate: curate data in Slurm job arrays.
 Set up, once for a cluster and once for each project:
   hpcurate doctor --store /scratch/me/curate --write     inspect the cluster and write its site profile
   hpcurate init FOLDER                                   a small project: a pipeline, a stage and its test, ready to run
+  hpcurate install +pipeline=… store=…                   what a run with these arguments needs: environments, weights
 
 Start or continue a run:
   hpcurate +pipeline=video input=/data/videos store=/scratch/me/curate

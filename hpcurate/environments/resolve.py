@@ -17,6 +17,7 @@ from hpcurate.environments.pack import is_packed, pack_of
 from hpcurate.environments.pixi import PIXI, find_env
 from hpcurate.environments.runtime import PythonFacts, inspect_python, provide_runtime, provide_runtimes
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.planning.missing import Need, NotInstalled
 from hpcurate.planning.pipeline import Environment
 from hpcurate.store.layout import Store
 
@@ -88,12 +89,11 @@ class Environments:
                 provide_runtime(self._store, facts, echo)
 
     def _named(self, env: str, to_node: bool) -> Environment:
-        prefix = prefix_of(find_env(env, self._folders), self._store)
-        if not is_built(prefix):
-            raise ConfigError(
-                f"env={env}: is not built in this store; "
-                f"type `hpcurate envs build {shlex.quote(env)} --store {self._store}`"
-            )
+        found = find_env(env, self._folders)
+        prefix = prefix_of(found, self._store) if found.lock.exists() else ""
+        if not prefix or not is_built(prefix):
+            command = shlex.join(["hpcurate", "envs", "build", env, "--store", self._store])
+            raise NotInstalled([f"env={env}: is not built in this store"], [Need("env", env, command, to_node)])
         return self._of_prefix(prefix, os.path.basename(prefix), env if to_node else None)
 
     def _prefix(self, env: str, to_node: bool) -> Environment:
@@ -112,9 +112,10 @@ class Environments:
         if packed is not None:
             pack = pack_of(prefix, self._store)
             if not is_packed(pack):
-                raise ConfigError(
-                    f"stage_to_node: {packed} is not packed in this store; "
-                    f"type `hpcurate envs pack {packed} --store {self._store}`"
+                command = shlex.join(["hpcurate", "envs", "pack", packed, "--store", self._store])
+                lack = f"stage_to_node: {packed} is not packed in this store"
+                raise NotInstalled(
+                    [lack], [Need("prefix" if packed == prefix else "env", packed, command, to_node=True)]
                 )
         return Environment(python=(os.path.join(prefix, "bin", "python"),), prefix=prefix, pack=pack, digest=digest)
 

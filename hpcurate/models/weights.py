@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from hpcurate.models.listing import list_files, stamp
 from hpcurate.models.origin import Folder, Origin
 from hpcurate.models.registry import ModelEntry, Registry
 from hpcurate.planning.build import WeightsOf
+from hpcurate.planning.missing import Need, NotInstalled
 from hpcurate.planning.pipeline import WeightsRef
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
@@ -97,16 +99,18 @@ class WeightStore:
         return Weights(entry, version, path) if MANIFEST in self._filesystem.names(path) else None
 
     def need(self, registry: Registry, name: str) -> Weights:
-        """The weights a stage asks for. Raises ConfigError with the command that fetches them."""
+        """The weights a stage asks for. Raises ConfigError; NotInstalled with the command that fetches them."""
         entry = registry[name]
         found = self.find(entry)
         if found is None:
             size = f", {entry.size}" if entry.size else ""
-            raise ConfigError(
-                f"model {entry.name}: its weights ({entry.origin.text}{size}) are not in the store; "
-                f"type `hpcurate models fetch {entry.name} --store {self._store.root}`"
-            )
+            lack = f"model {entry.name}: its weights ({entry.origin.text}{size}) are not in the store"
+            raise NotInstalled([lack], [Need("model", entry.name, self.command(entry), env=entry.env)])
         return found
+
+    def command(self, entry: ModelEntry, *options: str) -> str:
+        """What fetches the entry's weights."""
+        return shlex.join(["hpcurate", "models", "fetch", entry.name, *options, "--store", self._store.root])
 
     def notes(self, entry: ModelEntry) -> list[str]:
         """What whoever uses the weights should know."""
@@ -114,7 +118,7 @@ class WeightStore:
         if isinstance(entry.origin, Folder) and self._has_changed(entry, entry.origin):
             found.append(
                 f"model {entry.name}: {entry.path} has changed since it was copied, and the copy is used; to take it "
-                f"again: hpcurate models fetch {entry.name} --update --store {self._store.root}"
+                f"again: {self.command(entry, '--update')}"
             )
         return found
 

@@ -15,6 +15,7 @@ from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
+from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.needs import lacking
 from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
@@ -27,7 +28,7 @@ from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environm
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Task
 
-__all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build"]
+__all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
@@ -64,6 +65,14 @@ EpochOf = Callable[[str, str], int]
 """(stage, fingerprint in epoch 0) → how often it was asked to be done again."""
 
 
+@attrs.define(frozen=True)
+class Installed:
+    """What a stage finds in the store."""
+
+    weights: tuple[WeightsRef, ...]
+    env: Environment
+
+
 def build(
     name: str,
     source: Source,
@@ -82,20 +91,17 @@ def build(
     """
     if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
-    options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
-    line = in_order(options, places)
-    after = {stage: upstreams(stage, line, options[stage]) for stage in line}
-    order = _topological(after)
+    after, order = _arranged(steps, places)
     takes = _resolved(source, steps, after, order)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
     origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
+    here = _installed(steps, takes, weights, environment)
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        one = _plan(stage, steps[stage], after[stage], upstream, epoch, weights)
-        one = attrs.evolve(one, takes=takes[stage])
-        planned[stage] = attrs.evolve(one, env=_environment(one, steps[stage], environment))
+        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, here[stage].weights)
+        planned[stage] = attrs.evolve(planned[stage], env=here[stage].env, takes=takes[stage])
     return Pipeline(
         name=name,
         source=origin,
@@ -105,11 +111,23 @@ def build(
     )
 
 
+def _arranged(steps: Mapping[str, Step], places: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """(upstreams of each stage, all in topological order)."""
+    options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
+    line = in_order(options, places)
+    after = {stage: upstreams(stage, line, options[stage]) for stage in line}
+    return after, _topological(after)
+
+
 def _plan(
-    name: str, step: Step, after: tuple[str, ...], upstream: list[str], epoch: EpochOf, weights: WeightsOf
+    name: str,
+    step: Step,
+    after: tuple[str, ...],
+    upstream: list[str],
+    epoch: EpochOf,
+    models: tuple[WeightsRef, ...],
 ) -> PlannedStage:
     stage, options = step.stage, checked(step.options, f"stages.{name}")
-    models = _weights(name, stage, weights)
     read = functools.cache(read_input)  # once: what identifies the stage is what its workers are to find
     first: dict[str, Any] = {"stage": stage_identity(stage, read), "upstream": upstream, "epoch": 0}
     if models:
@@ -163,27 +181,68 @@ def processes_per_worker(resources: Resources, wanted: int | None) -> int:
     return 1
 
 
-def _environment(planned: PlannedStage, step: Step, environment: EnvironmentOf) -> Environment:
+def installed(
+    source: Source, steps: Mapping[str, Step], places: Sequence[str], weights: WeightsOf, environment: EnvironmentOf
+) -> dict[str, Installed]:
+    """What each stage needs of the store. Raises NotInstalled with all that is missing, of all stages at once."""
+    after, order = _arranged(steps, places)
+    return _installed(steps, _resolved(source, steps, after, order), weights, environment)
+
+
+def _installed(
+    steps: Mapping[str, Step], takes: Mapping[str, str], weights: WeightsOf, environment: EnvironmentOf
+) -> dict[str, Installed]:
+    found: dict[str, Installed] = {}
+    missing: list[NotInstalled] = []
+    for name, step in steps.items():
+        models, envs = _weights(name, step.stage, weights, missing)
+        env = _environment(name, step, takes[name], next(filter(None, envs), None), environment, missing)
+        found[name] = Installed(models, env)
+    if missing:
+        raise all_of(missing)
+    return found
+
+
+def _weights(
+    name: str, stage: Stage[Any, Any], weights: WeightsOf, missing: list[NotInstalled]
+) -> tuple[tuple[WeightsRef, ...], list[str | None]]:
+    """Those that are there, and the environments that load these and the missing ones."""
+    models: list[WeightsRef] = []
+    envs: list[str | None] = []
+    for model in dict.fromkeys(model for member in members(stage) for model in model_names(member.model)):
+        try:
+            models.append(weights(model))
+            envs.append(models[-1].env)
+        except NotInstalled as error:
+            missing.append(error.of(f"stages.{name}: "))
+            envs += [need.env for need in error.needs]
+        except ConfigError as error:
+            raise ConfigError(f"stages.{name}: {error}") from None
+    return tuple(models), envs
+
+
+def _environment(
+    name: str,
+    step: Step,
+    takes: str,
+    of_models: str | None,
+    environment: EnvironmentOf,
+    missing: list[NotInstalled],
+) -> Environment:
     """The one named at the place of use, else the stage's, else its model's."""
-    of_models = next((one.env for one in planned.weights if one.env), None)
     asked, to_node = step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node
     lacks: tuple[str, ...] = ()
     if isinstance(asked, CurrentOr):
-        lacks = lacking(step.stage, find_task(planned.takes) if planned.takes else declared_input(step.stage))
+        lacks = lacking(step.stage, find_task(takes) if takes else declared_input(step.stage))
         asked = asked.env if lacks or to_node else None
+    why = f"; the current environment lacks {', '.join(lacks)}" if lacks else ""
     try:
         return environment(asked, to_node)
+    except NotInstalled as error:
+        missing.append(error.of(f"stages.{name}.", why))
+        return Environment()
     except ConfigError as error:
-        why = f"; the current environment lacks {', '.join(lacks)}" if lacks else ""
-        raise ConfigError(f"stages.{planned.name}.{error}{why}") from None
-
-
-def _weights(name: str, stage: Stage[Any, Any], weights: WeightsOf) -> tuple[WeightsRef, ...]:
-    names = dict.fromkeys(model for member in members(stage) for model in model_names(member.model))
-    try:
-        return tuple(weights(model) for model in names)
-    except ConfigError as error:
-        raise ConfigError(f"stages.{name}: {error}") from None
+        raise ConfigError(f"stages.{name}.{error}{why}") from None
 
 
 def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:

@@ -12,6 +12,7 @@ from hpcurate.errors import PipelineError
 from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
+from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
@@ -53,6 +54,8 @@ class Request:
     """Resolved configuration, YAML."""
     overrides: tuple[str, ...] = ()
     """As typed."""
+    install: str = ""
+    """Command that installs all it needs; empty: each weights and environment by its own."""
 
     def draft(self) -> Pipeline:
         """The pipeline as it is before its run has a name: a folder of the run's own is UNNAMED in it."""
@@ -63,18 +66,21 @@ class Request:
         return run_identity(self.draft(), self.output, self.limit)
 
     def build(self, steps: Mapping[str, Step]) -> Pipeline:
-        """The pipeline of these steps. Raises PipelineError or ConfigError."""
-        return build(
-            self.name,
-            self.source,
-            steps,
-            places=self.places,
-            budget=self.budget,
-            timing=self.timing,
-            epoch=self.epochs,
-            weights=self.weights,
-            environment=self.environments,
-        )
+        """The pipeline of these steps. Raises PipelineError or ConfigError; NotInstalled with all that is missing."""
+        try:
+            return build(
+                self.name,
+                self.source,
+                steps,
+                places=self.places,
+                budget=self.budget,
+                timing=self.timing,
+                epoch=self.epochs,
+                weights=self.weights,
+                environment=self.environments,
+            )
+        except NotInstalled as error:
+            raise all_of([error], self.install) from None
 
 
 @attrs.define(frozen=True, kw_only=True)

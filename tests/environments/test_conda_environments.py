@@ -59,9 +59,9 @@ def test_what_is_not_ready_is_refused_before_anything_starts(there: Shell, chann
     def refused(env: str) -> str:
         return there.run("+pipeline=tell", "input=tell.py", f"stages.tell.env={env}", status=2).stderr
 
-    assert "is not locked; type `hpcurate envs lock tiny`" in refused("tiny")
+    assert "stages.tell.env=tiny: is not built in this store; type `hpcurate install +pipeline=tell" in refused("tiny")
     there.type("envs", "lock", "tiny")
-    assert "stages.tell.env=tiny: is not built in this store; type `hpcurate envs build tiny" in refused("tiny")
+    assert "stages.tell.env=tiny: is not built in this store; type `hpcurate install +pipeline=tell" in refused("tiny")
     built(there)
     write(there, channel, "[python]")
     assert "has changed since it was locked" in refused("tiny")

@@ -270,11 +270,8 @@ def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) ->
     disk.mkdir()
     words = ["+pipeline=tell", "input=tell.py", "stages.tell.stage_to_node=true", f"launcher.node_local=[{disk}]"]
     refused = there.run(*words, status=2).stderr
-    assert (
-        f"stages.tell.stage_to_node: tiny is not packed in this store; type `hpcurate envs pack tiny --store {there.store}`"
-        in refused
-    )
-    there.type("envs", "pack", "tiny", "--store", str(there.store))
+    assert "stages.tell.stage_to_node: tiny is not packed in this store; type `hpcurate install +pipeline=" in refused
+    there.type("install", *words, "--store", str(there.store))
     assert "is complete" in there.type("envs", "pack", "tiny", "--store", str(there.store)).stderr
     assert ", packed" in there.type("envs", "list", "tiny", "--store", str(there.store)).stdout
     (pack,) = there.store.glob("packs/tiny-*")

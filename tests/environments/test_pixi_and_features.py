@@ -62,7 +62,7 @@ def test_a_stage_runs_in_an_environment_of_a_pixi_lock(there: Shell) -> None:
 
     run = ("+pipeline=tell", "input=tell.py", f"stages.tell.env=pixi:{project}:plus")
     refused = there.run(*run, status=2).stderr
-    assert f"is not built in this store; type `hpcurate envs build 'pixi:{project}:plus'" in refused
+    assert f"=pixi:{project}:plus: is not built in this store; type `hpcurate install +pipeline=tell" in refused
     done = there.type("envs", "build", f"pixi:{project}:plus", "--store", str(there.store))
     prefix = Path(done.stdout.splitlines()[-1])
     assert prefix.name.startswith("pixi-my_project-plus-")

@@ -65,7 +65,7 @@ def _one(typed: Typed) -> int:
 def _sweep(typed: Typed) -> int:
     rows: list[_Row] = []
     epochs = None
-    for one in _combinations(typed):
+    for one in combinations_of(typed):
         changed = " ".join(o.lstrip("+") for o in one.overrides if o not in typed.overrides)
         try:
             request, settings = read_request(one, epochs)
@@ -110,7 +110,7 @@ def _start_or_preview(request: Request, settings: Settings) -> tuple[str, str, i
     return (outcome.run.name, outcome.state.value, outcome.state.exit_status)
 
 
-def _combinations(typed: Typed) -> Iterator[Typed]:
+def combinations_of(typed: Typed) -> Iterator[Typed]:
     """The command lines that a sweep stands for."""
     folders = conf_folders(typed.config_dirs)
     for overrides in combinations(typed.overrides, lambda group: names_in(folders, group)):
@@ -121,7 +121,7 @@ def _combinations(typed: Typed) -> Iterator[Typed]:
 def previews(argv: list[str]) -> list[Preview]:
     """What the command would do, for each combination. Raises UserError."""
     typed = sort_arguments(argv)
-    every = _combinations(typed) if typed.multirun else [typed]
+    every = combinations_of(typed) if typed.multirun else [typed]
     return [preview(read_request(one)[0]) for one in every]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from contextlib import suppress
 from typing import Any
@@ -64,7 +65,17 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         timing=settings.timing,
         config=dump(composed.with_output(settings.output or UNNAMED)),
         overrides=typed.words,
+        install=install_command(typed, None if settings.debug else store),
     )
+
+
+def install_command(typed: Typed, store: str | None) -> str:
+    """What installs everything that this command line needs: the same arguments. Pure."""
+    words = [word for word in typed.words if word.partition("=")[0].lstrip("+") not in ("dry_run", "debug")]
+    if store is not None and "store" not in typed.paths:
+        words.append(f"store={store}")
+    folders = [word for folder in typed.config_dirs for word in ("--config-dir", folder)]
+    return shlex.join(["hpcurate", "install", *words, *folders])
 
 
 def for_debug(settings: Settings) -> tuple[Settings, str]:

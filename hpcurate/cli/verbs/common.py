@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 from hpcurate.cli.store_choice import find_store, last_store
 from hpcurate.cli.terminal import say
-from hpcurate.errors import StoreError
+from hpcurate.errors import StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.queue import describe
 from hpcurate.runs.folder import Run, find_run
@@ -32,6 +33,25 @@ def store_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"hpcurate {name}", description=description)
     parser.add_argument("--store", help=STORE_HELP)
     return parser
+
+
+def ending_at_once(act: Callable[[], int]) -> int:
+    """The exit status of a verb that may solve or build environments.
+
+    Threads of the solver's library may still run when the interpreter ends, and have been seen to abort it:
+    where it was loaded the process exits at once, after everything is written.
+    """
+    try:
+        status = act()
+    except UserError as error:
+        if "rattler" not in sys.modules:
+            raise
+        say(f"hpcurate: {error}")
+        status = 2
+    if "rattler" in sys.modules:
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 def the_store(options: argparse.Namespace) -> Store:

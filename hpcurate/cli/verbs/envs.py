@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import STORE_HELP
+from hpcurate.cli.verbs.common import STORE_HELP, ending_at_once
 from hpcurate.environments.build import is_built, prefix_of, remove
 from hpcurate.environments.files import Buildable, EnvFile, env_folders, env_names
 from hpcurate.environments.locking import lock
 from hpcurate.environments.needed import provide_env
 from hpcurate.environments.pack import is_packed, pack, pack_of
 from hpcurate.environments.pixi import PIXI, find_env
-from hpcurate.errors import ConfigError, UserError
+from hpcurate.errors import ConfigError
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
 
 def verb(argv: list[str]) -> int:
-    """Do what is asked; the exit status.
-
-    Threads of the solver's library may still run when the interpreter ends, and have been seen to abort it:
-    where it was loaded the process exits at once, after everything is written.
-    """
-    try:
-        status = _verb(argv)
-    except UserError as error:
-        if "rattler" not in sys.modules:
-            raise
-        say(f"hpcurate: {error}")
-        status = 2
-    if "rattler" in sys.modules:
-        sys.stdout.flush()
-        os._exit(status)
-    return status
+    """Do what is asked; the exit status."""
+    return ending_at_once(lambda: _verb(argv))
 
 
 def _verb(argv: list[str]) -> int:
