@@ -59,3 +59,22 @@ def skewed_seconds(count: int = 640, total: float = 800.0, longest: float = 10.0
     draws = [chance.lognormvariate(0, 1.5) for _ in range(count)]
     scale = total / sum(draws)
     return [min(draw * scale, longest) for draw in draws]
+
+
+class Paced(Stage[Nap, Nap]):
+    """Takes a fixed time for each task in `prepare`, and in `process`: the service times of a decoder and a GPU."""
+
+    version = 1
+    batch_size = 1
+
+    def __init__(self, prepare_s: float, process_s: float) -> None:
+        self.prepare_s, self.process_s = prepare_s, process_s
+
+    def prepare(self, task: Nap) -> None:
+        """What a decoder does meanwhile."""
+        time.sleep(self.prepare_s)
+
+    def process(self, tasks: list[Nap]) -> list[Nap]:
+        """What a GPU does."""
+        time.sleep(self.process_s * len(tasks))
+        return tasks

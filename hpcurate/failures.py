@@ -103,6 +103,8 @@ class AttemptEnd:
     detail: str = ""
     in_flight: tuple[str, ...] = ()
     """Ids of the tasks that were in work."""
+    shared: bool = False
+    """Its process, or its claim alone, was shared with the shard before or after it: that blames neither."""
 
 
 def concluded(alive: Optional[bool], *, round_over: bool, lease_over: bool) -> Optional[Ending]:
@@ -116,12 +118,16 @@ def concluded(alive: Optional[bool], *, round_over: bool, lease_over: bool) -> O
     return Ending.LOST if lease_over or (round_over and alive is None) else None
 
 
-def explained(end: AttemptEnd, said: Optional[Ending], job: str, in_flight: Optional[tuple[str, ...]]) -> AttemptEnd:
+def explained(
+    end: AttemptEnd, said: Optional[Ending], job: str, in_flight: Optional[tuple[str, ...]], ahead: bool = False
+) -> AttemptEnd:
     """An attempt that ended without a marker, in the light of what is known of its whole job. Pure.
 
     `said` is the scheduler's word, which outweighs what was merely seen; `in_flight` the task that was alone in work,
-    () if the attempt had noted that nothing was, None if it noted nothing.
+    () if the attempt had noted that nothing was, None if it noted nothing. Who was claimed `ahead` and noted nothing
+    may never have begun.
     """
+    end = attrs.evolve(end, shared=ahead and in_flight is None)
     if in_flight == ():
         return attrs.evolve(end, ending=Ending.FREE, detail="nothing of it was in work when its worker ended")
     in_flight = in_flight or ()
@@ -151,14 +157,16 @@ def judge(history: Iterable[AttemptEnd], attempts: int) -> Verdict:
 
     An ending with one task in flight blames that task, at once or the second time. Endings that blame nobody count
     towards `attempts` if they are evidence against the shard; so a shard with several poison tasks still passes its
-    good ones on, and the mere death of workers never condemns a shard.
+    good ones on, and the mere death of workers never condemns a shard. An ending that was shared with another shard
+    blames nobody and does not count: either may have been the cause, so both run one task at a time, and share no more.
     """
     counted = [end for end in history if AGAINST[end.ending] is not Against.NOTHING]
-    unnamed = [end for end in counted if len(end.in_flight) != 1 and AGAINST[end.ending] is Against.SHARD]
+    own = [end for end in counted if not end.shared]
+    unnamed = [end for end in own if len(end.in_flight) != 1 and AGAINST[end.ending] is Against.SHARD]
     return Verdict(
         isolate=bool(counted),
         alone=any(end.ending in _OF_WHOLE_WORKERS for end in counted),
-        poison=_poison([end for end in counted if len(end.in_flight) == 1]),
+        poison=_poison([end for end in own if len(end.in_flight) == 1]),
         exhausted=_exhausted(unnamed) if len(unnamed) >= attempts else "",
     )
 

@@ -23,9 +23,9 @@ from hpcurate.failures import (
 )
 
 
-def end(ending: str, *in_flight: str, detail: str = "") -> AttemptEnd:
+def end(ending: str, *in_flight: str, detail: str = "", shared: bool = False) -> AttemptEnd:
     """How an attempt ended."""
-    return AttemptEnd(attempt=1, ending=Ending(ending), in_flight=in_flight, detail=detail)
+    return AttemptEnd(attempt=1, ending=Ending(ending), in_flight=in_flight, detail=detail, shared=shared)
 
 
 KILLED = "its worker was killed 2 times while this task alone was in work; by what is not known"
@@ -96,6 +96,41 @@ def test_one_ending_three_times(ending: Ending, in_flight: tuple[str, ...], atte
     counts, culprit = against is not Against.NOTHING, len(in_flight) == 1
     assert (counts, {"a"} if culprit and counts else set()) == (verdict.isolate, set(verdict.poison))
     assert (against is Against.SHARD and not culprit) is bool(verdict.exhausted)
+
+
+@pytest.mark.parametrize(
+    ("ending", "in_flight", "times"), [*itertools.product(Ending, [(), ("a",), ("a", "b")], [1, 2, 9])]
+)
+def test_what_was_shared_with_another_shard_leads_to_isolation_alone(
+    ending: Ending, in_flight: tuple[str, ...], times: int
+) -> None:
+    """However often: it blames no task and does not count, beside others either."""
+    shared, whole = [end(ending.value, *in_flight, shared=True)] * times, end("crash", "b", "c")
+    counts = AGAINST[ending] is not Against.NOTHING
+    alone = ending in (Ending.DEAD, Ending.OOM)
+    assert Verdict(isolate=counts, alone=alone) == judge(shared, 1)
+    assert Verdict(isolate=True, alone=alone) == judge([*shared, whole], 2)
+    assert judge([*shared, whole, whole], 2).exhausted.startswith("2 attempts")
+
+
+def test_an_isolated_attempt_after_a_shared_one_names_its_task() -> None:
+    """So that a task which kills whatever it runs in is found, and its neighbour is not."""
+    history = [end("crash", "a", shared=True), end("crash", "b", detail="SIGSEGV")]
+    assert Verdict(isolate=True, poison={"b": "SIGSEGV"}) == judge(history, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "in_flight", "ahead"),
+    [*itertools.product([None, Ending.OOM, Ending.FREE], [None, (), ("a",)], [True, False])],
+)
+def test_a_death_before_a_shard_that_was_claimed_ahead_had_begun(
+    said: Ending | None, in_flight: tuple[str, ...] | None, ahead: bool
+) -> None:
+    """One that noted nothing may have been in nobody's hands: it condemns nobody. One that noted a task ran alone."""
+    found = explained(end("dead"), said, "7", in_flight, ahead)
+    assert (ahead and in_flight is None) is found.shared
+    if found.shared:
+        assert not judge([found] * 9, 1).exhausted
 
 
 @pytest.mark.parametrize(

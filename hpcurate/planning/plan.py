@@ -34,6 +34,8 @@ class Plan:
     """Folders on the nodes' own disks for weights and environments, best first."""
     node_quota: int | None = None
     """Bytes that hpcurate may use there; None: what is free."""
+    seconds_per_weight: float = 0.0
+    """What committed shards took, for a unit of their weight: what is expected of the others; 0: nothing."""
     timing: Timing = Timing()
 
     def save(self, submission: str, filesystem: Filesystem = POSIX) -> None:

@@ -47,6 +47,8 @@ class Claim:
     gate wrote down. Empty without a scheduler."""
     history: tuple[AttemptEnd, ...] = ()
     """Endings of earlier attempts, oldest first."""
+    ahead: bool = False
+    """Claimed while its worker was at the shard before it."""
 
 
 @attrs.define(frozen=True)
@@ -108,10 +110,13 @@ class Claims:
             return msgspec.convert(json.loads(self._filesystem.read(self._folder.claim(shard, attempt))), Claim)
         return None
 
-    def end(self, claim: Claim, ending: Ending, detail: str = "", in_flight: tuple[str, ...] = ()) -> None:
+    def end(
+        self, claim: Claim, ending: Ending, detail: str = "", in_flight: tuple[str, ...] = (), shared: bool = False
+    ) -> None:
         """Write beside the claim why its attempt is over."""
         path = f"{self._folder.claim(claim.shard, claim.attempt)}.{ending.value}"
-        self._create(path, json.dumps({"detail": detail, "in_flight": in_flight}).encode() + b"\n")
+        content = {"detail": detail, "in_flight": in_flight, "shared": shared}
+        self._create(path, json.dumps(content).encode() + b"\n")
 
     def _create(self, path: str, data: bytes) -> bool:
         """Create a file in its folder, which a scratch purge may have taken: nobody else would make it again."""

@@ -19,6 +19,7 @@ from hpcurate.system.clock import Clock
 from hpcurate.system.patience import Patience
 from hpcurate.worker.deadline import Pace
 from hpcurate.worker.hosts import Log, ShardEnded, StageHost
+from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick
 from hpcurate.worker.turns import Turns
 
@@ -41,25 +42,72 @@ class Attempts:
     ) -> None:
         self._plan, self._store, self._worker, self._clock = plan, store, worker, clock
         self._leaving, self._give_up, self._log = leaving, give_up, log
-        self._root, self.pace, self._turns = Store(plan.store), Pace(), Turns(clock)
+        self._root, self.pace, self._turns = Store(plan.store), Pace(plan.seconds_per_weight), Turns(clock)
+        self._ahead: list[NextShard] = []
         self._owed: list[tuple[Pick, ShardEnded]] = []
         """Attempts whose ending could not be written down yet."""
         self._owing = clock.lock()
 
-    def work(self, host: StageHost, pick: Pick, patience: Patience) -> ShardEnded | None:
-        """One attempt: None if the shard is committed now, else how the attempt ended. Raises SetupFailed."""
-        directory = self._store.folder.attempt(pick.line.id, pick.claim.attempt, pick.claim.nonce)
-        started = self._clock.monotonic()
+    # -- the shard ahead ----------------------------------------------------------------------------
+
+    def next_shard(self, pick: Callable[[float], Pick | None]) -> NextShard:
+        """What one slot claims ahead: with `pick`, which is given the weight of the shard before."""
+
+        def claim(before: float) -> Attempt | None:
+            try:
+                found = pick(before) if self._may_look_ahead() else None
+                return self.open(found) if found else None
+            except OSError as error:  # the shard before will see for itself how the store is
+                self._log(f"nothing could be claimed ahead: {error}")
+                return None
+
+        ahead = NextShard(self._clock.lock(), claim, self._may_look_ahead)
+        self._ahead.append(ahead)
+        return ahead
+
+    def _may_look_ahead(self) -> bool:
+        return not (self._leaving() or self._turns.awaited)
+
+    def hand_back_unstarted(self) -> None:
+        """Whatever is claimed ahead by now, and not in work."""
+        for ahead in self._ahead:
+            self.let_go(ahead, unless_begun=True)
+
+    def let_go(self, ahead: NextShard, ended: ShardEnded | None = None, *, unless_begun: bool = False) -> None:
+        """End what is claimed ahead: handed back, or as it ended with its stage process."""
+        attempt = ahead.take(unless_begun=unless_begun)
+        if attempt is not None:
+            if attempt.begun:
+                self._turns.end()
+            self._hand_back(attempt.pick, ended or ShardEnded(Ending.FREE, "claimed ahead, and never begun"))
+
+    # -- one shard ----------------------------------------------------------------------------------
+
+    def open(self, pick: Pick) -> Attempt:
+        """Ready to run: its directory is there. Raises OSError: then it is handed back."""
         try:
-            done = self._run(host, pick)
-            won = self._commit(directory, self._stats(pick, done), patience)
+            self._store.commits.begin(pick.line.id, pick.claim.attempt, pick.claim.nonce)
+        except OSError as error:
+            self._hand_back(pick, ShardEnded(Ending.STORE, str(error)))
+            raise
+        verdict = judge(pick.claim.history, self._plan.stage.attempts)
+        return Attempt(pick, self._job(pick, verdict), verdict)
+
+    def work(self, host: StageHost, attempt: Attempt, patience: Patience, ahead: NextShard) -> ShardEnded | None:
+        """One attempt: None if the shard is committed now, else how the attempt ended. Raises SetupFailed."""
+        pick, started, ahead.before = attempt.pick, self._clock.monotonic(), attempt.pick.line.weight
+        try:
+            done = self._run(host, attempt, ahead)
+            won = self._commit(attempt.job.directory, self._stats(pick, done), patience)
         except ShardEnded as ended:
-            return self._hand_back(pick, directory, ended)
+            if ended.ahead:
+                self.let_go(ahead, ended.ahead)
+            return self._hand_back(pick, ended)
         except (OSError, StoreFailed) as error:  # the engine's own: what the stage raises is a dead letter
-            return self._hand_back(pick, directory, ShardEnded(Ending.STORE, str(error)))
+            return self._hand_back(pick, ShardEnded(Ending.STORE, str(error)))
         except BaseException as error:  # SetupFailed; Ctrl-C with the inline launcher
             why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "interrupted"
-            self._hand_back(pick, directory, ShardEnded(Ending.FREE, why))
+            self._hand_back(pick, ShardEnded(Ending.FREE, why))
             raise
         patience.worked()
         self.pace.learn(pick.line.weight, self._clock.monotonic() - started)
@@ -71,21 +119,23 @@ class Attempts:
         with self._owing:
             while self._owed:
                 pick, ended = self._owed[0]
-                self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100])
+                self._store.claims.end(
+                    pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100], ended.shared
+                )
                 self._owed.pop(0)
 
-    def _run(self, host: StageHost, pick: Pick) -> Done:
-        directory = self._store.commits.begin(pick.line.id, pick.claim.attempt, pick.claim.nonce)
-        verdict = judge(pick.claim.history, self._plan.stage.attempts)
-        job = self._job(pick, directory, verdict)
+    def _run(self, host: StageHost, attempt: Attempt, ahead: NextShard) -> Done:
+        pick, job, verdict = attempt.pick, attempt.job, attempt.verdict
         if verdict.exhausted:
             return Done(counts=self._give_up(job, self._plan.stage.name, verdict.exhausted), environment={})
         if job.note:
             self._store.claims.waits(pick.claim)
-        with self._turns.turn(alone=verdict.alone, leaving=self._leaving) as begun:
+        with self._turns.turn(
+            alone=verdict.alone, leaving=self._leaving, begun=attempt.begun, passed_on=lambda: ahead.begun
+        ) as begun:
             if not begun:
                 raise ShardEnded(Ending.FREE, "drained")
-            return host.run(job)
+            return host.run(job, ahead)
 
     def _commit(self, directory: str, stats: ShardStats, patience: Patience) -> bool:
         """Whether ours is the committed attempt. Its work is done: while the store fails, the commit is tried again."""
@@ -99,12 +149,12 @@ class Attempts:
                 if not patience.pause(error):
                     raise
 
-    def _job(self, pick: Pick, directory: str, verdict: Verdict) -> ShardJob:
+    def _job(self, pick: Pick, verdict: Verdict) -> ShardJob:
         stage, line = self._plan.stage, pick.line
         alone = verdict.isolate and not stage.relation.whole and (verdict.alone or stage.processes == 1)
         return ShardJob(
             shard=line.id,
-            directory=directory,
+            directory=self._directory(pick),
             ref=os.path.relpath(self._store.folder.shard(line.id), self._root.stages),
             root=self._root.stages,
             inputs=[
@@ -129,11 +179,14 @@ class Attempts:
             environment=done.environment,
         )
 
-    def _hand_back(self, pick: Pick, directory: str, ended: ShardEnded) -> ShardEnded:
+    def _directory(self, pick: Pick) -> str:
+        return self._store.folder.attempt(pick.line.id, pick.claim.attempt, pick.claim.nonce)
+
+    def _hand_back(self, pick: Pick, ended: ShardEnded) -> ShardEnded:
         """Remove what there is of the attempt, and write down why it ended: later, where that fails, too."""
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt} ended: {ended.ending.value}: {ended.detail}")
         with suppress(OSError):
-            self._store.commits.discard(directory)
+            self._store.commits.discard(self._directory(pick))
         with self._owing:
             self._owed.append((pick, ended))
         with suppress(OSError):

@@ -18,8 +18,10 @@ HAND_BACK_S = 10.0
 class Pace:
     """Seconds a unit of weight takes here, learned from finished shards."""
 
-    seconds: float = 0.0
-    weight: float = 0.0
+    prior: float = 0.0
+    """What it took others, until something is learned; 0: not known."""
+    seconds: float = attrs.field(default=0.0, init=False)
+    weight: float = attrs.field(default=0.0, init=False)
 
     def learn(self, weight: float, seconds: float) -> None:
         """Add one finished shard."""
@@ -28,7 +30,7 @@ class Pace:
 
     def predict(self, weight: float) -> float:
         """Seconds for a shard of `weight`; 0 while nothing is known."""
-        return weight * self.seconds / self.weight if self.weight else 0.0
+        return weight * (self.seconds / self.weight if self.weight else self.prior)
 
 
 class Deadline:
@@ -47,9 +49,9 @@ class Deadline:
         """Whether shards in work are to be handed back now."""
         return self.left <= HAND_BACK_S
 
-    def fits(self, line: ShardLine, pace: Pace) -> bool:
-        """Whether the shard can be expected to end in time."""
-        return pace.predict(line.weight) * PREDICTION_MARGIN <= self.left
+    def fits(self, line: ShardLine, pace: Pace, before: float = 0.0) -> bool:
+        """Whether the shard can be expected to end in time, after what has the weight `before`."""
+        return pace.predict(before + line.weight) * PREDICTION_MARGIN <= self.left
 
 
 def seconds_left(wall_time: str, job: Allocation, now: float) -> float:

@@ -39,7 +39,8 @@ class Evidence:
         claim = self._store.claims.read(shard, end.attempt)
         if claim is None:
             return end
-        return explained(end, self._of_job(claim), claim.element, self._store.claims.alone(shard, end.attempt))
+        noted = self._store.claims.alone(shard, end.attempt)
+        return explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
 
     def _of_job(self, claim: Claim) -> Ending | None:
         if not claim.element or claim.round not in self.over:

@@ -83,8 +83,10 @@ class Picker:
         self._lock = world.clock.lock()
         self._me = world.processes.mine()
 
-    def next(self, fits: Callable[[ShardLine], bool] = lambda line: True) -> Pick | None:
+    def next(self, fits: Callable[[ShardLine], bool] = lambda line: True, *, ahead: bool = False) -> Pick | None:
         """Claim the next free shard that `fits` in the time left; None when nothing is to be done, or no longer by us.
+
+        `ahead`: while the slot is at the one before.
 
         Raises OSError if the store cannot be read or written; the next call looks again.
         """
@@ -97,10 +99,10 @@ class Picker:
                 return doubtful
             if self._world.clock.monotonic() - self._listed >= self._listing_s:
                 self._list()
-            pick = self._claim_first(fits)
+            pick = self._claim_first(fits, ahead)
             if pick is None:  # all seen are taken: look once more, for shards handed back or left by the dead
                 self._list()
-                pick = self._claim_first(fits)
+                pick = self._claim_first(fits, ahead)
             return pick
 
     def _list(self) -> None:
@@ -118,17 +120,17 @@ class Picker:
     def _doubt(self, line: ShardLine) -> int:
         return doubt(self._latest.get(line.id))
 
-    def _claim_first(self, fits: Callable[[ShardLine], bool]) -> Pick | None:
+    def _claim_first(self, fits: Callable[[ShardLine], bool], ahead: bool) -> Pick | None:
         for line in () if self._round in self._evidence.over else self._trial:
             latest = self._latest.get(line.id)
             if line.id in self._done or (latest and latest.ending is None) or not fits(line):
                 continue
-            pick = self._claim(line, latest)
+            pick = self._claim(line, latest, ahead)
             if pick:
                 return pick
         return None
 
-    def _claim(self, line: ShardLine, latest: Latest | None) -> Pick | None:
+    def _claim(self, line: ShardLine, latest: Latest | None, ahead: bool) -> Pick | None:
         if latest and self._store.commits.stands(line.id):  # between our two listings, or hidden from them
             self._done.add(line.id)
             return None
@@ -142,6 +144,7 @@ class Picker:
             round=self._round,
             element=self._element,
             history=self._evidence.history(line.id, latest) if latest else (),
+            ahead=ahead,
         )
         self._doubtful = Pick(line, claim)
         won = self._store.claims.take(claim)

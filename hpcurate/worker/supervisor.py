@@ -30,6 +30,7 @@ from hpcurate.worker.deadline import Deadline, seconds_left
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.hosts import Hosts, SetupFailed, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
+from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick, Picker
 from hpcurate.world import World
 
@@ -149,6 +150,8 @@ class Supervisor:
         for thread in [start(partial(self._slot, k), f"slot-{k}") for k in processes]:
             while thread.is_alive():  # joined in steps, so that signals reach the main thread
                 thread.join(0.2)
+                if self._draining.is_set():
+                    self._attempts.hand_back_unstarted()
                 if self._draining.is_set() and self._deadline.is_near:
                     self.drain(at_once=True)
 
@@ -156,16 +159,16 @@ class Supervisor:
 
     def _slot(self, process: int) -> None:
         host: StageHost | None = None
-        patience = self._patience()
+        patience, ahead = self._patience(), self._attempts.next_shard(self._claim_ahead)
         try:
-            while not self._leaving():
+            while ahead.begun or not self._leaving():
                 if host is None:
                     host = self._start_host(process)
                     if host is None:
                         return
-                pick = self._patiently(patience, self._next)
-                if pick is not None:
-                    self._work(host, pick, patience)
+                attempt = ahead.take() or self._patiently(patience, self._next)
+                if attempt is not None:
+                    self._work(host, attempt, patience, ahead)
                 elif not self._picker.waits:
                     return
                 else:
@@ -174,12 +177,18 @@ class Supervisor:
             self._failure = f"{type(error).__name__}: {error}"
             raise
         finally:
+            self._attempts.let_go(ahead, unless_begun=True)
             if host:
                 host.close()
+            self._attempts.let_go(ahead)
 
-    def _next(self) -> Pick | None:
+    def _next(self) -> Attempt | None:
         self._attempts.settle()
-        return self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace))
+        pick = self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace))
+        return self._attempts.open(pick) if pick else None
+
+    def _claim_ahead(self, before: float) -> Pick | None:
+        return self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace, before), ahead=True)
 
     def _start_host(self, process: int) -> StageHost | None:
         host = self._hosts.host(self.plan, self._info(process), self._place, self._log)
@@ -235,9 +244,9 @@ class Supervisor:
 
     # -- one shard ----------------------------------------------------------------------------------
 
-    def _work(self, host: StageHost, pick: Pick, patience: Patience) -> None:
+    def _work(self, host: StageHost, attempt: Attempt, patience: Patience, ahead: NextShard) -> None:
         try:
-            ended = self._attempts.work(host, pick, patience)
+            ended = self._attempts.work(host, attempt, patience, ahead)
         except SetupFailed as error:
             self._setup_failed(error)
             return

@@ -18,15 +18,31 @@ class Turns:
         self._running = self._waiting = 0
         self._alone = False
 
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits to run alone: then nobody looks ahead of the turn that it has."""
+        with self._lock:
+            return self._waiting > 0
+
     @contextmanager
-    def turn(self, *, alone: bool, leaving: Callable[[], bool]) -> Iterator[bool]:
-        """Wait for a turn, and have it: True; False where the worker is to leave before it came."""
-        begun = self._begin(alone, leaving)
+    def turn(
+        self,
+        *,
+        alone: bool,
+        leaving: Callable[[], bool],
+        begun: bool = False,
+        passed_on: Callable[[], bool] = lambda: False,
+    ) -> Iterator[bool]:
+        """Wait for a turn, and have it: True; False where the worker is to leave before it came.
+
+        A shard that is `begun` already goes on in the turn of the one before it, which was `passed_on`.
+        """
+        begun = begun or self._begin(alone, leaving)
         try:
             yield begun
         finally:
-            if begun:
-                self._end()
+            if begun and not passed_on():
+                self.end()
 
     def _begin(self, alone: bool, leaving: Callable[[], bool]) -> bool:
         self._wait(+alone)
@@ -50,6 +66,7 @@ class Turns:
             self._running, self._alone = self._running + 1, alone
             return True
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Of one turn, at the end of it; and of one that was passed on to a shard that will not have it."""
         with self._lock:
             self._running, self._alone = self._running - 1, False

@@ -15,7 +15,7 @@ from tests.simulation.filesystem import Node
 from tests.simulation.kernel import Process, Violation
 from tests.simulation.site import STORES
 from tests.simulation.truth import Truth
-from tests.simulation.work import SimHosts, encoded, row_of
+from tests.simulation.work import encoded, row_of
 
 ROUNDS = 8
 """So many rounds without a fault must be enough."""
@@ -110,11 +110,13 @@ class ArrayEpisode(Episode):
         def main(process: Process) -> int:
             world = self.site.world(process)
             supervisor = Supervisor(
-                plan, f"{STORES[0]}/submission", index, job=str(number), hosts=SimHosts(process, self.site.client(process.host), self.site.work_s),
+                plan, f"{STORES[0]}/submission", index, job=str(number), hosts=self.site.hosts(process),
                 world=world, log=self.kernel.note, allocation=here,
             )  # fmt: skip
             process.on_terminate = lambda: supervisor.drain(at_once=True)
-            return supervisor.run()
+            status = supervisor.run()
+            self.site.left(process, self._pipeline.stages[0].folder)
+            return status
 
         node = self.dice.choice(self._nodes)
         process = self.kernel.spawn(node, f"worker{number}.{index}" + "r" * restarts, main, after)

@@ -87,6 +87,7 @@ class Episode:
             nodes=plan.nodes,
             two=plan.foreign,
             work_s=(plan.fastest_s, plan.slowest_s),
+            ahead=plan.ahead,
             tracing=tracing,
         )
         self.kernel, self.stores = self.site.kernel, STORES[: plan.stores]

@@ -26,6 +26,8 @@ class Plan:
     limit_s: float = 0.0
     """Wall time of a worker; 0: without end. Where less than `fastest_s`, no shard can ever be done."""
     kill_wait: bool = True
+    ahead: float = 0.0
+    """Share of the shards during which their stage process is given the next one."""
     poison: int = 0
     """More tasks, which kill their stage process."""
     doomed: bool = False

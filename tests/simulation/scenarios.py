@@ -106,6 +106,16 @@ def _killers(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def _ahead(dice: random.Random) -> dict[str, Any]:
+    """Stage processes are given the next shard while they end one; at the end of a stage others have nothing to do."""
+    return {
+        "ahead": dice.choice((0.5, 1.0)),
+        "tasks": dice.randint(3, 7),
+        "poison": dice.choice((0, 0, 1, 2)),
+        "slowest_s": dice.choice((5.0, 60.0)),
+    }
+
+
 SCENARIOS: dict[str, Draw] = {
     "workers alone": _array,
     "one run": _slurm,
@@ -169,6 +179,11 @@ SCENARIOS: dict[str, Draw] = {
         "hangs": 0.0,
         "stops": dice.choice((0.0, 0.005)),
     },
+    "looking ahead": lambda dice: {**_slurm(dice), **_ahead(dice)},
+    "looking ahead, workers alone": lambda dice: {**_array(dice), **_ahead(dice)},
+    "looking ahead, killers": lambda dice: {**_slurm(dice), **_ahead(dice), **_killers(dice)},
+    "looking ahead, wall time": lambda dice: {**_slurm(dice), **_ahead(dice), **_short(dice)},
+    "local, looking ahead": lambda dice: {**_local(dice), **_ahead(dice), "again": dice.randint(0, 1)},
     "local": _local,
     "local, typed again": lambda dice: {**_local(dice), "again": dice.randint(1, 2)},
     "taken over": lambda dice: {**_local(dice), "logout": True, "again": dice.randint(1, 2)},

@@ -40,12 +40,16 @@ class Site:
     work_s: tuple[float, float]
     """The least and the most that one call of a stage takes."""
     login: list[Host]
+    ahead: float = 0.0
+    """Share of the shards during which the next one is claimed."""
     clients: dict[str, Client] = attrs.field(factory=dict)
     listeners: list[Callable[[Process, str, str], None]] = attrs.field(factory=list)
+    leaving: list[Callable[[Process, str], None]] = attrs.field(factory=list)
+    """Hear of a worker of a stage that leaves by itself."""
 
     @classmethod
     def build(
-        cls, seed: int, *, tempo: Tempo, faults: Faults, manners: Manners, nodes: int, two: bool, work_s: tuple[float, float],
+        cls, seed: int, *, tempo: Tempo, faults: Faults, manners: Manners, nodes: int, two: bool, work_s: tuple[float, float], ahead: float,
         tracing: bool,
     ) -> Site:  # fmt: skip
         """Two login nodes and a cluster of `nodes`, or two of them on one storage, with a login node each."""
@@ -60,7 +64,7 @@ class Site:
         disk = Disk(kernel, faults)
         for store in STORES:
             disk.make_folders(store, "root")
-        site = cls(kernel, disk, clusters, work_s, logins)
+        site = cls(kernel, disk, clusters, work_s, logins, ahead)
         HERE[:] = [site]
         return site
 
@@ -102,14 +106,25 @@ class Site:
             submission,
             index,
             job=here.array_job_id or here.job_id or f"local{process.identity.pid}",
-            hosts=SimHosts(process, self.client(process.host), self.work_s),
+            hosts=self.hosts(process),
             world=world,
             log=lambda line: self.heard(process, plan.stage.folder, line),
             allocation=here,
         )
         process.on_terminate = lambda: supervisor.drain(at_once=True)
         process.on_warning = lambda: supervisor.drain(at_once=False)
-        return supervisor.run()
+        status = supervisor.run()
+        self.left(process, plan.stage.folder)
+        return status
+
+    def hosts(self, process: Process) -> SimHosts:
+        """Of one worker."""
+        return SimHosts(process, self.client(process.host), self.work_s, self.ahead)
+
+    def left(self, process: Process, folder: str) -> None:
+        """A worker leaves by itself."""
+        for told in self.leaving:
+            told(process, folder)
 
     def heard(self, process: Process, folder: str, line: str) -> None:
         """A line of a worker's log."""

@@ -57,6 +57,7 @@ class Truth:
 
     def __attrs_post_init__(self) -> None:
         self.site.disk.hooks.append(self.heard)
+        self.site.leaving.append(self._left)
         for cluster in self.site.clusters.values():
             cluster.at_queuing.append(self._queued)
 
@@ -148,6 +149,20 @@ class Truth:
         if self.purged and (ending == Ending.LOST.value or any("/claims/" in path for path in self.purged)):
             return  # where claims were purged, two attempts may have the same number
         raise Violation(f"I4: {running.process.label} ends {claim} of {folder}, an attempt of {owner and owner.label}")
+
+    def _left(self, worker: Process, folder: str) -> None:
+        """Who leaves by itself has ended all it had claimed; where the storage failed, somebody else will have to."""
+        faults = self.disk.faults
+        if faults.errors or faults.full or faults.cuts or faults.lost_rows or not faults.links or self.mayhem:
+            return
+        claims = f"{self.store}/stages/{folder}/claims"
+        for path, node in self.disk.below(claims) if self.disk.find(claims) else ():
+            fan, name = path.split("/")
+            shard, _, attempt = name.rpartition(".")
+            if attempt.isdigit() and self.process_of(json.loads(node.data or b"{}")) is worker:
+                marked = any(f"{name}.{ending}" in self.disk.listed(f"{claims}/{fan}") for ending in ENDINGS)
+                if not marked and not self.stats(folder, shard):
+                    raise Violation(f"I4: {worker.label} leaves, and its claim {name} of {folder} is open")
 
     def process_of(self, content: Mapping[str, Any]) -> Process | None:
         """Whose claim it is."""

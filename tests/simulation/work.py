@@ -5,7 +5,9 @@ What a stage has to make of its input is known, so the result of any run can be 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,15 +23,15 @@ from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import Resources, WorkerInfo
 from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
-from hpcurate.stage_process.output import give_up
+from hpcurate.stage_process.output import give_up, rows_of
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.files import Files
 from hpcurate.store.stats import ShardCounts
-from hpcurate.worker.hosts import Hosts, Log, ShardEnded
+from hpcurate.worker.hosts import Ahead, Hosts, Log, ShardEnded
 from hpcurate.worker.node_staging import Place
 from tests.simulation.filesystem import Client
-from tests.simulation.kernel import Process, Thread
+from tests.simulation.kernel import Process, Thread, Violation
 
 
 @attrs.define(kw_only=True)
@@ -191,8 +193,9 @@ class SimHosts(Hosts):
 
     threads = True
 
-    def __init__(self, process: Process, client: Client, work_s: tuple[float, float]) -> None:
+    def __init__(self, process: Process, client: Client, work_s: tuple[float, float], ahead: float = 0.0) -> None:
         self._process, self._files, self._work_s = process, Files(client.open, client.append), work_s
+        self._ahead = ahead
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """See `Hosts`."""
@@ -203,7 +206,7 @@ class SimHosts(Hosts):
 
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
-        return SimStage(self._process, self._files, plan.stage.name, self._work_s)
+        return SimStage(self._process, self._files, plan.stage.name, self._work_s, self._ahead)
 
     def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
         """See `Hosts`."""
@@ -230,31 +233,51 @@ class Gone(BaseException):
 class SimStage:
     """A stage process, which runs shards as real ones do: see `StageHost`."""
 
-    def __init__(self, process: Process, files: Files, stage: str, work_s: tuple[float, float]) -> None:
+    def __init__(self, process: Process, files: Files, stage: str, work_s: tuple[float, float], ahead: float) -> None:
         self._process, self._work_s, self._stage = process, work_s, STAGES[stage]()
+        self._files, self._share = files, ahead
         self._runner = ShardRunner(self._stage, name=stage, files=files)
         self._stage.work = self._work
         self._killed = False
         self._working: Thread | None = None
         self._in_work: tuple[str, ...] = ()
+        self._ask: Ahead | None = None
+        """Whom to ask for the next shard, while this one is in work."""
+        self._next: ShardJob | None = None
+        """Being prepared."""
 
     def start(self) -> Ready:
         """See `StageHost`."""
         return Ready(environment={})
 
-    def run(self, job: ShardJob) -> Done:
+    def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
         """See `StageHost`. Raises ShardEnded."""
         self._stage.nonce = job.directory.rpartition(".")[2]
+        looks = self._share and not job.isolate and not job.whole and self._process.kernel.random.random() < self._share
+        self._ask, self._next = ahead if looks else None, None
         try:
-            return Done(counts=_timeless(self._runner.run(job, self._report)), environment={})
+            done = Done(counts=_timeless(self._runner.run(job, self._report)), environment={})
         except Gone:
             if self._killed:
-                raise ShardEnded(Ending.FREE, "its stage process was asked to leave") from None
-            raise ShardEnded(Ending.CRASH, "signal 11", self._in_work) from None
+                raise self._ended(Ending.FREE, "its stage process was asked to leave") from None
+            raise self._ended(Ending.CRASH, "signal 11") from None
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
         except RAISED as error:
             raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
+        if self._next is not None and ahead is not None:
+            ahead.begin()
+        return done
+
+    def _ended(self, ending: Ending, detail: str) -> ShardEnded:
+        """With the shard ahead, whose first tasks are being prepared."""
+        mine = ShardEnded(ending, detail, self._in_work)
+        if self._next is None:
+            return mine
+        ids: tuple[str, ...] = ()
+        with contextlib.suppress(StoreFailed):
+            ids = tuple(json.loads(row)["id"] for row in itertools.islice(rows_of(self._next, self._files), 2))
+        return attrs.evolve(mine, shared=True, ahead=ShardEnded(ending, detail, ids, shared=True))
 
     def _report(self, message: InWork) -> None:
         self._in_work = message.tasks
@@ -263,6 +286,11 @@ class SimStage:
         kernel, worst = self._process.kernel, max((task.value for task in tasks), default=0)
         kernel.step("work", " ".join(self._in_work))
         end, self._working = kernel.now + kernel.random.uniform(*self._work_s), kernel.running
+        if self._ask is not None:
+            ask, self._ask = self._ask, None
+            self._next = ask.claim()
+            if self._next is not None and (self._next.isolate or self._next.whole):
+                raise Violation(f"I6: {self._next.shard} is prepared beside another, and a culprit is sought there")
         while kernel.now < end and not self._killed:
             kernel.suspend(end)
         if self._killed:

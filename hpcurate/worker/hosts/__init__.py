@@ -24,6 +24,10 @@ class ShardEnded(Exception):
     ending: Ending
     detail: str
     in_flight: tuple[str, ...] = ()
+    shared: bool = False
+    """The stage process had another shard, too, and may have died of that."""
+    ahead: ShardEnded | None = None
+    """How the attempt of the shard ahead ended with it; None if it did not."""
 
 
 class SetupFailed(Exception):
@@ -34,14 +38,27 @@ class SetupFailed(Exception):
         self.traceback = trace
 
 
+class Ahead(Protocol):
+    """The shard that follows the one that is run: at most one."""
+
+    def claim(self) -> ShardJob | None:
+        """Claim it: its job, if the stage process is to prepare it."""
+
+    def begin(self) -> bool:
+        """Whether it is begun now: it may have been handed back since it was claimed."""
+
+
 class StageHost(Protocol):
     """Something that runs shards through a set-up stage."""
 
     def start(self) -> Ready:
         """Set the stage up. Raises SetupFailed."""
 
-    def run(self, job: ShardJob) -> Done:
-        """Run one shard. Raises ShardEnded."""
+    def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
+        """Run one shard. Raises ShardEnded.
+
+        A host that looks ahead has the next one prepared meanwhile, and begun before it returns: then that is run next.
+        """
 
     def kill(self) -> None:
         """End it at once, from any thread."""

@@ -9,7 +9,7 @@ from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
 from hpcurate.stage_process.raised import RAISED, trace_of
 from hpcurate.stage_process.runner import ShardRunner
-from hpcurate.worker.hosts import Hosts, Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.node_staging import NodeStaging, Place
 
 
@@ -30,8 +30,8 @@ class InProcess:
             raise SetupFailed(f"{type(error).__name__}: {error}", trace_of(error)) from error
         return Ready(environment=environment(self._hello.worker.device), made=made)
 
-    def run(self, job: ShardJob) -> Done:
-        """See `StageHost`."""
+    def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
+        """See `StageHost`. Nothing is claimed ahead: here one thread does everything."""
         from hpcurate.stage_process.main import environment
 
         assert self._runner is not None, "start() comes first"

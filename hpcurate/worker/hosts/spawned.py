@@ -9,15 +9,18 @@ import subprocess
 import time
 from contextlib import suppress
 
+import attrs
+
 from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoMessage
-from hpcurate.stage_process.messages import Broken, Done, InWork, Message, Ready, Refused, ShardJob
+from hpcurate.stage_process.messages import Broken, Done, Message, Ready, Refused, ShardJob
 from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
-from hpcurate.worker.hosts import Hosts, Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.hosts.command import cache_variables, prefix_variables, stage_variables, start_command
+from hpcurate.worker.hosts.exchange import Exchange
 from hpcurate.worker.hosts.forked import Forked, fork
 from hpcurate.worker.node_staging import NodeStaging, Place
 
@@ -38,6 +41,7 @@ class StageProcess:
         self._keeper: Watched | None = None
         self._session: int | None = None
         self._channel: Channel | None = None
+        self._exchange: Exchange | None = None
         self._killed = False
 
     def start(self) -> Ready:
@@ -80,6 +84,7 @@ class StageProcess:
         end, keeper = self._contained() if self._place.env.container else self._child()
         self._keeper = Watched(keeper) if keeper else None
         self._channel = Channel(end, self._keeper)
+        self._exchange = Exchange(self._channel, self._plan.stage.task_timeout)
 
     def _child(self) -> tuple[socket.socket, int]:
         if self._forked is not None:
@@ -126,62 +131,74 @@ class StageProcess:
             return {**activated(env.prefix, os.environ), **variables, **prefix_variables(env)}
         return {**os.environ, **variables}
 
-    def run(self, job: ShardJob) -> Done:
+    def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
         """See `StageHost`. A process that has ended is set up again for the next shard."""
         if self._killed:
             raise ShardEnded(Ending.FREE, "drained")
-        if self._process is None or self._process.poll() is not None:
+        begun = self._exchange is not None and self._exchange.has_begun(job)
+        if self._process is None or (self._process.poll() is not None and not begun):
             self.start()
-        assert self._channel is not None
-        in_flight: tuple[str, ...] = ()
-        timeout = self._plan.stage.task_timeout
+        assert self._exchange is not None
         try:
-            self._channel.send(job)
-            while True:
-                message = self._channel.receive(timeout)
-                if message is None:
-                    self._stop_hard()
-                    raise ShardEnded(Ending.TIMEOUT, f"a batch took over {timeout:g} s", in_flight)
-                if isinstance(message, InWork):
-                    in_flight = message.tasks
-                else:
-                    return self._finish(job, message, in_flight)
+            answer = self._exchange.run(job, ahead)
+            if answer is None:
+                self._stop_hard()
+                timeout = self._plan.stage.task_timeout
+                raise self._end_of(job, Ending.TIMEOUT, f"a batch took over {timeout:g} s", of_next=Ending.FREE)
+            return self._finish(job, answer, ahead)
         except ChannelClosed:
-            raise self._ended(in_flight) from None
+            raise self._ended(job) from None
         except NoMessage as error:
-            raise self._intruded(error, in_flight) from None
+            raise self._intruded(job, error) from None
 
-    def _finish(self, job: ShardJob, message: Message, in_flight: tuple[str, ...]) -> Done:
+    def _finish(self, job: ShardJob, message: Message, ahead: Ahead | None) -> Done:
         if isinstance(message, Broken) and message.kind is Ending.CRASH:
-            raise self._gpu_lost(message, in_flight)
+            raise self._of_no_use(job, message)
         if isinstance(message, Broken):
             raise ShardEnded(message.kind, f"{message.error}: {message.message}\n{message.traceback}")
         if not isinstance(message, Done):
             raise NoMessage(f"a {type(message).__name__} is no answer to a shard")
-        self._wait_for_writers(job.directory)
+        assert self._exchange is not None
+        self._exchange.begin_next(ahead)
+        self._wait_for_writers(job)
         return message
 
-    def _gpu_lost(self, message: Broken, in_flight: tuple[str, ...]) -> ShardEnded:
-        """All that it still tried on its GPU would fail, and none of these tasks would be to blame."""
+    def _of_no_use(self, job: ShardJob, message: Broken) -> ShardEnded:
+        """It lost its GPU, or a process that prepares: no task is to blame for what it would say of the others."""
         self._stop_hard()
-        detail = f"the stage process lost its GPU and was ended: {message.message}"
-        self._log(f"{message.traceback}\n{detail} (crash); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
-        return ShardEnded(message.kind, detail, in_flight)
+        lost = "lost its GPU and" if message.error == "GpuLost" else "lost a process of `prepare` and"
+        detail = f"the stage process {lost} was ended: {message.message}"
+        self._log(f"{message.traceback}\n{detail} (crash); {self._in_flight(job)}")
+        return self._end_of(job, message.kind, detail)
 
-    def _wait_for_writers(self, directory: str) -> None:
+    def _in_flight(self, job: ShardJob) -> str:
+        assert self._exchange is not None
+        ids = self._exchange.in_work(job) + self._exchange.in_work(self._exchange.ahead)
+        return f"in flight: {', '.join(ids[:3]) or 'nothing'}"
+
+    def _end_of(self, job: ShardJob, ending: Ending, detail: str, of_next: Ending | None = None) -> ShardEnded:
+        """How a shard ends with its process, and the one ahead with it: each with its own tasks in flight."""
+        exchange = self._exchange
+        assert exchange is not None
+        mine = ShardEnded(ending, detail, exchange.in_work(job))
+        if exchange.ahead is None:
+            return mine
+        why = f"with its stage process, which had another shard, too: {detail}"
+        next_one = ShardEnded(of_next or ending, why, exchange.in_work(exchange.ahead), shared=True)
+        return attrs.evolve(mine, shared=True, ahead=next_one)
+
+    def _wait_for_writers(self, job: ShardJob) -> None:
         """No process of the stage may still write into the attempt, by a descriptor or a memory map (I11)."""
         deadline = time.monotonic() + SETTLE_S
-        while writers := writers_under(directory, self._below()):
+        while writers := writers_under(job.directory, self._below()):
             if time.monotonic() > deadline:
                 pid, path = writers[0]
                 self._stop_hard()
-                raise ShardEnded(
-                    Ending.ERROR,
-                    f"process {pid} can still write {path!r}; close files before process() returns, memory maps too",
-                )
+                why = f"process {pid} can still write {path!r}; close files before process() returns, memory maps too"
+                raise attrs.evolve(self._end_of(job, Ending.ERROR, why, of_next=Ending.FREE), shared=False)
             time.sleep(0.05)
 
-    def _ended(self, in_flight: tuple[str, ...]) -> ShardEnded:
+    def _ended(self, job: ShardJob) -> ShardEnded:
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
@@ -191,17 +208,17 @@ class StageProcess:
         while self._process.returncode == -signal.SIGTERM and not self._killed and time.monotonic() < deadline:
             time.sleep(0.05)  # a requeue signals all processes of a job at once: ours may come a moment later
         if self._killed:
-            return ShardEnded(Ending.FREE, "drained")
+            return self._end_of(job, Ending.FREE, "drained")
         ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH
-        self._log(f"stage process {how} ({ending.value}); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
-        return ShardEnded(ending, f"the stage process {how}", in_flight)
+        self._log(f"stage process {how} ({ending.value}); {self._in_flight(job)}")
+        return self._end_of(job, ending, f"the stage process {how}")
 
-    def _intruded(self, error: NoMessage, in_flight: tuple[str, ...]) -> ShardEnded:
+    def _intruded(self, job: ShardJob, error: NoMessage) -> ShardEnded:
         self._stop_hard()
         if self._killed:
-            return ShardEnded(Ending.FREE, "drained")
-        self._log(f"{INTRUDER}: {error} (crash); in flight: {', '.join(in_flight[:3]) or 'nothing'}")
-        return ShardEnded(Ending.CRASH, f"{INTRUDER}: {error}", in_flight)
+            return self._end_of(job, Ending.FREE, "drained")
+        self._log(f"{INTRUDER}: {error} (crash); {self._in_flight(job)}")
+        return self._end_of(job, Ending.CRASH, f"{INTRUDER}: {error}")
 
     def kill(self) -> None:
         """See `StageHost`. The shard in work, if any, is handed back."""

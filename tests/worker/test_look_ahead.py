@@ -1,0 +1,85 @@
+"""Looking ahead across the end of a shard: whatever happens meanwhile, the result is the same and nothing stays open."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ahead_stages import KILLS, PER_SHARD, SHARDS
+from checkout import ROOT
+
+PROGRAM = ROOT / "tests" / "support" / "ahead_stages.py"
+
+
+def start(folder: Path, what: str = "", *options: str) -> subprocess.Popen[str]:
+    """Start a run with its own store."""
+    words = [str(folder / "store"), what, str(folder / "notes"), *options]
+    path = os.pathsep.join([str(ROOT), str(PROGRAM.parent)])
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+def rows(folder: Path, kind: str = "tasks") -> list[dict[str, Any]]:
+    """Rows of all committed shards of the stage."""
+    paths = sorted((folder / "store" / "stages").glob(f"ahead-*/shards/*/[!.]*/{kind}.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def stats(folder: Path) -> list[dict[str, Any]]:
+    """`stats.json` of each."""
+    return [json.loads(p.read_text()) for p in (folder / "store" / "stages").glob("ahead-*/shards/*/[!.]*/stats.json")]
+
+
+def claims(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name → content of claims, and of the markers beside them."""
+    found = (folder / "store" / "stages").glob("ahead-*/claims/*/[!.]*")
+    return {path.name: json.loads(path.read_text()) for path in found if not path.name.endswith(".task")}
+
+
+def undisturbed() -> list[dict[str, Any]]:
+    """Rows of a run to which nothing happened."""
+    return [
+        {"id": f"i{n:04d}", "parents": [], "weight": 1.0, "value": n, "prepared": str(n)}
+        for n in range(PER_SHARD * SHARDS)
+    ]
+
+
+def test_stage_processes_killed_while_they_look_ahead(tmp_path: Path) -> None:
+    """kill -9, twenty times, at random moments: the same rows, no dead letter, and both shards of each were ended."""
+    process = start(tmp_path, "kill")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err + out
+    assert undisturbed() == rows(tmp_path)
+    assert [] == rows(tmp_path, "failed")
+    assert len((tmp_path / "notes").read_text()) >= KILLS
+    markers = [content for name, content in claims(tmp_path).items() if name.endswith(".crash")]
+    assert len(markers) >= KILLS // 2  # a kill may come between two shards
+    assert any(marker["shared"] for marker in markers)
+    assert any(claim.get("ahead") for claim in claims(tmp_path).values())
+
+
+def test_a_worker_that_drains_hands_back_what_it_holds(tmp_path: Path) -> None:
+    """It ends by itself: then no claim of it is open. What it held was begun by nobody, or finished."""
+    process = start(tmp_path, "look")
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "notes").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    found, done = claims(tmp_path), {one["shard"]: one["attempt"] for one in stats(tmp_path)}
+    attempts = [name for name in found if name.rpartition(".")[2].isdigit()]
+    ended = {name.rpartition(".")[0] for name in found if not name.rpartition(".")[2].isdigit()}
+    committed = {f"{shard}.{attempt}" for shard, attempt in done.items()}
+    assert set(attempts) == ended | committed
+    assert not list((tmp_path / "store" / "stages").glob("ahead-*/shards/*/.*"))
+    again = start(tmp_path, "look")
+    again.communicate(timeout=60)
+    assert undisturbed() == rows(tmp_path)
