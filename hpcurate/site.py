@@ -40,6 +40,9 @@ class SiteProfile:
     node_quota: str | None = option(
         None, "most that weights may take there, e.g. 500GB; default: what is free", check=megabytes
     )
+    gpu_probe: bool = option(
+        True, "whether a worker looks at its GPUs before it begins a stage that needs CUDA; false: for emulated ones"
+    )
     store: str | None = option(None, "store of commands that name none")
     mail: str | None = option(None, "email address notified when the run ends, and when a gate fails")
     nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job finds out")
@@ -51,7 +54,8 @@ class SiteProfile:
         """What a launcher with these fields takes from the profile: all of it, or what concerns any machine."""
         quota = megabytes(self.node_quota) * 2**20 if self.node_quota else None
         taken = {"site": attrs.asdict(self), "node_local": self.node_local, "node_quota": quota}
-        return {name: value for name, value in taken.items() if name in names and value}
+        found = {name: value for name, value in taken.items() if name in names and value}
+        return found if self.gpu_probe or "gpu_probe" not in names else {**found, "gpu_probe": False}
 
 
 def user_file() -> Path:

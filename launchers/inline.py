@@ -13,6 +13,7 @@ from hpcurate.runs.launcher import NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
 from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.supervisor import Supervisor
+from launchers.local import refuse_missing_gpus
 
 
 @attrs.define
@@ -29,10 +30,12 @@ class InlineLauncher:
     diagnosis = None
     node_local = ()
     node_quota = None
+    gpu_probe = True
     other_python = False
 
     def check(self, pipeline: Pipeline, store: str) -> None:
-        """See `Launcher`. Anything may be tried in-process."""
+        """See `Launcher`. Anything may be tried in-process that finds its GPUs."""
+        refuse_missing_gpus(pipeline)
 
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""

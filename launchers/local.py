@@ -175,6 +175,7 @@ class LocalLauncher:
         (), "folders on this machine's own disk, for weights; best first", converter=tuple
     )
     node_quota: int | None = option(None, "bytes that weights may take there")
+    gpu_probe: bool = option(True, "whether a worker looks at its GPUs before it begins a stage that needs CUDA")
     name = "local"
     in_process = False
     stays = True
@@ -187,13 +188,7 @@ class LocalLauncher:
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`."""
-        gpus = Machine.here().gpus
-        for stage in pipeline.stages:
-            if stage.device == "cuda" and stage.resources.gpus > gpus:
-                raise LauncherError(
-                    f"stages.{stage.name}.resources.gpus={stage.resources.gpus:g}: this machine shows {gpus} GPUs; "
-                    f"type stages.{stage.name}.device=cpu, or run where there are more"
-                )
+        refuse_missing_gpus(pipeline)
 
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
@@ -229,6 +224,17 @@ def _memory_mb() -> int:
         with suppress(OSError, ValueError):
             limits.append(int(Path(name).read_text()))
     return int(min(limits) / 2**20)
+
+
+def refuse_missing_gpus(pipeline: Pipeline) -> None:
+    """Raise LauncherError for a stage that needs more GPUs than this machine shows."""
+    gpus = len(gpus_here())
+    for stage in pipeline.stages:
+        if stage.device == "cuda" and stage.resources.gpus > gpus:
+            raise LauncherError(
+                f"stages.{stage.name}.resources.gpus={stage.resources.gpus:g}: this machine shows {gpus} GPUs; "
+                f"type stages.{stage.name}.device=cpu, or run where there are more"
+            )
 
 
 def gpus_here() -> tuple[str, ...]:

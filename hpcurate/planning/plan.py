@@ -36,6 +36,8 @@ class Plan:
     """Bytes that hpcurate may use there; None: what is free."""
     seconds_per_weight: float = 0.0
     """What committed shards took, for a unit of their weight: what is expected of the others; 0: nothing."""
+    gpu_probe: bool = True
+    """Whether a worker looks at its GPUs before it begins."""
     timing: Timing = Timing()
 
     def save(self, submission: str, filesystem: Filesystem = POSIX) -> None:

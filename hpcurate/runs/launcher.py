@@ -252,6 +252,10 @@ class Launcher(Protocol):
         """Bytes that may be used there; None: what is free."""
 
     @property
+    def gpu_probe(self) -> bool:
+        """Whether workers look at their GPUs before they begin."""
+
+    @property
     def other_python(self) -> bool:
         """Whether workers run another Python than the one that submits."""
 

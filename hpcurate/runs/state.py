@@ -33,12 +33,51 @@ class RunState(str, enum.Enum):
 
 
 @attrs.define(frozen=True, kw_only=True)
+class StageGpu:
+    """What the GPUs of a stage did over its committed shards."""
+
+    busy: float | None = None
+    """Share of the time in which any kernel ran."""
+    encoder: float | None = None
+    decoder: float | None = None
+    memory_mb: float = 0.0
+    """Most that was in use on one of them."""
+    waited: float = 0.0
+    """Share of the time in which `process` waited for `prepare`."""
+
+    @classmethod
+    def of(cls, done: Sequence[Committed]) -> StageGpu | None:
+        """From the shards that were watched; the longer one was in work, the more it counts."""
+        seen = [(shard, shard.gpu) for shard in done if shard.gpu is not None]
+        if not seen:
+            return None
+        waiting = sum(shard.waiting_seconds for shard, _ in seen)
+        working = sum(shard.process_seconds for shard, _ in seen)
+        uses = [use for _, use in seen]
+        return cls(
+            busy=_mean([(use.busy, use.seconds) for use in uses]),
+            encoder=_mean([(use.encoder, use.seconds) for use in uses]),
+            decoder=_mean([(use.decoder, use.seconds) for use in uses]),
+            memory_mb=max(use.memory_mb for use in uses),
+            waited=round(waiting / (waiting + working), 4) if waiting + working else 0.0,
+        )
+
+
+def _mean(shares: Sequence[tuple[float | None, float]]) -> float | None:
+    known = [(share, seconds) for share, seconds in shares if share is not None]
+    total = sum(seconds for _, seconds in known)
+    return round(sum(share * seconds for share, seconds in known) / total, 4) if total else None
+
+
+@attrs.define(frozen=True, kw_only=True)
 class StageCounts(Counts):
     """One stage over the live set."""
 
     shards: int | None = None
     """None: not known before the stage above is complete."""
     shards_done: int = 0
+    gpu: StageGpu | None = None
+    """None where nobody saw one."""
 
     @property
     def lost_everything(self) -> bool:
@@ -58,4 +97,5 @@ class StageCounts(Counts):
             shards=shards,
             shards_done=len(done),
             seconds=round(sum(s.seconds for s in done), 3),
+            gpu=StageGpu.of(done),
         )

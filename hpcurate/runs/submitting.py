@@ -226,5 +226,6 @@ def plan_round(
         versions={} if stage.env.python or launcher.other_python else frozen.versions,
         node_local=launcher.node_local,
         node_quota=launcher.node_quota,
+        gpu_probe=launcher.gpu_probe,
         timing=frozen.pipeline.timing,
     )

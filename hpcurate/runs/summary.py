@@ -14,7 +14,7 @@ import msgspec
 from hpcurate.planning.plan import submission_name
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look
-from hpcurate.runs.state import RunState, StageCounts
+from hpcurate.runs.state import RunState, StageCounts, StageGpu
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +30,8 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     seconds: float
     not_returned: int = 0
     """Of those dropped: neither passed on nor dropped with a reason. Left out if there are none."""
+    gpu: StageGpu | None = None
+    """Left out where nobody saw a GPU."""
 
     @classmethod
     def of(cls, counts: StageCounts) -> StageReport:
@@ -43,6 +45,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             shards=counts.shards,
             shards_done=counts.shards_done,
             seconds=counts.seconds,
+            gpu=counts.gpu,
         )
 
     @property

@@ -11,7 +11,7 @@ import msgspec
 from hpcurate.failures import Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
-from hpcurate.store.stats import ShardCounts
+from hpcurate.store.stats import GpuUse, ShardCounts
 from hpcurate.task import StageSums
 
 PROTOCOL = 6
@@ -115,6 +115,8 @@ class Done:
 
     counts: ShardCounts
     environment: dict[str, str]
+    gpu: Optional[GpuUse] = None
+    """Filled in by the supervisor, which looks at the devices."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -43,6 +43,20 @@ class ShardCounts(Counts):
     peak_memory_mb: float = 0.0
 
 
+@attrs.define(frozen=True, kw_only=True)
+class GpuUse:
+    """What a stage process's GPUs did while a shard was in work. None: their driver does not say."""
+
+    seconds: float
+    """How long it was in work."""
+    busy: Optional[float] = None
+    """Share of the time in which any kernel ran; not how much of the GPU these kernels filled."""
+    encoder: Optional[float] = None
+    decoder: Optional[float] = None
+    memory_mb: float = 0.0
+    """Most that was in use on one of them, by all processes that share it."""
+
+
 @attrs.define(kw_only=True)
 class ShardStats(ShardCounts):
     """`stats.json` of a committed shard."""
@@ -54,6 +68,7 @@ class ShardStats(ShardCounts):
     worker: Optional[str] = None
     history: tuple[AttemptEnd, ...] = ()
     """How the attempts before this one ended."""
+    gpu: Optional[GpuUse] = None
     environment: dict[str, str] = attrs.field(factory=dict)
     """Python, prefix and the versions that the stage really ran with."""
     files: dict[str, int] = attrs.field(factory=dict)
@@ -72,3 +87,6 @@ class Committed(Counts):
     shard: str
     nonce: str
     weight_out: float
+    process_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    gpu: Optional[GpuUse] = None

@@ -176,6 +176,7 @@ class Attempts:
             attempt=pick.claim.attempt,
             worker=self._worker,
             history=pick.claim.history,
+            gpu=done.gpu,
             environment=done.environment,
         )
 

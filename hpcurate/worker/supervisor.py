@@ -16,6 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from hpcurate.failures import Ending, FailureKind
+from hpcurate.node.place import node_name
 from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, log_path, worker_shape
 from hpcurate.stage import WorkerInfo
@@ -27,6 +28,8 @@ from hpcurate.system.patience import Patience
 from hpcurate.system.processes import share_of_cores
 from hpcurate.worker.attempts import Attempts
 from hpcurate.worker.deadline import Deadline, seconds_left
+from hpcurate.worker.gpu_probe import look_at_gpus, visible_gpus
+from hpcurate.worker.gpu_watch import GpuWatch, WatchedHost, watch_gpus
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.hosts import Hosts, SetupFailed, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
@@ -69,6 +72,7 @@ class Supervisor:
             plan, self._store, self.worker, self._world.clock, self._leaving, self._hosts.give_up, self._log
         )
         self._errors = 0
+        self._watch: GpuWatch | None = None
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -89,6 +93,8 @@ class Supervisor:
             self._hosts.close()
             self._staging.close()
             self._heartbeat.stop()
+            if self._watch:
+                self._watch.stop()
         if self._failure:
             self._log(f"worker {self.worker}: {self._failure}")
             return 1
@@ -142,6 +148,12 @@ class Supervisor:
         if other:
             self._setup_failed(SetupFailed(other))
             return
+        lacking = look_at_gpus(self.plan.stage, node_name()) if self._needs_probe() else ""
+        if lacking:
+            self._failure = lacking
+            self._report(FailureKind.NODE, lacking)
+            return
+        self._watch = watch_gpus(self.plan.stage.device, self._world.clock)
         self._place = self._staging.stage(self._draining.is_set)
         if not self._hosts.threads:
             self._slot(0)
@@ -154,6 +166,9 @@ class Supervisor:
                     self._attempts.hand_back_unstarted()
                 if self._draining.is_set() and self._deadline.is_near:
                     self.drain(at_once=True)
+
+    def _needs_probe(self) -> bool:
+        return self.plan.gpu_probe and self.plan.stage.device == "cuda"
 
     # -- one slot -----------------------------------------------------------------------------------
 
@@ -191,7 +206,10 @@ class Supervisor:
         return self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace, before), ahead=True)
 
     def _start_host(self, process: int) -> StageHost | None:
-        host = self._hosts.host(self.plan, self._info(process), self._place, self._log)
+        info = self._info(process)
+        host: StageHost = self._hosts.host(self.plan, info, self._place, self._log)
+        if self._watch:
+            host = WatchedHost(host, self._watch, info.gpus, self._world.clock)
         self._running.append(host)
         try:
             ready = host.start()
@@ -219,7 +237,7 @@ class Supervisor:
         stage = self.plan.stage
         if stage.device != "cuda":
             return ()
-        return share_of_gpus(visible_gpus(), process, stage.processes, stage.resources.gpus)
+        return share_of_gpus(visible_gpus() or (), process, stage.processes, stage.resources.gpus)
 
     def _cores(self, process: int) -> tuple[int, ...]:
         """Cores for one stage process, where this worker has a cpuset of its own; else nothing is pinned."""
@@ -271,11 +289,6 @@ class Supervisor:
         if patience.over:
             self._failure = str(patience)
             self._report(FailureKind.STORE, str(patience))
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """Devices this worker was given."""
-    return tuple(d for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d)
 
 
 def share_of_gpus(devices: tuple[str, ...], process: int, processes: int, gpus: float) -> tuple[str, ...]:

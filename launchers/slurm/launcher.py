@@ -96,6 +96,11 @@ class SlurmLauncher:
         return megabytes(self.profile.node_quota) * 2**20 if self.profile.node_quota else None
 
     @property
+    def gpu_probe(self) -> bool:
+        """See `Launcher`."""
+        return self.profile.gpu_probe
+
+    @property
     def other_python(self) -> bool:
         """See `Launcher`. Where `launcher.python` names another."""
         return self.python is not None

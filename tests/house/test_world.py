@@ -39,7 +39,6 @@ EXCEPTIONS = {
     ("runs.gate", "leave_on_sigterm"): PROCESS,
     ("store.commits", "nonce"): "`verify` moves a damaged shard away, no worker does",
     ("worker.supervisor", "Supervisor._cores"): PROCESS,
-    ("worker.supervisor", "visible_gpus"): PROCESS,
     ("worker.supervisor", "main"): PROCESS,
     ("worker.supervisor", "_log_to_file"): PROCESS,
 }

@@ -155,7 +155,8 @@ def test_two_processes_share_one_gpu(site: Site, monkeypatch: pytest.MonkeyPatch
     """gpus=0.5: two stage processes in one worker, on the same device."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     options = StageOptions(shard_tasks=1, resources={"gpus": 0.5, "memory": "100MB", "cpus": 0.5})
-    hpcurate.run({"where": Step(Where(), options)}, numbers(6), store=site.store)
+    emulated = {"_target_": "launchers.local.LocalLauncher", "gpu_probe": False}
+    hpcurate.run({"where": Step(Where(), options)}, numbers(6), store=site.store, launcher=emulated)
     seen = [p.read_text().split() for p in site.store.glob("stages/*/shards/*/[!.]*/files/*/where.txt")]
     assert {device for _, device in seen} == {"0"}
     assert len({pid for pid, _ in seen}) == 2

@@ -171,6 +171,7 @@ class SimSlurm:
     diagnosis = None
     node_local = ()
     node_quota = None
+    gpu_probe = True
     other_python = False
     stays = False
 
@@ -315,6 +316,7 @@ class SimLocal:
     diagnosis = None
     node_local = ()
     node_quota = None
+    gpu_probe = True
     other_python = False
     children: SimChildren = attrs.field(factory=SimChildren, init=False)
 

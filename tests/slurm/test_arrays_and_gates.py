@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 from driven import Site, comparable, no_double_commit
+from engine_stages import Number, SeesGpus
 from slurm_fixture import SlurmSite, running_slurm
+
+import hpcurate
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
 
 pytestmark = pytest.mark.slurm
 
@@ -65,6 +70,29 @@ def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: Slu
     while (seen := {(row["Partition"], row["State"]) for row in slurm.sacct(ids)}) != expected:
         assert time.monotonic() < deadline, seen
         time.sleep(0.2)  # accounting learns the partition of short jobs only every five seconds
+
+
+def test_processes_see_the_gpus_that_they_asked_for(
+    slurm: SlurmSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four at gpus=0.25 one device, with a quarter of its memory each; one at gpus=2 two. As Slurm has named them."""
+    monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
+    some = {"memory": "200MB", "time": "5m"}
+    steps = {
+        name: Step(SeesGpus(str(tmp_path / name)), StageOptions(after=[], workers=1, resources={**some, **resources}))
+        for name, resources in {"quarter": {"gpus": 0.25, "cpus": 0.25}, "two": {"gpus": 2}}.items()
+    }
+    emulated = {"_target_": "launchers.slurm.SlurmLauncher", "partition": "gpu", "site": {"gpu_probe": False}}
+    outcome = hpcurate.run(steps, [Number(id="a", value=1)], store=tmp_path / "store", launcher=emulated, wait=True)
+    assert "complete" == outcome.state.value
+    seen = {name: [path.read_text().split() for path in (tmp_path / name).iterdir()] for name in steps}
+    assert (4, 1, {("cuda", "0.25")}) == (
+        len(seen["quarter"]),
+        len({tokens for tokens, *_ in seen["quarter"]}),
+        {(device, share) for _, device, share in seen["quarter"]},
+    )
+    [(tokens, device, share)] = seen["two"]
+    assert (2, "cuda", "1") == (len(set(tokens.split(","))), device, share)
 
 
 def test_an_element_killed_alone_is_made_up_for(there: Site, slurm: SlurmSite, undisturbed: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ import time
 
 import attrs
 
-from hpcurate import File, Stage, Task
+from hpcurate import File, Stage, Task, WorkerInfo
 
 
 @attrs.define(kw_only=True)
@@ -151,6 +151,22 @@ class Where(Stage[Number, Number]):
                 file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
         time.sleep(0.2)
         return tasks
+
+
+class SeesGpus(Double):
+    """Says which GPUs each of its processes is given."""
+
+    version = 1
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """One file a process: what CUDA would see, and what the stage is told."""
+        os.makedirs(self.folder, exist_ok=True)
+        with open(os.path.join(self.folder, str(os.getpid())), "w") as file:
+            file.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {worker.device} {worker.gpu_share:g}")
 
 
 class OneLong(Double):

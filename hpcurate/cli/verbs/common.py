@@ -14,6 +14,7 @@ from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.queue import describe
 from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.launcher import JobRow
+from hpcurate.runs.state import StageGpu
 from hpcurate.runs.summary import RunReport
 from hpcurate.store.layout import Store
 
@@ -102,6 +103,18 @@ def dead_letter_line(located: LocatedDeadLetter) -> str:
     """A dead letter in one line."""
     letter = located.letter
     return f"  {letter.stage}: {located.name}: {letter.error}: {letter.message}"
+
+
+def gpu_lines(report: RunReport) -> list[str]:
+    """What the GPUs of each stage did: `caption: GPU 83% busy, 11.2 GB at most, waited 4% for prepare`."""
+    lines = [f"  {name}: {_gpu(stage.gpu)}" for name, stage in report.stages.items() if stage.gpu is not None]
+    return ["", *lines] if lines else []
+
+
+def _gpu(gpu: StageGpu) -> str:
+    busy = "GPU" if gpu.busy is None else f"GPU {gpu.busy:.0%} busy"
+    video = [f"{name} {share:.0%}" for name, share in (("decoder", gpu.decoder), ("encoder", gpu.encoder)) if share]
+    return ", ".join([busy, f"{gpu.memory_mb / 1024:.1f} GB at most", *video, f"waited {gpu.waited:.0%} for prepare"])
 
 
 def queue_lines(rows: Sequence[JobRow]) -> list[str]:

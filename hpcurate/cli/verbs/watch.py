@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from hpcurate.cli.terminal import bar, live_screen, say, table
-from hpcurate.cli.verbs.common import dead_letter_line, heading, next_line, queue_lines, run_parser, the_run
+from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, queue_lines, run_parser, the_run
 from hpcurate.report.rates import Sample, duration, seconds_left, shards_per_second
 from hpcurate.report.watcher import Snapshot, Watcher
 from hpcurate.runs.state import RunState
@@ -44,7 +44,8 @@ def watch_lines(snapshot: Snapshot) -> list[str]:
     """The whole screen. Pure."""
     report = snapshot.report
     rows = [_row(name, stage, snapshot.samples.get(name, ())) for name, stage in report.stages.items()]
-    lines = [heading(report), "", *table(HEADER, rows, numbers=True), *queue_lines(snapshot.jobs)]
+    lines = [heading(report), "", *table(HEADER, rows, numbers=True), *gpu_lines(report)]
+    lines += queue_lines(snapshot.jobs)
     if snapshot.newest:
         lines += ["", "newest dead letters:", *map(dead_letter_line, snapshot.newest)]
     following = [] if report.state is RunState.RUNNING else next_line(report)
