@@ -46,8 +46,9 @@ class Ahead:
         self._stream: Optional[Any] = None
 
     def send(self, loaded: Mapping[str, Any], names: Collection[str]) -> Optional[Sent]:
-        """Start copying the tensors among those fields; None if there are none."""
-        here = {name: value for name, value in loaded.items() if name in names and is_tensor(value)}
+        """Start copying the tensors in main memory among those fields; None if there are none."""
+        tensors = {name: value for name, value in loaded.items() if name in names and is_tensor(value)}
+        here = {name: tensor for name, tensor in tensors.items() if tensor.device.type == "cpu"}
         if not here:
             return None
         torch: Any = sys.modules["torch"]

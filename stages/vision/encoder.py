@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate.errors import ConfigError
 from hpcurate.model import Model, get_local_dir_for_weights_name
-from stages.video.media.sampling import Sampling
+from stages.video.media.sampling import WHOLE, Sampling
 from stages.vision.look import Look, read_look
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from stages.video.media.sampling import Picture
 
 DType = Literal["auto", "float32", "bfloat16"]
-WHOLE = 1 << 16
-"""Larger than any picture: with `enlarge=False`, a sampling of this size takes the frames as they are."""
 
 
 class PictureEncoder(Model):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate import Resources, WorkerInfo
-from stages.video.media.sampling import Sampling
+from stages.video.media.sampling import WHOLE, Sampling
 from stages.video.samples import above_zero
 from stages.vision.onnx_network import OnnxNetwork
 from stages.vision.pictures import PictureStage
@@ -25,8 +25,6 @@ MEAN_BGR = (104.0, 117.0, 123.0)
 """Means that the network was trained with (Yahoo, open_nsfw, `classify_nsfw.py`)."""
 FEATURES = "/ReduceMean_output_0"
 """The layer before the last: 1024 numbers a picture."""
-WHOLE = 1 << 16
-"""Larger than any picture: with `enlarge=False`, pictures are taken as they are."""
 DIGITS = 4
 """Decimal places that a score keeps."""
 AT_ONCE = 8

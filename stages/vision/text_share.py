@@ -54,7 +54,7 @@ class TextShare(PictureStage):
 
     model: TextDetector
     resources = Resources(cpus=2, memory="3GB", time="4h")
-    batch_size = 8
+    batch_size = 2  # pictures of a minute at 2 a second take 80 MB, and those of two batches are prepared ahead
     version = 1
 
     def __init__(

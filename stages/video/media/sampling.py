@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.uint8]
 
+WHOLE = 1 << 16
+"""Larger than any picture: with `enlarge=False`, a sampling of this size takes the frames as they are."""
 TOLERANCE_S = 1e-6
 """A frame that is early by less than this counts as on time."""
 
