@@ -79,14 +79,14 @@ class OutputTask(Task):
 
         Raises StageError for a class that has not all the fields of this one: their values would be lost.
         """
-        own = [field.name for field in attrs.fields(type(self))]
+        own = {field.name: field.alias for field in attrs.fields(type(self)) if field.init}
         lost = sorted(set(own) - {field.name for field in attrs.fields(cls)})
         if lost:
             raise StageError(
                 f"a {type(self).__qualname__} cannot become a {cls.__qualname__}, which has no field {lost[0]!r}; "
                 f"write class {cls.__qualname__}({type(self).__qualname__})"
             )
-        made = cls(**{**{name: getattr(self, name) for name in own}, **fields})
+        made = cls(**{**{alias: getattr(self, name) for name, alias in own.items()}, **fields})
         made.memory.update(self.memory)
         return made
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from hpcurate.digest import digest
-from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.errors import ConfigError
 from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
@@ -22,11 +22,10 @@ from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, Pla
 from hpcurate.planning.placing import in_order, upstreams
 from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
+from hpcurate.planning.task_classes import resolved_classes
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec
-from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members, resolved_types
-from hpcurate.store.rows import check_task_type
-from hpcurate.task import Task
+from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members
 
 __all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]
 
@@ -92,7 +91,7 @@ def build(
     if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
     after, order = _arranged(steps, places)
-    takes = _resolved(source, steps, after, order)
+    takes = resolved_classes(source, _stages(steps), after, order)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
     origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
@@ -117,6 +116,10 @@ def _arranged(steps: Mapping[str, Step], places: Sequence[str]) -> tuple[dict[st
     line = in_order(options, places)
     after = {stage: upstreams(stage, line, options[stage]) for stage in line}
     return after, _topological(after)
+
+
+def _stages(steps: Mapping[str, Step]) -> dict[str, Stage[Any, Any]]:
+    return {name: step.stage for name, step in steps.items()}
 
 
 def _plan(
@@ -186,7 +189,7 @@ def installed(
 ) -> dict[str, Installed]:
     """What each stage needs of the store. Raises NotInstalled with all that is missing, of all stages at once."""
     after, order = _arranged(steps, places)
-    return _installed(steps, _resolved(source, steps, after, order), weights, environment)
+    return _installed(steps, resolved_classes(source, _stages(steps), after, order), weights, environment)
 
 
 def _installed(
@@ -274,68 +277,3 @@ def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:
         order += ready
         waiting = [s for s in waiting if s not in ready]
     return order
-
-
-def _resolved(
-    source: Source, steps: Mapping[str, Step], after: Mapping[str, Sequence[str]], order: Sequence[str]
-) -> dict[str, str]:
-    """`takes` of each stage. Neighbours fit, and every class that travels between them survives a row."""
-    gives: dict[str, type[Task]] = {}
-    takes: dict[str, str] = {}
-    for name in order:
-        before, comes = _coming(name, after[name], gives) if after[name] else ("the source", _task_type(source))
-        try:
-            types = resolved_types(steps[name].stage, comes, name=f"stages.{name}", before=before)
-        except PipelineError as error:
-            raise PipelineError(f"{error}; put a stage between them, or change stages.{name}.after") from None
-        for member, (given, _) in zip(members(steps[name].stage), types):
-            _accepted(name, member, given)
-        gives[name] = types[-1][1]
-        for kind in (comes, gives[name]):
-            check_task_type(kind)
-        takes[name] = "" if comes is declared_input(steps[name].stage) else _named(name, comes)
-    return takes
-
-
-def _accepted(name: str, member: Stage[Any, Any], given: type[Task]) -> None:
-    try:
-        member.accept(given)
-    except PipelineError as error:
-        raise PipelineError(f"stages.{name}: {error}") from None
-
-
-def _coming(name: str, after: Sequence[str], gives: Mapping[str, type[Task]]) -> tuple[str, type[Task]]:
-    """(the upstream, the one class that all of them give)."""
-    kinds = {gives[one]: one for one in reversed(after)}
-    if len(kinds) > 1:
-        told = ", ".join(f"{one} gives {gives[one].__qualname__}" for one in after)
-        raise PipelineError(
-            f"stages.{name}.after: {told}; a stage with several upstreams takes one class of tasks: have them give "
-            "the same, or put a stage behind one of them that makes it the other's"
-        )
-    return after[0], gives[after[0]]
-
-
-def _named(name: str, kind: type[Task]) -> str:
-    """How a stage process finds the class."""
-    target = f"{kind.__module__}:{kind.__qualname__}"
-    try:
-        if find_task(target) is kind:
-            return target
-        reason = "that name is another class now"
-    except PipelineError as error:
-        reason = str(error)
-    raise PipelineError(
-        f"stages.{name} is given {kind.__qualname__}, which a stage process has to import by its name: {reason}; "
-        "define it at the top of a module"
-    )
-
-
-def _task_type(source: Source) -> type[Task]:
-    kind = getattr(source, "task_type", None)
-    if isinstance(kind, type) and issubclass(kind, Task):
-        return kind
-    raise PipelineError(
-        f"source: task_type of {type(source).__qualname__} is {kind!r}; expected the class of its tasks, "
-        "a subclass of hpcurate.Task"
-    )

@@ -17,7 +17,10 @@ from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.source import Items
-from hpcurate.stage import resolved_types
+from hpcurate.spec import StageSpec
+from hpcurate.stage import WorkerInfo, resolved_types
+from hpcurate.stage_process.main import construct
+from hpcurate.stage_process.messages import Hello
 from hpcurate.testing import try_stage
 
 
@@ -79,6 +82,10 @@ class Name(Stage[Number, Named]):
     """Adds one to the number alone."""
 
 
+class NameAny(Stage[Task, Named]):
+    """Makes named numbers of anything, and means it."""
+
+
 class Forgets(Stage[Number, Number]):
     """Makes plain numbers of whatever comes in."""
 
@@ -111,6 +118,7 @@ def takes(built: Pipeline) -> dict[str, str]:
         (KeepAny(), Marked, [(Marked, Marked)]),
         (Mark(), Number, [(Number, Marked)]),
         (Mark(), Signed, [(Signed, Marked)]),
+        (NameAny(), Marked, [(Marked, Named)]),
         (chain(Keep(), Mark(), Keep(), Sign(), KeepAny()), Number,
          [(Number, Number), (Number, Marked), (Marked, Marked), (Marked, Signed), (Signed, Signed)]),
         (chain(Chain([Keep(), Mark()]), Chain([Keep()])), Number, [(Number, Number), (Number, Marked), (Marked, Marked)]),
@@ -143,7 +151,7 @@ def test_several_upstreams_give_one_class() -> None:
     [
         ({"a": Sign()}, "stages.a takes Marked, but the source gives Number; put a stage between them"),
         ({"a": Keep(), "b": Sign()}, "stages.b takes Marked, but a gives Number; put a stage between them"),
-        ({"a": chain(Mark(), Keep(), Name(), Sign())}, "stages.a (Sign) takes Marked, but Name gives Named"),
+        ({"a": chain(Keep(), Name(), Sign())}, "stages.a (Sign) takes Marked, but Name gives Named"),
     ],
 )
 def test_a_base_where_a_subclass_is_needed_is_refused(nodes: dict[str, Any], said: str) -> None:
@@ -151,6 +159,19 @@ def test_a_base_where_a_subclass_is_needed_is_refused(nodes: dict[str, Any], sai
     with pytest.raises(PipelineError) as caught:
         pipeline(**nodes)
     assert str(caught.value).startswith(said)
+
+
+def test_a_stage_that_would_lose_anothers_fields_is_refused() -> None:
+    """Two stages that each add to the number: the second one's class derives from the first one's. Or it says so."""
+    with pytest.raises(PipelineError) as caught:
+        pipeline(mark=Mark(), keep=Keep(), name=Name())
+    assert str(caught.value) == (
+        "stages.name is given Marked and gives Named, which has no field 'mark'; write class Named(Marked), or, if it "
+        "is not needed any more, Name(Stage[Task, Named])"
+    )
+    with pytest.raises(PipelineError, match=r"stages.both is given Marked and gives Named"):
+        pipeline(both=chain(Mark(), Name()))
+    assert takes(pipeline(mark=Mark(), name=NameAny(), keep=Keep()))["keep"] == "Named"
 
 
 def test_another_class_upstream_is_another_folder() -> None:
@@ -170,6 +191,17 @@ def test_a_class_that_no_process_can_import_is_refused() -> None:
 
     with pytest.raises(PipelineError, match=r"stages.keep is given .*Local, which a stage process has to import"):
         pipeline([Local(id="a", value=1)], keep=Keep())
+
+
+def test_a_class_that_cannot_be_imported_in_the_stages_environment_is_named() -> None:
+    """Such as one in a module that imports what only its own stage's environment has."""
+    spec = StageSpec(f"{__name__}:Keep")
+    hello = Hello(
+        stage="keep", spec=spec, takes="not_here:Mine", worker=WorkerInfo(index=0, process=0, cpus=1), weights={},
+        node_setup="", node_folder="", variables={},
+    )  # fmt: skip
+    with pytest.raises(PipelineError, match=r"cannot import class of tasks 'not_here:Mine'.*keep is given these tasks"):
+        construct(hello)
 
 
 def test_a_trial_takes_the_class_of_its_tasks(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Which class of tasks each stage is given: what its upstream gives, resolved along the pipeline. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import PipelineError
+from hpcurate.source.base import Source
+from hpcurate.spec import find_task
+from hpcurate.stage import Stage, declared_input, members, resolved_types, task_types
+from hpcurate.store.rows import check_task_type
+from hpcurate.task import Task
+
+
+def resolved_classes(
+    source: Source, stages: Mapping[str, Stage[Any, Any]], after: Mapping[str, Sequence[str]], order: Sequence[str]
+) -> dict[str, str]:
+    """Stage → `module:qualname` of the tasks that it is given, empty where that is what it declares.
+
+    Neighbours fit, each stage can work on what it is given, and every class that travels between them survives a row.
+    Raises PipelineError naming the stage.
+    """
+    gives: dict[str, type[Task]] = {}
+    takes: dict[str, str] = {}
+    for name in order:
+        before, comes = _coming(name, after[name], gives) if after[name] else ("the source", _task_type(source))
+        try:
+            types = resolved_types(stages[name], comes, name=f"stages.{name}", before=before)
+        except PipelineError as error:
+            raise PipelineError(f"{error}; put a stage between them, or change stages.{name}.after") from None
+        for member, (given, returned) in zip(members(stages[name]), types):
+            _check_member(name, member, given, returned)
+        gives[name] = types[-1][1]
+        for kind in (comes, gives[name]):
+            check_task_type(kind)
+        takes[name] = "" if comes is declared_input(stages[name]) else _named(name, comes)
+    return takes
+
+
+def _check_member(name: str, member: Stage[Any, Any], given: type[Task], returned: type[Task]) -> None:
+    """It accepts what it is given; where it extends what it declares, nobody else's fields are lost on the way."""
+    takes = task_types(type(member))[0]
+    if takes is not Task and issubclass(returned, takes) and not issubclass(returned, given):
+        lost = [field.name for field in attrs.fields(given) if field.name not in attrs.fields_dict(returned)]
+        if lost:
+            raise PipelineError(
+                f"stages.{name} is given {given.__qualname__} and gives {returned.__qualname__}, which has no field "
+                f"{lost[0]!r}; write class {returned.__qualname__}({given.__qualname__}), or, if it is not needed any "
+                f"more, {type(member).__name__}(Stage[Task, {returned.__qualname__}])"
+            )
+    try:
+        member.accept(given)
+    except PipelineError as error:
+        raise PipelineError(f"stages.{name}: {error}") from None
+
+
+def _coming(name: str, after: Sequence[str], gives: Mapping[str, type[Task]]) -> tuple[str, type[Task]]:
+    """(the upstream, the one class that all of them give)."""
+    kinds = {gives[one]: one for one in reversed(after)}
+    if len(kinds) > 1:
+        told = ", ".join(f"{one} gives {gives[one].__qualname__}" for one in after)
+        raise PipelineError(
+            f"stages.{name}.after: {told}; a stage with several upstreams takes one class of tasks: have them give "
+            "the same, or put a stage behind one of them that makes it the other's"
+        )
+    return after[0], gives[after[0]]
+
+
+def _named(name: str, kind: type[Task]) -> str:
+    """How a stage process finds the class."""
+    target = f"{kind.__module__}:{kind.__qualname__}"
+    try:
+        if find_task(target) is kind:
+            return target
+        reason = "that name is another class now"
+    except PipelineError as error:
+        reason = str(error)
+    raise PipelineError(
+        f"stages.{name} is given {kind.__qualname__}, which a stage process has to import by its name: {reason}; "
+        "define it at the top of a module"
+    )
+
+
+def _task_type(source: Source) -> type[Task]:
+    kind = getattr(source, "task_type", None)
+    if isinstance(kind, type) and issubclass(kind, Task):
+        return kind
+    raise PipelineError(
+        f"source: task_type of {type(source).__qualname__} is {kind!r}; expected the class of its tasks, "
+        "a subclass of hpcurate.Task"
+    )
