@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from stages.video.media.sampling import Sample, Samples, Sampling
 
@@ -14,10 +17,38 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 178_956_970
 """Pillow's own limit: it refuses to open what has more."""
+ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+"""The EXIF tag, and its values that swap width and height."""
 
 
 class ImageError(ValueError):
     """An image cannot be used; the message names it and the fault."""
+
+
+@attrs.define(frozen=True)
+class Found:
+    """What an image file holds."""
+
+    width: int
+    """Pixels as displayed."""
+    height: int
+    format: str
+    """Pillow's name of it, e.g. `JPEG`."""
+    frames: int
+    """Pictures in the file; more than one in an animation."""
+
+
+def look_into(path: str, source: str, max_pixels: int = MOST_PIXELS) -> Found:
+    """What the file holds, all of its first picture decoded. Raises ImageError."""
+    with opened(path, source) as image:
+        if image.width * image.height > max_pixels:
+            raise ImageError(f"{source}: {image.width} × {image.height} pixels; expected {max_pixels} at most")
+        turned = image.getexif().get(ORIENTATION, 1) in TURNED
+        check_range(image)
+        image.load()
+        size = (image.height, image.width) if turned else image.size
+        return Found(*size, image.format or "", getattr(image, "n_frames", 1))
 
 
 def sample_image(path: str, source: str, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
@@ -31,27 +62,42 @@ def sample_image(path: str, source: str, wanted: Sequence[Sampling]) -> dict[Sam
 
 def read_image(path: str, source: str) -> Image:
     """The whole image, upright, in RGB. Raises ImageError naming `source`."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
+
+    with opened(path, source) as image:
+        check_range(image)
+        return plain_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def opened(path: str, source: str) -> Iterator[Image]:
+    """The file, open; what goes wrong with it meanwhile is an ImageError naming `source`."""
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
-            opened.load()
-            return plain_rgb(ImageOps.exif_transpose(opened), opened.format)
+        with Image.open(path) as image:
+            yield image
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(f"{source}: cannot be read as an image: its format is not known") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(f"{source}: cannot be read as an image: {error}") from error
 
 
-def plain_rgb(image: Image, format: str | None) -> Image:
-    """The image in RGB with 8 bits a colour. Raises ValueError for numbers whose range is not known."""
+def check_range(image: Image) -> None:
+    """Raise ValueError for numbers of which nobody knows what is white."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise ValueError(f"pixels of mode {image.mode}, whose range is not known; expected 8 or 16 bits a colour")
+
+
+def plain_rgb(image: Image) -> Image:
+    """The image in RGB with 8 bits a colour, on white where it is transparent."""
     from PIL import Image
 
-    if image.mode.startswith("I;16") or (image.mode == "I" and format == "PNG"):
+    if image.mode.startswith("I"):
         return eight_bits(image).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode}, whose range is not known; expected 8 or 16 bits a colour")
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+    if image.mode in ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")

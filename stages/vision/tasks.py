@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
 from hpcurate import File
-from stages.output_fields import OutputTask, internal, output
+from stages.output_fields import Computed, Output, OutputTask, internal, output
 from stages.vision.vectors import published_vectors
 
 if TYPE_CHECKING:
@@ -51,12 +51,24 @@ class VisualTask(OutputTask):
 
 @attrs.define(kw_only=True)
 class ImageTask(VisualTask):
-    """An image file."""
+    """An image file. `weight` is its number of pixels, in millions."""
 
+    computed: ClassVar[tuple[Computed, ...]] = (
+        Computed(value=lambda image: image.id, type=str, output=Output(name="id", order=1)),
+    )
+
+    source: str = attrs.field(metadata=output(order=2))
+    """Path of the file relative to the input root."""
     width: int = attrs.field(metadata=output(arrow="int32"))
     """Pixels as displayed: after the rotation that its EXIF data name."""
     height: int = attrs.field(metadata=output(arrow="int32"))
     """Pixels as displayed."""
+    format: str = ""
+    """Pillow's name of the file's format, e.g. `JPEG`."""
+    frames: int = attrs.field(default=1, metadata=output("num_frames"))
+    """Pictures in the file: more than one in an animation, of which the first counts."""
+    bytes: int = attrs.field(default=0, metadata=output("num_bytes"))
+    """Size of the file."""
 
     def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
         """The image itself, upright, in the size and colours of each sampling."""

@@ -133,3 +133,19 @@ def test_a_group_that_is_no_default_is_chosen_with_a_plus(tmp_path: Path) -> Non
     (tmp_path / "aesthetics" / "mine.yaml").write_text("# @package stages.mine\n_target_: x.Y\n")
     with pytest.raises(ConfigError, match=r"aesthetics: it is chosen with a plus sign: \+aesthetics=NAME, one of mine"):
         composed("+pipeline=video", "aesthetics=mine", config_dirs=[str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "order"),
+    [
+        ("video", ["probe", "split", "clips", "aesthetic", "nsfw", "embed", "write", "index"]),
+        ("images", ["probe", "aesthetic", "nsfw", "embed", "write", "index"]),
+    ],
+)
+def test_groups_fill_the_places_of_videos_and_of_images(pipeline: str, order: list[str]) -> None:
+    """The same words, whatever the order they are typed in."""
+    made = composed(f"+pipeline={pipeline}", "+embed=siglip", "+aesthetic=clip", "+nsfw=yahoo", "input=/v")
+    settings, steps = settings_of(made), read_steps(made.with_output("/o")["stages"])
+    found = in_order({name: step.options for name, step in steps.items()}, settings.places)
+    assert sorted(order) == sorted(found)
+    assert [name for name in order if name != "nsfw"] == [name for name in found if name != "nsfw"]

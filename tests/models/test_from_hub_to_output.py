@@ -10,28 +10,24 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from shell import LOCAL, Shell
+from slurm_fixture import SlurmSite
 
 pytest.importorskip("torch", reason="the models extra is not installed")
+
+
+def fetch(shell: Shell, *models: str) -> None:
+    """Tiny models are made and served by our script while the command fetches them."""
+    made = [sys.executable, str(ROOT / "scripts" / "make-tiny-models"), str(shell.folder / "tiny"), "--"]
+    words = [sys.executable, "-m", "hpcurate", "models", "fetch", *models, "--store", str(shell.store)]
+    environment = {**shell.environment, "HF_HOME": str(shell.folder / "hf")}
+    subprocess.run([*made, *words], cwd=shell.cwd, env=environment, check=True, capture_output=True, timeout=120)
 
 
 def test_hello_with_models_as_the_docs_say(shell: Shell) -> None:
     """The script makes and serves them while one command fetches; then GPT-2 writes, and each text has its vector."""
     import numpy as np
 
-    made = [sys.executable, str(ROOT / "scripts" / "make-tiny-models"), str(shell.folder / "tiny"), "--"]
-    fetch = [
-        sys.executable,
-        "-m",
-        "hpcurate",
-        "models",
-        "fetch",
-        "tiny-gpt2",
-        "tiny-embedder",
-        "--store",
-        str(shell.store),
-    ]
-    environment = {**shell.environment, "HF_HOME": str(shell.folder / "hf")}
-    subprocess.run([*made, *fetch], cwd=shell.cwd, env=environment, check=True, capture_output=True, timeout=120)
+    fetch(shell, "tiny-gpt2", "tiny-embedder")
     disk = shell.folder / "disk"
     disk.mkdir()
     tiny = ["stages.gpt2.model=tiny-gpt2", "stages.embed.model=tiny-embedder", f"launcher.node_local=[{disk}]"]
@@ -78,3 +74,37 @@ def test_a_ported_model_changes_its_imports_only(shell: Shell) -> None:
     (shell.cwd / "conf" / "models" / "ported.yaml").write_text(f"repo: me/ported\nrevision: {commit}\n")
     shell.type("+pipeline=words", "stages.say.file=ported.py", LOCAL, f"store={shell.store}")
     assert {json.loads(row)["prompt"] for row in shell.rows("say")} == {"hello from the weights"}
+
+
+@pytest.mark.slurm
+def test_images_get_scores_and_vectors_on_slurm(shell: Shell, slurm: SlurmSite) -> None:
+    """CLIP and SigLIP, with nothing but what was fetched: a row, a record and a vector for each image but the broken."""
+    import numpy as np
+    import pyarrow.parquet as parquet
+    from PIL import Image
+
+    fetch(shell, "tiny-clip", "tiny-aesthetic-head", "tiny-siglip")
+    folder = shell.cwd / "images"
+    (folder / "sub").mkdir(parents=True)
+    for name, size in (("a.jpg", (300, 200)), ("sub/b.png", (80, 500)), ("c.webp", (1, 1))):
+        noise = np.random.default_rng(len(name)).integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(noise).save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:999])
+    words = (
+        "+pipeline=images", "+aesthetic=clip", "+embed=siglip", "input=images", "output=out", "launcher=slurm", "wait=true",
+        f"store={shell.store}", "stages.aesthetic.model=tiny-clip", "stages.aesthetic.head=tiny-aesthetic-head",
+        "stages.embed.model=tiny-siglip", "stages.aesthetic.resources.gpus=0", "stages.embed.resources.gpus=0",
+    )  # fmt: skip
+    shell.type(*words, **slurm.env)
+    out = shell.cwd / "out"
+    rows = parquet.read_table(out / "images.parquet").to_pylist()
+    assert ["a.jpg", "c.webp", "sub/b.png"] == [row["source"] for row in rows]
+    assert all(np.isfinite(row["aesthetic_score"]) for row in rows)
+    vectors = parquet.read_table(out / "tiny-siglip_embd_parquet")
+    assert sorted(vectors["id"].to_pylist()) == sorted(row["id"] for row in rows)
+    assert np.allclose(1, np.linalg.norm(np.array(vectors["embedding"].to_pylist()), axis=1))
+    records = [json.loads(path.read_text()) for path in out.glob("metas/v0/*/*.json")]
+    assert sorted(rows, key=lambda row: row["id"]) == sorted(records, key=lambda record: record["id"])
+    summary = json.loads((out / "summary.json").read_text())
+    assert (4, 3, 1) == (summary["num_input_images"], summary["total_num_images_passed"], summary["num_failed"])
+    assert "broken.jpg: cannot be read as an image" in shell.rows("probe", "failed.jsonl")[0]
