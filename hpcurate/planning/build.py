@@ -138,6 +138,9 @@ def _plan(
     identity = {**first, "epoch": epoch(name, digest(first))}
     fingerprint = digest(identity)
     resources = _resources(name, stage.resources, options.resources)
+    device = _device(name, options.device, resources)
+    if device == "cpu":
+        resources = attrs.evolve(resources, gpus=0.0)  # else a job would wait for GPUs that nobody may see
     relation = _relation(stage, options)
     return PlannedStage(
         name=name,
@@ -148,7 +151,7 @@ def _plan(
         code=versioned_code(stage),
         after=after,
         resources=resources,
-        device=_device(name, options.device, resources),
+        device=device,
         relation=relation,
         batch_size=_batch_size(stage, options, relation),
         workers=options.workers,

@@ -157,6 +157,12 @@ def test_a_stage_computes_where_its_options_say(wanted: str, gpus: float, device
     assert device == made.stage("a").device
 
 
+def test_a_stage_on_the_cpu_asks_for_no_gpu() -> None:
+    """Else `device=cpu` would still wait for one, and four processes would share it."""
+    stage = pipeline(a=with_options(device="cpu", resources={"gpus": 0.25})).stage("a")
+    assert (0, 1) == (stage.resources.gpus, stage.processes)
+
+
 def test_a_gather_takes_its_whole_input_at_once() -> None:
     """Whatever batch size was asked for."""
     stage = pipeline(a=Step(Gathers(), StageOptions(batch_size=3))).stage("a")
