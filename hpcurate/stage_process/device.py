@@ -26,6 +26,14 @@ def seen_gpu(device: str) -> dict[str, str]:
     return found
 
 
+def peak_gpu_mb() -> float:
+    """Most MiB that torch has taken of one GPU in this process; 0 where it took none."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0.0
+    return float(max(torch.cuda.max_memory_reserved(n) for n in range(torch.cuda.device_count()))) / 2**20
+
+
 def driver_version(text: str) -> str:
     """`NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat …` → `535.104.05`. Pure."""
     match = re.search(r"Kernel Module\D*?([\d.]+\d)", text) or re.search(r"(\d+\.[\d.]+\d)", text)

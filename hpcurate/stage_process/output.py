@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Optional
 
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import DeadLetter
+from hpcurate.stage_process.device import peak_gpu_mb
 from hpcurate.stage_process.lineage import Drop
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
@@ -45,6 +46,7 @@ class ShardOutput:
                 file.close()
         if not kind:
             self._check()
+            self.counts.peak_gpu_memory_mb = peak_gpu_mb()
         self.counts.seconds = time.monotonic() - self._started
         self.counts.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

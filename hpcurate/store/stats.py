@@ -41,6 +41,8 @@ class ShardCounts(Counts):
     waiting_seconds: float = 0.0
     """How long `process` waited for `prepare`."""
     peak_memory_mb: float = 0.0
+    peak_gpu_memory_mb: float = 0.0
+    """Of this process, as torch counts; 0: it was not used there."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class GpuUse:
     encoder: Optional[float] = None
     decoder: Optional[float] = None
     memory_mb: float = 0.0
-    """Most that was in use on one of them, by all processes that share it."""
+    """Most that torch took on one of them in this process; of others, all that was in use there, by whomever."""
 
 
 @attrs.define(kw_only=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import worker_shape
+from hpcurate.system.clock import Clock
 from hpcurate.system.gpus import Gpus, NoDriver, Nvml
 
 
@@ -15,12 +17,22 @@ def visible_gpus() -> tuple[str, ...] | None:
     return None if given is None else tuple(device for device in given.split(",") if device)
 
 
-def look_at_gpus(stage: PlannedStage, node: str) -> str:
+ANSWER_S = 60.0
+"""How long a driver may take; one whose GPU has fallen off the bus may never answer."""
+
+
+def look_at_gpus(stage: PlannedStage, node: str, clock: Clock, driver: Callable[[], Gpus] = Nvml) -> str:
     """Why this worker cannot run the stage; empty if it can."""
-    try:
-        return problem(stage, node, visible_gpus(), Nvml())
-    except NoDriver as error:
-        return sees_none(stage, node, str(error))
+    found: list[str] = []
+
+    def look() -> None:
+        try:
+            found.append(problem(stage, node, visible_gpus(), driver()))
+        except NoDriver as error:
+            found.append(sees_none(stage, node, str(error)))
+
+    clock.start(look, "gpu probe").join(ANSWER_S)
+    return found[0] if found else bad(stage, node, "the GPU driver", f"no answer in {ANSWER_S:.0f} s")
 
 
 def problem(stage: PlannedStage, node: str, given: tuple[str, ...] | None, gpus: Gpus) -> str:
@@ -34,16 +46,21 @@ def problem(stage: PlannedStage, node: str, given: tuple[str, ...] | None, gpus:
     for token in tokens:
         fault = gpus.fault(token)
         if fault:
-            return (
-                f"GPU {token} of node {node} does not answer as it should: {fault}; leave the node out with "
-                f"stages.{stage.name}.sbatch.exclude={node}, and tell the site"
-            )
+            return bad(stage, node, f"GPU {token}", fault)
     return ""
 
 
 def sees_none(stage: PlannedStage, node: str, why: str) -> str:
     """Where CUDA is required and there is no GPU. Pure."""
     return f"{_needs(stage)}, and its worker on {node} sees no GPU: {why}; {_cpu(stage)}"
+
+
+def bad(stage: PlannedStage, node: str, what: str, fault: str) -> str:
+    """Where the node is to blame. Pure."""
+    return (
+        f"{what} of node {node} does not answer as it should: {fault}; leave the node out with "
+        f"stages.{stage.name}.sbatch.exclude={node}, and tell the site"
+    )
 
 
 def _needs(stage: PlannedStage) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import attrs
@@ -11,24 +11,25 @@ from hpcurate.stage_process.messages import Done, Ready, ShardJob
 from hpcurate.store.stats import GpuUse
 from hpcurate.system.clock import Clock
 from hpcurate.system.gpus import Gpus, GpuSample, NoDriver, Nvml
+from hpcurate.worker.gpu_probe import visible_gpus
 from hpcurate.worker.hosts import Ahead, StageHost
 
 EVERY_S = 1.0
 """A driver averages over up to a second."""
 
 
-def used(samples: Iterable[GpuSample], seconds: float) -> GpuUse | None:
-    """Summed up for one shard; None if nothing was seen. Pure."""
+def used(samples: Iterable[GpuSample], seconds: float, own_mb: float = 0.0) -> GpuUse | None:
+    """Summed up for one shard; None if nothing was seen. `own_mb` is what its process says that it took. Pure."""
     known = list(samples)
     memory = [one.memory_mb for one in known if one.memory_mb is not None]
-    if not known or not memory:
+    if not memory:
         return None
     return GpuUse(
         seconds=round(seconds, 3),
         busy=_mean([one.busy for one in known]),
         encoder=_mean([one.encoder for one in known]),
         decoder=_mean([one.decoder for one in known]),
-        memory_mb=round(max(memory), 1),
+        memory_mb=round(own_mb or max(memory), 1),
     )
 
 
@@ -37,20 +38,13 @@ def _mean(shares: list[float | None]) -> float | None:
     return round(sum(known) / len(known), 4) if known else None
 
 
-@attrs.define(eq=False)
-class _Open:
-    """A shard in work."""
-
-    tokens: tuple[str, ...]
-    samples: list[GpuSample] = attrs.field(factory=list)
-
-
 class GpuWatch:
-    """Looks at the devices of shards in work."""
+    """Looks at a worker's devices, in a thread of its own: a driver in trouble may never answer, and nobody waits."""
 
-    def __init__(self, gpus: Gpus, clock: Clock, every_s: float = EVERY_S) -> None:
-        self._gpus, self._clock, self._every_s = gpus, clock, every_s
-        self._open: list[_Open] = []
+    def __init__(self, tokens: tuple[str, ...] | None, clock: Clock, driver: Callable[[], Gpus]) -> None:
+        self._tokens, self._clock, self._driver = tokens, clock, driver
+        self._latest: dict[str, GpuSample] = {}
+        self._open: list[_Shard] = []
         self._lock, self._stopped = clock.lock(), clock.event()
         clock.start(self._watch, "gpus")
 
@@ -60,8 +54,8 @@ class GpuWatch:
 
     @contextmanager
     def shard(self, tokens: tuple[str, ...]) -> Iterator[list[GpuSample]]:
-        """While one is in work on these devices: what is seen of them, from its beginning to its end."""
-        this = _Open(tokens or self._gpus.tokens())
+        """While one is in work on these devices: what was seen of them by its end; none: all of the worker's."""
+        this = _Shard(tokens)
         with self._lock:
             self._open.append(this)
         try:
@@ -69,15 +63,33 @@ class GpuWatch:
         finally:
             with self._lock:
                 self._open.remove(this)
-                if not this.samples:  # a short one: better the moment after it than nothing
-                    this.samples += [self._gpus.sample(token) for token in this.tokens]
+                if not this.samples:  # a short one: better the moment before it than nothing
+                    this.add(self._latest)
 
     def _watch(self) -> None:
-        while not self._stopped.wait(self._every_s):
+        try:
+            gpus = self._driver()
+        except NoDriver:
+            return
+        tokens = gpus.tokens() if self._tokens is None else self._tokens
+        while not self._stopped.is_set():
+            seen = {token: gpus.sample(token) for token in tokens}
             with self._lock:
-                seen = {token: self._gpus.sample(token) for one in self._open for token in one.tokens}
-                for one in self._open:
-                    one.samples += [seen[token] for token in one.tokens]
+                self._latest = seen
+                for shard in self._open:
+                    shard.add(seen)
+            self._stopped.wait(EVERY_S)
+
+
+@attrs.define(eq=False)
+class _Shard:
+    """One in work."""
+
+    tokens: tuple[str, ...]
+    samples: list[GpuSample] = attrs.field(factory=list)
+
+    def add(self, seen: Mapping[str, GpuSample]) -> None:
+        self.samples += [sample for token, sample in seen.items() if not self.tokens or token in self.tokens]
 
 
 class WatchedHost(StageHost):
@@ -95,7 +107,8 @@ class WatchedHost(StageHost):
         began = self._clock.monotonic()
         with self._watch.shard(self._tokens) as samples:
             done = self._host.run(job, ahead)
-        return attrs.evolve(done, gpu=used(samples, self._clock.monotonic() - began))
+        own_mb = done.counts.peak_gpu_memory_mb
+        return attrs.evolve(done, gpu=used(samples, self._clock.monotonic() - began, own_mb))
 
     def kill(self) -> None:
         """See `StageHost`."""
@@ -107,10 +120,5 @@ class WatchedHost(StageHost):
 
 
 def watch_gpus(device: str, clock: Clock) -> GpuWatch | None:
-    """None, at no cost, where a stage computes on the CPU, or where there is no NVML."""
-    if device != "cuda":
-        return None
-    try:
-        return GpuWatch(Nvml(), clock)
-    except NoDriver:
-        return None
+    """None, at no cost, where a stage computes on the CPU."""
+    return GpuWatch(visible_gpus(), clock, Nvml) if device == "cuda" else None

@@ -148,7 +148,7 @@ class Supervisor:
         if other:
             self._setup_failed(SetupFailed(other))
             return
-        lacking = look_at_gpus(self.plan.stage, node_name()) if self._needs_probe() else ""
+        lacking = look_at_gpus(self.plan.stage, node_name(), self._world.clock) if self._needs_probe() else ""
         if lacking:
             self._failure = lacking
             self._report(FailureKind.NODE, lacking)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import attrs
@@ -16,9 +17,10 @@ from planned import planned
 
 from hpcurate.runs.state import StageCounts, StageGpu
 from hpcurate.store.stats import Committed, GpuUse
-from hpcurate.system.gpus import GpuSample
-from hpcurate.worker.gpu_probe import problem, sees_none
-from hpcurate.worker.gpu_watch import used
+from hpcurate.system.clock import SystemClock
+from hpcurate.system.gpus import GpuSample, NoDriver
+from hpcurate.worker.gpu_probe import look_at_gpus, problem, sees_none
+from hpcurate.worker.gpu_watch import GpuWatch, used
 
 UUID = "GPU-8a5b6c7d-0000-1111-2222-333344445555"
 MIG = "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f"
@@ -75,6 +77,23 @@ def test_a_node_without_a_driver_is_named() -> None:
     assert "its worker on n7 sees no GPU: NVML: Driver Not Loaded" in said
 
 
+def test_a_driver_that_never_answers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe ends the worker; the watch keeps no shard from ending."""
+    monkeypatch.setattr("hpcurate.worker.gpu_probe.ANSWER_S", 0.05)
+    never, clock = threading.Event(), SystemClock()
+
+    def hangs() -> Seen:
+        never.wait()
+        raise NoDriver("at last")
+
+    said = look_at_gpus(planned(resources={"gpus": 1}), "n7", clock, hangs)
+    assert f"the GPU driver of {BAD}: no answer in 0 s; {EXCLUDE}" == said
+    with GpuWatch(("0",), clock, hangs).shard(("0",)) as samples:
+        pass
+    assert [] == samples
+    never.set()
+
+
 # -- what they did ----------------------------------------------------------------------------------
 
 
@@ -82,6 +101,9 @@ def test_samples_are_summed_up_for_a_shard() -> None:
     """Means of shares, the peak of memory; what a driver does not say is left out."""
     samples = [GpuSample(busy=0.5, memory_mb=100), GpuSample(busy=1.0, memory_mb=300, decoder=0.2), GpuSample()]
     assert GpuUse(seconds=2.0, busy=0.75, decoder=0.2, memory_mb=300) == used(samples, 2.0)
+    own = used(samples, 2.0, own_mb=42)
+    assert own is not None
+    assert 42 == own.memory_mb
     assert None is used([], 1.0)
     assert None is used([GpuSample()], 1.0)
 
