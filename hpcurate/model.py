@@ -6,6 +6,7 @@ Written after Cosmos-Curate's `ModelInterface`: a ported model changes its impor
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -56,6 +57,12 @@ class Model:
         """Repositories, or names of the registry, whose weights the model reads."""
         return []
 
+    def check_weights(self, name: str, folder: Path) -> None:
+        """Raise ConfigError if the weights of `name`, in `folder`, are those of another kind of model.
+
+        Called before a run is submitted, in the environment that starts it: look at file names and small files.
+        """
+
     def setup(self) -> None:
         """Load the model. Called by `Stage.setup`."""
 
@@ -68,6 +75,21 @@ def model_names(model: Any) -> tuple[str, ...]:
     if isinstance(model, ModelRef):
         return (model.name,)
     return tuple(model.model_id_names) if isinstance(model, Model) else ()
+
+
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` beside weights, as transformers writes it; empty where there is none."""
+    try:
+        found = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def described(config: Mapping[str, Any]) -> str:
+    """What a `config.json` says that the weights are, in a message. Pure."""
+    kind = config.get("model_type")
+    return f"its config.json is that of a {kind} model" if kind else "it has no config.json that names a model_type"
 
 
 def get_local_dir_for_weights_name(name: str) -> Path:  # the name is Cosmos-Curate's

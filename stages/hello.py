@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 
 from hpcurate import CurrentOr, File, Resources, Stage, Task, WorkerInfo, stable_id
+from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
-from hpcurate.model import Model, get_local_dir_for_weights_name
+from hpcurate.model import Model, described, get_local_dir_for_weights_name, read_model_config
 from stages.text import SentenceEmbedder
 
 SMALL = Resources(cpus=1, memory="200MB", time="5m")
@@ -97,6 +99,12 @@ class GPT2(Model):
     def model_id_names(self) -> list[str]:
         """One of the registry: `gpt2`, or `tiny-gpt2` for a trial."""
         return [self.name]
+
+    def check_weights(self, name: str, folder: Path) -> None:
+        """See `Model`."""
+        config = read_model_config(folder)
+        if config.get("model_type") != "gpt2":
+            raise ConfigError(f"{described(config)}; expected a gpt2 model")
 
     def setup(self) -> None:
         """Load it where the stage said."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from hpcurate.environments.resolve import Environments
-from hpcurate.errors import PipelineError
+from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.model import Model
 from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.missing import NotInstalled, all_of
@@ -118,7 +120,22 @@ def prepare(request: Request) -> Prepared:
             "a stage class, or one of its tasks, is defined in the script itself, which workers cannot import; "
             "move it into a module of its own (mystages.py), or use launcher='inline'"
         )
+    check_weights(steps, draft, Store.at(request.store).weights)
     launcher.check(draft, Store.at(request.store).root)
     check_store_writable(request.store)
     code = (*modules, str(request.launcher["_target_"]))
     return Prepared(request=request, launcher=launcher, draft=draft, code=code, stage_modules=modules)
+
+
+def check_weights(steps: Mapping[str, Step], pipeline: Pipeline, folder: str) -> None:
+    """Whether each model can do with the weights that were found for it. Raises ConfigError."""
+    for stage in pipeline.stages:
+        folders = {name: Path(folder, ref.folder) for ref in stage.weights for name in ref.names}
+        models = [member.model for member in members(steps[stage.name].stage) if isinstance(member.model, Model)]
+        for model, name in [(one, name) for one in models for name in one.model_id_names]:
+            try:
+                model.check_weights(name, folders[name])
+            except ConfigError as error:
+                raise ConfigError(
+                    f"stages.{stage.name}: model {name}: {error}; name another one, or correct its entry in conf/models"
+                ) from None

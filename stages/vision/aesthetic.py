@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate import Resources, WorkerInfo
 from hpcurate.errors import ConfigError
-from hpcurate.model import Model, get_local_dir_for_weights_name
+from hpcurate.model import Model, get_local_dir_for_weights_name, read_model_config
 from stages.video.media.sampling import Sampling
 from stages.video.samples import above_zero
 from stages.vision.encoder import PictureEncoder
@@ -39,6 +39,13 @@ class AestheticModel(Model):
     def model_id_names(self) -> list[str]:
         """CLIP's name and the head's."""
         return [*self.clip.model_id_names, self.head]
+
+    def check_weights(self, name: str, folder: Path) -> None:
+        """See `Model`. What is in the head, `setup` sees."""
+        if name == self.clip.name:
+            self.clip.check_weights(name, folder)
+        elif kind := read_model_config(folder).get("model_type"):
+            raise ConfigError(f"its config.json is that of a {kind} model; expected a head of linear layers")
 
     def setup(self, device: str = "cpu") -> None:
         """Load both. Raises ConfigError if they do not belong together."""

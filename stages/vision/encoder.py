@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate.errors import ConfigError
-from hpcurate.model import Model, get_local_dir_for_weights_name
+from hpcurate.model import Model, described, get_local_dir_for_weights_name, read_model_config
 from stages.video.media.sampling import WHOLE, Sampling
 from stages.vision.look import Look, read_look
 
@@ -31,6 +32,14 @@ class PictureEncoder(Model):
     def model_id_names(self) -> list[str]:
         """One of the registry."""
         return [self.name]
+
+    def check_weights(self, name: str, folder: Path) -> None:
+        """See `Model`. A model of text alone has no `vision_config`."""
+        config = read_model_config(folder)
+        if "vision_config" not in config:
+            raise ConfigError(
+                f"{described(config)}; expected one that makes vectors of pictures, such as clip or siglip"
+            )
 
     @cached_property
     def look(self) -> Look:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def one_onnx_file(folder: Path) -> Path:
+    """The only one there. Raises ConfigError."""
+    files = sorted(folder.glob("*.onnx"))
+    if len(files) != 1:
+        raise ConfigError(f"expected one .onnx file in {folder}, found {len(files)}")
+    return files[0]
+
+
 class OnnxNetwork(Model):
     """One ONNX file with one input. What it computes does not depend on the number of threads."""
 
@@ -32,11 +40,18 @@ class OnnxNetwork(Model):
         """One of the registry."""
         return [self.name]
 
+    def check_weights(self, name: str, folder: Path) -> None:
+        """See `Model`."""
+        one_onnx_file(folder)
+
     def setup(self, device: str = "cpu", threads: int = 1) -> None:
         """Load it. Raises ConfigError for weights of something else."""
         import onnxruntime
 
-        data = self._file().read_bytes()
+        try:
+            data = one_onnx_file(get_local_dir_for_weights_name(self.name)).read_bytes()
+        except ConfigError as error:
+            raise ConfigError(f"model {self.name}: {error}") from None
         try:
             self._session = onnxruntime.InferenceSession(
                 with_output(data, self.also) if self.also else data, _options(threads), providers=_providers(device)
@@ -49,13 +64,6 @@ class OnnxNetwork(Model):
         """The outputs for a batch."""
         found: list[NDArray[np.float32]] = self._session.run(None, {self._session.get_inputs()[0].name: pixels})
         return found
-
-    def _file(self) -> Path:
-        folder = get_local_dir_for_weights_name(self.name)
-        files = sorted(folder.glob("*.onnx"))
-        if len(files) != 1:
-            raise ConfigError(f"model {self.name}: expected one .onnx file in {folder}, found {len(files)}")
-        return files[0]
 
     def _check(self) -> None:
         shapes = [tuple(given.shape) for given in self._session.get_inputs()]

@@ -112,3 +112,21 @@ def test_from_python_each_is_named_with_its_own_command(tmp_path: Path, monkeypa
     store = tmp_path / "store"
     commands = f"`hpcurate models fetch a --store {store} && hpcurate models fetch b --store {store}`"
     assert str(caught.value).endswith(f"type {commands}")
+
+
+def test_weights_of_another_model_are_refused_before_anything_is_submitted(shell: Shell) -> None:
+    """Before, the stage's setup failed on a node, or transformers went on with random numbers."""
+    weights = shell.folder / "theirs"
+    weights.mkdir()
+    (weights / "config.json").write_text('{"model_type": "bert"}')
+    shell.type("install", "+pipeline=hello", *_from(weights), f"store={shell.store}")
+    refused = shell.inline("+pipeline=hello", *_from(weights), status=2).stderr
+    assert (
+        "stages.gpt2: model gpt2: its config.json is that of a bert model; expected a gpt2 model; name another one"
+        in refused
+    )
+    assert not (shell.store / "runs").exists()
+
+
+def _from(folder: Path) -> list[str]:
+    return [f"models.{name}.path={folder}" for name in ("gpt2", "all-minilm-l6-v2")]
