@@ -38,6 +38,14 @@ def test_devices_are_passed_on_as_the_scheduler_named_them(tokens: str) -> None:
     assert tokens == found(device="cuda", gpus=tuple(tokens.split(",")))["CUDA_VISIBLE_DEVICES"]
 
 
+def test_gpus_are_numbered_as_slurm_numbers_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA numbers the fastest first: on a node with two kinds, `1` was another GPU than the one that was given."""
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    assert "PCI_BUS_ID" == found(device="cuda", gpus=("1",))["CUDA_DEVICE_ORDER"]
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert "FASTEST_FIRST" == found(device="cuda", gpus=("1",))["CUDA_DEVICE_ORDER"]
+
+
 def test_a_stage_on_the_cpu_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, it used one that its node happened to have: another process's, perhaps."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")

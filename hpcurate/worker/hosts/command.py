@@ -64,6 +64,10 @@ def stage_variables(plan: Plan, info: WorkerInfo) -> dict[str, str]:
         found["CUDA_VISIBLE_DEVICES"] = ""  # what a node happens to have is not used by accident
     elif info.gpus:
         found |= {"CUDA_VISIBLE_DEVICES": ",".join(info.gpus), "APPTAINER_NV": "1", "SINGULARITY_NV": "1"}
+    if (
+        info.device == "cuda"
+    ):  # numbered as Slurm and the driver do, not the fastest first: nodes may have several kinds
+        found["CUDA_DEVICE_ORDER"] = os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     if info.device == "cuda" and not any(name in os.environ for name in ALLOCATOR):
         found[ALLOCATOR[0]] = "expandable_segments:True"  # sizes of batches differ: else memory breaks into pieces
     return found
