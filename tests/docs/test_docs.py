@@ -132,9 +132,10 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
     text = text.replace("/data/images", str(cluster.folder / "videos"))
     words = shlex.split(text)[1:]
     is_run = words[0].startswith(("+", "-m"))
+    harmless = ["dry_run=true"] if is_run else ["--dry-run"] if words[0] == "install" else []
     environment = {**cluster.environment}
     done = subprocess.run(
-        [sys.executable, "-m", "hpcurate", *words, *(["dry_run=true"] if is_run else [])],
+        [sys.executable, "-m", "hpcurate", *words, *harmless],
         cwd=cluster.cwd, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "usage:" not in done.stderr
