@@ -152,6 +152,7 @@ def _plan(
         after=after,
         resources=resources,
         device=device,
+        prepare=options.prepare,
         relation=relation,
         batch_size=_batch_size(stage, options, relation),
         workers=options.workers,

@@ -32,6 +32,12 @@ class StageOptions:
         "above 0, else it is cpu",
         choices=DEVICES,
     )
+    prepare: str = option(
+        "threads",
+        "where `prepare` runs: in threads of the stage process, or in as many processes as it has cpus, for decoding "
+        "that holds Python's lock; there the stage is constructed and not set up",
+        choices=("threads", "processes"),
+    )
     env: str | list[str] | None = option(
         None,
         "environment of the stage process: a name of envs/, a pixi project (pixi:FOLDER[:ENVIRONMENT]), a prefix with "

@@ -96,6 +96,8 @@ class PlannedStage:
     """How it reads them."""
     resources: Resources = Resources()
     """Of one stage process."""
+    prepare: str = "threads"
+    """Where `prepare` runs: in threads of the stage process, or in processes of its own."""
     device: str = "cpu"
     """What it computes on: "cuda" or "cpu"."""
     env: Environment = Environment()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any, Callable, Optional
 
@@ -20,6 +20,10 @@ class Prepared:
     task: Task
     began: float
     ended: float
+    memory: Mapping[str, Any] = attrs.field(factory=dict)
+    """What `prepare` left in the task's, where that was another process's."""
+    raised: Optional[BaseException] = None
+    """There."""
 
 
 class PrepareDied(Exception):
@@ -73,13 +77,19 @@ class Batch:
         done: list[Prepared] = []
         for place, future in enumerate(self.begin()):
             try:
-                done.append(future.result())
-                self.tasks[place] = done[-1].task
+                done.append(self._took(place, future.result()))
             except BrokenExecutor as error:
                 raise PrepareDied(f"a process in which `prepare` ran has died: {error}") from error
             except RAISED as error:
                 failed[self.rows[place]] = error
         return failed, max(p.ended for p in done) - min(p.began for p in done) if done else None
+
+    def _took(self, place: int, prepared: Prepared) -> Prepared:
+        if prepared.raised is not None:
+            raise prepared.raised
+        self.tasks[place] = prepared.task
+        prepared.task.memory.update(prepared.memory)
+        return prepared
 
     def without(self, rows: Collection[int]) -> Batch:
         """The others as one batch, with what was prepared of them."""

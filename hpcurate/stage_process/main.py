@@ -44,6 +44,7 @@ from hpcurate.stage_process.messages import (
     Refused,
     ShardJob,
 )
+from hpcurate.stage_process.prepare import Preparer, has_prepare
 from hpcurate.stage_process.raised import RAISED, trace_of
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.system.processes import pin
@@ -66,7 +67,17 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     keep_to_share(worker.device, worker.gpu_share)
     stage.setup(worker)
     keep_to_share(worker.device, worker.gpu_share)
-    return ShardRunner(stage, threads=hello.worker.cpus, name=hello.stage), made if made and made.copied_files else None
+    preparer = _preparer(hello) if has_prepare(stage) else None
+    runner = ShardRunner(stage, threads=hello.worker.cpus, name=hello.stage, preparer=preparer)
+    return runner, made if made and made.copied_files else None
+
+
+def _preparer(hello: Hello) -> Optional[Preparer]:
+    if hello.prepare != "processes":
+        return None
+    from hpcurate.stage_process.prepare_pool import InProcesses  # few stages need it
+
+    return InProcesses(hello)
 
 
 def construct(hello: Hello, *, secrets: bool = False) -> Stage[Any, Any]:

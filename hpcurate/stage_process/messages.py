@@ -37,6 +37,8 @@ class Hello:
     """Names what `setup_on_node` makes."""
     node_folder: str
     """Of the node's cache."""
+    prepare: str = "threads"
+    """Where `prepare` runs: in threads of the stage process, or in processes of its own."""
     variables: dict[str, str]
     """What it may not have inherited: caches on its node; in a container all of them."""
     check: bool = False

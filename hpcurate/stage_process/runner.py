@@ -77,10 +77,13 @@ class ShardRunner:
         self._feeding = threading.Lock()
 
     def close(self) -> None:
-        """Tear the stage down."""
-        if self.preparer:
-            self.preparer.close()
-        self.stage.teardown()
+        """Tear the stage down. What is still being prepared is for nobody, and is not waited for before that."""
+        self._drop_held()
+        try:
+            self.stage.teardown()
+        finally:
+            if self.preparer:
+                self.preparer.close()
 
     def run(self, job: ShardJob, report: Report = lambda message: None) -> ShardCounts:
         """Process every task of the shard and write `tasks.jsonl`, `dropped.jsonl`, `failed.jsonl`.
@@ -167,6 +170,8 @@ class ShardRunner:
 
     def _drop_held(self) -> None:
         with self._feeding:
+            if self._held:
+                self._held.cancel()
             self._held = None
 
     def _ask_in(self, done: int) -> Optional[float]:

@@ -37,7 +37,7 @@ def blame_store(error: BaseException, directory: str) -> Optional[StoreFailed]:
     for link in links(error):
         if isinstance(link, StoreFailed):
             return link
-        if isinstance(link, OSError) and _may_be_the_store(link):
+        if isinstance(link, OSError) and may_be_the_store(link):
             return _test_write(directory)
     return None
 
@@ -52,7 +52,7 @@ def links(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _may_be_the_store(error: OSError) -> bool:
+def may_be_the_store(error: OSError) -> bool:
     """Also where a library saw a short write and has no number for it (numpy, Pillow)."""
     return error.errno in STORE_ERRNOS or (type(error) is OSError and error.errno is None)
 

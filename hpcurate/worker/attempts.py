@@ -119,9 +119,8 @@ class Attempts:
         with self._owing:
             while self._owed:
                 pick, ended = self._owed[0]
-                self._store.claims.end(
-                    pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100], ended.shared
-                )
+                flying = ended.in_flight[:100]
+                self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], flying, ended.shared)
                 self._owed.pop(0)
 
     def _run(self, host: StageHost, attempt: Attempt, ahead: NextShard) -> Done:

@@ -50,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a claim is deleted when handed back",
         Edit(
             ATTEMPTS,
-            "self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], ended.in_flight[:100])",
+            "self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], flying, ended.shared)",
             "self._store.filesystem.discard("
             "self._store.folder.claim(pick.line.id, pick.claim.attempt), self._root.trash)",
         ),
@@ -313,7 +313,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "what an attempt left is not removed",
-        Edit(ATTEMPTS, "            self._store.commits.discard(directory)\n", "            pass\n"),
+        Edit(ATTEMPTS, "            self._store.commits.discard(self._directory(pick))\n", "            pass\n"),
         preempted=2,
     ),
     _mutant(

@@ -1,6 +1,6 @@
 """A stage that looks ahead, and what a test has happen meanwhile; run as a program so that processes can be killed.
 
-`python ahead_stages.py STORE WHAT NOTES [KEY=VALUE of StageOptions …]`: 60 shards of four batches; what `happens` says.
+`python ahead_stages.py STORE WHAT NOTES SHARDS [KEY=VALUE of StageOptions …]`: shards of four batches.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -22,8 +23,34 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Timing
 
-PER_SHARD, SHARDS = 8, 60
+PER_SHARD, SHARDS = 8, 50
 KILLS = 20
+
+
+def die() -> None:
+    """As a decoder that crashes."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fail() -> None:
+    """With an error that no other process could take apart."""
+    raise Awkward(13, "thirteen")
+
+
+def leave() -> None:
+    """As a program's main function."""
+    sys.exit(3)
+
+
+class Awkward(Exception):
+    """Made from two words, of which it remembers one."""
+
+    def __init__(self, number: int, word: str) -> None:
+        super().__init__(word)
+
+
+ODD: dict[int, Callable[[], object]] = {13: die, 21: fail, 30: leave}
+"""What `prepare` does with these values."""
 
 
 @attrs.define(kw_only=True)
@@ -48,15 +75,17 @@ class Ahead(Stage[Item, Item]):
 
     def prepare(self, task: Item) -> None:
         """Looks ahead if the task is of another shard than the one in work."""
-        time.sleep(0.008)
-        task.memory["made"] = str(task.value)
         if self.shard and task.value // PER_SHARD != self.shard - 1:
             self._ahead()
+        time.sleep(0.03)
+        task.memory.update(made=str(task.value), by=os.getpid())
+        if self.what == "odd" and task.value in ODD:
+            ODD[task.value]()
 
     def _ahead(self) -> None:
         if self.what == "kill" and not self.armed and self._note() <= KILLS:
             self.armed = True
-            threading.Timer(self.dice.uniform(0, 0.02), os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Timer(self.dice.uniform(0, 0.05), os.kill, (os.getpid(), signal.SIGKILL)).start()
         elif self.what == "look":
             self._note()
 
@@ -69,26 +98,25 @@ class Ahead(Stage[Item, Item]):
     def process(self, tasks: list[Item]) -> list[Item]:
         """Each of them was prepared, here."""
         self.shard = tasks[0].value // PER_SHARD + 1
-        time.sleep(0.008)
+        time.sleep(0.02)
         for task in tasks:
+            if self.what == "odd":
+                assert task.memory["by"] != os.getpid(), "prepared here"
             task.prepared = task.memory["made"]
         return tasks
 
 
 def main() -> int:
     """Run, print the summary, leave with the state's exit status."""
-    store, what, notes, *options = sys.argv[1:]
+    store, what, notes, count, *options = sys.argv[1:]
+    shards = int(count)
     needs = {"cpus": 2, "memory": "200MB", "time": "5m"}
-    step = Step(
-        Ahead(what, notes),
-        StageOptions(
-            shard_tasks=PER_SHARD, workers=1, processes=2, resources=needs,
-            **{key: json.loads(value) for key, value in (option.split("=", 1) for option in options)},
-        ),
-    )  # fmt: skip
+    shape = {"shard_tasks": PER_SHARD, "workers": 1, "processes": 2, "resources": needs}
+    shape |= {key: json.loads(value) for key, value in (option.split("=", 1) for option in options)}
+    step = Step(Ahead(what, notes), StageOptions(**shape))
     outcome = hpcurate.run(
         {"ahead": step},
-        [Item(id=f"i{n:04d}", value=n) for n in range(PER_SHARD * SHARDS)],
+        [Item(id=f"i{n:04d}", value=n) for n in range(PER_SHARD * shards)],
         store=Path(store),
         launcher="local",
         wait=True,

@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ahead_stages import KILLS, PER_SHARD, SHARDS
+from ahead_stages import KILLS, ODD, PER_SHARD, SHARDS
 from checkout import ROOT
 
 PROGRAM = ROOT / "tests" / "support" / "ahead_stages.py"
 
 
-def start(folder: Path, what: str = "", *options: str) -> subprocess.Popen[str]:
+def start(folder: Path, what: str = "", *options: str, shards: int = SHARDS) -> subprocess.Popen[str]:
     """Start a run with its own store."""
-    words = [str(folder / "store"), what, str(folder / "notes"), *options]
+    words = [str(folder / "store"), what, str(folder / "notes"), str(shards), *options]
     path = os.pathsep.join([str(ROOT), str(PROGRAM.parent)])
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
@@ -44,11 +44,11 @@ def claims(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text()) for path in found if not path.name.endswith(".task")}
 
 
-def undisturbed() -> list[dict[str, Any]]:
+def undisturbed(shards: int = SHARDS) -> list[dict[str, Any]]:
     """Rows of a run to which nothing happened."""
     return [
         {"id": f"i{n:04d}", "parents": [], "weight": 1.0, "value": n, "prepared": str(n)}
-        for n in range(PER_SHARD * SHARDS)
+        for n in range(PER_SHARD * shards)
     ]
 
 
@@ -68,7 +68,7 @@ def test_stage_processes_killed_while_they_look_ahead(tmp_path: Path) -> None:
 
 def test_a_worker_that_drains_hands_back_what_it_holds(tmp_path: Path) -> None:
     """It ends by itself: then no claim of it is open. What it held was begun by nobody, or finished."""
-    process = start(tmp_path, "look")
+    process = start(tmp_path, "look", shards=20)
     deadline = time.monotonic() + 30
     while not (tmp_path / "notes").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -80,6 +80,22 @@ def test_a_worker_that_drains_hands_back_what_it_holds(tmp_path: Path) -> None:
     committed = {f"{shard}.{attempt}" for shard, attempt in done.items()}
     assert set(attempts) == ended | committed
     assert not list((tmp_path / "store" / "stages").glob("ahead-*/shards/*/.*"))
-    again = start(tmp_path, "look")
+    again = start(tmp_path, "look", shards=20)
     again.communicate(timeout=60)
-    assert undisturbed() == rows(tmp_path)
+    assert undisturbed(20) == rows(tmp_path)
+
+
+# -- prepare in processes -------------------------------------------------------------------------------
+
+
+def test_prepare_in_processes(tmp_path: Path) -> None:
+    """What it leaves in the task's memory arrives; what it raises, or dies of, is the fault of its task alone."""
+    process = start(tmp_path, "odd", 'prepare="processes"', "processes=1", shards=6)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err + out
+    assert [row for row in undisturbed(6) if row["value"] not in ODD] == rows(tmp_path)
+    failed = [
+        (row["value"], row["row"], row["error"]) for row in [{**r, **r["task"]} for r in rows(tmp_path, "failed")]
+    ]
+    assert [(13, 5, "crash"), (21, 5, "Awkward"), (30, 6, "SystemExit")] == failed
+    assert "lost a process of `prepare`" in rows(tmp_path, "failed")[0]["message"]

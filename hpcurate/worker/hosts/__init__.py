@@ -98,6 +98,7 @@ def hello_of(plan: Plan, info: WorkerInfo, place: Place, variables: dict[str, st
         stage=plan.stage.name,
         spec=plan.stage.spec,
         takes=plan.stage.takes,
+        prepare=plan.stage.prepare,
         worker=info,
         weights=place.weights,
         remote_code=tuple(name for one in plan.stage.weights if one.remote_code for name in one.names),

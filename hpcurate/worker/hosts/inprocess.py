@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
@@ -17,7 +19,8 @@ class InProcess:
     """See `StageHost`."""
 
     def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> None:
-        self._hello, self._log = hello_of(plan, info, place, {}), log
+        # processes would import the user's own script once more
+        self._hello, self._log = attrs.evolve(hello_of(plan, info, place, {}), prepare="threads"), log
         self._runner: ShardRunner | None = None
 
     def start(self) -> Ready:
