@@ -136,6 +136,13 @@ class Observer:
         """Committed shards of the stage in the live set; none while the stage is not listed."""
         return [shard for seen in self.seen(stage) for shard in seen.done]
 
+    def seconds_per_weight(self, stage: PlannedStage) -> float:
+        """What the committed shards of the stage took in a stage process, for a unit of their weight; 0 of none."""
+        lists = [one.found for one in self._expected(stage) or () if one.found is not None]
+        weights, done = {line.id: line.weight for found in lists for line in found.lines}, self.done(stage)
+        weight = sum(weights[shard.shard] for shard in done)
+        return sum(shard.seconds for shard in done) / weight if weight > 0 else 0.0
+
     def live_lists(self, stage: PlannedStage) -> tuple[str, ...]:
         """Names of the stage's lists in the live set; it must be listed."""
         names = self._names(stage)

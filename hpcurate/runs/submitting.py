@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+import attrs
+
 from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, submission_name, worker_count
@@ -54,6 +56,7 @@ class Submitter:
         if not self._observer.still_listed(stage):
             return None
         plan = plan_round(stage, self._run, self._observer.live_lists(stage), action, self._launcher, self._frozen)
+        plan = attrs.evolve(plan, seconds_per_weight=self._observer.seconds_per_weight(stage))
         self._launcher.make_room(plan)
         ticket = self._ticket(action, view)
         if self._run.cancelled or not self._rounds(key).take_ticket(action.round, ticket):

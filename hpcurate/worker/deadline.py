@@ -19,7 +19,8 @@ class Pace:
     """Seconds a unit of weight takes here, learned from finished shards."""
 
     prior: float = 0.0
-    """What it took others, until something is learned; 0: not known."""
+    """What it took others, for what is claimed ahead until something is learned here; 0: not known. The first shard of
+    a worker is begun whatever it took others: if none began it, it would never be done."""
     seconds: float = attrs.field(default=0.0, init=False)
     weight: float = attrs.field(default=0.0, init=False)
 
@@ -30,7 +31,7 @@ class Pace:
 
     def predict(self, weight: float) -> float:
         """Seconds for a shard of `weight`; 0 while nothing is known."""
-        return weight * (self.seconds / self.weight if self.weight else self.prior)
+        return weight * self.seconds / self.weight if self.weight else 0.0
 
 
 class Deadline:
@@ -50,8 +51,11 @@ class Deadline:
         return self.left <= HAND_BACK_S
 
     def fits(self, line: ShardLine, pace: Pace, before: float = 0.0) -> bool:
-        """Whether the shard can be expected to end in time, after what has the weight `before`."""
-        return pace.predict(before + line.weight) * PREDICTION_MARGIN <= self.left
+        """Whether the shard can be expected to end in time; claimed ahead, after one that has the weight `before`."""
+        expected = pace.predict(before + line.weight)
+        if before and not pace.weight:
+            expected = pace.prior * (before + line.weight)
+        return expected * PREDICTION_MARGIN <= self.left
 
 
 def seconds_left(wall_time: str, job: Allocation, now: float) -> float:

@@ -51,6 +51,24 @@ def test_a_shard_is_begun_if_it_ends_in_time_with_a_margin(weight: float, fits: 
 
 
 @pytest.mark.parametrize(
+    ("before", "learned", "fits"),
+    [(0.0, None, True), (1.0, None, False), (0.5, None, True), (1.0, 5.0, True), (1.0, 10.0, False)],
+)
+def test_what_is_claimed_ahead_has_to_fit_after_the_shard_before_it(
+    before: float, learned: float | None, fits: bool
+) -> None:
+    """Twenty seconds are left and others took ten for a unit: that counts until something is known here.
+
+    Not for a first shard: if nobody began it, it would never be done.
+    """
+    pace = Pace(prior=10.0)
+    if learned is not None:
+        pace.learn(1.0, learned)
+    deadline = Deadline(Stopped(), 15.0 * PREDICTION_MARGIN)
+    assert fits is deadline.fits(line(1.0), pace, before)
+
+
+@pytest.mark.parametrize(
     ("passed", "left", "near"),
     [(0.0, 100.0, False), (89.0, 11.0, False), (90.0, HAND_BACK_S, True), (200.0, -100.0, True)],
 )

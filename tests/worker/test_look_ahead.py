@@ -70,7 +70,7 @@ def test_a_worker_that_drains_hands_back_what_it_holds(tmp_path: Path) -> None:
     """It ends by itself: then no claim of it is open. What it held was begun by nobody, or finished."""
     process = start(tmp_path, "look", shards=20)
     deadline = time.monotonic() + 30
-    while not (tmp_path / "notes").exists() and time.monotonic() < deadline:
+    while not ((tmp_path / "notes").exists() and stats(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
@@ -82,6 +82,8 @@ def test_a_worker_that_drains_hands_back_what_it_holds(tmp_path: Path) -> None:
     assert not list((tmp_path / "store" / "stages").glob("ahead-*/shards/*/.*"))
     again = start(tmp_path, "look", shards=20)
     again.communicate(timeout=60)
+    plans = [json.loads(path.read_text()) for path in (tmp_path / "store" / "runs").glob("*/submissions/*/plan.json")]
+    assert any(plan["seconds_per_weight"] > 0 for plan in plans)  # of what was done before
     assert undisturbed(20) == rows(tmp_path)
 
 
