@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -15,7 +16,7 @@ from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
-from hpcurate.task import Task
+from hpcurate.task import StageSums, Task
 
 __all__ = ["Outcome", "try_stage"]
 
@@ -35,16 +36,26 @@ class Outcome:
     """Files lie under `files/`."""
 
 
-def try_stage(stage: Stage[Any, Any], tasks: list[Any], folder: Union[str, Path], *, batch_size: int = -1) -> Outcome:
+def try_stage(
+    stage: Stage[Any, Any],
+    tasks: list[Any],
+    folder: Union[str, Path],
+    *,
+    batch_size: int = -1,
+    upstream: Sequence[StageSums] = (),
+) -> Outcome:
     """Run `stage` in this process over `tasks`, through real rows, in `folder` (made if missing).
 
-    `batch_size` -1 takes the stage's own. A task that fails does not raise: look at `failed`.
+    `batch_size` -1 takes the stage's own; `upstream` is for a stage with `counts_upstream`. A task that fails does not
+    raise: look at `failed`.
     """
     folder = Path(folder).absolute()
     shard = folder / "trial"
     shard.mkdir(parents=True)
     given = _class_of(tasks) or declared_input(stage)
     resolve_types(stage, given)
+    for member in members(stage):
+        member.accept(member.task_types[0])
     returned = members(stage)[-1].task_types[1]
     rows = folder / "input.jsonl"
     rows.write_bytes(b"".join(codec(given).encode_lines(tasks)))
@@ -56,6 +67,7 @@ def try_stage(stage: Stage[Any, Any], tasks: list[Any], folder: Union[str, Path]
         inputs=[(os.fspath(rows), 0, len(tasks))],
         batch_size=(0 if stage.gather else stage.batch_size) if batch_size < 0 else batch_size,
         whole=stage.gather,
+        above=list(upstream),
     )
     stage.setup(WorkerInfo(index=0, process=0, cpus=1))
     runner = ShardRunner(stage)

@@ -192,9 +192,21 @@ def _found_once(cls: Any) -> tuple[Entry, ...]:
     ]
     for more in cls.computed:
         found.append(Entry(str(more.output.name), msgspec.inspect.type_info(more.type), more.output, more.value))
+    _check_hidden(cls)
     _check_names(cls, found)
     _check_files(cls, found)
     return tuple(sorted(found, key=lambda entry: entry.output.order))
+
+
+def _check_hidden(cls: type) -> None:
+    """A field that is called like a method would take its place."""
+    for field in attrs.fields(cls):
+        hidden = [vars(base)[field.name] for base in cls.__mro__ if field.name in vars(base)]
+        if any(callable(one) or isinstance(one, property) for one in hidden):
+            raise PipelineError(
+                f"{cls.__qualname__}: {field.name} is the name of a method of these tasks; call the field otherwise, "
+                f"and if it is to be written as that: metadata=output({field.name!r})"
+            )
 
 
 def _check_names(cls: type, found: Sequence[Entry]) -> None:

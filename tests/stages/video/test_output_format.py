@@ -198,6 +198,8 @@ def clip_class(**fields: Any) -> type[ClipTask]:
     [
         ({"width_source": attrs.field(type=int)}, "two values are written as 'width_source'; give one of the fields"),
         ({"a": attrs.field(type=str, metadata=output("t")), "t": attrs.field(type=str)}, "two values are written as 't'"),
+        ({"pictures": attrs.field(type=int)}, "pictures is the name of a method of these tasks; call the field"),
+        ({"fps": attrs.field(type=float, default=1.0)}, "fps is the name of a method of these tasks; call the field"),
         ({"masks": attrs.field(type=list[File])}, "masks holds files inside a list, which are not published"),
         ({"clips": attrs.field(type=File)}, "the files of clips would be published into clips/, where others are"),
         ({"metas": attrs.field(type=File)}, "the files of metas would be published into metas/, where others are"),

@@ -8,12 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from video_help import cut, make_video
 
 from hpcurate.errors import ConfigError
+from hpcurate.task import StageSums
+from hpcurate.testing import try_stage
 from stages import publish
-from stages.video.index import summary, write_index
+from stages.video.index import Index, summary, write_index
 from stages.video.motion import Motion
 from stages.video.preview import Preview
 from stages.video.tasks import ClipTask
@@ -114,6 +117,17 @@ def test_no_clips_give_a_summary_of_zeros() -> None:
     """Not an error."""
     counts: dict[str, Any] = summary([])
     assert counts["total_num_clips_passed"] == counts["num_processed_videos"] == counts["total_clip_duration"] == 0
+
+
+def test_the_summary_counts_what_became_of_the_inputs(clips: list[ClipTask], tmp_path: Path) -> None:
+    """In every stage above: of three videos one failed, and one clip was filtered."""
+    above = [StageSums("probe", 3, 2, 0, 1), StageSums("clips", 3, 2, 1, 0)]
+    bare = [attrs.evolve(clip, clip=None, preview=None) for clip in clips]
+    try_stage(Index(str(tmp_path / "out")), bare, tmp_path / "index", upstream=above)
+    counts = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (counts["num_input_videos"], counts["num_processed_videos"]) == (3, 1)
+    assert (counts["num_failed"], counts["num_filtered"], counts["total_num_clips_passed"]) == (1, 1, 2)
+    assert counts["stages"]["clips"] == {"in": 3, "out": 2, "filtered": 1, "failed": 0}
 
 
 def test_levels_of_folders_have_bounds() -> None:

@@ -13,7 +13,6 @@ from hpcurate import Chain, Stage
 from hpcurate.errors import ConfigError, StageError
 from hpcurate.spec import coerce_parameters, from_spec, to_spec
 from hpcurate.testing import try_stage
-from stages.output_fields import output
 from stages.video.cut import Cut
 from stages.video.media.decode import frames_decoded
 from stages.video.media.sampling import Sampling
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.video
 class CountedClip(ClipTask):
     """A clip with a measure of a user's own."""
 
-    pictures: int = attrs.field(default=0, metadata=output("pictures"))
+    counted: int = 0
 
 
 class CountPictures(UsesSamples, Stage[ClipTask, CountedClip]):
@@ -46,10 +45,8 @@ class CountPictures(UsesSamples, Stage[ClipTask, CountedClip]):
         return [self.sampling]
 
     def process(self, tasks: list[ClipTask]) -> list[CountedClip]:
-        """The same clips with `pictures` filled in."""
-        return [
-            clip.extended(CountedClip, pictures=len(samples_of(clip, self.sampling).every_time())) for clip in tasks
-        ]
+        """The same clips with `counted` filled in."""
+        return [clip.extended(CountedClip, counted=len(samples_of(clip, self.sampling).every_time())) for clip in tasks]
 
 
 @pytest.mark.parametrize("mode", ["encode", "copy"])
@@ -59,7 +56,7 @@ def test_each_member_gets_the_rate_it_declares(tmp_path: Path, mode: str) -> Non
     frames_decoded.clear()
     cut = Cut(preset="ultrafast", mode=mode)  # type: ignore[arg-type]
     done = try_stage(Chain([cut, Motion(0, fps=3), CountPictures(fps=6)]), clips, tmp_path / "a")
-    assert [(type(clip), clip.pictures) for clip in done.tasks] == [(CountedClip, 6)] * 4
+    assert [(type(clip), clip.counted) for clip in done.tasks] == [(CountedClip, 6)] * 4
     assert [clip.id for clip in done.tasks] == [clip.id for clip in clips]
     assert all(Path(clip.clip).is_file() for clip in done.tasks)
     assert all(clip.motion is not None for clip in done.tasks)
