@@ -10,7 +10,7 @@ import attrs
 from hpcurate.errors import ConfigError
 from hpcurate.model import Model, get_local_dir_for_weights_name
 from hpcurate.stage import WorkerInfo
-from stages.video.media.decode import open_video
+from stages.video.media.decode import Decoder, open_video
 from stages.video.media.shots import ShotFinder, first_frames, small_picture
 from stages.video.tasks import VideoTask
 from stages.video.timeline import Timeline, read_timeline
@@ -37,6 +37,8 @@ class Detector(Protocol):
 
     model: Model | None
     """Whose weights it needs."""
+    decoder: Decoder
+    """What decodes the video."""
 
     def setup(self, worker: WorkerInfo) -> None:
         """Once, in the stage process."""
@@ -66,6 +68,7 @@ class Nothing:
     """No scenes, only the timeline: nothing is decoded."""
 
     model: Model | None = None
+    decoder: Decoder = "cpu"
 
     def setup(self, worker: WorkerInfo) -> None:
         """Nothing."""
@@ -89,7 +92,7 @@ class Content(Nothing):
         from stages.video.media.scenes import CutFinder
 
         finder = CutFinder(self._threshold)
-        timeline = _read(task, finder.add)
+        timeline = _read(task, finder.add, self.decoder)
         return timeline, timeline.frames(finder.cuts)
 
 
@@ -115,6 +118,8 @@ class _Pictures:
 class Shots:
     """TransNetV2: a network that sees a hundred frames at once."""
 
+    decoder: Decoder = "cpu"
+
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self.model: Model | None = ShotNetwork()
@@ -130,7 +135,7 @@ class Shots:
         """Decode a video whose small pictures fit into memory; a longer one is decoded while the network works."""
         if 0 < task.frames <= PREPARED_FRAMES:
             pictures = _Pictures()
-            timeline = _read(task, pictures.keep)
+            timeline = _read(task, pictures.keep, self.decoder)
             if len(pictures.kept) <= PREPARED_FRAMES:  # the container may have promised too few
                 task.memory[MEMORY_KEY] = _Prepared(timeline, pictures.kept)
 
@@ -139,7 +144,7 @@ class Shots:
         finder = ShotFinder(self._network.predict, TOGETHER[self._network.device])
         prepared: _Prepared | None = task.memory.pop(MEMORY_KEY, None)
         if prepared is None:
-            timeline = _read(task, lambda frame: finder.add(small_picture(frame)))
+            timeline = _read(task, lambda frame: finder.add(small_picture(frame)), self.decoder)
         else:
             timeline = prepared.timeline
             for picture in prepared.pictures:
@@ -188,6 +193,6 @@ class ShotNetwork(Model):
         return run
 
 
-def _read(task: VideoTask, look: Callable[[VideoFrame], object] | None) -> Timeline:
-    with open_video(task.path, task.source) as video:
+def _read(task: VideoTask, look: Callable[[VideoFrame], object] | None, decoder: Decoder = "cpu") -> Timeline:
+    with open_video(task.path, task.source, decoder=decoder) as video:
         return read_timeline(video, look)

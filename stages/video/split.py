@@ -5,9 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
-from hpcurate import Resources, Stage, WorkerInfo
+from hpcurate import CurrentOr, Resources, Stage, WorkerInfo
 from hpcurate.errors import ConfigError
 from stages.video.detectors import Name, detector_of
+from stages.video.media.decode import VideoError
+from stages.video.media.decoders import Choice, chosen_decoder
 from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.tasks import ClipTask, VideoTask, clip_id
 from stages.video.timeline import Timeline
@@ -34,6 +36,7 @@ class Split(Stage[VideoTask, ClipTask]):
         short: Short = "drop",
         detector: Name = "content",
         crop_s: float = 0.0,
+        decoder: Choice = "cpu",
     ) -> None:
         """Set what a span is.
 
@@ -48,6 +51,8 @@ class Split(Stage[VideoTask, ClipTask]):
             detector: what finds scenes. `content` compares each frame with the one before (PySceneDetect);
                 `transnetv2` is a network that also finds dissolves: it needs torch, its weights, and better a GPU.
             crop_s: seconds that are left out on both sides of a cut, where a transition may still be seen.
+            decoder: `cpu`; `nvdec` decodes on the GPU (set resources.gpus), `auto` if there is one. Only `cpu` promises
+                the same spans on every machine.
         """
         if min_s < 0 or max_s < 2 * min_s or max_s <= 0:
             raise ConfigError(
@@ -60,11 +65,23 @@ class Split(Stage[VideoTask, ClipTask]):
             raise ConfigError(f"crop_s: {crop_s:g}: expected 0 or more seconds")
         self.method, self.short, self.crop = method, short, Fraction(crop_s)
         self.detector = detector_of(method, detector, threshold)
+        self.decoder, self.deterministic = decoder, decoder == "cpu"
         self.model = self.detector.model
+        if self.model is not None:
+            self.env = CurrentOr("vision")
         self.stride, self.shortest, self.longest = Fraction(stride_s), Fraction(min_s), Fraction(max_s)
 
     def setup(self, worker: WorkerInfo) -> None:
-        """Load what the detector needs."""
+        """Load what the detector needs, and choose the decoder: whether a GPU decodes is only known on the node."""
+        try:
+            self.detector.decoder = chosen_decoder(self.decoder)
+        except VideoError as error:
+            raise VideoError(
+                f"decoder={self.decoder}: {error}; set the stage's resources.gpus=1 and check that the node has a "
+                "driver, or use decoder=auto or decoder=cpu"
+            ) from None
+        if self.decoder != "cpu":
+            print(f"decoder={self.decoder}: {self.detector.decoder}", flush=True)
         self.detector.setup(worker)
 
     def prepare(self, task: VideoTask) -> None:

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import attrs
@@ -29,6 +29,9 @@ DECODE_THREADS = 2
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,dv"
 """Containers that are opened. No playlists and no image sequences, since these name other files."""
 
+Decoder = Literal["cpu", "nvdec"]
+"""What decodes; NVDEC leaves to the CPU what it cannot (see `decoders.py`)."""
+
 frames_decoded: Counter[str] = Counter()
 """Frames decoded in this process, by source."""
 
@@ -46,6 +49,7 @@ class Video:
     stream: VideoStream
     source: str
     """Name used in messages and counts."""
+    decoder: Decoder = "cpu"
 
     def packets(self) -> Iterator[Packet]:
         """Packets of the picture in file order, from the file's current position."""
@@ -86,7 +90,7 @@ class Video:
     def _reopen(self) -> None:
         index, context = self.stream.index, self.stream.codec_context
         self.container.close()
-        self.container = open_container(self.path)
+        self.container = open_container(self.path, self.decoder)
         self.stream = self.container.streams[index]
         self.stream.codec_context.thread_type = context.thread_type
         self.stream.codec_context.thread_count = context.thread_count
@@ -113,12 +117,12 @@ class _Waiting:
 
 
 @contextmanager
-def open_video(path: str, source: str, threads: int = DECODE_THREADS) -> Iterator[Video]:
+def open_video(path: str, source: str, threads: int = DECODE_THREADS, decoder: Decoder = "cpu") -> Iterator[Video]:
     """Open a file for decoding. Raises VideoError: empty, truncated, not a video, no video stream."""
     if os.path.getsize(path) == 0:
         raise VideoError(f"{source}: empty file")
     try:
-        container = open_container(path)
+        container = open_container(path, decoder)
     except _ffmpeg_error() as error:
         raise VideoError(f"{source}: {mp4_fault(path) or f'not a video file: {error.strerror}'}") from error
     with ExitStack() as stack:
@@ -126,20 +130,29 @@ def open_video(path: str, source: str, threads: int = DECODE_THREADS) -> Iterato
         stream = _picture(container, source)
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        video = Video(path, container, stream, source)
+        video = Video(path, container, stream, source, decoder)
         stack.callback(lambda: video.container.close())  # another one once it was reopened
         yield video
 
 
-def open_container(path: str) -> InputContainer:
+def open_container(path: str, decoder: Decoder = "cpu") -> InputContainer:
     """Open a file of the containers we take, and of no other kind. Raises av.FFmpegError."""
     import av
 
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     older = int(av.__version__.partition(".")[0]) < 19
     more: Any = {"metadata_errors": "replace"} if older else {}
+    if decoder == "nvdec":
+        more["hwaccel"] = nvdec()
     opened: InputContainer = av.open(path, options=options, **more)
     return opened
+
+
+def nvdec() -> Any:
+    """PyAV's access to NVDEC: frames come back into main memory; a codec that it lacks is decoded on the CPU."""
+    from av.codec.hwaccel import HWAccel
+
+    return HWAccel("cuda", allow_software_fallback=True)
 
 
 def frame_pts(frame: VideoFrame) -> int:
