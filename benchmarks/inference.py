@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""How little a GPU waits: `benchmarks/inference.py [--batches B] [--repeat N]`.
+"""How little a GPU waits: `benchmarks/inference.py [--batches B] [--repeat N] [--videos FOLDER]`.
 
 *Fixed service times*: a stage whose `prepare` takes 50 ms a batch and whose `process` takes 50 ms, one stage process.
 Both sleep, so that only the engine's own time and order count. Timed from the first claim to the last commit: claims,
 rows, and one rename a shard included. Where nothing overlaps that is the sum of both times; where all does, half of it.
+
+*TransNetV2*: the rate at which its frames go through hpcurate, against a bare loop; see `bare_loop.py`.
 
 Prints Markdown tables.
 """
@@ -16,6 +18,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from bare_loop import bare_loop
 from bench_stages import Nap, Paced
 
 import hpcurate
@@ -70,8 +73,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=160, help="(default: 160)")
     parser.add_argument("--repeat", type=int, default=3, help="times each is run; the median counts (default: 3)")
+    parser.add_argument("--videos", type=Path, help="folder for the bare loop (default: samples are made)")
     arguments = parser.parse_args()
     fixed_times(arguments.batches, arguments.repeat)
+    print()
+    bare_loop(arguments.videos, arguments.repeat)
 
 
 if __name__ == "__main__":

@@ -197,5 +197,5 @@ def test_missing_weights_are_refused_before_anything_is_submitted(shell: Shell, 
     words = ["+pipeline=video", f"input={tmp_path / 'v.mp4'}", "stages.split.detector=transnetv2", "dry_run=true"]
     refused = shell.run(*words, status=2)
     assert "model transnetv2: its weights" in refused.stderr
-    assert "hpcurate models fetch transnetv2" in refused.stderr
+    assert "hpcurate install +pipeline=video" in refused.stderr
     assert [None, None] == [Split().model, Split(detector="transnetv2", method="stride").model]
