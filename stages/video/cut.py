@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
 from hpcurate import Resources, Stage, WorkerInfo
+from stages.video.clip_encoder import ClipEncoder, Shown, WaitingFrames
 from stages.video.copied import span_of
 from stages.video.media.decode import Video, VideoError, frame_pts, open_container
-from stages.video.media.encode import ClipWriter, Encoding, Interleaver
+from stages.video.media.encode import Encoding
 from stages.video.media.encoders import Choice, chosen_encoder
 from stages.video.media.picture import Shaper
 from stages.video.media.sample_file import sample_file
 from stages.video.media.sampling import Sampler, Sampling
-from stages.video.media.sound import Sound
 from stages.video.media.stream_copy import (
     FrameTimes,
     copy_piece,
@@ -27,6 +27,7 @@ from stages.video.media.stream_copy import (
     read_frame_times,
     why_not_copyable,
 )
+from stages.video.outlook import Outlook, Watch, leading_filters
 from stages.video.passes import check_start, decode_pass, passes, timed
 from stages.video.samples import leave_samples, samplings_of
 from stages.video.tasks import ClipTask
@@ -41,12 +42,15 @@ class Cut(Stage[ClipTask, ClipTask]):
     The clips of a batch that come from one video are cut in one pass over it, from the key frame before
     the first to the end of the last. Pixels are rotated as the video's metadata say; timestamps are kept; missing
     sound inside a clip is silence. The next members of a `Chain` get the pictures that they declare
-    (`stages.video.samples`) from the same decode.
+    (`stages.video.samples`) from the same decode. A clip that a filter directly behind is going to drop is sampled, but
+    not encoded: its frames wait until that is certain (`stages.video.outlook`).
     """
 
     resources = Resources(cpus=2, memory="4GB", time="4h")
     batch_size = 64
     version = 1
+    waiting_bytes: ClassVar[int] = 256 * 2**20
+    """Memory for frames of a clip that a filter may still drop. One that needs more, and is kept, is decoded twice."""
     moved: ClassVar[Mapping[str, str]] = {
         "motion_fps": "the parameter fps of Motion, and frozen_fps of Quality",
         "preview_fps": "the parameter fps of Preview",
@@ -104,7 +108,10 @@ class Cut(Stage[ClipTask, ClipTask]):
         return samplings_of(self.followers)
 
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
-        """The same clips with `clip`, `frames`, `has_audio`, `bytes`, `sha256` and `encoder` filled in."""
+        """The same clips with `clip`, `frames`, `has_audio`, `bytes`, `sha256` and `encoder` filled in.
+
+        Those that a filter directly behind will drop have none of that, only their samples.
+        """
         made: dict[str, ClipTask] = {}
         for clips in passes(tasks):
             made |= self._copied(clips) if self.mode == "copy" else {clip.id: clip for clip in clips}
@@ -157,40 +164,47 @@ class Cut(Stage[ClipTask, ClipTask]):
         return self.child(asked, type(asked), **{**fields, **span})
 
     def _pass(self, clips: list[ClipTask]) -> None:
+        """Sample and encode the clips in one pass over their video; in a second one those that took long to decide."""
+        late: list[ClipTask] = []
         with decode_pass(clips) as (video, shaper, pictures_of):
             for clip, pictures in pictures_of:
-                self._cut(clip, pictures, shaper, video)
+                if not self._cut(clip, pictures, shaper, video):
+                    late.append(clip)
+        for clip in late:
+            print(f"{clip.source}: the clip from {clip.start_s:.3f} s is decoded again to be encoded", flush=True)
+            with decode_pass([clip]) as (video, shaper, pictures_of):
+                for _, pictures in pictures_of:
+                    self._cut(clip, pictures, shaper, video, again=True)
 
-    def _cut(self, clip: ClipTask, frames: Iterator[VideoFrame], shaper: Shaper, video: Video) -> None:
+    def _cut(
+        self, clip: ClipTask, frames: Iterator[VideoFrame], shaper: Shaper, video: Video, *, again: bool = False
+    ) -> bool:
+        """Sample the clip, and encode it if no filter will drop it; False: it is kept, but its frames are gone."""
         head = next(frames, None)
         if head is None:
             raise VideoError(f"{clip.source}: no frame between {clip.start_s:.3f} and {clip.end_s:.3f} s")
-        check_start(clip, frame_pts(head))
-        file = self.file(clip, "clip.mp4")
         start, end = frame_pts(head), clip.end_pts
-        sampler = Sampler(self.samplings(), float((end - start) * clip.time_base))
-        with ExitStack() as stack:
-            sound = self._sound(clip, video, stack)
-            shaped = shaper.shape(head)
-            writer = stack.enter_context(ClipWriter(os.fspath(file), self.encoding, clip.fps, shaped, sound))
-            both = Interleaver(writer, sound, start * clip.time_base, end * clip.time_base)
+        check_start(clip, start)
+        sampler = Sampler([] if again else self.samplings(), float((end - start) * clip.time_base))
+        watch = Watch([] if again else leading_filters(self.followers), clip)
+        waiting = WaitingFrames(self.waiting_bytes)
+        sound = video if self.audio else None
+        with ClipEncoder(clip, start, self.encoding, sound, partial(self.file, clip, "clip.mp4")) as encoder:
             for pts, duration, frame in timed(head, frames, end):
-                picture = shaper.shape(frame)
-                seconds = float((pts - start) * clip.time_base)
-                sampler.add(seconds, picture)
-                both.until(seconds)
-                writer.add_picture(picture, pts - start, duration)
-            both.until(float((end - start) * clip.time_base) + 1)
-            writer.finish()
-        clip.clip, clip.frames, clip.has_audio = file, writer.frames, sound is not None
-        clip.encoder = self.encoding.encoder
-        clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
-        leave_samples(clip, sampler.taken())
-
-    def _sound(self, clip: ClipTask, video: Video, stack: ExitStack) -> Sound | None:
-        if not (self.audio and video.container.streams.audio):
-            return None
-        return stack.enter_context(closing(Sound(clip.path, clip.source)))
+                shown = Shown(pts, duration, shaper.shape(frame))
+                if sampler.add(float((pts - start) * clip.time_base), shown.picture):
+                    watch.look(sampler.taken())
+                for each in waiting.ready(shown, watch.outlook):
+                    encoder.add(each)
+            watch.look(sampler.taken(), ended=True)
+            for each in waiting.settled(watch.outlook):
+                encoder.add(each)
+            if watch.outlook is Outlook.KEPT and not waiting.too_many:
+                clip.clip = encoder.finish()
+                clip.bytes, clip.sha256 = os.path.getsize(clip.clip), digest(clip.clip)
+        if not again:
+            leave_samples(clip, sampler.taken())
+        return watch.outlook is Outlook.DROPPED or not waiting.too_many
 
 
 def digest(file: os.PathLike[str]) -> str:

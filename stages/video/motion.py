@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hpcurate import Stage
-from stages.video.media.sampling import PairSampling, Sampling
-from stages.video.samples import UsesSamples, above_zero, samples_of
+from hpcurate import Stage, Task
+from stages.video.media.sampling import PairSampling, Samples, Sampling
+from stages.video.outlook import Filter, Outlook, mean, mean_range, pair_values, within
+from stages.video.samples import above_zero, samples_of
 from stages.video.tasks import ClipTask
 
 if TYPE_CHECKING:
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
 
 LEVELS, WINDOW, ROUNDS, POLY_N, POLY_SIGMA = 3, 15, 3, 5, 1.2
 """Settings of the optical flow, those of OpenCV's own example."""
+DIGITS = 4
+"""Decimal places of the score."""
 LONGER_SIDE = 160
 """Pixels of the pictures that motion is measured on."""
 
 
-class Motion(UsesSamples, Stage[ClipTask, ClipTask]):
+class Motion(Filter, Stage[ClipTask, ClipTask]):
     """Score each clip's motion, and drop those below `threshold`.
 
     The score is the mean length of the dense optical flow (Farnebäck, SCIA 2003, as in OpenCV) over all
     pixels of all sampled pairs of pictures, in percent of the picture's diagonal per second: independent of
-    resolution and frame rate. Data-Juicer's `video_motion_score_filter` is the model, with `relative`.
+    resolution and frame rate; 0 for a clip too short to have a pair. Data-Juicer's `video_motion_score_filter` is the
+    model, with `relative`.
     """
 
     version = 1
@@ -45,23 +49,23 @@ class Motion(UsesSamples, Stage[ClipTask, ClipTask]):
         """Neighbouring pictures, small and grey."""
         return [self.sampling]
 
+    def outlook(self, clip: Task, taken: Mapping[Sampling, Samples], *, ended: bool) -> Outlook:
+        """Kept as soon as the motion so far is enough for the whole clip; what stands still is open until its end."""
+        speeds = pair_values(clip, self.sampling, taken[self.sampling], speed)
+        between = mean_range(speeds.values, 0 if ended else speeds.to_come)
+        return within(between, DIGITS, self.threshold, None)
+
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """Clips that move enough, with `motion` filled in."""
         kept = []
         for clip in tasks:
-            pairs = self.sampling.pairs(samples_of(clip, self.sampling))
-            clip.motion = round(motion_score(pairs), 4)
+            speeds = pair_values(clip, self.sampling, samples_of(clip, self.sampling), speed)
+            clip.motion = round(mean(speeds.values), DIGITS)
             if clip.motion >= self.threshold:
                 kept.append(clip)
             else:
                 self.drop(clip, f"motion below {self.threshold:g}")
         return kept
-
-
-def motion_score(pairs: Iterable[tuple[float, Picture, Picture]]) -> float:
-    """Mean motion in percent of the diagonal per second; 0 for a clip too short to have a pair."""
-    speeds = [speed(*pair) for pair in pairs]
-    return sum(speeds) / len(speeds) if speeds else 0.0
 
 
 def speed(gap_s: float, before: Picture, after: Picture) -> float:

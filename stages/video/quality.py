@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from hpcurate import Stage
+import attrs
+
+from hpcurate import Stage, Task
 from stages.video.media.measures import is_frozen, measure_picture
-from stages.video.media.sampling import PairSampling, Sampling
-from stages.video.samples import UsesSamples, above_zero, samples_of
+from stages.video.media.sampling import PairSampling, Samples, Sampling
+from stages.video.outlook import Filter, Outlook, mean, mean_range, pair_values, together, within
+from stages.video.samples import above_zero, samples_of
 from stages.video.tasks import ClipTask
+
+if TYPE_CHECKING:
+    from stages.video.media.sampling import Picture
 
 PICTURES = Sampling(fps=1, size=640, enlarge=False, colour="gray", reduce=measure_picture)
 """What sharpness, brightness and black are measured on: blur shows only in pictures of some size."""
@@ -16,7 +24,43 @@ PAIR_SIDE = 160
 """Pixels of the longer side of the pairs that are compared for what is frozen."""
 
 
-class Quality(UsesSamples, Stage[ClipTask, ClipTask]):
+@attrs.define(frozen=True)
+class Measure:
+    """A measure of a clip: the mean of values that are 0 … `most`, with so many decimal places."""
+
+    field: str
+    most: float
+    digits: int
+
+
+SHARPNESS, BRIGHTNESS = Measure("sharpness", math.inf, 3), Measure("brightness", 255, 3)
+BLACK, FROZEN = Measure("black", 1, 4), Measure("frozen", 1, 4)
+MEASURES = (SHARPNESS, BRIGHTNESS, BLACK, FROZEN)
+
+
+@attrs.define(frozen=True)
+class Bound:
+    """What a measure has to be within; bounds themselves are inside."""
+
+    word: str
+    """Why a clip is dropped that is not."""
+    measure: Measure
+    least: float | None
+    most: float | None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any."""
+        return self.least is not None or self.most is not None
+
+    def allows(self, value: float | None) -> bool:
+        """Whether a clip with this measure is kept; one without it always is."""
+        if value is None:
+            return True
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+class Quality(Filter, Stage[ClipTask, ClipTask]):
     """Measure sharpness, brightness, black and frozen share of each clip; drop what is out of bounds.
 
     Sharpness, brightness and black are measured on a picture a second, longer side 640 pixels at most; frozen on
@@ -52,6 +96,19 @@ class Quality(UsesSamples, Stage[ClipTask, ClipTask]):
         """Pictures that are measured one by one, and pairs that are compared."""
         return [PICTURES, self.pairs]
 
+    def outlook(self, clip: Task, taken: Mapping[Sampling, Samples], *, ended: bool) -> Outlook:
+        """Certain once no picture that is to come can move a mean over its bound; without bounds at once."""
+        return together(self._outlook(bound, clip, taken, ended) for bound in self.bounds() if bound.is_set)
+
+    def _outlook(self, bound: Bound, clip: Task, taken: Mapping[Sampling, Samples], ended: bool) -> Outlook:
+        values, to_come = self.values(bound.measure, clip, taken)
+        if ended or not to_come:
+            between = mean_range(values, 0)
+            return within(between, bound.measure.digits, bound.least, bound.most) if values else Outlook.KEPT
+        if not values:
+            return Outlook.OPEN
+        return within(mean_range(values, to_come, bound.measure.most), bound.measure.digits, bound.least, bound.most)
+
     def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
         """Clips within the bounds, with their measures filled in."""
         kept = []
@@ -66,25 +123,37 @@ class Quality(UsesSamples, Stage[ClipTask, ClipTask]):
 
     def measure(self, clip: ClipTask) -> None:
         """Fill in the measures; those that have no picture stay None."""
-        pictures = samples_of(clip, PICTURES).every_frame()
-        if pictures:
-            clip.sharpness = round(sum(picture.sharpness for picture in pictures) / len(pictures), 3)
-            clip.brightness = round(sum(picture.brightness for picture in pictures) / len(pictures), 3)
-            clip.black = round(sum(picture.black for picture in pictures) / len(pictures), 4)
-        pairs = list(self.pairs.pairs(samples_of(clip, self.pairs)))
-        if pairs:
-            clip.frozen = round(sum(is_frozen(before, after) for _, before, after in pairs) / len(pairs), 4)
+        taken = {sampling: samples_of(clip, sampling) for sampling in self.samplings()}
+        for measure in MEASURES:
+            values, _ = self.values(measure, clip, taken)
+            if values:
+                setattr(clip, measure.field, round(mean(values), measure.digits))
+
+    def values(self, measure: Measure, clip: Task, taken: Mapping[Sampling, Samples]) -> tuple[list[float], int]:
+        """(what the measure is the mean of, how many more there may be)."""
+        if measure is FROZEN:
+            pairs = pair_values(clip, self.pairs, taken[self.pairs], _frozen)
+            return pairs.values, pairs.to_come
+        samples = taken[PICTURES]
+        values = [getattr(picture, measure.field) for picture in samples.every_frame()]
+        return values, len(PICTURES.times(samples.duration_s)) - len(samples.by_time)
+
+    def bounds(self) -> list[Bound]:
+        """In the order in which a clip is dropped for them."""
+        return [
+            Bound("black", BLACK, None, self.max_black),
+            Bound("frozen", FROZEN, None, self.max_frozen),
+            Bound("dark", BRIGHTNESS, self.min_brightness, None),
+            Bound("bright", BRIGHTNESS, None, self.max_brightness),
+            Bound("blurred", SHARPNESS, self.min_sharpness, None),
+        ]
 
     def fault(self, clip: ClipTask) -> str | None:
         """Why the clip is dropped, in one word; None if it is kept."""
-        bounds = (
-            ("black", clip.black, None, self.max_black),
-            ("frozen", clip.frozen, None, self.max_frozen),
-            ("dark", clip.brightness, self.min_brightness, None),
-            ("bright", clip.brightness, None, self.max_brightness),
-            ("blurred", clip.sharpness, self.min_sharpness, None),
+        return next(
+            (bound.word for bound in self.bounds() if not bound.allows(getattr(clip, bound.measure.field))), None
         )
-        for word, value, least, most in bounds:
-            if value is not None and ((least is not None and value < least) or (most is not None and value > most)):
-                return word
-        return None
+
+
+def _frozen(gap_s: float, before: Picture, after: Picture) -> bool:
+    return is_frozen(before, after)

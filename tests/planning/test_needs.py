@@ -89,8 +89,10 @@ def test_the_environments_that_we_ship_have_what_our_stages_import() -> None:
     from stages.video.tasks import ClipTask
     from stages.vision.aesthetic import Aesthetic
     from stages.vision.embed import Embed
+    from stages.vision.nsfw import Nsfw
+    from stages.vision.text_share import TextShare
 
-    ours: list[tuple[Stage[Any, Any], Any]] = [(Aesthetic(), ClipTask), (Embed(), ClipTask)]
+    ours: list[tuple[Stage[Any, Any], Any]] = [(one(), ClipTask) for one in (Aesthetic, Embed, Nsfw, TextShare)]
     ours += [(hello.Generate(), hello.HelloTask), (hello.Embed(), hello.HelloTask)]
     for stage, given in ours:
         env = environment_of(stage)

@@ -46,6 +46,8 @@ class Recipe:
     """What a numbered video is like."""
 
     frames: int = 96
+    numbers: Sequence[int] | None = None
+    """What each frame shows, the same number being a picture that stands still; None counts up."""
     width: int = 128
     height: int = 96
     fps: int = 24
@@ -102,8 +104,9 @@ def _video_stream(out: Any, recipe: Recipe) -> Any:
 
 def _frames(recipe: Recipe) -> Any:
     unit = Fraction(1, 1000) if recipe.times else Fraction(1, recipe.fps)
-    for number in range(len(recipe.times) if recipe.times else recipe.frames):
-        frame = av.VideoFrame.from_ndarray(numbered(number, recipe.width, recipe.height), format="gray")
+    shown = recipe.numbers or range(len(recipe.times) if recipe.times else recipe.frames)
+    for number, shows in enumerate(shown):
+        frame = av.VideoFrame.from_ndarray(numbered(shows, recipe.width, recipe.height), format="gray")
         frame = frame.reformat(format=recipe.pix_fmt)
         frame.pts = (recipe.times[number] if recipe.times else number) + round(recipe.shift / unit)
         frame.time_base = unit
@@ -113,7 +116,7 @@ def _frames(recipe: Recipe) -> Any:
 def _tone(recipe: Recipe) -> Any:
     assert recipe.sound
     rate, layout = recipe.sound
-    seconds = recipe.times[-1] / 1000 if recipe.times else recipe.frames / recipe.fps
+    seconds = recipe.times[-1] / 1000 if recipe.times else len(recipe.numbers or range(recipe.frames)) / recipe.fps
     channels = av.AudioLayout(layout).nb_channels
     t = np.arange(round((seconds - recipe.sound_from) * rate)) / rate
     wave = np.repeat((0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32), channels)

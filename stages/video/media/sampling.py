@@ -129,13 +129,14 @@ class Sampler:
     def __init__(self, wanted: Iterable[Sampling], duration_s: float) -> None:
         self._queues = [_Queue(sampling, duration_s) for sampling in dict.fromkeys(wanted)]
 
-    def add(self, seconds: float, frame: VideoFrame) -> None:
-        """Take what is wanted of a frame `seconds` after the clip's start."""
+    def add(self, seconds: float, frame: VideoFrame) -> bool:
+        """Take what is wanted of a frame `seconds` after the clip's start; whether anything was."""
         due = [queue for queue in self._queues if queue.is_due(seconds)]
         if due:
             scaled = _Scaled(frame)
             for queue in due:
                 queue.take(seconds, scaled)
+        return bool(due)
 
     def taken(self) -> dict[Sampling, Samples]:
         """Everything taken so far."""
