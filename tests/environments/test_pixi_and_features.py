@@ -170,3 +170,22 @@ def test_one_change_of_a_feature_moves_both_environments(there: Shell, channel: 
     feature(envs, "core", f"channels: ['{channel[0]}']\ndependencies: [python, 'tinypkg >=9']\n")
     shown = there.type("envs", "lock", "two", status=2).stderr
     assert re.search(r"\(line 2 of .*/features/core.yml: tinypkg >=9\)", shown)
+
+
+# -- the current environment, or another ------------------------------------------------------------
+
+
+def test_a_dry_run_shows_which_environment_was_chosen(there: Shell) -> None:
+    """The current one until the stage imports what only the other has; then that, which has to be built."""
+    (there.cwd / "conf" / "pipeline" / "tell.yaml").write_text(
+        "# @package _global_\nname: tell\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
+        "stages: {tell: {file: tell.py}}\n"
+    )
+    stage = (there.cwd / "tell.py").read_text().replace("import FileTask", "import CurrentOr, FileTask")
+    stage = stage.replace("    def process", '    env = CurrentOr("tiny")\n\n    def process')
+    (there.cwd / "tell.py").write_text(stage.replace("import tinypkg", "import json"))
+    shown = there.run("+pipeline=tell", "input=tell.py", "dry_run=true").stdout
+    assert re.search(r"^tell .* current$", shown, re.M)
+    (there.cwd / "tell.py").write_text(stage)
+    refused = there.run("+pipeline=tell", "input=tell.py", "dry_run=true", status=2).stderr
+    assert "the current environment lacks tinypkg" in refused
