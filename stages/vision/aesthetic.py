@@ -81,7 +81,7 @@ def read_head(folder: Path, name: str) -> list[tuple[Any, Any]]:
     if not flat or sizes[-1][0] != 1 or any(before[0] != after[1] for before, after in pairwise(sizes)):
         raise ConfigError(
             f"model {name}: {file} is no aesthetic head; expected linear layers, each with weight and bias, from a "
-            f"vector to one number; found {', '.join(f'{n} {list(t.shape)}' for n, t in sorted(tensors.items())[:8])}"
+            f"vector to one number; found {', '.join(f'{n} {list(t.shape)}' for n, t in sorted(tensors.items())[:3])} …"
         )
     return [(weight.astype("float32"), bias.astype("float32")) for weight, bias in layers]
 
