@@ -86,6 +86,8 @@ class Ahead(Stage[Item, Item]):
         if self.what == "kill" and not self.armed and self._note() <= KILLS:
             self.armed = True
             threading.Timer(self.dice.uniform(0, 0.05), os.kill, (os.getpid(), signal.SIGKILL)).start()
+        elif self.what == "stop" and self._note() == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
         elif self.what == "look":
             self._note()
 

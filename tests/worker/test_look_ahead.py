@@ -87,6 +87,15 @@ def test_a_worker_that_drains_hands_back_what_it_holds(tmp_path: Path) -> None:
     assert undisturbed(20) == rows(tmp_path)
 
 
+def test_a_stage_process_that_stands_still_while_it_looks_ahead(tmp_path: Path) -> None:
+    """The batch in work took too long, whoever is to blame; the shard ahead is handed back, and nothing counts."""
+    process = start(tmp_path, "stop", "task_timeout=2", shards=8)
+    process.communicate(timeout=60)
+    assert undisturbed(8) == rows(tmp_path)
+    ended = {name.rpartition(".")[2]: content for name, content in claims(tmp_path).items()}
+    assert ended["timeout"]["shared"] is ("free" in ended)  # it may have come to the next shard just then
+
+
 # -- prepare in processes -------------------------------------------------------------------------------
 
 
