@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Optional
 
 import attrs
 
 from hpcurate.inference.collate import is_tensor
 
-__all__ = ["Ahead", "no_gradients", "to_device", "to_host"]
+__all__ = ["Ahead", "arriving", "no_gradients", "to_device", "to_host"]
 
 
 @attrs.define(frozen=True)
@@ -59,6 +59,21 @@ class Ahead:
             event = torch.cuda.Event()
             event.record()
         return Sent(there, event)
+
+
+def arriving(tensors: Iterable[Any], device: str) -> Iterator[Any]:
+    """The same tensors on the device, one after the other: the next is copied while one is computed with."""
+    if device == "cpu":
+        yield from tensors
+        return
+    ahead, waiting = Ahead(), None
+    for tensor in tensors:
+        sent = ahead.send({"tensor": tensor}, ["tensor"])
+        if waiting:
+            yield waiting.arrived()["tensor"]
+        waiting = sent
+    if waiting:
+        yield waiting.arrived()["tensor"]
 
 
 def to_device(values: Any, device: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate.errors import ConfigError
+from hpcurate.inference.device import arriving
 from hpcurate.model import Model, described, get_local_dir_for_weights_name, read_model_config
 from stages.video.media.sampling import WHOLE, Sampling
 from stages.vision.look import Look, read_look
@@ -62,7 +63,7 @@ class PictureEncoder(Model):
         )
         self.network = load_network(self.name, self.kind).to(device)
         try:
-            self.width = int(self._features([self._blank()]).shape[1])
+            self.width = int(self._features(self._blank().to(device)).shape[1])
         except ValueError as error:
             raise ConfigError(f"model {self.name}: its preprocessor_config.json does not fit it: {error}") from None
 
@@ -72,25 +73,26 @@ class PictureEncoder(Model):
         import torch
 
         flat = (picture for one in pictures for picture in one)
-        parts = [self._features(some).float().cpu() for some in chunks(flat, self.at_once)]
+        stacks = (torch.from_numpy(np.stack(some)) for some in chunks(flat, self.at_once))
+        parts = [self._features(pixels).cpu() for pixels in arriving(stacks, self.device)]
         rows: NDArray[np.float32] = torch.cat(parts).numpy()
         ends = np.cumsum([len(one) for one in pictures])
         return np.split(rows, ends[:-1])
 
-    def _features(self, pictures: Sequence[Picture]) -> Any:
-        import numpy as np
+    def _features(self, pictures: Any) -> Any:
+        """Of pictures (n, height, width, 3), uint8, on the device: (n, width of a vector), float32, of length 1."""
         import torch
 
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 255
-            found = self.network.get_image_features(pixel_values=((pixels - self.mean) / self.std).to(self.kind))
+            pixels = (pictures.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+            found = self.network.get_image_features(pixel_values=pixels.to(self.kind))
             found = getattr(found, "pooler_output", found)  # transformers 5 returns an object
             return torch.nn.functional.normalize(found.float(), dim=1)
 
-    def _blank(self) -> Picture:
-        import numpy as np
+    def _blank(self) -> Any:
+        import torch
 
-        return np.zeros((self.look.fit.height, self.look.fit.width, 3), np.uint8)
+        return torch.zeros((1, self.look.fit.height, self.look.fit.width, 3), dtype=torch.uint8)
 
 
 def load_network(name: str, kind: Any) -> Any:
