@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Optional, TypeVar, get_type_hints
@@ -115,7 +116,7 @@ def convert(cls: type[Made], values: Any, where: str = "") -> Made:
     check_renamed(values, cls, where)
     check_keys(values, names_of(cls), where)
     _check_needed(values, cls, where)
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     made = cls(**{key: _of_type(hints.get(key, Any), value, full_key(where, key)) for key, value in values.items()})
     check_values(made, where)
     return made
@@ -129,6 +130,7 @@ def checked(made: Made, where: str) -> Made:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _hints(cls: type) -> dict[str, Any]:
     """Type of each field by its name in the constructor; Any where a converter of the class's own makes the value.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from os.path import abspath, expanduser, join
+from os.path import abspath, expanduser
 
 import attrs
 
@@ -78,55 +78,55 @@ class StageFolder:
     @property
     def stage_json(self) -> str:
         """Fingerprint and its readable parts."""
-        return join(self.path, "stage.json")
+        return f"{self.path}/stage.json"
 
     @property
     def lists(self) -> str:
         """Shard lists."""
-        return join(self.path, "lists")
+        return f"{self.path}/lists"
 
     @property
     def rounds(self) -> str:
         """Tickets."""
-        return join(self.path, "rounds")
+        return f"{self.path}/rounds"
 
     @property
     def wanted(self) -> str:
         """Runs that refer to this stage."""
-        return join(self.path, "wanted")
+        return f"{self.path}/wanted"
 
     def list_file(self, name: str) -> str:
         """One shard list."""
-        return join(self.lists, f"{name}.jsonl")
+        return f"{self.lists}/{name}.jsonl"
 
     @property
     def indexes(self) -> str:
         """What is committed, a file for each fan-out folder."""
-        return join(self.path, "done")
+        return f"{self.path}/done"
 
     def index(self, fan: str) -> str:
         """Index of the committed shards of one fan-out folder."""
-        return join(self.indexes, f"{fan}.json")
+        return f"{self.indexes}/{fan}.json"
 
     def shards(self, fan: str) -> str:
         """Committed shards and attempts of one fan-out folder."""
-        return join(self.path, "shards", fan)
+        return f"{self.path}/shards/{fan}"
 
     def shard(self, shard: str) -> str:
         """One committed shard."""
-        return join(self.shards(fan_of(shard)), shard)
+        return f"{self.shards(fan_of(shard))}/{shard}"
 
     def attempt(self, shard: str, attempt: int, nonce: str) -> str:
         """Attempt directory, beside its target."""
-        return join(self.shards(fan_of(shard)), f".{shard}.{attempt}.{nonce}")
+        return f"{self.shards(fan_of(shard))}/.{shard}.{attempt}.{nonce}"
 
     def claims(self, fan: str) -> str:
         """Claims of one fan-out folder."""
-        return join(self.path, "claims", fan)
+        return f"{self.path}/claims/{fan}"
 
     def claim(self, shard: str, attempt: int) -> str:
         """Claim of one attempt."""
-        return join(self.claims(fan_of(shard)), f"{shard}.{attempt}")
+        return f"{self.claims(fan_of(shard))}/{shard}.{attempt}"
 
     def note(self, shard: str, attempt: int) -> str:
         """What an attempt that runs alone has in work; beside its claim."""
@@ -134,11 +134,11 @@ class StageFolder:
 
     def worker(self, worker: str) -> str:
         """Heartbeat of a worker."""
-        return join(self.path, "workers", worker[-2:], worker)
+        return f"{self.path}/workers/{worker[-2:]}/{worker}"
 
     def round(self, number: int) -> str:
         """Path that the files of round `number` start with: `.ticket`, `.beat`, `.job`, `.over`, `.cancelled`."""
-        return join(self.rounds, f"{number:04d}")
+        return f"{self.rounds}/{number:04d}"
 
 
 @attrs.define(frozen=True)
@@ -155,47 +155,47 @@ class Store:
     @property
     def format_json(self) -> str:
         """Store format version."""
-        return join(self.root, "format.json")
+        return f"{self.root}/format.json"
 
     @property
     def stages(self) -> str:
         """All stage folders; the root of `File` references."""
-        return join(self.root, "stages")
+        return f"{self.root}/stages"
 
     @property
     def runs(self) -> str:
         """All runs."""
-        return join(self.root, "runs")
+        return f"{self.root}/runs"
 
     @property
     def weights(self) -> str:
         """Weights of models."""
-        return join(self.root, "weights")
+        return f"{self.root}/weights"
 
     @property
     def envs(self) -> str:
         """Prefixes that we built."""
-        return join(self.root, "envs")
+        return f"{self.root}/envs"
 
     @property
     def packs(self) -> str:
         """Packed prefixes."""
-        return join(self.root, "packs")
+        return f"{self.root}/packs"
 
     @property
     def runtime(self) -> str:
         """attrs and msgspec for each minor of Python."""
-        return join(self.root, "runtime")
+        return f"{self.root}/runtime"
 
     @property
     def trash(self) -> str:
         """Where everything deleted goes first."""
-        return join(self.root, "trash")
+        return f"{self.root}/trash"
 
     def stage(self, folder: str) -> StageFolder:
         """One stage's folder, by its name `<stage>-<fp12>`."""
-        return StageFolder(join(self.stages, folder))
+        return StageFolder(f"{self.stages}/{folder}")
 
     def run(self, run: str) -> str:
         """One run's folder."""
-        return join(self.runs, run)
+        return f"{self.runs}/{run}"

@@ -16,8 +16,9 @@ import attrs
 from tests.simulation.episode import play
 from tests.simulation.scenarios import plan_of
 
-A_PROCESS = 60
-"""Episodes in one process."""
+A_PROCESS = 300
+"""Episodes in one process: what it imports, reads and plans first costs as much as twenty of them. Nothing of an episode
+is collected: 0.5 MB each."""
 Task = tuple[str, int]
 """(scenario, seed)."""
 

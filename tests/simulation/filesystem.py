@@ -86,18 +86,23 @@ class Disk:
         self.kernel, self.faults = kernel, faults
         self.root = Node(names={})
         self.hooks: list[Hook] = []
+        self._found: dict[str, Node] = {}
+        """Path → what was found there, until a name goes or is given to another node."""
         self._stamps = itertools.count(1)
 
     # -- the truth ----------------------------------------------------------------------------------
 
     def find(self, path: str) -> Node | None:
         """What is there."""
+        if path in self._found:
+            return self._found[path]
         node = self.root
         for name in _parts(path):
             entry = node.names.get(name) if node.names is not None else None
             if entry is None or entry.gone:
                 return None
             node = entry.node
+        self._found[path] = node
         return node
 
     def folder(self, path: str) -> Node:
@@ -130,6 +135,7 @@ class Disk:
         before = folder.names.get(name)
         if before is not None and not before.gone:  # the name stays, with another content
             before.node, before.seen[by] = node, self.kernel.now
+            self._found.clear()
             self.tell("over", path, node)
             return
         folder.names[name] = Entry(node, self.kernel.now, by)
@@ -143,6 +149,7 @@ class Disk:
         if node is None or folder.names is None:
             raise fail(errno.ENOENT, path)
         folder.names[name] = Entry(node, self.kernel.now, by, gone=True)
+        self._found.clear()
         folder.stamp = next(self._stamps)
         self.tell("take", path, node)
         return node
