@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, Optional, TypeVar, get_type_hints
+from typing import Any, Literal, Optional, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
@@ -80,6 +80,18 @@ def suggestion(wrong: str, names: Iterable[str]) -> str:
     names = list(names)
     close = get_close_matches(wrong, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
+
+
+def no_such_choice(choices: Iterable[Any]) -> str:
+    """What is said of a value that is none of a few: all of them, as the nearest word may mean the opposite."""
+    return f"there is no such choice; there are: {', '.join(map(str, choices))}"
+
+
+def choices_of(hint: Any) -> tuple[Any, ...]:
+    """The values that a type lists (`Literal`, also beside None); none if it lists none."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(value for one in get_args(hint) if get_origin(one) is Literal for value in get_args(one))
 
 
 def check_keys(given: Iterable[Any], names: Sequence[str], where: str = "", also: Sequence[str] = ()) -> None:
@@ -192,7 +204,7 @@ def _check(rules: Mapping[str, Any], value: Any, key: str) -> None:
         raise ConfigError(f"{shown}: must be at least {minimum:g}")
     choices = rules.get("choices", ())
     if choices and value not in choices:
-        raise ConfigError(f"{shown}: there is no such choice; {suggestion(str(value), choices)}")
+        raise ConfigError(f"{shown}: {no_such_choice(choices)}")
     if "check" in rules:
         try:
             rules["check"](value)

@@ -19,7 +19,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.fields import check_keys
+from hpcurate.fields import check_keys, choices_of, no_such_choice
 from hpcurate.stage import Stage, constructor
 from hpcurate.task import Task
 
@@ -176,6 +176,9 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     try:
         return msgspec.convert(value, hint, strict=not isinstance(value, str) or hint is str, dec_hook=_from_text)
     except msgspec.ValidationError as error:
+        listed = choices_of(hint)
+        if listed:
+            raise ConfigError(f"{name}: {value!r}: {no_such_choice(listed)}") from None
         raise ConfigError(f"{name}: {error}, got {value!r}") from None
     except TypeError:
         return value

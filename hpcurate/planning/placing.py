@@ -107,4 +107,5 @@ def _known_anchor(name: str, one: StageOptions, options: Mapping[str, StageOptio
 
 def _check_known(key: str, name: str, names: Mapping[str, StageOptions] | Sequence[str]) -> None:
     if name not in names:
-        raise ConfigError(f"{key}: there is no stage {name!r}; {suggestion(name, list(names))}")
+        others = [one for one in names if key.split(".")[1] != one]
+        raise ConfigError(f"{key}: there is no stage {name!r}; {suggestion(name, others)}")

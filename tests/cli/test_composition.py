@@ -149,3 +149,23 @@ def test_groups_fill_the_places_of_videos_and_of_images(pipeline: str, order: li
     found = in_order({name: step.options for name, step in steps.items()}, settings.places)
     assert sorted(order) == sorted(found)
     assert [name for name in order if name != "nsfw"] == [name for name in found if name != "nsfw"]
+
+
+WITHIN = {"cut": {"_target_": "stages.video.cut.Cut"}, "motion": {"_target_": "stages.video.motion.Motion"}}
+
+
+@pytest.mark.parametrize(
+    ("mine", "message"),
+    [
+        ({"before": "motion"}, "stages.mine.before: 'motion' is a member of the chain clips; type stages.mine.before=clips"),
+        ({"after": ["motion"]}, "stages.mine.after: 'motion' is a member of the chain clips; type stages.mine.after=clips"),
+        ({"reduce": "max"}, "stages.mine.reduce: 'max': there is no such choice; there are: min, mean"),
+        ({"device": "gpu"}, "stages.mine.device=gpu: there is no such choice; there are: auto, cuda, cpu"),
+    ],
+)  # fmt: skip
+def test_a_value_that_names_nothing_is_answered_with_what_to_type(mine: dict[str, Any], message: str) -> None:
+    """A chain's member was unknown (`did you mean` the stage itself), a choice `Invalid enum value`, and gpu was `cpu`."""
+    entries = {"clips": {"chain": WITHIN}, "mine": {"_target_": "stages.vision.aesthetic.Aesthetic", **mine}}
+    with pytest.raises(ConfigError) as caught:
+        read_steps(entries)
+    assert str(caught.value).startswith(message)

@@ -17,6 +17,7 @@ def read_steps(stages: dict[str, Any]) -> dict[str, Step]:
     """Stage objects and their options, in order. Raises ConfigError or PipelineError with the full key."""
     entries = {name: dict(entry) if isinstance(entry, dict) else entry for name, entry in stages.items()}
     _move_to_members(entries)
+    _check_neighbours(entries)
     return {name: _step(name, entry) for name, entry in entries.items() if entry is not None}
 
 
@@ -31,6 +32,21 @@ def _move_to_members(entries: dict[str, Any]) -> None:
             chain[name] = {**chain[name], **entry}
             entries[owners[0]]["chain"] = chain
             del entries[name]
+
+
+def _check_neighbours(entries: dict[str, Any]) -> None:
+    """Nothing stands within a chain: who names a member is told the chain. Raises ConfigError."""
+    mappings = {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+    chains = {member: name for name, entry in mappings.items() for member in entry.get("chain") or {}}
+    for name, entry in mappings.items():
+        for key in ("before", "after"):
+            named = entry.get(key)
+            for member in named if isinstance(named, list) else [named]:
+                if isinstance(member, str) and member in chains.keys() - entries.keys():
+                    raise ConfigError(
+                        f"stages.{name}.{key}: {member!r} is a member of the chain {chains[member]}; "
+                        f"type stages.{name}.{key}={chains[member]}, or make {name} a member, too"
+                    )
 
 
 def _step(name: str, entry: Any) -> Step:
