@@ -108,6 +108,15 @@ class WeightStore:
             raise NotInstalled([lack], [Need("model", entry.name, self.command(entry), env=entry.env)])
         return found
 
+    def check(self, weights: Weights) -> None:
+        """Raise ConfigError if files were changed since they were fetched."""
+        if wrong := faults(weights.path, unchanged=True):
+            name, more = weights.entry.name, shlex.join(["--store", self._store.root])
+            raise ConfigError(
+                f"model {name}: its weights in the store are not those that were fetched: {'; '.join(wrong)}; type "
+                f"`hpcurate models remove {name} {more}`, then `hpcurate models fetch {name} {more}`"
+            )
+
     def command(self, entry: ModelEntry, *options: str) -> str:
         """What fetches the entry's weights."""
         return shlex.join(["hpcurate", "models", "fetch", entry.name, *options, "--store", self._store.root])
@@ -137,8 +146,10 @@ def weights_of(root: str, registry: Registry, echo: Callable[[str], None] = lamb
 
     def ref(name: str) -> WeightsRef:
         weights = store.need(registry, name)
-        for line in store.notes(weights.entry) if weights.entry.name not in said else ():
-            echo(line)
+        if weights.entry.name not in said:
+            store.check(weights)
+            for line in store.notes(weights.entry):
+                echo(line)
         said.add(weights.entry.name)
         return weights.ref
 
@@ -159,15 +170,19 @@ def files_of(folder: str) -> tuple[FileEntry, ...]:
         raise ConfigError(f"{error}; remove the model and fetch it again") from None
 
 
-def faults(folder: str, *, digests: bool = True) -> list[str]:
-    """What is wrong with a folder's files: missing, of another size, of another digest."""
+def faults(folder: str, *, unchanged: bool = False) -> list[str]:
+    """What is wrong with a folder's files: missing, of another size, of another digest.
+
+    `unchanged`: digests are computed only of files that were written after their list was.
+    """
     found = []
+    listed = Path(folder, MANIFEST).stat().st_mtime_ns if unchanged else 0
     for file in files_of(folder):
         path = Path(folder, file.path)
         if not path.is_file():
             found.append(f"{file.path}: missing")
         elif path.stat().st_size != file.size:
             found.append(f"{file.path}: {path.stat().st_size} bytes, expected {file.size}")
-        elif digests and sha256_of(path) != file.sha256:
+        elif path.stat().st_mtime_ns >= listed and sha256_of(path) != file.sha256:
             found.append(f"{file.path}: its SHA-256 differs")
     return found

@@ -261,6 +261,20 @@ def test_a_folder_is_copied_and_pinned_by_its_content(store: WeightStore, theirs
     assert second.identity == weights_of(store.root, registry)("m").identity
 
 
+def test_weights_that_were_edited_in_the_store_are_refused(store: WeightStore, theirs: Path) -> None:
+    """Results were made with them, in the name of the weights that were fetched; only `models verify` told."""
+    weights = get(store, path=str(theirs))
+    registry = read_registry([], {"m": {"path": str(theirs)}})
+    edited = Path(weights.path, "model.safetensors")
+    edited.chmod(0o644)
+    for content, told in [(b"?" + DATA[1:], "its SHA-256 differs"), (DATA[:-1], f"expected {len(DATA)}")]:
+        edited.write_bytes(content)
+        with pytest.raises(ConfigError, match=f"model m: .*{told}; type `hpcurate models remove m --store"):
+            weights_of(store.root, registry)("m")
+    edited.write_bytes(DATA)
+    assert weights.identity == weights_of(store.root, registry)("m").identity
+
+
 def test_only_the_files_of_a_folder_that_are_named(store: WeightStore, theirs: Path) -> None:
     """By pattern; other patterns are another copy."""
     assert ["config.json"] == [f.path for f in read_manifest(get(store, path=str(theirs), files=["*.json"]).path)]

@@ -172,10 +172,10 @@ def _make_ready(wanted: Sequence[_Wanted], found: Sequence[_Look]) -> int:
 
 
 def _damaged(look: _Look) -> int:
-    """Of what is there: whether every file has its size. `models verify` computes the digests."""
+    """Of what is there: what was changed since. `models verify` computes all digests."""
     status = 0
     for one in look.here:
-        for fault in faults(one.path, digests=False):
+        for fault in faults(one.path, unchanged=True):
             name, status = one.entry.name, 1
             say(f"model {name}: {fault}; type hpcurate models remove {name}, then the same command again")
     return status
