@@ -21,7 +21,7 @@ __all__ = ["Environment", "Pipeline", "PlannedSource", "PlannedStage", "Timing",
 
 @attrs.define(frozen=True, kw_only=True)
 class Timing:
-    """Clocks of the claim protocol, in seconds."""
+    """Clocks of the claim protocol and of looking, in seconds."""
 
     heartbeat_s: float = option(30.0, "how often a worker raises its counter", check=above_zero)
     lease_s: float = option(
@@ -29,6 +29,11 @@ class Timing:
     )
     listing_s: float = option(30.0, "how often a worker lists the claims, at most", minimum=0)
     drain_s: float = option(120.0, "how long before the end of its wall time a worker is signalled to drain", minimum=0)
+    ask_s: float = option(
+        30.0,
+        "how often the scheduler is asked, at most; two answers so far apart that do not list a job are its end",
+        minimum=1.0,
+    )
 
 
 @attrs.define(frozen=True)

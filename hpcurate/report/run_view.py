@@ -13,7 +13,6 @@ from hpcurate.runs.commits_seen import SeenList
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import RunLooker
-from hpcurate.runs.queues import ASK_S
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.summary import RunReport, write_report
 from hpcurate.store.rounds import Jobs
@@ -60,11 +59,12 @@ class StoredList:
 
 
 class RunView:
-    """One run. With `repeated` it is looked at again and again, and the queue is asked every 30 s at most."""
+    """One run. With `repeated` it is looked at again and again, and the queue is asked every `timing.ask_s` at most."""
 
     def __init__(self, run: Run, *, repeated: bool = False) -> None:
         self.run = run
-        every_s, launcher = ASK_S if repeated else 0.0, make_launcher(run.frozen().launcher)
+        frozen = run.frozen()
+        every_s, launcher = frozen.pipeline.timing.ask_s if repeated else 0.0, make_launcher(frozen.launcher)
         self._looker = RunLooker(run, launcher, ask_every_s=every_s)
         self._rows = QueueRows(launcher.queue, every_s, SystemClock())
         self.frozen = self._looker.frozen

@@ -12,7 +12,7 @@ LOOK_S = 3 * BEAT_S
 
 LONGEST_STEP_S = 30.0
 """So much counts at most of the time between two looks: the observer may have stood still itself. A second answer of a
-scheduler is taken for one after this time (`NEGATIVE_S`)."""
+scheduler is taken for one after this time (`timing.ask_s`)."""
 
 
 class Stillness:

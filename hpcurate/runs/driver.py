@@ -17,7 +17,7 @@ from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
 from hpcurate.runs.launcher import GateRequest, Launcher, Presence, make_launcher
 from hpcurate.runs.looking import gate_watch, observer_of
-from hpcurate.runs.queues import ASK_S, ThrottledQueue, queue_named
+from hpcurate.runs.queues import ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import (
     UNDECIDED,
     Action,
@@ -78,10 +78,10 @@ class Driver:
         self.frozen: Frozen = run.frozen()
         self._pipeline, self._echo = self.frozen.pipeline, echo
         self._gates = GateFiles(self.world.filesystem, run)
-        self._gate_watch = gate_watch(launcher, self._gates, self.world.clock)
+        self._gate_watch = gate_watch(launcher, self._gates, self.world.clock, self._pipeline.timing.ask_s)
         self._own_gates: set[tuple[str, int]] = set()
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
-        queue = ThrottledQueue(launcher.queue, ASK_S, self.world.clock)
+        queue = ThrottledQueue(launcher.queue, self._pipeline.timing.ask_s, self.world.clock)
         self.observer = observer_of(run, self.frozen, queue, self.world, self._watched)
         self._submitter = Submitter(run, self.frozen, launcher, self.observer, self.world, echo)
         self._said = ""

@@ -50,7 +50,7 @@ class Observer:
     ) -> None:
         self._world, self._store, self._pipeline = world, store, pipeline
         self._source_lists = tuple(source_lists)
-        self._rounds = RoundsSeen(world, queue, watched, pipeline.timing.lease_s, run)
+        self._rounds = RoundsSeen(world, queue, watched, pipeline.timing, run)
         self._forgiven = forgiven or {}
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)

@@ -11,7 +11,7 @@ from hpcurate.runs.launcher import Launcher, Presence, Queue
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import ThrottledQueue
 from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
-from hpcurate.runs.rounds_seen import NEGATIVE_S, Watched
+from hpcurate.runs.rounds_seen import Watched
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, StageReport, report_of, written_report
 from hpcurate.system.clock import Clock
@@ -32,7 +32,7 @@ def observer_of(run: Run, frozen: Frozen, queue: Queue, world: World, watched: W
     )
 
 
-def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock) -> Watched:
+def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock, ask_s: float) -> Watched:
     """Whether a gate is queued for a round. Where there are no gates, whoever drives the run watches it.
 
     One answer that does not list the gate is no evidence: another gate for each would be many where a scheduler is
@@ -48,7 +48,7 @@ def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock) -> Watched:
             return False
         asked, presence = clock.monotonic(), launcher.queue.presence((job,))
         if presence is Presence.ABSENT:
-            return False if still.of(job, b"", asked) >= NEGATIVE_S else None
+            return False if still.of(job, b"", asked) >= ask_s else None
         still.forget(job)
         return presence is not Presence.ENDED
 
@@ -63,9 +63,8 @@ class RunLooker:
         self.frozen, self._once = run.frozen(), not ask_every_s
         self.gates = GateFiles(self._world.filesystem, run)
         queue = ThrottledQueue(launcher.queue, ask_every_s, self._world.clock)
-        self.observer = observer_of(
-            run, self.frozen, queue, self._world, gate_watch(launcher, self.gates, self._world.clock)
-        )
+        watched = gate_watch(launcher, self.gates, self._world.clock, self.frozen.pipeline.timing.ask_s)
+        self.observer = observer_of(run, self.frozen, queue, self._world, watched)
 
     def look(self) -> Look:
         """Where it stands; incomplete where work is left and nobody is there to do it.

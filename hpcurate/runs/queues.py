@@ -9,9 +9,6 @@ from hpcurate.runs.launcher import LAUNCHERS, JobRow, Presence, Queue, make_laun
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.clock import Clock
 
-ASK_S = 30.0
-"""How often whoever keeps looking asks a scheduler, at most."""
-
 
 class ThrottledQueue:
     """Asks a queue at most every so often, and remembers the answer meanwhile.

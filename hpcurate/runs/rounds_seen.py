@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import attrs
 
-from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.launcher import Presence, Queue
-from hpcurate.runs.queues import ASK_S, ThrottledQueue, queue_named
+from hpcurate.runs.queues import ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.store.rounds import LET_GO, Jobs, Round, Ticket
 from hpcurate.store.stage_store import StageStore
@@ -22,9 +22,6 @@ from hpcurate.world import World
 
 SUBMITTING_S = 60.0
 """How long a ticket without its job may show no sign of life before its submission counts as lost."""
-NEGATIVE_S = 30.0
-"""How far apart two answers that list no job have to be to say that there is none. At least `ASK_S`: a remembered
-answer is not a second one."""
 NO_ANSWER = "cannot be seen: the scheduler does not answer"
 Watched = Callable[[str, int], bool | None]
 """(stage, round) → whether a gate of the run waits for it, or its driver stays; None: that will be seen soon."""
@@ -43,8 +40,8 @@ class Seen:
 class RoundsSeen:
     """The rounds of stages, in the light of the queue. Remembers what was seen: a second look is a second one."""
 
-    def __init__(self, world: World, queue: Queue, watched: Watched, lease_s: float, run: str = "") -> None:
-        self._clock, self._processes, self._watched, self._lease_s = world.clock, world.processes, watched, lease_s
+    def __init__(self, world: World, queue: Queue, watched: Watched, timing: Timing, run: str = "") -> None:
+        self._clock, self._processes, self._watched, self._timing = world.clock, world.processes, watched, timing
         self._own, self._queues, self._run = queue, {queue.name: queue}, run
         self._still = Stillness(world.clock)
 
@@ -110,10 +107,13 @@ class RoundsSeen:
         return Seen(Phase.ACTIVE if presence is Presence.ALIVE else Phase.OVER, jobs=jobs)
 
     def _negative(self, key: str, asked: float, what: str) -> Seen:
-        """What an answer that lists no job means: nothing yet, or, after another one long enough ago, the end."""
-        if self._still.of(f"{key} absent", b"", asked) >= NEGATIVE_S:
+        """What an answer that lists no job means: nothing yet, or, after another one long enough ago, the end.
+
+        As long ago as the scheduler is asked again: a remembered answer is not a second one.
+        """
+        if self._still.of(f"{key} absent", b"", asked) >= self._timing.ask_s:
             return Seen(Phase.OVER)
-        return Seen(Phase.VANISHED, f"{what}; a second such answer {NEGATIVE_S:.0f} s later counts")
+        return Seen(Phase.VANISHED, f"{what}; a second such answer {self._timing.ask_s:g} s later counts")
 
     def _heard(self, ticket: Ticket) -> tuple[Queue | None, Seen]:
         """Whose answers are evidence about a ticket's jobs; or None, and why there is nobody."""
@@ -122,7 +122,7 @@ class RoundsSeen:
             other = queue_named(name, self._own)
             if other is None:
                 return None, Seen(Phase.UNKNOWN, f"was submitted to {name}, which nobody here can ask", elsewhere=True)
-            self._queues[name] = ThrottledQueue(other, ASK_S, self._clock)
+            self._queues[name] = ThrottledQueue(other, self._timing.ask_s, self._clock)
         queue = self._queues[name]
         answers = queue.cluster() if ticket.cluster else ""
         if answers is None:
@@ -145,15 +145,15 @@ class RoundsSeen:
         One that is seen, and silent, may have forgotten them, or may be unable to write: then they are looked at.
         """
         owner = self._owner(ticket)
-        silent = self._still.of(f"{key} sign", sign, self._clock.monotonic()) >= self._lease_s
+        silent = self._still.of(f"{key} sign", sign, self._clock.monotonic()) >= self._timing.lease_s
         forgotten = silent and bool(sign) and not any(self._processes.alive(worker) for worker in jobs.workers)
         if owner is False or (silent and owner is None) or (owner and forgotten):
             return Seen(Phase.OVER)
         if owner or self._still.moved(f"{key} sign"):
             return Seen(Phase.ACTIVE)
         where = f" on {ticket.submitter.host.split()[0]}" if ticket.submitter else ""
-        why = f"belongs to a process{where} that cannot be seen from here; {self._lease_s:g} s of silence are its end"
-        return Seen(Phase.VANISHED, why)
+        lease = f"{self._timing.lease_s:g} s of silence are its end"
+        return Seen(Phase.VANISHED, f"belongs to a process{where} that cannot be seen from here; {lease}")
 
     def _owner(self, ticket: Ticket) -> bool | None:
         return self._processes.alive(ticket.submitter) if ticket.submitter else None
@@ -163,7 +163,7 @@ class RoundsSeen:
     def _unsubmitted(self, key: str, found: Round, sign: bytes) -> Seen:
         """Its owner may be about to write one. Where nobody is: what sbatch may have taken is looked for by name."""
         silent_s = self._still.of(f"{key} sign", sign, self._clock.monotonic())
-        patience_s = SUBMITTING_S if found.ticket.queue else self._lease_s
+        patience_s = SUBMITTING_S if found.ticket.queue else self._timing.lease_s
         if self._owner(found.ticket) is not False and sign != LET_GO and silent_s < patience_s:
             return Seen(Phase.SUBMITTING)
         if found.ticket.queue is None:

@@ -24,7 +24,7 @@ from hpcurate.runs.launcher import JobRow, Launcher, NoQueue, Presence
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import MakeLists, MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
-from hpcurate.runs.rounds_seen import NEGATIVE_S, SUBMITTING_S
+from hpcurate.runs.rounds_seen import SUBMITTING_S
 from hpcurate.runs.state import RunState
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.store.stage_store import StageStore
@@ -241,13 +241,13 @@ def second_look(run: Run, owner: bool | None, scheduler: Scheduler, late: float,
     return view
 
 
-LEASE_S = 300.0
-LATER = [0.0, NEGATIVE_S, SUBMITTING_S, LEASE_S]
+LEASE_S, ASK_S = 300.0, 30.0
+LATER = [0.0, ASK_S, SUBMITTING_S, LEASE_S]
 
 
 def expected_jobs_phase(scheduler: Scheduler, late: float) -> Phase:
     """The scheduler's own word is evidence at once; that it lists no job is none before it has said so twice."""
-    absent = Phase.OVER if late >= NEGATIVE_S else Phase.VANISHED
+    absent = Phase.OVER if late >= ASK_S else Phase.VANISHED
     return {
         Presence.ALIVE: Phase.ACTIVE,
         Presence.ENDED: Phase.OVER,
@@ -281,7 +281,7 @@ def expected_phase(
         looked_for_s = late if owner is False else max(0.0, late - SUBMITTING_S)
         if scheduler.finds:
             return expected_jobs_phase(scheduler, looked_for_s), FOUND
-        return (Phase.OVER if looked_for_s >= NEGATIVE_S else Phase.VANISHED), Jobs()
+        return (Phase.OVER if looked_for_s >= ASK_S else Phase.VANISHED), Jobs()
     if not jobs:
         return Phase.OVER, jobs
     if queue is None:
@@ -340,7 +340,7 @@ def test_the_word_of_another_cluster_is_no_evidence(
     """`status` with another SLURM_CONF declared a live round over: there, nobody had heard of its jobs."""
     put_round(run, "slurm", RECORDED, cluster="ours")
     assert unchanged()
-    view = second_look(run, None, Scheduler(Presence.ABSENT, None, of=answers), NEGATIVE_S, "none")
+    view = second_look(run, None, Scheduler(Presence.ABSENT, None, of=answers), ASK_S, "none")
     assert (expected, answers == "theirs") == (view.phase, view.elsewhere)
     assert unchanged()
 

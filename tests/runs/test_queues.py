@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from one_worker import QuickClock
 
+from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.launcher import NoQueue, Presence
-from hpcurate.runs.queues import ASK_S, ThrottledQueue
+from hpcurate.runs.queues import ThrottledQueue
 
 SLOW_S = 20.0
 """A client may take as long as this for an answer."""
@@ -39,9 +40,9 @@ def test_a_slow_answer_is_not_followed_by_another_too_soon() -> None:
     clock = QuickClock()
     for asked in ("presence", "find"):
         slow = SlowQueue(clock)
-        queue = ThrottledQueue(slow, ASK_S, clock)
+        queue = ThrottledQueue(slow, Timing().ask_s, clock)
         for _ in range(100):
             queue.presence(("1",)) if asked == "presence" else queue.find("name")
             clock.sleep(1.0)
         first, second, *_ = slow.answers
-        assert second - first >= ASK_S + SLOW_S
+        assert second - first >= Timing().ask_s + SLOW_S

@@ -80,7 +80,7 @@ FOUND: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a gate that is not listed once is replaced",
-        Edit("runs/looking.py", 'return False if still.of(job, b"", asked) >= NEGATIVE_S else None', "return False"),
+        Edit("runs/looking.py", 'return False if still.of(job, b"", asked) >= ask_s else None', "return False"),
         scenario="a chain",
         empty=0.7,
         unanswered=0.6,

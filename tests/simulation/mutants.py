@@ -84,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "one empty listing is believed",
-        Edit(SEEN, "asked) >= NEGATIVE_S:", "asked) >= 0:"),
+        Edit(SEEN, "asked) >= self._timing.ask_s:", "asked) >= 0:"),
         scenario="typed again",
         empty=0.3,
     ),
@@ -105,9 +105,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a round is over by a single look",
-        Edit(SEEN, "SUBMITTING_S if found.ticket.queue else self._lease_s", "0.0"),
+        Edit(SEEN, "SUBMITTING_S if found.ticket.queue else self._timing.lease_s", "0.0"),
         Edit(SEEN, "silent_s < patience_s", "silent_s < 0"),
-        Edit(SEEN, "asked) >= NEGATIVE_S:", "asked) >= 0:"),
+        Edit(SEEN, "asked) >= self._timing.ask_s:", "asked) >= 0:"),
         scenario="in the same second",
         seed=18,
     ),

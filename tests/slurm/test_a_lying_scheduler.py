@@ -54,7 +54,7 @@ def lying(folder: Path, client: str, lie: str, call: int = 1) -> str:
 def lost_on_its_way(
     slurm: SlurmSite, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, subprocess.Popen[str]]]:
-    """A run whose first sbatch never arrives: it waits for half a minute, while other tests do."""
+    """A run whose first sbatch never arrives: it waits for a while, and other tests with it."""
     folder = tmp_path_factory.mktemp("lost")
     site = Site(folder, env={**slurm.env, "PATH": lying(folder / "lost", "sbatch", LOST)})
     run = site.start("slurm", "--wait")
@@ -93,15 +93,15 @@ def test_one_empty_answer_ends_no_round(there: Site, slurm: SlurmSite, monkeypat
     """One empty answer of squeue, another cluster's, and one more empty answer to a call that stays.
 
     Each of them was the end of the round: idle workers claimed attempts 2 to 6 of the one long task, the sixth wrote
-    dead letters, the run was complete, exit status 0.
+    dead letters, the run was complete, exit status 0. The task is in work until the call has asked once more after its lie.
     """
     monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
     options = StageOptions(shard_tasks=1, workers=4, resources={"cpus": 1, "memory": "100MB", "time": "5m"})
     tasks = [Number(id=f"n{value}", value=value) for value in (1, 2, 3, 4, 5, 6)]
-    timing = Timing(listing_s=1.0, heartbeat_s=1.0, lease_s=30.0, drain_s=20.0)
+    timing = Timing(listing_s=1.0, heartbeat_s=1.0, lease_s=30.0, drain_s=20.0, ask_s=5.0)
 
     def run(wait: bool) -> hpcurate.Outcome:
-        steps = {"long": Step(OneLong(), options)}
+        steps = {"long": Step(OneLong(until=str(there.folder / "again" / "calls")), options)}
         return hpcurate.run(steps, tasks, store=there.store, launcher="slurm", wait=wait, timing=timing)
 
     run(wait=False)

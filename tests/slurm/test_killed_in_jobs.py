@@ -23,7 +23,7 @@ SPEC += [f"{point}@hpcurate.runs.gate" for point in IN_GATE]
 AT_ONCE = 5
 """Of these runs: mostly they wait for Slurm."""
 WAITS = ("ticket.after", "submit.before")
-"""Points after which half a minute passes until it is sure that there is no job."""
+"""Points after which `timing.ask_s` passes until it is sure that there is no job."""
 
 
 @dataclass(frozen=True)

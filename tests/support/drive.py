@@ -44,7 +44,7 @@ def main() -> int:
         launcher=options.launcher,
         output=output,
         wait=options.wait,
-        timing=Timing(listing_s=1.0, heartbeat_s=1.0, lease_s=10.0, drain_s=20.0),
+        timing=Timing(listing_s=1.0, heartbeat_s=1.0, lease_s=10.0, drain_s=20.0, ask_s=5.0),
         echo=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(json.dumps(outcome.summary))
