@@ -112,11 +112,11 @@ def _play(mutant: Mutant, seed: int, tracing: bool = False) -> Any:
 def hunt(mutant: Mutant, most: int = MOST) -> Outcome:
     """Play with a mutant until it is caught. In a process of its own, which has not imported hpcurate."""
     sys.meta_path.insert(0, Changed(changed_sources(mutant)))
-    started = time.monotonic()
+    started = time.process_time()
     outcome = Outcome(mutant.name, mutant.scenario)
     for played, seed in enumerate(range(mutant.seed, mutant.seed + most), 1):
         result = _play(mutant, seed)
-        outcome = attrs.evolve(outcome, played=played, seconds=time.monotonic() - started)
+        outcome = attrs.evolve(outcome, played=played, seconds=time.process_time() - started)
         if result.violation:
             return attrs.evolve(outcome, seed=seed, step=result.steps, violation=result.violation)
         if outcome.seconds > MOST_S:
