@@ -12,7 +12,7 @@ from hpcurate import Stage, Task
 from stages.video.media.measures import is_frozen, measure_picture
 from stages.video.media.sampling import PairSampling, Samples, Sampling
 from stages.video.outlook import Filter, Outlook, mean, mean_range, pair_values, together, within
-from stages.video.samples import above_zero, samples_of
+from stages.video.samples import a_share, above_zero, samples_of
 from stages.video.tasks import ClipTask
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Quality(Filter, Stage[ClipTask, ClipTask]):
             frozen_fps: pictures per second of the pairs.
         """
         self.min_sharpness, self.min_brightness, self.max_brightness = min_sharpness, min_brightness, max_brightness
-        self.max_black, self.max_frozen = max_black, max_frozen
+        self.max_black, self.max_frozen = a_share("max_black", max_black), a_share("max_frozen", max_frozen)
         self.pairs = PairSampling(fps=above_zero("frozen_fps", frozen_fps), size=PAIR_SIDE, colour="gray")
 
     def samplings(self) -> Sequence[Sampling]:

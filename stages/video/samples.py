@@ -32,6 +32,13 @@ def above_zero(name: str, value: float) -> float:
     return value
 
 
+def a_share(name: str, value: float | None) -> float | None:
+    """A bound on a share or a probability. Raises ConfigError for what bounds nothing, such as a percentage."""
+    if value is not None and not 0 <= value <= 1:
+        raise ConfigError(f"{name}: {value:g}: expected a number from 0 to 1")
+    return value
+
+
 def samplings_of(stages: Iterable[Stage[Any, Any]]) -> list[Sampling]:
     """What the stages declare, each sampling once."""
     users = [stage for stage in stages if isinstance(stage, UsesSamples)]

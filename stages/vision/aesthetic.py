@@ -44,7 +44,7 @@ class AestheticModel(Model):
         """See `Model`. What is in the head, `setup` sees."""
         if name == self.clip.name:
             self.clip.check_weights(name, folder)
-        elif kind := read_model_config(folder).get("model_type"):
+        if name == self.head and (kind := read_model_config(folder).get("model_type")):
             raise ConfigError(f"its config.json is that of a {kind} model; expected a head of linear layers")
 
     def setup(self, device: str = "cpu") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate import Resources, WorkerInfo
 from stages.video.media.sampling import WHOLE, Sampling
-from stages.video.samples import above_zero
+from stages.video.samples import a_share, above_zero
 from stages.vision.onnx_network import OnnxNetwork
 from stages.vision.pictures import PictureStage
 from stages.vision.tasks import VisualTask
@@ -93,7 +93,7 @@ class Nsfw(PictureStage):
             fps: pictures a second.
         """
         self.model = NsfwNetwork(model)
-        self.max_score, self.reduce = max_score, reduce
+        self.max_score, self.reduce = a_share("max_score", max_score), reduce
         self.sampling = Sampling(fps=above_zero("fps", fps), size=WHOLE, enlarge=False, reduce=fit)
 
     def setup(self, worker: WorkerInfo) -> None:

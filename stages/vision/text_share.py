@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from hpcurate import Resources, WorkerInfo
 from hpcurate.errors import ConfigError
 from stages.video.media.sampling import Sampling
-from stages.video.samples import above_zero
+from stages.video.samples import a_share, above_zero
 from stages.vision.onnx_network import OnnxNetwork
 from stages.vision.pictures import PictureStage
 from stages.vision.tasks import VisualTask
@@ -87,7 +87,7 @@ class TextShare(PictureStage):
         if still_s < 0:
             raise ConfigError(f"still_s: {still_s:g}: expected 0 or more")
         self.model = TextDetector(model, above_zero("tallest", tallest))
-        self.max_share, self.reduce, self.corner = max_share, reduce, corner
+        self.max_share, self.reduce, self.corner = a_share("max_share", max_share), reduce, corner
         self.needed = int(still_s * fps + 1e-6) + 1
         self.sampling = Sampling(fps=above_zero("fps", fps), size=int(above_zero("size", size)), enlarge=False)
 

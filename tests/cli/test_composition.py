@@ -154,17 +154,28 @@ def test_groups_fill_the_places_of_videos_and_of_images(pipeline: str, order: li
 WITHIN = {"cut": {"_target_": "stages.video.cut.Cut"}, "motion": {"_target_": "stages.video.motion.Motion"}}
 
 
+def test_what_members_share_is_said_of_the_chain() -> None:
+    """It was: there is no such key; did you mean 'resources'?"""
+    entries = {"clips": {"chain": WITHIN}, "motion": {"resources": {"cpus": 2}}}
+    with pytest.raises(ConfigError, match=r"motion.resources: the members of a chain share it; type stages.clips.reso"):
+        read_steps(entries)
+
+
 @pytest.mark.parametrize(
     ("mine", "message"),
     [
         ({"before": "motion"}, "stages.mine.before: 'motion' is a member of the chain clips; type stages.mine.before=clips"),
         ({"after": ["motion"]}, "stages.mine.after: 'motion' is a member of the chain clips; type stages.mine.after=clips"),
         ({"reduce": "max"}, "stages.mine.reduce: 'max': there is no such choice; there are: min, mean"),
+        ({"_target_": "stages.vision.text_share.TextShare", "max_share": 10}, "stages.mine.max_share: 10: expected a number"),
         ({"device": "gpu"}, "stages.mine.device=gpu: there is no such choice; there are: auto, cuda, cpu"),
     ],
 )  # fmt: skip
 def test_a_value_that_names_nothing_is_answered_with_what_to_type(mine: dict[str, Any], message: str) -> None:
-    """A chain's member was unknown (`did you mean` the stage itself), a choice `Invalid enum value`, and gpu was `cpu`."""
+    """A chain's member was unknown (`did you mean` the stage itself), a choice `Invalid enum value`, and gpu was `cpu`.
+
+    A percentage that bounds nothing was taken.
+    """
     entries = {"clips": {"chain": WITHIN}, "mine": {"_target_": "stages.vision.aesthetic.Aesthetic", **mine}}
     with pytest.raises(ConfigError) as caught:
         read_steps(entries)

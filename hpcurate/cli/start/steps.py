@@ -69,7 +69,8 @@ def _stage(where: str, entry: Any) -> Stage[Any, Any]:
         entry = _of_file(where, entry)
     if not isinstance(entry, dict) or "_target_" not in entry:
         raise ConfigError(
-            f"{where}: has no _target_, so it is no stage of this pipeline; misspelt, or write module.Class"
+            f"{where}: has no _target_, so it is no stage of this pipeline; misspelt, or of a group that is not chosen "
+            "(+embed=clip), or write module.Class"
         )
     try:
         cls = find_class(str(entry["_target_"]))
@@ -81,7 +82,11 @@ def _stage(where: str, entry: Any) -> Stage[Any, Any]:
 def _construct(cls: type[Stage[Any, Any]], parameters: dict[str, Any], where: str) -> Stage[Any, Any]:
     names = constructor(cls)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in names.values()):
-        check_keys([key for key in parameters if key not in cls.moved], list(names), where, also=names_of(StageOptions))
+        keys, options = [key for key in parameters if key not in cls.moved], names_of(StageOptions)
+        chain, _, member = where.partition(".chain.")
+        if shared := [key for key in keys if key in options and key not in names]:  # in a member only, see _step
+            raise ConfigError(f"{where}.{shared[0]}: the members of a chain share it; type {chain}.{shared[0]}")
+        check_keys(keys, list(names), where, also=() if member else options)
     try:
         return cls(**coerce_parameters(cls, parameters))
     except ConfigError as error:  # of a parameter, by its name, or of the whole stage

@@ -27,7 +27,7 @@ from stages.output_fields import published_files
 from stages.video.media.decode import frames_decoded
 from stages.video.media.sampling import Sampling
 from stages.video.tasks import ClipTask
-from stages.vision.aesthetic import Aesthetic
+from stages.vision.aesthetic import Aesthetic, AestheticModel
 from stages.vision.embed import Embed
 from stages.vision.encoder import PictureEncoder
 from stages.vision.look import Fit, look_of, middle
@@ -202,6 +202,9 @@ def test_a_head_of_another_network_is_refused(weights: dict[str, str], tmp_path:
     assert "is no aesthetic head" in head(a_weight=np.zeros((1, 32), np.float32))
     assert "is no aesthetic head" in head(a_weight=np.zeros(3, np.float32), a_bias=np.zeros(3, np.float32))
     assert "expected one .safetensors file" in head()
+    same = AestheticModel("tiny-clip", "tiny-clip", at_once=1)
+    with pytest.raises(ConfigError, match=r"that of a clip model; expected a head"):  # was seen on the node only
+        same.check_weights("tiny-clip", Path(weights["tiny-clip"]))
 
 
 def test_weights_of_another_model_are_refused(weights: dict[str, str], tmp_path: Path) -> None:

@@ -179,8 +179,8 @@ def test_images_are_measured_and_filtered(images: list[ImageTask], tmp_path: Pat
     assert 0.0 == outcome.tasks[0].text_share
     assert 0 <= outcome.tasks[0].nsfw_score < 0.1
     assert [("text", "overlaid text above 0.05")] == [(row["id"], row["reason"]) for row in outcome.dropped]
-    strict = try_stage(Nsfw(max_score=-1.0, reduce="mean"), images, tmp_path / "none")
-    assert ["NSFW score above -1"] * 2 == [row["reason"] for row in strict.dropped]
+    strict = try_stage(Nsfw(max_score=0.0, reduce="mean"), images, tmp_path / "none")
+    assert ["NSFW score above 0"] * 2 == [row["reason"] for row in strict.dropped]
 
 
 def test_clips_are_decoded_once_for_both(tmp_path: Path) -> None:
