@@ -243,6 +243,7 @@ def _environment(
         lacks = lacking(step.stage, find_task(takes) if takes else declared_input(step.stage))
         asked = asked.env if lacks or to_node else None
     why = f"; the current environment lacks {', '.join(lacks)}" if lacks else ""
+    why += " (with it here, no other one is needed)" if lacks and not to_node else ""
     try:
         return environment(asked, to_node)
     except NotInstalled as error:

@@ -130,7 +130,7 @@ def test_a_refusal_says_what_the_current_environment_lacks(stages: Path, monkeyp
     monkeypatch.setattr(heavy, "env", CurrentOr("missing"))
     with pytest.raises(ConfigError) as refused:
         planned(StageOptions(), name="Heavy")
-    lacks = "no_such_hub, no_such_pil, no_such_torch"
+    lacks = "no_such_hub, no_such_pil, no_such_torch (with it here, no other one is needed)"
     assert f"stages.one.env=missing: is not built; the current environment lacks {lacks}" == str(refused.value)
 
 
