@@ -35,7 +35,7 @@ hello: $(READY) ## A pipeline with tiny models, made and served here: fetched, c
 test: $(READY) ## All checks and tests (13 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps
 	$(MAKE) --no-print-directory lint
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) ## The long campaigns, and only these
 	scripts/install-test-deps
@@ -45,14 +45,14 @@ test-newest: ## The tests with the newest release of everything, and another Pyt
 	scripts/install-test-deps
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet -e '.[dev,video]'
-	.venv-newest/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	.venv-newest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-oldest: ## The tests with the lowest version of everything that pyproject.toml allows
 	scripts/install-test-deps
 	$(PYTHON) -m venv --clear .venv-oldest
 	$(PYTHON) scripts/oldest-versions > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e '.[dev,video]'
-	.venv-oldest/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	.venv-oldest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Style and types
 	$(PY) -m ruff check

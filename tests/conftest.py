@@ -15,11 +15,11 @@ from slurm_fixture import slurm  # noqa: F401
 from untouched import untracked
 
 LONGEST = (
-    "killed_in_jobs", "simulation", "kill", "a_lying_scheduler", "video_pipeline", "stale_clients", "arrays_and_gates",
+    "simulation", "killed_in_jobs", "kill", "a_lying_scheduler", "video_pipeline", "stale_clients", "arrays_and_gates",
     "docs", "odd_sites", "every_wait_ends", "kinds_of_environment", "weights_on_nodes", "conda_environments", "day_one",
     "shaping_a_run", "first_day", "edited_code", "from_hub_to_output", "dev_slurm", "command_line", "stage_processes",
-    "queue", "engine", "killed_for_memory", "watch", "full_disk", "weights_from_the_hub", "refused_configuration",
-    "any_verb",
+    "queue", "look_ahead", "install", "shots", "networks", "engine", "killed_for_memory", "watch", "full_disk",
+    "weights_from_other_places", "weights_from_the_hub", "pixi_and_features", "refused_configuration", "any_verb",
 )  # fmt: skip
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end.
 
