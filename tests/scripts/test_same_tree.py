@@ -223,6 +223,16 @@ def test_ignored_key(trees: Trees, key: str) -> None:
     assert [] == _differences(trees)
 
 
+def test_shards_that_took_another_time_and_memory_are_equal(trees: Trees) -> None:
+    """No two committed shards were: the key is `peak_memory_mb`."""
+    one = {"passed": 2, "seconds": 1.0, "process_seconds": 0.5, "waiting_seconds": 0.1, "history": []}
+    other = {**one, "seconds": 2.0, "process_seconds": 1.5, "waiting_seconds": 0.2, "history": [{"kind": "crash"}]}
+    _write_json(trees, "stats.json", {**one, "peak_memory_mb": 20.5}, {**other, "peak_memory_mb": 21.0})
+    assert [] == _differences(trees)
+    _write_json(trees, "stats.json", one, {**other, "passed": 1})
+    assert ["differs: 'stats.json': key 'passed': 2 / 1"] == _differences(trees)
+
+
 def test_key_ignored_in_one_file_name_only(trees: Trees) -> None:
     """`seconds` is wall time in a summary, but may be data elsewhere."""
     for name in ("summary.json", "meta.json"):
