@@ -15,12 +15,13 @@ from multiprocessing import get_context
 from typing import Any
 
 from hpcurate.model import provide_weights
-from hpcurate.stage import Stage
+from hpcurate.stage import Stage, members
 from hpcurate.stage_process.batches import Prepared
 from hpcurate.stage_process.messages import Hello
 from hpcurate.stage_process.raised import RAISED, RaisedElsewhere
 from hpcurate.task import Task
 
+NO_SETUP = "with prepare=processes setup() was not called here: use what the constructor set, or prepare=threads"
 _STAGE: list[Stage[Any, Any]] = []
 """That of this process."""
 
@@ -67,4 +68,6 @@ def _prepare(task: Task) -> Prepared:
         _STAGE[0].prepare(task)
     except RAISED as error:
         raised = RaisedElsewhere.of(error)
+        if getattr(error, "obj", None) in members(_STAGE[0]):  # an AttributeError; Python 3.9's does not say of what
+            raised.message += f"; {NO_SETUP}"
     return Prepared(task, began, time.monotonic(), dict(task.memory), raised)

@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 
 import hpcurate
-from hpcurate import Stage, Task
+from hpcurate import Stage, Task, WorkerInfo
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Timing
@@ -51,6 +51,8 @@ class Awkward(Exception):
 
 ODD: dict[int, Callable[[], object]] = {13: die, 21: fail, 30: leave}
 """What `prepare` does with these values."""
+UNSET = 41
+"""For this one it needs what `setup` made."""
 
 
 @attrs.define(kw_only=True)
@@ -73,6 +75,10 @@ class Ahead(Stage[Item, Item]):
         self.armed = False
         self.dice = random.Random(os.getpid())
 
+    def setup(self, worker: WorkerInfo) -> None:
+        """What a process that only prepares does not have."""
+        self.loaded = worker.process
+
     def prepare(self, task: Item) -> None:
         """Looks ahead if the task is of another shard than the one in work."""
         if self.shard and task.value // PER_SHARD != self.shard - 1:
@@ -81,6 +87,8 @@ class Ahead(Stage[Item, Item]):
         task.memory.update(made=str(task.value), by=os.getpid())
         if self.what == "odd" and task.value in ODD:
             ODD[task.value]()
+        if self.what == "odd" and task.value == UNSET:
+            task.memory["loaded"] = self.loaded
 
     def _ahead(self) -> None:
         if self.what == "kill" and not self.armed and self._note() <= KILLS:

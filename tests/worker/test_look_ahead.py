@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ahead_stages import KILLS, ODD, PER_SHARD, SHARDS
+from ahead_stages import KILLS, ODD, PER_SHARD, SHARDS, UNSET
 from checkout import ROOT
 
 PROGRAM = ROOT / "tests" / "support" / "ahead_stages.py"
@@ -104,9 +104,12 @@ def test_prepare_in_processes(tmp_path: Path) -> None:
     process = start(tmp_path, "odd", 'prepare="processes"', "processes=1", shards=6)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err + out
-    assert [row for row in undisturbed(6) if row["value"] not in ODD] == rows(tmp_path)
+    assert [row for row in undisturbed(6) if row["value"] not in {*ODD, UNSET}] == rows(tmp_path)
     failed = [
         (row["value"], row["row"], row["error"]) for row in [{**r, **r["task"]} for r in rows(tmp_path, "failed")]
     ]
-    assert [(13, 5, "crash"), (21, 5, "Awkward"), (30, 6, "SystemExit")] == failed
-    assert "lost a process of `prepare`" in rows(tmp_path, "failed")[0]["message"]
+    ends = [(13, 5, "crash"), (21, 5, "Awkward"), (30, 6, "SystemExit"), (UNSET, 1, "AttributeError")]
+    assert ends == failed
+    first, *_, last = [row["message"] for row in rows(tmp_path, "failed")]
+    assert "lost a process of `prepare`" in first
+    assert last.endswith("setup() was not called here: use what the constructor set, or prepare=threads")
