@@ -47,6 +47,16 @@ def untouched_checkout() -> Iterator[None]:
     assert set() == untracked(ROOT) - before, "appeared in the checkout while the tests ran"
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """What a stage that runs in this very process sets for it (no hub, no GPU) is not there for the next test."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A fresh store in a folder of its own."""

@@ -128,6 +128,10 @@ def _plain_errors(entry: ModelEntry) -> Iterator[None]:
         status = error.response.status_code
         hint = "; the hub asks to slow down: try again in some minutes" if status == 429 else ""
         raise StoreError(f"model {entry.name}: the hub answered {status} for {entry.repo}{hint}") from None
+    except errors.OfflineModeIsEnabled:
+        raise ConfigError(
+            f"model {entry.name}: HF_HUB_OFFLINE is set here, so nothing is fetched; unset it, then type the same again"
+        ) from None
     except Exception as error:
         if not (isinstance(error, (OSError, errors.LocalEntryNotFoundError)) or _of_the_network(error)):
             raise

@@ -149,6 +149,12 @@ def test_a_hub_that_is_not_there(shell: Shell, hub: Hub) -> None:
     assert "the hub could not be reached" in str(fetch(shell, status=2))
 
 
+def test_where_the_hub_is_switched_off_that_is_the_answer(shell: Shell, hub: Hub) -> None:
+    """Many clusters set it for everybody; it was called a broken connection."""
+    shell.extra["HF_HUB_OFFLINE"] = "1"
+    assert "model mine: HF_HUB_OFFLINE is set here, so nothing is fetched; unset it" in str(fetch(shell, status=2))
+
+
 def test_a_hub_that_is_busy_for_a_moment(shell: Shell, hub: Hub) -> None:
     """Too many requests: said, with what to do."""
     hub.refusals = 1

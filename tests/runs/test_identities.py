@@ -15,24 +15,25 @@ from hpcurate.runs.prepare import Request
 
 OUTPUT = "/store/runs/R/output"
 WORDS, VIDEO = ["+pipeline=words"], ["+pipeline=video", "input=/data/videos"]
-IN_VIDEO = ["probe-a736bbe865fe", "split-c4f81fd88738", "clips-0c5f5fe57e21"]
+IN_VIDEO = ["probe-a736bbe865fe", "split-c4f81fd88738", "clips-1d15d7e308fb"]
 PINNED = [
     (WORDS, "4738801d1c1570fd", "source-788ba475d09d", ["lower_case-a123f40cea8a", "show-1695886310f4", "word_count-ef537e492392"]),
     ([*WORDS, "limit=2"], "824206d5f2309998", "source-788ba475d09d", ["lower_case-a123f40cea8a", "show-1695886310f4", "word_count-ef537e492392"]),
     ([*WORDS, "part=0/2"], "d51f27592350045b", "source-a86d977013d2", ["lower_case-9ba909ec75c6", "show-74c153c87ece", "word_count-1591f3962cd2"]),
-    (VIDEO, "2cc0b21ce362e4ee", "source-26c262e80b6d", [*IN_VIDEO, "write-e0527de5f0a0", "index-fd928f3baa81"]),
-    ([*VIDEO, "output=/data/out"], "67b858f16e4284f1", "source-26c262e80b6d", [*IN_VIDEO, "write-4eac879d8580", "index-5a47972490b6"]),
+    (VIDEO, "3d9caf6e43f1506e", "source-26c262e80b6d", [*IN_VIDEO, "write-9fbe86632089", "index-3e46d3805e57"]),
+    ([*VIDEO, "output=/data/out"], "1c67c015e329d62a", "source-26c262e80b6d", [*IN_VIDEO, "write-398e7201d397", "index-d5e0682576bf"]),
     (
-        [*VIDEO, "stages.split.method=stride", "stages.motion.threshold=0.5"], "4870fdc3a0da72c1", "source-26c262e80b6d",
-        ["probe-a736bbe865fe", "split-2528a9b24006", "clips-4de9bd123e56", "write-1beacad0ed22", "index-27e9b5683c09"],
+        [*VIDEO, "stages.split.method=stride", "stages.motion.threshold=0.5"], "66a6bce5486b7a7a", "source-26c262e80b6d",
+        ["probe-a736bbe865fe", "split-2528a9b24006", "clips-d071ab20a706", "write-286a11a4a805", "index-cac6b7925192"],
     ),
     (
-        ["+pipeline=frames", "input=/data/videos", "part=0/4,1/2"], "aba1fe7f65657851", "source-e356d2c647c3",
-        ["probe-51453a2562ba", "split-140a7bc74ebc", "frames-9873d8c73710", "write-0b94e4295a58"],
+        ["+pipeline=frames", "input=/data/videos", "part=0/4,1/2"], "9c18c041f13a5fea", "source-e356d2c647c3",
+        ["probe-51453a2562ba", "split-140a7bc74ebc", "frames-9873d8c73710", "write-03a59cbbe5ac"],
     ),
 ]  # fmt: skip
 """(command, digest that names the run, folder of the source, folders of the stages), computed by hpcurate 0.1.0 before
-`part` was called so; the run's own output folder being OUTPUT."""
+`part` was called so; the run's own output folder being OUTPUT. Those of clips, write and index are newer: since these
+stages write the names that Cosmos-Curate has, they have the version 2."""
 
 
 def pipeline_of(request: Request, output: str) -> Pipeline:
