@@ -4,10 +4,11 @@
 
 - *Network only*: all windows of small pictures that lie in memory already. Nothing can be faster.
 - *Bare loop*: for each video, decode all of it, then run the network; the same decoder, network and windows.
-- *hpcurate*: `Split(detector="transnetv2")`, one video a shard, one stage process: claims, rows and commits included.
-  From the commit of a first, tiny video on, so that starting and loading the network do not count.
+- *hpcurate*: `Split(detector="transnetv2")`, all videos in one shard, or one video a shard; one stage process, and
+  claims, rows and commits included. From the commit of a first, tiny video on, so that starting and loading the network
+  do not count.
 
-Everything has two threads; the three take turns, and medians are compared. Fetches the weights with pip if need be.
+Everything has two threads; all take turns, and medians are compared. Fetches the weights with pip if need be.
 """
 
 from __future__ import annotations
@@ -83,18 +84,25 @@ def rate(work: Callable[[], int]) -> float:
     return frames / (time.perf_counter() - started)
 
 
-def with_hpcurate(videos: list[VideoTask], tiny: VideoTask, weights: Path, frames: int) -> float:
-    """Frames a second, from the commit of the tiny video to that of the last one."""
+def with_hpcurate(videos: list[VideoTask], tiny: VideoTask, weights: Path, frames: int, each: bool) -> float:
+    """Frames a second, from the commit of the tiny video to the last one; with `each`, one video a shard."""
     folder = Path(tempfile.mkdtemp(prefix="hpcurate-bare-loop-"))
     store = folder / "store"
     store.mkdir()
     (store / "weights").symlink_to(weights)
-    options = StageOptions(shard_tasks=1, workers=1, resources={"cpus": THREADS, "memory": "4GB", "time": "1h"})
+    total = sum(video.weight for video in videos)
+    options = StageOptions(
+        shard_tasks=1 if each else 0,
+        shard_weight=total,
+        workers=1,
+        resources={"cpus": THREADS, "memory": "4GB", "time": "1h"},
+    )
     step = Step(Split(detector="transnetv2", min_s=0), options)
-    outcome = hpcurate.run({"split": step}, [tiny, *videos], store=store, launcher="local", wait=True)
+    first = attrs.evolve(tiny, weight=total + 1)  # a shard of its own, and the heaviest is claimed first
+    outcome = hpcurate.run({"split": step}, [first, *videos], store=store, launcher="local", wait=True)
     assert outcome.state.value == "complete", outcome.summary
     commits = sorted(path.stat().st_ctime for path in store.glob("stages/split-*/shards/*/[!.]*"))
-    assert len(commits) == len(videos) + 1
+    assert len(commits) == (len(videos) if each else 1) + 1
     shutil.rmtree(folder, ignore_errors=True)
     return frames / (commits[-1] - commits[0])
 
@@ -138,7 +146,8 @@ def bare_loop(given: Path | None, repeat: int) -> None:
         ways: dict[str, Callable[[], float]] = {
             "network only": loop.network_only,
             "bare loop": loop.bare,
-            "hpcurate": lambda: with_hpcurate(loop.videos, tiny, weights, frames),
+            "hpcurate, one shard": lambda: with_hpcurate(loop.videos, tiny, weights, frames, each=False),
+            "hpcurate, one video a shard": lambda: with_hpcurate(loop.videos, tiny, weights, frames, each=True),
         }
         found: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(repeat):
