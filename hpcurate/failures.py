@@ -1,14 +1,13 @@
-"""Failures by name: what there is, how an attempt ends, what a dead letter says. Pure.
+"""Failures by name: what there is and what is done about it, how an attempt ends, what a dead letter says. Pure.
 
-The policies stand in one table, `AGAINST`: what an ending counts against. Runs in every stage environment: Python 3.9.
+The policies stand in one table, `POLICIES`, from which their page is printed; what follows from them for a shard, in
+`verdict.py`. Runs in every stage environment: Python 3.9.
 """
 
 from __future__ import annotations
 
 import enum
 import json
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any, Optional
 
 import attrs
@@ -18,24 +17,24 @@ TRACE = 6000
 
 
 class FailureKind(str, enum.Enum):
-    """What can go wrong, by name. Only the endings of attempts have a policy yet: see `AGAINST`."""
+    """What can go wrong, by name. What is done about each stands in `POLICIES`."""
 
     EXCEPTION = "exception"
-    """`prepare` or `process` raised."""
+    """`prepare` or `process` raised, or what they wrote cannot be kept."""
     CRASH = "crash"
     """The stage process died by a signal, or left."""
     OOM = "oom"
-    """The kernel or the scheduler killed it for memory."""
+    """There was not enough main memory."""
     GPU_OOM = "gpu_oom"
-    """The framework ran out of GPU memory."""
+    """There was not enough memory of the GPU."""
     TIMEOUT = "timeout"
     """A batch took longer than `task_timeout`."""
     WALLTIME = "walltime"
-    """The job's time ended before one shard could be finished."""
+    """The job's time ended before the shard could be finished."""
     PREEMPTED = "preempted"
-    """The scheduler needed the node for others."""
+    """The scheduler needed the node for others, or queued the job again."""
     NODE = "node"
-    """The node failed one of the engine's own checks."""
+    """The node failed one of the engine's own checks, or broke down."""
     SETUP = "setup"
     """`setup` or `setup_on_node` raised."""
     STORE = "store"
@@ -50,13 +49,15 @@ class Ending(str, enum.Enum):
     """Why an attempt ended without a commit; the extension of the marker beside its claim. Of two, the earlier here."""
 
     OOM = "oom"
-    """The stage process, or its whole job, was killed for memory."""
+    """The stage process, or its whole job, ran out of memory."""
     CRASH = "crash"
     """The stage process died by a signal or left."""
     TIMEOUT = "timeout"
     """A batch took longer than `task_timeout`."""
     ERROR = "error"
     """The attempt could not be finished (a file left open, a broken row)."""
+    WALLTIME = "walltime"
+    """The time of its job was over."""
     STORE = "store"
     """The engine's own reading or writing of the store failed."""
     FREE = "free"
@@ -66,32 +67,131 @@ class Ending(str, enum.Enum):
     LOST = "lost"
     """Its round was declared over, or its worker's heartbeat stood still: nothing else is known."""
 
+    @property
+    def kind(self) -> FailureKind:
+        """The failure that it is."""
+        return _KINDS.get(self) or FailureKind(self.value)
 
-class Against(enum.Enum):
-    """What an ending counts against."""
+
+_KINDS = {Ending.ERROR: FailureKind.EXCEPTION, Ending.FREE: FailureKind.PREEMPTED, Ending.DEAD: FailureKind.LOST}
+
+
+class Against(str, enum.Enum):
+    """What a failure counts against."""
 
     NOTHING = "nothing"
     """It says nothing about the work."""
     TASK = "task"
-    """A task that was in work alone at `DEATHS_ALONE` of these becomes a dead letter; never the others of its shard."""
+    """The task that was in work, never the others of its shard."""
+    BATCH = "batch"
+    """The tasks that were in work together: fewer at once may do."""
     SHARD = "shard"
     """A task that was in work alone becomes a dead letter; after some that name none, all tasks of the shard do."""
+    ROUND = "round"
+    """Its shard needs a round that has more of something."""
+    NODE = "node"
+    """The machine: others do the work."""
+    STAGE = "stage"
+    """All of its tasks alike."""
 
 
-DEATHS_ALONE = 2
-"""So many workers that died with the same task alone in work are no coincidence."""
+@attrs.define(frozen=True, kw_only=True)
+class Policy:
+    """What is done about one kind of failure: a row of the page about failures, which is printed from these."""
 
-AGAINST = {
-    Ending.OOM: Against.SHARD,
-    Ending.CRASH: Against.SHARD,
-    Ending.TIMEOUT: Against.SHARD,
-    Ending.ERROR: Against.SHARD,
-    Ending.STORE: Against.NOTHING,
-    Ending.FREE: Against.NOTHING,
-    Ending.DEAD: Against.TASK,
-    Ending.LOST: Against.NOTHING,
+    seen: str
+    """How it is noticed."""
+    against: Against
+    then: str
+    """What is done about it."""
+    ends: str
+    """What it is in the end, where that does not help."""
+
+
+POLICIES = {
+    FailureKind.EXCEPTION: Policy(
+        seen="raised by `prepare` or `process`; a row or a file that cannot be kept",
+        against=Against.TASK,
+        then="the batch is split, so that the others pass; what `retry_on` names is tried `tries` times, with pauses",
+        ends="dead letter",
+    ),
+    FailureKind.CRASH: Policy(
+        seen="the stage process died by a signal or left; of a shard that was claimed ahead, too",
+        against=Against.SHARD,
+        then="one task at a time, so that the culprit is named; then that task once more",
+        ends="dead letter after two crashes with the task alone in work",
+    ),
+    FailureKind.OOM: Policy(
+        seen="the control group counts a kill; Slurm says OUT_OF_MEMORY, or `0:9` with nearly all of the memory used; "
+        "`MemoryError`; a worker that is told to leave while nearly all is used",
+        against=Against.SHARD,
+        then="once alone in its worker; then a round with twice the memory, up to `max_memory` and the largest node",
+        ends="dead letter with what was used and what it had",
+    ),
+    FailureKind.GPU_OOM: Policy(
+        seen="the framework's own error",
+        against=Against.BATCH,
+        then="half as many tasks at once, which is remembered",
+        ends="dead letter where one task alone does not fit",
+    ),
+    FailureKind.TIMEOUT: Policy(
+        seen="a batch takes longer than `task_timeout`",
+        against=Against.TASK,
+        then="the stage process writes its stacks and is ended with all that it started; once more alone, in twice the "
+        "time",
+        ends="dead letter",
+    ),
+    FailureKind.WALLTIME: Policy(
+        seen="the time of the job ends, by its drain or by Slurm's TIMEOUT, and the shard is not finished",
+        against=Against.ROUND,
+        then="a worker that has more time left; then a round with twice the time, up to `max_time` and the partition's",
+        ends="stalled before the third try in vain, with the override that helps",
+    ),
+    FailureKind.PREEMPTED: Policy(
+        seen="a signal to leave; Slurm says PREEMPTED, or runs the job again",
+        against=Against.NOTHING,
+        then="handed back, and taken up by others",
+        ends="-",
+    ),
+    FailureKind.NODE: Policy(
+        seen="no GPU or a bad one, no scratch space, weights that do not verify; NODE_FAIL; jobs that failed before a "
+        "worker began, while others of the round did",
+        against=Against.NODE,
+        then="the node is left out of the run's next rounds until the command is typed again; at most half of them",
+        ends="stalled where too few are left",
+    ),
+    FailureKind.SETUP: Policy(
+        seen="`setup` or `setup_on_node` raised",
+        against=Against.STAGE,
+        then="another node",
+        ends="stalled after a second failure there",
+    ),
+    FailureKind.STORE: Policy(
+        seen="the engine's own reading or writing fails: full, over quota, read-only, no permission, not mounted; the "
+        "same errors of a stage, if a test write fails, too",
+        against=Against.NOTHING,
+        then="a finished attempt stays, and its commit is tried every 30 s; else handed back, and tried after a pause",
+        ends="stalled, with path and number",
+    ),
+    FailureKind.LOST: Policy(
+        seen="the worker is gone, and nothing else is known",
+        against=Against.NOTHING,
+        then="tried after all other shards, one task at a time where it was seen to die",
+        ends="dead letter of a task that was alone in work twice, else stalled",
+    ),
+    FailureKind.CANCELLED: Policy(
+        seen="`hpcurate cancel`, `scancel` of a whole array",
+        against=Against.NOTHING,
+        then="nothing, until the command is typed again",
+        ends="cancelled",
+    ),
 }
-"""The policies: one row for each ending."""
+"""The policies: one row for each kind."""
+
+AGAINST = {**{ending: POLICIES[ending.kind].against for ending in Ending}, Ending.ERROR: Against.SHARD}
+"""What the ending of an attempt counts against. One that could not be written is no task's own exception; and a death
+of which nothing else is known speaks only against a task that was alone in work."""
+AGAINST[Ending.DEAD] = Against.TASK
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -105,6 +205,42 @@ class AttemptEnd:
     """Ids of the tasks that were in work."""
     shared: bool = False
     """Its process, or its claim alone, was shared with the shard before or after it: that blames neither."""
+    memory_mb: int = 0
+    """MiB that its worker had; 0: not known."""
+    peak_mb: int = 0
+    """MiB that were seen in use, at most; 0: not known."""
+    seconds: float = 0.0
+    """How long it was in work, where its time was over."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class JobEnd:
+    """How a job ended, as its scheduler has it."""
+
+    ending: Ending
+    memory_mb: int = 0
+    """MiB that it had; 0: not known."""
+    peak_mb: int = 0
+    """MiB of its largest process, at most; 0: not known."""
+
+
+@attrs.define(frozen=True)
+class Blame:
+    """Why a task becomes a dead letter untried."""
+
+    kind: FailureKind
+    why: str
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Report:
+    """Why a worker left before its work was done."""
+
+    worker: str
+    node: str
+    kind: FailureKind
+    message: str
+    traceback: str = ""
 
 
 def concluded(alive: Optional[bool], *, round_over: bool, lease_over: bool) -> Optional[Ending]:
@@ -119,7 +255,7 @@ def concluded(alive: Optional[bool], *, round_over: bool, lease_over: bool) -> O
 
 
 def explained(
-    end: AttemptEnd, said: Optional[Ending], job: str, in_flight: Optional[tuple[str, ...]], ahead: bool = False
+    end: AttemptEnd, said: Optional[JobEnd], job: str, in_flight: Optional[tuple[str, ...]], ahead: bool = False
 ) -> AttemptEnd:
     """An attempt that ended without a marker, in the light of what is known of its whole job. Pure.
 
@@ -133,73 +269,16 @@ def explained(
     in_flight = in_flight or ()
     if said is None:
         return attrs.evolve(end, in_flight=in_flight)
-    how = "ran out of memory" if said is Ending.OOM else f"ended: {said.value}"
+    how = "ran out of memory" if said.ending is Ending.OOM else f"ended: {said.ending.value}"
     detail = f"the scheduler says that job {job} {how}"
-    return attrs.evolve(end, ending=said, detail=detail, in_flight=in_flight)
-
-
-@attrs.define(frozen=True)
-class Verdict:
-    """What the next attempt of a shard does, judged from how the earlier ones ended."""
-
-    isolate: bool = False
-    """One task at a time, so that a crash names its task."""
-    alone: bool = False
-    """Nothing else runs in its worker meanwhile, so that the death of the whole worker names its task, too."""
-    poison: dict[str, str] = attrs.field(factory=dict)
-    """Tasks that become dead letters untried, and why."""
-    exhausted: str = ""
-    """If set, all tasks of the shard become dead letters: the reason."""
-
-
-def judge(history: Iterable[AttemptEnd], attempts: int) -> Verdict:
-    """Retry, isolate or give up. Pure.
-
-    An ending with one task in flight blames that task, at once or the second time. Endings that blame nobody count
-    towards `attempts` if they are evidence against the shard; so a shard with several poison tasks still passes its
-    good ones on, and the mere death of workers never condemns a shard. An ending that was shared with another shard
-    blames nobody and does not count: either may have been the cause, so both run one task at a time, and share no more.
-    """
-    counted = [end for end in history if AGAINST[end.ending] is not Against.NOTHING]
-    own = [end for end in counted if not end.shared]
-    unnamed = [end for end in own if len(end.in_flight) != 1 and AGAINST[end.ending] is Against.SHARD]
-    return Verdict(
-        isolate=bool(counted),
-        alone=any(end.ending in _OF_WHOLE_WORKERS for end in counted),
-        poison=_poison([end for end in own if len(end.in_flight) == 1]),
-        exhausted=_exhausted(unnamed) if len(unnamed) >= attempts else "",
+    return attrs.evolve(
+        end,
+        ending=said.ending,
+        detail=detail,
+        in_flight=in_flight,
+        memory_mb=said.memory_mb or end.memory_mb,
+        peak_mb=said.peak_mb or end.peak_mb,
     )
-
-
-_OF_WHOLE_WORKERS = frozenset([Ending.DEAD, Ending.OOM])
-"""May be the doing of whatever else ran in the worker."""
-
-
-def _poison(alone: list[AttemptEnd]) -> dict[str, str]:
-    """Task → why it is to blame, from the endings with one task in flight."""
-    found: dict[str, str] = {}
-    deaths: Counter[str] = Counter()
-    for end in alone:
-        task = end.in_flight[0]
-        if AGAINST[end.ending] is Against.SHARD:
-            found[task] = _why(end)
-        else:
-            deaths[task] += 1
-    why = "its worker was killed {} times while this task alone was in work; by what is not known"
-    return {**{task: why.format(n) for task, n in deaths.items() if n >= DEATHS_ALONE}, **found}
-
-
-def _why(end: AttemptEnd) -> str:
-    """What a dead letter says of an ending that blames its task."""
-    if end.ending is Ending.OOM:
-        return f"killed for memory: {end.detail}" if end.detail else "killed for memory"
-    return end.detail or f"its stage process ended: {end.ending.value}"
-
-
-def _exhausted(unnamed: list[AttemptEnd]) -> str:
-    kinds = Counter(end.ending.value for end in unnamed)
-    last = next((f"; the last: {_why(end)}" for end in reversed(unnamed) if end.detail), "")
-    return f"{len(unnamed)} attempts ended without a result ({', '.join(sorted(kinds))}){last}"
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -209,10 +288,14 @@ class DeadLetter:
     id: str
     stage: str
     """Stage, or the member of a chain, that failed."""
+    kind: str = FailureKind.EXCEPTION.value
+    """Name of a `FailureKind`."""
     error: str
-    """Type of the exception, `gpu_oom`, `crash`, or `exhausted`."""
+    """Type of the exception, or the kind; `exhausted` where no task could be singled out."""
     message: str
     traceback: str = ""
+    tries: int = 1
+    """How often the task was tried in its last attempt."""
     task: dict[str, Any] | None = None
     """The task's row as it was read."""
     row: int | None = None

@@ -8,6 +8,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import option
+from hpcurate.units import megabytes, minutes
 
 __all__ = ["Budget", "StageOptions", "device_of"]
 
@@ -52,11 +53,31 @@ class StageOptions:
     processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU", minimum=1)
     attempts: int = option(
         5,
-        "attempts that crash, run out of memory or time, or break, and name no task, after which all tasks of a shard "
-        "become dead letters; exceptions do not count: a task that raises is a dead letter at once",
+        "attempts that crash, run out of memory, hang, or break, and name no task, after which all tasks of a shard "
+        "become dead letters; exceptions do not count: a task that raises is a dead letter, after `tries` at most",
         minimum=1,
     )
-    task_timeout: float | None = option(None, "seconds one batch may take; default: no limit", minimum=0)
+    tries: int = option(3, "tries of a task that raises what `retry_on` names, within its attempt", minimum=1)
+    retry_on: list[str] | None = option(
+        None,
+        "exceptions worth another try, by class name, base classes count; [Exception]: all, []: none; default: "
+        "transient ones of network and filesystem",
+    )
+    backoff: float = option(1.0, "seconds before the second try; each further pause is twice as long", minimum=0)
+    task_timeout: float | None = option(
+        None, "seconds one batch may take, twice as many when it is tried again; default: no limit", minimum=0
+    )
+    max_memory: str | None = option(
+        None,
+        "most main memory of one stage process in rounds for what ran out of it, e.g. 64GB; default: four times "
+        "resources.memory; never more than the largest node has",
+        check=megabytes,
+    )
+    max_time: str | None = option(
+        None,
+        "most wall time of a job in rounds for what was not done in time, e.g. 12h; default: the partition's limit",
+        check=minutes,
+    )
     shard_tasks: int = option(100, "most tasks in one shard; 0: no limit", minimum=0)
     shard_weight: float = option(
         0.0, "target weight of one shard, in the unit of the tasks' weight; 0: no limit", minimum=0

@@ -113,8 +113,18 @@ class PlannedStage:
     """Stage processes of one worker."""
     attempts: int = 5
     """Attempts without a result after which a shard's tasks become dead letters."""
+    tries: int = 1
+    """Of a task that raises what `retry_on` names."""
+    retry_on: tuple[str, ...] | None = None
+    """Class names of exceptions; None: transient ones of network and filesystem."""
+    backoff: float = 1.0
+    """Seconds before the second try."""
     task_timeout: float | None = None
     """Seconds one batch may take; None: no limit."""
+    max_memory: str | None = None
+    """Of a stage process, in a round for what ran out of it; None: four times as much as usual."""
+    max_time: str | None = None
+    """Of a job, in a round for what was not done in time; None: the partition's limit."""
     deterministic: bool = True
     sbatch: dict[str, Any] = attrs.field(factory=dict)
     weights: tuple[WeightsRef, ...] = ()

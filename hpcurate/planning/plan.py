@@ -13,6 +13,7 @@ import msgspec
 from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.units import megabytes
+from hpcurate.verdict import Limits
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Plan:
     """Bytes that hpcurate may use there; None: what is free."""
     seconds_per_weight: float = 0.0
     """What committed shards took, for a unit of their weight: what is expected of the others; 0: nothing."""
+    limits: Limits = Limits()
+    """Memory and time of its workers, and what there may be in other rounds."""
     gpu_probe: bool = True
     """Whether a worker looks at its GPUs before it begins."""
     timing: Timing = Timing()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.failures import Ending
+from hpcurate.failures import JobEnd
 from hpcurate.fields import convert, names_of
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
@@ -109,7 +109,7 @@ class Queue(Protocol):
     def presence(self, jobs: tuple[str, ...]) -> Presence:
         """Whether any of the jobs is queued or runs. One question for all ids."""
 
-    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, JobEnd]:
         """Element (`<array job>_<task>`, or `<job>`) → how it ended, where the scheduler knows more than that."""
 
     def find(self, name: str) -> tuple[str, ...] | None:
@@ -135,7 +135,7 @@ class NoQueue:
         """See `Queue`."""
         return Presence.UNKNOWN
 
-    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, JobEnd]:
         """See `Queue`."""
         return {}
 

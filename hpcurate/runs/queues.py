@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpcurate.failures import Ending
+from hpcurate.failures import JobEnd
 from hpcurate.runs.launcher import LAUNCHERS, JobRow, Presence, Queue, make_launcher
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.clock import Clock
@@ -26,7 +26,7 @@ class ThrottledQueue:
         """See `Queue`."""
         return self._queue.cluster()
 
-    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, JobEnd]:
         """See `Queue`."""
         return self._queue.endings(jobs)
 

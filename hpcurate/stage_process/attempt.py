@@ -68,11 +68,12 @@ class _Fault:
     error: str
     message: str
     traceback: str = ""
+    kind: str = FailureKind.EXCEPTION.value
 
     @classmethod
     def of(cls, stage: str, error: BaseException) -> _Fault:
         full, (name, message, trace) = gpu_oom(error), described(error)
-        return cls(stage, name if full is None else GPU_OOM, str(full or message), trace)
+        return cls(stage, name, message, trace) if full is None else cls(stage, GPU_OOM, str(full), trace, GPU_OOM)
 
 
 class Attempt:
@@ -106,7 +107,8 @@ class Attempt:
         if poison is None:
             self._several(single)
         else:
-            self._fail(single, {single.rows[0]: _Fault(self._stage.names[0], FailureKind.CRASH.value, poison)})
+            kind = poison.kind.value
+            self._fail(single, {single.rows[0]: _Fault(self._stage.names[0], kind, poison.why, kind=kind)})
 
     def _whole(self, batch: Batch) -> None:
         """No single task is to blame here: the stage's own error ends the attempt."""

@@ -8,13 +8,13 @@ from typing import Any, Optional, Union
 import attrs
 import msgspec
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Blame, Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.stats import GpuUse, ShardCounts
 from hpcurate.task import StageSums
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -62,7 +62,7 @@ class ShardJob:
     """`process` is called once with everything, even if there are no tasks."""
     isolate: bool = False
     """One task at a time, because an earlier attempt crashed."""
-    poison: dict[str, str] = attrs.field(factory=dict)
+    poison: dict[str, Blame] = attrs.field(factory=dict)
     """Task id → why it is a dead letter without another try."""
     above: list[StageSums] = attrs.field(factory=list)
     """What became of the tasks in the stages above, for a stage that counts them."""

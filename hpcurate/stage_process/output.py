@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Optional
 
 from hpcurate.errors import StageError, StoreFailed
-from hpcurate.failures import DeadLetter
+from hpcurate.failures import Blame, DeadLetter
 from hpcurate.stage_process.device import peak_gpu_mb
 from hpcurate.stage_process.lineage import Drop
 from hpcurate.stage_process.messages import ShardJob
@@ -153,11 +153,12 @@ def rows_of(job: ShardJob, files: Files = REAL) -> Iterator[bytes]:
                     yield line[:-1]
 
 
-def give_up(job: ShardJob, stage: str, reason: str, files: Files = REAL) -> ShardCounts:
+def give_up(job: ShardJob, stage: str, reason: Blame, files: Files = REAL) -> ShardCounts:
     """Write every input task of the shard as a dead letter, from its raw row: no stage is needed."""
+    kind = reason.kind.value
     with ShardOutput(job, files) as output:
         for row, line in enumerate(rows_of(job, files)):
             task = json.loads(line)
-            letter = DeadLetter(id=task["id"], stage=stage, error="exhausted", message=reason, task=task, row=row)
-            output.dead_letter(letter)
+            letter = {"id": task["id"], "error": "exhausted", "message": reason.why, "task": task, "row": row}
+            output.dead_letter(DeadLetter(stage=stage, kind=kind, **letter))
     return output.counts

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Ending, JobEnd
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
@@ -105,9 +105,9 @@ class Rounds:
         if not self._write(number, "job", plain) and _jobs(self._json(number, "job"), Ticket()) is None:
             self._filesystem.replace(self._path(number, "job"), json.dumps(plain).encode() + b"\n")
 
-    def mark_over(self, number: int, *, endings: Mapping[str, Ending] | None = None) -> None:
+    def mark_over(self, number: int, *, endings: Mapping[str, JobEnd] | None = None) -> None:
         """Write down that no worker of the round is left. `endings`: element → how it ended, where that is known."""
-        plain = {"endings": {element: ending.value for element, ending in (endings or {}).items()}}
+        plain = {"endings": {element: msgspec.to_builtins(end) for element, end in (endings or {}).items()}}
         self._write(number, "over", plain)
 
     def mark_cancelled(self, number: int, run: str = "") -> None:
@@ -128,10 +128,12 @@ class Rounds:
             return self._filesystem.read(self._path(number, "beat"))
         return b""
 
-    def endings(self, number: int) -> dict[str, Ending]:
+    def endings(self, number: int) -> dict[str, JobEnd]:
         """Element (`<array job>_<task>`, or `<job>`) → how it ended, as far as whoever marked the round over knew."""
         with suppress(KeyError, AttributeError, msgspec.MsgspecError):
-            return msgspec.convert(self._json(number, "over")["endings"], dict[str, Ending])
+            said = self._json(number, "over")["endings"]  # earlier releases wrote the ending alone
+            plain = {id: {"ending": end} if isinstance(end, str) else end for id, end in said.items()}
+            return msgspec.convert(plain, dict[str, JobEnd])
         return {}
 
     def over(self) -> set[int]:
@@ -187,7 +189,8 @@ class Rounds:
             ticket=ticket,
             jobs=_jobs(self._json(number, "job"), ticket) if f"{name}.job" in names else None,
             over=f"{name}.over" in names,
-            killed_for_memory=f"{name}.over" in names and Ending.OOM in self.endings(number).values(),
+            killed_for_memory=f"{name}.over" in names
+            and any(end.ending is Ending.OOM for end in self.endings(number).values()),
             cancelled=f"{name}.cancelled" in names,
             cancelled_run=self._cancelled_run(number) if f"{name}.cancelled" in names else "",
         )

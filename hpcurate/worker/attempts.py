@@ -9,7 +9,7 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.errors import StoreFailed
-from hpcurate.failures import Ending, Verdict, judge
+from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.layout import Store
@@ -17,13 +17,14 @@ from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardCounts, ShardStats
 from hpcurate.system.clock import Clock
 from hpcurate.system.patience import Patience
+from hpcurate.verdict import Verdict, judge
 from hpcurate.worker.deadline import Pace
 from hpcurate.worker.hosts import Log, ShardEnded, StageHost
 from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick
 from hpcurate.worker.turns import Turns
 
-GiveUp = Callable[[ShardJob, str, str], ShardCounts]
+GiveUp = Callable[[ShardJob, str, Blame], ShardCounts]
 """See `Hosts.give_up`."""
 
 
@@ -90,7 +91,7 @@ class Attempts:
         except OSError as error:
             self._hand_back(pick, ShardEnded(Ending.STORE, str(error)))
             raise
-        verdict = judge(pick.claim.history, self._plan.stage.attempts)
+        verdict = judge(pick.claim.history, self._plan.stage.attempts, self._plan.limits)
         return Attempt(pick, self._job(pick, verdict), verdict)
 
     def work(self, host: StageHost, attempt: Attempt, patience: Patience, ahead: NextShard) -> ShardEnded | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, explained
+from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, JobEnd, explained
 from hpcurate.store.claims import Claim, Latest
 from hpcurate.store.stage_store import StageStore
 
@@ -22,7 +22,7 @@ class Evidence:
         self._store = store
         self.over: Collection[int] = ()
         """Rounds that are over, as last listed: of these there may be a word of the scheduler's."""
-        self._said: dict[int, dict[str, Ending]] = {}
+        self._said: dict[int, dict[str, JobEnd]] = {}
 
     def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         """How all attempts up to the newest one, which is over, have ended."""
@@ -31,7 +31,7 @@ class Evidence:
     def condemns(self, claim: Claim) -> bool:
         """Whether the scheduler's word about the claim's job counts against its shard."""
         said = self._of_job(claim)
-        return said is not None and AGAINST[said] is not Against.NOTHING
+        return said is not None and AGAINST[said.ending] is not Against.NOTHING
 
     def _explained(self, shard: str, end: AttemptEnd) -> AttemptEnd:
         if end.ending not in UNEXPLAINED:
@@ -42,7 +42,7 @@ class Evidence:
         noted = self._store.claims.alone(shard, end.attempt)
         return explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
 
-    def _of_job(self, claim: Claim) -> Ending | None:
+    def _of_job(self, claim: Claim) -> JobEnd | None:
         if not claim.element or claim.round not in self.over:
             return None
         if claim.round not in self._said:

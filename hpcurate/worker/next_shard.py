@@ -11,8 +11,8 @@ from typing import Any
 
 import attrs
 
-from hpcurate.failures import Verdict
 from hpcurate.stage_process.messages import ShardJob
+from hpcurate.verdict import Verdict
 from hpcurate.worker.picker import Pick
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Ending, JobEnd
 
 STATE_FORMAT = "%i|%T"
 """For squeue: id, state."""
@@ -22,7 +22,7 @@ PREEMPTED or NODE_FAIL in squeue: the controller makes it PENDING in the same st
 job runs on another cluster of the federation. Whatever we do not know may run."""
 BY_STATE = {
     "OUT_OF_MEMORY": Ending.OOM,
-    "TIMEOUT": Ending.FREE,
+    "TIMEOUT": Ending.WALLTIME,
     "DEADLINE": Ending.FREE,
     "PREEMPTED": Ending.FREE,
     "NODE_FAIL": Ending.FREE,
@@ -89,7 +89,7 @@ def _bytes(text: str) -> int | None:
     return int(float(match[1]) * _BYTES[match[2]]) if match else None
 
 
-def endings_of(queued: str, accounted: str) -> dict[str, Ending]:
+def endings_of(queued: str, accounted: str) -> dict[str, JobEnd]:
     """Element → how it ended. What squeue lists is newer; sacct remembers longer, and knows steps and memory.
 
     Of one that was begun more than once it is not known which attempts belong to the time that ended for memory.
@@ -101,7 +101,18 @@ def endings_of(queued: str, accounted: str) -> dict[str, Ending]:
     out_of_memory = set(_killed_for_memory(accounts, states))
     known = {id: BY_STATE[state] for id, state in states.items() if state in BY_STATE}
     found = {**known, **dict.fromkeys(sorted(out_of_memory), Ending.OOM)}
-    return {id: ending for id, ending in found.items() if ending is not Ending.OOM or begun[id] <= 1}
+    return {
+        id: JobEnd(ending=ending, **_memory(id, accounts))
+        for id, ending in found.items()
+        if ending is not Ending.OOM or begun[id] <= 1
+    }
+
+
+def _memory(element: str, accounts: Iterable[Account]) -> dict[str, int]:
+    """MiB that it had, and its steps used at most."""
+    own = [account for account in accounts if account.element == element]
+    had, peak = (max((n or 0 for n in ns), default=0) for ns in ([a.memory for a in own], [a.peak for a in own]))
+    return {"memory_mb": had >> 20, "peak_mb": peak >> 20}
 
 
 def _killed_for_memory(accounts: Iterable[Account], states: dict[str, str]) -> Iterator[str]:

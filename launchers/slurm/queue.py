@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from hpcurate.failures import Ending
+from hpcurate.failures import JobEnd
 from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
 from launchers.slurm.clients import ask, own_user
@@ -46,7 +46,7 @@ class SlurmQueue:
         answer = _states(jobs) if jobs else ""
         return Presence.UNKNOWN if answer is None else presence_of(jobs, answer)
 
-    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, JobEnd]:
         """See `Queue`. Accounting that is late is asked once more."""
         if not jobs:
             return {}

@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units fields failures digest imports"
+GROUND = "errors units fields failures verdict digest imports"
 USERS = f"{GROUND} task model stage spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site models environments"
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "units": "errors",
     "fields": "errors units",
     "failures": "errors",
+    "verdict": "failures",
     "digest": "",
     "imports": "",
     "task": GROUND,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from hpcurate.errors import LauncherError, SubmissionUnknown
-from hpcurate.failures import Ending
+from hpcurate.failures import Ending, JobEnd
 from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
@@ -24,7 +24,7 @@ Body = Callable[[Process, Allocation], int]
 """What an element runs."""
 REMEMBERED_S = 300.0
 """So long a controller remembers a job that has ended (MinJobAge)."""
-ENDINGS = {"CANCELLED": Ending.FREE, "TIMEOUT": Ending.FREE, "NODE_FAIL": Ending.FREE, "OUT_OF_MEMORY": Ending.OOM}
+ENDINGS = {"CANCELLED": Ending.FREE, "TIMEOUT": Ending.WALLTIME, "NODE_FAIL": Ending.FREE, "OUT_OF_MEMORY": Ending.OOM}
 """What the accounting's states say of an attempt."""
 LIE_S = 20.0
 """For so long a client goes on giving wrong answers: shorter than the time between two that are believed."""
@@ -367,7 +367,7 @@ class ClusterQueue:
             return Presence.ALIVE
         return Presence.ENDED if all(known) else Presence.ABSENT
 
-    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, Ending]:
+    def endings(self, jobs: tuple[str, ...]) -> Mapping[str, JobEnd]:
         """See `Queue`."""
         self._cluster.asked("sacct", jobs)
         true = self._ask(f"sacct {jobs}")
@@ -376,7 +376,7 @@ class ClusterQueue:
         elements = [e for id in jobs if id in self._cluster.jobs for e in self._cluster.jobs[id].elements]
         known = {e.id: ENDINGS[e.state] for e in elements if e.state in ENDINGS}
         again = {e.id for e in elements if e.restarts}  # whose word is of its last time
-        return {id: ending for id, ending in known.items() if ending is not Ending.OOM or id not in again}
+        return {id: JobEnd(ending=e) for id, e in known.items() if e is not Ending.OOM or id not in again}
 
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Queue`."""

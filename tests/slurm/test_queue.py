@@ -177,7 +177,8 @@ def test_how_elements_ended(array: BatchJob, slurm: SlurmSite) -> None:
         time.sleep(0.1)
     slurm.run("scancel", f"{job}_3")
     slurm.wait_idle(30)
-    assert {f"{job}_0": Ending.OOM, f"{job}_3": Ending.FREE} == SlurmQueue().endings((job,))
+    said = {id: end.ending for id, end in SlurmQueue().endings((job,)).items()}
+    assert {f"{job}_0": Ending.OOM, f"{job}_3": Ending.FREE} == said
 
 
 def test_the_cluster_that_answers(slurm: SlurmSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from unit_stages import FATES, Fated, Gathers, Number, Prepared, Returns, chain, numbers
 
 from hpcurate import Stage, stable_id
+from hpcurate.failures import Blame, FailureKind
 from hpcurate.stage_process.files import files_folder
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import give_up
@@ -247,7 +248,9 @@ def test_an_empty_gather_is_called_once(job: ShardJob) -> None:
 
 def test_a_poison_task_is_not_tried_again(job: ShardJob) -> None:
     """It becomes a dead letter with what is known, and the others pass."""
-    said, counts = reports(Fated(["keep"]), evolved(job, isolate=True, poison={"n2": "SIGSEGV"}))
+    said, counts = reports(
+        Fated(["keep"]), evolved(job, isolate=True, poison={"n2": Blame(FailureKind.CRASH, "SIGSEGV")})
+    )
     assert ([["n1"], ["n3"]], 2, 1) == (said, counts.passed, counts.failed)
 
 

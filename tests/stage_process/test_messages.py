@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Blame, Ending, FailureKind
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage
@@ -53,7 +53,7 @@ MESSAGES: list[Message] = [
         batch_size=0,
         whole=True,
         isolate=True,
-        poison={ODD: "x"},
+        poison={ODD: Blame(FailureKind.CRASH, "x")},
     ),
     Ready(environment={"python": "3.9"}),
     Ready(environment={}, made=MADE, not_imported=["av: missing"]),

@@ -10,7 +10,7 @@ import attrs
 import pytest
 from together import together
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Ending, JobEnd
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.store.rounds import LET_GO, Jobs, Round, Rounds, Ticket
@@ -201,13 +201,23 @@ def test_an_old_inline_round_has_neither_jobs_nor_queue(folder: StageFolder, rou
     assert (Jobs(), None) == (found.jobs, found.ticket.queue)
 
 
+FREE, OOM = JobEnd(ending=Ending.FREE), JobEnd(ending=Ending.OOM, memory_mb=419, peak_mb=816)
+
+
 def test_what_the_scheduler_knew_of_the_ends_stands_in_the_marker(rounds: Rounds) -> None:
     """Element by element; a round that was killed for memory is seen as that."""
-    for number, endings in enumerate(({}, {"7_0": Ending.FREE}, {"7_0": Ending.FREE, "7_1": Ending.OOM}), 1):
+    for number, endings in enumerate(({}, {"7_0": FREE}, {"7_0": FREE, "7_1": OOM}), 1):
         take(rounds, number)
         rounds.mark_over(number, endings=endings)
         assert endings == rounds.endings(number)
     assert [False, False, True] == [found.killed_for_memory for found in rounds.read()]
+
+
+def test_endings_of_an_earlier_release(folder: StageFolder, rounds: Rounds) -> None:
+    """It wrote no more than the name."""
+    take(rounds, 1)
+    Path(f"{folder.round(1)}.over").write_text('{"endings": {"7_1": "oom"}}')
+    assert {"7_1": JobEnd(ending=Ending.OOM)} == rounds.endings(1)
 
 
 @pytest.mark.parametrize(

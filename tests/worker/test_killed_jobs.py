@@ -22,7 +22,7 @@ from unit_stages import Number, numbers
 
 import hpcurate
 from hpcurate import Stage, StageOptions, Step
-from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.failures import AttemptEnd, Ending, JobEnd
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.state import RunState
 from hpcurate.store.claims import Claim
@@ -92,7 +92,7 @@ def rounds(one: Bench, most: int, said: dict[str, Ending], world: World | None =
     lines = one.store.lists.read("0001") or []
     for number in range(1, most + 1):
         job(one, number, world or World())
-        one.store.rounds.mark_over(number, endings={f"{number}_3": said["ending"]} if said else {})
+        one.store.rounds.mark_over(number, endings={f"{number}_3": JobEnd(ending=said["ending"])} if said else {})
         if len(one.store.commits.names(lines)) == len(lines):
             return number
     return most
@@ -148,7 +148,7 @@ def test_a_culprit_takes_no_other_shard_along(tmp_path: Path) -> None:
     """Its shard is tried after all others, so each round but the first begins with nothing else left."""
     one = bench(tmp_path, KillsItsJob([0]), numbers(*range(10)), 2)
     job(one, 1, World())
-    one.store.rounds.mark_over(1, endings={"1_3": Ending.OOM})
+    one.store.rounds.mark_over(1, endings={"1_3": JobEnd(ending=Ending.OOM)})
     job(one, 2, World())
     assert [f"n{n}" for n in range(2, 10)] == [row["id"] for row in one.rows("tasks")]
 
@@ -168,7 +168,7 @@ def test_a_task_that_was_done_is_not_blamed_for_what_came_after(tmp_path: Path) 
     one = bench(tmp_path, KillsItsJob([]), numbers(*range(2)), 2)
     for number in (1, 2):
         job(one, number, World(filesystem=DiesAtTheCommit()))
-        one.store.rounds.mark_over(number, endings={f"{number}_3": Ending.OOM})
+        one.store.rounds.mark_over(number, endings={f"{number}_3": JobEnd(ending=Ending.OOM)})
     job(one, 3, World())
     assert (["n0", "n1"], {}) == outcome(one)
 
@@ -192,7 +192,7 @@ def test_a_shard_that_waited_for_its_turn_is_not_given_up(tmp_path: Path) -> Non
         one.store.claims.take(claim)
         if number > 1:
             one.store.claims.waits(claim)
-        one.store.rounds.mark_over(number, endings={f"{number}_3": Ending.OOM})
+        one.store.rounds.mark_over(number, endings={f"{number}_3": JobEnd(ending=Ending.OOM)})
     job(one, 4, World())
     assert (["n0", "n1"], {}) == outcome(one)
 

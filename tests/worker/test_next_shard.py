@@ -8,11 +8,12 @@ import threading
 import attrs
 import pytest
 
-from hpcurate.failures import Verdict
+from hpcurate.failures import Blame, FailureKind
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.store.claims import Claim
 from hpcurate.store.lists import ShardLine
 from hpcurate.system.processes import ProcessIdentity
+from hpcurate.verdict import Verdict
 from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick
 
@@ -64,11 +65,15 @@ def test_nothing_is_left_to_claim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("isolate", "exhausted", "whole"), [*itertools.product([True, False], ["", "x"], [True, False])]
+    ("isolate", "exhausted", "whole"), [*itertools.product([True, False], [True, False], [True, False])]
 )
-def test_what_may_be_prepared_beside_another(isolate: bool, exhausted: str, whole: bool) -> None:
+def test_what_may_be_prepared_beside_another(isolate: bool, exhausted: bool, whole: bool) -> None:
     """Whatever else was claimed waits for its turn, unprepared."""
-    attempt = Attempt(PICK, attrs.evolve(JOB, whole=whole), Verdict(isolate=isolate, exhausted=exhausted))
+    attempt = Attempt(
+        PICK,
+        attrs.evolve(JOB, whole=whole),
+        Verdict(isolate=isolate, exhausted=Blame(FailureKind.CRASH, "x") if exhausted else None),
+    )
     ahead = next_shard(attempt)
     assert (JOB if not (isolate or exhausted or whole) else None) == ahead.claim()
     assert attempt == ahead.take()

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from together import together
 
-from hpcurate.failures import AttemptEnd, Ending, judge
+from hpcurate.failures import AttemptEnd, Ending, JobEnd
 from hpcurate.store.claims import Claim
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, shard_id
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.processes import ProcessIdentity
+from hpcurate.verdict import judge
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.picker import Picker, order_of_trial
 from hpcurate.world import World
@@ -202,7 +203,9 @@ def foreign(folder: StageFolder, shard: str = HEAVIEST, **more: Any) -> Claim:
 def mark_over(folder: StageFolder, number: int, **endings: Ending) -> None:
     """Somebody writes down that no worker of the round is left, and what is known of these elements."""
     FILES.make_folders(folder.rounds)
-    store_of(folder).rounds.mark_over(number, endings={name[1:]: ending for name, ending in endings.items()})
+    store_of(folder).rounds.mark_over(
+        number, endings={name[1:]: JobEnd(ending=ending) for name, ending in endings.items()}
+    )
 
 
 def test_a_worker_elsewhere_is_given_its_lease(folder: StageFolder) -> None:
@@ -290,8 +293,9 @@ def test_what_the_scheduler_says_of_a_job_is_evidence(folder: StageFolder) -> No
     foreign(folder, element="12_3")
     Path(folder.note(HEAVIEST, 1)).write_bytes(b'{"task": "a"}\n{"task": "b"}\n{"task')
     mark_over(folder, 0, _12_3=Ending.OOM)
-    detail = "killed for memory: the scheduler says that job 12_3 ran out of memory"
-    assert {"b": detail} == judge(again(picker(folder)).history, 5).poison
+    detail = "the scheduler says that job 12_3 ran out of memory"
+    (ending,) = again(picker(folder)).history
+    assert (Ending.OOM, ("b",), detail) == (ending.ending, ending.in_flight, ending.detail)
 
 
 def test_the_schedulers_word_may_come_after_the_next_attempt_has_begun(folder: StageFolder) -> None:

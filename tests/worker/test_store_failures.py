@@ -215,6 +215,7 @@ def test_a_worker_that_is_to_leave_does_not_pause() -> None:
 
 def test_store_counts_against_nothing() -> None:
     """Whatever the number of attempts."""
-    from hpcurate.failures import AttemptEnd, Verdict, judge
+    from hpcurate.failures import AttemptEnd
+    from hpcurate.verdict import Verdict, judge
 
     assert Verdict() == judge([AttemptEnd(attempt=n, ending=Ending.STORE) for n in range(99)], 1)

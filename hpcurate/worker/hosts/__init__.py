@@ -7,7 +7,7 @@ from typing import Protocol
 
 import attrs
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Hello, Ready, ShardJob
@@ -85,7 +85,7 @@ class Hosts(Protocol):
     def close(self) -> None:
         """Let go of what was prepared and never used."""
 
-    def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
+    def give_up(self, job: ShardJob, stage: str, reason: Blame) -> ShardCounts:
         """Every task of the shard becomes a dead letter: no attempt so far came back. The stage is not asked."""
         from hpcurate.stage_process.output import give_up
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcurate.failures import AGAINST, Against, Ending
+from hpcurate.failures import AGAINST, Against, Ending, JobEnd
 from launchers.slurm.endings import BY_STATE, FINAL, accounts_of, endings_of, unexplained
 
 QUEUED = """\
@@ -35,39 +35,50 @@ ACCOUNTED = """\
 1_5.batch|CANCELLED|0:15|3172K|cpu=1,mem=20M,node=1|1
 """
 NOT_MEMORY = {
-    "1_4": Ending.FREE,
+    "1_4": Ending.WALLTIME,
     "1_5": Ending.FREE,
     "2": Ending.FREE,
 }
 RECORDED = {**NOT_MEMORY, "1_3": Ending.OOM}
 
 
+def said(queued: str, accounted: str) -> dict[str, Ending]:
+    """Element → its ending alone."""
+    return {id: end.ending for id, end in endings_of(queued, accounted).items()}
+
+
 def test_endings_of_recorded_output() -> None:
     """Killed for memory without a cgroup; timed out; cancelled; preempted. What left by itself stands nowhere."""
-    assert RECORDED == endings_of(QUEUED, ACCOUNTED)
+    assert RECORDED == said(QUEUED, ACCOUNTED)
 
 
 def test_without_accounting_memory_is_not_known() -> None:
     """What the controller remembers, no more; a killed element is not one for memory."""
-    assert NOT_MEMORY == endings_of(QUEUED, "")
+    assert NOT_MEMORY == said(QUEUED, "")
 
 
 def test_from_accounting_alone() -> None:
     """After the controller has forgotten the jobs."""
-    assert RECORDED == endings_of("", ACCOUNTED)
+    assert RECORDED == said("", ACCOUNTED)
+
+
+def test_what_a_killed_element_had_and_used_is_known() -> None:
+    """In MiB: what `why` shows, and what the next round is measured by."""
+    assert JobEnd(ending=Ending.OOM, memory_mb=20, peak_mb=60) == endings_of(QUEUED, ACCOUNTED)["1_3"]
 
 
 def test_nothing_is_known_of_nothing() -> None:
     """No answer from either."""
-    assert {} == endings_of("", "")
+    assert {} == said("", "")
 
 
 @pytest.mark.parametrize(("state", "ending"), BY_STATE.items())
 def test_every_state_says_the_same_in_queue_and_accounting(state: str, ending: Ending) -> None:
-    """And counts against the work only where memory ran out."""
-    assert {"7_1": ending} == endings_of(f"7_1|{state}\n", "")
-    assert {"7_1": ending} == endings_of("", f"7_1|{state} by 1000|0:15||mem=1G|1\n")
-    assert (ending is Ending.OOM) is (AGAINST[ending] is not Against.NOTHING)
+    """And counts against the work only where memory, or time, ran out."""
+    assert {"7_1": ending} == said(f"7_1|{state}\n", "")
+    assert {"7_1": ending} == said("", f"7_1|{state} by 1000|0:15||mem=1G|1\n")
+    against = {Ending.OOM: Against.SHARD, Ending.WALLTIME: Against.ROUND}
+    assert against.get(ending, Against.NOTHING) is AGAINST[ending]
 
 
 def test_states_that_say_nothing() -> None:
@@ -75,7 +86,7 @@ def test_states_that_say_nothing() -> None:
     silent = sorted(FINAL - BY_STATE.keys())
     assert ["COMPLETED", "FAILED"] == silent
     for state in (*silent, "RUNNING", "PENDING", "REQUEUED"):
-        assert {} == endings_of(f"7|{state}\n", "")
+        assert {} == said(f"7|{state}\n", "")
 
 
 KILLED = [
@@ -96,13 +107,13 @@ KILLED = [
 def test_killed_with_its_memory_full(state: str, exit: str, peak: str, tres: str, nodes: str, memory: bool) -> None:
     """Where there are no cgroups, `FAILED 0:9` at 95 % of what the node gave; a cancel or a time limit kills, too."""
     text = f"7_1|{state}|{exit}||billing=1,{tres}|{nodes}\n7_1.batch|CANCELLED|{exit}|{peak}|{tres}|{nodes}\n"
-    assert memory is (endings_of("", text).get("7_1") is Ending.OOM)
+    assert memory is (said("", text).get("7_1") is Ending.OOM)
 
 
 def test_a_step_out_of_memory_comes_before_the_state_of_its_job() -> None:
     """oom > crash > timeout: a job may time out after its step was killed."""
     text = "7|TIMEOUT|0:0||mem=1G|1\n7.batch|OUT_OF_MEMORY|0:125|1K|mem=1G|1\n7.extern|COMPLETED|0:0||mem=1G|1\n"
-    assert {"7": Ending.OOM} == endings_of("", text)
+    assert {"7": Ending.OOM} == said("", text)
 
 
 def test_of_a_job_that_was_queued_again_the_word_is_not_believed() -> None:
@@ -115,14 +126,14 @@ def test_of_a_job_that_was_queued_again_the_word_is_not_believed() -> None:
 1|OUT_OF_MEMORY|0:125||billing=1,cpu=1,mem=100M,node=1|1
 1.batch|OUT_OF_MEMORY|0:125|99M|cpu=1,mem=100M,node=1|1
 """
-    assert {} == endings_of("1|OUT_OF_MEMORY\n", text)
-    assert {"1": Ending.OOM} == endings_of("1|OUT_OF_MEMORY\n", text[text.index("1|OUT") :])
+    assert {} == said("1|OUT_OF_MEMORY\n", text)
+    assert {"1": Ending.OOM} == said("1|OUT_OF_MEMORY\n", text[text.index("1|OUT") :])
 
 
 def test_the_queue_is_newer_than_accounting() -> None:
     """An element that runs again has not ended, whatever accounting has of its last time."""
     text = "7_1|PREEMPTED|0:15||mem=1G|1\n7_1.batch|OUT_OF_MEMORY|0:9|1K|mem=1G|1\n"
-    assert {} == endings_of("7_1|RUNNING\n", text)
+    assert {} == said("7_1|RUNNING\n", text)
 
 
 def test_lines_that_are_none_are_left_out() -> None:
