@@ -12,10 +12,10 @@ import attrs
 
 from hpcurate.failures import AGAINST, Against, Ending, concluded
 from hpcurate.store.claims import Claim, Latest, LeaseWatch
+from hpcurate.store.evidence import Evidence
 from hpcurate.store.layout import fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
-from hpcurate.worker.evidence import Evidence
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.world import World
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from imports import modules
 
 PROTOCOL = {
-    "store": "claims commits lists rounds stage_store",
-    "worker": "attempts evidence heartbeat picker supervisor turns",
+    "store": "claims commits evidence lists rounds stage_store",
+    "worker": "attempts heartbeat picker supervisor turns",
     "runs": "beats cancel commits_seen driver folder gate gate_files indexing lists_seen live looking queues reconcile "
     "rounds_seen start submitting summary",
     "planning": "plan",
