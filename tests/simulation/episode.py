@@ -102,6 +102,7 @@ class Episode:
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
         self.values |= {f"{DOOM}0": 3} if plan.doomed else {}
         self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
+        self.site.unlucky |= {f"t{n}" for n in range(plan.accidents)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
         self._cancels_left, self._interrupts_left = plan.cancels_at_gates, plan.interrupts

@@ -43,7 +43,8 @@ def _mutant(name: str, *edits: Edit, scenario: str = "one run", seed: int = 0, *
 CLAIMS, COMMITS, ROUNDS, LISTS = "store/claims.py", "store/commits.py", "store/rounds.py", "store/lists.py"
 PICKER, ATTEMPTS, HEARTBEAT = "worker/picker.py", "worker/attempts.py", "worker/heartbeat.py"
 SEEN, BEATS, DRIVER, SUBMITTING = "runs/rounds_seen.py", "runs/beats.py", "runs/driver.py", "runs/submitting.py"
-RECONCILE, COMMITTED, FAILURES, CANCEL = "runs/reconcile.py", "runs/commits_seen.py", "failures.py", "runs/cancel.py"
+RECONCILE, COMMITTED, CANCEL = "runs/reconcile.py", "runs/commits_seen.py", "runs/cancel.py"
+FAILURES, VERDICT = "failures.py", "verdict.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     _mutant(
@@ -130,10 +131,18 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "what says nothing counts",
-        Edit(FAILURES, "Ending.LOST: Against.NOTHING", "Ending.LOST: Against.SHARD"),
-        Edit(FAILURES, "Ending.DEAD: Against.TASK", "Ending.DEAD: Against.SHARD"),
-        scenario="killers",
-        shard_tasks=4,
+        Edit(
+            FAILURES,
+            'nothing else is known",\n        against=Against.NOTHING',
+            'nothing else is known",\n        against=Against.SHARD',
+        ),
+        Edit(VERDICT, " and end.ending is not Ending.DEAD]\n    blamed", "]\n    blamed"),
+        stages=("collect",),
+        kills=16,
+        poison=0,
+        fastest_s=300.0,
+        slowest_s=600.0,
+        seed=329,
     ),
     _mutant(
         "a list is written again",
@@ -412,10 +421,16 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a crash poisons the task of the shard ahead",
-        Edit(FAILURES, "own = [end for end in counted if not end.shared]", "own = counted"),
+        Edit(VERDICT, "own = [end for end in counted if not end.shared]", "own = counted"),
         scenario="looking ahead",
         ahead=1.0,
-        poison=2,
+        poison=1,
+        accidents=2,
+    ),
+    _mutant(
+        "one crash is enough to blame a task",
+        Edit(VERDICT, "DEATHS_ALONE = 2", "DEATHS_ALONE = 1"),
+        scenario="accidents",
     ),
     _mutant(
         "looking ahead where a culprit is sought",

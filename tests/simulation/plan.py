@@ -30,6 +30,8 @@ class Plan:
     """Share of the shards during which their stage process is given the next one."""
     poison: int = 0
     """More tasks, which kill their stage process."""
+    accidents: int = 0
+    """Tasks whose stage process dies once while they are in work alone, by no fault of theirs."""
     doomed: bool = False
     """With one task nothing can be gathered."""
     killers: int = 0

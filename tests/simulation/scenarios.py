@@ -116,6 +116,11 @@ def _ahead(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def _accidents(dice: random.Random) -> dict[str, Any]:
+    """No task has two of them, or a kill besides: that would be no coincidence to hpcurate."""
+    return {"accidents": dice.randint(1, 3), "shard_tasks": dice.randint(1, 2), "kills": 0, "host_deaths": 0}
+
+
 SCENARIOS: dict[str, Draw] = {
     "workers alone": _array,
     "one run": _slurm,
@@ -136,6 +141,7 @@ SCENARIOS: dict[str, Draw] = {
     "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
     "killers": lambda dice: {**_slurm(dice), **_killers(dice)},
     "local, killers": lambda dice: {**_local(dice), **_killers(dice)},
+    "accidents": lambda dice: {**_slurm(dice), **_accidents(dice)},
     "a gather that dies": lambda dice: {**_slurm(dice), "stages": ("double", "collect"), "doomed": True, "poison": 0},
     "interrupted": lambda dice: {
         **_slurm(dice),

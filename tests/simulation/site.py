@@ -42,6 +42,8 @@ class Site:
     login: list[Host]
     ahead: float = 0.0
     """Share of the shards during which the next one is claimed."""
+    unlucky: set[str] = attrs.field(factory=set)
+    """Tasks whose stage process will die once while they are in work alone."""
     clients: dict[str, Client] = attrs.field(factory=dict)
     listeners: list[Callable[[Process, str, str], None]] = attrs.field(factory=list)
     leaving: list[Callable[[Process, str], None]] = attrs.field(factory=list)
@@ -119,7 +121,7 @@ class Site:
 
     def hosts(self, process: Process) -> SimHosts:
         """Of one worker."""
-        return SimHosts(process, self.client(process.host), self.work_s, self.ahead)
+        return SimHosts(process, self.client(process.host), self.work_s, self.ahead, self.unlucky)
 
     def left(self, process: Process, folder: str) -> None:
         """A worker leaves by itself."""

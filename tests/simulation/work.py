@@ -16,7 +16,7 @@ import attrs
 
 from hpcurate import Stage, Task
 from hpcurate.errors import StoreFailed
-from hpcurate.failures import Ending
+from hpcurate.failures import Blame, Ending
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.pipeline import Pipeline, Timing
@@ -193,9 +193,11 @@ class SimHosts(Hosts):
 
     threads = True
 
-    def __init__(self, process: Process, client: Client, work_s: tuple[float, float], ahead: float = 0.0) -> None:
+    def __init__(
+        self, process: Process, client: Client, work_s: tuple[float, float], ahead: float, unlucky: set[str]
+    ) -> None:
         self._process, self._files, self._work_s = process, Files(client.open, client.append), work_s
-        self._ahead = ahead
+        self._ahead, self._unlucky = ahead, unlucky
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """See `Hosts`."""
@@ -206,9 +208,11 @@ class SimHosts(Hosts):
 
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
-        return SimStage(self._process, self._files, plan.stage.name, self._work_s, self._ahead)
+        stage = SimStage(self._process, self._files, plan.stage.name, self._work_s, self._ahead)
+        stage.unlucky = self._unlucky
+        return stage
 
-    def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
+    def give_up(self, job: ShardJob, stage: str, reason: Blame) -> ShardCounts:
         """See `Hosts`."""
         return _timeless(give_up(job, stage, reason, self._files))
 
@@ -245,6 +249,8 @@ class SimStage:
         """Whom to ask for the next shard, while this one is in work."""
         self._next: ShardJob | None = None
         """Being prepared."""
+        self.unlucky: set[str] = set()
+        """See `Site`."""
 
     def start(self) -> Ready:
         """See `StageHost`."""
@@ -302,8 +308,13 @@ class SimStage:
         if worst >= KILLER:
             self._process.killed_for_memory = True
             kernel.kill(self._process)
-        if worst >= POISON:
+        if worst >= POISON or self._has_an_accident(tasks):
             raise Gone
+
+    def _has_an_accident(self, tasks: list[Number]) -> bool:
+        unlucky = {task.id for task in tasks} & self.unlucky if len(tasks) == 1 else set()
+        self.unlucky -= unlucky
+        return bool(unlucky)
 
     def kill(self) -> None:
         """See `StageHost`."""

@@ -256,9 +256,10 @@ def test_a_poison_task_is_not_tried_again(job: ShardJob) -> None:
 
 def test_giving_up_makes_every_task_a_dead_letter(job: ShardJob) -> None:
     """From raw rows, without the stage."""
-    counts = give_up(job, "cut", "5 attempts ended without a result")
+    counts = give_up(job, "cut", Blame(FailureKind.CRASH, "5 attempts ended without a result"))
     rows = [json.loads(line) for line in Path(job.directory, "failed.jsonl").read_text().splitlines()]
     assert (3, 3, ["n1", "n2", "n3"]) == (counts.tasks_in, counts.failed, [row["id"] for row in rows])
+    assert {("crash", "exhausted")} == {(row["kind"], row["error"]) for row in rows}
 
 
 class RaisesAtOnce(Stage[Number, Number]):

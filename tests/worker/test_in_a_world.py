@@ -8,7 +8,7 @@ from pathlib import Path
 from one_worker import Bench, bench
 from unit_stages import Fated, numbers
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Blame, Ending
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.store.claims import Claim
 from hpcurate.store.layout import fan_of, shard_id
@@ -40,9 +40,9 @@ class Several(InProcessHosts):
     def __init__(self) -> None:
         self.given_up: list[tuple[str, str, bool]] = []
 
-    def give_up(self, job: ShardJob, stage: str, reason: str) -> ShardCounts:
+    def give_up(self, job: ShardJob, stage: str, reason: Blame) -> ShardCounts:
         """See `Hosts`."""
-        self.given_up.append((job.shard, stage, "crash" in reason))
+        self.given_up.append((job.shard, stage, "crash" in reason.why))
         return ShardCounts(tasks_in=1, failed=1)
 
 
