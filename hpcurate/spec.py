@@ -10,7 +10,6 @@ import enum
 import importlib
 import inspect
 import os
-import re
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Optional, get_args, get_type_hints
@@ -20,6 +19,8 @@ import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, choices_of, no_such_choice
+from hpcurate.masks import keep
+from hpcurate.secrets import SYMBOL
 from hpcurate.stage import Stage, constructor
 from hpcurate.task import Task
 
@@ -40,7 +41,6 @@ __all__ = [
 
 STAGE, FILE = "$stage", "$file"
 """Keys under which a stage, and a file with its content, stand among plain parameters."""
-_SECRET = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)(?:,(.*))?\}")
 
 
 class InputFile(str):
@@ -169,7 +169,7 @@ def type_hints(cls: type) -> dict[str, Any]:
 
 
 def _convert(name: str, value: Any, hint: Any) -> Any:
-    if hint is Any or _holds_stage(value) or (isinstance(value, str) and _SECRET.fullmatch(value)):
+    if hint is Any or _holds_stage(value) or (isinstance(value, str) and SYMBOL.fullmatch(value)):
         return value
     if hint is str and not isinstance(value, str):
         return str(value)
@@ -228,10 +228,11 @@ def _alive(value: Any, secrets: bool) -> Any:
 
 
 def _secret(value: str) -> Optional[str]:
-    match = _SECRET.fullmatch(value)
+    match = SYMBOL.fullmatch(value)
     if not match:
         return value
     found = os.environ.get(match[1], match[2])
     if found is None:
         raise ConfigError(f"environment variable {match[1]} is not set on this node; export it before submitting")
+    keep(match[1], found)
     return found

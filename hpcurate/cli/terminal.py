@@ -1,6 +1,7 @@
 """Everything that the command line writes to a terminal: lines, tables, progress bars, a live screen, the end of a run.
 
-Names of files may be any bytes: all text passes through `printable`. rich is loaded only where something is drawn.
+Names of files may be any bytes, and errors may quote secrets: all text passes through `printable`.
+rich is loaded only where something is drawn.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from hpcurate.masks import mask
 
 if TYPE_CHECKING:
     from hpcurate.runs.handover import Outcome
@@ -23,8 +26,8 @@ BAR = 24
 
 
 def printable(text: str) -> str:
-    """Text that any terminal can show: bytes that are no UTF-8 become `\\udcff`. Pure."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Text that any terminal can show: bytes that are no UTF-8 become `\\udcff`, and secrets are masked."""
+    return mask(text).encode("utf-8", "backslashreplace").decode()
 
 
 def show(lines: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ from hpcurate.environments.files import Buildable
 from hpcurate.environments.locking import conda_packages, library, wheels
 from hpcurate.environments.runtime import inspect_python, provide_runtime
 from hpcurate.errors import StoreError
+from hpcurate.secrets import is_secret_variable
 from hpcurate.store.exclusive import exclusive
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
@@ -130,7 +131,7 @@ def _run(command: Sequence[str], prefix: str, what: str) -> None:
 
 
 def activation_variables(prefix: str) -> dict[str, str]:
-    """Variables that the packages' own activation scripts set, as a shell sees them."""
+    """Variables that the packages' own activation scripts set, as a shell sees them, but no secrets."""
     before = activated(prefix, os.environ)
     scripts = sorted(Path(prefix, "etc", "conda", "activate.d").glob("*.sh"))
     if not scripts:
@@ -139,4 +140,5 @@ def activation_variables(prefix: str) -> dict[str, str]:
     done = subprocess.run(["bash", "-c", line], env=before, capture_output=True, check=False)
     after = dict(entry.split("=", 1) for entry in done.stdout.decode(errors="replace").split("\0") if "=" in entry)
     left = ("_", "SHLVL", "PWD", "OLDPWD", "PATH")
-    return {key: value for key, value in after.items() if before.get(key) != value and key not in left}
+    found = {key: value for key, value in after.items() if before.get(key) != value and key not in left}
+    return {key: value for key, value in found.items() if not is_secret_variable(key)}

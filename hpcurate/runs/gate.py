@@ -15,6 +15,7 @@ from contextlib import suppress
 import msgspec
 
 from hpcurate.errors import LauncherError, StoreError
+from hpcurate.masks import mask, mask_plain
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
@@ -69,7 +70,7 @@ def patiently(
         except FAILURES as error:
             if clock.monotonic() + pause_s >= deadline or not worth_it():
                 raise
-            print(f"{error}; trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
+            print(mask(f"{error}; trying again in {pause_s:.0f} s"), file=sys.stderr, flush=True)
         clock.sleep(pause_s)
 
 
@@ -88,9 +89,9 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
             "with wait=true if nodes may not submit"
         )
         _report_failure(driver, reason)
-        print(reason, file=sys.stderr)
+        print(mask(reason), file=sys.stderr)
         return 1
-    print(json.dumps(driver.report(result).plain(), indent=1), flush=True)
+    print(json.dumps(mask_plain(driver.report(result).plain()), indent=1), flush=True)
     return result.decision.state.exit_status
 
 

@@ -11,6 +11,7 @@ import attrs
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.masks import refuse_known
 from hpcurate.model import Model
 from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
@@ -19,8 +20,10 @@ from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
 from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.secrets import refuse_typed
 from hpcurate.source import Source
 from hpcurate.source.compare import Edits
+from hpcurate.spec import to_spec
 from hpcurate.stage import members
 from hpcurate.store.layout import Store
 
@@ -110,6 +113,7 @@ def prepare(request: Request) -> Prepared:
     check_values(request, "")
     check_values(request.edits, "")
     steps = request.steps(request.output or UNNAMED)
+    check_secrets(request, steps)
     draft = request.build(steps)
     request.epochs.check(stage.name for stage in draft.stages)
     launcher = make_launcher(request.launcher)
@@ -125,6 +129,26 @@ def prepare(request: Request) -> Prepared:
     check_store_writable(request.store)
     code = (*modules, str(request.launcher["_target_"]))
     return Prepared(request=request, launcher=launcher, draft=draft, code=code, stage_modules=modules)
+
+
+def check_secrets(request: Request, steps: Mapping[str, Step]) -> None:
+    """Whether a secret was given where it would be written into the store. Raises ConfigError."""
+    given: list[tuple[str, Any]] = [("launcher", request.launcher), ("source", _fields_of(request.source))]
+    for name, step in steps.items():
+        for member in members(step.stage):
+            key = f"stages.{name}" if member is step.stage else f"stages.{name}.{type(member).__name__}"
+            given.append((key, to_spec(member).parameters))
+        given.append((f"stages.{name}", attrs.asdict(step.options)))
+    for key, plain in given:
+        refuse_typed(plain, key)
+        refuse_known(plain, key)
+
+
+def _fields_of(source: Source) -> dict[str, Any]:
+    """What a source was given, but its tasks: they are data."""
+    cls: type = type(source)
+    names = [field.name for field in attrs.fields(cls)] if attrs.has(cls) else []
+    return {name: value for name in names if not isinstance(value := getattr(source, name), tuple)}
 
 
 def check_weights(steps: Mapping[str, Step], pipeline: Pipeline, folder: str) -> None:

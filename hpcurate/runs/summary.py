@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hpcurate.masks import mask_plain
 from hpcurate.planning.plan import submission_name
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look
@@ -110,7 +111,7 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
 def write_report(run: Run, report: RunReport) -> None:
     """Write `summary.json`, if we may: a run's folder is its owner's."""
     with suppress(OSError):
-        run.filesystem.replace(run.summary_json, json.dumps(report.plain(), indent=1).encode() + b"\n")
+        run.filesystem.replace(run.summary_json, json.dumps(mask_plain(report.plain()), indent=1).encode() + b"\n")
 
 
 def written_report(run: Run) -> RunReport | None:

@@ -23,6 +23,7 @@ import attrs
 
 from hpcurate.errors import PipelineError, StoreFailed
 from hpcurate.failures import Ending
+from hpcurate.masks import known, mask
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import find_task, from_spec
@@ -56,6 +57,7 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     (what runs its shards, what this process made on the node).
     """
     os.environ.update(hello.variables)
+    known()  # before the stage's code may take them out of the environment
     stage = construct(hello, secrets=True)
     if hello.weights:
         cache = tempfile.mkdtemp(prefix="hpcurate-hub-")
@@ -146,7 +148,7 @@ def serve(channel: Channel) -> None:
             return
         runner, made = build_runner(hello)
     except RAISED as error:
-        channel.send(Refused(error=type(error).__name__, message=str(error), traceback=trace_of(error)))
+        channel.send(Refused(error=type(error).__name__, message=mask(str(error)), traceback=trace_of(error)))
         return
     channel.send(Ready(environment=environment(hello.worker.device), made=made))
     try:
@@ -192,7 +194,7 @@ def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> N
         counts = runner.run(job, channel.send)
     except RAISED as error:
         channel.send(
-            Broken(kind=_ending(error), error=type(error).__name__, message=str(error), traceback=trace_of(error))
+            Broken(kind=_ending(error), error=type(error).__name__, message=mask(str(error)), traceback=trace_of(error))
         )
         return
     channel.send(Done(counts=counts, environment=environment(device)))

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from typing import Any, BinaryIO, Optional
 
+import attrs
+
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import Blame, DeadLetter
+from hpcurate.masks import mask, mask_plain
 from hpcurate.stage_process.device import peak_gpu_mb
 from hpcurate.stage_process.lineage import Drop
 from hpcurate.stage_process.messages import ShardJob
@@ -80,7 +83,8 @@ class ShardOutput:
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """A task that failed for good. The only place that writes one."""
-        self._write("failed", [letter.line()])
+        told = attrs.evolve(letter, message=mask(letter.message), task=mask_plain(letter.task))
+        self._write("failed", [told.line()])
         counts = self.counts
         counts.tasks_in += 1
         counts.failed += 1

@@ -6,6 +6,7 @@ import traceback
 from typing import Optional
 
 from hpcurate.failures import TRACE
+from hpcurate.masks import mask
 from hpcurate.stage_process.store_errors import links, may_be_the_store
 
 RAISED = (Exception, SystemExit)
@@ -14,7 +15,7 @@ RAISED = (Exception, SystemExit)
 
 def trace_of(error: BaseException) -> str:
     """The end of an exception's own traceback."""
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False))[-TRACE:]
+    return mask("".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False)))[-TRACE:]
 
 
 class RaisedElsewhere(Exception):

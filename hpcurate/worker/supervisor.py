@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -18,7 +17,7 @@ from typing import TypeVar
 from hpcurate.failures import Ending, FailureKind
 from hpcurate.node.place import node_name
 from hpcurate.planning.inputs import changed_input
-from hpcurate.planning.plan import Plan, log_path, worker_shape
+from hpcurate.planning.plan import Plan, worker_shape
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
@@ -33,6 +32,7 @@ from hpcurate.worker.gpu_watch import GpuWatch, WatchedHost, watch_gpus
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.hosts import Hosts, SetupFailed, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
+from hpcurate.worker.log_file import log_to_file
 from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick, Picker
 from hpcurate.world import World
@@ -317,23 +317,5 @@ def main(argv: list[str]) -> int:
     supervisor = Supervisor(plan, submission, index, job=array or f"local{os.getpid()}")
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.drain(at_once=True))
-    _log_to_file(submission, index)
+    log_to_file(plan, submission, index)
     return supervisor.run()
-
-
-def _log_to_file(submission: str, index: int) -> None:
-    """Send stdout and stderr of this worker and its children to its log; Slurm's file keeps what came before.
-
-    And what comes, where the log cannot be opened.
-    """
-    path = log_path(submission, index)
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    except OSError as error:
-        print(f"{path}: {error.strerror}; the log continues here", flush=True)
-        return
-    sys.stdout.flush()
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)

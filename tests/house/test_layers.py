@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units fields failures verdict digest imports"
+GROUND = "errors units fields failures verdict digest imports secrets masks"
 USERS = f"{GROUND} task model stage spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site models environments"
@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "verdict": "failures",
     "digest": "",
     "imports": "",
+    "secrets": "errors",
+    "masks": "errors secrets",
     "task": GROUND,
     "model": "errors",
     "stage": f"{GROUND} task model",

@@ -40,7 +40,6 @@ EXCEPTIONS = {
     ("store.commits", "nonce"): "`verify` moves a damaged shard away, no worker does",
     ("worker.supervisor", "Supervisor._cores"): PROCESS,
     ("worker.supervisor", "main"): PROCESS,
-    ("worker.supervisor", "_log_to_file"): PROCESS,
 }
 """(module, function that may, or name that it imports) → why."""
 

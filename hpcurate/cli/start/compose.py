@@ -16,10 +16,9 @@ from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import conf_folders, names_in, not_text, shipped_conf, yaml_problem
 from hpcurate.errors import ConfigError
 from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
+from hpcurate.masks import refuse_known
 from hpcurate.runs.folder import UNNAMED
-
-SECRET = re.compile(r"(?i)token|key|secret|passw|credential")
-"""Environment variables whose values never reach a frozen configuration."""
+from hpcurate.secrets import MAY_BE_SECRET, is_secret, refuse_typed
 
 
 @attrs.define(frozen=True)
@@ -51,6 +50,8 @@ class Composed:
             OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
             plain = OmegaConf.to_container(config, resolve=True)
         assert isinstance(plain, dict)
+        refuse_typed(plain)
+        refuse_known(plain)
         return {str(key): value for key, value in plain.items()}
 
 
@@ -62,6 +63,7 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
     from omegaconf import OmegaConf
 
     _check_keys(overrides)
+    _check_secrets(overrides)
     folders = _folders(config_dirs)
     _check_pipeline(overrides, folders)
     ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
@@ -81,9 +83,9 @@ def _literal(path: str) -> str:
     return path.replace("${", "\\${")
 
 
-def _environment(name: str, default: Any = "\0") -> Any:
-    """`${oc.env:NAME}`, but secret-looking names stay symbolic and are read where the stage runs."""
-    if SECRET.search(name):
+def _environment(name: str, default: Any = "\0", *, _node_: Any) -> Any:
+    """`${oc.env:NAME}`, but secrets stay symbolic and are read where the stage runs: by that name, or their key's."""
+    if MAY_BE_SECRET.search(name) or any(map(is_secret, str(_node_._get_full_key(None)).split("."))):
         return f"${{oc.env:{name}}}" if default == "\0" else f"${{oc.env:{name},{default}}}"
     if name in os.environ:
         return os.environ[name]
@@ -120,6 +122,14 @@ def _check_keys(overrides: Sequence[str]) -> None:
                 "--config-dir DIR for hydra.searchpath, output= for hydra.run.dir, launcher= for hydra/launcher, "
                 "-m for hydra/sweeper"
             )
+
+
+def _check_secrets(overrides: Sequence[str]) -> None:
+    """What is typed is kept with the run, also where another override takes it out of the configuration again."""
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if equals and not value.startswith(("${", "[", "{")):  # these are looked at when they are composed
+            refuse_typed(value.strip("'\""), key.lstrip("+~"))
 
 
 def _check_pipeline(overrides: Sequence[str], folders: Sequence[Path]) -> None:

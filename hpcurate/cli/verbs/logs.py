@@ -9,6 +9,7 @@ from pathlib import Path
 from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.errors import StoreError
+from hpcurate.masks import mask
 from hpcurate.report.dead_letters import LocatedDeadLetter, dead_letters
 from hpcurate.report.logs import gate_logs, shard_of_task, worker_logs, worker_of
 from hpcurate.report.run_view import RunView
@@ -79,4 +80,4 @@ def _worker_of(view: RunView, shard: str, stage: str | None) -> tuple[str, int]:
 def _print_logs(logs: Iterable[Path]) -> None:
     for path in logs:
         show([f"== {path}"])
-        print(path.read_text(errors="backslashreplace"), end="")
+        print(mask(path.read_text(errors="backslashreplace")), end="")

@@ -6,6 +6,7 @@ import json
 
 from hpcurate.cli.terminal import plural, show, table
 from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, run_parser, the_run
+from hpcurate.masks import mask_plain
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
@@ -22,7 +23,7 @@ def verb(argv: list[str]) -> int:
     view = RunView(the_run(options))
     if options.json:
         report = view.look()
-        print(json.dumps(report.plain(), indent=1))
+        print(json.dumps(mask_plain(report.plain()), indent=1))
     else:
         status = status_of(view)
         report = status.report

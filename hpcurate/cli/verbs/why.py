@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from hpcurate.cli.terminal import plural, show
 from hpcurate.cli.verbs.common import heading, next_line, queue_lines, run_parser, the_run
+from hpcurate.masks import mask_plain
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
 from hpcurate.report.drops import Drops, split_drops
@@ -22,7 +23,7 @@ def verb(argv: list[str]) -> int:
     options = parser.parse_args(argv[1:])
     causes = causes_of(RunView(the_run(options)), options.stage)
     if options.json:
-        print(json.dumps(causes.plain(), indent=1))
+        print(json.dumps(mask_plain(causes.plain()), indent=1))
     else:
         show(why_lines(causes))
     return 0

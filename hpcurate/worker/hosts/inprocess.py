@@ -6,6 +6,7 @@ import attrs
 
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Ending
+from hpcurate.masks import mask
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
@@ -30,7 +31,7 @@ class InProcess:
         try:
             self._runner, made = build_runner(self._hello)
         except RAISED as error:
-            raise SetupFailed(f"{type(error).__name__}: {error}", trace_of(error)) from error
+            raise SetupFailed(mask(f"{type(error).__name__}: {error}"), trace_of(error)) from error
         return Ready(environment=environment(self._hello.worker.device), made=made)
 
     def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
@@ -43,7 +44,7 @@ class InProcess:
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
         except RAISED as error:
-            raise ShardEnded(Ending.ERROR, f"{type(error).__name__}: {error}") from error
+            raise ShardEnded(Ending.ERROR, mask(f"{type(error).__name__}: {error}")) from error
         return Done(counts=counts, environment=environment(self._hello.worker.device))
 
     def kill(self) -> None:
