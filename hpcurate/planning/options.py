@@ -61,7 +61,7 @@ class StageOptions:
     retry_on: list[str] | None = option(
         None,
         "exceptions worth another try, by class name, base classes count; [Exception]: all, []: none; default: "
-        "transient ones of network and filesystem",
+        "[transient], those of network and filesystem, to which [transient, Busy] adds one",
     )
     backoff: float = option(1.0, "seconds before the second try; each further pause is twice as long", minimum=0)
     task_timeout: float | None = option(

@@ -11,25 +11,25 @@ from typing import Any, Callable, Optional
 import attrs
 
 from hpcurate.errors import StageError, StoreFailed
-from hpcurate.failures import DeadLetter, FailureKind
+from hpcurate.failures import DeadLetter
 from hpcurate.stage import Stage, members, task_types
 from hpcurate.stage_process.ahead import Measured
-from hpcurate.stage_process.batches import Batch, Writer
+from hpcurate.stage_process.batches import Batch, PrepareDied, Writer
 from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.files import AttemptFiles
-from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost, gpu_oom
+from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
-from hpcurate.stage_process.raised import RAISED, described
+from hpcurate.stage_process.raised import MEMORY, RAISED
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.store_errors import blame_store, own_io
+from hpcurate.stage_process.tries import GPU_OOM, Fault, Tries
 from hpcurate.store.files import Files
 from hpcurate.store.notes import line_of
 from hpcurate.system.failpoints import failpoint
+from hpcurate.system.memory import MemoryGroup
 from hpcurate.task import Task
-
-GPU_OOM = FailureKind.GPU_OOM.value
 
 
 class MemberFailed(Exception):
@@ -60,22 +60,6 @@ class SetUpStage:
         return self._writer
 
 
-@attrs.define(frozen=True)
-class _Fault:
-    """What a try ended with, as a dead letter says it."""
-
-    stage: str
-    error: str
-    message: str
-    traceback: str = ""
-    kind: str = FailureKind.EXCEPTION.value
-
-    @classmethod
-    def of(cls, stage: str, error: BaseException) -> _Fault:
-        full, (name, message, trace) = gpu_oom(error), described(error)
-        return cls(stage, name, message, trace) if full is None else cls(stage, GPU_OOM, str(full), trace, GPU_OOM)
-
-
 class Attempt:
     """One try of a shard: its batches, whole or task by task. `ahead` are the ids that are prepared meanwhile."""
 
@@ -86,6 +70,9 @@ class Attempt:
         self._writer = stage.writer(job.root)
         self._seen: set[str] = set()
         self._ask_in: Optional[float] = None
+        self._tries = Tries(job, output.counts, report)
+        self._memory = MemoryGroup.here()
+        self._kills = self._memory.kills()
         self.files = AttemptFiles(job)
 
     def batch(self, batch: Batch, ask_in: Optional[float] = None) -> None:
@@ -108,34 +95,47 @@ class Attempt:
             self._several(single)
         else:
             kind = poison.kind.value
-            self._fail(single, {single.rows[0]: _Fault(self._stage.names[0], kind, poison.why, kind=kind)})
+            self._fail(single, {single.rows[0]: Fault(self._stage.names[0], kind, poison.why, kind=kind)})
 
     def _whole(self, batch: Batch) -> None:
         """No single task is to blame here: the stage's own error ends the attempt."""
-        for error in self._prepared(batch).values():
-            raise error
-        try:
-            self._process(batch)
-        except MemberFailed as failed:
-            raise (failed.__cause__ or failed) from None
+        while True:
+            for fault in self._prepared(batch).values():
+                raise fault.raised()
+            try:
+                return self._process(batch)
+            except MemberFailed as failed:
+                error = failed.__cause__ or failed
+                fault = self._fault(failed.member, error)
+                if not self._tries.again(batch.rows, fault):
+                    raise (fault.raised() if fault.of_memory else error) from None
+            batch = self._after_pause(batch)
 
     def _several(self, batch: Batch) -> None:
         """What `prepare` failed for are dead letters; the others are processed together, then one by one if need be."""
-        faults = {row: _Fault.of(self._stage.names[0], error) for row, error in self._prepared(batch).items()}
-        rest = batch.without(faults)
-        fault = self._try(rest) if rest.rows else None
+        faults = self._prepared(batch)
         if len(batch.rows) > 1 and any(one.error == GPU_OOM for one in faults.values()):
-            self._in_halves(batch, len(batch.rows))
-        elif fault is not None and fault.error == GPU_OOM and len(rest.rows) > 1:
+            return self._in_halves(batch, len(batch.rows))
+        if len(batch.rows) > 1 and any(one.of_memory for one in faults.values()):
+            return self._one_by_one(batch, {})
+        rest = batch.without(faults)
+        fault = self._tried(rest) if rest.rows else None
+        if fault is not None and fault.error == GPU_OOM and len(rest.rows) > 1:
             self._in_halves(batch, len(rest.rows))
         elif fault is not None and len(rest.rows) > 1:
-            for single in batch.again(1):
-                if single.rows[0] in faults:
-                    self._fail(single, faults)
-                else:
-                    self._several(single)
+            if self._tries.worth(fault):
+                self._tries.count(fault)  # whose fault it was is not known: each has all its tries by itself
+            self._one_by_one(batch, faults)
         else:
             self._fail(batch, faults if fault is None else {**faults, rest.rows[0]: fault})
+
+    def _one_by_one(self, batch: Batch, faults: Mapping[int, Fault]) -> None:
+        """Its tasks in order, each by itself; some have failed already."""
+        for single in batch.again(1):
+            if single.rows[0] in faults:
+                self._fail(single, faults)
+            else:
+                self._several(single)
 
     def _in_halves(self, batch: Batch, size: int) -> None:
         """And no more at once from here on, unless it was a task that does not fit alone either."""
@@ -149,37 +149,86 @@ class Attempt:
         if self._output.counts.errors.get(GPU_OOM, 0) > failed:
             self._stage.fits = before
 
-    def _try(self, batch: Batch) -> Optional[_Fault]:
+    def _tried(self, batch: Batch) -> Optional[Fault]:
+        """Why it failed for good; None once it is processed. A task by itself is tried again where that is worth it."""
+        while (fault := self._try(batch)) is not None and len(batch.rows) == 1 and self._tries.again(batch.rows, fault):
+            batch = self._after_pause(batch)
+            for unprepared in self._prepared(batch).values():
+                return unprepared
+        return fault
+
+    def _try(self, batch: Batch) -> Optional[Fault]:
         """None once it is processed. The error itself is let go: it refers to all that was in work, GPU memory too."""
         try:
             self._process(batch)
         except (StoreFailed, GpuLost):
             raise
         except MemberFailed as failed:
-            return _Fault.of(failed.member, failed.__cause__ or failed)
+            return self._fault(failed.member, failed.__cause__ or failed)
         except RAISED as error:
-            return _Fault.of(self._stage.names[0], error)
+            return self._fault(self._stage.names[0], error)
         return None
 
-    def _fail(self, batch: Batch, faults: Mapping[int, _Fault]) -> None:
-        """Dead letters of some of its rows, in order."""
+    def _fault(self, stage: str, error: BaseException) -> Fault:
+        """In words. Where the kernel killed a program meanwhile, it is for want of memory, whatever its caller says."""
+        fault, kills = Fault.of(stage, error), self._memory.kills()
+        if kills <= self._kills:
+            return fault
+        self._kills = kills
+        message = f"{fault.message}; meanwhile the kernel killed a process here, as there was not enough main memory"
+        return attrs.evolve(fault, message=message, names={*fault.names, MEMORY})
+
+    def _fail(self, batch: Batch, faults: Mapping[int, Fault]) -> None:
+        """Dead letters of some of its rows, in order. Raises what says that there was not enough main memory."""
+        for fault in faults.values():
+            if fault.of_memory:
+                raise fault.raised()
         for row, line in zip(batch.rows, batch.lines):
             if row in faults:
-                fault, task = faults[row], json.loads(line)  # as it was read: the stage may have changed it
-                self._output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, **attrs.asdict(fault)))
+                self._dead_letter(row, json.loads(line), faults[row])  # as it was read: the stage may have changed it
         if any(fault.error == GPU_OOM for fault in faults.values()):
             batch.forget()
             free_gpu_memory()
 
-    def _prepared(self, batch: Batch) -> dict[int, BaseException]:
-        """Begin with the batch: row → what `prepare` raised. Raises StoreFailed, GpuLost, PrepareDied."""
-        inputs = [task.id for task in batch.tasks]
-        ids, self._ask_in, ask_in = tuple(inputs + self._ahead()), None, self._ask_in
-        self._report(InWork(shard=self._job.shard, tasks=ids, ask_in=ask_in))
-        if len(inputs) == 1:
-            self.note(line_of(inputs[0], batch.rows[0]))
+    def _dead_letter(self, row: int, task: dict[str, Any], fault: Fault) -> None:
+        what = attrs.asdict(fault, filter=lambda field, _: field.name != "names")
+        self._output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what))
+
+    def _prepared(self, batch: Batch) -> dict[int, Fault]:
+        """Begin with the batch: row → why `prepare` failed for good. Raises StoreFailed, GpuLost, PrepareDied.
+
+        Those that are worth another try have it first, side by side: the rest of the batch waits.
+        """
+        faults = self._waited(batch)
+        while again := [row for row, fault in faults.items() if self._tries.again((row,), fault)]:
+            self._tries.pause(again, self._in_work(batch))
+            part = batch.fresh(again)
+            late = self._waited(part)
+            batch.put(part)
+            faults = {**{row: fault for row, fault in faults.items() if row not in again}, **late}
+        return faults
+
+    def _after_pause(self, batch: Batch) -> Batch:
+        """The same tasks once more."""
+        batch.forget()
+        again = batch.fresh(batch.rows)
+        self._tries.pause(batch.rows, self._in_work(again))
+        return again
+
+    def _in_work(self, batch: Batch) -> tuple[str, ...]:
+        return tuple([task.id for task in batch.tasks] + self._ahead())
+
+    def _waited(self, batch: Batch) -> dict[int, Fault]:
+        ask_in, self._ask_in = self._ask_in, None
+        self._report(InWork(shard=self._job.shard, tasks=self._in_work(batch), ask_in=ask_in))
+        if len(batch.tasks) == 1:
+            self.note(line_of(batch.tasks[0].id, batch.rows[0]))
         asked = time.monotonic()
-        errors, seconds = batch.wait()
+        try:
+            errors, seconds = batch.wait()
+        except PrepareDied as died:
+            fault = self._fault(self._stage.names[0], died)
+            raise (fault.raised() if fault.of_memory else died) from None
         self._output.counts.waiting_seconds += time.monotonic() - asked
         if seconds is not None:
             self._stage.measured.prepared(seconds)
@@ -187,7 +236,7 @@ class Attempt:
             failed = blame_store(error, self._job.directory) or gpu_lost(error)
             if failed is not None:
                 raise failed from error
-        return errors
+        return {row: self._fault(self._stage.names[0], error) for row, error in errors.items()}
 
     def _process(self, batch: Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
@@ -215,6 +264,7 @@ class Attempt:
         passed = lineage.passed()
         self._output.batch(len(inputs), returned, lines, passed=len(passed))
         self._output.drops(lineage.drops, inputs, passed)
+        self._tries.passed(batch.rows)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
 

@@ -112,6 +112,18 @@ class Batch:
             these = slice(at, at + size)
             yield Batch(self.rows[these], self.lines[these], self._source, self._prepare)
 
+    def fresh(self, rows: Collection[int]) -> Batch:
+        """These of its rows, decoded again."""
+        places = [place for place, row in enumerate(self.rows) if row in rows]
+        return Batch([self.rows[n] for n in places], [self.lines[n] for n in places], self._source, self._prepare)
+
+    def put(self, part: Batch) -> None:
+        """Take the tasks of some of its rows from another batch, with what was prepared of them."""
+        futures = self.begin()
+        for row, task, future in zip(part.rows, part.tasks, part.begin()):
+            place = self.rows.index(row)
+            self.tasks[place], futures[place] = task, future
+
     def forget(self) -> None:
         """Let go of the tasks, and of what hangs on them; the rows stay."""
         self.tasks, self._futures = [], None

@@ -46,8 +46,10 @@ from hpcurate.stage_process.messages import (
     ShardJob,
 )
 from hpcurate.stage_process.prepare import Preparer, has_prepare
-from hpcurate.stage_process.raised import RAISED, trace_of
+from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trace_of
 from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.stacks import write_on_signal
+from hpcurate.system.memory import used_mb
 from hpcurate.system.processes import pin
 
 
@@ -193,14 +195,15 @@ def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> N
     try:
         counts = runner.run(job, channel.send)
     except RAISED as error:
-        channel.send(
-            Broken(kind=_ending(error), error=type(error).__name__, message=mask(str(error)), traceback=trace_of(error))
-        )
+        kind, message, trace = described(error)
+        channel.send(Broken(kind=_ending(error), error=kind, message=mask(message), traceback=trace, peak_mb=used_mb()))
         return
     channel.send(Done(counts=counts, environment=environment(device)))
 
 
 def _ending(error: BaseException) -> Ending:
+    if out_of_memory(error):
+        return Ending.OOM
     if isinstance(error, (GpuLost, PrepareDied)):
         return Ending.CRASH
     return Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
@@ -217,6 +220,7 @@ def serve_channel(end: socket.socket, parent: int) -> None:
     keep(end, parent)
     channel = Channel(apart(end))
     channel.close_in_children()
+    write_on_signal()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("500")  # rather this process than its supervisor
     with contextlib.suppress(ChannelClosed):

@@ -14,7 +14,7 @@ from hpcurate.stage import WorkerInfo
 from hpcurate.store.stats import GpuUse, ShardCounts
 from hpcurate.task import StageSums
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -66,6 +66,14 @@ class ShardJob:
     """Task id → why it is a dead letter without another try."""
     above: list[StageSums] = attrs.field(factory=list)
     """What became of the tasks in the stages above, for a stage that counts them."""
+    tries: int = 1
+    """Of a task that raises what `retry_on` names."""
+    retry_on: Optional[tuple[str, ...]] = None
+    """Class names of exceptions; None: transient ones of network and filesystem."""
+    backoff: float = 0.0
+    """Seconds before the second try; each further pause is twice as long."""
+    timeout: Optional[float] = None
+    """Seconds one batch may take."""
     note: str = ""
     """File to write each task to before it begins, so that it is known when the whole job is killed; empty: none."""
     ahead: bool = False
@@ -109,6 +117,8 @@ class InWork:
     tasks: tuple[str, ...]
     ask_in: Optional[float] = None
     """Seconds after which the next shard is to be claimed; None: not yet, or not at all."""
+    pause: float = 0.0
+    """Seconds that they wait first, for another try."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -126,10 +136,17 @@ class Broken:
     """Stage process: the shard could not be finished, and no task is to blame."""
 
     kind: Ending = Ending.ERROR
-    """`store` where the engine's own reading or writing failed, `crash` where this process is of no more use."""
+    """`store` where the engine's own reading or writing failed; `crash`, `oom` where this process is of no more use."""
     error: str
     message: str
     traceback: str = ""
+    peak_mb: int = 0
+    """MiB that this process, or one that it waited for, had in use at most."""
+
+    @property
+    def said(self) -> str:
+        """The error in a line."""
+        return f"{self.error}: {self.message}".removesuffix(": ")
 
 
 Message = Union[Hello, ShardJob, Ready, Refused, InWork, Done, Broken]

@@ -18,7 +18,8 @@ from hpcurate.model import provide_weights
 from hpcurate.stage import Stage, members
 from hpcurate.stage_process.batches import Prepared
 from hpcurate.stage_process.messages import Hello
-from hpcurate.stage_process.raised import RAISED, RaisedElsewhere
+from hpcurate.stage_process.raised import RAISED, Raised
+from hpcurate.stage_process.stacks import write_on_signal
 from hpcurate.task import Task
 
 NO_SETUP = "with prepare=processes setup() was not called here: use what the constructor set, or prepare=threads"
@@ -55,6 +56,7 @@ def _construct(hello: Hello) -> None:
     """Once in each process. Libraries compute with one thread here: there are as many processes as cores."""
     from hpcurate.stage_process.main import construct
 
+    write_on_signal()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     if hello.weights:
@@ -67,7 +69,7 @@ def _prepare(task: Task) -> Prepared:
     try:
         _STAGE[0].prepare(task)
     except RAISED as error:
-        raised = RaisedElsewhere.of(error)
+        raised = Raised.of(error)
         if getattr(error, "obj", None) in members(_STAGE[0]):  # an AttributeError; Python 3.9's does not say of what
             raised.message += f"; {NO_SETUP}"
     return Prepared(task, began, time.monotonic(), dict(task.memory), raised)

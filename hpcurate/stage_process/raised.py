@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
+from collections.abc import Collection
 from typing import Optional
 
 from hpcurate.failures import TRACE
 from hpcurate.masks import mask
 from hpcurate.stage_process.store_errors import links, may_be_the_store
+from hpcurate.stage_process.transient import TRANSIENT, class_names, transient
 
 RAISED = (Exception, SystemExit)
 """What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
+
+
+MEMORY = "memory"
+"""Marks what was raised for want of main memory, among the names of an error."""
+_TORCH = "DefaultCPUAllocator: "
+"""Torch's allocator of main memory, which raises RuntimeError."""
 
 
 def trace_of(error: BaseException) -> str:
@@ -18,24 +27,47 @@ def trace_of(error: BaseException) -> str:
     return mask("".join(traceback.format_exception(type(error), error, error.__traceback__, chain=False)))[-TRACE:]
 
 
-class RaisedElsewhere(Exception):
-    """What `prepare` raised in a process of its own, in words: not every exception can be sent."""
+class Raised(Exception):
+    """What a stage raised, in words: not every exception can be sent, and each refers to all that was in work."""
 
-    def __init__(self, kind: str, message: str, trace: str, errnos: tuple[Optional[int], ...] = ()) -> None:
-        super().__init__(kind, message, trace, errnos)
-        self.kind, self.message, self.trace = kind, message, trace
+    def __init__(
+        self, kind: str, message: str, trace: str, errnos: tuple[Optional[int], ...] = (), names: Collection[str] = ()
+    ) -> None:
+        super().__init__(kind, message, trace, errnos, names)
+        self.kind, self.message, self.trace, self.names = kind, message, trace, names
         if errnos:  # the store may be to blame, see store_errors
             self.__cause__ = OSError(errnos[0], message) if errnos[0] else OSError(message)
 
     @classmethod
-    def of(cls, error: BaseException) -> RaisedElsewhere:
+    def of(cls, error: BaseException) -> Raised:
         """In words."""
         numbers = tuple(link.errno for link in links(error) if isinstance(link, OSError) and may_be_the_store(link))
-        return cls(type(error).__name__, str(error), trace_of(error), numbers)
+        return cls(type(error).__name__, str(error), trace_of(error), numbers, names_of(error))
 
 
 def described(error: BaseException) -> tuple[str, str, str]:
     """(type, message, traceback), as a dead letter has them."""
-    if isinstance(error, RaisedElsewhere):
+    if isinstance(error, Raised):
         return error.kind, error.message, error.trace
     return type(error).__name__, str(error), trace_of(error)
+
+
+def names_of(error: BaseException) -> frozenset[str]:
+    """What `retry_on` may call the error: the classes of it and of what is behind it, MEMORY, TRANSIENT."""
+    if isinstance(error, Raised):
+        return frozenset(error.names)
+    marks = {MEMORY} if out_of_memory(error) else {TRANSIENT} if transient(error) else set()
+    return frozenset(marks.union(*(class_names(link) for link in links(error))))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error, or one behind it, says that there is not enough main memory."""
+    if isinstance(error, Raised):
+        return MEMORY in error.names
+    return any(_is_memory(link) for link in links(error))
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _TORCH in str(error))

@@ -36,6 +36,10 @@ class ShardCounts(Counts):
     """Drop reason → tasks, those that members of a chain dropped included."""
     errors: dict[str, int] = attrs.field(factory=dict)
     """Type of error → tasks."""
+    tries: dict[str, int] = attrs.field(factory=dict)
+    """Number of tries → tasks that came right at the last of so many by themselves, where that is more than one."""
+    retried: dict[str, int] = attrs.field(factory=dict)
+    """Type of error → tries that failed, of tasks or of whole batches, after which there was another."""
     process_seconds: float = 0.0
     """Of batches that went through, without the time that they waited for `prepare`."""
     waiting_seconds: float = 0.0

@@ -165,6 +165,10 @@ class Attempts:
             isolate=verdict.isolate,
             poison=verdict.poison,
             above=list(line.above),
+            tries=stage.tries,
+            retry_on=stage.retry_on,
+            backoff=stage.backoff,
+            timeout=None if stage.task_timeout is None else stage.task_timeout * verdict.patience,
             note=self._store.folder.note(line.id, pick.claim.attempt) if alone else "",
         )
 

@@ -53,18 +53,22 @@ MESSAGES: list[Message] = [
         batch_size=0,
         whole=True,
         isolate=True,
+        tries=3,
+        retry_on=("transient", "Busy"),
+        timeout=9.5,
         poison={ODD: Blame(FailureKind.CRASH, "x")},
     ),
     Ready(environment={"python": "3.9"}),
     Ready(environment={}, made=MADE, not_imported=["av: missing"]),
     Refused(error="ValueError", message=ODD),
     InWork(shard="s", tasks=(ODD, "b")),
-    InWork(shard="s", tasks=()),
+    InWork(shard="s", tasks=(), pause=1.5),
     Done(
         counts=ShardCounts(tasks_in=3, passed=2, failed=1, errors={"ValueError": 1}, reasons={ODD: 1}), environment={}
     ),
     Broken(error="ValueError", message="no", traceback="…"),
     Broken(kind=Ending.STORE, error="StoreFailed", message="disk full"),
+    Broken(kind=Ending.OOM, error="MemoryError", message="", peak_mb=812),
 ]
 
 

@@ -16,6 +16,7 @@ from unit_stages import Number, numbers
 import hpcurate
 from hpcurate import Stage
 from hpcurate.errors import StoreFailed
+from hpcurate.failures import Blame, FailureKind
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.stage_process.messages import ShardJob
@@ -151,7 +152,7 @@ def test_an_input_that_cannot_be_read_ends_the_attempt(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match=r"reading .*rows\.jsonl: No such file"):
         list(rows_of(job))
     with pytest.raises(StoreFailed):
-        give_up(job, "cut", "5 attempts ended without a result")
+        give_up(job, "cut", Blame(FailureKind.CRASH, "5 attempts ended without a result"))
 
 
 def test_an_input_with_fewer_rows_than_planned_ends_the_attempt(tmp_path: Path) -> None:

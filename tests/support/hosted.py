@@ -1,6 +1,7 @@
 """A supervisor's part in small: one stage process runs two shards; a line of JSON for each.
 
-`python hosted.py FOLDER forked|spawned WHAT NOTES`: WHAT is what `Odd` does at the second task of the first shard.
+`python hosted.py FOLDER forked|spawned WHAT NOTES [OPTIONS]`: WHAT is what `Odd` does at the second task of the first
+shard; OPTIONS, as JSON, change the job.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def job(folder: Path, shard: str, values: range) -> ShardJob:
     rows.write_bytes(b"".join(codec(Number).encode_lines([Number(id=f"n{value}", value=value) for value in values])))
     return ShardJob(
         shard=shard, directory=str(folder / shard), ref=shard, root=str(folder), inputs=[(str(rows), 0, len(values))],
-        batch_size=1, isolate=True,
+        batch_size=1, isolate=True, **json.loads(sys.argv[5] if len(sys.argv) > 5 else "{}"),
     )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def run(host: StageHost, shard: ShardJob) -> None:
         done = host.run(shard)
         tell(passed=done.counts.passed, failed=done.counts.failed)
     except ShardEnded as ended:
-        tell(ending=ended.ending.value, detail=ended.detail, in_flight=ended.in_flight)
+        more = {"peak_mb": ended.peak_mb} if ended.peak_mb else {"seconds": ended.seconds} if ended.seconds else {}
+        tell(ending=ended.ending.value, detail=ended.detail, in_flight=ended.in_flight, **more)
 
 
 def main() -> None:

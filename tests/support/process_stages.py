@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import mmap
 import os
@@ -90,6 +91,47 @@ def _stay(stage: Odd, task: Number) -> None:
     time.sleep(600)
 
 
+def _hang(stage: Odd, task: Number) -> None:
+    """With a stopped program, one that ignores SIGTERM and a daemon; then in native code that holds Python's lock."""
+    _helpers(stage, task)
+    stage.note(subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 600; sleep 600"], start_new_session=True).pid)
+    stopped = subprocess.Popen(["sleep", "600"])
+    os.kill(stopped.pid, signal.SIGSTOP)
+    stage.note(stopped.pid)
+    ctypes.PyDLL(None).sleep(600)
+
+
+def _stopped(stage: Odd, task: Number) -> None:
+    stage.note(os.getpid())
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(600)
+
+
+def _memory(stage: Odd, task: Number) -> None:
+    stage.note(os.getpid())
+    bytearray(1 << 60)
+
+
+def _eats(stage: Odd, task: Number) -> None:
+    stage.note(os.getpid())
+    bytearray(400 << 20)
+
+
+def _program_eats(stage: Odd, task: Number) -> None:
+    subprocess.run([sys.executable, "-c", "bytearray(400 << 20)"], check=True)
+
+
+def _killed(stage: Odd, task: Number) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _flaky(stage: Odd, task: Number) -> None:
+    stage.note(os.getpid())
+    with open(stage.notes) as notes:
+        if len(notes.readlines()) < 3:
+            raise ConnectionResetError("the server hung up")
+
+
 def _helped(stage: Odd, task: Number) -> None:
     stage.note(os.getpid())
     stage.note(subprocess.Popen(["sleep", "600"]).pid)
@@ -161,5 +203,6 @@ def _hard_exit(stage: Odd, task: Number) -> None:
 ODD: dict[str, Callable[[Odd, Number], None]] = {
     "pool": _pool, "helpers": _helpers, "crash": _crash, "stay": _stay, "helped": _helped, "daemon": _daemon, "map": _map,
     "garbage": _garbage, "message": _message, "small": _small, "exit": _exit, "hard_exit": _hard_exit,
-    "gpu_lost": _gpu_lost,
+    "gpu_lost": _gpu_lost, "hang": _hang, "stopped": _stopped, "memory": _memory, "eats": _eats,
+    "program_eats": _program_eats, "killed": _killed, "flaky": _flaky,
 }  # fmt: skip

@@ -17,7 +17,7 @@ from checkout import ROOT
 
 from hpcurate.system.processes import start_time
 
-Start = Callable[[str], "subprocess.Popen[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
 PASSED = {"passed": 2, "failed": 0}
 """What becomes of the second shard, in a new stage process."""
 
@@ -27,10 +27,11 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """Start a small supervisor whose stage does an odd thing; all of it is killed with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(what: str) -> subprocess.Popen[str]:
-        words = [str(tmp_path / "store"), request.param, what, str(tmp_path / "notes")]
-        command = [sys.executable, str(ROOT / "tests" / "support" / "hosted.py"), *words]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path))
+    def start(what: str, *within: str, **options: Any) -> subprocess.Popen[str]:
+        words = [str(tmp_path / "store"), request.param, what, str(tmp_path / "notes"), json.dumps(options)]
+        command = [*within, sys.executable, str(ROOT / "tests" / "support" / "hosted.py"), *words]
+        with open(tmp_path / "log", "ab") as log:
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=tmp_path))
         return started[0]
 
     yield start
@@ -174,3 +175,92 @@ def test_a_killed_keeper_is_a_crash(start: Start, tmp_path: Path) -> None:
     first, second = said(process)
     assert ("crash", PASSED) == (first["ending"], second)
     assert soon(lambda: alive(tmp_path) == [])
+
+
+# -- hangs ----------------------------------------------------------------------------------------------
+
+
+def test_a_hang_is_ended_with_all_its_children_and_named(start: Start, tmp_path: Path) -> None:
+    """A native deadlock with Python's lock, a stopped program, one that ignores SIGTERM, a daemon. No stacks before."""
+    first, second = said(start("hang", timeout=1))
+    assert ("timeout", ["n2"], 1, PASSED) == (first["ending"], first["in_flight"], first["seconds"], second)
+    assert (6, []) == (len(noted(tmp_path)), alive(tmp_path))
+    where = f"{tmp_path / 'log'}, below 'stacks of shard first after 1 s:'"
+    assert f"task n2 took over 1 s; where it was: {where}" == first["detail"]
+    _, _, stacks = (tmp_path / "log").read_text().partition("stacks of shard first after 1 s:\n")
+    assert f"process {noted(tmp_path)[0]}:" in stacks
+    assert "process_stages.py" in stacks
+    assert "in _hang" in stacks
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_stopped_stage_process_writes_its_stacks(start: Start, tmp_path: Path) -> None:
+    """It goes on for that, and is ended."""
+    first, second = said(start("stopped", timeout=1))
+    assert ("timeout", ["n2"], PASSED, []) == (first["ending"], first["in_flight"], second, alive(tmp_path))
+    assert "in _stopped" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_pause_between_two_tries_is_no_hang(start: Start) -> None:
+    """It is longer than a batch may take."""
+    assert [{"passed": 3, "failed": 0}, PASSED] == said(start("flaky", timeout=1, tries=3, backoff=0.7))
+
+
+# -- main memory ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_job() -> Iterator[tuple[str, ...]]:
+    """Command that runs another one with 250 MiB, in a control group that looks like a job's (only as root)."""
+    group = Path("/sys/fs/cgroup/memory", f"job_{os.getpid()}")
+    try:
+        (group / "step_0").mkdir(parents=True)
+        (group / "memory.use_hierarchy").write_text("1")
+        (group / "memory.limit_in_bytes").write_text(f"{250 << 20}")
+    except OSError as error:
+        pytest.skip(f"no control group with a limit can be made here: {error}")
+    yield ("sh", "-c", f'echo $$ > {group}/step_0/cgroup.procs; exec "$@"', "sh")
+    soon(lambda: not (group / "step_0" / "cgroup.procs").read_text())
+    (group / "step_0").rmdir()
+    group.rmdir()
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_want_of_memory_ends_the_stage_process(start: Start, tmp_path: Path) -> None:
+    """A MemoryError was a dead letter at once: its task needs a worker that has more."""
+    first, second = said(start("memory"))
+    assert ("oom", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "not enough main memory: MemoryError" == first["detail"]
+    assert 5 < first["peak_mb"] < 2000
+    assert [] == alive(tmp_path)
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_kill_for_memory_is_seen_in_control_groups_of_version_1(
+    start: Start, small_job: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With the most that the job had. It was a crash."""
+    first, second = said(start("eats", *small_job))
+    assert ("oom", ["n2"], 250, PASSED) == (first["ending"], first["in_flight"], first["peak_mb"], second)
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_program_killed_for_memory_is_no_exception_of_its_task(
+    start: Start, small_job: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The kernel takes the largest process, often a program that the stage has started. It was a dead letter."""
+    first, second = said(start("program_eats", *small_job))
+    assert ("oom", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "meanwhile the kernel killed a process here" in first["detail"]
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_kill_by_anybody_is_not_for_memory_because_there_was_one_before(
+    start: Start, small_job: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The kills of the group were counted from its beginning, so each later one was for memory."""
+    eats = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'bytearray(400 << 20)'])"
+    then = f'{small_job[2].partition(";")[0]}; {sys.executable} -c "{eats}"; exec "$@"'
+    first, _ = said(start("killed", "sh", "-c", then, "sh"))
+    assert ("crash", "the stage process was killed by SIGKILL") == (first["ending"], first["detail"])

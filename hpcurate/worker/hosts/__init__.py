@@ -28,6 +28,10 @@ class ShardEnded(Exception):
     """The stage process had another shard, too, and may have died of that."""
     ahead: ShardEnded | None = None
     """How the attempt of the shard ahead ended with it; None if it did not."""
+    peak_mb: int = 0
+    """MiB that were seen in use, where memory ran out; 0: not known."""
+    seconds: float = 0.0
+    """What a batch was given, where that was not enough."""
 
 
 class SetupFailed(Exception):

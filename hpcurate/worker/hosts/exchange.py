@@ -15,8 +15,8 @@ from hpcurate.worker.hosts import Ahead
 class Exchange:
     """Shards given and answers received. What of either is in work is known at any time."""
 
-    def __init__(self, channel: Channel, timeout: float | None) -> None:
-        self._channel, self._timeout = channel, timeout
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self.ahead: ShardJob | None = None
         """Given to be prepared."""
         self._begun = False
@@ -39,13 +39,13 @@ class Exchange:
         begun, self.ahead, self._begun = self.has_begun(job), None, False
         if not begun:
             self._channel.send(job)
-        late, due = self._later(self._timeout), None
+        late, due = self._later(job.timeout), None
         while True:
             message = self._channel.receive(_until(late, due))
             if isinstance(message, InWork):
                 self._in_work[message.shard] = message.tasks
                 if message.shard == job.shard:
-                    late = self._later(self._timeout)
+                    late = self._later(None if job.timeout is None else job.timeout + message.pause)
                     due = self._later(message.ask_in) if ahead else None
             elif message is not None:
                 return message

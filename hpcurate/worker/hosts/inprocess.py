@@ -9,9 +9,10 @@ from hpcurate.failures import Ending
 from hpcurate.masks import mask
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
-from hpcurate.stage_process.messages import Done, Ready, ShardJob
-from hpcurate.stage_process.raised import RAISED, trace_of
+from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
+from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trace_of
 from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.system.memory import used_mb
 from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.node_staging import NodeStaging, Place
 
@@ -39,12 +40,17 @@ class InProcess:
         from hpcurate.stage_process.main import environment
 
         assert self._runner is not None, "start() comes first"
+        in_work: list[InWork] = []
         try:
-            counts = self._runner.run(job)
+            counts = self._runner.run(job, lambda message: in_work.__setitem__(slice(None), [message]))
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
         except RAISED as error:
-            raise ShardEnded(Ending.ERROR, mask(f"{type(error).__name__}: {error}")) from error
+            kind, message, _ = described(error)
+            if not out_of_memory(error):
+                raise ShardEnded(Ending.ERROR, mask(f"{kind}: {message}")) from error
+            why, flying = mask(f"not enough main memory: {kind}: {message}"), in_work[0].tasks if in_work else ()
+            raise ShardEnded(Ending.OOM, why, flying, peak_mb=used_mb()) from error
         return Done(counts=counts, environment=environment(self._hello.worker.device))
 
     def kill(self) -> None:

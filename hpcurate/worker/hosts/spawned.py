@@ -16,12 +16,14 @@ from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoMessage
 from hpcurate.stage_process.messages import Broken, Done, Message, Ready, Refused, ShardJob
+from hpcurate.system.memory import MemoryGroup, used_mb
 from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
 from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.hosts.command import cache_variables, prefix_variables, stage_variables, start_command
 from hpcurate.worker.hosts.exchange import Exchange
 from hpcurate.worker.hosts.forked import Forked, fork
+from hpcurate.worker.hosts.stacks import write_stacks
 from hpcurate.worker.node_staging import NodeStaging, Place
 
 SETTLE_S = 1.0
@@ -43,6 +45,7 @@ class StageProcess:
         self._channel: Channel | None = None
         self._exchange: Exchange | None = None
         self._killed = False
+        self._memory, self._kills = MemoryGroup.here(), 0
 
     def start(self) -> Ready:
         """See `StageHost`."""
@@ -84,7 +87,8 @@ class StageProcess:
         end, keeper = self._contained() if self._place.env.container else self._child()
         self._keeper = Watched(keeper) if keeper else None
         self._channel = Channel(end, self._keeper)
-        self._exchange = Exchange(self._channel, self._plan.stage.task_timeout)
+        self._exchange = Exchange(self._channel)
+        self._kills = self._memory.kills()
 
     def _child(self) -> tuple[socket.socket, int]:
         if self._forked is not None:
@@ -142,9 +146,7 @@ class StageProcess:
         try:
             answer = self._exchange.run(job, ahead)
             if answer is None:
-                self._stop_hard()
-                timeout = self._plan.stage.task_timeout
-                raise self._end_of(job, Ending.TIMEOUT, f"a batch took over {timeout:g} s", of_next=Ending.FREE)
+                raise self._too_late(job)
             return self._finish(job, answer, ahead)
         except ChannelClosed:
             raise self._ended(job) from None
@@ -152,10 +154,10 @@ class StageProcess:
             raise self._intruded(job, error) from None
 
     def _finish(self, job: ShardJob, message: Message, ahead: Ahead | None) -> Done:
-        if isinstance(message, Broken) and message.kind is Ending.CRASH:
+        if isinstance(message, Broken) and message.kind in (Ending.CRASH, Ending.OOM):
             raise self._of_no_use(job, message)
         if isinstance(message, Broken):
-            raise ShardEnded(message.kind, f"{message.error}: {message.message}\n{message.traceback}")
+            raise ShardEnded(message.kind, f"{message.said}\n{message.traceback}")
         if not isinstance(message, Done):
             raise NoMessage(f"a {type(message).__name__} is no answer to a shard")
         assert self._exchange is not None
@@ -164,12 +166,34 @@ class StageProcess:
         return message
 
     def _of_no_use(self, job: ShardJob, message: Broken) -> ShardEnded:
-        """It lost its GPU, or a process that prepares: no task is to blame for what it would say of the others."""
+        """No task is to blame for what it would say of the others, nor is one before it had the memory to itself."""
         self._stop_hard()
-        lost = "lost its GPU and" if message.error == "GpuLost" else "lost a process of `prepare` and"
-        detail = f"the stage process {lost} was ended: {message.message}"
-        self._log(f"{message.traceback}\n{detail} (crash); {self._in_flight(job)}")
-        return self._end_of(job, message.kind, detail)
+        if message.kind is Ending.OOM:
+            detail, of_next = f"not enough main memory: {message.said}", Ending.FREE
+        else:
+            lost = "lost its GPU and" if message.error == "GpuLost" else "lost a process of `prepare` and"
+            detail, of_next = f"the stage process {lost} was ended: {message.message}", message.kind
+        self._log(f"{message.traceback}\n{detail} ({message.kind.value}); {self._in_flight(job)}")
+        ended = self._end_of(job, message.kind, detail, of_next=of_next)
+        return self._with_peak(ended, message.peak_mb)
+
+    def _with_peak(self, ended: ShardEnded, used: int) -> ShardEnded:
+        """Where memory ran out: with what the job had in use if the kernel killed for it, else what was `used`."""
+        if ended.ending is not Ending.OOM:
+            return ended
+        killed = self._memory.kills() > self._kills
+        return attrs.evolve(ended, peak_mb=(killed and self._memory.peak_mb()) or used)
+
+    def _too_late(self, job: ShardJob) -> ShardEnded:
+        """It hangs, or is too slow: its stacks are written, then all of it is ended."""
+        assert self._exchange is not None
+        flying, seconds = self._exchange.in_work(job), job.timeout or 0.0
+        where = write_stacks(f"stacks of shard {job.shard} after {seconds:g} s:", self._below(), self._log)
+        self._stop_hard()
+        what = f"task {flying[0]}" if len(flying) == 1 else f"a batch ({', '.join(flying[:3])}, …)"
+        detail = f"{what} took over {seconds:g} s; where it was: {where}"
+        ended = self._end_of(job, Ending.TIMEOUT, detail, of_next=Ending.FREE)
+        return attrs.evolve(ended, seconds=seconds)
 
     def _in_flight(self, job: ShardJob) -> str:
         assert self._exchange is not None
@@ -209,9 +233,12 @@ class StageProcess:
             time.sleep(0.05)  # a requeue signals all processes of a job at once: ours may come a moment later
         if self._killed:
             return self._end_of(job, Ending.FREE, "drained")
-        ending = Ending.OOM if self._process.returncode == -signal.SIGKILL and _killed_for_memory() else Ending.CRASH
+        ending = Ending.CRASH
+        if self._process.returncode == -signal.SIGKILL and self._memory.kills() > self._kills:
+            ending = Ending.OOM
         self._log(f"stage process {how} ({ending.value}); {self._in_flight(job)}")
-        return self._end_of(job, ending, f"the stage process {how}")
+        ended = self._end_of(job, ending, f"the stage process {how}")
+        return self._with_peak(ended, used_mb())
 
     def _intruded(self, job: ShardJob, error: NoMessage) -> ShardEnded:
         self._stop_hard()
@@ -286,17 +313,6 @@ def _how_it_ended(process: subprocess.Popen[bytes] | Forked) -> str:
     if code is None:
         return "closed its channel"
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"left with status {code}"
-
-
-def _killed_for_memory() -> bool:
-    """Whether the kernel's out-of-memory killer struck in our control group (cgroup v2, memory.events)."""
-    with suppress(OSError, ValueError):
-        with open("/proc/self/cgroup") as groups:
-            group = next(line.split("::", 1)[1].strip() for line in groups if line.startswith("0::"))
-        with open(f"/sys/fs/cgroup{group}/memory.events") as events:
-            counts = dict(line.split() for line in events)
-        return int(counts.get("oom_kill", 0)) > 0
-    return False
 
 
 class ProcessHosts(Hosts):
