@@ -15,7 +15,7 @@ from slurm_fixture import slurm  # noqa: F401
 from untouched import untracked
 
 LONGEST = (
-    "simulation", "killed_in_jobs", "kill", "a_lying_scheduler", "video_pipeline", "stale_clients", "arrays_and_gates",
+    "simulation", "killed_in_jobs", "campaign", "kill", "a_lying_scheduler", "video_pipeline", "stale_clients", "arrays_and_gates",
     "docs", "odd_sites", "every_wait_ends", "kinds_of_environment", "weights_on_nodes", "conda_environments", "day_one",
     "shaping_a_run", "first_day", "edited_code", "from_hub_to_output", "dev_slurm", "command_line", "stage_processes",
     "queue", "look_ahead", "install", "shots", "networks", "engine", "killed_for_memory", "watch", "full_disk",

@@ -64,7 +64,7 @@ def start(folder: Folder, settings: Settings) -> None:
         _start_munged(folder)
         if settings.accounting:
             _start_mariadbd(folder)
-            _start_slurmdbd(folder, ports)
+            _start_slurmdbd(folder, ports.slurmdbd)
             _register_cluster(folder, settings)
         _start_slurmctld(folder, ports)
         _start_nodes(folder)
@@ -170,9 +170,9 @@ def _start_mariadbd(folder: Folder) -> None:
     _wait_ready(folder, mariadbd, lambda: _listens(str(folder.database_socket)))
 
 
-def _start_slurmdbd(folder: Folder, ports: Ports) -> None:
+def _start_slurmdbd(folder: Folder, port: int) -> None:
     slurmdbd = _start(folder, "slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=str(folder.database_socket))
-    _wait_ready(folder, slurmdbd, lambda: _listens(ports.slurmdbd))
+    _wait_ready(folder, slurmdbd, lambda: _listens(port))
 
 
 def _register_cluster(folder: Folder, settings: Settings) -> None:
@@ -196,6 +196,32 @@ def _start_nodes(folder: Folder) -> None:
     daemons = {node: _start(folder, f"slurmd-{node}", "slurmd", "-D", "-N", node) for node in config.NODES}
     for node, daemon in daemons.items():
         _wait_ready(folder, daemon, partial(_idle, folder, node))
+
+
+def start_again(folder: Folder, name: str) -> None:
+    """Start one of Slurm's daemons that has ended, with the state that it left behind; return when it listens."""
+    if any(process.name == name and process.alive() for process in recorded(folder)):
+        return
+    kind, _, node = name.partition("-")
+    port = _configured_port(folder, kind, node)
+    if kind == "slurmdbd":
+        _start_slurmdbd(folder, port)
+        return
+    _wait_ready(folder, _start(folder, name, kind, "-D", *(["-N", node] if node else [])), lambda: _listens(port))
+
+
+def _configured_port(folder: Folder, kind: str, node: str) -> int:
+    """Where a daemon of Slurm's listens, by the files that `up` wrote."""
+    pattern = {
+        "slurmctld": r"^SlurmctldPort=(\d+)",
+        "slurmdbd": r"^AccountingStoragePort=(\d+)",
+        "slurmd": rf"^NodeName={re.escape(node)} .* Port=(\d+)",
+    }.get(kind)
+    found = re.search(pattern, folder.slurm_conf.read_text(), re.MULTILINE) if pattern else None
+    if found is None:
+        known = ", ".join(name for name in config.daemon_names(folder.settings()) if name.startswith("slurm"))
+        raise DevSlurmError(f"no daemon of this Slurm is called {f'{kind}-{node}' if node else kind}: {known}")
+    return int(found[1])
 
 
 def _idle(folder: Folder, node: str) -> bool:

@@ -189,6 +189,22 @@ def test_failed_up_shows_the_log_and_cleans_up() -> None:
     assert not folder.exists()
 
 
+def test_a_daemon_that_was_killed_starts_again() -> None:
+    """Controller and nodes come back with what they had: the job that ran meanwhile ends, and the next one starts."""
+    with running_slurm("--no-accounting") as site:
+        site.sbatch("-w", "cpu0", script="sleep 2")
+        eventually(lambda: [row["State"] for row in site.squeue()] == ["RUNNING"])
+        for name in ("slurmd-cpu0", "slurmctld"):
+            os.kill(int((site.folder / "pids" / name).read_text().split()[0]), signal.SIGKILL)
+        for name in ("slurmctld", "slurmd-cpu0"):
+            done = dev_slurm("start", site.folder, name)
+            assert 0 == done.returncode, done.stderr
+        site.wait_idle(timeout=30)
+        assert "again\n" == site.run("srun", "-w", "cpu0", "echo", "again")
+        refused = dev_slurm("start", site.folder, "slurmd-cpu7")
+        assert (1, True) == (refused.returncode, "slurmctld, slurmd-cpu0" in refused.stderr)
+
+
 def test_half_dead_and_stale_ones_are_stopped() -> None:
     """What a killed test session left, even without its controller, is stopped by the next session."""
     owner = subprocess.Popen(["sleep", "60"])
