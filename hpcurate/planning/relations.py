@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 import msgspec
 
-from hpcurate.planning.slicing import Cutter, Rows, Slicing, WeightsOf, count_shards, line_id
+from hpcurate.planning.slicing import Cutter, Rows, Slicing, WeightsOf, line_id, pieces
 from hpcurate.planning.standing import Key, Standing, cover
 from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
@@ -97,9 +97,9 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
                 cutter.close()
         return cutter.lines
 
-    def count(self, weights: Iterable[float]) -> int:
-        """How many shards rows of these weights make."""
-        return count_shards(weights, self.slicing)
+    def pieces(self, weights: Iterable[float]) -> list[range]:
+        """Rows of these weights, in order, as those of each shard that they make."""
+        return list(pieces(weights, self.slicing))
 
 
 class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
@@ -136,9 +136,9 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         above = _above(parts)
         return [ShardLine(line_id(name, 0, inputs, above), weight, sum(i.hi - i.lo for i in inputs), inputs, above)]
 
-    def count(self, weights: Iterable[float]) -> int:
+    def pieces(self, weights: Iterable[float]) -> list[range]:
         """See `Slices`."""
-        return 1
+        return [range(sum(1 for _ in weights))]
 
 
 Relation = Slices | Gather

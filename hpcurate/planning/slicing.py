@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
@@ -110,15 +110,17 @@ class Cutter:
             self._new, self._piece = self._new + 1, _Piece()
 
 
-def count_shards(weights: Iterable[float], slicing: Slicing) -> int:
-    """How many shards rows of these weights make."""
-    count, piece = 0, None
-    for weight in weights:
-        if piece is None or not piece.takes(1, weight, slicing):
-            count, piece = count + 1, _Piece()
+def pieces(weights: Iterable[float], slicing: Slicing) -> Iterator[range]:
+    """Rows of these weights as the rows of each shard that they make."""
+    first, piece = 0, _Piece()
+    for row, weight in enumerate(weights):
+        if not piece.takes(1, weight, slicing):
+            yield range(first, row)
+            first, piece = row, _Piece()
         piece.weight += weight
         piece.count += 1
-    return count
+    if piece.count:
+        yield range(first, first + piece.count)
 
 
 def _bounds(rows: Rows, slicing: Slicing, weights: WeightsOf) -> Iterable[tuple[int, int, float]]:

@@ -23,10 +23,14 @@ class Standing:
         self._taken: dict[Key, list[Taken]] = {}
 
     def add(self, line: ShardLine) -> bool:
-        """Whether the line stands beside those before it; then it is one of them."""
-        for number, found in enumerate(line.inputs):
+        """Whether the line stands beside those before it; then it is one of them.
+
+        One of a list of retries stands on what it retries: the inputs of that do, too.
+        """
+        rows = line.retries or line.inputs
+        for number, found in enumerate(rows):
             if not self._take(found, line):
-                for before in line.inputs[:number]:
+                for before in rows[:number]:
                     self._taken[_key(before)].remove((before.lo, before.hi, line))
                 return False
         return True

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import attrs
-import msgspec
 
 from hpcurate.failures import DeadLetter
 from hpcurate.report.run_view import CommittedShard, RunView
@@ -30,22 +28,18 @@ class LocatedDeadLetter:
 
 
 def dead_letters(view: RunView, stage: str | None = None) -> Iterator[LocatedDeadLetter]:
-    """All of a run, or of one of its stages, in order of stages and shards."""
-    for shard in view.shards(stage):
-        yield from dead_letters_of(shard)
+    """All of a run, or of one of its stages, in order of stages and shards; none that is tried again."""
+    for planned in view.planned:
+        if stage in (None, planned.name):
+            retried = view.retried(planned)
+            for shard in view.committed(planned):
+                yield from (one for one in dead_letters_of(shard) if (shard.id, one.letter.row) not in retried)
 
 
 def dead_letters_of(shard: CommittedShard) -> Iterator[LocatedDeadLetter]:
     """Those of one shard."""
-    path = shard.path / "failed.jsonl"
-    if shard.counts.failed and path.exists():
-        for line in path.read_bytes().splitlines():
-            yield LocatedDeadLetter(shard, read_dead_letter(line))
-
-
-def read_dead_letter(line: bytes) -> DeadLetter:
-    """A row of `failed.jsonl`. By json: names may hold bytes that are no text, which msgspec's own decoder refuses."""
-    return msgspec.convert(json.loads(line), DeadLetter)
+    for letter in shard.store.commits.dead_letters(shard.id) if shard.counts.failed else ():
+        yield LocatedDeadLetter(shard, letter)
 
 
 # -- groups -----------------------------------------------------------------------------------------

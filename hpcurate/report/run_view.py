@@ -94,6 +94,10 @@ class RunView:
         store = self.store(stage)
         return [CommittedShard(stage.name, store, counts) for counts in self._looker.observer.done(stage)]
 
+    def retried(self, stage: PlannedStage) -> set[tuple[str, int]]:
+        """(shard, row) of its dead letters that are tried again: they are none any more, or stand elsewhere."""
+        return self._looker.observer.retried(stage)
+
     def lists(self, stage: PlannedStage) -> list[SeenList]:
         """What is committed of each of its lists; none before what it reads is complete."""
         return self._looker.observer.seen(stage)

@@ -140,6 +140,12 @@ class Run:
             return self.frozen().source_lists
         return ()
 
+    def retries(self) -> dict[str, tuple[str, ...]]:
+        """Those of its latest call; none if there was none, or it cannot be read any more."""
+        with suppress(StoreError):
+            return self.frozen().retries
+        return {}
+
     def freeze(self, frozen: Frozen) -> None:
         """Write `pipeline.json`: gates and verbs read nothing else of the configuration."""
         data = json.dumps(msgspec.to_builtins(frozen), indent=1).encode()
@@ -165,6 +171,8 @@ class Frozen:
     """Lists of the source that are this run's live set (I10)."""
     launcher: dict[str, Any]
     """`_target_` and parameters."""
+    retries: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Folder of a stage → its lists of retries, in the order in which they were made. Other runs never see them."""
     code: str
     """Frozen copy of the code."""
     forgiven: dict[str, int] = attrs.field(factory=dict)

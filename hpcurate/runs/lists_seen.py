@@ -8,7 +8,9 @@ import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
+from hpcurate.planning.retries import StandingRetries, is_live, standing_retries
 from hpcurate.planning.slicing import WeightsOf
+from hpcurate.planning.standing import Key
 from hpcurate.store.layout import base, fan_of, is_content_named, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
@@ -31,6 +33,8 @@ class ExpectedList:
     parts: Parts
     found: LiveList | None
     """The version of it that has these inputs; None: yet to be written."""
+    retries: StandingRetries | None = None
+    """Of a list of retries: what of it stands. Its rows are counted in the lists before it."""
 
 
 class ListsSeen:
@@ -62,11 +66,30 @@ class ListsSeen:
             return self._all(stage.folder, old)
         return self._all(stage.folder, stage.relation.lists(upstreams))
 
+    def retries(
+        self, folder: str, name: str, before: Sequence[ShardLine], sizes: Mapping[Key, int]
+    ) -> ExpectedList | None:
+        """A list of retries of a stage that has committed these attempts; None where nothing of it stands.
+
+        `before`: lines of the lists of retries before it.
+        """
+        first = self.read(folder, name)
+        if first is None or is_live(first.lines, before, sizes):
+            return first and ExpectedList(name, (), first, StandingRetries(first.lines))
+        versions = self._versions(folder, name)
+        left = standing_retries([one.lines for one in versions], before, sizes)
+        whole = (one for one in reversed(versions) if sum(line.count for line in one.lines) == left.count)
+        live = next((one for one in whole if is_live(one.lines, before, sizes)), None)
+        return ExpectedList(name, (), live, left) if left.count else None
+
     def next_version(
         self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf
     ) -> tuple[str, list[ShardLine]]:
         """Name and lines of the version that is to be written."""
         before = self._versions(stage.folder, expected.name)
+        if expected.retries is not None:
+            number = version(before[-1].name)[1] + 1
+            return version_name(expected.name, number), expected.retries.lines(stage.relation)
         number = version(before[-1].name)[1] + 1 if before else 0
         while self._was_used(stage.folder, name := version_name(expected.name, number)):
             number += 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -44,12 +45,13 @@ class Observer:
         source_lists: Sequence[str],
         queue: Queue,
         *,
+        retries: Mapping[str, Sequence[str]] = MappingProxyType({}),
         run: str = "",
         forgiven: dict[str, int] | None = None,
         watched: Watched = lambda stage, number: False,
     ) -> None:
         self._world, self._store, self._pipeline = world, store, pipeline
-        self._source_lists = tuple(source_lists)
+        self._source_lists, self._retries = tuple(source_lists), retries
         self._rounds = RoundsSeen(world, queue, watched, pipeline.timing, run)
         self._forgiven = forgiven or {}
         self._stores: dict[str, StageStore] = {}
@@ -84,8 +86,8 @@ class Observer:
         if len(lists) < len(expected):
             return view
         _check_readable(stage, seen)
-        given = sum(line.count for found in lists for line in found.lines)
-        counts = StageCounts.of(sum(len(found.lines) for found in lists), [s for one in seen for s in one.done])
+        given = sum(line.count for one in expected if one.found and not one.retries for line in one.found.lines)
+        counts = self._counts(stage, sum(len(found.lines) for found in lists))
         _check_given(stage.name, stage.after or ("the input",), given, expected)
         _check_sums(stage.name, counts, given)
         missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
@@ -136,6 +138,19 @@ class Observer:
         """Committed shards of the stage in the live set; none while the stage is not listed."""
         return [shard for seen in self.seen(stage) for shard in seen.done]
 
+    def retried(self, stage: PlannedStage) -> set[tuple[str, int]]:
+        """(shard, row) of the dead letters of the stage that are tried again: what became of them stands elsewhere."""
+        standing = [one.retries for one in self._expected(stage) or () if one.retries is not None]
+        ranges = (ended for one in standing for ended in one.ended)
+        return {(ended.shard, row) for ended in ranges for row in range(ended.lo, ended.hi)}
+
+    def _counts(self, stage: PlannedStage, shards: int | None) -> StageCounts:
+        """Of the stage's lists in the live set, which are all there."""
+        expected, seen = self._expected(stage) or (), self.seen(stage)
+        given = [s for one, found in zip(expected, seen, strict=True) if one.retries is None for s in found.done]
+        again = [s for one, found in zip(expected, seen, strict=True) if one.retries is not None for s in found.done]
+        return StageCounts.of(shards, given, again, sum(one.retries.count for one in expected if one.retries))
+
     def seconds_per_weight(self, stage: PlannedStage) -> float:
         """What the committed shards of the stage took in a stage process, for a unit of their weight; 0 of none."""
         lists = [one.found for one in self._expected(stage) or () if one.found is not None]
@@ -174,8 +189,25 @@ class Observer:
         if stage.name not in self._expected_lists:
             upstreams = self._upstreams(stage)
             found = None if upstreams is None else self._lists.expected(stage, upstreams)
-            self._expected_lists[stage.name] = found
+            self._expected_lists[stage.name] = found and self._with_retries(stage.folder, found)
         return self._expected_lists[stage.name]
+
+    def _with_retries(self, folder: str, lists: tuple[ExpectedList, ...]) -> tuple[ExpectedList, ...]:
+        """These lists, and after them the stage's retries: of each as soon as all before it is committed.
+
+        Only then is it known which dead letters there are: a shard that was purged may end otherwise.
+        """
+        before: list[ShardLine] = []
+        for name in self._retries.get(folder, ()):
+            done = [self.complete_list(folder, one.found.name) if one.found else None for one in lists]
+            complete = [shards for shards in done if shards is not None]
+            if len(complete) < len(lists):
+                break
+            sizes = {(folder, shard.shard, shard.nonce): shard.tasks_in for shards in complete for shard in shards}
+            if retries := self._lists.retries(folder, name, before, sizes):
+                lists = (*lists, retries)
+                before += retries.found.lines if retries.found else ()
+        return lists
 
     def _upstreams(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
         """What the stage reads. None while any of it is incomplete."""
@@ -197,7 +229,7 @@ class Observer:
         found = []
         for one in self._pipeline.stages:
             if one.name in above:
-                c = StageCounts.of(None, self.done(one))
+                c = self._counts(one, None)
                 found.append(StageSums(one.name, c.tasks_in, c.tasks_out, c.dropped, c.failed))
         return tuple(found)
 

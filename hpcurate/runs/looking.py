@@ -26,6 +26,7 @@ def observer_of(run: Run, frozen: Frozen, queue: Queue, world: World, watched: W
         frozen.pipeline,
         frozen.source_lists,
         queue,
+        retries=frozen.retries,
         run=run.name,
         forgiven=frozen.forgiven,
         watched=watched,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 import attrs
 
@@ -69,7 +70,9 @@ def preview(request: Request) -> Preview:
     store = Store.at(request.store)
     run = peek_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run) if run else prepared.draft
-    views = views_of(store, pipeline, prepared.launcher, _source_lists(store, pipeline, run))
+    views = views_of(
+        store, pipeline, prepared.launcher, _source_lists(store, pipeline, run), run.retries() if run else {}
+    )
     shown = Run(store, run.name if run else NEW_RUN)
     code = frozen_path(prepared.code, shown.path)
     stages = [
@@ -92,11 +95,17 @@ def _source_lists(store: Store, pipeline: Pipeline, run: Run | None) -> tuple[st
     return tuple(list_names(World().stage(store, pipeline.source.folder)))
 
 
-def views_of(store: Store, pipeline: Pipeline, launcher: Launcher, source_lists: Sequence[str]) -> Sequence[StageView]:
+def views_of(
+    store: Store,
+    pipeline: Pipeline,
+    launcher: Launcher,
+    source_lists: Sequence[str],
+    retries: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Sequence[StageView]:
     """Where each stage stands, without leaving a trace."""
     if not source_lists:
         return [StageView(name=stage.name, ready=False) for stage in pipeline.stages]
-    return Observer(World(), store, pipeline, source_lists, launcher.queue).look()
+    return Observer(World(), store, pipeline, source_lists, launcher.queue, retries=retries).look()
 
 
 def _stage_preview(
@@ -111,7 +120,7 @@ def _stage_preview(
     counts = view.counts
     tasks, shards = (counts.tasks_in, counts.shards) if view.listed else (None, None)
     if shards is None and weights is not None:
-        tasks, shards = len(weights), stage.relation.count(weights)
+        tasks, shards = len(weights), len(stage.relation.pieces(weights))
     most = launcher.most_workers(stage)
     left = most * stage.processes if shards is None else shards - counts.shards_done
     number = len(view.rounds) + 1

@@ -85,15 +85,21 @@ class StageCounts(Counts):
         return self.failed == self.tasks_in > 0
 
     @classmethod
-    def of(cls, shards: int | None, done: Sequence[Committed]) -> StageCounts:
-        """Sum of committed shards."""
+    def of(
+        cls, shards: int | None, done: Sequence[Committed], again: Sequence[Committed] = (), retried: int = 0
+    ) -> StageCounts:
+        """Sum of committed shards: of the stage's input, and of those that try its dead letters `again`.
+
+        `retried`: so many of the dead letters are tried again. They were counted as input once, and have not failed.
+        """
+        given, done = done, [*done, *again]
         return cls(
-            tasks_in=sum(s.tasks_in for s in done),
+            tasks_in=sum(s.tasks_in for s in given),
             tasks_out=sum(s.tasks_out for s in done),
             passed=sum(s.passed for s in done),
             dropped=sum(s.dropped for s in done),
             not_returned=sum(s.not_returned for s in done),
-            failed=sum(s.failed for s in done),
+            failed=sum(s.failed for s in done) - retried,
             shards=shards,
             shards_done=len(done),
             seconds=round(sum(s.seconds for s in done), 3),

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import msgspec
 
+from hpcurate.failures import DeadLetter
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
@@ -16,7 +17,7 @@ from hpcurate.store.stats import Committed, ShardStats
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import nonce
 
-__all__ = ["Commits", "FanIndex"]
+__all__ = ["Commits", "FanIndex", "read_dead_letter"]
 
 
 class FanIndex(msgspec.Struct, frozen=True):
@@ -110,6 +111,14 @@ class Commits:
         except msgspec.DecodeError:  # names of files may be any bytes, which this decoder refuses
             return msgspec.convert(json.loads(data), Committed)
 
+    def dead_letters(self, shard: str) -> list[DeadLetter]:
+        """Those of a committed shard, in order; none where it has no such file."""
+        try:
+            rows = self._filesystem.read(os.path.join(self._folder.shard(shard), "failed.jsonl")).splitlines()
+        except FileNotFoundError:
+            return []
+        return [read_dead_letter(row) for row in rows]
+
     def names(self, lines: Sequence[ShardLine]) -> set[str]:
         """Ids of the list's shards that are committed; one listing a fan-out folder."""
         wanted = {line.id for line in lines}
@@ -140,3 +149,8 @@ class Commits:
         with suppress(OSError):  # a read-only store is still readable
             self._filesystem.make_folders(self._folder.indexes)
             self._filesystem.replace(self._folder.index(fan), msgspec.json.encode(index))
+
+
+def read_dead_letter(line: bytes) -> DeadLetter:
+    """A row of `failed.jsonl`. By json: names may hold bytes that are no text, which msgspec's own decoder refuses."""
+    return msgspec.convert(json.loads(line), DeadLetter)

@@ -40,6 +40,9 @@ class ShardLine(msgspec.Struct, frozen=True, omit_defaults=True):
     inputs: tuple[Input, ...]
     above: tuple[StageSums, ...] = ()
     """What a stage that counts is told, in the order of the pipeline."""
+    retries: tuple[Input, ...] = ()
+    """Of a list of retries: rows of what went into the stage's own shards, which ended there as dead letters. As many
+    as there are rows in `inputs`, and in the same order."""
 
 
 _line = msgspec.json.Decoder(ShardLine)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcurate.planning.relations import Slices, Upstream
-from hpcurate.planning.slicing import Slicing, count_shards
+from hpcurate.planning.slicing import Slicing, pieces
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed
 
@@ -71,7 +71,8 @@ def test_a_line_names_each_shard_once(rows: list[list[float]], slicing: Slicing)
 def test_counting_makes_as_many_shards_as_cutting(weights: list[float], slicing: Slicing) -> None:
     """What a dry run foresees is what a run cuts: rows one a shard."""
     rows = [[weight] for weight in weights]
-    assert len(cut(rows, slicing)) == count_shards(weights, slicing)
+    made = [[int(shard[-6:]) for shard, _ in rows_of(line)] for line in cut(rows, slicing)]
+    assert made == [list(part) for part in pieces(weights, slicing)]
 
 
 def test_small_neighbours_are_merged() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from reports import dead_letter
 
-from hpcurate.report.dead_letters import grouped, pattern_of, read_dead_letter
+from hpcurate.report.dead_letters import grouped, pattern_of
+from hpcurate.store.commits import read_dead_letter
 
 PATTERNS = [
     ("", ""),
