@@ -17,6 +17,7 @@ _HOME = {
     "FileTask": "task",
     "Files": "source",
     "Resources": "stage",
+    "Retry": "runs.retry",
     "Source": "source",
     "NodeInfo": "stage",
     "Stage": "stage",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hpcurate.planning.build import Step as Step
     from hpcurate.planning.options import Budget as Budget
     from hpcurate.planning.options import StageOptions as StageOptions
+    from hpcurate.runs.retry import Retry as Retry
     from hpcurate.source import Files as Files
     from hpcurate.source import Source as Source
     from hpcurate.stage import Chain as Chain

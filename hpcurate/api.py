@@ -16,13 +16,17 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
+from hpcurate.runs.folder import find_run
 from hpcurate.runs.handover import Outcome
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
+from hpcurate.runs.retry import Retry
 from hpcurate.runs.start import start
+from hpcurate.runs.start_retry import start_retry
 from hpcurate.source import Items, Source
 from hpcurate.source.compare import Edits
 from hpcurate.stage import Stage
+from hpcurate.store.layout import Store
 from hpcurate.task import Task
 
 __all__ = ["Outcome", "run"]
@@ -43,6 +47,7 @@ def run(  # noqa: PLR0913 - the one door from Python
     rerun: Sequence[str] = (),
     budget: Budget | None = None,
     timing: Timing | None = None,
+    retry: Retry | None = None,
     echo: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Run stages over a source.
@@ -50,7 +55,8 @@ def run(  # noqa: PLR0913 - the one door from Python
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
     `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone;
-    `rerun` names stages to do again. Raises UserError before anything is written if something does not fit.
+    `rerun` names stages to do again; `retry` tries dead letters of a run of the store again, whose stages and source
+    these are. Raises UserError before anything is written if something does not fit.
     """
     steps, root = _steps(stages), os.fspath(store)
     request = Request(
@@ -69,6 +75,8 @@ def run(  # noqa: PLR0913 - the one door from Python
         budget=budget or Budget(),
         timing=timing or Timing(),
     )
+    if retry is not None:
+        return start_retry(request, find_run(Store.at(root), retry.run), retry, echo=echo)
     return start(request, echo=echo)
 
 

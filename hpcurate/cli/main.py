@@ -17,6 +17,7 @@ VERBS = {
     "why": "hpcurate.cli.verbs.why",
     "logs": "hpcurate.cli.verbs.logs",
     "verify": "hpcurate.cli.verbs.verify",
+    "retry": "hpcurate.cli.verbs.retry",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
     "runs": "hpcurate.cli.verbs.runs",
@@ -66,6 +67,7 @@ Look at and manage runs (RUN: a name or a part of one; without it, the latest of
   hpcurate why     [RUN] [--json]           why it failed or does not continue, and what to type
   hpcurate logs    [RUN] [--stage S] [--shard ID] [--task T] [--worker N] [--failed] [--gate]
   hpcurate verify  [RUN] [--repair]         whether every file is still there; move damaged shards out of the way
+  hpcurate retry   [RUN] [--stage S] [--kind K] [--reason TEXT] [--keep-done]   try what failed again
   hpcurate cancel  [RUN]                    stop the jobs that no other run needs
   hpcurate explain [RUN | +pipeline=…]      why each stage runs or does not
   hpcurate runs    [PATTERN] [--state S]    list and search runs

@@ -13,6 +13,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
 from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
+from hpcurate.planning.aliases import KeptOf
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.missing import NotInstalled, all_of
@@ -81,6 +82,7 @@ def build(
     budget: Budget | None = None,
     timing: Timing | None = None,
     epoch: EpochOf = lambda stage, fingerprint: 0,
+    kept: KeptOf = lambda stage, identity: None,
     weights: WeightsOf = no_weights,
     environment: EnvironmentOf = own_environment,
 ) -> Pipeline:
@@ -99,7 +101,7 @@ def build(
     planned: dict[str, PlannedStage] = {}
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, here[stage].weights)
+        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, kept, here[stage].weights)
         planned[stage] = attrs.evolve(planned[stage], env=here[stage].env, takes=takes[stage])
     return Pipeline(
         name=name,
@@ -128,6 +130,7 @@ def _plan(
     after: tuple[str, ...],
     upstream: list[str],
     epoch: EpochOf,
+    kept: KeptOf,
     models: tuple[WeightsRef, ...],
 ) -> PlannedStage:
     stage, options = step.stage, checked(step.options, f"stages.{name}")
@@ -136,7 +139,7 @@ def _plan(
     if models:
         first["models"] = [one.identity for one in models]
     identity = {**first, "epoch": epoch(name, digest(first))}
-    fingerprint = digest(identity)
+    fingerprint = kept(name, identity) or digest(identity)
     resources = _resources(name, stage.resources, options.resources)
     device = _device(name, options.device, resources)
     if device == "cpu":

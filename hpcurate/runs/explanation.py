@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.planning.aliases import is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.reconcile import StageView
 from hpcurate.spec import STAGE
@@ -94,6 +95,10 @@ def _own(differences: Iterable[str]) -> list[str]:
 
 def _kept_in_spite(stage: PlannedStage, plain: dict[str, Any]) -> list[str]:
     """Its version is what it was, its code is not: what was committed stays, with this notice. Pure."""
+    if is_aliased(stage.identity, stage.fingerprint):
+        code = "; ".join(one for one in part_differences(plain["parts"], stage.identity) if "code: " in one)
+        kept = "what other code has committed stays (`hpcurate retry --keep-done`)"
+        return [f"{code}; {kept}: rerun={stage.name} does it again"]
     before = plain.get("code")
     if not before or not stage.code or before == stage.code:  # a store of before has none: nothing is known
         return []

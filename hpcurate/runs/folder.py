@@ -269,6 +269,18 @@ def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | Non
     return None
 
 
+def also_means(run: Run, identity: str) -> None:
+    """From now on a configuration of this identity continues that run. Raises StoreError if it is another one's."""
+    entry = _name_file(run.store, identity)
+    run.filesystem.create(entry, f"{run.name}\n".encode())
+    other = run.filesystem.read(entry).decode().strip()
+    if other != run.name:
+        raise StoreError(
+            f"{run.name}: its command with the code of now is the run {other}: continue that one, or move {entry} out "
+            "of the store and type the same again"
+        )
+
+
 def run_identity(draft: Pipeline, output: str | None, limit: int | None) -> str:
     """Digest of what makes a run this run. `draft` is the pipeline that writes to `output`, or to UNNAMED."""
     parts = {"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}}

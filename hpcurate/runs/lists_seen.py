@@ -74,8 +74,10 @@ class ListsSeen:
         `before`: lines of the lists of retries before it.
         """
         first = self.read(folder, name)
-        if first is None or is_live(first.lines, before, sizes):
-            return first and ExpectedList(name, (), first, StandingRetries(first.lines))
+        if first is None:
+            return None
+        if is_live(first.lines, before, sizes):
+            return ExpectedList(name, (), first, StandingRetries(first.lines))
         versions = self._versions(folder, name)
         left = standing_retries([one.lines for one in versions], before, sizes)
         whole = (one for one in reversed(versions) if sum(line.count for line in one.lines) == left.count)

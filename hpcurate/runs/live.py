@@ -138,6 +138,11 @@ class Observer:
         """Committed shards of the stage in the live set; none while the stage is not listed."""
         return [shard for seen in self.seen(stage) for shard in seen.done]
 
+    def lines(self, stage: PlannedStage) -> dict[str, ShardLine]:
+        """The lines of the stage's lists in the live set, by shard."""
+        lists = [one.found for one in self._expected(stage) or () if one.found is not None]
+        return {line.id: line for found in lists for line in found.lines}
+
     def retried(self, stage: PlannedStage) -> set[tuple[str, int]]:
         """(shard, row) of the dead letters of the stage that are tried again: what became of them stands elsewhere."""
         standing = [one.retries for one in self._expected(stage) or () if one.retries is not None]

@@ -13,6 +13,7 @@ from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.masks import refuse_known
 from hpcurate.model import Model
+from hpcurate.planning.aliases import Aliases, KeptOf
 from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.missing import NotInstalled, all_of
@@ -45,6 +46,8 @@ class Request:
     environments: Environments
     epochs: Epochs
     """Of the store, with the stages that are to be done again."""
+    kept: KeptOf | None = None
+    """Which stages go on in a folder of theirs although their code differs; None: those with an alias in the store."""
     places: Sequence[str] = ()
     """Names of places of the pipeline, in order; see `in_order`."""
     output: str | None = None
@@ -81,6 +84,7 @@ class Request:
                 budget=self.budget,
                 timing=self.timing,
                 epoch=self.epochs,
+                kept=self.kept or Aliases(self.store),
                 weights=self.weights,
                 environment=self.environments,
             )

@@ -70,9 +70,8 @@ def preview(request: Request) -> Preview:
     store = Store.at(request.store)
     run = peek_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run) if run else prepared.draft
-    views = views_of(
-        store, pipeline, prepared.launcher, _source_lists(store, pipeline, run), run.retries() if run else {}
-    )
+    lists, retries = _source_lists(store, pipeline, run), run.retries() if run else {}
+    views = views_of(store, pipeline, prepared.launcher, lists, retries)
     shown = Run(store, run.name if run else NEW_RUN)
     code = frozen_path(prepared.code, shown.path)
     stages = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hpcurate.errors import PipelineError
@@ -16,7 +17,7 @@ from hpcurate.runs.handover import Outcome, Progress, hand_over
 from hpcurate.runs.inputs import keep_inputs
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
-from hpcurate.source.intake import Intake, take_in, write_stage_json
+from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.world import World
 
@@ -50,14 +51,22 @@ def start(
     intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
     for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
         echo(f"input: {line}")
-    write_run(run, pipeline, intake, prepared, echo, world)
+    write_run(run, pipeline, intake.lists, prepared, echo, world)
     opened(run)
     echo(f"run {run.name}")
     return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 
 
-def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, echo: Echo, world: World) -> None:
-    """Everything the gates and workers will read, before anything is submitted (I3)."""
+def write_run(
+    run: Run,
+    pipeline: Pipeline,
+    source_lists: tuple[str, ...],
+    prepared: Prepared,
+    echo: Echo,
+    world: World,
+    retries: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> None:
+    """Write all that gates and workers will read, before anything is submitted (I3)."""
     request, filesystem = prepared.request, world.filesystem
     code = freeze_code(prepared.code, run.path)
     _check_unedited(prepared)
@@ -69,13 +78,14 @@ def write_run(run: Run, pipeline: Pipeline, intake: Intake, prepared: Prepared, 
     freeze_run(
         run,
         pipeline,
-        intake.lists,
+        source_lists,
         launcher=request.launcher,
         code=code,
         versions=installed_versions(prepared.stage_modules),
         output=request.output or run.output,
         echo=echo,
         world=world,
+        retries=retries,
     )
     point_latest(run)
 
@@ -91,12 +101,19 @@ def freeze_run(
     output: str,
     echo: Echo,
     world: World,
+    retries: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> None:
-    """From here on the run wants its stages and is not cancelled, and what its rounds lost before is forgiven."""
+    """From here on the run wants its stages and is not cancelled, and what its rounds lost before is forgiven.
+
+    Its retries of before stay, with `retries` after them: the lists of its stages that are the same.
+    """
     _want_stages(run, pipeline, echo)
+    before, folders = run.retries(), [stage.folder for stage in pipeline.stages]
+    lists = {folder: tuple(dict.fromkeys((*before.get(folder, ()), *retries.get(folder, ())))) for folder in folders}
     frozen = Frozen(
         pipeline=pipeline,
         source_lists=source_lists,
+        retries={folder: names for folder, names in lists.items() if names},
         launcher=launcher,
         code=code,
         forgiven={s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
@@ -110,7 +127,7 @@ def freeze_run(
 def _check_unedited(prepared: Prepared) -> None:
     """What was frozen is what the stages were identified by: a long listing lies between. Raises PipelineError."""
     for before, now in zip(prepared.draft.stages, prepared.request.draft().stages, strict=True):
-        if (before.fingerprint, before.code) != (now.fingerprint, now.code):
+        if (before.identity, before.code) != (now.identity, now.code):
             raise PipelineError(
                 f"stages.{now.name}: its code, or a file that it reads, was edited while the run was being started; "
                 "type the same command again"

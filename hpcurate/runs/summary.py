@@ -70,7 +70,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     """Folder of the result."""
     next: str
-    """What to type now; empty for a complete run."""
+    """What to type now; empty for a complete run without dead letters."""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunReport:
@@ -104,7 +104,12 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
         as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         stages={view.name: StageReport.of(view.counts) for view in look.views},
         output=frozen.output,
-        next=_next(run, state, any(view.counts.lost_everything for view in look.views)),
+        next=_next(
+            run,
+            state,
+            failed=sum(view.counts.failed for view in look.views),
+            lost_everything=any(view.counts.lost_everything for view in look.views),
+        ),
     )
 
 
@@ -121,14 +126,15 @@ def written_report(run: Run) -> RunReport | None:
     return None
 
 
-def _next(run: Run, state: RunState, lost_everything: bool) -> str:
+def _next(run: Run, state: RunState, failed: int, lost_everything: bool) -> str:
     """What to type; no budget is large enough for a stage that lost everything."""
     where = f"--store {run.store.root}"
-    fix = "fix it" if lost_everything else "fix it, or raise budget.failed"
+    retry = f"fix what failed, then hpcurate retry {run.name} {where}"
+    budget = "" if lost_everything else ", or raise budget.failed"
     return {
         RunState.RUNNING: f"hpcurate status {run.name} {where}",
-        RunState.COMPLETE: "",
-        RunState.FAILED: f"hpcurate logs {run.name} --failed {where}; then {fix}",
+        RunState.COMPLETE: retry if failed else "",
+        RunState.FAILED: f"hpcurate why {run.name} {where}; {retry}{budget}",
         RunState.STALLED: f"hpcurate logs {run.name} {where}; then type the run's command again",
         RunState.INCOMPLETE: "type the run's command again",
         RunState.CANCELLED: "type the run's command again to continue",

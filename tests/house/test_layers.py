@@ -50,8 +50,8 @@ MAY_IMPORT = {
     "runs": f"{CORE} site environments",
     "report": f"{CORE} config_files runs",
     # how it is started
-    "api": f"{USERS} source planning config_files models environments runs",
-    "hpcurate": f"{CORE} api",
+    "api": f"{USERS} store source planning config_files models environments runs",
+    "hpcurate": f"{CORE} runs api",
     "cli": f"{CORE} {SITE} hpcurate runs report api",
     "__main__": "cli",
     "launchers": f"{GROUND} system store world planning runs site worker",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,33 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
         for key, value in paths.items():
             config[key] = _literal(value)
     return Composed(config)
+
+
+def frozen_config(text: str, given: Mapping[str, Any]) -> Composed:
+    """The configuration that a run has frozen, as if it was composed again; `given`: what replaces values of it.
+
+    Values of secret-looking environment variables, which it does not have, are symbolic in it, as they were.
+    """
+    import yaml
+    from omegaconf import OmegaConf
+
+    plain = yaml.safe_load(text)
+    plain["output"] = None if plain.get("output") == UNNAMED else plain.get("output")
+    config = OmegaConf.create(_again(plain))
+    for key, value in given.items():
+        OmegaConf.update(config, key, value, merge=False, force_add=True)
+    return Composed(config)
+
+
+def _again(value: Any) -> Any:
+    """Text is what it was; where it names the run's own output folder, it follows that."""
+    if isinstance(value, dict):
+        return {key: _again(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_again(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"\$\{(?!oc\.env:)", r"\\${", value).replace(UNNAMED, "${output}")
 
 
 def _literal(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -127,18 +128,25 @@ def previews(argv: list[str]) -> list[Preview]:
 
 def start_and_show(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
-    bars = Bars() if sys.stderr.isatty() and not settings.debug else None
-    try:
+    with shown(bars=not settings.debug) as (echo, progress):
         return start(
             request,
-            echo=bars.say if bars else say,
-            progress=bars,
-            listing=bars.listing if bars else Listing(say),
+            echo=echo,
+            progress=progress,
+            listing=progress.listing if progress else Listing(say),
             opened=lambda run: None if settings.debug else remember_store(request.store),
         )
+
+
+@contextmanager
+def shown(*, bars: bool = True) -> Iterator[tuple[Callable[[str], None], Bars | None]]:
+    """How lines are printed, and bars that show progress, on a terminal."""
+    drawn = Bars() if bars and sys.stderr.isatty() else None
+    try:
+        yield drawn.say if drawn else say, drawn
     finally:
-        if bars:
-            bars.close()
+        if drawn:
+            drawn.close()
 
 
 def _show_tracebacks(outcome: Outcome) -> None:

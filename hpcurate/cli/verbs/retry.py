@@ -1,0 +1,80 @@
+"""`hpcurate retry`: try the dead letters of a run again, with the code as it is now."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from hpcurate.cli.start.again import request_again
+from hpcurate.cli.start.launch import shown
+from hpcurate.cli.terminal import plural, show_end
+from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run_without_doubt
+from hpcurate.errors import ConfigError
+from hpcurate.failures import FailureKind
+from hpcurate.report.dead_letters import Group, dead_letters, grouped
+from hpcurate.report.run_view import RunView
+from hpcurate.runs.code import merge_packages
+from hpcurate.runs.folder import Run
+from hpcurate.runs.retry import NothingChosen, Retry
+from hpcurate.runs.start_retry import start_retry
+
+OFFERED = 20
+"""Groups of dead letters that are listed where none is chosen."""
+
+
+def verb(argv: list[str]) -> int:
+    """Start it as the run's command would; the exit status is the run's."""
+    options = _parser().parse_intermixed_args(argv[1:])
+    words = [word for word in options.words if "=" in word]
+    options.run = _run_of([word for word in options.words if "=" not in word])
+    run = the_run_without_doubt(options)
+    which = Retry(
+        run=run.name, stage=options.stage, kind=options.kind, reason=options.reason, keep_done=options.keep_done
+    )
+    merge_packages()
+    request = request_again(run, words, options.config_dir)
+    try:
+        with shown() as (echo, progress):
+            outcome = start_retry(request, run, which, echo=echo, progress=progress)
+    except NothingChosen as error:
+        raise ConfigError("\n".join([f"{run.name}: {error}", *_offers(run)])) from None
+    show_end(outcome)
+    return outcome.state.exit_status
+
+
+def _run_of(names: Sequence[str]) -> str | None:
+    if len(names) > 1:
+        raise ConfigError(f"hpcurate retry {' '.join(names)}: name one run, and keys as key=value")
+    return next(iter(names), None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = store_parser("retry", "try what failed again, with the code as it is now")
+    parser.add_argument("words", nargs="*", metavar="RUN | launcher=… | wait=…", help=f"the run: {RUN_HELP}")
+    parser.add_argument("--stage", help="only dead letters of this stage")
+    kinds = [kind.value for kind in FailureKind]
+    parser.add_argument("--kind", choices=kinds, metavar="KIND", help=f"only of this kind: {', '.join(kinds)}")
+    parser.add_argument("--reason", metavar="TEXT", help="only with this text in their error or message")
+    parser.add_argument(
+        "--keep-done", action="store_true", help="keep what a stage without a `version` has done with other code"
+    )
+    parser.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="one more conf folder")
+    return parser
+
+
+def _offers(run: Run) -> list[str]:
+    """What there is to choose from."""
+    return offer_lines(grouped(dead_letters(RunView(run))))
+
+
+def offer_lines(groups: Sequence[Group]) -> list[str]:
+    """A line for each group of dead letters that could be tried, with the options that name it. Pure."""
+    if not groups:
+        return ["it has no dead letters"]
+    lines = [f"  {one.count:>6}  {_named(one)}: {one.pattern}" for one in groups[:OFFERED]]
+    more = [f"  and {plural(len(groups) - OFFERED, 'more reason')}: hpcurate why --json"]
+    return ["there are:", *lines, *more[: len(groups) > OFFERED]]
+
+
+def _named(group: Group) -> str:
+    return f"--stage {group.example.shard.stage} --kind {group.example.letter.kind}  {group.error}"
