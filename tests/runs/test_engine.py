@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from driven import Site, comparable
@@ -15,6 +16,7 @@ from hpcurate.errors import UserError
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.runs.state import RunState
+from hpcurate.system.processes import start_time
 
 ONE_BY_ONE = StageOptions(shard_tasks=2, resources={"memory": "100MB"})
 
@@ -215,3 +217,30 @@ def test_two_upstreams_that_return_the_same_ids_are_both_accounted_for(site: Sit
     }
     counts = hpcurate.run(stages, numbers(3), store=site.store).summary["stages"]["both"]
     assert (6, 6, 0, 0) == (counts["in"], counts["out"], counts["dropped"], counts["failed"])
+
+
+def test_a_task_that_comes_right_at_its_third_try_is_no_dead_letter(site: Site) -> None:
+    """It was one at once. The shard's record has the tries."""
+    stage = Odd("flaky", str(site.folder / "notes"))
+    options = StageOptions(resources={"memory": "100MB"}, backoff=0.01)
+    outcome = hpcurate.run({"odd": Step(stage, options)}, numbers(3), store=site.store)
+    counts = outcome.summary["stages"]["odd"]
+    assert (RunState.COMPLETE, 3, 0) == (outcome.state, counts["out"], counts["failed"])
+    [stats] = [stats for shard, stats in site.stats().items() if shard.startswith("odd-")]
+    assert ({"3": 1}, {"ConnectionResetError": 2}, 1) == (stats["tries"], stats["retried"], stats["attempt"])
+
+
+def test_a_task_that_hangs_gets_twice_the_time_and_is_named(site: Site) -> None:
+    """Its dead letter says where it hung; none of the six processes that it starts is left, of either attempt."""
+    stage = Odd("hang", str(site.folder / "notes"))
+    options = StageOptions(resources={"memory": "100MB"}, task_timeout=0.7)
+    outcome = hpcurate.run({"odd": Step(stage, options)}, numbers(3), store=site.store)
+    assert {"out": 2, "failed": 1}.items() <= outcome.summary["stages"]["odd"].items()
+    [letter] = [json.loads(row) for name, text in site.tree().items() if "failed" in name for row in text.splitlines()]
+    assert ("n2", "timeout") == (letter["id"], letter["kind"])
+    before, _, where = letter["message"].partition("; where it was: ")
+    assert "task n2 took over 1.4 s" == before
+    path, _, title = where.partition(", below ")
+    assert "in _hang" in Path(path).read_text().partition(title.strip("'"))[2]
+    pids = [int(word) for word in (site.folder / "notes").read_text().split()]
+    assert (12, []) == (len(pids), [pid for pid in pids if start_time(pid) is not None])
