@@ -165,6 +165,7 @@ def _plan(
         retry_on=None if options.retry_on is None else tuple(options.retry_on),
         backoff=options.backoff,
         task_timeout=options.task_timeout,
+        setup_timeout=options.setup_timeout,
         max_memory=options.max_memory,
         max_time=options.max_time,
         deterministic=stage.deterministic,

@@ -67,6 +67,12 @@ class StageOptions:
     task_timeout: float | None = option(
         None, "seconds one batch may take, twice as many when it is tried again; default: no limit", minimum=0
     )
+    setup_timeout: float | None = option(
+        None,
+        "seconds that `setup_on_node` and `setup` may take, with the wait for the former in another process; default: "
+        "no limit",
+        minimum=0,
+    )
     max_memory: str | None = option(
         None,
         "most main memory of one stage process in rounds for what ran out of it, e.g. 64GB; default: four times "

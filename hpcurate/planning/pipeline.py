@@ -121,6 +121,8 @@ class PlannedStage:
     """Seconds before the second try."""
     task_timeout: float | None = None
     """Seconds one batch may take; None: no limit."""
+    setup_timeout: float | None = None
+    """Seconds that setting up a stage process may take; None: no limit."""
     max_memory: str | None = None
     """Of a stage process, in a round for what ran out of it; None: four times as much as usual."""
     max_time: str | None = None

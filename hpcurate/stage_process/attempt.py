@@ -12,9 +12,8 @@ import attrs
 
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import DeadLetter
-from hpcurate.stage import Stage, members, task_types
-from hpcurate.stage_process.ahead import Measured
-from hpcurate.stage_process.batches import Batch, PrepareDied, Writer
+from hpcurate.stage import Stage
+from hpcurate.stage_process.batches import Batch, PrepareDied
 from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost
@@ -23,9 +22,9 @@ from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.raised import MEMORY, RAISED
 from hpcurate.stage_process.scope import BatchScope
+from hpcurate.stage_process.set_up import SetUpStage, wrong_type
 from hpcurate.stage_process.store_errors import blame_store, own_io
 from hpcurate.stage_process.tries import GPU_OOM, Fault, Tries
-from hpcurate.store.files import Files
 from hpcurate.store.notes import line_of
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.memory import MemoryGroup
@@ -38,26 +37,6 @@ class MemberFailed(Exception):
     def __init__(self, member: str) -> None:
         super().__init__(member)
         self.member = member
-
-
-class SetUpStage:
-    """A stage that is set up, and what its attempts learn for those after them."""
-
-    def __init__(self, stage: Stage[Any, Any], name: Optional[str], files: Files) -> None:
-        self.members, self.files = members(stage), files
-        names = stage.member_names()
-        self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
-        self.types = [member.task_types for member in self.members]
-        self.measured = Measured()
-        self.fits = 0
-        """Tasks at once for which the GPU's memory was enough, once it was not; 0: whatever is asked for."""
-        self._writer: Optional[Writer] = None
-
-    def writer(self, root: str) -> Writer:
-        """Of the stage's rows; made once, as that takes a while."""
-        if self._writer is None or self._writer.root != root:
-            self._writer = Writer(self.types[-1][1], root)
-        return self._writer
 
 
 class Attempt:
@@ -326,17 +305,6 @@ class Attempt:
                 raise StageError(f"{name} {wrong_type(type(stage), types, type(task))}")
         lineage.step(name, tasks, returned, scope.drops)
         return returned
-
-
-def wrong_type(cls: type[Stage[Any, Any]], types: tuple[type, type], returned: type) -> str:
-    """What is wrong with a task of another class than the stage gives here, and the remedy. Pure."""
-    declared, given = task_types(cls)[1], types[1]
-    if given is declared:
-        return f"declares {declared.__qualname__} and returned a {returned.__qualname__}"
-    return (
-        f"returned a {returned.__qualname__} and was given a {given.__qualname__}: change the tasks that came in, make "
-        f"new ones as self.child(task, type(task), …), or declare that it gives something else than it takes"
-    )
 
 
 def _check_weights(tasks: Sequence[Task]) -> None:

@@ -12,13 +12,14 @@ from typing import Any, Optional
 
 from hpcurate.stage import Stage
 from hpcurate.stage_process.ahead import LOOK_AHEAD
-from hpcurate.stage_process.attempt import Attempt, SetUpStage
+from hpcurate.stage_process.attempt import Attempt
 from hpcurate.stage_process.batches import Batch, PrepareDied
 from hpcurate.stage_process.feed import Feed, Report
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.prepare import InThreads, Preparer, has_prepare
 from hpcurate.stage_process.raised import RAISED
+from hpcurate.stage_process.set_up import SetUpStage
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.notes import BEGUN, NOTHING
 from hpcurate.store.rows import codec

@@ -62,8 +62,9 @@ def _is_transient(error: BaseException) -> bool:
     names = class_names(error)
     if isinstance(error, BrokenPipeError):  # else a program that ended for its input's sake
         return error.errno == errno.ESHUTDOWN
-    if any(named(name, names) for name in STATUS_ERRORS):
-        return _status(error) in STATUSES
+    status = _status(error) if any(named(name, names) for name in STATUS_ERRORS) else None
+    if status is not None:
+        return status in STATUSES
     if isinstance(error, socket.gaierror):
         return error.errno == socket.EAI_AGAIN
     if "urllib.error.URLError" in names:  # in words: a wrong address

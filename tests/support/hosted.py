@@ -1,7 +1,7 @@
 """A supervisor's part in small: one stage process runs two shards; a line of JSON for each.
 
 `python hosted.py FOLDER forked|spawned WHAT NOTES [OPTIONS]`: WHAT is what `Odd` does at the second task of the first
-shard; OPTIONS, as JSON, change the job.
+shard; OPTIONS, as JSON, change the job or the stage.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from hpcurate.worker.hosts import SetupFailed, ShardEnded, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
 from hpcurate.worker.node_staging import NodeStaging
 
+OPTIONS = json.loads(sys.argv[5] if len(sys.argv) > 5 else "{}")
+OF_STAGE = {name: OPTIONS.pop(name) for name in ("prepare", "setup_timeout") if name in OPTIONS}
+
 
 def tell(**words: Any) -> None:
     """One line."""
@@ -43,7 +46,7 @@ def job(folder: Path, shard: str, values: range) -> ShardJob:
     rows.write_bytes(b"".join(codec(Number).encode_lines([Number(id=f"n{value}", value=value) for value in values])))
     return ShardJob(
         shard=shard, directory=str(folder / shard), ref=shard, root=str(folder), inputs=[(str(rows), 0, len(values))],
-        batch_size=1, isolate=True, **json.loads(sys.argv[5] if len(sys.argv) > 5 else "{}"),
+        batch_size=1, isolate=True, **OPTIONS,
     )  # fmt: skip
 
 
@@ -60,7 +63,7 @@ def run(host: StageHost, shard: ShardJob) -> None:
 def main() -> None:
     """Both shards, unless the stage cannot be set up."""
     folder, kind, what, notes = Path(sys.argv[1]), *sys.argv[2:5]
-    pipeline = build("p", Items((Number(id="n", value=1),)), {"odd": Step(Odd(what, notes), StageOptions())})
+    pipeline = build("p", Items((Number(id="n", value=1),)), {"odd": Step(Odd(what, notes), StageOptions(**OF_STAGE))})
     plan = Plan(stage=pipeline.stages[0], run="r", store=str(folder), lists=(), round=1, workers=1)
     info = WorkerInfo(index=0, process=0, cpus=1)
     hosts = ProcessHosts()

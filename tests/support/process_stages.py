@@ -36,13 +36,15 @@ class Odd(Stage[Number, Number]):
         """Some things go wrong here."""
         if self.what == "setup_exit":
             sys.exit(0)
+        if self.what == "setup_hang":
+            _hang(self, Number(id="x", value=0))
         if self.what == "setup_garbage":
             _garbage(self, Number(id="x", value=0))
 
     def prepare(self, task: Number) -> None:
         """Or here."""
-        if self.what == "prepare_exit" and task.value == 2:
-            sys.exit(0)
+        if self.what in PREPARES and task.value == 2:
+            PREPARES[self.what](self, task)
 
     def process(self, tasks: list[Number]) -> list[Number]:
         """One odd thing; the rest passes."""
@@ -205,4 +207,7 @@ ODD: dict[str, Callable[[Odd, Number], None]] = {
     "garbage": _garbage, "message": _message, "small": _small, "exit": _exit, "hard_exit": _hard_exit,
     "gpu_lost": _gpu_lost, "hang": _hang, "stopped": _stopped, "memory": _memory, "eats": _eats,
     "program_eats": _program_eats, "killed": _killed, "flaky": _flaky,
+}  # fmt: skip
+PREPARES: dict[str, Callable[[Odd, Number], None]] = {
+    "prepare_exit": _exit, "prepare_flaky": _flaky, "prepare_hang": _hang,
 }  # fmt: skip

@@ -202,9 +202,32 @@ def test_a_stopped_stage_process_writes_its_stacks(start: Start, tmp_path: Path)
 
 
 @pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_setup_that_hangs_is_a_failed_setup(start: Start, tmp_path: Path) -> None:
+    """It held its node until the end of the job; it still does, unless `setup_timeout` is set."""
+    [only] = said(start("setup_hang", setup_timeout=1))
+    assert only["setup"].startswith("setup took over 1 s (stages.odd.setup_timeout); where it was: ")
+    assert "in _hang" in (tmp_path / "log").read_text()
+    assert (6, []) == (len(noted(tmp_path)), alive(tmp_path))
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
 def test_a_pause_between_two_tries_is_no_hang(start: Start) -> None:
     """It is longer than a batch may take."""
     assert [{"passed": 3, "failed": 0}, PASSED] == said(start("flaky", timeout=1, tries=3, backoff=0.7))
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_what_prepare_raises_in_a_process_of_its_own_is_tried_again(start: Start) -> None:
+    """The exception itself does not come across, its names do."""
+    assert [{"passed": 3, "failed": 0}, PASSED] == said(start("prepare_flaky", prepare="processes", tries=3))
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_hang_in_a_process_of_prepare(start: Start, tmp_path: Path) -> None:
+    """Its stacks are written, too."""
+    first, second = said(start("prepare_hang", prepare="processes", timeout=2))
+    assert ("timeout", PASSED, []) == (first["ending"], second, alive(tmp_path))
+    assert "in _hang" in (tmp_path / "log").read_text().partition("stacks of shard first")[2]
 
 
 # -- main memory ----------------------------------------------------------------------------------------

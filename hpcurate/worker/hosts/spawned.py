@@ -61,17 +61,26 @@ class StageProcess:
         assert self._channel is not None
         try:
             self._channel.send(hello_of(self._plan, self._info, self._place, self._late_variables(), check=check))
-            answer = self._channel.receive()
+            answer = self._channel.receive(None if check else self._plan.stage.setup_timeout)
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
         except NoMessage as error:
             raise SetupFailed(f"{INTRUDER}: {error}") from None
+        if answer is None:
+            raise self._never_ready()
         if isinstance(answer, Refused):
             raise SetupFailed(f"{answer.error}: {answer.message}", answer.traceback)
         if not isinstance(answer, Ready):
             raise SetupFailed(f"the stage process answered {type(answer).__name__} to the first message")
         self._session = next(iter(descendants(self._keeper.pid)), None) if self._keeper else None
         return answer
+
+    def _never_ready(self) -> SetupFailed:
+        stage = self._plan.stage
+        where = write_stacks(f"stacks of the setup of {stage.name}:", self._below(), self._log)
+        self._stop_hard()
+        took = f"setup took over {stage.setup_timeout:g} s (stages.{stage.name}.setup_timeout)"
+        return SetupFailed(f"{took}; where it was: {where}")
 
     def _late_variables(self) -> dict[str, str]:
         """What a forked process, which is older than its place, cannot have inherited; in a container, all of it."""
