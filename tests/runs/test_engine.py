@@ -243,4 +243,5 @@ def test_a_task_that_hangs_gets_twice_the_time_and_is_named(site: Site) -> None:
     path, _, title = where.partition(", below ")
     assert "in _hang" in Path(path).read_text().partition(title.strip("'"))[2]
     pids = [int(word) for word in (site.folder / "notes").read_text().split()]
-    assert (12, []) == (len(pids), [pid for pid in pids if start_time(pid) is not None])
+    assert len(pids) >= 12
+    assert [] == [pid for pid in pids if start_time(pid) is not None]
