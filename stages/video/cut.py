@@ -13,7 +13,8 @@ import attrs
 from hpcurate import Resources, Stage, WorkerInfo
 from stages.video.clip_encoder import ClipEncoder, Shown, WaitingFrames
 from stages.video.copied import span_of
-from stages.video.media.decode import Video, VideoError, frame_pts, open_container
+from stages.video.media.container import VideoError, open_container
+from stages.video.media.decode import Video, frame_pts
 from stages.video.media.encode import Encoding
 from stages.video.media.encoders import Choice, chosen_encoder
 from stages.video.media.picture import Shaper
@@ -123,7 +124,7 @@ class Cut(Stage[ClipTask, ClipTask]):
     def _copied(self, clips: list[ClipTask]) -> dict[str, ClipTask]:
         """What becomes of each clip of one video, by the id that was asked for; without a file, it is to be encoded."""
         first = clips[0]
-        with open_container(first.path) as given:
+        with open_container(first.path, first.source) as given:
             sound = given.streams.audio[0].codec_context.name if self.audio and given.streams.audio else None
         reason = why_not_copyable(first.source_codec, first.rotation, sound)
         if reason and not self.fallback:
@@ -149,7 +150,7 @@ class Cut(Stage[ClipTask, ClipTask]):
             return clip
         file = self.file(clip, "clip.mp4")
         frames = copy_piece(clip.path, clip.source, piece, os.fspath(file), audio=self.audio)
-        clip.width, clip.height = picture_size(os.fspath(file))
+        clip.width, clip.height = picture_size(os.fspath(file), clip.source)
         clip.clip, clip.frames, clip.has_audio, clip.encoder = file, frames, has_audio, "copy"
         clip.bytes, clip.sha256 = os.path.getsize(file), digest(file)
         leave_samples(clip, sample_file(os.fspath(file), clip.source, clip.duration_s, self.samplings()))

@@ -10,7 +10,8 @@ import attrs
 from hpcurate.errors import ConfigError
 from hpcurate.model import Model, get_local_dir_for_weights_name
 from hpcurate.stage import WorkerInfo
-from stages.video.media.decode import Decoder, open_video
+from stages.video.media.container import Decoder
+from stages.video.media.decode import open_video
 from stages.video.media.shots import ShotFinder, first_frames, small_picture
 from stages.video.tasks import VideoTask
 from stages.video.timeline import Timeline, read_timeline
@@ -194,5 +195,5 @@ class ShotNetwork(Model):
 
 
 def _read(task: VideoTask, look: Callable[[VideoFrame], object] | None, decoder: Decoder = "cpu") -> Timeline:
-    with open_video(task.path, task.source, decoder=decoder) as video:
+    with open_video(task.path, task.source, decoder=decoder, max_pixels=task.max_pixels) as video:
         return read_timeline(video, look)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from stages.video.media.decode import Video, VideoError, frame_pts, open_video
+from stages.video.media.container import VideoError, ffmpeg_errors
+from stages.video.media.decode import Video, frame_pts, open_video
 from stages.video.media.picture import Shaper
 from stages.video.tasks import ClipTask
 
@@ -32,7 +33,10 @@ def decode_pass(
 ) -> Iterator[tuple[Video, Shaper, Iterator[tuple[ClipTask, Iterator[VideoFrame]]]]]:
     """(the video, what shapes its frames, each clip with its frames) of clips that one pass decodes."""
     first = clips[0]
-    with open_video(first.path, first.source) as video:
+    with (
+        ffmpeg_errors(first.source, "its pictures cannot be processed"),
+        open_video(first.path, first.source, max_pixels=first.max_pixels) as video,
+    ):
         frames = video.decode(video.packets_from(first.start_pts))
         with closing(frames):
             yield video, Shaper(first.width, first.height, first.rotation), zip(clips, by_clip(frames, clips))

@@ -7,8 +7,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hpcurate import FileTask, Resources, Stage
-from stages.video.media.decode import Video, VideoError, open_video
+from stages.video.media.container import MOST_PIXELS, VideoError
+from stages.video.media.decode import Video, check_size, open_video
 from stages.video.media.mp4 import mp4_fault
+from stages.video.samples import above_zero
 from stages.video.tasks import VideoTask
 
 if TYPE_CHECKING:
@@ -18,18 +20,28 @@ if TYPE_CHECKING:
 class Probe(Stage[FileTask, VideoTask]):
     """Open each file, decode one frame, and note size, rate, length and what else later stages need.
 
-    Fails for what is empty, truncated, without a picture, or not a video at all.
+    Fails for what is empty, truncated, encrypted, without a picture, larger than `max_pixels`, or not a video at all.
     """
 
     resources = Resources(cpus=1, memory="2GB", time="1h")
     version = 1
+
+    def __init__(self, max_pixels: int = MOST_PIXELS) -> None:
+        """Set the limit.
+
+        Args:
+            max_pixels: width × height of a picture at most; a video with more fails before it is decoded. The default
+                is the largest picture of H.264 and HEVC, level 6.2; 8K has fewer. More needs more memory in `split`
+                and `clips`, too.
+        """
+        self.max_pixels = above_zero("max_pixels", max_pixels)
 
     def process(self, tasks: list[FileTask]) -> list[VideoTask]:
         """One video per file."""
         return [self._probe(task) for task in tasks]
 
     def _probe(self, task: FileTask) -> VideoTask:
-        with open_video(task.path, task.source, threads=1) as video:
+        with open_video(task.path, task.source, threads=1, max_pixels=self.max_pixels) as video:
             fault = mp4_fault(task.path)
             if fault:
                 raise VideoError(f"{task.source}: {fault}")
@@ -41,6 +53,7 @@ class Probe(Stage[FileTask, VideoTask]):
     def _task(self, task: FileTask, video: Video, frame: VideoFrame) -> VideoTask:
         rotation = clockwise(frame.rotation)
         width, height = displayed(frame.width, frame.height, video.stream.sample_aspect_ratio, rotation)
+        check_size(width, height, self.max_pixels, task.source)  # the pixels' aspect may make it wide
         rate, seconds = average_rate(video), length(video)
         return self.child(
             task,
@@ -59,6 +72,7 @@ class Probe(Stage[FileTask, VideoTask]):
             pix_fmt=frame.format.name,
             has_audio=bool(video.container.streams.audio),
             variable_frame_rate=uneven(video),
+            max_pixels=self.max_pixels,
         )
 
 

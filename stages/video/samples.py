@@ -7,12 +7,13 @@ another one samples.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hpcurate import Stage, Task
 from hpcurate.errors import ConfigError, StageError
 from stages.video.media.sampling import Samples, Sampling
 
+Number = TypeVar("Number", int, float)
 MEMORY_KEY = "video.samples"
 """Where a clip's samples are in `task.memory`, by sampling."""
 
@@ -25,7 +26,7 @@ class UsesSamples:
         raise NotImplementedError
 
 
-def above_zero(name: str, value: float) -> float:
+def above_zero(name: str, value: Number) -> Number:
     """The value of a stage's parameter. Raises ConfigError unless it is above 0."""
     if value <= 0:
         raise ConfigError(f"{name}: {value:g}: expected more than 0")

@@ -8,7 +8,7 @@ from typing import Literal
 from hpcurate import CurrentOr, Resources, Stage, WorkerInfo
 from hpcurate.errors import ConfigError
 from stages.video.detectors import Name, detector_of
-from stages.video.media.decode import VideoError
+from stages.video.media.container import VideoError
 from stages.video.media.decoders import Choice, chosen_decoder
 from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.tasks import ClipTask, VideoTask, clip_id
@@ -133,4 +133,5 @@ class Split(Stage[VideoTask, ClipTask]):
             source_height=task.height,
             source_codec=task.codec,
             variable_frame_rate=timeline.uneven,
+            max_pixels=task.max_pixels,
         )

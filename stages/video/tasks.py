@@ -12,6 +12,7 @@ import attrs
 from hpcurate import File, Task, stable_id
 from hpcurate.errors import StageError
 from stages.output_fields import FOLDER, Computed, Output, internal, output
+from stages.video.media.container import MOST_PIXELS
 from stages.vision.tasks import VisualTask
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class VideoTask(Task):
     has_audio: bool = False
     variable_frame_rate: bool = False
     """Whether frames are at uneven distances, as far as the container's index shows."""
+    max_pixels: int = MOST_PIXELS
+    """Of a picture; a larger one fails before it is decoded."""
 
     @property
     def fps(self) -> Fraction:
@@ -118,6 +121,8 @@ class ClipTask(VisualTask):
     source_codec: str = attrs.field(metadata=output("codec_source", order=8))
     """FFmpeg's name of the video's decoder."""
     variable_frame_rate: bool = attrs.field(default=False, metadata=output("variable_framerate", order=10))
+    max_pixels: int = attrs.field(default=MOST_PIXELS, metadata=internal())
+    """Of a picture of the video; a larger one fails before it is decoded."""
     clip: File | None = attrs.field(
         default=None, metadata=output("clip_location", order=11, nullable=False, file=("clips", ".mp4"))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from stages.video.media.decode import Video, VideoError, frame_pts, packet_pts
+from stages.video.media.container import VideoError
+from stages.video.media.decode import Video, frame_pts, packet_pts
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TOLERATED_S = 1.0
 """A picture that ends more than this before its declared end is truncated."""
+LONGEST_S = 3600
+"""No picture is shown for longer: one that is has a wrong timestamp, and would make a clip of years."""
 
 
 @attrs.define
@@ -99,7 +103,19 @@ def _timeline(video: Video, seen: _Seen, times: list[int], decoded: list[int]) -
     mean = (unique[-1] - unique[0]) // max(1, len(unique) - 1)
     end = max(seen.end, unique[-1] + max(1, mean if seen.end <= unique[-1] else 1))
     _check_whole(video, end * unit)
-    return Timeline([*unique, end], unit, decoded)
+    edges = [*unique, end]
+    _check_times(video, edges, unit)
+    return Timeline(edges, unit, decoded)
+
+
+def _check_times(video: Video, edges: list[int], unit: Fraction) -> None:
+    """Raise VideoError for a picture that is shown for hours."""
+    for number, (shown, gone) in enumerate(itertools.pairwise(edges)):
+        if (gone - shown) * unit > LONGEST_S:
+            raise VideoError(
+                f"{video.source}: damaged index: picture {number} is shown for {float((gone - shown) * unit):.0f} s; "
+                f"expected {LONGEST_S} s at most"
+            )
 
 
 def _check_whole(video: Video, end: Fraction) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from stages.video.media.container import file_fault
 from stages.video.media.sampling import Sample, Samples, Sampling
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 178_956_970
 """Pillow's own limit: it refuses to open what has more."""
+FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+"""What is opened, whatever a file is called. Not EPS, for which Pillow runs Ghostscript."""
 ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 """The EXIF tag, and its values that swap width and height."""
@@ -74,8 +79,12 @@ def opened(path: str, source: str) -> Iterator[Image]:
     """The file, open; what goes wrong with it meanwhile is an ImageError naming `source`."""
     from PIL import Image, UnidentifiedImageError
 
+    fault = file_fault(path)
+    if fault:
+        raise ImageError(f"{source}: {fault}")
+    Image.init()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
             yield image
     except ImageError:
         raise

@@ -8,12 +8,20 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import attrs
 
-from stages.video.media.mp4 import mp4_fault
+from stages.video.media.container import (
+    MOST_PIXELS,
+    Decoder,
+    VideoError,
+    decoder_options,
+    ffmpeg_errors,
+    open_container,
+    raise_fault,
+)
 from stages.video.media.seek import packet_time, packets_before
 
 if TYPE_CHECKING:
@@ -26,18 +34,9 @@ DECODE_LOG = "HPCURATE_DECODE_LOG"
 """Environment variable: a file that gets a line `pid source frames` for each pass over a video."""
 DECODE_THREADS = 2
 """Fixed, because what a damaged frame is replaced with may depend on it."""
-FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,dv"
-"""Containers that are opened. No playlists and no image sequences, since these name other files."""
-
-Decoder = Literal["cpu", "nvdec"]
-"""What decodes; NVDEC leaves to the CPU what it cannot (see `decoders.py`)."""
 
 frames_decoded: Counter[str] = Counter()
 """Frames decoded in this process, by source."""
-
-
-class VideoError(ValueError):
-    """A video cannot be used; the message names it and the fault."""
 
 
 @attrs.define
@@ -50,13 +49,13 @@ class Video:
     source: str
     """Name used in messages and counts."""
     decoder: Decoder = "cpu"
+    max_pixels: int = MOST_PIXELS
+    """Of a picture; one with more is an error."""
 
     def packets(self) -> Iterator[Packet]:
         """Packets of the picture in file order, from the file's current position."""
-        try:
+        with ffmpeg_errors(self.source, "unreadable"):
             yield from (packet for packet in self.container.demux(self.stream) if packet.size)
-        except _ffmpeg_error() as error:
-            raise VideoError(f"{self.source}: unreadable: {error.strerror}") from error
 
     def decode(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
         """Frames of the packets in display order, counted. Raises VideoError for damaged data."""
@@ -65,13 +64,14 @@ class Video:
             for packet in itertools.chain(packets, (None,)):
                 waiting.sent(packet)
                 for frame in self.stream.decode(packet):
+                    check_size(frame.width, frame.height, self.max_pixels, self.source)
                     count += 1
                     waiting.got(frame)
                     frame.time_base = self.stream.time_base  # frames from the flush have none
                     last = frame.time or last
                     yield frame
         except _ffmpeg_error() as error:
-            raise VideoError(f"{self.source}: damaged after {last:.1f} s: {error.strerror}") from error
+            raise_fault(error, self.source, self._fault(last))
         finally:
             _record(self.source, count)
 
@@ -79,21 +79,24 @@ class Video:
         """Packets from a key frame at or before `pts` on; the file must be at its beginning."""
         if pts <= (self.stream.start_time or 0):
             return self.packets()
-        try:
+        with ffmpeg_errors(self.source, "cannot be searched"):
             found = packets_before(self.container, self.stream, pts, self.packets)
-        except _ffmpeg_error() as error:
-            raise VideoError(f"{self.source}: cannot be searched: {error.strerror}") from error
         if found is None:
             self._reopen()
         return found or self.packets()
 
+    def _fault(self, seconds: float) -> str:
+        """What to say of a picture that FFmpeg does not decode. It forgets a size that it refuses."""
+        if not self.stream.codec_context.width:
+            return f"after {seconds:.1f} s a picture of more than max_pixels={self.max_pixels} pixels, or of none"
+        return f"damaged after {seconds:.1f} s"
+
     def _reopen(self) -> None:
-        index, context = self.stream.index, self.stream.codec_context
+        index, threads = self.stream.index, self.stream.codec_context.thread_count
         self.container.close()
-        self.container = open_container(self.path, self.decoder)
+        self.container = open_container(self.path, self.source, self.decoder, self.max_pixels)
         self.stream = self.container.streams[index]
-        self.stream.codec_context.thread_type = context.thread_type
-        self.stream.codec_context.thread_count = context.thread_count
+        set_up(self.stream, threads, self.max_pixels)
 
 
 class _Waiting:
@@ -117,42 +120,36 @@ class _Waiting:
 
 
 @contextmanager
-def open_video(path: str, source: str, threads: int = DECODE_THREADS, decoder: Decoder = "cpu") -> Iterator[Video]:
-    """Open a file for decoding. Raises VideoError: empty, truncated, not a video, no video stream."""
-    if os.path.getsize(path) == 0:
-        raise VideoError(f"{source}: empty file")
-    try:
-        container = open_container(path, decoder)
-    except _ffmpeg_error() as error:
-        raise VideoError(f"{source}: {mp4_fault(path) or f'not a video file: {error.strerror}'}") from error
+def open_video(
+    path: str,
+    source: str,
+    threads: int = DECODE_THREADS,
+    decoder: Decoder = "cpu",
+    max_pixels: int = MOST_PIXELS,
+) -> Iterator[Video]:
+    """Open a file for decoding. Raises VideoError: empty, truncated, not a video, no video stream, too large."""
+    container = open_container(path, source, decoder, max_pixels)
     with ExitStack() as stack:
         stack.callback(container.close)
         stream = _picture(container, source)
-        stream.codec_context.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        video = Video(path, container, stream, source, decoder)
+        check_size(stream.codec_context.width, stream.codec_context.height, max_pixels, source)
+        set_up(stream, threads, max_pixels)
+        video = Video(path, container, stream, source, decoder, max_pixels)
         stack.callback(lambda: video.container.close())  # another one once it was reopened
         yield video
 
 
-def open_container(path: str, decoder: Decoder = "cpu") -> InputContainer:
-    """Open a file of the containers we take, and of no other kind. Raises av.FFmpegError."""
-    import av
-
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    older = int(av.__version__.partition(".")[0]) < 19
-    more: Any = {"metadata_errors": "replace"} if older else {}
-    if decoder == "nvdec":
-        more["hwaccel"] = nvdec()
-    opened: InputContainer = av.open(path, options=options, **more)
-    return opened
+def set_up(stream: VideoStream, threads: int, max_pixels: int) -> None:
+    """How a stream is decoded."""
+    stream.codec_context.thread_type = "AUTO"
+    stream.codec_context.thread_count = threads
+    stream.codec_context.options = decoder_options(max_pixels)
 
 
-def nvdec() -> Any:
-    """PyAV's access to NVDEC: frames come back into main memory; a codec that it lacks is decoded on the CPU."""
-    from av.codec.hwaccel import HWAccel
-
-    return HWAccel("cuda", allow_software_fallback=True)
+def check_size(width: int, height: int, most: int, source: str) -> None:
+    """Raise VideoError for a picture with too many pixels."""
+    if width * height > most:
+        raise VideoError(f"{source}: a picture of {width} × {height} pixels, more than max_pixels={most}")
 
 
 def frame_pts(frame: VideoFrame) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal
 
-from stages.video.media.decode import Decoder, VideoError, nvdec
+from stages.video.media.container import Decoder, VideoError, nvdec
 
 Choice = Literal["cpu", "auto", "nvdec"]
 

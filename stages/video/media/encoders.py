@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Literal
 
-from stages.video.media.decode import VideoError
+from stages.video.media.container import VideoError
 
 Choice = Literal["cpu", "auto", "nvenc"]
 

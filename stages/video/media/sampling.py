@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WHOLE = 1 << 16
 """Larger than any picture: with `enlarge=False`, a sampling of this size takes the frames as they are."""
+LONGEST_SIDE = 16_000
+"""Pixels; WebP has 16 383 at most. A strip of 8192 × 16, enlarged to 144 in height, would have 73 728 in width."""
 TOLERANCE_S = 1e-6
 """A frame that is early by less than this counts as on time."""
 
@@ -48,8 +50,9 @@ class Sampling:
         return [k / self.fps for k in range(max(1, math.ceil(min(duration_s, self.first_s) * self.fps - 1e-6)))]
 
     def scale(self, width: int, height: int) -> float:
-        """By how much a frame of this size is enlarged. Pure."""
+        """By how much a frame of this size is enlarged; a strip becomes smaller than asked for, not endless. Pure."""
         scale = self.size / (height if self.side == "height" else max(width, height))
+        scale = min(scale, LONGEST_SIDE / max(width, height))
         return scale if self.enlarge else min(1.0, scale)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from stages.video.media.decode import VideoError, open_container
+from stages.video.media.container import open_container, raise_fault
 from stages.video.media.seek import packets_before
 
 if TYPE_CHECKING:
@@ -46,22 +46,18 @@ class Sound:
 
     def span(self, start: Fraction, end: Fraction) -> Iterator[Samples]:
         """Samples from `start` to `end`, seconds on the file's clock, as float32 blocks (channels, n)."""
-        import numpy as np
-
         total, done = round((end - start) * self.rate), 0
         for at, block in self._blocks(start):
             begin = done if abs(at - done) < JITTER * self.rate and done else at
             if begin >= total:
                 break
-            if begin > done:
-                yield np.zeros((self.channels, begin - done), np.float32)
-                done = begin
+            yield from silence(self.channels, begin - done, self.rate)
+            done = max(done, begin)
             block = block[:, done - begin : total - begin]
             if block.shape[1]:
                 yield block
                 done += block.shape[1]
-        if done < total:
-            yield np.zeros((self.channels, total - done), np.float32)
+        yield from silence(self.channels, total - done, self.rate)
 
     def _blocks(self, start: Fraction) -> Iterator[tuple[int, Samples]]:
         """Decoded blocks with the number of their first sample, counted from `start`."""
@@ -88,7 +84,7 @@ class Sound:
             except FFmpegError as error:
                 if packet.pts is None or packet.pts * base < start:
                     continue
-                raise VideoError(f"{self._source}: damaged sound: {error.strerror}") from error
+                raise_fault(error, self._source, "damaged sound")
             yield from frames
 
     def _packets(self, start: Fraction) -> Iterator[Packet]:
@@ -105,8 +101,16 @@ class Sound:
         return self._container.demux(self._stream)
 
     def _open(self) -> None:
-        self._container: InputContainer = open_container(self._path)
+        self._container: InputContainer = open_container(self._path, self._source)
         self._stream: AudioStream = self._container.streams.audio[0]
+
+
+def silence(channels: int, count: int, most: int) -> Iterator[Samples]:
+    """So many samples, in blocks of `most`: a picture may be shown for hours."""
+    import numpy as np
+
+    for begin in range(0, count, most):
+        yield np.zeros((channels, min(most, count - begin)), np.float32)
 
 
 def sound_frame(samples: Samples, layout: str, rate: int, first: int) -> Any:

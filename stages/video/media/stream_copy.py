@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from stages.video.media.decode import VideoError, open_container, open_video, packet_pts
+from stages.video.media.container import ffmpeg_errors, open_container
+from stages.video.media.decode import open_video, packet_pts
 from stages.video.media.encode import CONTAINER
 
 if TYPE_CHECKING:
@@ -88,17 +89,17 @@ def read_frame_times(path: str, source: str) -> FrameTimes:
 def copy_piece(path: str, source: str, piece: Piece, target: str, *, audio: bool) -> int:
     """Write the packets of a piece of `path` to `target`; how many pictures. Raises VideoError."""
     import av
-    from av.error import FFmpegError
 
-    try:
-        with open_container(path) as given, av.open(target, "w", format="mp4", options=CONTAINER) as made:
-            picture = given.streams.video[0]
-            streams: dict[int, Any] = {picture.index: made.add_stream_from_template(picture)}
-            if audio and given.streams.audio:
-                streams[given.streams.audio[0].index] = made.add_stream_from_template(given.streams.audio[0])
-            return _copy(given, picture, made, streams, piece)
-    except FFmpegError as error:
-        raise VideoError(f"{source}: cannot be copied: {error.strerror}") from error
+    with (
+        ffmpeg_errors(source, "cannot be copied"),
+        open_container(path, source) as given,
+        av.open(target, "w", format="mp4", options=CONTAINER) as made,
+    ):
+        picture = given.streams.video[0]
+        streams: dict[int, Any] = {picture.index: made.add_stream_from_template(picture)}
+        if audio and given.streams.audio:
+            streams[given.streams.audio[0].index] = made.add_stream_from_template(given.streams.audio[0])
+        return _copy(given, picture, made, streams, piece)
 
 
 def _copy(given: InputContainer, picture: VideoStream, made: Any, streams: dict[int, Any], piece: Piece) -> int:
@@ -137,8 +138,8 @@ def _inside(
                 return
 
 
-def picture_size(path: str) -> tuple[int, int]:
+def picture_size(path: str, source: str) -> tuple[int, int]:
     """Pixels of a written clip."""
-    with open_container(path) as made:
+    with open_container(path, source) as made:
         stream = made.streams.video[0]
         return stream.width, stream.height

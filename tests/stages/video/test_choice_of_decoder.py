@@ -12,7 +12,7 @@ from video_help import make_video, probe
 from hpcurate.planning.needs import packages_of
 from hpcurate.stage import CurrentOr, WorkerInfo, environment_of
 from hpcurate.testing import try_stage
-from stages.video.media.decode import VideoError
+from stages.video.media.container import VideoError
 from stages.video.media.decoders import chosen_decoder, nvdec_works
 from stages.video.media.shots import small_picture
 from stages.video.split import Split

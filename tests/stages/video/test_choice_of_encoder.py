@@ -11,7 +11,7 @@ from hpcurate import Chain
 from hpcurate.stage import WorkerInfo
 from hpcurate.testing import try_stage
 from stages.video.cut import Cut
-from stages.video.media.decode import VideoError
+from stages.video.media.container import VideoError
 from stages.video.media.encoders import chosen_encoder, nvenc_works
 from stages.video.motion import Motion
 

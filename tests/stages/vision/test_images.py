@@ -98,6 +98,7 @@ def test_broken_and_huge_files_are_dead_letters(tmp_path: Path) -> None:
     save(tmp_path, "floats.tif", Image.fromarray(np.ones((4, 4), np.float32)))
     (tmp_path / "large.png").write_bytes(png_header(2_000, 2_000))
     (tmp_path / "text.jpg").write_text("no image")
+    Image.new("RGB", (8, 8)).save(tmp_path / "program.jpg", "EPS")  # Ghostscript would run it
     outcome = probe(tmp_path, max_pixels=1_000_000)
     assert ["good.png"] == [task.source for task in outcome.tasks]
     assert {"ImageError"} == {row["error"] for row in outcome.failed}
@@ -107,6 +108,18 @@ def test_broken_and_huge_files_are_dead_letters(tmp_path: Path) -> None:
     assert "mode F" in said["floats.tif"]
     assert all(message.startswith(f"{name}: ") for name, message in said.items())
     assert {"cut.png", "empty.jpg", "text.jpg"} < said.keys()
+    assert "program.jpg: cannot be read as an image: its format is not known" == said["program.jpg"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A file that was replaced by one after the input was listed: the stage waited for somebody to write, for ever."""
+    save(tmp_path, "later.png", Image.new("RGB", (8, 8), RED))
+    path = tmp_path / "later.png"
+    task = FileTask(id="1", source=path.name, path=os.fspath(path), size=1, mtime_ns=0)
+    path.unlink()
+    os.mkfifo(path)
+    (row,) = try_stage(ProbeImages(), [task], tmp_path / "x").failed
+    assert "later.png: expected a regular file, found a pipe" == row["message"]
 
 
 def test_the_limit_cannot_be_above_pillows_own() -> None:
