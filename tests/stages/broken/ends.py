@@ -30,7 +30,7 @@ class End:
         return f"{self.how} {'by' if self.how == 'dropped' else 'of'} `{self.stage}`: {self.reason}"
 
 
-def curate(folder: Path, *words: str, nice: int = 0, timeout: float = 250) -> str:
+def curate(folder: Path, *words: str, nice: int = 0, timeout: float = 280) -> str:
     """Run the pipeline over `folder/in` with the store `folder/store`, however many files fail; what it printed."""
     command = [
         sys.executable, "-m", "hpcurate", "+pipeline=video", f"input={folder}/in", f"store={folder}/store",
