@@ -29,6 +29,9 @@ class Timing:
     )
     listing_s: float = option(30.0, "how often a worker lists the claims, at most", minimum=0)
     drain_s: float = option(120.0, "how long before the end of its wall time a worker is signalled to drain", minimum=0)
+    hold_s: float = option(
+        300.0, "how long a worker whose setup or node failed keeps its place in an array, at most", minimum=0
+    )
     ask_s: float = option(
         30.0,
         "how often the scheduler is asked, at most; two answers so far apart that do not list a job are its end",

@@ -74,6 +74,11 @@ def worker_shape(stage: PlannedStage) -> WorkerShape:
     )
 
 
+def memory_mb(plan: Plan) -> int:
+    """MiB that each worker of the round has. Pure."""
+    return plan.limits.here.memory_mb or worker_shape(plan.stage).memory_mb
+
+
 def worker_count(open_shards: int, processes: int, wanted: int | None, most: int) -> int:
     """Exactly as many workers as are needed, within what was asked for and what there may be. Pure."""
     useful = math.ceil(open_shards / max(1, processes))

@@ -147,7 +147,7 @@ def _with_setup_failure(run: Run, look: Look) -> str:
     if look.decision.state is not RunState.STALLED:
         return reason
     view = next(v for v in look.views if v.ready and not v.complete)
-    path = os.path.join(run.path, "submissions", submission_name(view.name, view.rounds[-1].number), "failure.json")
-    with suppress(OSError, ValueError):
-        reason += "; " + json.loads(run.filesystem.read(path))["message"]
+    path = os.path.join(run.path, "submissions", submission_name(view.name, view.rounds[-1].number))
+    with suppress(OSError):
+        reason += "".join(f"; {report.message}" for report in read_reports(run.filesystem, path)[:1])
     return reason

@@ -49,6 +49,10 @@ class Claim:
     """Endings of earlier attempts, oldest first."""
     ahead: bool = False
     """Claimed while its worker was at the shard before it."""
+    memory_mb: int = 0
+    """MiB that its worker has; 0: not known."""
+    seconds: float = 0.0
+    """Wall time that its worker had left; 0: without end, or not known."""
 
 
 @attrs.define(frozen=True)
@@ -59,6 +63,11 @@ class Latest:
     ending: Ending | None = None
     suspect: bool = False
     """Something counts against the shard."""
+
+    @property
+    def untold(self) -> bool:
+        """Whether its history says nothing about the shard, as the names alone show."""
+        return self.attempt == 1 and self.ending is not None and not self.suspect
 
 
 def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
@@ -111,11 +120,20 @@ class Claims:
         return None
 
     def end(
-        self, claim: Claim, ending: Ending, detail: str = "", in_flight: tuple[str, ...] = (), shared: bool = False
+        self,
+        claim: Claim,
+        ending: Ending,
+        detail: str = "",
+        in_flight: tuple[str, ...] = (),
+        shared: bool = False,
+        *,
+        peak_mb: int = 0,
+        seconds: float = 0.0,
     ) -> None:
-        """Write beside the claim why its attempt is over."""
+        """Write beside the claim why its attempt is over, and what it had."""
         path = f"{self._folder.claim(claim.shard, claim.attempt)}.{ending.value}"
-        content = {"detail": detail, "in_flight": in_flight, "shared": shared}
+        had = {"memory_mb": claim.memory_mb, "peak_mb": peak_mb, "seconds": seconds}
+        content = {"detail": detail, "in_flight": in_flight, "shared": shared, **had}
         self._create(path, json.dumps(content).encode() + b"\n")
 
     def _create(self, path: str, data: bytes) -> bool:

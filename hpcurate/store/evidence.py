@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import attrs
+
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, JobEnd, explained
 from hpcurate.store.claims import Claim, Latest
 from hpcurate.store.stage_store import StageStore
@@ -40,7 +42,10 @@ class Evidence:
         if claim is None:
             return end
         noted = self._store.claims.alone(shard, end.attempt)
-        return explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
+        end = attrs.evolve(end, memory_mb=claim.memory_mb)
+        found = explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
+        cut = found.ending is Ending.WALLTIME and not found.shared  # one that may never have begun had no time
+        return attrs.evolve(found, seconds=claim.seconds) if cut else found
 
     def _of_job(self, claim: Claim) -> JobEnd | None:
         if not claim.element or claim.round not in self.over:

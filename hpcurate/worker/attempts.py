@@ -38,11 +38,13 @@ class Attempts:
         worker: str,
         clock: Clock,
         leaving: Callable[[], bool],
+        told: Callable[[], ShardEnded],
         give_up: GiveUp,
         log: Log,
     ) -> None:
+        """`told`: as what those end that are in work when the worker is told to leave at once."""
         self._plan, self._store, self._worker, self._clock = plan, store, worker, clock
-        self._leaving, self._give_up, self._log = leaving, give_up, log
+        self._leaving, self._told, self._give_up, self._log = leaving, told, give_up, log
         self._root, self.pace, self._turns = Store(plan.store), Pace(plan.seconds_per_weight), Turns(clock)
         self._ahead: list[NextShard] = []
         self._owed: list[tuple[Pick, ShardEnded]] = []
@@ -103,7 +105,7 @@ class Attempts:
         except ShardEnded as ended:
             if ended.ahead:
                 self.let_go(ahead, ended.ahead)
-            return self._hand_back(pick, ended)
+            return self._hand_back(pick, self._in_full(ended, started))
         except (OSError, StoreFailed) as error:  # the engine's own: what the stage raises is a dead letter
             return self._hand_back(pick, ShardEnded(Ending.STORE, str(error)))
         except BaseException as error:  # SetupFailed; Ctrl-C with the inline launcher
@@ -115,13 +117,21 @@ class Attempts:
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt}: {_describe(done, won)}")
         return None
 
+    def _in_full(self, ended: ShardEnded, started: float) -> ShardEnded:
+        """With why it was in work no longer, where its worker was told to leave; who has begun nothing is only free."""
+        if ended.ending is not Ending.FREE or not ended.in_flight:
+            return ended
+        told = self._told()
+        lasted = self._clock.monotonic() - started if told.ending is Ending.WALLTIME else 0.0
+        return attrs.evolve(told, in_flight=ended.in_flight, shared=ended.shared, seconds=round(lasted, 1))
+
     def settle(self) -> None:
         """Write down the endings that could not be. Raises OSError."""
         with self._owing:
             while self._owed:
                 pick, ended = self._owed[0]
-                flying = ended.in_flight[:100]
-                self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], flying, ended.shared)
+                said = ended.ending, ended.detail[:2000], ended.in_flight[:100], ended.shared
+                self._store.claims.end(pick.claim, *said, peak_mb=ended.peak_mb, seconds=ended.seconds)
                 self._owed.pop(0)
 
     def _run(self, host: StageHost, attempt: Attempt, ahead: NextShard) -> Done:

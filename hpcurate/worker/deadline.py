@@ -1,17 +1,26 @@
-"""How much time a worker has left, and whether a shard fits into it. Pure but for the clock that is asked."""
+"""What a worker has left of its time and memory, and which shards that is enough for.
+
+Pure but for the clock that is asked.
+"""
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
-from hpcurate.store.lists import ShardLine
+from hpcurate.failures import Ending
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.clock import Clock
+from hpcurate.verdict import Allowance, Limits
+from hpcurate.worker.hosts import ShardEnded
 
 PREDICTION_MARGIN = 1.5
 """A shard is begun only if this many times its predicted time is left."""
 HAND_BACK_S = 10.0
 """A shard that is not done this long before the end of the wall time is handed back."""
+FULL = 0.95
+"""Who is told to leave while it uses so much of its memory is told because of that."""
 
 
 @attrs.define
@@ -19,8 +28,7 @@ class Pace:
     """Seconds a unit of weight takes here, learned from finished shards."""
 
     prior: float = 0.0
-    """What it took others, for what is claimed ahead until something is learned here; 0: not known. The first shard of
-    a worker is begun whatever it took others: if none began it, it would never be done."""
+    """What it took others, until something is learned here; 0: not known."""
     seconds: float = attrs.field(default=0.0, init=False)
     weight: float = attrs.field(default=0.0, init=False)
 
@@ -29,9 +37,10 @@ class Pace:
         self.weight += weight
         self.seconds += seconds
 
-    def predict(self, weight: float) -> float:
-        """Seconds for a shard of `weight`; 0 while nothing is known."""
-        return weight * self.seconds / self.weight if self.weight else 0.0
+    @property
+    def seconds_per_weight(self) -> float:
+        """What is expected; 0 while nothing is known."""
+        return self.seconds / self.weight if self.weight else self.prior
 
 
 class Deadline:
@@ -50,12 +59,53 @@ class Deadline:
         """Whether shards in work are to be handed back now."""
         return self.left <= HAND_BACK_S
 
-    def fits(self, line: ShardLine, pace: Pace, before: float = 0.0) -> bool:
-        """Whether the shard can be expected to end in time; claimed ahead, after one that has the weight `before`."""
-        expected = pace.predict(before + line.weight)
-        if before and not pace.weight:
-            expected = pace.prior * (before + line.weight)
-        return expected * PREDICTION_MARGIN <= self.left
+
+@attrs.define(frozen=True, kw_only=True)
+class Room:
+    """What a slot has for the next shard that it claims."""
+
+    limits: Limits = Limits()
+    left: float = math.inf
+    """Seconds until the end of its wall time."""
+    seconds_per_weight: float = 0.0
+    """As expected; 0: nothing is known."""
+    before: float = 0.0
+    """Weight of the shard that is to be finished first."""
+    fresh: bool = False
+    """It has begun nothing yet: no worker of this round has more time."""
+
+    def takes(self, weight: float, needs: Allowance, *, at_last: bool = False) -> bool:
+        """Whether a shard with that weight and these needs is for it; `at_last` of those that do not fit, too. Pure.
+
+        Where none fits, a fresh one tries what it is given: a prediction may be wrong, and what had all the time that
+        there is and was not done in it gets a round with more.
+        """
+        if not self.limits.takes(self._needs(weight, needs)):
+            return False
+        wanted = max(self._expected(self.before + weight), self._expected(self.before) + needs.seconds)
+        return wanted <= self.left or (at_last and self.fresh)
+
+    def _needs(self, weight: float, needs: Allowance) -> Allowance:
+        """In a round that has more: also of a shard that was never tried, as it would not end in an ordinary one."""
+        if self.limits.here == self.limits.ordinary or not self.limits.ordinary.suffices(needs):
+            return needs
+        return attrs.evolve(needs, seconds=max(needs.seconds, self._expected(weight)))
+
+    def _expected(self, weight: float) -> float:
+        return weight * self.seconds_per_weight * PREDICTION_MARGIN
+
+
+def told_to_leave(left_s: float, drain_s: float, used_mb: int, memory_mb: int) -> ShardEnded:
+    """As what those end that are in work when a worker is told to leave at once. Pure.
+
+    `used_mb`: what its job has in use, of `memory_mb`; 0 where nobody enforces that.
+    """
+    if left_s <= max(HAND_BACK_S, drain_s / 4):
+        return ShardEnded(Ending.WALLTIME, "the time of its job was over")
+    if memory_mb and used_mb >= FULL * memory_mb:
+        why = f"its job was told to leave while it used {used_mb} of {memory_mb} MB"
+        return ShardEnded(Ending.OOM, why, peak_mb=used_mb)
+    return ShardEnded(Ending.FREE, "drained")
 
 
 def seconds_left(wall_time: str, job: Allocation, now: float) -> float:

@@ -6,21 +6,27 @@ whoever loses one remembers that the attempt exists, however long listings hide 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import attrs
 
-from hpcurate.failures import AGAINST, Against, Ending, concluded
+from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, concluded
 from hpcurate.store.claims import Claim, Latest, LeaseWatch
 from hpcurate.store.evidence import Evidence
 from hpcurate.store.layout import fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
+from hpcurate.verdict import Limits, Verdict, judge
+from hpcurate.worker.deadline import Room
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.world import World
 
 WATCHED_CLAIMS = 64
 """Claims of others that one worker looks into at a listing, so that looking does not grow with workers squared."""
+
+ANY = Room()
+"""Enough for every shard."""
 
 
 def order_of_trial(lines: Sequence[ShardLine], index: int, workers: int) -> list[ShardLine]:
@@ -43,6 +49,20 @@ def doubt(latest: Latest | None) -> int:
     return 2 if latest.suspect or counts else 1
 
 
+@attrs.define(frozen=True, kw_only=True)
+class Who:
+    """The worker that picks."""
+
+    index: int
+    workers: int
+    round: int
+    element: str = ""
+    memory_mb: int = 0
+    """MiB that it has."""
+    attempts: int = 5
+    """See `PlannedStage`."""
+
+
 @attrs.define(frozen=True)
 class Pick:
     """A shard claimed by this worker."""
@@ -60,21 +80,20 @@ class Picker:
         store: StageStore,
         lines: Sequence[ShardLine],
         heartbeat: Heartbeat,
+        who: Who,
         *,
-        index: int,
-        workers: int,
-        round: int,
         listing_s: float,
         lease_s: float,
-        element: str = "",
     ) -> None:
-        self._world, self._store, self._heartbeat = world, store, heartbeat
-        self._order, self._round, self._element = order_of_trial(lines, index, workers), round, element
+        self._world, self._store, self._heartbeat, self._who = world, store, heartbeat, who
+        self._order = order_of_trial(lines, who.index, who.workers)
         self._listing_s, self._watch, self._evidence = listing_s, LeaseWatch(lease_s), Evidence(store)
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
         self._taken: dict[str, Latest] = {}
         """Attempts that exist for sure: their claim was ours, or could not be ours."""
+        self._histories: dict[str, tuple[Latest, int, tuple[AttemptEnd, ...]]] = {}
+        """Shard → its newest attempt, how many rounds were over, and how it and those before it had ended by then."""
         self._doubtful: Pick | None = None
         """Ours, maybe: the store failed while it was claimed, and may have done so before it answered."""
         self.waits = False
@@ -83,8 +102,8 @@ class Picker:
         self._lock = world.clock.lock()
         self._me = world.processes.mine()
 
-    def next(self, fits: Callable[[ShardLine], bool] = lambda line: True, *, ahead: bool = False) -> Pick | None:
-        """Claim the next free shard that `fits` in the time left; None when nothing is to be done, or no longer by us.
+    def next(self, room: Room = ANY, *, ahead: bool = False) -> Pick | None:
+        """Claim the next free shard that there is `room` for; None when nothing is to be done, or no longer by us.
 
         `ahead`: while the slot is at the one before.
 
@@ -99,10 +118,10 @@ class Picker:
                 return doubtful
             if self._world.clock.monotonic() - self._listed >= self._listing_s:
                 self._list()
-            pick = self._claim_first(fits, ahead)
+            pick = self._claim_first(room, ahead)
             if pick is None:  # all seen are taken: look once more, for shards handed back or left by the dead
                 self._list()
-                pick = self._claim_first(fits, ahead)
+                pick = self._claim_first(room, ahead) or (self._claim_first(room, ahead, True) if room.fresh else None)
             return pick
 
     def _list(self) -> None:
@@ -120,17 +139,32 @@ class Picker:
     def _doubt(self, line: ShardLine) -> int:
         return doubt(self._latest.get(line.id))
 
-    def _claim_first(self, fits: Callable[[ShardLine], bool], ahead: bool) -> Pick | None:
-        for line in () if self._round in self._evidence.over else self._trial:
+    def _claim_first(self, room: Room, ahead: bool, at_last: bool = False) -> Pick | None:
+        for line in () if self._who.round in self._evidence.over else self._trial:
             latest = self._latest.get(line.id)
-            if line.id in self._done or (latest and latest.ending is None) or not fits(line):
+            if line.id in self._done or (latest and latest.ending is None):
                 continue
-            pick = self._claim(line, latest, ahead)
+            verdict = self._verdict(line.id, latest, room.limits)
+            if verdict.stuck or not room.takes(line.weight, verdict.needs, at_last=at_last):
+                continue
+            pick = self._claim(line, latest, room, ahead)
             if pick:
                 return pick
         return None
 
-    def _claim(self, line: ShardLine, latest: Latest | None, ahead: bool) -> Pick | None:
+    def _verdict(self, shard: str, latest: Latest | None, limits: Limits) -> Verdict:
+        """What its history asks for. One that was handed back in its only attempt is not read (I12)."""
+        if latest is None or latest.untold:
+            return Verdict()
+        return judge(self._history(shard, latest), self._who.attempts, limits)
+
+    def _history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
+        known, over = self._histories.get(shard), len(self._evidence.over)
+        if known is None or known[:2] != (latest, over):
+            known = self._histories[shard] = latest, over, self._evidence.history(shard, latest)
+        return known[2]
+
+    def _claim(self, line: ShardLine, latest: Latest | None, room: Room, ahead: bool) -> Pick | None:
         if latest and self._store.commits.stands(line.id):  # between our two listings, or hidden from them
             self._done.add(line.id)
             return None
@@ -141,10 +175,12 @@ class Picker:
             nonce=self._world.nonce(8),
             worker=self._heartbeat.worker,
             process=self._me,
-            round=self._round,
-            element=self._element,
-            history=self._evidence.history(line.id, latest) if latest else (),
+            round=self._who.round,
+            element=self._who.element,
+            history=self._history(line.id, latest) if latest else (),
             ahead=ahead,
+            memory_mb=self._who.memory_mb,
+            seconds=room.left if room.left < math.inf else 0.0,
         )
         self._doubtful = Pick(line, claim)
         won = self._store.claims.take(claim)

@@ -6,7 +6,6 @@ It lives in the base environment and imports nothing that a stage needs.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -14,27 +13,30 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from hpcurate.failures import Ending, FailureKind
+from hpcurate.failures import Ending, FailureKind, Report
 from hpcurate.node.place import node_name
 from hpcurate.planning.inputs import changed_input
-from hpcurate.planning.plan import Plan, worker_shape
+from hpcurate.planning.plan import Plan, memory_mb, worker_shape
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
+from hpcurate.store.reports import read_reports, write_report
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.patience import Patience
 from hpcurate.system.processes import share_of_cores
 from hpcurate.worker.attempts import Attempts
-from hpcurate.worker.deadline import Deadline, seconds_left
+from hpcurate.worker.deadline import Deadline, Room, seconds_left, told_to_leave
 from hpcurate.worker.gpu_probe import look_at_gpus, visible_gpus
 from hpcurate.worker.gpu_watch import GpuWatch, WatchedHost, watch_gpus
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.hosts import Hosts, SetupFailed, StageHost
+from hpcurate.worker.hold import hold, is_over
+from hpcurate.worker.hosts import Hosts, SetupFailed, ShardEnded, StageHost
 from hpcurate.worker.hosts.spawned import ProcessHosts
 from hpcurate.worker.log_file import log_to_file
 from hpcurate.worker.next_shard import Attempt, NextShard
-from hpcurate.worker.picker import Pick, Picker
+from hpcurate.worker.node_staging import NodeFault
+from hpcurate.worker.picker import Pick, Picker, Who
 from hpcurate.world import World
 
 T = TypeVar("T")
@@ -69,9 +71,19 @@ class Supervisor:
         self._failure: str | None = None
         self._staging = self._hosts.staging(plan, submission, self._log)
         self._attempts = Attempts(
-            plan, self._store, self.worker, self._world.clock, self._leaving, self._hosts.give_up, self._log
+            plan,
+            self._store,
+            self.worker,
+            self._world.clock,
+            self._leaving,
+            lambda: self._told,
+            self._hosts.give_up,
+            self._log,
         )
         self._errors = 0
+        self._holds = False
+        """Its node may be to blame that it leaves."""
+        self._told = ShardEnded(Ending.FREE, "drained")
         self._watch: GpuWatch | None = None
 
     # -- life ---------------------------------------------------------------------------------------
@@ -87,6 +99,7 @@ class Supervisor:
                 self._picker = self._new_picker(lines)
                 self._log(f"worker {self.worker}: {self.plan.stage.name}, {len(lines)} shards in the list")
                 self._work_through()
+                self._hold(lines)
         finally:
             with suppress(OSError):
                 self._attempts.settle()
@@ -104,6 +117,8 @@ class Supervisor:
         """Begin no more shards; `at_once` hands back those in work, else they may finish in the time left."""
         self._draining.set()
         if at_once or self._deadline.left < self.plan.timing.drain_s / 4:
+            used = self._hosts.used_mb() if self._allocation.element else 0  # else nobody enforces it
+            self._told = told_to_leave(self._deadline.left, self.plan.timing.drain_s, used, memory_mb(self.plan))
             for host in self._running:
                 host.kill()
 
@@ -134,12 +149,16 @@ class Supervisor:
             self._store,
             lines,
             self._heartbeat,
-            index=self.index,
-            workers=self.plan.workers,
-            round=self.plan.round,
+            Who(
+                index=self.index,
+                workers=self.plan.workers,
+                round=self.plan.round,
+                element=self._allocation.element,
+                memory_mb=memory_mb(self.plan),
+                attempts=self.plan.stage.attempts,
+            ),
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,
-            element=self._allocation.element,
         )
 
     def _work_through(self) -> None:
@@ -150,11 +169,14 @@ class Supervisor:
             return
         lacking = look_at_gpus(self.plan.stage, node_name(), self._world.clock) if self._needs_probe() else ""
         if lacking:
-            self._failure = lacking
-            self._report(FailureKind.NODE, lacking)
+            self._leave(FailureKind.NODE, lacking)
             return
         self._watch = watch_gpus(self.plan.stage.device, self._world.clock)
-        self._place = self._staging.stage(self._draining.is_set)
+        try:
+            self._place = self._staging.stage(self._draining.is_set)
+        except NodeFault as error:
+            self._leave(FailureKind.NODE, f"node {node_name()}: {error}")
+            return
         if not self._hosts.threads:
             self._slot(0)
             return
@@ -174,6 +196,7 @@ class Supervisor:
 
     def _slot(self, process: int) -> None:
         host: StageHost | None = None
+        fresh = True
         patience, ahead = self._patience(), self._attempts.next_shard(self._claim_ahead)
         try:
             while ahead.begun or not self._leaving():
@@ -181,8 +204,9 @@ class Supervisor:
                     host = self._start_host(process)
                     if host is None:
                         return
-                attempt = ahead.take() or self._patiently(patience, self._next)
+                attempt = ahead.take() or self._patiently(patience, partial(self._next, fresh))
                 if attempt is not None:
+                    fresh = False
                     self._work(host, attempt, patience, ahead)
                 elif not self._picker.waits:
                     return
@@ -197,13 +221,17 @@ class Supervisor:
                 host.close()
             self._attempts.let_go(ahead)
 
-    def _next(self) -> Attempt | None:
+    def _next(self, fresh: bool) -> Attempt | None:
         self._attempts.settle()
-        pick = self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace))
+        pick = self._picker.next(self._room(fresh=fresh))
         return self._attempts.open(pick) if pick else None
 
     def _claim_ahead(self, before: float) -> Pick | None:
-        return self._picker.next(lambda line: self._deadline.fits(line, self._attempts.pace, before), ahead=True)
+        return self._picker.next(self._room(before=before), ahead=True)
+
+    def _room(self, *, fresh: bool = False, before: float = 0.0) -> Room:
+        left, pace = self._deadline.left, self._attempts.pace.seconds_per_weight
+        return Room(limits=self.plan.limits, left=left, seconds_per_weight=pace, before=before, fresh=fresh)
 
     def _start_host(self, process: int) -> StageHost | None:
         info = self._info(process)
@@ -249,16 +277,33 @@ class Supervisor:
     def _setup_failed(self, error: SetupFailed) -> None:
         if self._draining.is_set():
             return
-        self._failure = f"setup failed: {error}"
         self._log(f"{error.traceback}\nsetup of stage {self.plan.stage.name!r} failed: {error}")
-        self._report(FailureKind.SETUP, str(error), error.traceback)
+        self._leave(FailureKind.SETUP, str(error), error.traceback)
 
-    def _report(self, kind: FailureKind, message: str, traceback: str = "") -> None:
-        """Write down why this worker leaves; what a stage that stalls shows."""
-        report = {"worker": self.worker, "kind": kind.value, "message": message, "traceback": traceback}
+    def _leave(self, kind: FailureKind, message: str, traceback: str = "") -> None:
+        """Before the work is done: why is written down, and what a stage that stalls shows."""
+        self._failure = f"setup failed: {message}" if kind is FailureKind.SETUP else message
+        self._holds = self._holds or kind in (FailureKind.NODE, FailureKind.SETUP)
+        report = Report(worker=self.worker, node=node_name(), kind=kind, message=message, traceback=traceback)
         with suppress(OSError):
-            path = os.path.join(self.submission, "failure.json")
-            self._world.filesystem.replace(path, json.dumps(report).encode())
+            write_report(self._world.filesystem, self.submission, self.index, report)
+
+    def _hold(self, lines: list[ShardLine]) -> None:
+        """Keep the allocation for a while, where others of an array may be given this node next."""
+        if not self._holds or not self._allocation.element or self.plan.workers == 1:
+            return
+
+        def done() -> int:
+            return len(self._store.commits.names(lines))
+
+        def over() -> bool:
+            reports = read_reports(self._world.filesystem, self.submission)
+            return is_over(self.worker, before, done(), [report.worker for report in reports])
+
+        timing, clock = self.plan.timing, self._world.clock
+        with suppress(OSError):
+            before = done()
+            hold(clock, self._draining, min(timing.hold_s, self._deadline.left), timing.listing_s, over)
 
     # -- one shard ----------------------------------------------------------------------------------
 
@@ -287,8 +332,7 @@ class Supervisor:
 
     def _store_failed(self, patience: Patience) -> None:
         if patience.over:
-            self._failure = str(patience)
-            self._report(FailureKind.STORE, str(patience))
+            self._leave(FailureKind.STORE, str(patience))
 
 
 def share_of_gpus(devices: tuple[str, ...], process: int, processes: int, gpus: float) -> tuple[str, ...]:

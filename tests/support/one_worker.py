@@ -10,12 +10,15 @@ from typing import Any
 import attrs
 
 from hpcurate import Stage, Task
+from hpcurate.failures import Report
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.plan import Plan
 from hpcurate.source.items import Items
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store, shard_id
 from hpcurate.store.lists import Input, ShardLine
+from hpcurate.store.reports import read_reports
 from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.clock import SystemClock
@@ -48,9 +51,9 @@ class Bench:
         paths = sorted(Path(self.store.folder.path, "shards").glob(f"*/[!.]*/{kind}.jsonl"))
         return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
-    def failure(self) -> dict[str, str]:
+    def failure(self) -> Report:
         """What a worker reported."""
-        found: dict[str, str] = json.loads(Path(self.submission, "failure.json").read_text())
+        (found,) = read_reports(POSIX, self.submission)
         return found
 
 

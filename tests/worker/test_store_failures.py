@@ -133,7 +133,7 @@ def test_why_a_worker_left_is_what_a_stalled_stage_shows(one: Bench) -> None:
     """In the place where the reason of a setup that failed is."""
     one.worker(World(filesystem=Failing(lambda name: name == "rename"), clock=QuickClock())).run()
     failure = one.failure()
-    assert ("store", True) == (failure["kind"], "No space left on device" in failure["message"])
+    assert ("store", True) == (failure.kind.value, "No space left on device" in failure.message)
 
 
 def test_a_marker_that_could_not_be_written_is_written_later(one: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Hello, Ready, ShardJob
 from hpcurate.store.stats import ShardCounts
+from hpcurate.system.processes import descendants, resident_mb
 from hpcurate.worker.node_staging import NodeStaging, Place
 
 Log = Callable[[str], None]
@@ -31,7 +33,7 @@ class ShardEnded(Exception):
     peak_mb: int = 0
     """MiB that were seen in use, where memory ran out; 0: not known."""
     seconds: float = 0.0
-    """What a batch was given, where that was not enough."""
+    """What a batch was given, or how long the shard was in work, where that was not enough."""
 
 
 class SetupFailed(Exception):
@@ -88,6 +90,10 @@ class Hosts(Protocol):
 
     def close(self) -> None:
         """Let go of what was prepared and never used."""
+
+    def used_mb(self) -> int:
+        """MiB that the worker and all below it have in use."""
+        return resident_mb([os.getpid(), *descendants(os.getpid())])
 
     def give_up(self, job: ShardJob, stage: str, reason: Blame) -> ShardCounts:
         """Every task of the shard becomes a dead letter: no attempt so far came back. The stage is not asked."""
