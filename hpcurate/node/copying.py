@@ -26,6 +26,10 @@ class Stopped(Exception):
     """The worker was asked to leave."""
 
 
+class Differs(CopyFault):
+    """What was copied is not what it should be."""
+
+
 def copy_files(
     source: str, target: str, files: Sequence[FileEntry], stop: Callable[[], bool] = lambda: False
 ) -> tuple[int, int]:
@@ -53,7 +57,7 @@ def _copy_one(source: str, target: str, file: FileEntry, stop: Callable[[], bool
     os.makedirs(os.path.dirname(path), exist_ok=True)
     digest, size = _copy_bytes(os.path.join(source, file.path), path, stop)
     if size != file.size or digest != file.sha256:
-        raise CopyFault(f"{os.path.join(source, file.path)}: {size} of {file.size} bytes, or another digest")
+        raise Differs(f"{os.path.join(source, file.path)}: {size} of {file.size} bytes, or another digest")
     line = f"{file.path}\n".encode("utf-8", "surrogateescape")
     descriptor = os.open(os.path.join(target, JOURNAL), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

@@ -24,8 +24,11 @@ def node_name() -> str:
 
 
 def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
-    """(folder of ours, keyed by node, or None; why not). The first candidate that will do."""
-    reasons = []
+    """(folder of ours, keyed by node, or None; why not). The first candidate that will do.
+
+    Raises OSError where there is none but one that is there and cannot be written to: the node is at fault.
+    """
+    reasons, fault = [], None
     for candidate in candidates:
         allowed = candidate.startswith(TMPFS)
         base = os.path.expanduser(os.path.expandvars(candidate[len(TMPFS) :] if allowed else candidate))
@@ -35,12 +38,26 @@ def choose_folder(candidates: Sequence[str]) -> tuple[Optional[str], str]:
             folder = os.path.join(mine, node_name())
             try:
                 if _private(mine) and _private(folder):
+                    test_write(folder)
                     return folder, ""
                 reason = f"{mine} belongs to another user"
             except OSError as error:
-                reason = error.strerror or "cannot be used"
+                fault, reason = fault or error, error.strerror or "cannot be used"
         reasons.append(f"{base}: {reason}")
+    if fault:
+        raise fault
     return None, "; ".join(reasons) or "the site profile names no node_local folder"
+
+
+def test_write(folder: str) -> None:
+    """Raises OSError where nothing can be written: a disk that is full, broken or mounted read-only."""
+    descriptor, path = tempfile.mkstemp(prefix=".test-", dir=folder)
+    try:
+        os.write(descriptor, b"\0" * 4096)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
 
 
 def own_folder() -> str:

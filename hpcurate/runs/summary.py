@@ -16,6 +16,7 @@ from hpcurate.planning.plan import submission_name
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look
 from hpcurate.runs.state import RunState, StageCounts, StageGpu
+from hpcurate.store.reports import read_reports
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

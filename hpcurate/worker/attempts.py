@@ -123,7 +123,7 @@ class Attempts:
             return ended
         told = self._told()
         lasted = self._clock.monotonic() - started if told.ending is Ending.WALLTIME else 0.0
-        return attrs.evolve(told, in_flight=ended.in_flight, shared=ended.shared, seconds=round(lasted, 1))
+        return attrs.evolve(told, in_flight=ended.in_flight, shared=ended.shared, seconds=round(lasted, 3))
 
     def settle(self) -> None:
         """Write down the endings that could not be. Raises OSError."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from hpcurate.node.place import choose_folder, node_name, own_folder
+from hpcurate.node.place import choose_folder, node_name, own_folder, test_write
 from hpcurate.planning.pipeline import Environment
 from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import NodeSetup
@@ -34,14 +34,19 @@ class Place:
     """Of the node's cache: for `setup_on_node`."""
 
 
+class NodeFault(Exception):
+    """The node cannot be used: why."""
+
+
 class NodeStaging:
     """Copies what a plan names to the node, and holds it there until it is closed."""
 
     def __init__(self, plan: Plan, submission: str, *, log: Callable[[str], None] = lambda line: None) -> None:
         self._plan, self._submission, self._log = plan, submission, log
         self._cache: NodeCache | None = None
-        self._copies = True
-        self._folder, self._no_cache = choose_folder(plan.node_local)
+        self._copies, self._no_cache = True, ""
+        self._folder: str | None = None
+        """Of the node's cache."""
 
     @classmethod
     def in_place(cls, plan: Plan, submission: str, reason: str, log: Callable[[str], None]) -> NodeStaging:
@@ -51,9 +56,22 @@ class NodeStaging:
         return staging
 
     def stage(self, stop: Callable[[], bool] = lambda: False) -> Place:
-        """Where everything is to be read; in the store, with a line that gives the reason, where a node has no room."""
-        folder = self._folder or own_folder()
+        """Where everything is to be read; in the store, with a line that gives the reason, where a node has no room.
+
+        Raises NodeFault.
+        """
+        folder = self._writable_folder()
         return Place(weights=self._weights(stop), env=self._environment(folder, stop), folder=folder)
+
+    def _writable_folder(self) -> str:
+        try:
+            if self._copies:
+                self._folder, self._no_cache = choose_folder(self._plan.node_local)
+            folder = self._folder or own_folder()
+            test_write(folder)
+        except OSError as error:
+            raise NodeFault(f"{error.filename or 'its disk'} cannot be written to: {error.strerror or error}") from None
+        return folder
 
     def close(self) -> None:
         """Let go of it."""
@@ -87,7 +105,7 @@ class NodeStaging:
         self, what: str, name: str, source: str, stop: Callable[[], bool], *, packed: bool = False
     ) -> StagedItem:
         from hpcurate.node.cache import NodeCache  # here: a worker with nothing to copy need not wait for it
-        from hpcurate.node.copying import Stopped
+        from hpcurate.node.copying import Differs, Stopped
         from hpcurate.node.items import StagedItem
 
         if self._folder is not None and self._cache is None:
@@ -96,7 +114,12 @@ class NodeStaging:
             if self._cache is None:
                 item = StagedItem(path=source, reason=self._no_cache)
             else:
-                item = self._cache.unpack(name, source) if packed else self._cache.copy(name, source)
+                item = self._made(self._cache.unpack if packed else self._cache.copy, name, source)
+        except Differs as error:
+            raise NodeFault(
+                f"{what} were copied to it twice and are not what they should be: {error}; if others say the same, the "
+                f"files in the store are damaged: fetch them again"
+            ) from None
         except (OSError, Stopped) as error:
             item = StagedItem(path=source, reason=str(error) or "the worker is leaving")
         if not item.local:
@@ -107,6 +130,16 @@ class NodeStaging:
             )
             self.record_staging(what, made)
         return item
+
+    def _made(self, make: Callable[[str, str], StagedItem], name: str, source: str) -> StagedItem:
+        """Made once more where it differs: a flaw in the network or in memory need not be one of the node's disk."""
+        from hpcurate.node.copying import Differs
+
+        try:
+            return make(name, source)
+        except Differs as error:
+            self._log(f"{error}; it is copied again")
+            return make(name, source)
 
     def record_staging(self, what: str, made: NodeSetup) -> None:
         """Write down what was made on this node, and what it took; `status` adds it up."""

@@ -51,7 +51,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a claim is deleted when handed back",
         Edit(
             ATTEMPTS,
-            "self._store.claims.end(pick.claim, ended.ending, ended.detail[:2000], flying, ended.shared)",
+            "self._store.claims.end(pick.claim, *said, peak_mb=ended.peak_mb, seconds=ended.seconds)",
             "self._store.filesystem.discard("
             "self._store.folder.claim(pick.line.id, pick.claim.attempt), self._root.trash)",
         ),
@@ -59,7 +59,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "n+1 begins without an ending of n",
-        Edit(PICKER, "line.id in self._done or (latest and latest.ending is None) or", "line.id in self._done or"),
+        Edit(PICKER, "line.id in self._done or (latest and latest.ending is None):", "line.id in self._done:"),
         workers=3,
     ),
     _mutant(
@@ -312,7 +312,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a worker goes on though its round is over",
-        Edit(PICKER, "() if self._round in self._evidence.over else self._trial", "self._trial"),
+        Edit(PICKER, "() if self._who.round in self._evidence.over else self._trial", "self._trial"),
         scenario="typed again",
         stops=0.0,
         unanswered=0.5,

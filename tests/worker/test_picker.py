@@ -23,8 +23,9 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.verdict import judge
+from hpcurate.worker.deadline import PREDICTION_MARGIN, Room
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.picker import Picker, order_of_trial
+from hpcurate.worker.picker import Picker, Who, order_of_trial
 from hpcurate.world import World
 
 FILES = PosixFilesystem()
@@ -55,9 +56,10 @@ def picker(
     """Worker `index`'s picker over the ten shards."""
     world = World(filesystem=filesystem)
     heartbeat = Heartbeat(world, folder, f"job-{index}-r0-{os.urandom(4).hex()}", 30)
-    settings = {"round": 2, "listing_s": 0.0, "lease_s": 300.0, **more}
+    who = Who(index=index, workers=workers, round=more.pop("round", 2), memory_mb=more.pop("memory_mb", 0))
+    settings = {"listing_s": 0.0, "lease_s": 300.0, **more}
     store, lines = store_of(folder, filesystem), lines_of(*range(1, 11))
-    return Picker(world, store, lines, heartbeat, index=index, workers=workers, **settings)
+    return Picker(world, store, lines, heartbeat, who, **settings)
 
 
 def all_of(picking: Picker) -> list[str]:
@@ -127,7 +129,7 @@ def test_a_committed_shard_is_not_picked(folder: StageFolder) -> None:
 
 def test_a_shard_that_does_not_fit_in_the_time_left_stays(folder: StageFolder) -> None:
     """A lighter one is taken instead."""
-    pick = picker(folder).next(lambda line: line.weight < 3)
+    pick = picker(folder).next(Room(left=3 * PREDICTION_MARGIN, seconds_per_weight=1.1))
     assert "0001-000001" == pick.line.id  # type: ignore[union-attr]
 
 
