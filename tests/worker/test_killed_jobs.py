@@ -110,7 +110,7 @@ def test_a_job_that_is_killed_for_memory_names_its_culprit(tmp_path: Path) -> No
     """Killed in a batch, then alone: that is enough, as the scheduler says why."""
     one = bench(tmp_path, KillsItsJob([7]), numbers(*range(10)), 10)
     assert 3 == rounds(one, 9, {"ending": Ending.OOM})
-    why = "killed for memory; the scheduler says that job 2_3 ran out of memory"
+    why = "killed for memory; it had 2048 MB; the scheduler says that job 2_3 ran out of memory"
     assert (HEALTHY, {"n7": why}) == outcome(one)
 
 
