@@ -33,6 +33,17 @@ class Allowance:
         """Whether it is enough for what needs that much."""
         return needs.memory_mb <= self.memory_mb and (not self.seconds or needs.seconds <= self.seconds)
 
+    def raised(self, needs: Allowance) -> Allowance:
+        """As much as it is, and at least what needs that much."""
+        return Allowance(
+            memory_mb=max(self.memory_mb, needs.memory_mb), seconds=self.seconds and max(self.seconds, needs.seconds)
+        )
+
+    def exceeds(self, others: Iterable[Allowance]) -> bool:
+        """Whether it has more of something than each of these; of none there is nothing to compare with."""
+        known = [(other.memory_mb, other.seconds) for other in others]
+        return bool(known) and any(mine > max(theirs) for mine, theirs in zip(attrs.astuple(self), zip(*known)))
+
 
 @attrs.define(frozen=True)
 class Limits:

@@ -8,9 +8,10 @@ import time
 import attrs
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import Plan
+from hpcurate.planning.plan import Plan, limits_of
 from hpcurate.runs.launcher import NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
+from hpcurate.verdict import Allowance
 from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.supervisor import Supervisor
 from launchers.local import refuse_missing_gpus
@@ -40,6 +41,10 @@ class InlineLauncher:
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
         return 1
+
+    def most(self, stage: PlannedStage) -> Allowance:
+        """See `Launcher`. No more than it has: it is this very process."""
+        return attrs.evolve(limits_of(stage).ordinary, seconds=0.0)
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`. There is no limit here."""

@@ -16,12 +16,13 @@ import attrs
 from hpcurate.errors import LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import Plan, worker_shape
+from hpcurate.planning.plan import Plan, most_of, worker_shape
 from hpcurate.runs.launcher import JobRow, NoQueue, Started, Submission
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses, share_of_cores
 from hpcurate.units import megabytes
+from hpcurate.verdict import Allowance
 
 
 @attrs.define(frozen=True)
@@ -194,6 +195,10 @@ class LocalLauncher:
         """See `Launcher`."""
         room = Machine.here().room_for(stage)
         return min(room, self.workers) if self.workers else room
+
+    def most(self, stage: PlannedStage) -> Allowance:
+        """See `Launcher`. What the machine has, without an end."""
+        return attrs.evolve(most_of(stage, Machine.here().memory_mb, 0.0), seconds=0.0)
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`. There is no limit here."""

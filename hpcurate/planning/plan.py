@@ -12,8 +12,8 @@ import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.store.filesystem import POSIX, Filesystem
-from hpcurate.units import megabytes
-from hpcurate.verdict import Limits
+from hpcurate.units import megabytes, minutes
+from hpcurate.verdict import Allowance, Limits
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -77,6 +77,37 @@ def worker_shape(stage: PlannedStage) -> WorkerShape:
 def memory_mb(plan: Plan) -> int:
     """MiB that each worker of the round has. Pure."""
     return plan.limits.here.memory_mb or worker_shape(plan.stage).memory_mb
+
+
+MORE_MEMORY = 4
+"""So many times as much as usual is the most memory of a round, where a stage sets no `max_memory`."""
+
+
+def limits_of(stage: PlannedStage, most: Allowance | None = None, has: Allowance | None = None) -> Limits:
+    """What workers of the stage may have, in a round that has at least so much. Pure.
+
+    `most` as `Launcher.most` says; where nobody has said it, no more than usual.
+    """
+    ordinary = Allowance(memory_mb=worker_shape(stage).memory_mb, seconds=minutes(stage.resources.time) * 60.0)
+    return Limits(ordinary=ordinary, most=most or ordinary, here=ordinary.raised(has or ordinary))
+
+
+def most_of(stage: PlannedStage, nodes_mb: int, end_s: float) -> Allowance:
+    """The most that a worker may have where the largest node has so much memory, and jobs have so long; 0: any. Pure.
+
+    As many whole stage processes fit into it, and it is never less than usual.
+    """
+    usual, processes = limits_of(stage).ordinary, stage.processes
+    wanted = megabytes(stage.max_memory) * processes if stage.max_memory else MORE_MEMORY * usual.memory_mb
+    memory = min(wanted, nodes_mb or wanted) // processes * processes
+    ends = [seconds for seconds in (end_s, minutes(stage.max_time) * 60.0 if stage.max_time else 0.0) if seconds]
+    return Allowance(memory_mb=max(usual.memory_mb, memory), seconds=max(usual.seconds, min(ends)) if ends else 0.0)
+
+
+def having(stage: PlannedStage, here: Allowance) -> PlannedStage:
+    """The stage as the workers of a round have it that has so much. Pure."""
+    memory, time = math.ceil(here.memory_mb / stage.processes), math.ceil(here.seconds / 60)
+    return attrs.evolve(stage, resources=attrs.evolve(stage.resources, memory=f"{memory}MB", time=f"{time}m"))
 
 
 def worker_count(open_shards: int, processes: int, wanted: int | None, most: int) -> int:

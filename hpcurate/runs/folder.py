@@ -21,6 +21,7 @@ from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import CONTINUED, FORMAT, Store
 from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.processes import Processes, ProcessIdentity
+from hpcurate.verdict import Allowance
 
 __all__ = ["Run", "find_run", "open_run", "open_store", "peek_run"]
 
@@ -175,6 +176,8 @@ class Frozen:
     """Folder of a stage → its lists of retries, in the order in which they were made. Other runs never see them."""
     code: str
     """Frozen copy of the code."""
+    most: dict[str, Allowance] = attrs.field(factory=dict)
+    """Stage → the most that a worker of it may have here, as the launcher knew when the command was typed."""
     forgiven: dict[str, int] = attrs.field(factory=dict)
     """Stage → last round before the user's latest call."""
     output: str = ""

@@ -22,6 +22,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.site import SiteProfile
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.classes import load_class
+from hpcurate.verdict import Allowance
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -264,6 +265,12 @@ class Launcher(Protocol):
 
     def most_workers(self, stage: PlannedStage) -> int:
         """Workers of this stage that may run at once here."""
+
+    def most(self, stage: PlannedStage) -> Allowance:
+        """The most memory and wall time that a worker of this stage may have here, in any round; 0: as usual, no end.
+
+        Never less than in an ordinary one.
+        """
 
     def make_room(self, plan: Plan) -> None:
         """Wait until workers of the plan may be submitted; before the right to do so is taken. Raises LauncherError."""

@@ -16,19 +16,23 @@ import attrs
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.planning.plan import limits_of
 from hpcurate.planning.relations import Upstream
 from hpcurate.runs.commits_seen import CommitsSeen, SeenList
 from hpcurate.runs.launcher import Queue
-from hpcurate.runs.lists_seen import ExpectedList, ListsSeen
+from hpcurate.runs.left import Left, left_of
+from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
 from hpcurate.source.taken import take_in_again
+from hpcurate.store.evidence import Evidence
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
 from hpcurate.task import StageSums
+from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
 LOOK_CLOSER = "`hpcurate verify` names every file that is missing or differs, `hpcurate verify --repair` what to do"
@@ -47,13 +51,14 @@ class Observer:
         *,
         retries: Mapping[str, Sequence[str]] = MappingProxyType({}),
         run: str = "",
+        most: Mapping[str, Allowance] | None = None,
         forgiven: dict[str, int] | None = None,
         watched: Watched = lambda stage, number: False,
     ) -> None:
         self._world, self._store, self._pipeline = world, store, pipeline
         self._source_lists, self._retries = tuple(source_lists), retries
         self._rounds = RoundsSeen(world, queue, watched, pipeline.timing, run)
-        self._forgiven = forgiven or {}
+        self._most, self._forgiven = most or {}, forgiven or {}
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
@@ -92,7 +97,16 @@ class Observer:
         _check_sums(stage.name, counts, given)
         missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
         digest = digest_of_lists(one.name for one in lists)
-        return attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
+        view = attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
+        return attrs.evolve(view, left=self._left(stage, seen, lists)) if view.may_go_on else view
+
+    def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
+        """What is known of the open shards, of which no worker is left."""
+        done = {shard.shard for one in seen for shard in one.done}
+        shards = [line.id for found in lists for line in found.lines if line.id not in done]
+        tried = Evidence(self.store(stage.folder)).of_open(shards)
+        limits = limits_of(stage, self._most.get(stage.name))
+        return left_of(stage, len(shards) - len(tried), tried.items(), limits)
 
     def _unindexed(
         self, stage: PlannedStage, expected: Sequence[ExpectedList], seen: Sequence[SeenList]

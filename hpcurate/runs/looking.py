@@ -28,6 +28,7 @@ def observer_of(run: Run, frozen: Frozen, queue: Queue, world: World, watched: W
         queue,
         retries=frozen.retries,
         run=run.name,
+        most=frozen.most,
         forgiven=frozen.forgiven,
         watched=watched,
     )

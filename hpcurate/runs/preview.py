@@ -16,6 +16,7 @@ from hpcurate.runs.code import frozen_path
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.folder import Frozen, Run, peek_run
 from hpcurate.runs.launcher import Launcher, Submission
+from hpcurate.runs.left import Group
 from hpcurate.runs.live import Observer
 from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.reconcile import StageView, Submit
@@ -127,7 +128,7 @@ def _stage_preview(
         stage,
         run=run,
         lists=(),
-        action=Submit(stage.name, number, left),
+        action=Submit(stage.name, number, Group(left)),
         launcher=launcher,
         frozen=Frozen(pipeline=pipeline, source_lists=(), launcher={}, code=code),
     )

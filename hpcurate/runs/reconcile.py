@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import attrs
 
 from hpcurate.planning.options import Budget
+from hpcurate.runs.left import Group, Left
 from hpcurate.runs.state import RunState, StageCounts
 from hpcurate.store.rounds import Jobs
+from hpcurate.verdict import Allowance
 
 __all__ = [
     "UNDECIDED", "Action", "Decision", "Look", "MakeLists", "MarkOver", "Phase", "RecordJobs", "RoundView", "StageView",
@@ -51,6 +53,11 @@ class RoundView:
     number: int
     phase: Phase
     done_before: int
+    told_before: int = 0
+    """`Left.told` when its ticket was taken."""
+    has: Allowance = Allowance()
+    special: str = ""
+    """Which shards it is for and why, where it has more than an ordinary round."""
     why: str = ""
     """The phase in words, where more is known than its name."""
     elsewhere: bool = False
@@ -63,8 +70,6 @@ class RoundView:
     run: str = ""
     lists: str = ""
     """Digest of the lists that it worked through; empty: of a time without."""
-    killed_for_memory: bool = False
-    """The scheduler killed workers of it for that: the next round knows more of the culprit than this one did."""
     cancelled: bool = False
     watched: bool | None = False
     """A gate of this run waits for it, or its driver stays. None: its gate is not seen, which is no evidence yet."""
@@ -74,13 +79,12 @@ class RoundView:
     """False where it is over, and nobody has written that down."""
 
     @property
-    def taught(self) -> bool:
-        """Whether the next round can do better than this one, which committed nothing.
+    def refused(self) -> bool:
+        """Whether the scheduler took no job of it: it did not try at all.
 
-        After one that was killed for memory it knows more of the culprit. One whose jobs the scheduler refused did not
-        try at all: the call that stays ends with its refusal, and a gate tries again until its patience is over.
+        The call that stays ends with its refusal, and a gate tries again until its patience is over.
         """
-        return self.killed_for_memory or (self.queue is not None and not self.jobs)
+        return self.queue is not None and not self.jobs
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -95,6 +99,8 @@ class StageView:
     lists: str = ""
     """Digest of the names of its lists in the live set."""
     counts: StageCounts = StageCounts()
+    left: Left = Left()
+    """Of the shards that are not committed, once a round is over."""
     rounds: tuple[RoundView, ...] = ()
     forgiven: int = 0
     """Rounds up to this number lie before the user's latest call and are not held against the stage."""
@@ -104,6 +110,12 @@ class StageView:
     """Shards that were committed before and are not listed any more, until a second listing confirms it."""
     blocked: str = ""
     """Why it cannot become ready by itself."""
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether shards are left, and all rounds are over and written down: how their jobs ended is known now."""
+        over = all(last.phase is Phase.OVER and last.over_recorded for last in self.rounds[-1:])
+        return bool(self.rounds) and over and not self.complete
 
     @property
     def complete(self) -> bool:
@@ -151,7 +163,8 @@ class Submit:
 
     stage: str
     round: int
-    open_shards: int
+    group: Group
+    """What it is for."""
 
 
 @attrs.define(frozen=True)
@@ -233,7 +246,9 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
     if stage.missing and (last is None or last.phase is Phase.OVER):
         return RunState.RUNNING, _missing(stage)
     if last is None:
-        return _submit(stage, 1)
+        return Submit(stage.name, 1, Group(_open_shards(stage)))
+    if last.phase is Phase.OVER and not last.over_recorded:  # how its jobs ended is yet to be written down, and read
+        return RunState.RUNNING, ""
     if last.phase is Phase.OVER:
         return _after_round(stage, last)
     if last.phase is Phase.ACTIVE and last.queue and last.watched is False:
@@ -259,17 +274,21 @@ def _missing(stage: StageView) -> str:
 def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:
     if last.number > stage.forgiven and last.cancelled:
         return RunState.CANCELLED, f"{stage.name}: round {last.number} was cancelled"
-    idle, own = rounds_without_progress(stage), len(rounds_of_its_own(stage))
-    if idle >= ROUNDS_WITHOUT_PROGRESS:
+    own, idle = rounds_of_its_own(stage), rounds_without_progress(stage)
+    if stage.left.stuck and not stage.left.groups:
+        more = f" (and {len(stage.left.stuck) - 1} more like it)" if len(stage.left.stuck) > 1 else ""
+        return RunState.STALLED, f"{stage.name}: {stage.left.stuck[0]}{more}"
+    group = stage.left.groups[0] if stage.left.groups else Group(_open_shards(stage))
+    if idle >= ROUNDS_WITHOUT_PROGRESS and not group.has.exceeds(round.has for round in own):
         return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing"
-    if own >= MOST_ROUNDS:
-        left = (stage.counts.shards or 0) - stage.counts.shards_done
-        return RunState.STALLED, f"{stage.name}: {own} rounds since the command was typed, and {left} shards are left"
-    return _submit(stage, last.number + 1)
+    if len(own) >= MOST_ROUNDS:
+        why = f"{len(own)} rounds since the command was typed, and {_open_shards(stage)} shards are left"
+        return RunState.STALLED, f"{stage.name}: {why}"
+    return Submit(stage.name, last.number + 1, group)
 
 
-def _submit(stage: StageView, number: int) -> Submit:
-    return Submit(stage.name, number, (stage.counts.shards or 0) - stage.counts.shards_done)
+def _open_shards(stage: StageView) -> int:
+    return (stage.counts.shards or 0) - stage.counts.shards_done
 
 
 def rounds_of_its_own(stage: StageView) -> tuple[RoundView, ...]:
@@ -281,16 +300,18 @@ def rounds_of_its_own(stage: StageView) -> tuple[RoundView, ...]:
 
 
 def rounds_without_progress(stage: StageView) -> int:
-    """Rounds of its own at the end that committed nothing, and taught nothing either. Pure.
+    """Rounds of its own at the end that committed nothing, told nothing, and had no more than those before. Pure.
 
-    A round that was killed for memory leads to a culprit, one a round at worst: `judge` ends that, or the bound of all
-    rounds does. That bound is also the one of rounds that never had a job.
+    An attempt that tells something leads to a culprit, or to a round with more, one step a round at worst: `judge` ends
+    that, or the bound of all rounds does. That bound is also the one of rounds that never had a job.
     """
-    idle, after = 0, stage.counts.shards_done
-    for view in reversed(rounds_of_its_own(stage)):
-        if view.done_before != after:
+    own = rounds_of_its_own(stage)
+    idle, after = 0, (stage.counts.shards_done, stage.left.told)
+    for n in reversed(range(len(own))):
+        before = own[n].done_before, own[n].told_before
+        if before != after or own[n].has.exceeds(view.has for view in own[:n]):
             break
-        idle, after = idle + (not view.taught), view.done_before
+        idle, after = idle + (not own[n].refused), before
     return idle
 
 

@@ -18,6 +18,7 @@ from hpcurate.runs.queues import ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.store.rounds import LET_GO, Jobs, Round, Ticket
 from hpcurate.store.stage_store import StageStore
+from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
 SUBMITTING_S = 60.0
@@ -76,12 +77,14 @@ class RoundsSeen:
             number=found.number,
             phase=Phase.OVER,
             done_before=found.ticket.done_before,
+            told_before=found.ticket.told_before,
+            has=Allowance(memory_mb=found.ticket.memory_mb, seconds=found.ticket.seconds),
+            special=found.ticket.special,
             jobs=found.jobs or Jobs(),
             queue=found.ticket.queue,
             name=found.ticket.name,
             run=found.ticket.run,
             lists=found.ticket.lists,
-            killed_for_memory=found.killed_for_memory,
             cancelled=found.cancelled and found.cancelled_run in (self._run, ""),
         )
 

@@ -19,6 +19,7 @@ from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
+from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
 __all__ = ["freeze_run", "start", "write_run"]
@@ -83,6 +84,7 @@ def write_run(
         code=code,
         versions=installed_versions(prepared.stage_modules),
         output=request.output or run.output,
+        most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
         echo=echo,
         world=world,
         retries=retries,
@@ -99,6 +101,7 @@ def freeze_run(
     code: str,
     versions: dict[str, str],
     output: str,
+    most: dict[str, Allowance],
     echo: Echo,
     world: World,
     retries: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
@@ -116,6 +119,7 @@ def freeze_run(
         retries={folder: names for folder, names in lists.items() if names},
         launcher=launcher,
         code=code,
+        most=most,
         forgiven={s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
         output=output,
         versions=versions,

@@ -15,7 +15,7 @@ import attrs
 
 from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.planning.plan import Plan, submission_name, worker_count
+from hpcurate.planning.plan import Plan, having, limits_of, submission_name, worker_count
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.launcher import Launcher, Started, Submission
@@ -26,6 +26,7 @@ from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
+from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
 NAMED_S = 60.0
@@ -58,7 +59,7 @@ class Submitter:
         plan = plan_round(stage, self._run, self._observer.live_lists(stage), action, self._launcher, self._frozen)
         plan = attrs.evolve(plan, seconds_per_weight=self._observer.seconds_per_weight(stage))
         self._launcher.make_room(plan)
-        ticket = self._ticket(action, view)
+        ticket = self._ticket(action, view, plan.limits.here)
         if self._run.cancelled or not self._rounds(key).take_ticket(action.round, ticket):
             return None
         try:
@@ -67,7 +68,7 @@ class Submitter:
             )
             self._signs[key].start()
             submission = self._write(plan, key)
-            self._echo(f"{stage.name}: round {action.round}, {action.open_shards} shards, {plan.workers} workers")
+            self._echo(f"{stage.name}: {_in_words(action, plan)}")
         except BaseException:
             self._end(key)
             raise
@@ -110,7 +111,7 @@ class Submitter:
     def _rounds(self, key: tuple[str, int]) -> Rounds:
         return self._observer.store(self._frozen.pipeline.stage(key[0]).folder).rounds
 
-    def _ticket(self, action: Submit, view: StageView) -> Ticket:
+    def _ticket(self, action: Submit, view: StageView, has: Allowance) -> Ticket:
         queue, stage = self._launcher.queue, self._frozen.pipeline.stage(action.stage)
         return Ticket(
             run=self._run.name,
@@ -121,6 +122,10 @@ class Submitter:
             submitter=self._world.processes.mine(),
             lists=view.lists,
             done_before=view.counts.shards_done,
+            told_before=view.left.told,
+            memory_mb=has.memory_mb,
+            seconds=has.seconds,
+            special=action.group.why,
         )
 
     def _cluster(self) -> str:
@@ -214,17 +219,26 @@ class Submitter:
             sign.stop()
 
 
+def _in_words(action: Submit, plan: Plan) -> str:
+    """`round 2, 3 shards, 1 workers`; or which, and why it is special."""
+    group = action.group
+    return f"round {action.round}, {group.why or f'{group.shards} shards'}, {plan.workers} workers"
+
+
 def plan_round(
     stage: PlannedStage, run: Run, lists: tuple[str, ...], action: Submit, launcher: Launcher, frozen: Frozen
 ) -> Plan:
     """What the workers of one round are given: exactly as many as are needed."""
+    limits = limits_of(stage, frozen.most.get(stage.name), action.group.has)
+    stage = having(stage, limits.here) if action.group.has else stage
     return Plan(
         stage=stage,
+        limits=limits,
         run=run.name,
         store=run.store.root,
         lists=lists,
         round=action.round,
-        workers=worker_count(action.open_shards, stage.processes, stage.workers, launcher.most_workers(stage)),
+        workers=worker_count(action.group.shards, stage.processes, stage.workers, launcher.most_workers(stage)),
         code=frozen.code,
         versions={} if stage.env.python or launcher.other_python else frozen.versions,
         node_local=launcher.node_local,

@@ -5,12 +5,14 @@ What is known of an attempt may grow after attempt n+1 has begun: the scheduler'
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 
 import attrs
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, JobEnd, explained
 from hpcurate.store.claims import Claim, Latest
+from hpcurate.store.layout import fan_of
 from hpcurate.store.stage_store import StageStore
 
 UNEXPLAINED = frozenset([Ending.DEAD, Ending.LOST])
@@ -29,6 +31,21 @@ class Evidence:
     def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         """How all attempts up to the newest one, which is over, have ended."""
         return tuple(self._explained(shard, end) for end in self._store.claims.history(shard, latest))
+
+    def of_open(self, shards: Iterable[str]) -> dict[str, tuple[AttemptEnd, ...]]:
+        """The same of those that were tried, all rounds being over; where they are only left to others, nothing.
+
+        One that was handed back in its only attempt has nothing to tell, and is not read.
+        """
+        self.over, by_fan, found = self._store.rounds.over(), defaultdict[str, list[str]](list), {}
+        for shard in shards:
+            by_fan[fan_of(shard)].append(shard)
+        for fan, names in by_fan.items():
+            latest = self._store.claims.latest(fan)
+            for shard in names:
+                if shard in latest and not latest[shard].untold:
+                    found[shard] = self.history(shard, latest[shard])
+        return found
 
     def condemns(self, claim: Claim) -> bool:
         """Whether the scheduler's word about the claim's job counts against its shard."""

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from hpcurate.failures import Ending, JobEnd
+from hpcurate.failures import JobEnd
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder
 from hpcurate.system.failpoints import failpoint
@@ -58,6 +58,14 @@ class Ticket:
     submitter: ProcessIdentity | None = None
     done_before: int = 0
     """Committed shards when the ticket was taken."""
+    told_before: int = 0
+    """Attempts of the open ones that had told something by then, as `Left.told` counts them."""
+    memory_mb: int = 0
+    """MiB that each of its workers has; 0: of a time without."""
+    seconds: float = 0.0
+    """Wall time that each of them has."""
+    special: str = ""
+    """Which shards it is for and why, where it has more than an ordinary round."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -69,8 +77,6 @@ class Round:
     jobs: Jobs | None = None
     """What was submitted; None until that is written down."""
     over: bool = False
-    killed_for_memory: bool = False
-    """Whether the scheduler killed workers of it for that."""
     cancelled: bool = False
     cancelled_run: str = ""
     """The run that its user cancelled; empty: of an earlier release, which did not write that down."""
@@ -189,8 +195,6 @@ class Rounds:
             ticket=ticket,
             jobs=_jobs(self._json(number, "job"), ticket) if f"{name}.job" in names else None,
             over=f"{name}.over" in names,
-            killed_for_memory=f"{name}.over" in names
-            and any(end.ending is Ending.OOM for end in self.endings(number).values()),
             cancelled=f"{name}.cancelled" in names,
             cancelled_run=self._cancelled_run(number) if f"{name}.cancelled" in names else "",
         )

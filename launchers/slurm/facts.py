@@ -87,10 +87,16 @@ def _partition(row: dict[str, str], largest: dict[str, tuple[int, int, int]]) ->
         up=row.get("State", "UP") == "UP",
         preempt_mode=row.get("PreemptMode", "OFF"),
         cpus=cpus,
-        memory_mb=memory,
+        memory_mb=min(memory, _most_mb(row) or memory),
         gpus=gpus,
         accounts=() if accounts == "ALL" else tuple(accounts.split(",")),
     )
+
+
+def _most_mb(row: dict[str, str]) -> int:
+    """What a job may have of a node; 0: all."""
+    most = row.get("MaxMemPerNode", "")
+    return int(most) if most.isdigit() else 0
 
 
 def largest_nodes(nodes: str) -> dict[str, tuple[int, int, int]]:

@@ -18,13 +18,15 @@ from hpcurate.runs.launcher import Started, Submission
 from hpcurate.site import SiteProfile, profile_of
 from hpcurate.store.rounds import Jobs
 from hpcurate.units import megabytes
+from hpcurate.verdict import Allowance
 from launchers.slurm.arrays import array_job, submit_array
 from launchers.slurm.checks import SlurmChecks
 from launchers.slurm.clients import missing_clients
 from launchers.slurm.doctor import SlurmDiagnosis
-from launchers.slurm.facts import probe
+from launchers.slurm.facts import SiteFacts, probe
 from launchers.slurm.gates import SlurmGates
 from launchers.slurm.limits import PATIENCE_S, SubmitLimit
+from launchers.slurm.most import most_there
 from launchers.slurm.options import JobSettings, parts
 from launchers.slurm.preflight import asked_of, gate_problems, option_problems, problems, store_problem
 from launchers.slurm.queue import SlurmQueue
@@ -121,6 +123,10 @@ class SlurmLauncher:
         )
 
     @cached_property
+    def _facts(self) -> SiteFacts:
+        return probe()
+
+    @cached_property
     def _limit(self) -> SubmitLimit:
         return SubmitLimit(self.account or self.profile.account, self.qos or self.profile.qos)
 
@@ -128,7 +134,7 @@ class SlurmLauncher:
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Refuses what the site would refuse, or would never start."""
-        facts, drain_s = probe(), pipeline.timing.drain_s
+        facts, drain_s = self._facts, pipeline.timing.drain_s
         stages = {s.name: self.settings.of_stage(s, worker_shape(s), drain_s) for s in pipeline.stages}
         gate = self.settings.of_gate(facts, last=False)
         found = option_problems({**{f"stages.{name}": o for name, o in stages.items()}, "launcher.gate": gate})
@@ -155,6 +161,10 @@ class SlurmLauncher:
         return stage.workers or self.max_workers
 
     # -- submitting -----------------------------------------------------------------------------------
+
+    def most(self, stage: PlannedStage) -> Allowance:
+        """See `Launcher`."""
+        return most_there(stage, self.settings.of_stage(stage, worker_shape(stage), 0.0), self._facts)
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""

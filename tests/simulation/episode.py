@@ -135,7 +135,7 @@ class Episode:
             started = self.kernel.now
             freeze_run(
                 run, pipeline, intake.lists, launcher=config, code="", versions={}, output=run.output,
-                echo=self.kernel.note, world=world,
+                most={}, echo=self.kernel.note, world=world,
             )  # fmt: skip
             wait = self.plan.stays if stays is None else stays
             outcome = hand_over(

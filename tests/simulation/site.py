@@ -10,13 +10,14 @@ import attrs
 from hpcurate.errors import GateRefused, HpcurateError, LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
-from hpcurate.planning.plan import Plan
+from hpcurate.planning.plan import Plan, limits_of
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate import move_on, reporting
 from hpcurate.runs.launcher import GateRequest, NoQueue, Started, Submission, make_launcher
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
+from hpcurate.verdict import Allowance
 from hpcurate.worker.supervisor import Supervisor
 from hpcurate.world import World
 from tests.simulation.cluster import Cluster, ClusterQueue, LimitReached, Manners, Wall
@@ -194,6 +195,10 @@ class SimSlurm:
         """See `Launcher`."""
         return self.workers
 
+    def most(self, stage: PlannedStage) -> Allowance:
+        """See `Launcher`. No more than usual."""
+        return limits_of(stage).ordinary
+
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""
         self._room_for(plan.workers)
@@ -328,6 +333,10 @@ class SimLocal:
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
         return self.workers
+
+    def most(self, stage: PlannedStage) -> Allowance:
+        """See `Launcher`. No more than usual."""
+        return limits_of(stage).ordinary
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""

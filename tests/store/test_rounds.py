@@ -205,12 +205,11 @@ FREE, OOM = JobEnd(ending=Ending.FREE), JobEnd(ending=Ending.OOM, memory_mb=419,
 
 
 def test_what_the_scheduler_knew_of_the_ends_stands_in_the_marker(rounds: Rounds) -> None:
-    """Element by element; a round that was killed for memory is seen as that."""
+    """Element by element, with what it had and used."""
     for number, endings in enumerate(({}, {"7_0": FREE}, {"7_0": FREE, "7_1": OOM}), 1):
         take(rounds, number)
         rounds.mark_over(number, endings=endings)
         assert endings == rounds.endings(number)
-    assert [False, False, True] == [found.killed_for_memory for found in rounds.read()]
 
 
 def test_endings_of_an_earlier_release(folder: StageFolder, rounds: Rounds) -> None:
@@ -238,6 +237,7 @@ def test_files_keep_the_form_that_earlier_releases_read(folder: StageFolder, rou
     rounds.record_jobs(2, Jobs(workers=(me,)))
     for number, jobs in ((1, ["12"]), (2, ["local:7:99"])):
         ticket = json.loads(Path(f"{folder.round(number)}.ticket").read_text())
-        assert {"run", "launcher", "name", "submitter", "done_before", "cluster", "lists"} == ticket.keys()
+        as_before = {"run", "launcher", "name", "submitter", "done_before", "cluster", "lists"}
+        assert as_before | {"told_before", "memory_mb", "seconds", "special"} == ticket.keys()
         assert {"jobs": jobs} == json.loads(Path(f"{folder.round(number)}.job").read_text())
     assert [Jobs(ids=("12",)), Jobs(workers=(me,))] == [found.jobs for found in rounds.read()]

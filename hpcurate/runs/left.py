@@ -1,0 +1,92 @@
+"""What is left of a stage after a round, and what the next one has to have for it. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.units import minutes
+from hpcurate.verdict import Allowance, Limits, judge, memory_in_words
+
+History = Sequence[AttemptEnd]
+"""How the attempts of a shard have ended."""
+
+
+@attrs.define(frozen=True)
+class Group:
+    """Open shards that are for the same round."""
+
+    shards: int
+    has: Allowance = Allowance()
+    """What it has to have; nothing in particular for an ordinary one."""
+    why: str = ""
+    """What is special about them, and what it has for them."""
+
+
+@attrs.define(frozen=True)
+class Left:
+    """What is known of the open shards of a stage."""
+
+    groups: tuple[Group, ...] = ()
+    """In the order of their rounds: ordinary ones first, then those that need the least."""
+    stuck: tuple[str, ...] = ()
+    """Why no round that there may be can finish a shard, for each that is stuck."""
+    told: int = 0
+    """Attempts of them whose ending the verdicts on them rest on: with each more, the next round knows more."""
+
+
+def left_of(stage: PlannedStage, untried: int, tried: Iterable[tuple[str, History]], limits: Limits) -> Left:
+    """From the histories of the open shards, by name, and the number of those that have none. Pure."""
+    groups: dict[Allowance, list[History]] = defaultdict(list)
+    stuck, told, ordinary = [], 0, untried
+    for shard, history in tried:
+        verdict, told = judge(history, stage.attempts, limits), told + sum(map(tells, history))
+        if verdict.stuck:
+            stuck.append(f"shard {shard}: {verdict.stuck}")
+        elif limits.ordinary.suffices(verdict.needs):
+            ordinary += 1
+        else:
+            groups[limits.ordinary.raised(verdict.needs)].append(history)
+    special = sorted(groups, key=lambda has: (has.memory_mb, has.seconds))
+    first = [Group(ordinary)] if ordinary else []
+    return Left(
+        groups=(*first, *(Group(len(groups[has]), has, _why(groups[has], has, limits)) for has in special)),
+        stuck=tuple(f"{why}; {_way_out(stage, limits)}" for why in stuck),
+        told=told,
+    )
+
+
+def tells(end: AttemptEnd) -> bool:
+    """Whether a verdict rests on it: not on the mere death of a worker, nor on a time of unknown length. Pure."""
+    if end.ending is Ending.WALLTIME:
+        return end.seconds > 0
+    return AGAINST[end.ending] is not Against.NOTHING and (end.ending is not Ending.DEAD or len(end.in_flight) == 1)
+
+
+def _why(histories: Sequence[History], has: Allowance, limits: Limits) -> str:
+    """`3 shards that ran out of memory, 816 of 419 MB; it has 838 MB`. Pure."""
+    one, ends = len(histories) == 1, [end for history in histories for end in history]
+    said, more = [], []
+    if has.memory_mb > limits.ordinary.memory_mb:
+        short = max((end for end in ends if end.ending is Ending.OOM), key=lambda end: (end.memory_mb, end.peak_mb))
+        said.append(f"ran out of memory, {memory_in_words(short, limits)}")
+        more.append(f"{has.memory_mb} MB")
+    if has.seconds > limits.ordinary.seconds:
+        longest = max(end.seconds for end in ends if end.ending is Ending.WALLTIME)
+        said.append(f"{'was' if one else 'were'} not done after {longest / 60:.0f} min")
+        more.append(f"{has.seconds / 60:.0f} min")
+    return f"{len(histories)} shard{'' if one else 's'} that {' and '.join(said)}; it has {' and '.join(more)}"
+
+
+def _way_out(stage: PlannedStage, limits: Limits) -> str:
+    """What gives a shard more time than the most that there is. Pure."""
+    if stage.max_time and minutes(stage.max_time) * 60 <= limits.most.seconds:
+        return f"type stages.{stage.name}.max_time={2 * minutes(stage.max_time)}m"
+    return (
+        f"its partition allows no more: type stages.{stage.name}.sbatch.partition=NAME for one that does, or smaller "
+        f"shards, stages.{stage.name}.shard_tasks=N rerun={stage.name}"
+    )
