@@ -6,7 +6,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+
+import attrs
 
 from hpcurate.errors import PipelineError
 from hpcurate.planning.pipeline import Pipeline
@@ -19,7 +20,6 @@ from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
-from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
 __all__ = ["freeze_run", "start", "write_run"]
@@ -76,55 +76,32 @@ def write_run(
         echo(line)
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
     filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
-    freeze_run(
-        run,
-        pipeline,
-        source_lists,
-        launcher=request.launcher,
-        code=code,
-        versions=installed_versions(prepared.stage_modules),
-        output=request.output or run.output,
-        most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
-        echo=echo,
-        world=world,
-        retries=retries,
-    )
-    point_latest(run)
-
-
-def freeze_run(
-    run: Run,
-    pipeline: Pipeline,
-    source_lists: tuple[str, ...],
-    *,
-    launcher: dict[str, Any],
-    code: str,
-    versions: dict[str, str],
-    output: str,
-    most: dict[str, Allowance],
-    echo: Echo,
-    world: World,
-    retries: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-) -> None:
-    """From here on the run wants its stages and is not cancelled, and what its rounds lost before is forgiven.
-
-    Its retries of before stay, with `retries` after them: the lists of its stages that are the same.
-    """
-    _want_stages(run, pipeline, echo)
-    before, folders = run.retries(), [stage.folder for stage in pipeline.stages]
-    lists = {folder: tuple(dict.fromkeys((*before.get(folder, ()), *retries.get(folder, ())))) for folder in folders}
     frozen = Frozen(
         pipeline=pipeline,
         source_lists=source_lists,
-        retries={folder: names for folder, names in lists.items() if names},
-        launcher=launcher,
+        launcher=request.launcher,
+        retries=dict(retries),
         code=code,
-        most=most,
-        forgiven={s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages},
-        output=output,
-        versions=versions,
+        most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
+        output=request.output or run.output,
+        versions=installed_versions(prepared.stage_modules),
     )
-    run.freeze(frozen)
+    freeze_run(run, frozen, echo, world)
+    point_latest(run)
+
+
+def freeze_run(run: Run, frozen: Frozen, echo: Echo, world: World) -> None:
+    """From here on the run wants its stages and is not cancelled, and what its rounds lost before is forgiven.
+
+    Its retries of before stay, with those of `frozen` after them: the lists of its stages that are the same.
+    """
+    pipeline, new, before = frozen.pipeline, frozen.retries, run.retries()
+    _want_stages(run, pipeline, echo)
+    folders = [stage.folder for stage in pipeline.stages]
+    lists = {folder: tuple(dict.fromkeys((*before.get(folder, ()), *new.get(folder, ())))) for folder in folders}
+    forgiven = {s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages}
+    retries = {folder: names for folder, names in lists.items() if names}
+    run.freeze(attrs.evolve(frozen, retries=retries, forgiven=forgiven))
     run.unmark_cancelled()
 
 

@@ -12,7 +12,7 @@ import attrs
 from hpcurate.errors import HpcurateError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.cancel import cancel
-from hpcurate.runs.folder import Run, open_run, open_store
+from hpcurate.runs.folder import Frozen, Run, open_run, open_store
 from hpcurate.runs.handover import hand_over
 from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.live import Observer
@@ -133,10 +133,10 @@ class Episode:
             intake = take_in(world, store, pipeline.source.folder, scanned, limit, self.edits)
             config = launcher_config(self.plan.launcher, self.plan.workers)
             started = self.kernel.now
-            freeze_run(
-                run, pipeline, intake.lists, launcher=config, code="", versions={}, output=run.output,
-                most={}, echo=self.kernel.note, world=world,
+            frozen = Frozen(
+                pipeline=pipeline, source_lists=intake.lists, launcher=config, code="", output=run.output,
             )  # fmt: skip
+            freeze_run(run, frozen, self.kernel.note, world)
             wait = self.plan.stays if stays is None else stays
             outcome = hand_over(
                 run,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slurm_fixture import SlurmSite
@@ -45,8 +47,11 @@ from hpcurate import StageOptions, Step
 from hpcurate.planning.pipeline import Timing
 from pictures import Load, Picture
 
-tasks = [Picture(id=f"p{n}", megabytes=900 if n == 7 else 1) for n in range(10)]
-shape = StageOptions(shard_tasks=int(sys.argv[2]), workers=2, resources={"cpus": 1, "memory": "300MB", "time": "5m"})
+tasks = [Picture(id=f"p{n}", megabytes=450 if n == 7 else 1) for n in range(10)]
+shape = StageOptions(
+    shard_tasks=int(sys.argv[2]), workers=2, resources={"cpus": 1, "memory": "300MB", "time": "5m"},
+    max_memory=sys.argv[3],
+)
 outcome = hpcurate.run(
     {"load": Step(Load(), shape)}, tasks, store=sys.argv[1], launcher="slurm", wait=True,
     timing=Timing(listing_s=1.0, heartbeat_s=1.0, lease_s=10.0, drain_s=20.0),
@@ -56,45 +61,64 @@ print(outcome.state.value)
 """
 
 
-Runs = dict[int, tuple[Path, "subprocess.Popen[str]"]]
-"""Tasks of a shard → (folder, run)."""
+Runs = dict[str, tuple[Path, "subprocess.Popen[str]"]]
+"""Most memory of a worker → (folder, run)."""
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Iterator[Runs]:
     """At the same time, for they wait for Slurm and its accounting."""
-    begun = {shard_tasks: begin(tmp_path_factory.mktemp("memory"), slurm, shard_tasks) for shard_tasks in (5, 10)}
+    begun = {most: begin(tmp_path_factory.mktemp("memory"), slurm, n, most) for n, most in ((5, "2GB"), (10, "300MB"))}
     yield begun
     for _, run in begun.values():
         run.kill()
         run.communicate()
 
 
-def begin(folder: Path, slurm: SlurmSite, shard_tasks: int) -> tuple[Path, subprocess.Popen[str]]:
+def begin(folder: Path, slurm: SlurmSite, shard_tasks: int, most: str) -> tuple[Path, subprocess.Popen[str]]:
     """Start a run with so large shards."""
     (folder / "pictures.py").write_text(STAGE)
     (folder / "drive.py").write_text(DRIVER)
-    command, environment = [sys.executable, "drive.py", "store", str(shard_tasks)], {**os.environ, **slurm.env}
+    command, environment = [sys.executable, "drive.py", "store", str(shard_tasks), most], {**os.environ, **slurm.env}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return folder, subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
 
 
-@pytest.mark.parametrize("shard_tasks", [5, 10], ids=["two shards", "one shard"])
-def test_one_task_that_is_too_large_is_one_dead_letter_that_says_memory(runs: Runs, shard_tasks: int) -> None:
-    """The nine healthy ones were dead letters, too, and no message had the word memory."""
-    folder, run = runs[shard_tasks]
+def ended(runs: Runs, most: str) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]], str]:
+    """({kind: rows}, stats of the shards, what was printed) of a complete run."""
+    folder, run = runs[most]
     printed, errors = run.communicate(timeout=300)
     assert "complete" == printed.strip(), errors
     shards = sorted((folder / "store" / "stages").glob("load-*/shards/*/[!.]*"))
     rows = {
-        kind: [
-            json.loads(line)
-            for shard in shards
-            if (shard / f"{kind}.jsonl").exists()
-            for line in (shard / f"{kind}.jsonl").read_text().splitlines()
-        ]
-        for kind in ("tasks", "failed")
+        kind: [json.loads(line) for shard in shards for line in lines_of(shard / f"{kind}.jsonl")] for kind in KINDS
     }
-    assert [f"p{n}" for n in range(10) if n != 7] == [row["id"] for row in rows["tasks"]]
-    assert ["p7"] == [row["id"] for row in rows["failed"]]
-    assert "killed for memory: the scheduler says that job" in rows["failed"][0]["message"]
+    return rows, [json.loads((shard / "stats.json").read_text()) for shard in shards], errors
+
+
+KINDS = ("tasks", "failed")
+
+
+def lines_of(path: Path) -> list[str]:
+    """None of a file that is not there."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_task_that_needs_more_memory_comes_through_in_a_round_that_has_it(runs: Runs) -> None:
+    """It was a dead letter. What is committed is not repeated, and the round is for the one shard alone."""
+    rows, stats, errors = ended(runs, "2GB")
+    assert ([f"p{n}" for n in range(10)], []) == ([row["id"] for row in rows["tasks"]], rows["failed"])
+    assert [1, 3] == sorted(shard["attempt"] for shard in stats)
+    tickets = sorted((runs["2GB"][0] / "store" / "stages").glob("load-*/rounds/*.ticket"))
+    special = [json.loads(ticket.read_text())["special"] for ticket in tickets]
+    assert ["", ""] == special[:2]
+    assert re.fullmatch(r"1 shard that ran out of memory, \d+ of 300 MB; it has 600 MB", special[2]), errors
+
+
+def test_one_that_needs_more_than_there_is_is_one_dead_letter_that_says_memory(runs: Runs) -> None:
+    """The nine healthy ones were dead letters, too, and no message had the word memory."""
+    rows, _, errors = ended(runs, "300MB")
+    assert [f"p{n}" for n in range(10) if n != 7] == [row["id"] for row in rows["tasks"]], errors
+    ((id, kind, message),) = [(row["id"], row["kind"], row["message"]) for row in rows["failed"]]
+    assert ("p7", "oom") == (id, kind)
+    assert re.match(r"killed for memory; \d+ of 300 MB; the scheduler says that job", message), message
