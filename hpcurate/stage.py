@@ -14,7 +14,7 @@ import attrs
 from hpcurate.errors import ConfigError, PipelineError, StageError
 from hpcurate.fields import above_zero, option
 from hpcurate.task import File, StageSums, Task
-from hpcurate.units import megabytes, minutes
+from hpcurate.units import job_minutes, megabytes
 
 __all__ = ["Chain", "CurrentOr", "NodeInfo", "Resources", "Stage", "WorkerInfo", "resolved_types", "task_types"]
 
@@ -37,7 +37,12 @@ class Resources:
         0.0, "GPUs; 0.25 puts four processes on one GPU, 2 gives one process two", minimum=0, check=_whole_above_one
     )
     memory: str = option("2GB", "main memory, e.g. 32GB", check=megabytes)
-    time: str = option("1h", "wall time of the job, e.g. 30m, 1h, 2-00:00:00", check=minutes)
+    time: str = option(
+        "1h",
+        "wall time of the job, e.g. 30m, 1h, 2-00:00:00; auto: as short as the work that is left allows, which starts "
+        "sooner where the scheduler fills gaps",
+        check=job_minutes,
+    )
     nodes: int = option(1, "nodes of one array element", minimum=1)
     disk: Optional[str] = option(None, "node-local scratch space, e.g. 100GB; default: none", check=megabytes)
 
@@ -343,7 +348,7 @@ def _largest(needs: list[Resources]) -> Resources:
         cpus=max(n.cpus for n in needs),
         gpus=max(n.gpus for n in needs),
         memory=max((n.memory for n in needs), key=megabytes),
-        time=max((n.time for n in needs), key=minutes),
+        time=max((n.time for n in needs), key=job_minutes),
         nodes=max(n.nodes for n in needs),
         disk=max(disks, key=megabytes) if disks else None,
     )

@@ -35,6 +35,17 @@ def minutes(text: str) -> int:
     return max(1, math.ceil(_clock_minutes(clock)))
 
 
+AUTO = "auto"
+"""A time that is chosen for each round, by what is left to do."""
+UNKNOWN_MINUTES = 30
+"""What that is while nothing is known."""
+
+
+def job_minutes(text: str) -> int:
+    """The same of a job, which may have `auto`: what that is while nothing is known."""
+    return UNKNOWN_MINUTES if text == AUTO else minutes(text)
+
+
 def _clock_minutes(clock: re.Match[str]) -> float:
     days, a, b, c = (int(part) if part else 0 for part in clock.groups())
     if clock[1] is not None:

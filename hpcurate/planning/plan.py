@@ -12,7 +12,7 @@ import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.store.filesystem import POSIX, Filesystem
-from hpcurate.units import megabytes, minutes
+from hpcurate.units import AUTO, job_minutes, megabytes, minutes
 from hpcurate.verdict import Allowance, Limits
 
 
@@ -88,7 +88,7 @@ def limits_of(stage: PlannedStage, most: Allowance | None = None, has: Allowance
 
     `most` as `Launcher.most` says; where nobody has said it, no more than usual.
     """
-    ordinary = Allowance(memory_mb=worker_shape(stage).memory_mb, seconds=minutes(stage.resources.time) * 60.0)
+    ordinary = Allowance(memory_mb=worker_shape(stage).memory_mb, seconds=job_minutes(stage.resources.time) * 60.0)
     return Limits(ordinary=ordinary, most=most or ordinary, here=ordinary.raised(has or ordinary))
 
 
@@ -101,7 +101,8 @@ def most_of(stage: PlannedStage, nodes_mb: int, end_s: float) -> Allowance:
     wanted = megabytes(stage.max_memory) * processes if stage.max_memory else MORE_MEMORY * usual.memory_mb
     memory = min(wanted, nodes_mb or wanted) // processes * processes
     ends = [seconds for seconds in (end_s, minutes(stage.max_time) * 60.0 if stage.max_time else 0.0) if seconds]
-    return Allowance(memory_mb=max(usual.memory_mb, memory), seconds=max(usual.seconds, min(ends)) if ends else 0.0)
+    least = 0.0 if stage.resources.time == AUTO else usual.seconds
+    return Allowance(memory_mb=max(usual.memory_mb, memory), seconds=max(least, min(ends)) if ends else 0.0)
 
 
 def having(stage: PlannedStage, here: Allowance) -> PlannedStage:

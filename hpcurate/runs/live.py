@@ -15,6 +15,7 @@ import attrs
 
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
+from hpcurate.planning.job_time import Load
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import limits_of
 from hpcurate.planning.relations import Upstream
@@ -170,12 +171,15 @@ class Observer:
         again = [s for one, found in zip(expected, seen, strict=True) if one.retries is not None for s in found.done]
         return StageCounts.of(shards, given, again, sum(one.retries.count for one in expected if one.retries))
 
-    def seconds_per_weight(self, stage: PlannedStage) -> float:
-        """What the committed shards of the stage took in a stage process, for a unit of their weight; 0 of none."""
-        lists = [one.found for one in self._expected(stage) or () if one.found is not None]
-        weights, done = {line.id: line.weight for found in lists for line in found.lines}, self.done(stage)
-        weight = sum(weights[shard.shard] for shard in done)
-        return sum(shard.seconds for shard in done) / weight if weight > 0 else 0.0
+    def load(self, stage: PlannedStage) -> Load:
+        """What is left of the stage, and what its committed shards took."""
+        weights, done = {id: line.weight for id, line in self.lines(stage).items()}, self.done(stage)
+        seconds, weight = sum(shard.seconds for shard in done), sum(weights.pop(shard.shard) for shard in done)
+        return Load(
+            weight=sum(weights.values()),
+            heaviest=max(weights.values(), default=0.0),
+            seconds_per_weight=seconds / weight if weight > 0 else 0.0,
+        )
 
     def live_lists(self, stage: PlannedStage) -> tuple[str, ...]:
         """Names of the stage's lists in the live set; it must be listed."""

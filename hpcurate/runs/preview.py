@@ -130,7 +130,9 @@ def _stage_preview(
         lists=(),
         action=Submit(stage.name, number, Group(left)),
         launcher=launcher,
-        frozen=Frozen(pipeline=pipeline, source_lists=(), launcher={}, code=code),
+        frozen=Frozen(
+            pipeline=pipeline, source_lists=(), launcher={}, code=code, most={stage.name: launcher.most(stage)}
+        ),
     )
     path = os.path.join(run.path, "submissions", submission_name(stage.name, number))
     name = run.job_name(stage.folder, number)

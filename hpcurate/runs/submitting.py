@@ -11,9 +11,8 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-import attrs
-
 from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
+from hpcurate.planning.job_time import Load, with_time
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, having, limits_of, submission_name, worker_count
 from hpcurate.runs.beats import BEAT_S
@@ -56,8 +55,8 @@ class Submitter:
         stage, key = self._frozen.pipeline.stage(action.stage), (action.stage, action.round)
         if not self._observer.still_listed(stage):
             return None
-        plan = plan_round(stage, self._run, self._observer.live_lists(stage), action, self._launcher, self._frozen)
-        plan = attrs.evolve(plan, seconds_per_weight=self._observer.seconds_per_weight(stage))
+        lists, load = self._observer.live_lists(stage), self._observer.load(stage)
+        plan = plan_round(stage, self._run, lists, action, self._launcher, self._frozen, load)
         self._launcher.make_room(plan)
         ticket = self._ticket(action, view, plan.limits.here)
         if self._run.cancelled or not self._rounds(key).take_ticket(action.round, ticket):
@@ -226,10 +225,19 @@ def _in_words(action: Submit, plan: Plan) -> str:
 
 
 def plan_round(
-    stage: PlannedStage, run: Run, lists: tuple[str, ...], action: Submit, launcher: Launcher, frozen: Frozen
+    stage: PlannedStage,
+    run: Run,
+    lists: tuple[str, ...],
+    action: Submit,
+    launcher: Launcher,
+    frozen: Frozen,
+    load: Load = Load(),  # noqa: B008 - frozen
 ) -> Plan:
     """What the workers of one round are given: exactly as many as are needed."""
-    limits = limits_of(stage, frozen.most.get(stage.name), action.group.has)
+    most = frozen.most.get(stage.name)
+    workers = worker_count(action.group.shards, stage.processes, stage.workers, launcher.most_workers(stage))
+    stage = with_time(stage, load, workers, most.seconds if most else 0.0)
+    limits = limits_of(stage, most, action.group.has)
     stage = having(stage, limits.here) if action.group.has else stage
     return Plan(
         stage=stage,
@@ -238,7 +246,8 @@ def plan_round(
         store=run.store.root,
         lists=lists,
         round=action.round,
-        workers=worker_count(action.group.shards, stage.processes, stage.workers, launcher.most_workers(stage)),
+        workers=workers,
+        seconds_per_weight=load.seconds_per_weight,
         code=frozen.code,
         versions={} if stage.env.python or launcher.other_python else frozen.versions,
         node_local=launcher.node_local,

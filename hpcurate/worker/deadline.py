@@ -116,7 +116,7 @@ def seconds_left(wall_time: str, job: Allocation, now: float) -> float:
     if job.end_time is not None:
         return job.end_time - now
     if job.job_id is not None:
-        from hpcurate.units import minutes
+        from hpcurate.units import job_minutes
 
-        return minutes(wall_time) * 60 - 5
+        return job_minutes(wall_time) * 60 - 5
     return float("inf")

@@ -12,6 +12,7 @@ import attrs
 
 from hpcurate.errors import LauncherError
 from hpcurate.fields import option
+from hpcurate.planning.job_time import Load, with_time
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan, worker_shape
 from hpcurate.runs.launcher import Started, Submission
@@ -135,7 +136,8 @@ class SlurmLauncher:
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Refuses what the site would refuse, or would never start."""
         facts, drain_s = self._facts, pipeline.timing.drain_s
-        stages = {s.name: self.settings.of_stage(s, worker_shape(s), drain_s) for s in pipeline.stages}
+        timed = [with_time(s, Load(), 1, self.most(s).seconds) for s in pipeline.stages]
+        stages = {s.name: self.settings.of_stage(s, worker_shape(s), drain_s) for s in timed}
         gate = self.settings.of_gate(facts, last=False)
         found = option_problems({**{f"stages.{name}": o for name, o in stages.items()}, "launcher.gate": gate})
         found = found or problems({name: asked_of(options) for name, options in stages.items()}, facts)

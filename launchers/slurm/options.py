@@ -14,7 +14,7 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import WorkerShape
 from hpcurate.runs.launcher import GateRequest
 from hpcurate.site import SiteProfile
-from hpcurate.units import megabytes, minutes
+from hpcurate.units import job_minutes, megabytes
 from launchers.slurm.facts import SiteFacts
 
 GATE_MINUTES = 30
@@ -83,7 +83,7 @@ class JobSettings:
         asked: dict[str, Any] = {
             "cpus-per-task": shape.cpus,
             "mem": f"{shape.memory_mb}M",
-            "time": minutes(needs.time),
+            "time": job_minutes(needs.time),
             "signal": f"B:USR2@{drain_seconds(drain_s, needs.time)}",
             "nodes": needs.nodes,
         }
@@ -126,7 +126,7 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 def drain_seconds(drain_s: float, time: str) -> int:
     """How long before the end Slurm is to signal: never so early that a short job has no time to work."""
-    return int(min(drain_s, minutes(time) * 60 / 4))
+    return int(min(drain_s, job_minutes(time) * 60 / 4))
 
 
 def parts(workers: int, most: int) -> list[tuple[int, int]]:

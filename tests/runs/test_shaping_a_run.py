@@ -17,7 +17,7 @@ from shell import LOCAL, Shell
 
 from hpcurate.planning.epochs import latest_epochs
 from hpcurate.planning.relations import Slices, Upstream
-from hpcurate.planning.slicing import Slicing, count_shards
+from hpcurate.planning.slicing import Slicing, pieces
 from hpcurate.runs.explanation import part_differences
 from hpcurate.store.stats import Committed
 
@@ -65,7 +65,7 @@ def test_a_dry_run_is_refused_for_what_the_run_would_be_refused_for(shell: Shell
 
 @given(weights=st.lists(st.floats(0.01, 9), min_size=0, max_size=40), tasks=st.integers(0, 7), weight=st.floats(0, 12))
 def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float], tasks: int, weight: float) -> None:
-    """`count_shards` and `Slices.lines` agree."""
+    """`pieces` and `Slices.lines` agree."""
     slicing = Slicing(tasks=tasks, weight=weight)
     n = len(weights)
     shard = Committed(shard="0001-000000", nonce="n", tasks_in=n, tasks_out=n, passed=n, weight_out=float("inf"))
@@ -74,7 +74,7 @@ def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float],
         if (tasks or weight)
         else [None] * (n > 0)
     )
-    assert count_shards(weights, slicing) == len(lines)
+    assert len(list(pieces(weights, slicing))) == len(lines)
 
 
 # -- limit ------------------------------------------------------------------------------------------
@@ -89,6 +89,15 @@ def test_a_trial_is_reused_by_the_full_run(shell: Shell) -> None:
     assert len(shell.rows("lower_case")) == 3
     ids = [json.loads(row)["id"] for row in shell.rows("lower_case")]
     assert len(set(ids)) == 3
+
+
+def test_after_a_trial_a_time_of_auto_is_what_the_rest_needs(shell: Shell) -> None:
+    """Each round's plan has its own: half an hour while nothing is known, then as little as there may be."""
+    auto = "stages.lower_case.resources.time=auto"
+    shell.inline("+pipeline=words", "limit=1", auto)
+    shell.inline("+pipeline=words", auto)
+    plans = sorted(shell.store.glob("runs/2*/submissions/lower_case-*/plan.json"))
+    assert ["30m", "10m"] == [json.loads(plan.read_text())["stage"]["resources"]["time"] for plan in plans]
 
 
 def test_a_trial_after_the_full_run_is_a_trial(shell: Shell) -> None:
