@@ -8,8 +8,19 @@ from __future__ import annotations
 
 import errno
 
-STORE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
-"""What a store that is full, over its quota, broken, read-only or unmounted answers to anybody."""
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""There is no room left, for anybody or for this user."""
+KEY_ERRNOS = frozenset({errno.EKEYEXPIRED, errno.EKEYREJECTED, errno.EKEYREVOKED, errno.ENOKEY})
+"""Credentials have run out (Kerberos, AFS)."""
+_PERMISSION_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_AWAY_ERRNOS = frozenset(
+    {
+        errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.EUCLEAN, errno.ETIMEDOUT,
+        errno.ENOTCONN, errno.ESHUTDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    }
+)  # fmt: skip
+STORE_ERRNOS = FULL_ERRNOS | KEY_ERRNOS | _PERMISSION_ERRNOS | _AWAY_ERRNOS
+"""What a store that is full, over its quota, read-only, forbidden, broken or unmounted answers to anybody."""
 
 
 class HpcurateError(Exception):

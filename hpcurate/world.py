@@ -12,6 +12,7 @@ import attrs
 
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
+from hpcurate.store.mounted import Mounted
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.processes import Processes, SystemProcesses, nonce
@@ -26,6 +27,10 @@ class World:
     processes: Processes = attrs.field(factory=SystemProcesses)
     nonce: Callable[[int], str] = nonce
     """So many random bytes, in hexadecimal."""
+
+    def expecting(self, store: Store) -> World:
+        """The same where this store is there already: one that is unmounted is not taken for an empty one."""
+        return attrs.evolve(self, filesystem=Mounted(self.filesystem, store))
 
     def stage(self, store: Store, folder: str) -> StageStore:
         """One stage of a store, by the name of its folder."""

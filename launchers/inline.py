@@ -10,10 +10,12 @@ import attrs
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan, limits_of
 from hpcurate.runs.launcher import NoQueue, Started, Submission
+from hpcurate.store.layout import Store
 from hpcurate.store.rounds import Jobs
 from hpcurate.verdict import Allowance
 from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.supervisor import Supervisor
+from hpcurate.world import World
 from launchers.local import refuse_missing_gpus
 
 
@@ -51,7 +53,8 @@ class InlineLauncher:
 
     def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""
-        Supervisor(submission.plan, submission.path, 0, job=f"inline{os.getpid()}", hosts=InProcessHosts()).run()
+        world, job = World().expecting(Store(submission.plan.store)), f"inline{os.getpid()}"
+        Supervisor(submission.plan, submission.path, 0, job=job, hosts=InProcessHosts(), world=world).run()
         return Started(Jobs(), over=True)
 
     def script(self, submission: Submission) -> str | None:

@@ -106,7 +106,9 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in STORE_ERRNOS:
             raise
-        say(f"hpcurate: {error}; look at its free space, quota and mount, then type the same command again")
+        from hpcurate.store.trouble import explain
+
+        say(f"hpcurate: {explain(error)}")
         return 1
     except KeyboardInterrupt:
         say("hpcurate: interrupted; to continue, type the same command again")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.queue import QueueRows
@@ -14,11 +15,16 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, write_report
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed, ShardStats
+from hpcurate.store.trouble import standing_trouble
 from hpcurate.system.clock import SystemClock
+
+_GOES_ON = (RunState.RUNNING, RunState.STALLED, RunState.INCOMPLETE)
+"""A run that has work left, and wants to write."""
 
 
 @attrs.define(frozen=True)
@@ -71,9 +77,17 @@ class RunView:
 
     def look(self) -> RunReport:
         """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
-        report = self._looker.report()
+        report = self._in_trouble(self._looker.report())
         write_report(self.run, report)
         return report
+
+    def _in_trouble(self, report: RunReport) -> RunReport:
+        """The same in the light of how the store is, which a look alone does not show: a full one can be read."""
+        trouble = standing_trouble(self.run.store.root) if report.state in _GOES_ON else ""
+        if not trouble:
+            return report
+        state = RunState.RUNNING if report.state is RunState.RUNNING else RunState.STALLED
+        return msgspec.structs.replace(report, state=state, reason=trouble)
 
     @property
     def planned(self) -> tuple[PlannedStage, ...]:

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,16 +75,23 @@ def _frozen(modules: Iterable[str], folder: str) -> tuple[list[tuple[str, Path]]
 
 def _copy(files: list[tuple[str, Path]], target: str) -> None:
     temporary = f"{target}.{secrets.token_hex(4)}"
-    for name, path in files:
-        copy = os.path.join(temporary, name)
-        os.makedirs(os.path.dirname(copy), exist_ok=True)
-        shutil.copyfile(path, copy)
-        os.chmod(copy, 0o444)
-    os.makedirs(temporary, exist_ok=True)
     try:
+        for folder in sorted({"", *(above for name, _ in files for above in _folders_above(name))}):
+            os.mkdir(os.path.join(temporary, folder))  # never the run's: without that the store is not there
+        for name, path in files:
+            copy = os.path.join(temporary, name)
+            shutil.copyfile(path, copy)
+            os.chmod(copy, 0o444)
         os.rename(temporary, target)
-    except OSError:  # somebody else froze the same code meanwhile
+    except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
+        if not os.path.isdir(target):  # nobody else froze the same code meanwhile
+            raise
+
+
+def _folders_above(name: str) -> Iterator[str]:
+    while name := os.path.dirname(name):
+        yield name
 
 
 def _files_to_copy(modules: Iterable[str]) -> dict[str, Path]:

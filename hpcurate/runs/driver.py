@@ -38,6 +38,7 @@ from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import RunReport, report_of, write_report
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
+from hpcurate.store.trouble import explain
 from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
@@ -85,12 +86,14 @@ class Driver:
         self.observer = observer_of(run, self.frozen, queue, self.world, self._watched)
         self._submitter = Submitter(run, self.frozen, launcher, self.observer, self.world, echo)
         self._said = ""
+        self._views: tuple[StageView, ...] = ()
+        """As they were seen last."""
 
     # -- looking ------------------------------------------------------------------------------------
 
     def look(self) -> Look:
         """Look and decide, without doing anything."""
-        views = self.observer.look()
+        self._views = views = self.observer.look()
         return Look(views, reconcile(views, self._pipeline.budget, cancelled=self.run.cancelled))
 
     def report(self, look: Look) -> RunReport:
@@ -144,18 +147,28 @@ class Driver:
 
     def _step_patiently(self, patience: Patience) -> Look:
         """One failure of the store is not the end of a run whose workers wait for it, too."""
+        said: int | None = None
         while True:
             try:
                 look = self.step()
             except OSError as error:
                 if error.errno not in STORE_ERRNOS:
                     raise
-                self._echo(f"the store fails: {error}; trying again")
-                if not patience.pause(error):
-                    raise
+                trouble = explain(error, self.run.store.root)
+                if error.errno != said:
+                    self._echo(f"the store fails, and is tried again: {trouble}")
+                said = error.errno
+                if not patience.pause(trouble):
+                    return self.stalled(str(patience))
             else:
                 patience.worked()
                 return look
+
+    def stalled(self, reason: str) -> Look:
+        """What was seen last, of a run that a failing store ends. It is written down if that can be done."""
+        look = Look(self._views, Decision((), RunState.STALLED, reason))
+        write_report(self.run, self.report(look))
+        return look
 
     def _say(self, look: Look) -> None:
         """Why the run does not move, once, where something is waited for that may not come."""
@@ -324,11 +337,11 @@ def _left_alone(look: Look) -> Look:
 
 def main(argv: list[str]) -> int:
     """The background driver of `launcher=local wait=false`. Exit status as the command line's."""
-    from hpcurate.runs.gate import leave_on_sigterm, reporting
+    from hpcurate.runs.gate import leave_on_sigterm, reporting, run_and_world
 
-    run = Run.at(argv[0])
+    run, world = run_and_world(argv[0])
     launcher = make_launcher(run.frozen().launcher)
-    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), stays=True)
+    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), stays=True, world=world)
     leave_on_sigterm()
     return reporting(driver, driver.drive)
 

@@ -19,6 +19,7 @@ from hpcurate.planning.pipeline import Pipeline
 from hpcurate.planning.plan import job_name
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import CONTINUED, FORMAT, Store
+from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.processes import Processes, ProcessIdentity
 from hpcurate.verdict import Allowance
@@ -197,7 +198,9 @@ def open_store(root: str, filesystem: Filesystem = POSIX, echo: Callable[[str], 
         if not filesystem.read(store.format_json):  # who made it died before it had content
             filesystem.replace(store.format_json, mark)
         found = json.loads(filesystem.read(store.format_json))["format"]
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
+        raise StoreError(f"store={root}: cannot be used as a store: {explain(error, store.root)}") from None
+    except (ValueError, KeyError) as error:
         raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
     if found in CONTINUED:
         filesystem.replace(store.format_json, mark)

@@ -11,10 +11,11 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
-from hpcurate.errors import LauncherError, StoreError
+from hpcurate.errors import STORE_ERRNOS, LauncherError, StoreError
 from hpcurate.masks import mask, mask_plain
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
@@ -22,9 +23,12 @@ from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import write_report, written_report
+from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock, growing
 from hpcurate.system.failpoints import failpoint
+from hpcurate.world import World
 
+T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
 """Between two tries; each pause is twice as long as the one before."""
 FAILURES = (LauncherError, StoreError, OSError)
@@ -36,13 +40,20 @@ def main(argv: list[str]) -> int:
     """One gate. Exit status as the command line's."""
     failpoint("gate.start")
     path, stage, number, patience = argv[:4]
-    run = Run.at(path)
-    frozen = run.frozen()
+    run, world = run_and_world(path)
+    frozen = patiently(run.frozen, world.clock, float(patience), lambda: not run.gone)
     launcher = make_launcher(frozen.launcher)
     launcher.set_patience(float(patience))  # no longer: a gate that Slurm ends cannot report
-    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True))
+    driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), world=world)
     leave_on_sigterm()
     return reporting(driver, lambda: move_on(driver, stage, int(number), float(patience)))
+
+
+def run_and_world(path: str) -> tuple[Run, World]:
+    """The run in this folder, in a world that expects its store."""
+    world = World()
+    world = world.expecting(Run.at(path).store)
+    return Run.at(path, world.filesystem), world
 
 
 def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
@@ -55,9 +66,7 @@ def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
     return patiently(move, driver.world.clock, patience_s, lambda: not driver.run.gone)
 
 
-def patiently(
-    move: Callable[[], Look], clock: Clock, patience_s: float, worth_it: Callable[[], bool] = lambda: True
-) -> Look:
+def patiently(move: Callable[[], T], clock: Clock, patience_s: float, worth_it: Callable[[], bool] = lambda: True) -> T:
     """One refusal of sbatch, or one failure of the store, is not the end of a run: nobody else would move it on.
 
     `worth_it`: whether there still is a run; somebody may have removed it.
@@ -84,26 +93,31 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
     try:
         result = move()
     except FAILURES as error:
-        reason = (
-            f"what comes next could not be submitted: {error}; type the run's command again, "
-            "with wait=true if nodes may not submit"
-        )
-        _report_failure(driver, reason)
+        state, reason = _as_state(error, driver.run.store.root)
+        _report_failure(driver, reason, state)
         print(mask(reason), file=sys.stderr)
         return 1
     print(json.dumps(mask_plain(driver.report(result).plain()), indent=1), flush=True)
     return result.decision.state.exit_status
 
 
-def _report_failure(driver: Driver, reason: str) -> None:
+def _as_state(error: Exception, root: str) -> tuple[RunState, str]:
+    """What the run is, and why, where it could not be moved on."""
+    if isinstance(error, OSError) and error.errno in STORE_ERRNOS:
+        return RunState.STALLED, explain(error, root)
+    way_out = "type the run's command again, with wait=true if nodes may not submit"
+    return RunState.INCOMPLETE, f"what comes next could not be submitted: {error}; {way_out}"
+
+
+def _report_failure(driver: Driver, reason: str, state: RunState = RunState.INCOMPLETE) -> None:
     try:
-        look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
+        look = Look(driver.look().views, Decision((), state, reason))
         write_report(driver.run, driver.report(look))
     except FAILURES:  # the same again: what was known before, and why there is no more
         before = written_report(driver.run)
         with suppress(OSError):
             if before is not None:
-                write_report(driver.run, msgspec.structs.replace(before, state=RunState.INCOMPLETE, reason=reason))
+                write_report(driver.run, msgspec.structs.replace(before, state=state, reason=reason))
 
 
 if __name__ == "__main__":

@@ -78,20 +78,21 @@ class RunLooker:
         open_end = any(view.missing for view in views) or (self._once and Phase.VANISHED in _last_phases(seen))
         waits = seen.decision.state is RunState.RUNNING and (seen.decision.actions or open_end)
         if waits and not self._someone_works(seen) and not self._gate_waits() and not self._driven():
-            reason = seen.decision.reason if open_end else self._why_left(seen)
-            return attrs.evolve(seen, decision=Decision((), RunState.INCOMPLETE, reason))
+            left = Decision((), RunState.INCOMPLETE, seen.decision.reason)
+            return attrs.evolve(seen, decision=left if open_end else self._left(seen))
         return seen
 
     def report(self) -> RunReport:
         """Look, and say where it stands."""
         return report_of(self.run, self.frozen, self.look(), self._world.clock.now())
 
-    def _why_left(self, seen: Look) -> str:
+    def _left(self, seen: Look) -> Decision:
         """What the gate or call that left the run wrote down, as long as nothing has moved since."""
         before, now = written_report(self.run), {v.name: StageReport.of(v.counts) for v in seen.views}
-        if before is not None and before.state is RunState.INCOMPLETE and before.stages == now and before.reason:
-            return before.reason
-        return "work is left, and nothing is queued or alive"
+        left = (RunState.INCOMPLETE, RunState.STALLED)
+        if before is not None and before.state in left and before.stages == now and before.reason:
+            return Decision((), before.state, before.reason)
+        return Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive")
 
     def _views(self) -> tuple[StageView, ...]:
         """What there is; where workers of another host are the question, after a moment in which their driver beats."""

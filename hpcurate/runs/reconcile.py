@@ -63,6 +63,8 @@ class RoundView:
     elsewhere: bool = False
     """Its scheduler cannot be asked from here at all: waiting for an answer is useless."""
     jobs: Jobs = Jobs()
+    started: bool = True
+    """False where its workers were never written down: its submitter left before that, maybe as the store failed."""
     queue: str | None = None
     """Scheduler that has its jobs; None: they are children of the process that submitted."""
     name: str = ""
@@ -80,11 +82,12 @@ class RoundView:
 
     @property
     def refused(self) -> bool:
-        """Whether the scheduler took no job of it: it did not try at all.
+        """Whether the scheduler took no job of it, or no worker was begun: it did not try at all.
 
-        The call that stays ends with its refusal, and a gate tries again until its patience is over.
+        The call that stays ends with its refusal, and a gate tries again until its patience is over. Nor did one whose
+        workers were never started.
         """
-        return self.queue is not None and not self.jobs
+        return not self.jobs and (self.queue is not None or not self.started)
 
 
 @attrs.define(frozen=True, kw_only=True)

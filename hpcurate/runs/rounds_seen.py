@@ -81,6 +81,7 @@ class RoundsSeen:
             has=Allowance(memory_mb=found.ticket.memory_mb, seconds=found.ticket.seconds),
             special=found.ticket.special,
             jobs=found.jobs or Jobs(),
+            started=found.jobs is not None,
             queue=found.ticket.queue,
             name=found.ticket.name,
             run=found.ticket.run,

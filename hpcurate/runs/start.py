@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import attrs
@@ -20,6 +21,7 @@ from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
+from hpcurate.store.layout import Store
 from hpcurate.world import World
 
 __all__ = ["freeze_run", "start", "write_run"]
@@ -45,17 +47,29 @@ def start(
     for note in scanned.notes:
         echo(f"input: {note}")
     store = open_store(request.store, world.filesystem, echo)
+    world = world.expecting(store)
     request.environments.provide(echo)
-    run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
-    pipeline = prepared.with_output(run)
-    request.epochs.record()
-    intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
-    for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
-        echo(f"input: {line}")
-    write_run(run, pipeline, intake.lists, prepared, echo, world)
-    opened(run)
-    echo(f"run {run.name}")
-    return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+    with _there(store, world):
+        run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
+        pipeline = prepared.with_output(run)
+        request.epochs.record()
+        intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
+        for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
+            echo(f"input: {line}")
+        write_run(run, pipeline, intake.lists, prepared, echo, world)
+        opened(run)
+        echo(f"run {run.name}")
+        return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+
+
+@contextmanager
+def _there(store: Store, world: World) -> Iterator[None]:
+    """Whatever of the store is missed meanwhile is missing; or the store is: OSError, see `World.expecting`."""
+    try:
+        yield
+    except FileNotFoundError:
+        world.filesystem.read(store.format_json)
+        raise
 
 
 def write_run(

@@ -50,7 +50,7 @@ class Submitter:
     def submit(self, action: Submit, view: StageView) -> Jobs | None:
         """The round's jobs, for which somebody has to wait; None if there are none, or none that are known.
 
-        Raises LauncherError where they were refused: then the round is over.
+        Raises LauncherError where they were refused: then the round is over; OSError while the store takes nothing.
         """
         stage, key = self._frozen.pipeline.stage(action.stage), (action.stage, action.round)
         if not self._observer.still_listed(stage):
@@ -58,6 +58,7 @@ class Submitter:
         lists, load = self._observer.live_lists(stage), self._observer.load(stage)
         plan = plan_round(stage, self._run, lists, action, self._launcher, self._frozen, load)
         self._launcher.make_room(plan)
+        self._observer.store(stage.folder).commits.test_write(self._run.path)  # a ticket without a plan is a lost round
         ticket = self._ticket(action, view, plan.limits.here)
         if self._run.cancelled or not self._rounds(key).take_ticket(action.round, ticket):
             return None

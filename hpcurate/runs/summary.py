@@ -147,7 +147,9 @@ def _with_setup_failure(run: Run, look: Look) -> str:
     reason = look.decision.reason
     if look.decision.state is not RunState.STALLED:
         return reason
-    view = next(v for v in look.views if v.ready and not v.complete)
+    view = next((v for v in look.views if v.ready and not v.complete and v.rounds), None)
+    if view is None:
+        return reason
     path = os.path.join(run.path, "submissions", submission_name(view.name, view.rounds[-1].number))
     with suppress(OSError):
         reason += "".join(f"; {report.message}" for report in read_reports(run.filesystem, path)[:1])

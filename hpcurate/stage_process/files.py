@@ -58,7 +58,7 @@ class AttemptFiles:
             self._ended.discard(folder)
         path = os.path.join(self._job.directory, "files", folder, name)
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _make_below(self._job.directory, os.path.dirname(path))
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EINVAL):
                 raise  # it is the name
@@ -161,6 +161,18 @@ class AttemptFiles:
             for base, _, names in os.walk(os.path.join(root, top), onerror=_unless_gone):
                 for name in names:
                     yield os.path.relpath(os.path.join(base, name), root)
+
+
+def _make_below(directory: str, folder: str) -> None:
+    """Make a folder and those above it, but not the attempt's own: without that the store is not there. OSError."""
+    above = os.path.dirname(folder)
+    if above != directory and not os.path.isdir(above):
+        _make_below(directory, above)
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
 
 
 def _unless_gone(error: OSError) -> None:

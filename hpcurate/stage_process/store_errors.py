@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Optional
 
 from hpcurate.errors import STORE_ERRNOS, StoreFailed
-
-TEST_BYTES = 1 << 20
-"""Of a test write: a full disk still takes a few bytes."""
+from hpcurate.store.trouble import TEST_BYTES, explain, room_of
 
 
 @contextmanager
@@ -25,21 +24,21 @@ def own_io(what: str, path: str) -> Iterator[None]:
 def store_failed(what: str, path: str, error: OSError) -> StoreFailed:
     """What to raise instead of the error."""
     reason = error.strerror or str(error) or type(error).__name__
-    return StoreFailed(f"{what} {path}: {reason}; look at its free space, quota and mount")
+    return StoreFailed(f"{what} {explain(OSError(error.errno, reason, path))}")
 
 
 def blame_store(error: BaseException, directory: str) -> Optional[StoreFailed]:
     """What user code raised, where it is the store's failure; None where it is the task's.
 
-    An error that a broken store may have caused is believed to be its own if a test write of ours fails, too. Asked
-    before anything that the task wrote is removed: that would make room.
+    A full disk is not always said to be one: a program that ffmpeg's caller ran ends with an exit status, a reader
+    misses a file. So whatever was raised is believed to be the store's if a test write of ours fails, or if there is
+    next to no room: others may have made some since. Asked before anything that the task wrote is removed, which would
+    make room, too.
     """
     for link in links(error):
         if isinstance(link, StoreFailed):
             return link
-        if isinstance(link, OSError) and may_be_the_store(link):
-            return _test_write(directory)
-    return None
+    return _no_room(error, directory) or _test_write(directory)
 
 
 def links(error: BaseException) -> Iterator[BaseException]:
@@ -55,6 +54,16 @@ def links(error: BaseException) -> Iterator[BaseException]:
 def may_be_the_store(error: OSError) -> bool:
     """Also where a library saw a short write and has no number for it (numpy, Pillow)."""
     return error.errno in STORE_ERRNOS or (type(error) is OSError and error.errno is None)
+
+
+def _no_room(error: BaseException, directory: str) -> Optional[StoreFailed]:
+    try:
+        if not room_of(directory).short:
+            return None
+    except OSError as failed:
+        return store_failed("a look at", directory, failed)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), directory)
+    return store_failed(f"{type(error).__name__} ({error}), and there is next to no room:", directory, full)
 
 
 def _test_write(directory: str) -> Optional[StoreFailed]:

@@ -14,6 +14,7 @@ from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed, ShardStats
+from hpcurate.store.trouble import TEST_BYTES
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import nonce
 
@@ -76,6 +77,12 @@ class Commits:
                 return False
         failpoint("commit.after_rename")
         return True
+
+    def test_write(self, folder: str) -> None:
+        """Write enough there for a store that is full, or fails otherwise, to show it. Raises OSError."""
+        path = os.path.join(folder, ".test-write")
+        self._filesystem.replace(path, b"enough..." * (TEST_BYTES // 9))
+        self._filesystem.discard(path, self._trash)
 
     def move_away(self, shard: str) -> str:
         """Move a damaged shard into the trash folder, where it stays, and return where it is. Raises OSError."""

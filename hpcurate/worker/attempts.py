@@ -15,6 +15,7 @@ from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardCounts, ShardStats
+from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock
 from hpcurate.system.patience import Patience
 from hpcurate.verdict import Verdict, judge
@@ -24,6 +25,8 @@ from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick
 from hpcurate.worker.turns import Turns
 
+MAY_BE_THE_STORE = frozenset([Ending.CRASH, Ending.TIMEOUT, Ending.ERROR])
+"""Endings that a store that fails can cause, as well as the stage."""
 GiveUp = Callable[[ShardJob, str, Blame], ShardCounts]
 """See `Hosts.give_up`."""
 
@@ -50,6 +53,8 @@ class Attempts:
         self._owed: list[tuple[Pick, ShardEnded]] = []
         """Attempts whose ending could not be written down yet."""
         self._owing = clock.lock()
+        self.uncommitted: set[str] = set()
+        """Shards that are finished, and wait for their commit while the store fails."""
 
     # -- the shard ahead ----------------------------------------------------------------------------
 
@@ -91,7 +96,7 @@ class Attempts:
         try:
             self._store.commits.begin(pick.line.id, pick.claim.attempt, pick.claim.nonce)
         except OSError as error:
-            self._hand_back(pick, ShardEnded(Ending.STORE, str(error)))
+            self._hand_back(pick, self._by_the_store(error))
             raise
         verdict = judge(pick.claim.history, self._plan.stage.attempts, self._plan.limits)
         return Attempt(pick, self._job(pick, verdict), verdict)
@@ -103,11 +108,12 @@ class Attempts:
             done = self._run(host, attempt, ahead)
             won = self._commit(attempt.job.directory, self._stats(pick, done), patience)
         except ShardEnded as ended:
+            ended = self._blamed(ended, attempt.job.directory)
             if ended.ahead:
                 self.let_go(ahead, ended.ahead)
             return self._hand_back(pick, self._in_full(ended, started))
         except (OSError, StoreFailed) as error:  # the engine's own: what the stage raises is a dead letter
-            return self._hand_back(pick, ShardEnded(Ending.STORE, str(error)))
+            return self._hand_back(pick, self._by_the_store(error))
         except BaseException as error:  # SetupFailed; Ctrl-C with the inline launcher
             why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "interrupted"
             self._hand_back(pick, ShardEnded(Ending.FREE, why))
@@ -147,17 +153,36 @@ class Attempts:
                 raise ShardEnded(Ending.FREE, "drained")
             return host.run(job, ahead)
 
+    def _by_the_store(self, error: Exception) -> ShardEnded:
+        return ShardEnded(Ending.STORE, explain(error, self._root.root) if isinstance(error, OSError) else str(error))
+
+    def _blamed(self, ended: ShardEnded, directory: str) -> ShardEnded:
+        """How it ended, in the light of how the store is: who maps files of it dies of a store that fails."""
+        if ended.ending not in MAY_BE_THE_STORE:
+            return ended
+        try:
+            self._store.commits.test_write(directory)
+        except OSError as error:
+            why = f"{self._by_the_store(error).detail}; the attempt had ended with it: {ended.detail}"
+            ahead = ended.ahead and ShardEnded(Ending.STORE, why)
+            return ShardEnded(Ending.STORE, why, ahead=ahead)
+        return ended
+
     def _commit(self, directory: str, stats: ShardStats, patience: Patience) -> bool:
         """Whether ours is the committed attempt. Its work is done: while the store fails, the commit is tried again."""
-        while True:
-            try:
-                return self._store.commits.commit(directory, stats)
-            except FileNotFoundError:  # somebody removed it: there is nothing to wait for
-                raise
-            except OSError as error:
-                self._log(f"shard {stats.shard} attempt {stats.attempt}: cannot be committed yet: {error}")
-                if not patience.pause(error):
+        try:
+            while True:
+                try:
+                    return self._store.commits.commit(directory, stats)
+                except FileNotFoundError:  # somebody removed it: there is nothing to wait for
                     raise
+                except OSError as error:
+                    self._log(f"shard {stats.shard} attempt {stats.attempt}: cannot be committed yet: {error}")
+                    self.uncommitted.add(stats.shard)
+                    if not patience.pause(explain(error, self._root.root)):
+                        raise
+        finally:
+            self.uncommitted.discard(stats.shard)
 
     def _job(self, pick: Pick, verdict: Verdict) -> ShardJob:
         stage, line = self._plan.stage, pick.line

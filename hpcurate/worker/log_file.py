@@ -45,7 +45,8 @@ def log_to_file(plan: Plan, submission: str, index: int) -> None:
 
 def _opened(path: str) -> int:
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(os.path.dirname(path))  # never the submission's: without that the store is not there
         return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     except OSError as error:
         print(f"{path}: {error.strerror}; the log continues here", flush=True)

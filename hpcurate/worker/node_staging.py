@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -146,4 +147,5 @@ class NodeStaging:
         self._log(f"{what}: {made.copied_bytes} bytes in {made.seconds:.1f} s")
         record = {"node": node_name(), "what": what, **attrs.asdict(made)}
         path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
-        POSIX.replace(path, json.dumps(record).encode() + b"\n")
+        with suppress(OSError):  # only `status` wants it
+            POSIX.replace(path, json.dumps(record).encode() + b"\n")

@@ -6,6 +6,7 @@ It lives in the base environment and imports nothing that a stage needs.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from hpcurate.stage import WorkerInfo
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.reports import read_reports, write_report
+from hpcurate.store.trouble import explain
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.patience import Patience
@@ -137,7 +139,9 @@ class Supervisor:
         return self._draining.is_set() or self._failure is not None
 
     def _patience(self) -> Patience:
-        return Patience(self._world.clock, self._leaving)
+        """A finished attempt is worth the rest of the allocation; without an end, no more than any other."""
+        ends = self._deadline.left < math.inf
+        return Patience(self._world.clock, self._leaving, lambda: ends and bool(self._attempts.uncommitted))
 
     def _log(self, line: str) -> None:
         with suppress(OSError):  # the log is in the store, which may be full
@@ -201,7 +205,7 @@ class Supervisor:
         try:
             while ahead.begun or not self._leaving():
                 if host is None:
-                    host = self._start_host(process)
+                    host = self._patiently(patience, partial(self._start_host, process))
                     if host is None:
                         return
                 attempt = ahead.take() or self._patiently(patience, partial(self._next, fresh))
@@ -234,6 +238,7 @@ class Supervisor:
         return Room(limits=self.plan.limits, left=left, seconds_per_weight=pace, before=before, fresh=fresh)
 
     def _start_host(self, process: int) -> StageHost | None:
+        """None where the stage cannot be set up. Raises OSError where it cannot because the store fails."""
         info = self._info(process)
         host: StageHost = self._hosts.host(self.plan, info, self._place, self._log)
         if self._watch:
@@ -242,8 +247,9 @@ class Supervisor:
         try:
             ready = host.start()
         except SetupFailed as error:
-            self._setup_failed(error)
             host.close()
+            self._store.commits.test_write(self.submission)
+            self._setup_failed(error)
             return None
         if ready.made:
             self._staging.record_staging(f"setup_on_node of {self.plan.stage.name}", ready.made)
@@ -311,13 +317,24 @@ class Supervisor:
         try:
             ended = self._attempts.work(host, attempt, patience, ahead)
         except SetupFailed as error:
-            self._setup_failed(error)
+            if self._store_works(patience):
+                self._setup_failed(error)
             return
         self._errors = self._errors + 1 if ended and ended.ending is Ending.ERROR else 0
         if ended and self._errors >= ERRORS_IN_A_ROW:
             self._failure = f"{self._errors} attempts in a row could not be finished, the last: {ended.detail}"
         if ended and ended.ending is Ending.STORE and not patience.pause(ended.detail):
             self._store_failed(patience)
+
+    def _store_works(self, patience: Patience) -> bool:
+        """Whether a test write goes through; where it does not, after a pause."""
+        try:
+            self._store.commits.test_write(self.submission)
+        except OSError as error:
+            if not patience.pause(explain(error, self.plan.store)):
+                self._store_failed(patience)
+            return False
+        return True
 
     def _patiently(self, patience: Patience, action: Callable[[], T]) -> T | None:
         """What `action` returns, tried again after pauses while the store fails; None where this worker is to leave."""
@@ -326,12 +343,13 @@ class Supervisor:
                 return action()
             except OSError as error:
                 self._log(f"worker {self.worker}: the store failed: {error}")
-                if not patience.pause(error):
+                if not patience.pause(explain(error, self.plan.store)):
                     self._store_failed(patience)
         return None
 
     def _store_failed(self, patience: Patience) -> None:
-        if patience.over:
+        """It is to leave, and the store fails still: what a run that stalls shows."""
+        if self._failure is None:
             self._leave(FailureKind.STORE, str(patience))
 
 
@@ -357,9 +375,22 @@ def main(argv: list[str]) -> int:
     element = Allocation.here()
     index = offset + int(os.environ.get("HPCURATE_WORKER") or element.array_task_id or 0)
     array = element.array_job_id or element.job_id
-    plan = Plan.load(submission)
-    supervisor = Supervisor(plan, submission, index, job=array or f"local{os.getpid()}")
+    plan = _plan_of(submission)
+    world = World().expecting(Store(plan.store))
+    supervisor = Supervisor(plan, submission, index, job=array or f"local{os.getpid()}", world=world)
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.drain(at_once=True))
     log_to_file(plan, submission, index)
     return supervisor.run()
+
+
+def _plan_of(submission: str) -> Plan:
+    """The plan was there when this was submitted: while it cannot be read, the store fails. Raises OSError."""
+    patience = Patience(World().clock, lambda: False)
+    while True:
+        try:
+            return Plan.load(submission)
+        except OSError as error:
+            print(f"the store failed: {explain(error)}", flush=True)
+            if not patience.pause(error):
+                raise

@@ -265,19 +265,24 @@ class Fails(PosixFilesystem):
 
 
 def test_a_driver_waits_for_a_store_that_fails(run: Run) -> None:
-    """One full disk ended the call that stayed, with a traceback, while its workers waited for room."""
+    """One full disk ended the call that stayed, with a traceback, while its workers waited for room. It says so once."""
     said: list[str] = []
     storage = Fails(errno.ENOSPC, 3)
     driver = Driver(run, InlineLauncher(), stays=True, echo=said.append, world=World(filesystem=storage))
     assert (RunState.COMPLETE, 0) == (driver.drive().decision.state, storage.left)
-    assert 3 == sum("the store fails: [Errno 28] No space left on device" in line for line in said)
+    [line] = [line for line in said if line.startswith("the store fails")]
+    assert f"{run.store.root}: No space left on device, " in line
+    assert line.endswith("then type the run's command again")
 
 
 def test_a_driver_does_not_wait_for_a_store_for_ever(run: Run) -> None:
-    """Nor for an error that is none of a store's."""
+    """It ended with a traceback: now the run is stalled, with the reason. Nor for an error that is none of a store's."""
     world = World(filesystem=Fails(errno.ENOSPC, 10**6), clock=QuickClock())
-    with pytest.raises(OSError, match="No space left"):
-        Driver(run, InlineLauncher(), stays=True, world=world).drive()
+    driver = Driver(run, InlineLauncher(), stays=True, world=world)
+    assert RunState.STALLED is driver.drive().decision.state
+    report = written_report(run)
+    assert report is not None
+    assert (RunState.STALLED, True) == (report.state, f"{run.store.root}: No space left on device" in report.reason)
     storage = Fails(errno.EINVAL, 2)
     with pytest.raises(OSError, match="Invalid argument"):
         Driver(run, InlineLauncher(), stays=True, world=World(filesystem=storage)).drive()

@@ -37,6 +37,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    (tmp_path / "run").mkdir()
     monkeypatch.syspath_prepend(folder)
     importlib.invalidate_caches()
     return folder

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
+from fragile import fragile
 from unit_stages import Number, numbers
 
 import hpcurate
@@ -19,10 +22,13 @@ from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, FailureKind
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
+from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, give_up, rows_of
 from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.store_errors import blame_store
 from hpcurate.store.rows import codec
+from hpcurate.store.trouble import room_of
 from hpcurate.testing import try_stage
 
 BIG = "x" * 6000
@@ -91,8 +97,11 @@ class Raises(Stage[Number, Number]):
         longest_file(10_000)
         raise OSError("1000 requested and 12 written")
 
-    def _its_own_mistake(self, task: Number) -> None:
+    def _a_helper_program(self, task: Number) -> None:
         longest_file(10_000)
+        subprocess.run(["false"], check=True)
+
+    def _its_own_mistake(self, task: Number) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/nowhere")
 
 
@@ -161,18 +170,61 @@ def test_an_input_with_fewer_rows_than_planned_ends_the_attempt(tmp_path: Path) 
         list(rows_of(job_of(tmp_path, high=9)))
 
 
-@pytest.mark.parametrize("how", ["a_full_store", "no_number"])
+class Prepares(Raises):
+    """The same in `prepare`."""
+
+    def prepare(self, task: Number) -> None:
+        """Only the second task fails."""
+        super().process([task])
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Nothing."""
+        return tasks
+
+
+@pytest.mark.parametrize("kind", [Raises, Prepares])
+@pytest.mark.parametrize("how", ["a_full_store", "no_number", "a_helper_program"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_stage_that_meets_a_full_store_is_not_to_blame(tmp_path: Path, how: str, batch_size: int, room: None) -> None:
-    """A test write of the engine's fails, too. All tasks were dead letters within seconds."""
+def test_a_stage_that_meets_a_full_store_is_not_to_blame(
+    tmp_path: Path, kind: type[Raises], how: str, batch_size: int, room: None
+) -> None:
+    """A test write of the engine's fails, too. All tasks were dead letters within seconds; where a helper program had
+    only its exit status to tell of it, they still were.
+    """
     with pytest.raises(StoreFailed, match="a test write to"):
-        try_stage(Raises(how), numbers(1, 2, 3), tmp_path, batch_size=batch_size)
+        try_stage(kind(how), numbers(1, 2, 3), tmp_path, batch_size=batch_size)
     assert not (tmp_path / "trial" / ".test-write").exists()
+
+
+def test_next_to_no_room_is_believed_to_be_the_reason(tmp_path: Path) -> None:
+    """Whoever failed may have removed what it wrote, so that a test write has room again."""
+    with fragile(tmp_path) as disk:
+        with open(disk.store / "stuff", "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, room_of(str(disk.store)).free_bytes - (400 << 10))
+        failed = blame_store(ValueError("the encoder ended with status 1"), str(disk.store))
+        assert failed is not None
+        assert re.search(
+            r"ValueError \(the encoder ended with status 1\).* 0\.[34] of \d+\.\d MB free; make room", str(failed)
+        )
+
+
+def test_a_store_that_is_gone_is_to_blame_for_files_that_are_missed(tmp_path: Path) -> None:
+    """An input of an unmounted store was a FileNotFoundError of the task's, and its folder was made where it was."""
+    with fragile(tmp_path) as disk:
+        (disk.store / "attempt").mkdir()
+        files = AttemptFiles(attrs.evolve(job_of(tmp_path), directory=str(disk.store / "attempt")))
+        with disk.trouble("unmounted"):
+            missed = FileNotFoundError(errno.ENOENT, "No such file or directory")
+            assert blame_store(missed, str(disk.store / "attempt")) is not None
+            with pytest.raises(StoreFailed, match="a folder below"):
+                files.place("cut", numbers(1)[0], "a/b.txt")
+        files.place("cut", numbers(1)[0], "a/b.txt")
+        assert (disk.store / "attempt" / "files" / "n1" / "a").is_dir()
 
 
 @pytest.mark.parametrize(("how", "error"), [("a_full_device", "OSError"), ("its_own_mistake", "FileNotFoundError")])
 def test_another_error_is_the_tasks(tmp_path: Path, how: str, error: str, room: None) -> None:
-    """Another disk is full, or there is no such file: the store takes a test write, or is not asked."""
+    """Another disk is full, or there is no such file: the store takes a test write."""
     outcome = try_stage(Raises(how), numbers(1, 2, 3), tmp_path, batch_size=3)
     assert [("n2", error)] == [(row["id"], row["error"]) for row in outcome.failed]
 

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,12 +18,18 @@ from hypothesis import strategies as st
 from one_worker import Bench, QuickClock, bench
 from unit_stages import Fated, numbers
 
-from hpcurate.failures import Ending
+from hpcurate.failures import Ending, FailureKind
+from hpcurate.planning.plan import Plan
+from hpcurate.stage import WorkerInfo
 from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.system.allocation import Allocation
 from hpcurate.system.patience import LONGEST_PAUSE_S, PATIENCE_S, Patience
+from hpcurate.worker.hosts import Log, SetupFailed, ShardEnded, StageHost
+from hpcurate.worker.hosts.inprocess import InProcessHosts
+from hpcurate.worker.node_staging import Place
 from hpcurate.world import World
 
-OPERATIONS = ("names", "read", "create", "make_folders", "sizes", "freeze", "rename", "beat", "discard")
+OPERATIONS = ("names", "read", "create", "replace", "make_folders", "sizes", "freeze", "rename", "beat", "discard")
 
 
 class Failing(PosixFilesystem):
@@ -74,7 +81,7 @@ def endings(one: Bench) -> set[str]:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ESTALE], ids=errno.errorcode.get)
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "replace"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_store_that_fails_for_a_moment_costs_time_only(one: Bench, operation: str, number: int, after: bool) -> None:
     """Whatever fails, with the effect or without: every task passes, in whole rows, and nothing counts against it."""
@@ -83,6 +90,16 @@ def test_a_store_that_fails_for_a_moment_costs_time_only(one: Bench, operation: 
     assert [f"n{n}" for n in range(6)] == [row["id"] for row in one.rows("tasks")]
     assert endings(one) <= {"store"}
     assert [] == [name for name in os.listdir(one.store.folder.shards("0001-000")) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EDQUOT, errno.EACCES, errno.EKEYEXPIRED, errno.ENODEV], ids=errno.errorcode.get
+)
+def test_no_failure_of_a_store_counts(one: Bench, number: int) -> None:
+    """A quota or a ticket that ran out is no bug of anybody's stage."""
+    failing = Failing(first(4, "create", "rename"), number=number)
+    assert 0 == one.worker(World(filesystem=failing, clock=QuickClock())).run(), one.lines
+    assert [f"n{n}" for n in range(6)] == [row["id"] for row in one.rows("tasks")]
 
 
 def test_a_finished_attempt_waits_for_its_commit(one: Bench) -> None:
@@ -103,8 +120,67 @@ def test_what_is_committed_lists_its_files_once(one: Bench) -> None:
     }
 
 
+def test_a_finished_attempt_waits_until_its_allocation_ends(one: Bench) -> None:
+    """It was handed back after half an hour, with most of the job's time left."""
+    hours = 2 * 3600
+
+    class Ends(QuickClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.slept >= hours:
+                worker.drain(at_once=True)
+
+    clock, tries = Ends(), Failing(lambda name: name == "rename")
+    job = Allocation(job_id="1", end_time=int(clock.now().timestamp()) + hours)
+    worker = one.worker(World(filesystem=tries, clock=clock), allocation=job)
+    assert 1 == worker.run()
+    assert hours <= clock.slept < hours + LONGEST_PAUSE_S
+    assert hours / LONGEST_PAUSE_S <= tries.failures < hours / LONGEST_PAUSE_S + 10
+    assert {"store"} == endings(one)
+
+
+class Once(InProcessHosts):
+    """Hosts of which the first thing that is asked for fails, as it does where files are on a store that fails."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> StageHost:
+        """See `Hosts`."""
+        host = super().host(plan, info, place, log)
+        if self.what == "setup":
+            host.start = self._fails(host.start)  # type: ignore[method-assign]
+        else:
+            host.run = self._fails(host.run)  # type: ignore[method-assign]
+        return host
+
+    def _fails(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def once(*given: Any) -> Any:
+            self.what, what = "", self.what
+            if what:
+                raise SetupFailed("OSError: stale") if what == "setup" else ShardEnded(Ending.CRASH, "SIGBUS", ("n0",))
+            return real(*given)
+
+        return once
+
+
+@pytest.mark.parametrize("what", ["setup", "crash"])
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_a_failing_store_causes_is_not_blamed(one: Bench, what: str, fails: bool) -> None:
+    """Code and weights that cannot be read end a setup, a file that is mapped ends a process: the stage was blamed."""
+    failing = Failing(first(int(fails), "replace"), number=errno.ESTALE)
+    worker = one.worker(World(filesystem=failing, clock=QuickClock()), hosts=Once(what))
+    assert int(what == "setup" and not fails) == worker.run()
+    blamed = {"crash"} if what == "crash" and not fails else set()
+    assert blamed == endings(one) - {"store", "task"}
+    if what == "setup" and not fails:
+        assert FailureKind.SETUP is one.failure().kind
+    else:
+        assert 6 == len(one.rows("tasks"))
+
+
 def test_a_drained_worker_hands_a_finished_attempt_back(one: Bench) -> None:
-    """It does not wait for its commit any longer."""
+    """It does not wait for its commit any longer, and says why it has none."""
 
     class Drains(QuickClock):
         def sleep(self, seconds: float) -> None:
@@ -112,8 +188,9 @@ def test_a_drained_worker_hands_a_finished_attempt_back(one: Bench) -> None:
             worker.drain(at_once=True)
 
     worker = one.worker(World(filesystem=Failing(lambda name: name == "rename"), clock=Drains()))
-    assert 0 == worker.run()
+    assert 1 == worker.run()
     assert {"store"} == endings(one)
+    assert FailureKind.STORE is one.failure().kind
 
 
 @pytest.mark.parametrize("operation", ["names", "create", "rename", "freeze"])
@@ -125,7 +202,9 @@ def test_a_worker_leaves_a_store_that_stays_away(one: Bench, operation: str) -> 
     assert PATIENCE_S <= clock.slept <= PATIENCE_S + LONGEST_PAUSE_S
     assert failing.failures < 200
     last = one.lines[-1]
-    assert all(part in last for part in (one.plan.store, "[Errno 30] Read-only file system", "times in a row")), last
+    said = f"{one.plan.store}: Read-only file system; have it mounted for writing again, then type the run's command"
+    assert said in last
+    assert "(waited for it for 30 min)" in last
     assert endings(one) <= {"store"}
 
 

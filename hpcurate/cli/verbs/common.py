@@ -59,7 +59,10 @@ def the_store(options: argparse.Namespace) -> Store:
     """The store that is meant. Raises StoreError where there is none."""
     store = Store(os.path.abspath(find_store(options.store)))
     if not os.path.isdir(store.runs):
-        raise StoreError(f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs")
+        raise StoreError(
+            f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs, or see that this "
+            "one is mounted"
+        )
     for line in _doubt(options, store):
         say(line)
     return store
