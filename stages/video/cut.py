@@ -125,7 +125,7 @@ class Cut(Stage[ClipTask, ClipTask]):
         """What becomes of each clip of one video, by the id that was asked for; without a file, it is to be encoded."""
         first = clips[0]
         with open_container(first.path, first.source) as given:
-            sound = given.streams.audio[0].codec_context.name if self.audio and given.streams.audio else None
+            sound = codec_name(given.streams.audio[0]) if self.audio and given.streams.audio else None
         reason = why_not_copyable(first.source_codec, first.rotation, sound)
         if reason and not self.fallback:
             raise VideoError(f"{first.source}: {reason}; fallback=true encodes it")
@@ -206,6 +206,11 @@ class Cut(Stage[ClipTask, ClipTask]):
         if not again:
             leave_samples(clip, sampler.taken())
         return watch.outlook is Outlook.DROPPED or not waiting.too_many
+
+
+def codec_name(stream: Any) -> str:
+    """FFmpeg's name of a stream's decoder."""
+    return stream.codec_context.name if stream.codec_context else "unknown"
 
 
 def digest(file: os.PathLike[str]) -> str:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from stages.video.media.mp4 import mp4_fault
@@ -14,6 +14,7 @@ from stages.video.media.mp4 import mp4_fault
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.error import FFmpegError
+    from av.packet import Packet
 
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,nut,ivf,dv"
 """Containers that are opened. No playlists and no image sequences, since these name other files."""
@@ -115,6 +116,16 @@ def raise_fault(error: FFmpegError, source: str, fault: str) -> NoReturn:
         cause = ValueError(str(error))
         raise VideoError(f"{source}: {fault}: it asks for more memory than a video needs") from cause
     raise VideoError(f"{source}: {fault}: {error.strerror}") from error
+
+
+def demux(container: InputContainer, *streams: Any) -> Iterator[Packet]:
+    """Packets of these streams, as they lie in the file; one without content after the last of each.
+
+    Streams that begin later in the file (MPEG-TS, FLV) are unknown to PyAV: it fails when it ends them.
+    """
+    wanted = {stream.index for stream in streams}
+    with suppress(IndexError):
+        yield from (packet for packet in container.demux(streams) if packet.stream_index in wanted)
 
 
 def nvdec() -> Any:

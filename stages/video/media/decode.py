@@ -18,6 +18,7 @@ from stages.video.media.container import (
     Decoder,
     VideoError,
     decoder_options,
+    demux,
     ffmpeg_errors,
     open_container,
     raise_fault,
@@ -55,7 +56,7 @@ class Video:
     def packets(self) -> Iterator[Packet]:
         """Packets of the picture in file order, from the file's current position."""
         with ffmpeg_errors(self.source, "unreadable"):
-            yield from (packet for packet in self.container.demux(self.stream) if packet.size)
+            yield from (packet for packet in demux(self.container, self.stream) if packet.size)
 
     def decode(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
         """Frames of the packets in display order, counted. Raises VideoError for damaged data."""
@@ -79,8 +80,7 @@ class Video:
         """Packets from a key frame at or before `pts` on; the file must be at its beginning."""
         if pts <= (self.stream.start_time or 0):
             return self.packets()
-        with ffmpeg_errors(self.source, "cannot be searched"):
-            found = packets_before(self.container, self.stream, pts, self.packets)
+        found = packets_before(self.container, self.stream, pts, self.packets)
         if found is None:
             self._reopen()
         return found or self.packets()
@@ -171,8 +171,9 @@ def _picture(container: InputContainer, source: str) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
             return stream
+    kind = " of a known codec" if any(stream.codec_context is None for stream in container.streams.video) else ""
     audio = ", only sound" if container.streams.audio else ""
-    raise VideoError(f"{source}: no video stream{audio}")
+    raise VideoError(f"{source}: no video stream{kind}{audio}")
 
 
 def _ffmpeg_error() -> type[Exception]:

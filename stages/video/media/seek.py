@@ -17,13 +17,18 @@ def packets_before(
     """Packets of `stream`, as `read` gives them, from a key frame at or before `pts` on.
 
     A seek may land behind its target (reordered frames, MPEG-TS): then it goes back further and further.
-    None if no seek lands early enough; the container must then be reopened and read from its beginning,
-    since in MPEG-TS not even a seek to the beginning gets there.
+    None if no seek lands early enough, or a damaged index allows none; the container must then be reopened and read
+    from its beginning, since in MPEG-TS not even a seek to the beginning gets there.
     """
+    from av.error import FFmpegError
+
     second = max(1, int(1 / stream.time_base)) if stream.time_base else 1
     back = 0
     while pts - back > (stream.start_time or 0):
-        container.seek(pts - back, stream=stream, backward=True)
+        try:
+            container.seek(pts - back, stream=stream, backward=True)
+        except FFmpegError:
+            return None
         packets = itertools.dropwhile(lambda packet: not packet.is_keyframe, read())
         first = next(packets, None)
         at = None if first is None else packet_time(first)

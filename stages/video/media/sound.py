@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from stages.video.media.container import open_container, raise_fault
+from stages.video.media.container import VideoError, demux, open_container, raise_fault
 from stages.video.media.seek import packets_before
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Sound:
         self._path, self._source = path, source
         self._open()
         context = self._stream.codec_context
+        if context is None:
+            self.close()
+            raise VideoError(f"{source}: sound of an unknown codec; audio=false leaves it out")
         self.rate: int = context.rate if context.rate in AAC_RATES else 48000
         self.layout: str = LAYOUTS.get(context.layout.nb_channels, "stereo")
         self.channels = {name: number for number, name in LAYOUTS.items()}[self.layout]
@@ -98,7 +101,7 @@ class Sound:
         return self._demux()
 
     def _demux(self) -> Iterator[Packet]:
-        return self._container.demux(self._stream)
+        return demux(self._container, self._stream)
 
     def _open(self) -> None:
         self._container: InputContainer = open_container(self._path, self._source)

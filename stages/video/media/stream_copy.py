@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from stages.video.media.container import ffmpeg_errors, open_container
+from stages.video.media.container import demux, ffmpeg_errors, open_container
 from stages.video.media.decode import open_video, packet_pts
 from stages.video.media.encode import CONTAINER
 
@@ -123,7 +123,7 @@ def _inside(
     """Packets of the piece. Pictures that lead over from or to a neighbour's key frame are left out."""
     over = False
     end = None if piece.end is None else piece.end * base
-    for packet in given.demux([given.streams[index] for index in indices]):
+    for packet in demux(given, *(given.streams[index] for index in indices)):
         if packet.pts is None:
             continue
         if packet.stream_index == picture.index:

@@ -72,12 +72,13 @@ UNUSUAL = (
     Kind("negative-times.mp4", "begins before zero, behind an edit list", CLIPS, lambda: video(first=-700)),
     Kind("negative-times.mkv", "begins before zero", CLIPS, lambda: video("matroska", first=-700)),
     Kind("late.mp4", "begins at 5 s", CLIPS, lambda: video(first=5000)),
-    Kind("many-streams.mkv", "60 streams of sound", CLIPS, whole.many_streams),
+    Kind("many-streams.mkv", "20 streams of sound", CLIPS, whole.many_streams),
     Kind("junk-behind.mp4", "10 KB of junk behind the end", CLIPS, lambda: video() + bytes(range(256)) * 40),
     Kind("zero-rate.avi", "a rate of 0/0", CLIPS, lambda: whole.avi_rate(0, 0)),
     Kind("ten-hours-claimed.mp4", "3 s whose header says ten hours", CLIPS, whole.ten_hours_claimed),
     Kind("size-claimed.mp4", "an index that says 65535 × 65535; the stream says 96 × 64", CLIPS, whole.size_claimed),
     Kind("other-data.mov", "data said to be in a URL: its own are read", CLIPS, naming=refer.to_url),
+    Kind("later-stream.ts", "a stream that begins in the middle", CLIPS, whole.later_stream),
     Kind("growing.ts", "grows while the run works", CLIPS, lambda: video("mpegts")[: 188 * 300]),
 )
 
@@ -127,6 +128,8 @@ NO_VIDEOS = (
     Kind("sound-only.mp4", "sound only", dead("no video stream, only sound"), sound_only),
     Kind("cover-only.mkv", "sound with a cover", dead("no video stream, only sound"), lambda: whole.with_cover(damage.small_png())),
     Kind("subtitles-only.mkv", "subtitles only", dead("no video stream"), whole.subtitles),
+    Kind("unknown-codec.mp4", "pictures of an unknown codec", dead("no video stream of a known codec"), lambda: whole.unknown(b"avc1")),
+    Kind("unknown-sound.mp4", "sound of an unknown codec", dead("sound of an unknown codec; audio=false", "clips"), lambda: whole.unknown(b"mp4a")),
     Kind("hls.mp4", "a playlist (HLS) that names a video beside the input", NO_VIDEO, naming=lambda place: refer.hls(f"file://{place.other}")),
     Kind("hls.ts", "a playlist (HLS) that names a URL", NO_VIDEO, naming=lambda place: refer.hls(place.url)),
     Kind("dash.mp4", "a playlist (DASH) that names a URL", NO_VIDEO, naming=refer.dash),

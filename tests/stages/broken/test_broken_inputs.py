@@ -41,6 +41,7 @@ class Meddle(Stage[FileTask, FileTask]):
 '''
 
 
+CHEAP = ("stages.cut.preset=ultrafast", "stages.preview.effort=0")
 FUZZED = 20
 """Files that are damaged at random; 2000 more in the long suite."""
 
@@ -82,7 +83,7 @@ def curated(served: tuple[str, list[str], Path], tmp_path_factory: pytest.TempPa
     write(folder / "in" / "fuzzed", FUZZED, seed=0)
     (folder / "rest").write_bytes(video("mpegts")[188 * 300 :])
     (folder / "meddle.py").write_text(MEDDLE.replace("REST", os.fspath(folder / "rest")))
-    curate(folder, f"+stages.meddle.file={folder}/meddle.py", "+stages.meddle.before=probe")
+    curate(folder, f"+stages.meddle.file={folder}/meddle.py", "+stages.meddle.before=probe", *CHEAP)
     return Curated(ends_in(folder / "store"), peaks_in(folder / "store"), asked)
 
 
@@ -93,7 +94,11 @@ def expected(kind: Kind) -> End:
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.file for kind in KINDS])
 def test_each_kind_ends_as_its_row_says(curated: Curated, kind: Kind) -> None:
-    """Clips, dropped, a dead letter of that stage with that message, or not taken in; and nothing else."""
+    """Clips, dropped, a dead letter of that stage with that message, or not taken in; and nothing else.
+
+    Before: `slow-rate.avi` hung its stage, `pipe-later.mp4` was called empty, `encrypted.mp4` damaged, and junk behind
+    the end of a whole video truncated; sound of an unknown codec, and a stream that begins late, were errors of ours.
+    """
     end, found = expected(kind), [end for name, ends in curated.ends.items() for end in ends if below(name, kind.file)]
     if end.how == "not taken in":
         assert [] == found
@@ -125,9 +130,12 @@ LIMITS = {"probe": 2000, "split": 4000, "clips": 4000}
 
 
 def test_memory_stays_within_what_the_stages_ask_for(curated: Curated) -> None:
-    """Bombs among the inputs included: they are refused before they are decoded. 8K is decoded."""
+    """Bombs among the inputs included: they are refused before they are decoded. 8K is decoded.
+
+    Before: `png-bomb.mov` took 780 MB, `index-bomb.mp4` 1.4 GB, `strip.mp4` 551 MB, and other numbers more.
+    """
     assert {stage: peak for stage, peak in curated.peaks.items() if peak > LIMITS.get(stage, 2000)} == {}
-    assert curated.peaks["probe"] < 700  # each bomb alone would take more
+    assert curated.peaks["probe"] < 300  # each bomb alone would take more
 
 
 def test_the_page_has_the_table() -> None:

@@ -60,7 +60,7 @@ def many_streams() -> bytes:
     with av.open(file, "w", format="matroska", options=OPTIONS) as out:
         picture_of: Any = out.add_stream("libx264", rate=24)
         picture_of.width, picture_of.height, picture_of.pix_fmt = 96, 64, "yuv420p"
-        sounds = [out.add_stream("aac", rate=44100) for _ in range(60)]
+        sounds = [out.add_stream("aac", rate=44100) for _ in range(20)]
         for number in range(72):
             frame = picture(number, 96, 64).reformat(format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 24)
@@ -121,6 +121,21 @@ def ten_hours_claimed() -> bytes:
         units(12288, 36000 * 12288), "moov/mvhd", lambda head: patched(head, 16, struct.pack(">I", 36_000_000))
     )
     return changed(data, f"{TRACK}/tkhd", lambda head: patched(head, 20, struct.pack(">I", 36_000_000)))
+
+
+def later_stream() -> bytes:
+    """An MPEG-TS without sound, and behind it one with sound."""
+    return video("mpegts", sound=False) + video("mpegts", first=3000)
+
+
+def unknown(kind: bytes) -> bytes:
+    """An MP4 of which one codec has a name that nobody knows."""
+
+    def entry(given: bytes) -> bytes:
+        ((name, inside),) = boxes(given[8:])
+        return given[:8] + (box(b"zzzz", inside.replace(b"esds", b"free")) if name == kind else box(name, inside))
+
+    return changed(video(), f"{STBL}/stsd", entry, every=True)
 
 
 def slow() -> bytes:
