@@ -15,7 +15,7 @@ import attrs
 from checkout import ROOT
 from slurm_fixture import SlurmSite
 
-from tests.campaign.faults import Blow, blows, kinds, moments
+from tests.campaign.faults import Blow, Fault, blows, kinds, moments
 from tests.campaign.ground import Ground, store_of_its_own
 from tests.campaign.judgement import Tree, judgement
 from tests.campaign.person import Move, next_move
@@ -28,6 +28,8 @@ TYPED_AT_MOST = 25
 ENDS_S = 900.0
 LEAVES_S = 90.0
 """How long jobs and processes of a run that is over may take to leave."""
+GHOST_S = 30.0
+"""After which a job without a process is one of which Slurm has forgotten the end: its controller died just then."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -109,15 +111,25 @@ class Run:
             still_s=still_s,
         )
 
-    def left(self) -> list[str]:
-        """Jobs and processes that are there although the run is over."""
-        deadline = time.monotonic() + LEAVES_S
-        while (jobs := self.ground.jobs() != []) | bool(found := self.ground.processes()):
-            if time.monotonic() > deadline:
-                there = [f"{kind} {p.pid}" for kind, those in found.items() for p in those]
-                return [f"left behind: jobs {self.ground.jobs() if jobs else []}, processes {there}"]
+    def left(self) -> tuple[list[str], int]:
+        """Jobs and processes that are there although the run is over; how many jobs only Slurm believed in.
+
+        Those are cancelled, as a person would: nothing of the run has run for a while, and still they are listed.
+        """
+        ghosts, bare = 0, time.monotonic()
+        deadline = bare + LEAVES_S
+        while (jobs := self.ground.jobs()) != [] or self.ground.processes():
+            there = {kind: len(those) for kind, those in self.ground.processes().items()}
+            now = time.monotonic()
+            bare = now if there or not jobs else bare
+            if now > deadline:
+                return [f"left behind: processes {there}, jobs {jobs}"], ghosts
+            if now - bare > GHOST_S:
+                ghosts += sum(job["State"] == "RUNNING" for job in jobs or [])
+                self.ground.slurm.run("scancel", *(job["JobID"] for job in jobs or []))
+                bare = now
             time.sleep(LOOK_S)
-        return []
+        return [], ghosts
 
 
 def undisturbed(
@@ -128,7 +140,7 @@ def undisturbed(
     run = Run(Ground(folder, slurm, mounted=False), pipeline, say, launcher)
     wrong = run.to_its_end()
     end = run.glance(run.ground.commits)
-    wrong += run.left()
+    wrong += run.left()[0]
     assert not wrong, wrong
     assert run.ground.state == "complete", run.ground.state
     tree = run.ground.tree()
@@ -151,7 +163,10 @@ def play(plan: Plan, usual: Undisturbed, folder: Path, slurm: SlurmSite, say: Ca
             finally:
                 run.ended.set()
         done, missed = hits.result()
-        wrong += run.left()
+        left, ghosts = run.left()
+        wrong += left
+        if ghosts and not any(hit.fault is Fault.CONTROLLER_DIES for hit in done):
+            wrong.append(f"{ghosts} jobs that nobody runs, and no controller forgot their end")
         if ground.state != "complete":
             wrong.append(f"ended as {ground.state}")
         letters, more = judgement(usual.tree, ground.tree(), unlike(usual.output, ground.output), striker.helpers)
@@ -167,6 +182,7 @@ def play(plan: Plan, usual: Undisturbed, folder: Path, slurm: SlurmSite, say: Ca
         hits=tuple(done),
         end=end,
         missed=missed,
+        ghosts=ghosts,
         letters=tuple(map(str, letters)),
         wrong=tuple(wrong + more),
     )

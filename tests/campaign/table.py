@@ -50,6 +50,8 @@ class Played:
     end: Glance
     missed: int
     """Faults that found nothing to hit."""
+    ghosts: int = 0
+    """Jobs that Slurm listed to the end though they had ended: its controller died before it wrote that down."""
     letters: tuple[str, ...]
     """Dead letters that the policy asks for."""
     wrong: tuple[str, ...]
@@ -128,7 +130,8 @@ def sums(runs: Iterable[Played]) -> str:
         f"{len(runs)} runs, {faults} faults: {same} with the tree of the undisturbed run, "
         f"{sum(bool(run.letters) and not run.wrong for run in runs)} with exactly the dead letters of the policy, "
         f"{sum(bool(run.wrong) for run in runs)} wrong; the command was typed again {again} times, "
-        f"{lost:.0f} s were lost ({lost / max(faults, 1):.1f} s a fault), {sum(r.missed for r in runs)} faults missed"
+        f"{lost:.0f} s were lost ({lost / max(faults, 1):.1f} s a fault), {sum(r.missed for r in runs)} faults missed, "
+        f"{sum(r.ghosts for r in runs)} jobs whose end Slurm forgot"
     )
 
 
