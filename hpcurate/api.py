@@ -37,6 +37,7 @@ def run(  # noqa: PLR0913 - the one door from Python
     source: Source | Iterable[Task],
     *,
     store: str | Path,
+    store_mode: str | None = None,
     launcher: str | Mapping[str, Any] = "local",
     name: str = "pipeline",
     output: str | Path | None = None,
@@ -56,7 +57,8 @@ def run(  # noqa: PLR0913 - the one door from Python
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
     `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone;
     `rerun` names stages to do again; `retry` tries dead letters of a run of the store again, whose stages and source
-    these are. Raises UserError before anything is written if something does not fit.
+    these are; `store_mode="group"` makes a new store its group's, too. Raises UserError before anything is written if
+    something does not fit.
     """
     steps, root = _steps(stages), os.fspath(store)
     request = Request(
@@ -64,6 +66,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         source=source if hasattr(source, "identity") else Items(tuple(source)),  # type: ignore[arg-type]
         steps=lambda output: steps,
         store=root,
+        store_mode=store_mode,
         output=None if output is None else os.fspath(output),
         launcher={"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher),
         weights=weights_of(root, read_registry(conf_folders()), echo),

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 
+from hpcurate.store.access import is_groups, make_folders
+
 
 def publish_file(source: str, target: str) -> bool:
     """Make `target` the same file as `source`: a hard link where possible, else a copy.
@@ -47,11 +49,13 @@ def _holds(target: str, data: bytes) -> bool:
 def _replace(target: str, make: Callable[[str], None]) -> None:
     """Let `make` write a file under a temporary name beside the target, then rename it."""
     parent, name = os.path.split(os.path.abspath(target))
-    os.makedirs(parent, exist_ok=True)
+    make_folders(parent)
     folder = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
     try:
         temporary = os.path.join(folder, name)
         make(temporary)
+        if os.stat(temporary).st_nlink == 1 and is_groups(parent):  # a link has the mode of the shard's file
+            os.chmod(temporary, 0o660)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hpcurate.errors import ConfigError
+from hpcurate.store.mode import owner_of
 
 
 def _last_store_file() -> Path:
@@ -30,6 +31,16 @@ def last_store() -> str | None:
 
 def find_store(given: str | None) -> str:
     """The store: as given, `HPCURATE_STORE`, the site profile's, or the last one used. Raises ConfigError."""
+    store = _named(given)
+    if os.path.isdir(store) and not os.access(store, os.R_OK | os.X_OK):
+        raise ConfigError(
+            f"store={store}: is private to {owner_of(store)}; name a store of yours, or one that was made with "
+            "store_mode=group"
+        )
+    return store
+
+
+def _named(given: str | None) -> str:
     if given:
         return os.path.expanduser(given)
     if os.environ.get("HPCURATE_STORE"):

@@ -26,6 +26,7 @@ from hpcurate.environments.locking import conda_packages, library, wheels
 from hpcurate.environments.runtime import inspect_python, provide_runtime
 from hpcurate.errors import StoreError
 from hpcurate.secrets import is_secret_variable
+from hpcurate.store.access import is_groups, make_folders, settle
 from hpcurate.store.exclusive import exclusive
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
@@ -49,7 +50,7 @@ def is_built(prefix: str) -> bool:
 def build(env: Buildable, store: str, echo: Echo = lambda line: None) -> str:
     """Build it unless that is done; its prefix. Raises ConfigError or StoreError."""
     prefix = prefix_of(env, store)
-    os.makedirs(os.path.dirname(prefix), exist_ok=True)
+    make_folders(os.path.dirname(prefix))
     if is_built(prefix):
         echo(f"{env.name}: {prefix} is complete")
         return prefix
@@ -66,6 +67,8 @@ def build(env: Buildable, store: str, echo: Echo = lambda line: None) -> str:
             provide_runtime(store, facts, echo)
             marker = {"name": env.name, "python": list(facts.version), "variables": activation_variables(folder)}
             POSIX.create(os.path.join(folder, MARKER), json.dumps(marker, indent=1).encode() + b"\n")
+            if is_groups(os.path.dirname(prefix)):  # else nobody else gets as far as here
+                settle(folder)
             _publish(folder, prefix)
     return prefix
 

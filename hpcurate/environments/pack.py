@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hpcurate.environments.build import MARKER
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.store.access import make_folders
 from hpcurate.store.exclusive import exclusive, publish
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
@@ -54,7 +55,7 @@ def pack(prefix: str, store: str, echo: Echo = lambda line: None) -> str:
     if is_packed(target):
         echo(f"{target} is complete")
         return target
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    make_folders(os.path.dirname(target))
     with exclusive(target, "packing") as turn:
         if is_packed(target):
             return target

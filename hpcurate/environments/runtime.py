@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.store.access import make_folders
 from hpcurate.store.exclusive import publish
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import nonce
@@ -90,6 +91,7 @@ def _fetch(store: str, version: str, echo: Echo) -> None:
     if os.path.isdir(folder):
         return
     echo(f"runtime: {' and '.join(PACKAGES)} for Python {version}")
+    make_folders(os.path.dirname(folder))
     part = f"{folder}.{nonce()}"  # several may fetch at once, on several machines; the first one's stands
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
         _copy_ours(part)

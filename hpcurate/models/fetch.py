@@ -13,6 +13,7 @@ from hpcurate.models.offer import Echo, Offer, check_room
 from hpcurate.models.origin import Folder, Hub, Package, Url
 from hpcurate.models.registry import ModelEntry
 from hpcurate.models.weights import Weights, WeightStore, version_of_content
+from hpcurate.store.access import make_folders
 from hpcurate.store.exclusive import exclusive, publish
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.manifest import MANIFEST, FileEntry, write_manifest
@@ -38,7 +39,7 @@ def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: 
     origin = entry.origin
     offer = LOOK_UP[type(origin)](entry, None if update else store.version_of(entry))
     place = store.path(origin, offer.version) if offer.version else store.beside(origin.wish)
-    os.makedirs(store.folder, exist_ok=True)
+    make_folders(store.folder)
     with exclusive(place, "fetching"):
         there = offer.version is not None and os.path.isdir(place)
         version = offer.version if there and offer.version else _bring(store, entry, offer, f"{place}.part", echo)
@@ -50,7 +51,7 @@ def fetch(store: WeightStore, entry: ModelEntry, *, update: bool = False, echo: 
 def _bring(store: WeightStore, entry: ModelEntry, offer: Offer, part: str, echo: Echo) -> str:
     """Into the part folder, which the next call continues; renamed when every file was checked. The version."""
     check_room(entry, part, offer.size)
-    os.makedirs(part, exist_ok=True)
+    make_folders(part)
     with suppress(FileNotFoundError):  # of a call that was killed just before the end
         os.unlink(os.path.join(part, MANIFEST))
     echo(f"{entry.name}: {offer.text}")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hpcurate.runs.folder import Run
+from hpcurate.store.access import private_files
 
 NOTE = "note.txt"
 
@@ -22,5 +23,5 @@ def note_of(run: Run) -> str:
 def add_note(run: Run, text: str) -> None:
     """Append a line with today's date."""
     today = datetime.datetime.now().astimezone().strftime("%Y-%m-%d")
-    with open(os.path.join(run.path, NOTE), "a", errors="surrogateescape") as file:
+    with private_files(), open(os.path.join(run.path, NOTE), "a", errors="surrogateescape") as file:
         file.write(f"{today} {text}\n")

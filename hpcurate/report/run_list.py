@@ -13,6 +13,7 @@ from hpcurate.report.notes import NOTE, note_of
 from hpcurate.runs.folder import Run, run_names
 from hpcurate.runs.summary import written_report
 from hpcurate.store.layout import Store
+from hpcurate.store.mode import owner_of
 
 SEARCHED = ("config.yaml", "overrides.json", NOTE)
 """Files of a run's folder in which a pattern is searched."""
@@ -37,13 +38,16 @@ class RunEntry:
 
 def list_runs(store: Store, pattern: str = "", state: str | None = None) -> list[RunEntry]:
     """Newest first; only those with the pattern in their name, overrides, note or config, and in that state."""
-    runs = (Run(store, name) for name in reversed(run_names(store)))
+    runs = (Run(store, name) for name in reversed(run_names(store, others=True)))
     entries = [entry_of(run) for run in runs if _matches(run, pattern)]
     return [entry for entry in entries if state in (None, entry.state)]
 
 
 def entry_of(run: Run) -> RunEntry:
-    """One run."""
+    """One run; of another user's in a group's store, its name and whose it is."""
+    if run.is_anothers:
+        whose = f"of {owner_of(run.path)}"
+        return RunEntry(run=run.name, state=whose, as_of="", stages="?", overrides="", note="", output="")
     report = written_report(run)
     stages = list(report.stages.values()) if report else []
     overrides = [word for word in _overrides(run) if not word.startswith(EVERYWHERE)]

@@ -39,7 +39,11 @@ def cancel(run: Run, world: World | None = None, launcher: Launcher | None = Non
         if last is None or last.phase is Phase.OVER:
             continue
         wanted_by = (attrs.evolve(run, name=name) for name in store.wanted_by() if name != run.name)
-        others = [other.name for other in wanted_by if _is_running(other, launcher.queue)]
+        others = [
+            other.name
+            for other in wanted_by
+            if _is_running(other, launcher.queue) or (other.name == last.run and other.is_anothers)
+        ]
         if others:
             messages.append(f"{stage.name}: left running, {others[0]} wants it too")
             continue

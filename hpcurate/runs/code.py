@@ -81,7 +81,7 @@ def _copy(files: list[tuple[str, Path]], target: str) -> None:
         for name, path in files:
             copy = os.path.join(temporary, name)
             shutil.copyfile(path, copy)
-            os.chmod(copy, 0o444)
+            os.chmod(copy, 0o400)
         os.rename(temporary, target)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)

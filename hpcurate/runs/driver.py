@@ -36,6 +36,7 @@ from hpcurate.runs.reconcile import (
 from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import RunReport, report_of, write_report
+from hpcurate.store.access import keep_private
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.trouble import explain
@@ -339,6 +340,7 @@ def main(argv: list[str]) -> int:
     """The background driver of `launcher=local wait=false`. Exit status as the command line's."""
     from hpcurate.runs.gate import leave_on_sigterm, reporting, run_and_world
 
+    keep_private()
     run, world = run_and_world(argv[0])
     launcher = make_launcher(run.frozen().launcher)
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), stays=True, world=world)

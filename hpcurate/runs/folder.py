@@ -17,8 +17,10 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.planning.plan import job_name
+from hpcurate.store import access
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import CONTINUED, FORMAT, Store
+from hpcurate.store.mode import GROUP, PRIVATE, may_read, mode_of, owner_of, sharer
 from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.processes import Processes, ProcessIdentity
@@ -73,6 +75,15 @@ class Run:
     def job_name(self, what: str, number: int) -> str:
         """Name of the jobs of a round, or of a gate, of this run on this store, however its path was typed."""
         return job_name(what, number, self.name, os.path.realpath(self.store.root))
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether its folder is that of another user, who alone may look into it."""
+        try:
+            self.filesystem.names(self.path)
+        except PermissionError:
+            return True
+        return False
 
     @property
     def cancelled(self) -> bool:
@@ -186,13 +197,21 @@ class Frozen:
     """Distribution → version of what the stages import, where it was submitted (I13)."""
 
 
-def open_store(root: str, filesystem: Filesystem = POSIX, echo: Callable[[str], None] = lambda line: None) -> Store:
-    """The store at `root`, made if missing; one of an earlier format is continued. Raises StoreError otherwise."""
-    store = Store.at(root)
+def open_store(
+    root: str,
+    filesystem: Filesystem = POSIX,
+    echo: Callable[[str], None] = lambda line: None,
+    mode: str | None = None,
+) -> Store:
+    """The store at `root`, made if missing; one of an earlier format is continued. Raises StoreError otherwise.
+
+    A new one is its owner's alone, unless `mode` says that it is the group's.
+    """
+    store, mode = Store.at(root), mode or mode_of(root) or PRIVATE
     try:
         for folder in (store.root, store.stages, store.runs):
-            filesystem.make_folders(folder)
-        mark = json.dumps({"format": FORMAT}).encode() + b"\n"
+            filesystem.make_folders(folder, mode=access.GROUP if mode == GROUP else access.OWNER)
+        mark = json.dumps({"format": FORMAT, "mode": mode}).encode() + b"\n"
         if "format.json" not in filesystem.names(store.root):
             filesystem.create(store.format_json, mark)
         if not filesystem.read(store.format_json):  # who made it died before it had content
@@ -202,8 +221,8 @@ def open_store(root: str, filesystem: Filesystem = POSIX, echo: Callable[[str], 
         raise StoreError(f"store={root}: cannot be used as a store: {explain(error, store.root)}") from None
     except (ValueError, KeyError) as error:
         raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
-    if found in CONTINUED:
-        filesystem.replace(store.format_json, mark)
+    if found in CONTINUED:  # its modes stay, and say whose it is
+        filesystem.replace(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
         echo(
             f"store={root}: had format {found}, and has {FORMAT} from now on: what is committed stands, and an earlier "
             "hpcurate refuses the store"
@@ -251,7 +270,7 @@ def open_run(
     `draft` is the pipeline that writes to `output`, or to UNNAMED. What a run is does not depend on its launcher or
     resources.
     """
-    identity = run_identity(draft, output, limit)
+    identity = _users_own(store, run_identity(draft, output, limit))
     entry = _name_file(store, identity)
     filesystem.make_folders(os.path.dirname(entry))
     stamp = (clock or SystemClock()).now().strftime("%Y%m%d-%H%M%S")
@@ -263,13 +282,13 @@ def open_run(
             "and if that does not help, move it out of the store"
         )
     run = Run(store, name, filesystem)
-    filesystem.make_folders(run.path, mode=0o700)
+    filesystem.make_folders(run.path, mode=access.OWNER)
     return run
 
 
 def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:
     """The run that `open_run` would continue, or None if it would make a new one. Writes nothing."""
-    entry = _name_file(store, run_identity(draft, output, limit))
+    entry = _name_file(store, _users_own(store, run_identity(draft, output, limit)))
     with suppress(OSError):
         return Run(store, POSIX.read(entry).decode().strip())
     return None
@@ -277,7 +296,7 @@ def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | Non
 
 def also_means(run: Run, identity: str) -> None:
     """From now on a configuration of this identity continues that run. Raises StoreError if it is another one's."""
-    entry = _name_file(run.store, identity)
+    entry = _name_file(run.store, _users_own(run.store, identity))
     run.filesystem.create(entry, f"{run.name}\n".encode())
     other = run.filesystem.read(entry).decode().strip()
     if other != run.name:
@@ -293,22 +312,35 @@ def run_identity(draft: Pipeline, output: str | None, limit: int | None) -> str:
     return digest(parts if limit is None else {**parts, "limit": limit})
 
 
+def _users_own(store: Store, identity: str) -> str:
+    """In a group's store each user has runs of their own: they share stages, never configuration and code."""
+    user = sharer(store.root)
+    return digest({"run": identity, "user": user}) if user else identity
+
+
 def _name_file(store: Store, identity: str) -> str:
     return os.path.join(store.runs, ".names", identity[:16])
 
 
 def point_latest(run: Run) -> None:
     """Let `runs/latest` point to this run."""
-    link = os.path.join(run.store.runs, "latest")
+    link = _latest(run.store)
     temporary = f"{link}.{os.getpid()}"
     with suppress(OSError):
         os.symlink(run.name, temporary)
         os.replace(temporary, link)
 
 
-def run_names(store: Store) -> list[str]:
-    """All runs, oldest first."""
-    return sorted(n for n in POSIX.names(store.runs) if not n.startswith(".") and not n.startswith("latest"))
+def _latest(store: Store) -> str:
+    """The symbolic link to the latest run; in a store of a group each user has one."""
+    user = sharer(store.root)
+    return os.path.join(store.runs, f"latest-{user}" if user else "latest")
+
+
+def run_names(store: Store, *, others: bool = False) -> list[str]:
+    """All runs that this user may read, oldest first; with `others` all there are."""
+    names = sorted(n for n in POSIX.names(store.runs) if not n.startswith(".") and not n.startswith("latest"))
+    return names if others or not sharer(store.root) else [n for n in names if may_read(store.run(n))]
 
 
 def find_run(store: Store, wanted: str | None) -> Run:
@@ -320,7 +352,7 @@ def find_run(store: Store, wanted: str | None) -> Run:
     if not names:
         raise StoreError(f"store={store.root}: there are no runs yet")
     if wanted is None or wanted == "latest":
-        link = os.path.join(store.runs, "latest")
+        link = _latest(store)
         return Run(store, os.readlink(link) if os.path.islink(link) else names[-1])
     wanted = os.path.basename(wanted.rstrip("/"))
     found = (
@@ -328,6 +360,11 @@ def find_run(store: Store, wanted: str | None) -> Run:
         or [n for n in names if n.startswith(wanted)]
         or [n for n in names if wanted in n]
     )
+    if not found and wanted in run_names(store, others=True):
+        raise StoreError(
+            f"{wanted} is a run of {owner_of(store.run(wanted))}, and a run's folder is its owner's alone; "
+            "what it made is in the stages: type the run's command yourself, and your run continues from there"
+        )
     if len(found) != 1:
         some = ", ".join((found or names)[-5:])
         raise StoreError(f"{'no' if not found else 'more than one'} run is called {wanted!r}; there are: {some}")

@@ -23,6 +23,7 @@ from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import write_report, written_report
+from hpcurate.store.access import keep_private
 from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock, growing
 from hpcurate.system.failpoints import failpoint
@@ -39,6 +40,7 @@ before it was committed, and believes to be missing for a while."""
 def main(argv: list[str]) -> int:
     """One gate. Exit status as the command line's."""
     failpoint("gate.start")
+    keep_private()
     path, stage, number, patience = argv[:4]
     run, world = run_and_world(path)
     frozen = patiently(run.frozen, world.clock, float(patience), lambda: not run.gone)

@@ -39,5 +39,5 @@ def _copy(run: Run, key: str, file: InputContent) -> str:
             raise PipelineError(f"{key}={file.path}: it changed while the run was being started; type the same again")
         run.filesystem.make_folders(folder)
         run.filesystem.create(copy, data)
-        os.chmod(copy, 0o444)
+        os.chmod(copy, 0o400)
     return copy

@@ -27,6 +27,7 @@ from hpcurate.source.compare import Edits
 from hpcurate.spec import to_spec
 from hpcurate.stage import members
 from hpcurate.store.layout import Store
+from hpcurate.store.mode import MODES, check_mode
 
 __all__ = ["Prepared", "Request", "prepare"]
 
@@ -42,6 +43,7 @@ class Request:
     store: str
     launcher: dict[str, Any]
     """`_target_` and parameters."""
+    store_mode: str | None = option(None, "who has a store that is made: `private` or `group`", choices=MODES)
     weights: WeightsOf
     environments: Environments
     epochs: Epochs
@@ -130,6 +132,7 @@ def prepare(request: Request) -> Prepared:
         )
     check_weights(steps, draft, Store.at(request.store).weights)
     launcher.check(draft, Store.at(request.store).root)
+    check_mode(request.store, request.store_mode)
     check_store_writable(request.store)
     code = (*modules, str(request.launcher["_target_"]))
     return Prepared(request=request, launcher=launcher, draft=draft, code=code, stage_modules=modules)

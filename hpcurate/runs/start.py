@@ -20,7 +20,8 @@ from hpcurate.runs.inputs import keep_inputs
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
 from hpcurate.source.intake import take_in, write_stage_json
-from hpcurate.source.scan import scan
+from hpcurate.source.scan import Scan, scan
+from hpcurate.store.access import private_files
 from hpcurate.store.layout import Store
 from hpcurate.world import World
 
@@ -46,20 +47,28 @@ def start(
     scanned = scan(request.source, request.limit, listing)
     for note in scanned.notes:
         echo(f"input: {note}")
-    store = open_store(request.store, world.filesystem, echo)
-    world = world.expecting(store)
-    request.environments.provide(echo)
-    with _there(store, world):
-        run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
-        pipeline = prepared.with_output(run)
-        request.epochs.record()
-        intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
-        for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
-            echo(f"input: {line}")
-        write_run(run, pipeline, intake.lists, prepared, echo, world)
-        opened(run)
-        echo(f"run {run.name}")
-        return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+    with private_files():
+        store = open_store(request.store, world.filesystem, echo, request.store_mode)
+        world = world.expecting(store)
+        request.environments.provide(echo)
+        with _there(store, world):
+            run = _opened(store, prepared, scanned, echo, world)
+            opened(run)
+            echo(f"run {run.name}")
+            return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+
+
+def _opened(store: Store, prepared: Prepared, scanned: Scan, echo: Echo, world: World) -> Run:
+    """The run, with all that it needs in the store."""
+    request = prepared.request
+    run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
+    pipeline = prepared.with_output(run)
+    request.epochs.record()
+    intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
+    for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
+        echo(f"input: {line}")
+    write_run(run, pipeline, intake.lists, prepared, echo, world)
+    return run
 
 
 @contextmanager

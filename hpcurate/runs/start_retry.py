@@ -17,6 +17,7 @@ from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.retry import Retry, chosen, new_lines, write_lists
 from hpcurate.runs.same_stages import check_code, check_same, code_differences, edited_stages, keeping
 from hpcurate.runs.start import Echo, write_run
+from hpcurate.store.access import private_files
 from hpcurate.world import World
 
 __all__ = ["start_retry"]
@@ -48,13 +49,14 @@ def start_retry(
     edited = edited_stages(pipeline, Aliases(request.store, filesystem=world.filesystem))
     if not which.keep_done:
         check_code(run.name, before.pipeline, edited)
-    request.environments.provide(echo)
-    _keep(run, before.pipeline, edited, request)
-    for stage, found in failed:
-        echo(f"{stage.name}: {len(found)} dead letter{'s' * (len(found) > 1)} tried again")
-    write_run(run, pipeline, before.source_lists, prepared, echo, world, write_lists(looker.observer, lists))
-    echo(f"run {run.name}")
-    return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+    with private_files():
+        request.environments.provide(echo)
+        _keep(run, before.pipeline, edited, request)
+        for stage, found in failed:
+            echo(f"{stage.name}: {len(found)} dead letter{'s' * (len(found) > 1)} tried again")
+        write_run(run, pipeline, before.source_lists, prepared, echo, world, write_lists(looker.observer, lists))
+        echo(f"run {run.name}")
+        return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 
 
 def _keep(run: Run, before: Pipeline, edited: Sequence[PlannedStage], request: Request) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from hpcurate.errors import StoreError
 from hpcurate.failures import Ending
+from hpcurate.store.access import private_files, settle
 from hpcurate.store.claims import Latest, LeaseWatch, latest_attempts
 from hpcurate.store.filesystem import POSIX
 from hpcurate.system.beats import Beating
@@ -41,7 +42,8 @@ def exclusive(target: str, doing: str, *, lease_s: float = LEASE_S) -> Iterator[
     sign = turns.sign(number)
     sign.start()
     try:
-        yield number
+        with private_files():
+            yield number
     finally:
         sign.stop()
         turns.end(number)
@@ -49,6 +51,7 @@ def exclusive(target: str, doing: str, *, lease_s: float = LEASE_S) -> Iterator[
 
 def publish(part: str, target: str) -> None:
     """Give a finished folder its name, unless another was first: then ours goes. It is never seen half."""
+    settle(part)
     try:
         POSIX.rename(part, target)
     except OSError:

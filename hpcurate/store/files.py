@@ -11,6 +11,8 @@ from typing import BinaryIO, Callable
 
 import attrs
 
+from hpcurate.store.access import as_its_folder
+
 __all__ = ["REAL", "Files"]
 
 
@@ -19,8 +21,10 @@ def _open(path: str, mode: str) -> BinaryIO:
 
 
 def _append(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
+        if not os.fstat(descriptor).st_size:
+            as_its_folder(path, descriptor)
         if os.write(descriptor, data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         os.fsync(descriptor)

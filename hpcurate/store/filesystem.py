@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from hpcurate.store.access import as_its_folder, make_folder, make_folders
 from hpcurate.system.processes import nonce
 
 SYNC_WHOLE_ABOVE = 64
@@ -45,14 +46,20 @@ class Filesystem(Protocol):
     def make_folder(self, path: str) -> bool:
         """Make one folder: True if this call did."""
 
-    def make_folders(self, path: str, mode: int = 0o777) -> None:
-        """Make a folder and those above it, if missing. Only the folder itself gets the mode."""
+    def make_folders(self, path: str, mode: int | None = None) -> None:
+        """Make a folder and those above it, if missing: as private, or as much a group's, as what they are in.
+
+        With `mode` a new folder itself is as that says.
+        """
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every file below, by relative path."""
 
     def freeze(self, folder: str) -> None:
-        """Make every file below read-only, and nobody else's, and flush everything."""
+        """Make every file below read-only, and nobody else's, and flush everything.
+
+        Who may read and enter what is below, is as with the folder itself.
+        """
 
     def rename(self, source: str, target: str) -> None:
         """Rename. After any error the caller looks at what happened."""
@@ -112,11 +119,12 @@ class PosixFilesystem:
         if won is not None:
             return won
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
             return False
         try:
             with _naming(path), os.fdopen(descriptor, "wb") as file:
+                as_its_folder(path, descriptor)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -144,14 +152,17 @@ class PosixFilesystem:
     def make_folder(self, path: str) -> bool:
         """See `Filesystem`."""
         try:
-            os.mkdir(path)
+            make_folder(path)
         except FileExistsError:
             return False
         return True
 
-    def make_folders(self, path: str, mode: int = 0o777) -> None:
+    def make_folders(self, path: str, mode: int | None = None) -> None:
         """See `Filesystem`."""
-        os.makedirs(path, mode=mode, exist_ok=True)
+        new = mode is not None and not os.path.isdir(path)
+        make_folders(path)
+        if new and mode is not None:
+            os.chmod(path, mode)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Filesystem`."""
@@ -159,11 +170,14 @@ class PosixFilesystem:
 
     def freeze(self, folder: str) -> None:
         """See `Filesystem`."""
-        files = _files(folder)
+        files, folders = _files(folder), [base for base, _, _ in os.walk(folder)]
+        access = stat.S_IMODE(os.stat(folder).st_mode)
         for path in files:
             _unlinked(path)
-            os.chmod(path, 0o444)
-        _flush(folder, files + [base for base, _, _ in os.walk(folder)])
+            os.chmod(path, access & 0o444)
+        for path in folders[1:]:
+            os.chmod(path, access)
+        _flush(folder, files + folders)
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`."""
@@ -174,7 +188,7 @@ class PosixFilesystem:
 
     def discard(self, path: str, trash: str) -> None:
         """See `Filesystem`."""
-        os.makedirs(trash, exist_ok=True)
+        make_folders(trash)
         target = os.path.join(trash, f"{os.path.basename(path)}.{nonce()}")
         with suppress(FileNotFoundError):
             os.rename(path, target)
@@ -223,8 +237,10 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _write(path: str, data: bytes, *, flush: bool, truncate: bool = True) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | (os.O_TRUNC if truncate else 0), 0o644)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | (os.O_TRUNC if truncate else 0), 0o600)
     with _naming(path), os.fdopen(descriptor, "wb") as file:
+        if truncate or not os.fstat(descriptor).st_size:  # it is new
+            as_its_folder(path, descriptor)
         file.write(data)
         if flush:
             file.flush()

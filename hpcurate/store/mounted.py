@@ -60,7 +60,7 @@ class Mounted:
         with self._checked():
             return self._inner.make_folder(path)
 
-    def make_folders(self, path: str, mode: int = 0o777) -> None:
+    def make_folders(self, path: str, mode: int | None = None) -> None:
         """See `Filesystem`."""
         self._check()
         self._inner.make_folders(path, mode)

@@ -17,6 +17,7 @@ import attrs
 from hpcurate.node.place import node_name
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
+from hpcurate.store.access import keep_private
 from hpcurate.worker.hosts import SetupFailed
 from hpcurate.worker.hosts.spawned import StageProcess
 from hpcurate.worker.node_staging import NodeStaging
@@ -51,6 +52,7 @@ def check(plan: Plan, folder: str, log: Callable[[str], None]) -> CheckAnswer:
 
 def main(argv: list[str]) -> int:
     """Entry; exit status 1 where something is wrong."""
+    keep_private()
     folder = os.path.join(argv[0], argv[1])
     answer = check(Plan.load(folder), folder, lambda line: print(line, flush=True))
     Path(folder, "answer.part").write_text(json.dumps(attrs.asdict(answer)))

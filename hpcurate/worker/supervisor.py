@@ -19,6 +19,7 @@ from hpcurate.node.place import node_name
 from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, memory_mb, worker_shape
 from hpcurate.stage import WorkerInfo
+from hpcurate.store.access import keep_private
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.reports import read_reports, write_report
@@ -370,6 +371,7 @@ def share_of_memory(gpus: float) -> float:
 
 def main(argv: list[str]) -> int:
     """`python -m hpcurate.worker <submission> [--offset N]`: one worker of a submission."""
+    keep_private()
     submission = argv[0]
     offset = int(argv[argv.index("--offset") + 1]) if "--offset" in argv else 0
     element = Allocation.here()

@@ -86,23 +86,6 @@ def test_a_store_of_another_format_is_refused(shell: Shell) -> None:
     assert "has format 99" in done.stderr
 
 
-def test_secrets_stay_symbolic(shell: Shell) -> None:
-    """The frozen config and everything else in the store lack the value; other variables resolve."""
-    words = ["stages.lower_case.sbatch.comment=${oc.env:MY_TOKEN}", "name=${oc.env:PIPE}"]
-    shell.type("+pipeline=words", f"store={shell.store}", SMALL, *words, MY_TOKEN="hush-hush", PIPE="piped")
-    texts = [p.read_text(errors="replace") for p in shell.store.rglob("*") if p.is_file()]
-    assert not any("hush-hush" in text for text in texts)
-    assert any("${oc.env:MY_TOKEN}" in text for text in texts)
-    assert "piped" in os.readlink(shell.store / "runs" / "latest")
-
-
-def test_control_folders_are_private(shell: Shell) -> None:
-    """0700: config, plans, code and logs of a run are its owner's."""
-    shell.type("+pipeline=words", f"store={shell.store}", SMALL)
-    (run,) = [p for p in (shell.store / "runs").iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."]
-    assert oct(run.stat().st_mode & 0o777) == "0o700"
-
-
 def test_a_sweep_runs_each_and_shares_what_it_can(shell: Shell) -> None:
     """A bad combination does not stop the others; the worst status wins; early stages ran once."""
     words = ["-m", "+pipeline=words", f"store={shell.store}", SMALL, "name=one,b/ad,two"]

@@ -111,7 +111,9 @@ def test_the_key_of_a_secret_keeps_any_variable_symbolic(monkeypatch: pytest.Mon
     """Whatever that is called. Before, only variables that look like a secret stayed."""
     monkeypatch.setenv("MINE", "abc")
     words = ["stages.lower_case.hf_token=${oc.env:MINE}", "stages.lower_case.api_keys=['${oc.env:MINE}']"]
+    words += ["stages.lower_case.sbatch.comment=${oc.env:MY_TOKEN}"]
     stage = composed("+pipeline=words", *words, "stages.lower_case.x=${oc.env:MINE}").draft()["stages"]["lower_case"]
+    assert {"comment": "${oc.env:MY_TOKEN}"} == stage["sbatch"]
     assert ("${oc.env:MINE}", ["${oc.env:MINE}"], "abc") == (stage["hf_token"], stage["api_keys"], stage["x"])
 
 

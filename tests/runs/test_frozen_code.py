@@ -93,7 +93,7 @@ def test_changed_code_is_another_copy(frozen: Path, own: Path, tmp_path: Path) -
 
 def test_the_copy_is_read_only(frozen: Path) -> None:
     """Nobody edits it by mistake."""
-    assert {0o444} == {path.stat().st_mode & 0o777 for path in frozen.rglob("*") if path.is_file()}
+    assert {0o400} == {path.stat().st_mode & 0o777 for path in frozen.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("module", ["numpy", "attrs", "json", "sys", "no_such_module", "__main__"])

@@ -65,7 +65,7 @@ def test_a_run_has_its_own_copy_of_an_input_file(project: Shell) -> None:
     assert ({"cat\nmouse"}, "dog\n") == (prompts(project), edited.read_text())
     copies = sorted(path.name for path in project.store.glob("runs/2*/inputs/*/*"))
     assert ["labels.txt", "more.txt"] == copies
-    assert {0o444} == {path.stat().st_mode & 0o777 for path in project.store.glob("runs/2*/inputs/*/*")}
+    assert {0o400} == {path.stat().st_mode & 0o777 for path in project.store.glob("runs/2*/inputs/*/*")}
 
 
 def test_the_same_command_with_an_edited_input_file_is_another_stage(project: Shell) -> None:

@@ -313,7 +313,7 @@ class Client:
         self.disk.put(path, Node(names={}), self.host.name)
         return True
 
-    def make_folders(self, path: str, mode: int = 0o777) -> None:
+    def make_folders(self, path: str, mode: int | None = None) -> None:
         """See `Filesystem`."""
         self._step("mkdirs", path)
         for cached in [one for one in self._missing if path.startswith(one)]:

@@ -147,10 +147,10 @@ def test_an_empty_folder_in_the_way_is_not_replaced(folder: StageFolder) -> None
 
 
 def test_a_committed_shard_is_read_only(folder: StageFolder) -> None:
-    """Every file, whoever's umask."""
+    """Every file, and its owner's alone, whoever's umask."""
     try_commit(folder, "mine")
     files = [p for p in Path(folder.shard(SHARD)).rglob("*") if p.is_file()]
-    assert {0o444} == {stat.S_IMODE(p.stat().st_mode) for p in files}
+    assert {0o400} == {stat.S_IMODE(p.stat().st_mode) for p in files}
 
 
 def test_what_is_no_file_is_left_as_it_is(folder: StageFolder) -> None:
@@ -177,7 +177,7 @@ def test_a_hard_link_becomes_a_file_of_its_own(folder: StageFolder, tmp_path: Pa
         file.write(b"is edited")
     committed = Path(folder.shard(SHARD), "files", "linked.bin")
     assert (0o640, 1) == (stat.S_IMODE(given.stat().st_mode), given.stat().st_nlink)
-    assert (0o444, b"as it was") == (stat.S_IMODE(committed.stat().st_mode), committed.read_bytes())
+    assert (0o400, b"as it was") == (stat.S_IMODE(committed.stat().st_mode), committed.read_bytes())
     assert {"linked.bin"} == {name for name in os.listdir(committed.parent) if "linked" in name}
 
 

@@ -53,6 +53,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         steps=lambda output: read_steps(composed.with_output(output)["stages"]),
         places=settings.places,
         store=store,
+        store_mode=settings.store_mode,
         output=settings.output,
         launcher=_launcher(settings),
         weights=weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models), say),
@@ -90,7 +91,8 @@ def for_debug(settings: Settings) -> tuple[Settings, str]:
         for name in BUILT:
             if os.path.isdir(os.path.join(there, name)):
                 os.symlink(os.path.join(there, name), os.path.join(folder, name))
-    changed = attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, output=None, wait=True, limit=limit)
+    changed = attrs.evolve(settings, launcher={"kind": "inline"}, store=folder, store_mode=None, output=None)
+    changed = attrs.evolve(changed, wait=True, limit=limit)
     return changed, f"debug=true: in this process, the first {limit} tasks, scratch store {folder}"
 
 

@@ -10,6 +10,7 @@ from hpcurate.fields import convert, option
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.folder import check_name
+from hpcurate.store.mode import MODES
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -20,6 +21,12 @@ class Settings:
     input: str | None = option(None, "folder, file or glob that the source reads")
     store: str | None = option(
         None, "folder on shared storage; default: HPCURATE_STORE, the site profile's, then that of the last run"
+    )
+    store_mode: str | None = option(
+        None,
+        "who may read and write the store: private, its owner, or group, that of the folder; set when the store is "
+        "made, and kept by it; default: private",
+        choices=MODES,
     )
     output: str | None = option(None, "folder of the result; default: the run's own output/")
     source: Any = option(None, "where the first tasks come from: _target_ and its parameters")
