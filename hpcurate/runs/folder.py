@@ -147,17 +147,16 @@ class Run:
         except msgspec.ValidationError as error:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); type the run's command again") from None
 
-    def source_lists(self) -> tuple[str, ...]:
-        """Those of its latest call; none if there was none, or it cannot be read any more."""
+    def latest(self) -> Frozen | None:
+        """The same; None if there was no call yet, or what it froze cannot be read any more."""
         with suppress(StoreError):
-            return self.frozen().source_lists
-        return ()
+            return self.frozen()
+        return None
 
-    def retries(self) -> dict[str, tuple[str, ...]]:
-        """Those of its latest call; none if there was none, or it cannot be read any more."""
-        with suppress(StoreError):
-            return self.frozen().retries
-        return {}
+    def source_lists(self) -> tuple[str, ...]:
+        """Those of its latest call; none if there was none."""
+        latest = self.latest()
+        return latest.source_lists if latest else ()
 
     def freeze(self, frozen: Frozen) -> None:
         """Write `pipeline.json`: gates and verbs read nothing else of the configuration."""
@@ -186,6 +185,8 @@ class Frozen:
     """`_target_` and parameters."""
     retries: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Folder of a stage → its lists of retries, in the order in which they were made. Other runs never see them."""
+    tried: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    """Folder of a stage → id of an item whose files had changed → what they looked like when a retry tried it."""
     code: str
     """Frozen copy of the code."""
     most: dict[str, Allowance] = attrs.field(factory=dict)
@@ -195,6 +196,19 @@ class Frozen:
     output: str = ""
     versions: dict[str, str] = attrs.field(factory=dict)
     """Distribution → version of what the stages import, where it was submitted (I13)."""
+
+
+def with_retried(before: Frozen | None, now: Frozen) -> Frozen:
+    """What a run freezes now, with what it has retried before, of the stages that are the same. Pure."""
+    lists, files = (before.retries, before.tried) if before else ({}, {})
+    folders = [stage.folder for stage in now.pipeline.stages]
+    retries = {folder: dict.fromkeys((*lists.get(folder, ()), *now.retries.get(folder, ()))) for folder in folders}
+    tried = {folder: {**files.get(folder, {}), **now.tried.get(folder, {})} for folder in folders}
+    return attrs.evolve(
+        now,
+        retries={folder: tuple(names) for folder, names in retries.items() if names},
+        tried={folder: items for folder, items in tried.items() if items},
+    )
 
 
 def open_store(

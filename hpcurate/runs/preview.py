@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
 
 import attrs
@@ -71,8 +70,9 @@ def preview(request: Request) -> Preview:
     store = Store.at(request.store)
     run = peek_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run) if run else prepared.draft
-    lists, retries = _source_lists(store, pipeline, run), run.retries() if run else {}
-    views = views_of(store, pipeline, prepared.launcher, lists, retries)
+    latest = run.latest() if run else None
+    lists = latest.source_lists if latest else tuple(list_names(World().stage(store, pipeline.source.folder)))
+    views = views_of(store, pipeline, prepared.launcher, lists, latest.retries if latest else {})
     shown = Run(store, run.name if run else NEW_RUN)
     code = frozen_path(prepared.code, shown.path)
     stages = [
@@ -86,13 +86,6 @@ def preview(request: Request) -> Preview:
         stages=stages,
         explanations=explain(store, pipeline, views),
     )
-
-
-def _source_lists(store: Store, pipeline: Pipeline, run: Run | None) -> tuple[str, ...]:
-    if run is not None:
-        with suppress(Exception):
-            return run.frozen().source_lists
-    return tuple(list_names(World().stage(store, pipeline.source.folder)))
 
 
 def views_of(

@@ -14,7 +14,7 @@ from hpcurate.errors import PipelineError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.code import freeze_code, installed_versions
 from hpcurate.runs.explanation import code_changes
-from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest
+from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest, with_retried
 from hpcurate.runs.handover import Outcome, Progress, hand_over
 from hpcurate.runs.inputs import keep_inputs
 from hpcurate.runs.prepare import Prepared, Request, prepare
@@ -65,6 +65,7 @@ def _opened(store: Store, prepared: Prepared, scanned: Scan, echo: Echo, world: 
     pipeline = prepared.with_output(run)
     request.epochs.record()
     intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
+    intake = intake.after_retries(_tried(run, pipeline), request.edits)
     for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
         echo(f"input: {line}")
     write_run(run, pipeline, intake.lists, prepared, echo, world)
@@ -89,6 +90,7 @@ def write_run(
     echo: Echo,
     world: World,
     retries: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    tried: Mapping[str, dict[str, str]] = MappingProxyType({}),
 ) -> None:
     """Write all that gates and workers will read, before anything is submitted (I3)."""
     request, filesystem = prepared.request, world.filesystem
@@ -104,6 +106,7 @@ def write_run(
         source_lists=source_lists,
         launcher=request.launcher,
         retries=dict(retries),
+        tried=dict(tried),
         code=code,
         most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
         output=request.output or run.output,
@@ -116,16 +119,20 @@ def write_run(
 def freeze_run(run: Run, frozen: Frozen, echo: Echo, world: World) -> None:
     """From here on the run wants its stages and is not cancelled, and what its rounds lost before is forgiven.
 
-    Its retries of before stay, with those of `frozen` after them: the lists of its stages that are the same.
+    What it has retried before stays, too: see `with_retried`.
     """
-    pipeline, new, before = frozen.pipeline, frozen.retries, run.retries()
+    pipeline = frozen.pipeline
     _want_stages(run, pipeline, echo)
-    folders = [stage.folder for stage in pipeline.stages]
-    lists = {folder: tuple(dict.fromkeys((*before.get(folder, ()), *new.get(folder, ())))) for folder in folders}
     forgiven = {s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages}
-    retries = {folder: names for folder, names in lists.items() if names}
-    run.freeze(attrs.evolve(frozen, retries=retries, forgiven=forgiven))
+    run.freeze(attrs.evolve(with_retried(run.latest(), frozen), forgiven=forgiven))
     run.unmark_cancelled()
+
+
+def _tried(run: Run, pipeline: Pipeline) -> dict[str, str]:
+    """Id of an item whose files had changed → what they looked like when a retry of this run tried it last."""
+    latest = run.latest()
+    tried = [latest.tried.get(stage.folder, {}) for stage in pipeline.stages] if latest else []
+    return {item: state for items in tried for item, state in items.items()}
 
 
 def _check_unedited(prepared: Prepared) -> None:

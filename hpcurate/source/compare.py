@@ -12,6 +12,7 @@ from hpcurate.fields import option
 from hpcurate.source.base import hash64
 from hpcurate.source.scan import Scan
 from hpcurate.source.spool import Entry, Spool
+from hpcurate.source.states import state_taken
 from hpcurate.source.taken import Taken
 
 __all__ = ["KEEP", "Compared", "Edits", "compare"]
@@ -37,6 +38,9 @@ class Edited(NamedTuple):
     name: str
     shard: str
     """Of the source; it has the item's row."""
+    id: str
+    now: str
+    """What its files look like now: see `state_taken`; empty where they are no longer there."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ def _edited(
         for entry in entries:
             number = hash64(entry.task.id)
             if number in gone:
-                vanished.append(Edited(entry.name, line.id))
-            elif number in differing and not entry.same_as(scan.entry(differing[number])):
-                changed.append(Edited(entry.name, line.id))
+                vanished.append(Edited(entry.name, line.id, entry.task.id, ""))
+            elif number in differing and not entry.same_as(now := scan.entry(differing[number])):
+                changed.append(Edited(entry.name, line.id, entry.task.id, state_taken(now)))
     return tuple(changed), tuple(vanished)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ import attrs
 
 from hpcurate.errors import StoreError
 from hpcurate.source.base import hash64
-from hpcurate.source.compare import KEEP, Compared, Edits, compare
+from hpcurate.source.compare import KEEP, Compared, Edited, Edits, compare
 from hpcurate.source.scan import Scan
 from hpcurate.source.spool import Entry, Spool
 from hpcurate.source.taken import SEEN, Taken, newest
@@ -49,6 +49,18 @@ class Intake:
     """Items taken in that are no longer there."""
     again: int = 0
     """Tasks of the shards that are replaced because of them."""
+    edited: tuple[Edited, ...] = attrs.field(default=(), eq=False)
+    """The changed items once more, with what they look like now."""
+    retried: tuple[str, ...] = ()
+    """Items that were changed and, as they are now, tried again: their results are no old ones."""
+
+    def after_retries(self, tried: Mapping[str, str], edits: Edits) -> Intake:
+        """The same for a run that has tried these items again: id → what their files looked like then. Pure."""
+        retried = tuple(one.name for one in self.edited if one.now and tried.get(one.id) == one.now)
+        if edits.changed == "redo" or not retried:
+            return self
+        changed = tuple(one.name for one in self.edited if one.name not in retried)
+        return attrs.evolve(self, changed=changed, retried=retried)
 
     def lines(self, edits: Edits) -> list[str]:
         """What there is to say of it. Pure."""
@@ -58,6 +70,7 @@ class Intake:
         return [
             f"{self.tasks} tasks{grown}",
             *_edited(self.changed, "changed since they were taken in", changed),
+            *_edited(self.retried, "changed since they were taken in", "a retry has tried them as they are now"),
             *_edited(self.vanished, "no longer there", vanished),
             *[f"source shards of {self.again} tasks are done again because of them"] * bool(self.again),
         ]
@@ -115,7 +128,8 @@ class _Look:
     def found_edits(self) -> dict[str, Any]:
         changed = tuple(one.name for one in self.found.changed)
         vanished = tuple(one.name for one in self.found.vanished)
-        return {"changed": changed, "vanished": vanished, "again": sum(self.replaced.values())}
+        again = sum(self.replaced.values())
+        return {"changed": changed, "vanished": vanished, "again": again, "edited": self.found.changed}
 
 
 @attrs.define

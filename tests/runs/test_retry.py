@@ -16,7 +16,7 @@ from one_worker import QuickClock
 
 import hpcurate
 from hpcurate import Budget, Retry, Stage, StageOptions, Step
-from hpcurate.errors import PipelineError, StoreError
+from hpcurate.errors import ConfigError, PipelineError, StoreError
 from hpcurate.failures import DeadLetter
 from hpcurate.report.dead_letters import dead_letters
 from hpcurate.report.run_view import RunView
@@ -221,6 +221,8 @@ def test_one_stage_is_chosen(factory: Factory) -> None:
     frozen = run.frozen()
     with pytest.raises(NothingChosen):
         factory.run(Retry(stage="digits"))
+    with pytest.raises(ConfigError, match="did you mean 'two'"):
+        factory.run(Retry(stage="twoo"))
     assert frozen == run.frozen()
     factory.bugs()
     assert {"one": 1} == failed(factory.run(Retry(stage="two")))
@@ -230,7 +232,8 @@ def test_a_run_that_failed_over_its_budget_goes_on(factory: Factory) -> None:
     """Its stages downstream had not begun; those that are tried again do not count as failed."""
     factory.bugs(12, 13, 14)
     factory.budget = 1
-    assert RunState.FAILED is factory.run().state
+    first = factory.run()
+    assert (RunState.FAILED, True) == (first.state, f"hpcurate retry {first.run.name}" in first.summary["next"])
     factory.bugs(13)
     outcome = factory.run(Retry())
     assert (RunState.COMPLETE, {"one": 1}) == (outcome.state, failed(outcome))

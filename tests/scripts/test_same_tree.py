@@ -329,3 +329,12 @@ def test_unreadable_file_exits_2(trees: Trees) -> None:
     done = _run(*trees)
     (trees[0] / "clips").chmod(0o700)
     assert (2, True) == (done.returncode, "cannot read" in done.stderr)
+
+
+def test_rows_as_sets(trees: Trees) -> None:
+    """Their order does not count, their number does; that of a list in a row counts."""
+    for tree, rows in zip(trees, (["[1, 2]", "[3]", "[3]"], ["[3]", "[1, 2]", "[3]"]), strict=True):
+        _write(tree / "rows.jsonl", "".join(f"{row}\n" for row in rows))
+    assert (1, 0) == (_run(*trees).returncode, _run("--rows-as-sets", *trees).returncode)
+    _write(trees[1] / "rows.jsonl", "[3]\n[2, 1]\n[3]\n")
+    assert 1 == _run("--rows-as-sets", *trees).returncode
