@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ class Fated(Stage[Task, Task]):
         return tasks
 
 
+class Slow(Stage[Task, Task]):
+    version = 1
+    seconds = 1.5
+
+    def process(self, tasks):
+        time.sleep(self.seconds)
+        return tasks
+
+
+class Slower(Slow):
+    version = 1
+    seconds = 58.0
+
+
 class NeverReady(Stage[Task, Task]):
     version = 1
 
@@ -62,6 +77,9 @@ import fates
 
 ids = ["fine", "raises", "fine, too", "crashes", "hangs", "too large for a GPU", "comes right", "fine as well"]
 shape = StageOptions(workers=2, task_timeout=2.0, backoff=0.1, resources={"memory": "300MB", "time": "5m"})
+if "Slow" in sys.argv[2]:
+    ids, short = ["a", "b", "c"][: 3 if sys.argv[2] == "Slow" else 1], {"memory": "300MB", "time": "1m"}
+    shape = StageOptions(shard_tasks=1, workers=1, sbatch={"partition": "low", "nodelist": "gpu1"}, resources=short)
 outcome = hpcurate.run(
     {"fated": Step(getattr(fates, sys.argv[2])(), shape)}, [Task(id=id) for id in ids], store=sys.argv[1],
     launcher="slurm", wait=True, budget=Budget(failed=9),
@@ -76,14 +94,10 @@ Ended = tuple[Path, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> dict[str, Ended]:
-    """Stage → its run: both at the same time, for they wait for Slurm."""
-    begun = {name: begin(tmp_path_factory.mktemp("kinds"), slurm, name) for name in ("Fated", "NeverReady")}
-    found = {}
-    for name, (folder, run) in begun.items():
-        printed, errors = run.communicate(timeout=120)
-        assert printed, errors
-        found[name] = folder, json.loads(printed)
-    return found
+    """Stage → its run: all at the same time, for they wait for Slurm."""
+    begun = {name: begin(tmp_path_factory.mktemp("kinds"), slurm, name) for name in ("Slow", "Fated", "NeverReady")}
+    preempt(slurm, begun["Slow"][0] / "store")
+    return {name: ended(folder, run) for name, (folder, run) in begun.items()}
 
 
 def begin(folder: Path, slurm: SlurmSite, stage: str) -> tuple[Path, subprocess.Popen[str]]:
@@ -93,6 +107,21 @@ def begin(folder: Path, slurm: SlurmSite, stage: str) -> tuple[Path, subprocess.
     command, environment = [sys.executable, "drive.py", "store", stage], {**os.environ, **slurm.env}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return folder, subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes)
+
+
+def ended(folder: Path, run: subprocess.Popen[str], timeout: float = 120) -> Ended:
+    """When it is over."""
+    printed, errors = run.communicate(timeout=timeout)
+    assert printed, errors
+    return folder, json.loads(printed)
+
+
+def preempt(slurm: SlurmSite, store: Path) -> None:
+    """Take the node of the worker for a moment, once it is at work."""
+    deadline = time.monotonic() + 60
+    while not list(store.glob("stages/fated-*/claims/*/*.1")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    slurm.sbatch("-p", "high", "-w", "gpu1", "--exclusive", script="sleep 0.5")
 
 
 def why(folder: Path) -> str:
@@ -123,3 +152,24 @@ def test_a_stage_that_cannot_be_set_up_is_stalled(runs: dict[str, Ended]) -> Non
     assert ("stalled", 0) == (summary["state"], summary["stages"]["fated"]["failed"])
     assert "RuntimeError: no licence left" in summary["reason"]
     assert "no licence left" in why(folder)
+
+
+def test_what_others_preempt_is_handed_back_and_done_later(runs: dict[str, Ended]) -> None:
+    """It counts against nothing: the element is queued again, and takes up what it had handed back."""
+    folder, summary = runs["Slow"]
+    assert ("complete", 3, 0) == (summary["state"], *(summary["stages"]["fated"][key] for key in ("out", "failed")))
+    claims = [path.name for path in (folder / "store" / "stages").glob("fated-*/claims/*/*")]
+    assert {"free"} == {name.rpartition(".")[2] for name in claims if not name[-1].isdigit()}
+    workers = {path.name.partition("-r")[2][:1] for path in (folder / "store" / "stages").glob("fated-*/workers/*/*")}
+    assert {"0", "1"} == workers
+
+
+@pytest.mark.long
+def test_what_is_not_done_in_time_gets_a_round_with_more(tmp_path: Path, slurm: SlurmSite) -> None:
+    """A minute is too short for the task: it is handed back before the end, and done in a job of two."""
+    folder, summary = ended(*begin(tmp_path, slurm, "Slower"), timeout=400)
+    assert ("complete", 1) == (summary["state"], summary["stages"]["fated"]["out"])
+    (marker,) = (folder / "store" / "stages").glob("fated-*/claims/*/*.walltime")
+    assert 30 < json.loads(marker.read_text())["seconds"] < 60
+    second = next((folder / "store" / "stages").glob("fated-*/rounds/0002.ticket"))
+    assert "1 shard that was not done after" in json.loads(second.read_text())["special"]

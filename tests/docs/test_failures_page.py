@@ -1,0 +1,91 @@
+"""The page about failures is printed from the policies: `python tests/docs/test_failures_page.py > docs/failures.md`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hpcurate.failures import POLICIES, Against, FailureKind
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "failures.md"
+KINDS = "slurm/test_kinds_of_failure"
+TASKS = f"{KINDS}::test_each_task_ends_as_its_own_failure_says"
+SHOWN = {
+    FailureKind.EXCEPTION: TASKS,
+    FailureKind.CRASH: TASKS,
+    FailureKind.OOM: "slurm/test_killed_for_memory::test_a_task_that_needs_more_memory_comes_through_in_a_round_that_has_it",
+    FailureKind.GPU_OOM: TASKS,
+    FailureKind.TIMEOUT: TASKS,
+    FailureKind.WALLTIME: f"{KINDS}::test_what_is_not_done_in_time_gets_a_round_with_more",
+    FailureKind.PREEMPTED: f"{KINDS}::test_what_others_preempt_is_handed_back_and_done_later",
+    FailureKind.NODE: "slurm/test_bad_nodes::test_a_node_that_fails_every_job_at_once_is_left_out",
+    FailureKind.SETUP: f"{KINDS}::test_a_stage_that_cannot_be_set_up_is_stalled",
+    FailureKind.STORE: "runs/test_store_in_trouble::test_a_run_that_a_full_disk_ended_is_stalled",
+    FailureKind.LOST: "slurm/test_arrays_and_gates::test_an_element_killed_alone_is_made_up_for",
+    FailureKind.CANCELLED: "slurm/test_arrays_and_gates::test_cancel_stops_jobs_and_gates_and_the_command_goes_on",
+}
+"""Kind → the test in which it happens for real."""
+
+HEAD = """\
+# Failures
+
+What can go wrong, how it is noticed, and what is done about it. `hpcurate why` names the kind of everything that failed,
+`hpcurate retry --kind KIND` tries what ended as a dead letter of one kind again. What to type in each case is on the
+page about [recovering from failures](recovering-from-failures.md). This page is printed from the policies in
+`hpcurate/failures.py`; what follows from them for a shard is decided in `hpcurate/verdict.py`.
+
+| kind | noticed | counts against | then | in the end |
+|---|---|---|---|---|
+"""
+BETWEEN = """
+What a failure counts against:
+
+"""
+TESTS = """
+A stage may bend this: `tries`, `retry_on`, `backoff`, `attempts`, `task_timeout`, `setup_timeout`, `max_memory`,
+`max_time` ([every config field](reference.md)).
+
+Each kind happens for real in a test, most of them in jobs of a real Slurm (below `tests/`). There was no GPU: `gpu_oom`
+is raised there in the words of torch. Where there are no control groups, Slurm ends a job that takes too much memory as
+`FAILED 0:9`, and that is what the test for `oom` has.
+
+| kind | test |
+|---|---|
+"""
+
+
+def page() -> str:
+    """The page. Pure."""
+    rows = [
+        f"| `{kind.value}` | {p.seen} | {p.against.value} | {p.then} | {p.ends} |\n" for kind, p in POLICIES.items()
+    ]
+    means = [f"- **{one.value}**: {_meaning(one)}\n" for one in Against]
+    tests = [f"| `{kind.value}` | `{SHOWN[kind]}` |\n" for kind in POLICIES]
+    return "".join([HEAD, *rows, BETWEEN, *means, TESTS, *tests])
+
+
+def _meaning(against: Against) -> str:
+    """The docstring line of a member: classes do not keep them."""
+    text = (ROOT / "hpcurate" / "failures.py").read_text()
+    found = re.search(rf'    {against.name} = "{against.value}"\n    """(.*)"""', text)
+    assert found is not None, against
+    return found[1]
+
+
+def test_the_page_is_what_the_policies_say() -> None:
+    """Printed again whenever they change: see above."""
+    assert page() == PAGE.read_text()
+
+
+@pytest.mark.parametrize("kind", FailureKind, ids=lambda kind: kind.value)
+def test_every_kind_has_a_test_that_exists(kind: FailureKind) -> None:
+    """By file and name."""
+    file, _, name = SHOWN[kind].partition("::")
+    assert f"def {name}(" in (ROOT / "tests" / f"{file}.py").read_text()
+
+
+if __name__ == "__main__":
+    print(page(), end="")
