@@ -210,7 +210,7 @@ class AttemptEnd:
     peak_mb: int = 0
     """MiB that were seen in use, at most; 0: not known."""
     seconds: float = 0.0
-    """How long it was in work, where its time was over."""
+    """Time that it had in its job, where that was over; the limit of a batch that took longer."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage_process.messages import Done, ShardJob
+from hpcurate.store.claims import Claim
 from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardCounts, ShardStats
@@ -111,7 +112,7 @@ class Attempts:
             ended = self._blamed(ended, attempt.job.directory)
             if ended.ahead:
                 self.let_go(ahead, ended.ahead)
-            return self._hand_back(pick, self._in_full(ended, started))
+            return self._hand_back(pick, self._in_full(ended, pick.claim, started))
         except (OSError, StoreFailed) as error:  # the engine's own: what the stage raises is a dead letter
             return self._hand_back(pick, self._by_the_store(error))
         except BaseException as error:  # SetupFailed; Ctrl-C with the inline launcher
@@ -123,13 +124,18 @@ class Attempts:
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt}: {_describe(done, won)}")
         return None
 
-    def _in_full(self, ended: ShardEnded, started: float) -> ShardEnded:
-        """With why it was in work no longer, where its worker was told to leave; who has begun nothing is only free."""
+    def _in_full(self, ended: ShardEnded, claim: Claim, started: float) -> ShardEnded:
+        """With why it was in work no longer, where its worker was told to leave; who has begun nothing is only free.
+
+        What counts is the time that it had, and not only what it used of that before it was told: in another job that
+        has no more it would be told as early.
+        """
         if ended.ending is not Ending.FREE or not ended.in_flight:
             return ended
         told = self._told()
-        lasted = self._clock.monotonic() - started if told.ending is Ending.WALLTIME else 0.0
-        return attrs.evolve(told, in_flight=ended.in_flight, shared=ended.shared, seconds=round(lasted, 3))
+        lasted = max(self._clock.monotonic() - started, 0.0 if claim.ahead else claim.seconds)
+        seconds = round(lasted, 3) if told.ending is Ending.WALLTIME else 0.0
+        return attrs.evolve(told, in_flight=ended.in_flight, shared=ended.shared, seconds=seconds)
 
     def settle(self) -> None:
         """Write down the endings that could not be. Raises OSError."""

@@ -21,7 +21,7 @@ SHOWN = {
     FailureKind.TIMEOUT: TASKS,
     FailureKind.WALLTIME: f"{KINDS}::test_what_is_not_done_in_time_gets_a_round_with_more",
     FailureKind.PREEMPTED: f"{KINDS}::test_what_others_preempt_is_handed_back_and_done_later",
-    FailureKind.NODE: "slurm/test_bad_nodes::test_a_node_that_fails_every_job_at_once_is_left_out",
+    FailureKind.NODE: "worker/test_gpus::test_a_stage_without_the_gpu_that_it_needs_stalls",
     FailureKind.SETUP: f"{KINDS}::test_a_stage_that_cannot_be_set_up_is_stalled",
     FailureKind.STORE: "runs/test_store_in_trouble::test_a_run_that_a_full_disk_ended_is_stalled",
     FailureKind.LOST: "slurm/test_arrays_and_gates::test_an_element_killed_alone_is_made_up_for",

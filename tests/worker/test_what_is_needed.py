@@ -199,7 +199,12 @@ def leaves(folder: Path, left_s: float, **more: Any) -> dict[str, AttemptEnd]:
     assert 0 == worker.run()
     told.join()
     claims = one.store.claims
-    return {shard: claims.ending(shard, latest) for shard, latest in claims.latest("0001-000").items()}
+    endings = {shard: claims.ending(shard, latest) for shard, latest in claims.latest("0001-000").items()}
+    for shard, end in endings.items():
+        claim = claims.read(shard, end.attempt)
+        assert claim is not None
+        assert end.seconds == (round(claim.seconds, 3) if end.ending is Ending.WALLTIME else 0.0)
+    return endings
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,8 @@ def test_what_is_in_work_when_a_worker_has_to_leave(
     tmp_path: Path, left_s: float, hosts: type[ProcessHosts], ending: Ending, peak_mb: int
 ) -> None:
     """All of these were `free` before: a task that fills the memory took every job along, and a shard that is too long
-    for its jobs was begun for ever.
+    for its jobs was begun for ever. Then the time counted that was used: a job is told long before its end, and in less
+    than half of its time nothing led to a round with more.
     """
     (end,) = leaves(tmp_path, left_s, hosts=hosts()).values()
     assert (ending, ("n0",), 400, peak_mb) == (end.ending, end.in_flight, end.memory_mb, end.peak_mb)
