@@ -32,9 +32,9 @@ SHOWN = {
 HEAD = """\
 # Failures
 
-What can go wrong, how it is noticed, and what is done about it. `hpcurate why` names the kind of everything that failed,
-`hpcurate retry --kind KIND` tries what ended as a dead letter of one kind again. What to type in each case is on the
-page about [recovering from failures](recovering-from-failures.md). This page is printed from the policies in
+What can go wrong, how it is noticed, and what is done about it. `hpcurate why` names the kind of everything that
+failed, and `hpcurate retry` with `--kind` tries the dead letters of one kind again. What to type in each case is on
+the page about [recovering from failures](recovering-from-failures.md). This page is printed from the policies in
 `hpcurate/failures.py`; what follows from them for a shard is decided in `hpcurate/verdict.py`.
 
 | kind | noticed | counts against | then | in the end |
