@@ -47,6 +47,15 @@ class Evidence:
                     found[shard] = self.history(shard, latest[shard])
         return found
 
+    def awaits_word(self, shard: str, history: Iterable[AttemptEnd]) -> bool:
+        """Whether the scheduler will yet say why a worker of this shard died with one task alone in work.
+
+        That is known once its round is over, and may be that the task needs more memory than this round has.
+        """
+        alone = (end for end in history if end.ending is Ending.DEAD and len(end.in_flight) == 1)
+        claims = (self._store.claims.read(shard, end.attempt) for end in alone)
+        return any(claim is not None and claim.element and claim.round not in self.over for claim in claims)
+
     def condemns(self, claim: Claim) -> bool:
         """Whether the scheduler's word about the claim's job counts against its shard."""
         said = self._of_job(claim)

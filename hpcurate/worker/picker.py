@@ -17,7 +17,7 @@ from hpcurate.store.evidence import Evidence
 from hpcurate.store.layout import fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
-from hpcurate.verdict import Limits, Verdict, judge
+from hpcurate.verdict import Allowance, judge
 from hpcurate.worker.deadline import Room
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.world import World
@@ -144,19 +144,24 @@ class Picker:
             latest = self._latest.get(line.id)
             if line.id in self._done or (latest and latest.ending is None):
                 continue
-            verdict = self._verdict(line.id, latest, room.limits)
-            if verdict.stuck or not room.takes(line.weight, verdict.needs, at_last=at_last):
+            if not self._is_for(room, line, latest, at_last):
                 continue
             pick = self._claim(line, latest, room, ahead)
             if pick:
                 return pick
         return None
 
-    def _verdict(self, shard: str, latest: Latest | None, limits: Limits) -> Verdict:
-        """What its history asks for. One that was handed back in its only attempt is not read (I12)."""
+    def _is_for(self, room: Room, line: ShardLine, latest: Latest | None, at_last: bool) -> bool:
+        """Whether it is for this round and this worker. One that was handed back in its only attempt is not read (I12).
+
+        Why a worker died that had one task of it alone in work is for the next round, where the scheduler can say.
+        """
         if latest is None or latest.untold:
-            return Verdict()
-        return judge(self._history(shard, latest), self._who.attempts, limits)
+            return room.takes(line.weight, Allowance(), at_last=at_last)
+        history = self._history(line.id, latest)
+        verdict = judge(history, self._who.attempts, room.limits)
+        takes = not verdict.stuck and room.takes(line.weight, verdict.needs, at_last=at_last)
+        return takes and not self._evidence.awaits_word(line.id, history)
 
     def _history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         known, over = self._histories.get(shard), len(self._evidence.over)

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -307,6 +308,20 @@ def test_the_schedulers_word_may_come_after_the_next_attempt_has_begun(folder: S
     foreign(folder, element="12_4", attempt=2, history=(lost,))
     mark_over(folder, 0, _12_3=Ending.OOM)
     assert [Ending.OOM, Ending.LOST] == [end.ending for end in again(picker(folder)).history]
+
+
+def test_who_died_with_one_task_alone_waits_for_the_schedulers_word(folder: StageFolder) -> None:
+    """Four workers on one machine died of the same task within a round, and it was a dead letter before anybody could
+    say that it had needed more memory.
+    """
+    gone = attrs.evolve(World().processes.mine(), start=1)
+    lost = AttemptEnd(attempt=1, ending=Ending.LOST)
+    foreign(folder)
+    foreign(folder, attempt=2, history=(lost,), process=gone, element="12_3", round=2)
+    Path(folder.note(HEAVIEST, 2)).write_bytes(b'{"task": "a"}\n')
+    assert HEAVIEST not in all_of(picker(folder))
+    mark_over(folder, 2, _12_3=Ending.OOM)
+    assert Ending.OOM is picker(folder, round=3).next().claim.history[1].ending  # type: ignore[union-attr]
 
 
 def test_shards_that_something_counts_against_come_last(folder: StageFolder) -> None:
