@@ -14,6 +14,7 @@ from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, JobEnd, expl
 from hpcurate.store.claims import Claim, Latest
 from hpcurate.store.layout import fan_of
 from hpcurate.store.stage_store import StageStore
+from hpcurate.verdict import MORE
 
 UNEXPLAINED = frozenset([Ending.DEAD, Ending.LOST])
 """Endings that an observer concluded, because the worker could not write its own."""
@@ -71,7 +72,7 @@ class Evidence:
         end = attrs.evolve(end, memory_mb=claim.memory_mb)
         found = explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
         cut = found.ending is Ending.WALLTIME and not found.shared  # one that may never have begun had no time
-        return attrs.evolve(found, seconds=claim.seconds) if cut else found
+        return attrs.evolve(found, seconds=claim.seconds / MORE) if cut else found  # it may have stood still for long
 
     def _of_job(self, claim: Claim) -> JobEnd | None:
         if not claim.element or claim.round not in self.over:

@@ -191,7 +191,7 @@ class Supervisor:
                 thread.join(0.2)
                 if self._draining.is_set():
                     self._attempts.hand_back_unstarted()
-                if self._draining.is_set() and self._deadline.is_near:
+                if self._deadline.is_near:
                     self.drain(at_once=True)
 
     def _needs_probe(self) -> bool:

@@ -29,7 +29,7 @@ from tests.simulation.order import Order
 from tests.simulation.plan import Plan
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
-from tests.simulation.work import DOOM, KILLER, POISON, Numbers, expected, pipeline_of
+from tests.simulation.work import DOOM, HUNGRY, KILLER, MOST, POISON, Numbers, expected, pipeline_of
 
 MESS_S = 4000.0
 """Until when things go wrong."""
@@ -54,8 +54,8 @@ class Result:
 
 
 @functools.cache
-def _pipeline(stages: tuple[str, ...], shard_tasks: int, processes: int, variant: int) -> Pipeline:
-    return pipeline_of(stages, shard_tasks=shard_tasks, processes=processes, variant=variant)
+def _pipeline(stages: tuple[str, ...], shard_tasks: int, processes: int, variant: int, limit_s: float) -> Pipeline:
+    return pipeline_of(stages, shard_tasks=shard_tasks, processes=processes, variant=variant, limit_s=limit_s)
 
 
 class Episode:
@@ -102,6 +102,8 @@ class Episode:
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
         self.values |= {f"{DOOM}0": 3} if plan.doomed else {}
         self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
+        self.values |= {f"h{n}": HUNGRY + n for n in range(plan.hungry)}
+        self.site.memory, self.site.time = MOST if plan.hungry else 1, MOST if plan.longer else 1
         self.site.unlucky |= {f"t{n}" for n in range(plan.accidents)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
@@ -116,7 +118,8 @@ class Episode:
 
     def pipeline(self, variant: int = 0) -> Pipeline:
         """As the user writes it."""
-        return _pipeline(self.plan.stages, self.plan.shard_tasks, self.plan.processes, variant)
+        plan = self.plan
+        return _pipeline(plan.stages, plan.shard_tasks, plan.processes, variant, plan.limit_s)
 
     def type_run(
         self, process: Process, *, limit: int | None = None, variant: int = 0, stays: bool | None = None
@@ -133,8 +136,9 @@ class Episode:
             intake = take_in(world, store, pipeline.source.folder, scanned, limit, self.edits)
             config = launcher_config(self.plan.launcher, self.plan.workers)
             started = self.kernel.now
+            most = {stage.name: make_launcher(config).most(stage) for stage in pipeline.stages}
             frozen = Frozen(
-                pipeline=pipeline, source_lists=intake.lists, launcher=config, code="", output=run.output,
+                pipeline=pipeline, source_lists=intake.lists, launcher=config, most=most, code="", output=run.output,
             )  # fmt: skip
             freeze_run(run, frozen, self.kernel.note, world)
             wait = self.plan.stays if stays is None else stays
@@ -412,8 +416,8 @@ class Episode:
 
     @property
     def hopeless(self) -> bool:
-        """Whether no shard fits into the time of a worker."""
-        return 0 < self.plan.limit_s < self.plan.fastest_s
+        """Whether no shard fits into the time that a worker may have at most."""
+        return 0 < self.site.time * self.plan.limit_s < self.plan.fastest_s
 
     @property
     def end(self) -> RunState:
@@ -435,7 +439,8 @@ class Episode:
             host=host,
             store=store,
         )
-        if not self._move(self.kernel.now + 8000, lambda: not call.alive) and call.alive:
+        longest = 20_000 if self.hopeless else 8000  # each shard is tried until it is clear that no job is long enough
+        if not self._move(self.kernel.now + longest, lambda: not call.alive) and call.alive:
             raise Violation(f"I14: the command typed for the {number + 1}th time does not end")
         return states[0] if states else None
 

@@ -38,7 +38,7 @@ FOUND: tuple[Mutant, ...] = (
         stops=0.01,
         kills=2,
         alone=False,
-        seed=126,
+        seed=32,
     ),
     _mutant(
         "a list that is being written is empty",

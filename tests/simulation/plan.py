@@ -26,6 +26,8 @@ class Plan:
     limit_s: float = 0.0
     """Wall time of a worker; 0: without end. Where less than `fastest_s`, no shard can ever be done."""
     kill_wait: bool = True
+    longer: bool = False
+    """Jobs may have more time than usual."""
     ahead: float = 0.0
     """Share of the shards during which their stage process is given the next one."""
     poison: int = 0
@@ -36,6 +38,8 @@ class Plan:
     """With one task nothing can be gathered."""
     killers: int = 0
     """More tasks, which have their whole job killed for its memory."""
+    hungry: int = 0
+    """More tasks, of which each needs more memory than usual: twice as much, four times, or more than there is."""
     # the storage
     stale_s: float = 0.0
     errors: float = 0.0

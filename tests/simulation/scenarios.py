@@ -83,9 +83,11 @@ def _limits(dice: random.Random) -> dict[str, Any]:
 
 
 def _short(dice: random.Random) -> dict[str, Any]:
-    """Jobs end in the middle of the work, which fits into one."""
+    """Jobs end in the middle of the work, which fits into one; no lease fits into the short ones."""
+    limit_s = dice.choice((300.0, 600.0))
     return {
-        "limit_s": dice.choice((300.0, 600.0)),
+        "limit_s": limit_s,
+        **({"links": True} if limit_s < 450 else {}),
         "kill_wait": dice.random() < 0.7,
         "shard_tasks": dice.choice((1, 1, 2)),
         "slowest_s": dice.choice((60.0, 200.0)),
@@ -103,6 +105,39 @@ def _killers(dice: random.Random) -> dict[str, Any]:
         "preempted": dice.randint(0, 1),
         "lost_nodes": dice.randint(0, 1),
         "namespaces": 1,
+    }
+
+
+def _hungry(dice: random.Random) -> dict[str, Any]:
+    """Some tasks need a round with more memory. Nobody else kills, and whoever is asked answers truly."""
+    return {
+        "hungry": dice.randint(1, 4),
+        "again": dice.choice((0, 0, 1)),
+        "shard_tasks": dice.randint(1, 3),
+        "tasks": dice.randint(1, 3),
+        "accounting": True,
+        "kills": 0,
+        "host_deaths": 0,
+        "lost_nodes": 0,
+        "silent": 0.0,
+        "empty": 0.0,
+        "poison": dice.choice((0, 0, 1)),
+        "workers": dice.randint(1, 4),
+    }
+
+
+def _longer(dice: random.Random) -> dict[str, Any]:
+    """Some shards are not done in an ordinary job, and are in one that has more time."""
+    return {
+        **_short(dice),
+        "limit_s": 300.0,
+        "links": True,
+        "shard_tasks": 1,
+        "fastest_s": dice.choice((0.1, 320.0)),
+        "slowest_s": 450.0,
+        "longer": True,
+        "kills": 0,
+        "host_deaths": 0,
     }
 
 
@@ -141,6 +176,8 @@ SCENARIOS: dict[str, Draw] = {
     "cancel": lambda dice: {**_slurm(dice), "cancels": dice.randint(1, 2), "again": dice.randint(0, 2)},
     "killers": lambda dice: {**_slurm(dice), **_killers(dice)},
     "local, killers": lambda dice: {**_local(dice), **_killers(dice)},
+    "hungry": lambda dice: {**_slurm(dice), **_hungry(dice)},
+    "more time": lambda dice: {**_slurm(dice), **_longer(dice)},
     "accidents": lambda dice: {**_slurm(dice), **_accidents(dice)},
     "a gather that dies": lambda dice: {**_slurm(dice), "stages": ("double", "collect"), "doomed": True, "poison": 0},
     "interrupted": lambda dice: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from hpcurate.worker.supervisor import Supervisor
 from hpcurate.world import World
 from tests.simulation.cluster import Cluster, ClusterQueue, LimitReached, Manners, Wall
 from tests.simulation.filesystem import Client, Disk, Faults
-from tests.simulation.kernel import Host, Kernel, Process, SimClock, SimProcesses, Tempo
+from tests.simulation.kernel import Host, Kernel, Process, SimClock, SimProcesses, Tempo, Violation
 from tests.simulation.work import SimHosts
 
 STORES = ("/store", "/store2")
@@ -43,6 +44,12 @@ class Site:
     login: list[Host]
     ahead: float = 0.0
     """Share of the shards during which the next one is claimed."""
+    memory: int = 1
+    """So many times as much as usual is the most that a worker may have."""
+    time: int = 1
+    """Likewise."""
+    starved: Counter[tuple[str, float]] = attrs.field(factory=Counter)
+    """(task, share of the usual memory) → how often it ran out of that alone."""
     unlucky: set[str] = attrs.field(factory=set)
     """Tasks whose stage process will die once while they are in work alone."""
     clients: dict[str, Client] = attrs.field(factory=dict)
@@ -122,7 +129,22 @@ class Site:
 
     def hosts(self, process: Process) -> SimHosts:
         """Of one worker."""
-        return SimHosts(process, self.client(process.host), self.work_s, self.ahead, self.unlucky)
+        return SimHosts(process, self.client(process.host), self.work_s, self.ahead, self.unlucky, self.starves)
+
+    def starves(self, task: str, share: float) -> None:
+        """A task is alone in work, and runs out of memory: once by chance, once to be sure."""
+        self.starved[task, share] += 1
+        if self.starved[task, share] > 2 and self.nothing_fails:
+            times = self.starved[task, share]
+            raise Violation(f"I14: {task} runs out of {share:g} times the usual memory for the {times}th time")
+
+    @property
+    def nothing_fails(self) -> bool:
+        """Whether all that is known can be written, read and asked for."""
+        faults, manners = self.disk.faults, self.cluster.manners
+        storage = (faults.errors, faults.full, faults.cuts, faults.hangs, faults.lost_rows, faults.stale_s)
+        asked = (manners.silent, manners.empty, manners.unanswered, self.kernel.tempo.stops)
+        return faults.links and not any((*storage, *asked))
 
     def left(self, process: Process, folder: str) -> None:
         """A worker leaves by itself."""
@@ -196,8 +218,9 @@ class SimSlurm:
         return self.workers
 
     def most(self, stage: PlannedStage) -> Allowance:
-        """See `Launcher`. No more than usual."""
-        return limits_of(stage).ordinary
+        """See `Launcher`."""
+        usual, site = limits_of(stage).ordinary, HERE[0]
+        return Allowance(memory_mb=site.memory * usual.memory_mb, seconds=site.time * usual.seconds)
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""
@@ -223,8 +246,8 @@ class SimSlurm:
         def body(process: Process, here: Allocation) -> int:
             return site.work(process, submission.path, here, here.array_task_id or 0)
 
-        plan, limit_s = submission.plan, site.cluster.manners.limit_s
-        wall = Wall(limit_s, plan.timing.drain_s) if limit_s else None
+        plan = submission.plan
+        wall = Wall(plan.limits.here.seconds, plan.timing.drain_s) if site.cluster.manners.limit_s else None
         id = site.cluster.submit(submission.name, body, self._room_for(plan.workers), wall=wall)
         return Started(Jobs(ids=(id,)))
 

@@ -101,8 +101,19 @@ POISON = 1000
 """Values from here on kill their stage process whenever they are in work."""
 DOOM = "d"
 """First letter of tasks with which nothing can be gathered: the stage process dies of all of them together."""
+HUNGRY = 500
+"""Values from here on need so many times the usual memory: 2, 4 or 8 times, in turn."""
 KILLER = 2000
 """Values from here on have their whole job killed."""
+
+
+def appetite(value: int) -> int:
+    """How many times the usual memory a value needs. Pure."""
+    return 2 ** (1 + value % 3) if HUNGRY <= value < POISON else 1
+
+
+MOST = 4
+"""So many times the usual memory, and the usual time, is the most that there is where somebody needs more."""
 
 
 @attrs.define
@@ -122,13 +133,13 @@ class Numbers:
             yield Number(id=name, value=value)
 
 
-def pipeline_of(names: Sequence[str], *, shard_tasks: int, processes: int, variant: int = 0) -> Pipeline:
+def pipeline_of(
+    names: Sequence[str], *, shard_tasks: int, processes: int, variant: int = 0, limit_s: float = 0.0
+) -> Pipeline:
     """The stages in a row. `variant`: another parameter of the last one, for a sweep."""
-    last = names[-1]
-    steps = {
-        name: Step(STAGES[name](), StageOptions(shard_tasks=shard_tasks, processes=processes, batch_size=2, attempts=3))
-        for name in names
-    }
+    last, needs = names[-1], {"time": f"{limit_s / 60:g}m"} if limit_s else {}
+    options = StageOptions(shard_tasks=shard_tasks, processes=processes, batch_size=2, attempts=3, resources=needs)
+    steps = {name: Step(STAGES[name](), options) for name in names}
     return build(
         "p", Numbers({}), steps, budget=Budget(failed=50), timing=Timing(),
         epoch=lambda stage, fingerprint: variant if stage == last else 0,
@@ -140,7 +151,7 @@ def pipeline_of(names: Sequence[str], *, shard_tasks: int, processes: int, varia
 
 def outcome(stage: str, row: dict[str, Any]) -> str:
     """passed, dropped or failed. Pure."""
-    if row["value"] >= POISON:
+    if row["value"] >= POISON or appetite(row["value"]) > MOST:
         return "failed"
     return "dropped" if stage == "sift" and row["value"] % 6 == 0 else "passed"
 
@@ -194,10 +205,16 @@ class SimHosts(Hosts):
     threads = True
 
     def __init__(
-        self, process: Process, client: Client, work_s: tuple[float, float], ahead: float, unlucky: set[str]
+        self,
+        process: Process,
+        client: Client,
+        work_s: tuple[float, float],
+        ahead: float,
+        unlucky: set[str],
+        starves: Callable[[str, float], None],
     ) -> None:
         self._process, self._files, self._work_s = process, Files(client.open, client.append), work_s
-        self._ahead, self._unlucky = ahead, unlucky
+        self._ahead, self._unlucky, self._starves = ahead, unlucky, starves
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """See `Hosts`."""
@@ -209,8 +226,14 @@ class SimHosts(Hosts):
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
         stage = SimStage(self._process, self._files, plan.stage.name, self._work_s, self._ahead)
-        stage.unlucky = self._unlucky
+        limits = plan.limits
+        stage.share = limits.here.memory_mb / limits.ordinary.memory_mb if limits.ordinary else 1.0
+        stage.unlucky, stage.starves = self._unlucky, self._starves
         return stage
+
+    def used_mb(self) -> int:
+        """See `Hosts`."""
+        return 0
 
     def give_up(self, job: ShardJob, stage: str, reason: Blame) -> ShardCounts:
         """See `Hosts`."""
@@ -242,13 +265,16 @@ class SimStage:
         self._files, self._share = files, ahead
         self._runner = ShardRunner(self._stage, name=stage, files=files)
         self._stage.work = self._work
-        self._killed = False
+        self._killed = self._full = False
         self._working: Thread | None = None
         self._in_work: tuple[str, ...] = ()
         self._ask: Ahead | None = None
         """Whom to ask for the next shard, while this one is in work."""
         self._next: ShardJob | None = None
         """Being prepared."""
+        self.share = 1.0
+        """Of the usual memory, that its worker has."""
+        self.starves: Callable[[str, float], None] = lambda task, share: None
         self.unlucky: set[str] = set()
         """See `Site`."""
 
@@ -266,6 +292,8 @@ class SimStage:
         except Gone:
             if self._killed:
                 raise self._ended(Ending.FREE, "its stage process was asked to leave") from None
+            if self._full:
+                raise self._ended(Ending.OOM, "the kernel killed it") from None
             raise self._ended(Ending.CRASH, "signal 11") from None
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
@@ -305,11 +333,20 @@ class SimStage:
             if any(task.id.startswith(DOOM) for task in tasks):
                 raise Gone
             return
-        if worst >= KILLER:
+        if self._runs_out_of_memory(tasks) and kernel.random.random() < 0.5:
+            raise Gone
+        if worst >= KILLER or self._full:
             self._process.killed_for_memory = True
             kernel.kill(self._process)
         if worst >= POISON or self._has_an_accident(tasks):
             raise Gone
+
+    def _runs_out_of_memory(self, tasks: list[Number]) -> bool:
+        """Then it dies, or its whole job does."""
+        self._full = any(appetite(task.value) > self.share for task in tasks)
+        if self._full and len(tasks) == 1:
+            self.starves(tasks[0].id, self.share)
+        return self._full
 
     def _has_an_accident(self, tasks: list[Number]) -> bool:
         unlucky = {task.id for task in tasks} & self.unlucky if len(tasks) == 1 else set()

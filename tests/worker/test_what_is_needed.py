@@ -108,7 +108,7 @@ def test_a_claim_and_a_marker_say_what_there_was(one: Bench) -> None:
 @pytest.mark.parametrize(
     ("said", "memory_mb", "seconds"),
     [
-        (JobEnd(ending=Ending.WALLTIME), 400, 550.0),
+        (JobEnd(ending=Ending.WALLTIME), 400, 275.0),
         (JobEnd(ending=Ending.OOM), 400, 0.0),
         (JobEnd(ending=Ending.OOM, memory_mb=838, peak_mb=816), 838, 0.0),
         (JobEnd(ending=Ending.FREE), 400, 0.0),
@@ -117,7 +117,9 @@ def test_a_claim_and_a_marker_say_what_there_was(one: Bench) -> None:
 def test_what_the_scheduler_says_is_completed_from_the_claim(
     one: Bench, said: JobEnd, memory_mb: int, seconds: float
 ) -> None:
-    """Where the worker could not write how its attempt ended, nor how long that had lasted."""
+    """Where the worker could not write how its attempt ended, nor how long that had lasted: it may have stood still, so
+    the next worker is to have as much time as this one had, and not more.
+    """
     claim = Claim(
         shard=FIRST, attempt=1, nonce="n", worker="w", process=SystemProcesses().mine(), round=1, element="7_0",
         memory_mb=400, seconds=550.0,
