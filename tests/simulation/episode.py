@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -23,7 +23,7 @@ from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.store.layout import Store
 from tests.simulation.cluster import Manners
-from tests.simulation.filesystem import Faults
+from tests.simulation.filesystem import Faults, old_paths
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.order import Order
 from tests.simulation.plan import Plan
@@ -53,9 +53,7 @@ class Result:
     trace: list[Event] = attrs.field(factory=list)
 
 
-@functools.cache
-def _pipeline(stages: tuple[str, ...], shard_tasks: int, processes: int, variant: int, limit_s: float) -> Pipeline:
-    return pipeline_of(stages, shard_tasks=shard_tasks, processes=processes, variant=variant, limit_s=limit_s)
+_pipeline = functools.cache(pipeline_of)
 
 
 class Episode:
@@ -118,8 +116,8 @@ class Episode:
 
     def pipeline(self, variant: int = 0) -> Pipeline:
         """As the user writes it."""
-        plan = self.plan
-        return _pipeline(plan.stages, plan.shard_tasks, plan.processes, variant, plan.limit_s)
+        shape = {name: getattr(self.plan, name) for name in ("shard_tasks", "processes", "limit_s")}
+        return _pipeline(self.plan.stages, variant=variant, **shape)
 
     def type_run(
         self, process: Process, *, limit: int | None = None, variant: int = 0, stays: bool | None = None
@@ -325,21 +323,12 @@ class Episode:
         """Somebody removes what lay there for long: a committed shard, a list, claims, an index; of no source."""
         truth, store = self.truths[self.stores[0]], self.stores[0]
         stages = [name for name in self.site.disk.listed(f"{store}/stages") if not name.startswith("source-")]
-        found = [path for stage in stages for path in self._old(f"{store}/stages/{stage}")]
+        found = [path for stage in stages for path in old_paths(self.site.disk, f"{store}/stages/{stage}")]
         if found:
             truth.mayhem = True
             path = self.dice.choice(found)
             truth.purged.add(path)
             self.site.disk.purge(path)
-
-    def _old(self, stage: str) -> Iterator[str]:
-        listed = self.site.disk.listed
-        for fan in listed(f"{stage}/shards"):
-            committed = [shard for shard in listed(f"{stage}/shards/{fan}") if not shard.startswith(".")]
-            yield from (f"{stage}/shards/{fan}/{shard}" for shard in committed)
-            yield from (f"{stage}/claims/{fan}" for _ in committed[:1])
-        yield from (f"{stage}/lists/{name}" for name in listed(f"{stage}/lists"))
-        yield from (f"{stage}/done" for _ in listed(f"{stage}/done")[:1])
 
     # -- from beginning to end ----------------------------------------------------------------------
 

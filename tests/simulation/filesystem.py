@@ -448,6 +448,16 @@ class Client:
             self._missing[path] = self._kernel.now + self._late()
 
 
+def old_paths(disk: Disk, stage: str) -> Iterator[str]:
+    """What a purge of a stage's folder takes: committed shards, claims beside them, lists, indexes."""
+    for fan in disk.listed(f"{stage}/shards"):
+        committed = [shard for shard in disk.listed(f"{stage}/shards/{fan}") if not shard.startswith(".")]
+        yield from (f"{stage}/shards/{fan}/{shard}" for shard in committed)
+        yield from (f"{stage}/claims/{fan}" for _ in committed[:1])
+    yield from (f"{stage}/lists/{name}" for name in disk.listed(f"{stage}/lists"))
+    yield from (f"{stage}/done" for _ in disk.listed(f"{stage}/done")[:1])
+
+
 @functools.lru_cache(maxsize=4096)
 def _parts(path: str) -> list[str]:
     return path.split("/")[1:]

@@ -27,9 +27,12 @@ import greenlet  # noqa: F401 - imported once, for all children
 import msgspec  # noqa: F401
 
 from tests.simulation.found import FOUND
-from tests.simulation.mutants import MUTANTS, Mutant
+from tests.simulation.mutants import MUTANTS as PROTOCOL
+from tests.simulation.mutants import Mutant
+from tests.simulation.needs import NEEDS
 
 ROOT = Path(__file__).parents[2]
+MUTANTS = (*PROTOCOL, *NEEDS)
 MOST = 400
 """Episodes that are played with one mutant at most."""
 MOST_S = 25.0
