@@ -69,7 +69,7 @@ def page() -> str:
 
 def _meaning(against: Against) -> str:
     """The docstring line of a member: classes do not keep them."""
-    text = (ROOT / "hpcurate" / "failures.py").read_text()
+    text = (ROOT / "hpcurate" / "failures.py").read_text().partition("class Against")[2]
     found = re.search(rf'    {against.name} = "{against.value}"\n    """(.*)"""', text)
     assert found is not None, against
     return found[1]
