@@ -160,7 +160,8 @@ def test_odd_input_names_go_all_the_way(shell: Shell, tmp_path: Path) -> None:
     words = ["+pipeline=video", f"input={folder}", f"store={shell.store}", SMALL, "budget.failed=100"]
     done = shell.type(*words, status=1)
     assert "failed: probe: every task failed (8 of 8), 8 dead letters (hpcurate why)" in done.stdout
-    assert "then fix it\n" in done.stdout
+    assert "; fix what failed, then hpcurate retry " in done.stdout
+    assert "budget.failed" not in done.stdout
     text = shell.type("status", status=1).stdout
     assert "raw" not in text
     assert all(name in text for name in ("a b.mp4", "it's.mp4", "-dash.mp4", "x=1,y.mp4", "[z].mp4", "\\udcff"))
