@@ -53,13 +53,13 @@ def start_retry(
     edited = edited_stages(pipeline, Aliases(request.store, filesystem=world.filesystem))
     if not which.keep_done:
         check_code(run.name, before.pipeline, edited)
+    tried = {stage.folder: _tried(stage, files.tried(stage, lists[stage.folder]), echo) for stage, _ in failed}
     with private_files():
         request.environments.provide(echo)
         _keep(run, before.pipeline, edited, request)
+        retries = write_lists(observer, lists)
         for stage, dead in failed:
             echo(f"{stage.name}: {len(dead)} dead letter{'s' * (len(dead) > 1)} tried again")
-        tried = {stage.folder: _tried(stage, files.tried(stage, lists[stage.folder]), echo) for stage, _ in failed}
-        retries = write_lists(observer, lists)
         write_run(run, pipeline, before.source_lists, prepared, echo, world, retries, tried)
         echo(f"run {run.name}")
         return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)

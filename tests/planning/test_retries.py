@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcurate.planning.relations import Gather, Slices
@@ -20,6 +20,7 @@ from hpcurate.store.layout import is_content_named
 from hpcurate.store.lists import Input, ShardLine
 
 STAGE = "one-0123"
+FEW = settings(max_examples=40)
 slicings = st.builds(Slicing, tasks=st.integers(0, 4), weight=st.integers(0, 9).map(float))
 shards = st.lists(st.dictionaries(st.integers(0, 5), st.integers(0, 5).map(float), max_size=6), max_size=4)
 """Rows that failed, with their weights, of each shard of six rows."""
@@ -46,6 +47,7 @@ def ends(lines: list[ShardLine]) -> list[tuple[str, int]]:
     return [(i.shard, row) for one in lines for i in one.retries for row in range(i.lo, i.hi)]
 
 
+@FEW
 @given(shards, slicings)
 def test_each_row_is_tried_once_by_a_line_of_the_right_size(failed: list[dict[int, float]], slicing: Slicing) -> None:
     """With the row that went in upstream beside it: as many, in the same order."""
@@ -59,6 +61,7 @@ def test_each_row_is_tried_once_by_a_line_of_the_right_size(failed: list[dict[in
     assert all(one.count == 1 or slicing.fits(one.count, one.weight) for one in lines)
 
 
+@FEW
 @given(shards, slicings)
 def test_the_same_rows_are_the_same_list(failed: list[dict[int, float]], slicing: Slicing) -> None:
     """Named by what is in it, as its lines are."""
@@ -67,6 +70,7 @@ def test_the_same_rows_are_the_same_list(failed: list[dict[int, float]], slicing
     assert is_content_named(retry_name(one))
 
 
+@FEW
 @given(shards, slicings, st.integers(0, 3))
 def test_what_stands_is_tried_and_nothing_twice(failed: list[dict[int, float]], slicing: Slicing, gone: int) -> None:
     """Where a shard was done again its dead letters are none; the lines of the others stay, or are cut again."""

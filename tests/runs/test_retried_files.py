@@ -6,48 +6,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+from retry_stages import Read, Upper
 
 import hpcurate
-from hpcurate import FileTask, Retry, Stage, Task
+from hpcurate import Retry
 from hpcurate.errors import StoreError
 from hpcurate.source import Files
-
-
-@attrs.define(kw_only=True)
-class Text(Task):
-    """What a file holds."""
-
-    path: str
-    text: str
-
-
-class Read(Stage[FileTask, Text]):
-    """Reads files that are not broken."""
-
-    version = 1
-
-    def process(self, tasks: list[FileTask]) -> list[Text]:
-        """One text a file."""
-        if any(Path(task.path).read_text() == "broken" for task in tasks):
-            raise ValueError("cannot be read")
-        return [self.child(task, Text, path=task.path, text=Path(task.path).read_text()) for task in tasks]
-
-
-class Upper(Stage[Text, Text]):
-    """Reads the file once more; fails where a flag says so."""
-
-    version = 1
-
-    def __init__(self, flag: str) -> None:
-        self.flag = flag
-
-    def process(self, tasks: list[Text]) -> list[Text]:
-        """In capitals, with what the file says now."""
-        for task in tasks:
-            if Path(self.flag).exists():
-                raise ValueError("a bug")
-            task.text = task.text.upper() + Path(task.path).read_text()
-        return tasks
 
 
 @attrs.define

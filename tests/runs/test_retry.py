@@ -11,11 +11,12 @@ from typing import Any
 import attrs
 import pytest
 from driven import Site
-from engine_stages import Collect, Digit, Digits, Number
+from engine_stages import Collect, Digits, Number
 from one_worker import QuickClock
+from retry_stages import Fails, FailsAtOnce
 
 import hpcurate
-from hpcurate import Budget, Retry, Stage, StageOptions, Step
+from hpcurate import Budget, Retry, StageOptions, Step
 from hpcurate.errors import ConfigError, PipelineError, StoreError
 from hpcurate.failures import DeadLetter
 from hpcurate.report.dead_letters import dead_letters
@@ -33,36 +34,6 @@ from launchers.inline import InlineLauncher
 
 SMALL = {"cpus": 1, "memory": "200MB", "time": "5m"}
 SLICED = StageOptions(shard_tasks=3, resources=SMALL)
-
-
-class Fails(Stage[Number, Number]):
-    """Fails on what its folder has a file for: a bug that can be fixed in the middle of a test."""
-
-    version = 1
-    batch_size = 2
-
-    def __init__(self, bugs: str) -> None:
-        self.bugs = bugs
-
-    def process(self, tasks: list[Number]) -> list[Number]:
-        """Write a file about each."""
-        for task in tasks:
-            if os.path.exists(os.path.join(self.bugs, str(task.value))):
-                raise ValueError(f"{task.value} is not processed here")
-            task.note = self.file(task, "note.txt")
-            with open(task.note, "w") as file:
-                file.write(f"twice {task.value}\n")
-        return tasks
-
-
-class FailsAtOnce(Collect):
-    """A gather that fails as long as there is a file."""
-
-    def process(self, tasks: list[Digit]) -> list[Digit]:
-        """As `Collect`."""
-        if os.path.exists(f"{self.output}.bug"):
-            raise ValueError("it fails")
-        return super().process(tasks)
 
 
 @attrs.define
@@ -164,17 +135,8 @@ def test_exactly_what_failed_is_tried_and_the_result_is_as_if_it_never_had(facto
     never.bugs()
     never.run()
     assert digits(never.site) == digits(factory.site)
-
-
-def test_the_same_command_keeps_the_retries(factory: Factory) -> None:
-    """It finds everything done."""
-    factory.bugs(12)
-    factory.run()
-    factory.bugs()
-    factory.run(Retry())
     attempts = factory.attempts()
-    assert {} == failed(factory.run())
-    assert attempts == factory.attempts()
+    assert ({}, attempts) == (failed(factory.run()), factory.attempts())  # the same command keeps the retries
 
 
 def test_a_retry_of_a_retry(factory: Factory) -> None:
@@ -193,6 +155,12 @@ def test_a_retry_of_a_retry(factory: Factory) -> None:
         sum(line.count for line in part(outcome.run, "one").lists.read(name) or [])
         for name in next(iter(lists.values()))
     ]
+    name = next(iter(lists.values()))[0]
+    (line,) = [
+        json.loads(row) for row in Path(part(outcome.run, "one").folder.list_file(name)).read_text().splitlines()
+    ]
+    assert ([[1, 4]], [[1, 3], [0, 1]]) == ([one[3:] for one in line["inputs"]], [one[3:] for one in line["retries"]])
+    assert ("source", "one") == (line["inputs"][0][0].split("-")[0], line["retries"][0][0].split("-")[0])
     assert len(factory.attempts() - attempts) == 2 + 2 + 1  # one and two, digits and collect below what passed
     with pytest.raises(NothingChosen):
         factory.run(Retry())
@@ -214,8 +182,8 @@ def test_what_is_chosen(which: Retry, takes: bool) -> None:
     assert takes is which.takes(DeadLetter(id="a", stage="one", error="ValueError", message="12 is not processed here"))
 
 
-def test_one_stage_is_chosen(factory: Factory) -> None:
-    """Where nothing that was asked for failed, nothing is written."""
+def test_what_is_refused(factory: Factory) -> None:
+    """What nobody asked for, what would be mixed, and a stage that is not complete; nothing is written."""
     factory.bugs(12, two=[15])
     run = factory.run().run
     frozen = run.frozen()
@@ -223,9 +191,22 @@ def test_one_stage_is_chosen(factory: Factory) -> None:
         factory.run(Retry(stage="digits"))
     with pytest.raises(ConfigError, match="did you mean 'two'"):
         factory.run(Retry(stage="twoo"))
+    source = [Number(id=f"n{i:04d}", value=i) for i in range(11, 23)]
+    other = {"one": Step(Fails("elsewhere"), SLICED)}
+    told: dict[str, Any] = {"store": factory.site.store, "launcher": "inline", "retry": Retry()}
+    with pytest.raises(PipelineError, match=r"has the stages one, two, digits, collect, not one"):
+        hpcurate.run(other, source, **told)
+    with pytest.raises(PipelineError, match=r"source: is not that of "):
+        hpcurate.run(other, source[:3], **told)
+    other = {**other, "two": Step(Fails("x"), SLICED), "digits": Step(Digits()), "collect": Step(Collect("y"))}
+    with pytest.raises(PipelineError, match=r"stages\.one: is not what it was in .*parameters\.bugs: .*type the run's"):
+        hpcurate.run(other, source, **told)
+    shutil.rmtree(part(run, "one").folder.shard("0001-000002"))
+    with pytest.raises(StoreError, match=r"two waits for what it reads; type the run's command"):
+        factory.run(Retry(stage="two"))
+    with pytest.raises(StoreError, match=r"1 of 4 shards of one are not committed; type the run's command"):
+        factory.run(Retry(stage="one"))
     assert frozen == run.frozen()
-    factory.bugs()
-    assert {"one": 1} == failed(factory.run(Retry(stage="two")))
 
 
 def test_a_run_that_failed_over_its_budget_goes_on(factory: Factory) -> None:
@@ -316,57 +297,3 @@ def test_a_gather_is_retried_whole(factory: Factory) -> None:
     bug.unlink()
     outcome = factory.run(Retry(stage="collect"))
     assert (RunState.COMPLETE, {}, 25) == (outcome.state, failed(outcome), len(digits(factory.site)))
-
-
-def test_before_the_stage_is_complete_it_is_refused(factory: Factory) -> None:
-    """With the number of its shards that are not there, and what to type."""
-    factory.bugs(12)
-    run = factory.run().run
-    one = part(run, "one")
-    shutil.rmtree(one.folder.shard("0001-000002"))
-    with pytest.raises(StoreError, match=r"1 of 4 shards of one are not committed; type the run's command"):
-        factory.run(Retry())
-    with pytest.raises(StoreError, match=r"two waits for what it reads; type the run's command"):
-        factory.run(Retry(stage="two"))
-
-
-def test_other_parameters_are_refused(factory: Factory) -> None:
-    """They would be mixed with what is there."""
-    factory.bugs(12)
-    factory.run()
-    steps = {"one": Step(Fails(str(factory.site.folder / "elsewhere")), SLICED)}
-    source = [Number(id=f"n{i:04d}", value=i) for i in range(11, 23)]
-    told = {"store": factory.site.store, "launcher": "inline", "retry": Retry()}
-    with pytest.raises(PipelineError, match=r"has the stages one, two, digits, collect, not one"):
-        hpcurate.run(steps, source, **told)
-    with pytest.raises(PipelineError, match=r"source: is not that of "):
-        hpcurate.run(steps, source[:3], **told)
-    steps = {**steps, "two": Step(Fails("x"), SLICED), "digits": Digits(), "collect": Collect("y")}
-    with pytest.raises(PipelineError, match=r"stages\.one: is not what it was in .*parameters\.bugs: .*type the run's"):
-        hpcurate.run(steps, source, **told)
-
-
-def test_a_retry_that_was_interrupted_goes_on(factory: Factory) -> None:
-    """Its list stands, and the same command continues it."""
-    factory.bugs(12, 13, 14, 20)
-    run = factory.run().run
-    factory.bugs()
-    factory.run(Retry())
-    one = part(run, "one")
-    lines = [line for name in one.lists.names() if name.startswith("retry.") for line in one.lists.read(name) or []]
-    assert [3, 1] == [line.count for line in lines]
-    shutil.rmtree(one.folder.shard(lines[0].id))
-    assert 0 == RunView(run).look().stages["one"].failed
-    goes_on(run)
-    assert {} == failed(factory.run())
-
-
-def test_rows_say_what_they_retry(factory: Factory) -> None:
-    """A line in the one form, with the rows of the stage's own shards beside those that it reads."""
-    factory.bugs(12, 13)
-    run = factory.run().run
-    factory.run(Retry())
-    (name,) = [name for name in part(run, "one").lists.names() if name.startswith("retry.")]
-    (line,) = [json.loads(row) for row in Path(part(run, "one").folder.list_file(name)).read_text().splitlines()]
-    assert [[1, 3]] == [one[3:] for one in line["inputs"]] == [one[3:] for one in line["retries"]]
-    assert ("source", "one") == (line["inputs"][0][0].split("-")[0], line["retries"][0][0].split("-")[0])
