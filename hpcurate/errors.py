@@ -19,6 +19,8 @@ _AWAY_ERRNOS = frozenset(
         errno.ENOTCONN, errno.ESHUTDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
     }
 )  # fmt: skip
+LOCAL_ERRNOS = FULL_ERRNOS | KEY_ERRNOS | _PERMISSION_ERRNOS | {errno.EIO, errno.ESTALE, errno.ENODEV}
+"""No network says these: they are of a file."""
 STORE_ERRNOS = FULL_ERRNOS | KEY_ERRNOS | _PERMISSION_ERRNOS | _AWAY_ERRNOS
 """What a store that is full, over its quota, read-only, forbidden, broken or unmounted answers to anybody."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.mode import owner_of
 
 
@@ -20,6 +21,17 @@ def remember_store(store: str) -> None:
     with suppress(OSError):
         _last_store_file().parent.mkdir(parents=True, exist_ok=True)
         _last_store_file().write_bytes(os.fsencode(os.path.abspath(store)))
+
+
+def refuse_unmounted(store: str) -> None:
+    """Where the last run was started there was a store: an empty folder is where it was mounted. Raises StoreError."""
+    root = os.path.abspath(os.path.expanduser(store))
+    with suppress(OSError):
+        if last_store() == root and not os.listdir(root):
+            raise StoreError(
+                f"store={store}: the last run was started there, and it is an empty folder now: is it mounted? If you "
+                f"emptied it, type `rmdir {shlex.quote(root)}` first"
+            )
 
 
 def last_store() -> str | None:

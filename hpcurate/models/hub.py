@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.errors import ConfigError, StoreError
+from hpcurate.errors import LOCAL_ERRNOS, ConfigError, StoreError
 from hpcurate.models.listing import is_wanted
 from hpcurate.models.offer import Echo, Offer
 from hpcurate.models.registry import ModelEntry
@@ -133,6 +133,8 @@ def _plain_errors(entry: ModelEntry) -> Iterator[None]:
             f"model {entry.name}: HF_HUB_OFFLINE is set here, so nothing is fetched; unset it, then type the same again"
         ) from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS:
+            raise  # no connection: nothing can be written here
         if not (isinstance(error, (OSError, errors.LocalEntryNotFoundError)) or _of_the_network(error)):
             raise
         raise StoreError(

@@ -60,3 +60,16 @@ def test_help_names_the_order(shell: Shell) -> None:
         told = " ".join(shell.type(*words).stdout.split())
         places = [told.rindex(word) for word in ("HPCURATE_STORE", "site profile", "the last run")]
         assert places == sorted(places)
+
+
+def test_an_empty_folder_that_had_the_last_store_is_not_taken_for_a_new_one(shell: Shell) -> None:
+    """The same command, typed while the store was not mounted, began everything again, on another disk."""
+    words = ["+pipeline=words", "launcher=inline", f"store={shell.store}"]
+    shell.type(*words)
+    shell.store.rename(shell.folder / "away")
+    shell.store.mkdir()
+    told = shell.type(*words, status=2).stderr
+    assert f"it is an empty folder now: is it mounted? If you emptied it, type `rmdir {shell.store}` first" in told
+    assert [] == list(shell.store.iterdir())
+    shell.store.rmdir()
+    shell.type(*words)

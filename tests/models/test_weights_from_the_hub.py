@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from fragile import fragile
 from shell import Shell
 
 sys.path.append(str(ROOT / "scripts"))
 
 from tiny_models.hub import Hub, Repository
 
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, StoreError
+from hpcurate.models.hub import _plain_errors
 from hpcurate.models.registry import entry_of, read_registry
 from hpcurate.models.weights import faults
 from hpcurate.store.manifest import FileEntry, read_manifest, write_manifest
@@ -147,6 +150,26 @@ def test_a_hub_that_is_not_there(shell: Shell, hub: Hub) -> None:
     """Said in a line."""
     shell.extra["HF_ENDPOINT"] = "http://127.0.0.1:9"
     assert "the hub could not be reached" in str(fetch(shell, status=2))
+
+
+@pytest.mark.parametrize("kind", ["read-only", "no inodes"])
+def test_a_store_that_takes_no_file(shell: Shell, hub: Hub, kind: str) -> None:
+    """It is said in a line, with the number; afterwards the same command fetches."""
+    with fragile(shell.folder) as disk:
+        (disk.store / "weights" / ".turns").mkdir(parents=True)
+        with disk.trouble(kind):
+            told = str(fetch(shell, status=1))
+            assert f"hpcurate: {disk.store}" in told
+            assert {"read-only": "Read-only file system", "no inodes": "0 of 4000 files (inodes) free"}[kind] in told
+        assert isinstance(fetch(shell), Path)
+
+
+def test_a_quota_that_ends_in_a_download_is_not_the_hubs(shell: Shell, hub: Hub) -> None:
+    """It said that the hub could not be reached, or that the connection broke."""
+    entry = read_registry([shell.cwd / "conf"])["mine"]
+    for number, raised in ((errno.EDQUOT, OSError), (errno.ECONNRESET, StoreError)):
+        with pytest.raises(raised), _plain_errors(entry):
+            raise OSError(number, os.strerror(number))
 
 
 def test_where_the_hub_is_switched_off_that_is_the_answer(shell: Shell, hub: Hub) -> None:

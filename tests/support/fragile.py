@@ -105,7 +105,7 @@ class Fragile:
     def _unmounted(self) -> Iterator[None]:
         self._hide()
         yield
-        assert [] == os.listdir(self.store), "somebody made a store where there is none"
+        assert [] == sorted(self.store.rglob("*")), "somebody made a store where there is none"
         self._show()
 
 

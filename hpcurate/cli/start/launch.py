@@ -15,7 +15,7 @@ from hpcurate.cli.start.overrides import Typed, combinations, sort_arguments
 from hpcurate.cli.start.request import choose_launcher, for_debug, request_of, settings_of
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.start.steps import read_steps
-from hpcurate.cli.store_choice import remember_store
+from hpcurate.cli.store_choice import refuse_unmounted, remember_store
 from hpcurate.cli.terminal import Bars, say, show, show_end, table
 from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.config_files import conf_folders, names_in
@@ -128,6 +128,7 @@ def previews(argv: list[str]) -> list[Preview]:
 
 def start_and_show(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
+    refuse_unmounted(request.store)
     with shown(bars=not settings.debug) as (echo, progress):
         return start(
             request,
