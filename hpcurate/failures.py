@@ -217,7 +217,12 @@ class AttemptEnd:
 class JobEnd:
     """How a job ended, as its scheduler has it."""
 
-    ending: Ending
+    ending: Optional[Ending] = None
+    """None: it failed by itself. Why, its worker has written down, if it began."""
+    node: str = ""
+    """The first of its nodes, where that may be to blame."""
+    node_failed: bool = False
+    """The scheduler says that the node broke down."""
     memory_mb: int = 0
     """MiB that it had; 0: not known."""
     peak_mb: int = 0
@@ -267,7 +272,7 @@ def explained(
     if in_flight == ():
         return attrs.evolve(end, ending=Ending.FREE, detail="nothing of it was in work when its worker ended")
     in_flight = in_flight or ()
-    if said is None:
+    if said is None or said.ending is None:
         return attrs.evolve(end, in_flight=in_flight)
     how = "ran out of memory" if said.ending is Ending.OOM else f"ended: {said.ending.value}"
     detail = f"the scheduler says that job {job} {how}"

@@ -48,6 +48,10 @@ class InlineLauncher:
         """See `Launcher`. No more than it has: it is this very process."""
         return attrs.evolve(limits_of(stage).ordinary, seconds=0.0)
 
+    def nodes(self, stage: PlannedStage) -> int:
+        """See `Launcher`. This machine alone."""
+        return 0
+
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`. There is no limit here."""
 

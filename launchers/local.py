@@ -200,6 +200,10 @@ class LocalLauncher:
         """See `Launcher`. What the machine has, without an end."""
         return attrs.evolve(most_of(stage, Machine.here().memory_mb, 0.0), seconds=0.0)
 
+    def nodes(self, stage: PlannedStage) -> int:
+        """See `Launcher`. This machine alone."""
+        return 0
+
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`. There is no limit here."""
 

@@ -39,6 +39,8 @@ class Plan:
     """What committed shards took, for a unit of their weight: what is expected of the others; 0: nothing."""
     limits: Limits = Limits()
     """Memory and time of its workers, and what there may be in other rounds."""
+    exclude: tuple[str, ...] = ()
+    """Nodes that none of its workers may run on."""
     gpu_probe: bool = True
     """Whether a worker looks at its GPUs before it begins."""
     timing: Timing = Timing()
@@ -130,6 +132,12 @@ def job_name(what: str, number: int, run: str, store: str) -> str:
     """
     run_digest, store_digest = (hashlib.sha256(os.fsencode(text)).hexdigest()[:8] for text in (run, store))
     return f"{what}-r{number}-{run_digest}-{store_digest}"
+
+
+def began(submission: str, filesystem: Filesystem = POSIX) -> set[int]:
+    """Workers of a submission that began: each opens its log before anything else."""
+    names = filesystem.names(os.path.join(submission, "logs"))
+    return {int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdigit()}
 
 
 def log_path(submission: str, worker: int) -> str:

@@ -16,7 +16,8 @@ from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
 from hpcurate.runs.launcher import GateRequest, Launcher, Presence, make_launcher
-from hpcurate.runs.looking import gate_watch, observer_of
+from hpcurate.runs.live import Observer
+from hpcurate.runs.looking import gate_watch
 from hpcurate.runs.queues import ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import (
     UNDECIDED,
@@ -84,7 +85,7 @@ class Driver:
         self._own_gates: set[tuple[str, int]] = set()
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
         queue = ThrottledQueue(launcher.queue, self._pipeline.timing.ask_s, self.world.clock)
-        self.observer = observer_of(run, self.frozen, queue, self.world, self._watched)
+        self.observer = Observer(self.world, run.store, self.frozen, queue, run=run.name, watched=self._watched)
         self._submitter = Submitter(run, self.frozen, launcher, self.observer, self.world, echo)
         self._said = ""
         self._views: tuple[StageView, ...] = ()

@@ -191,6 +191,8 @@ class Frozen:
     """Frozen copy of the code."""
     most: dict[str, Allowance] = attrs.field(factory=dict)
     """Stage → the most that a worker of it may have here, as the launcher knew when the command was typed."""
+    nodes: dict[str, int] = attrs.field(factory=dict)
+    """Stage → nodes that it may run on, if there is a choice."""
     forgiven: dict[str, int] = attrs.field(factory=dict)
     """Stage → last round before the user's latest call."""
     output: str = ""

@@ -272,6 +272,9 @@ class Launcher(Protocol):
         Never less than in an ordinary one.
         """
 
+    def nodes(self, stage: PlannedStage) -> int:
+        """Nodes that workers of this stage may run on, of which some may be left out; 0: there is no choice."""
+
     def make_room(self, plan: Plan) -> None:
         """Wait until workers of the plan may be submitted; before the right to do so is taken. Raises LauncherError."""
 

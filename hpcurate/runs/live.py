@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
 from hpcurate.planning.job_time import Load
-from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import limits_of
 from hpcurate.planning.relations import Upstream
 from hpcurate.runs.commits_seen import CommitsSeen, SeenList
+from hpcurate.runs.folder import Frozen
 from hpcurate.runs.launcher import Queue
 from hpcurate.runs.left import Left, left_of
 from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
+from hpcurate.runs.nodes_seen import NodesSeen
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
@@ -33,7 +34,6 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
 from hpcurate.task import StageSums
-from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
 LOOK_CLOSER = "`hpcurate verify` names every file that is missing or differs, `hpcurate verify --repair` what to do"
@@ -46,20 +46,16 @@ class Observer:
         self,
         world: World,
         store: Store,
-        pipeline: Pipeline,
-        source_lists: Sequence[str],
+        frozen: Frozen,
         queue: Queue,
         *,
-        retries: Mapping[str, Sequence[str]] = MappingProxyType({}),
         run: str = "",
-        most: Mapping[str, Allowance] | None = None,
-        forgiven: dict[str, int] | None = None,
         watched: Watched = lambda stage, number: False,
     ) -> None:
-        self._world, self._store, self._pipeline = world, store, pipeline
-        self._source_lists, self._retries = tuple(source_lists), retries
-        self._rounds = RoundsSeen(world, queue, watched, pipeline.timing, run)
-        self._most, self._forgiven = most or {}, forgiven or {}
+        """Of a run, or of what might be one, as its latest call has frozen it."""
+        self._world, self._store, self._pipeline, self._frozen = world, store, frozen.pipeline, frozen
+        self._rounds = RoundsSeen(world, queue, watched, frozen.pipeline.timing, run)
+        self._nodes = NodesSeen(world.filesystem, run, store.run(run), frozen.nodes)
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
@@ -72,7 +68,10 @@ class Observer:
         """Every stage, in topological order."""
         self._expected_lists.clear()
         self.commits.next_look()
-        return tuple(self._view(stage) for stage in self._pipeline.stages)
+        stages, views = self._pipeline.stages, [self._view(stage) for stage in self._pipeline.stages]
+        pairs = list(zip(stages, views, strict=True))
+        told = {one.name: self._nodes.told(one, self.store(one.folder), view) for one, view in pairs}
+        return tuple(attrs.evolve(view, nodes=self._nodes.of(one, told)) for one, view in pairs)
 
     def store(self, folder: str) -> StageStore:
         """A stage's part of the store, by the name of its folder."""
@@ -86,7 +85,7 @@ class Observer:
             blocked = "" if stage.after else self._source_lost()
             return StageView(name=stage.name, ready=False, rounds=rounds, blocked=blocked)
         seen = self.seen(stage)
-        view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._forgiven.get(stage.name, 0))
+        view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._frozen.forgiven.get(stage.name, 0))
         view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen))
         lists = [one.found for one in expected if one.found is not None]
         if len(lists) < len(expected):
@@ -106,7 +105,7 @@ class Observer:
         done = {shard.shard for one in seen for shard in one.done}
         shards = [line.id for found in lists for line in found.lines if line.id not in done]
         tried = Evidence(self.store(stage.folder)).of_open(shards)
-        limits = limits_of(stage, self._most.get(stage.name))
+        limits = limits_of(stage, self._frozen.most.get(stage.name))
         return left_of(stage, len(shards) - len(tried), tried.items(), limits)
 
     def _unindexed(
@@ -121,7 +120,7 @@ class Observer:
     def _source_lost(self) -> str:
         """What a source lacks that was taken in and never changes."""
         folder = self._pipeline.source.folder
-        lists = {name: self._lists.read(folder, name) for name in self._source_lists}
+        lists = {name: self._lists.read(folder, name) for name in self._frozen.source_lists}
         names = [name for name, found in lists.items() if found is None]
         shards = [
             line.id
@@ -146,7 +145,7 @@ class Observer:
     def seen_of_source(self) -> list[SeenList]:
         """The same of the source's lists."""
         folder = self._pipeline.source.folder
-        lists = [self._lists.read(folder, name) for name in self._source_lists]
+        lists = [self._lists.read(folder, name) for name in self._frozen.source_lists]
         return [self.commits.of(folder, found) for found in lists if found is not None]
 
     def done(self, stage: PlannedStage) -> list[Committed]:
@@ -221,7 +220,7 @@ class Observer:
         Only then is it known which dead letters there are: a shard that was purged may end otherwise.
         """
         before: list[ShardLine] = []
-        for name in self._retries.get(folder, ()):
+        for name in self._frozen.retries.get(folder, ()):
             done = [self.complete_list(folder, one.found.name) if one.found else None for one in lists]
             complete = [shards for shards in done if shards is not None]
             if len(complete) < len(lists):
@@ -237,7 +236,7 @@ class Observer:
         above = [self._pipeline.stage(name) for name in stage.after]
         found = [self._upstream(one.folder, self._names(one)) for one in above]
         if not above:
-            found = [self._upstream(self._pipeline.source.folder, self._source_lists)]
+            found = [self._upstream(self._pipeline.source.folder, self._frozen.source_lists)]
         complete = tuple(one for one in found if one is not None)
         if stage.relation.counts and len(complete) == len(found):
             sums = self._sums_above(stage)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from hpcurate.runs.beats import LOOK_S, Stillness
-from hpcurate.runs.folder import Frozen, Run
+from hpcurate.runs.folder import Run
 from hpcurate.runs.gate_files import GateFiles
-from hpcurate.runs.launcher import Launcher, Presence, Queue
+from hpcurate.runs.launcher import Launcher, Presence
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import ThrottledQueue
 from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
@@ -16,22 +16,6 @@ from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, StageReport, report_of, written_report
 from hpcurate.system.clock import Clock
 from hpcurate.world import World
-
-
-def observer_of(run: Run, frozen: Frozen, queue: Queue, world: World, watched: Watched) -> Observer:
-    """Looks at what the latest call of the run has frozen."""
-    return Observer(
-        world,
-        run.store,
-        frozen.pipeline,
-        frozen.source_lists,
-        queue,
-        retries=frozen.retries,
-        run=run.name,
-        most=frozen.most,
-        forgiven=frozen.forgiven,
-        watched=watched,
-    )
 
 
 def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock, ask_s: float) -> Watched:
@@ -66,7 +50,7 @@ class RunLooker:
         self.gates = GateFiles(self._world.filesystem, run)
         queue = ThrottledQueue(launcher.queue, ask_every_s, self._world.clock)
         watched = gate_watch(launcher, self.gates, self._world.clock, self.frozen.pipeline.timing.ask_s)
-        self.observer = observer_of(run, self.frozen, queue, self._world, watched)
+        self.observer = Observer(self._world, run.store, self.frozen, queue, run=run.name, watched=watched)
 
     def look(self) -> Look:
         """Where it stands; incomplete where work is left and nobody is there to do it.

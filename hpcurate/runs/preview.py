@@ -98,7 +98,9 @@ def views_of(
     """Where each stage stands, without leaving a trace."""
     if not source_lists:
         return [StageView(name=stage.name, ready=False) for stage in pipeline.stages]
-    return Observer(World(), store, pipeline, source_lists, launcher.queue, retries=retries).look()
+    again = {name: tuple(lists) for name, lists in retries.items()}
+    frozen = Frozen(pipeline=pipeline, source_lists=tuple(source_lists), launcher={}, retries=again, code="")
+    return Observer(World(), store, frozen, launcher.queue).look()
 
 
 def _stage_preview(

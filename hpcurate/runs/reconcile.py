@@ -12,6 +12,7 @@ import attrs
 
 from hpcurate.planning.options import Budget
 from hpcurate.runs.left import Group, Left
+from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.state import RunState, StageCounts
 from hpcurate.store.rounds import Jobs
 from hpcurate.verdict import Allowance
@@ -56,6 +57,8 @@ class RoundView:
     told_before: int = 0
     """`Left.told` when its ticket was taken."""
     has: Allowance = Allowance()
+    exclude: tuple[str, ...] = ()
+    """Nodes that were left out."""
     special: str = ""
     """Which shards it is for and why, where it has more than an ordinary round."""
     why: str = ""
@@ -104,6 +107,7 @@ class StageView:
     counts: StageCounts = StageCounts()
     left: Left = Left()
     """Of the shards that are not committed, once a round is over."""
+    nodes: Nodes = Nodes()
     rounds: tuple[RoundView, ...] = ()
     forgiven: int = 0
     """Rounds up to this number lie before the user's latest call and are not held against the stage."""
@@ -168,6 +172,8 @@ class Submit:
     round: int
     group: Group
     """What it is for."""
+    exclude: tuple[str, ...] = ()
+    """Nodes that are left out."""
 
 
 @attrs.define(frozen=True)
@@ -249,7 +255,7 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
     if stage.missing and (last is None or last.phase is Phase.OVER):
         return RunState.RUNNING, _missing(stage)
     if last is None:
-        return Submit(stage.name, 1, Group(_open_shards(stage)))
+        return Submit(stage.name, 1, Group(_open_shards(stage)), stage.nodes.excluded)
     if last.phase is Phase.OVER and not last.over_recorded:  # how its jobs ended is yet to be written down, and read
         return RunState.RUNNING, ""
     if last.phase is Phase.OVER:
@@ -277,17 +283,20 @@ def _missing(stage: StageView) -> str:
 def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:
     if last.number > stage.forgiven and last.cancelled:
         return RunState.CANCELLED, f"{stage.name}: round {last.number} was cancelled"
+    if stage.nodes.why_none:
+        return RunState.STALLED, f"{stage.name}: {stage.nodes.why_none}"
     own, idle = rounds_of_its_own(stage), rounds_without_progress(stage)
     if stage.left.stuck and not stage.left.groups:
         more = f" (and {len(stage.left.stuck) - 1} more like it)" if len(stage.left.stuck) > 1 else ""
         return RunState.STALLED, f"{stage.name}: {stage.left.stuck[0]}{more}"
     group = stage.left.groups[0] if stage.left.groups else Group(_open_shards(stage))
-    if idle >= ROUNDS_WITHOUT_PROGRESS and not group.has.exceeds(round.has for round in own):
+    other_nodes = bool(own) and not set(stage.nodes.excluded) <= set(own[-1].exclude)
+    if idle >= ROUNDS_WITHOUT_PROGRESS and not other_nodes and not group.has.exceeds(round.has for round in own):
         return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing"
     if len(own) >= MOST_ROUNDS:
         why = f"{len(own)} rounds since the command was typed, and {_open_shards(stage)} shards are left"
         return RunState.STALLED, f"{stage.name}: {why}"
-    return Submit(stage.name, last.number + 1, group)
+    return Submit(stage.name, last.number + 1, group, stage.nodes.excluded)
 
 
 def _open_shards(stage: StageView) -> int:

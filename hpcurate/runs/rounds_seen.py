@@ -80,6 +80,7 @@ class RoundsSeen:
             told_before=found.ticket.told_before,
             has=Allowance(memory_mb=found.ticket.memory_mb, seconds=found.ticket.seconds),
             special=found.ticket.special,
+            exclude=found.ticket.exclude,
             jobs=found.jobs or Jobs(),
             started=found.jobs is not None,
             queue=found.ticket.queue,

@@ -109,6 +109,7 @@ def write_run(
         tried=dict(tried),
         code=code,
         most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
+        nodes={stage.name: prepared.launcher.nodes(stage) for stage in pipeline.stages},
         output=request.output or run.output,
         versions=installed_versions(prepared.stage_modules),
     )

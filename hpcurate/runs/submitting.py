@@ -125,6 +125,7 @@ class Submitter:
             told_before=view.left.told,
             memory_mb=has.memory_mb,
             seconds=has.seconds,
+            exclude=action.exclude,
             special=action.group.why,
         )
 
@@ -222,7 +223,8 @@ class Submitter:
 def _in_words(action: Submit, plan: Plan) -> str:
     """`round 2, 3 shards, 1 workers`; or which, and why it is special."""
     group = action.group
-    return f"round {action.round}, {group.why or f'{group.shards} shards'}, {plan.workers} workers"
+    words = f"round {action.round}, {group.why or f'{group.shards} shards'}, {plan.workers} workers"
+    return f"{words}, without {', '.join(action.exclude)}" if action.exclude else words
 
 
 def plan_round(
@@ -243,6 +245,7 @@ def plan_round(
     return Plan(
         stage=stage,
         limits=limits,
+        exclude=action.exclude,
         run=run.name,
         store=run.store.root,
         lists=lists,

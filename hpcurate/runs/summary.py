@@ -152,5 +152,6 @@ def _with_setup_failure(run: Run, look: Look) -> str:
         return reason
     path = os.path.join(run.path, "submissions", submission_name(view.name, view.rounds[-1].number))
     with suppress(OSError):
-        reason += "".join(f"; {report.message}" for report in read_reports(run.filesystem, path)[:1])
+        first = [report.message for report in read_reports(run.filesystem, path)[:1]]
+        reason += "".join(f"; {message}" for message in first if message not in reason)
     return reason

@@ -60,7 +60,7 @@ class Evidence:
     def condemns(self, claim: Claim) -> bool:
         """Whether the scheduler's word about the claim's job counts against its shard."""
         said = self._of_job(claim)
-        return said is not None and AGAINST[said.ending] is not Against.NOTHING
+        return said is not None and said.ending is not None and AGAINST[said.ending] is not Against.NOTHING
 
     def _explained(self, shard: str, end: AttemptEnd) -> AttemptEnd:
         if end.ending not in UNEXPLAINED:

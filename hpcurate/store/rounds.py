@@ -64,6 +64,8 @@ class Ticket:
     """MiB that each of its workers has; 0: of a time without."""
     seconds: float = 0.0
     """Wall time that each of them has."""
+    exclude: tuple[str, ...] = ()
+    """Nodes that are left out."""
     special: str = ""
     """Which shards it is for and why, where it has more than an ordinary round."""
 

@@ -10,7 +10,7 @@ from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.planning.plan import worker_shape
 from hpcurate.runs.launcher import Submission
 from launchers.slurm.limits import ASK_AGAIN_S, is_limit
-from launchers.slurm.options import JobSettings, worker_command
+from launchers.slurm.options import JobSettings, without_nodes, worker_command
 from launchers.slurm.submit import BatchJob
 
 ARRAY_LOG = "array-%A_%a.out"
@@ -22,7 +22,9 @@ def array_job(submission: Submission, settings: JobSettings, *, offset: int, ele
     return BatchJob(
         folder=submission.path,
         name=submission.name,
-        options=settings.of_stage(plan.stage, worker_shape(plan.stage), plan.timing.drain_s),
+        options=without_nodes(
+            settings.of_stage(plan.stage, worker_shape(plan.stage), plan.timing.drain_s), plan.exclude
+        ),
         command=worker_command(settings.python, plan.code, submission.path, offset),
         log=ARRAY_LOG,
         setup=settings.setup_lines,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
 from hpcurate.failures import Ending, JobEnd
 
-STATE_FORMAT = "%i|%T"
-"""For squeue: id, state."""
-ACCOUNT_FORMAT = "JobID,State,ExitCode,MaxRSS,AllocTRES,AllocNodes"
+STATE_FORMAT = "%i|%T|%N"
+"""For squeue: id, state, nodes."""
+ACCOUNT_FORMAT = "JobID,State,ExitCode,MaxRSS,AllocTRES,AllocNodes,NodeList"
 """For sacct -P: of jobs, elements and their steps."""
 FINAL = frozenset(
     ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "NODE_FAIL", "PREEMPTED"]
@@ -31,6 +31,8 @@ BY_STATE = {
 }
 """What a state says of the work: only memory counts against it. A worker that left by itself (COMPLETED, FAILED) wrote
 down why, or left no evidence."""
+BROKE = ("NODE_FAIL", "BOOT_FAIL")
+"""What a state says of a node."""
 FULL = 0.95
 """Share of its memory that a killed job had used where memory is what it was killed for."""
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
@@ -48,6 +50,8 @@ class Account:
     """Bytes of its largest process, of a step that ran long enough to be measured."""
     memory: int | None = None
     """Bytes that it had on each node."""
+    node: str = ""
+    """The only node of it; of several it is not known which one is to blame."""
 
     @property
     def element(self) -> str:
@@ -62,17 +66,17 @@ class Account:
 
 def states_of(text: str) -> list[tuple[str, str]]:
     """(id, state) of each line of `squeue -h -o STATE_FORMAT`, ids as squeue has them: `12_[4-9]`."""
-    rows = (line.partition("|") for line in text.splitlines() if "|" in line)
-    return [(id.strip(), state.strip()) for id, _, state in rows]
+    rows = (line.split("|") for line in text.splitlines() if "|" in line)
+    return [(id.strip(), state.strip()) for id, state, *_ in rows]
 
 
 def accounts_of(text: str) -> list[Account]:
     """Lines of `sacct -n -P -o ACCOUNT_FORMAT`."""
-    return [_account(line.split("|")) for line in text.splitlines() if line.count("|") == 5]
+    return [_account(line.split("|")) for line in text.splitlines() if line.count("|") in (5, 6)]
 
 
 def _account(fields: list[str]) -> Account:
-    id, state, exit, peak, tres, nodes = fields
+    id, state, exit, peak, tres, nodes, *names = fields
     held = re.search(r"(?:^|,)mem=([\d.]+[KMGTP]?)", tres)
     memory = _bytes(held[1]) if held else None
     return Account(
@@ -81,7 +85,13 @@ def _account(fields: list[str]) -> Account:
         exit=exit,
         peak=_bytes(peak),
         memory=memory and memory // max(1, int(nodes) if nodes.isdigit() else 1),
+        node=_node(names[0]) if names else "",
     )
+
+
+def _node(names: str) -> str:
+    """Of one job; empty for several, for none and for what has not begun."""
+    return names if re.fullmatch(r"[\w.-]+", names) and names != "None" else ""
 
 
 def _bytes(text: str) -> int | None:
@@ -101,18 +111,41 @@ def endings_of(queued: str, accounted: str) -> dict[str, JobEnd]:
     out_of_memory = set(_killed_for_memory(accounts, states))
     known = {id: BY_STATE[state] for id, state in states.items() if state in BY_STATE}
     found = {**known, **dict.fromkeys(sorted(out_of_memory), Ending.OOM)}
-    return {
-        id: JobEnd(ending=ending, **_memory(id, accounts))
+    ends = {
+        id: attrs.evolve(_memory(id, accounts), ending=ending)
         for id, ending in found.items()
         if ending is not Ending.OOM or begun[id] <= 1
     }
+    return _with_nodes(ends, states, accounts, nodes_of(queued))
 
 
-def _memory(element: str, accounts: Iterable[Account]) -> dict[str, int]:
-    """MiB that it had, and its steps used at most."""
+def nodes_of(queued: str) -> dict[str, str]:
+    """Element → its node, from `squeue -h -o STATE_FORMAT`."""
+    rows = [line.split("|") for line in queued.splitlines() if line.count("|") == 2]
+    return {id.strip(): node for id, _, names in rows if (node := _node(names.strip()))}
+
+
+def _with_nodes(
+    ends: Mapping[str, JobEnd], states: Mapping[str, str], accounts: Sequence[Account], queued: Mapping[str, str]
+) -> dict[str, JobEnd]:
+    """The same with nodes that may be to blame: where an element failed by itself, or its node did, at any time."""
+    whole = [account for account in accounts if account.node and not account.is_step]
+    nodes = {**{account.element: account.node for account in whole}, **queued}
+    failed = {id: nodes.get(id, "") for id, state in states.items() if state == "FAILED" and id not in ends}
+    broke = {id: nodes.get(id, "") for id, state in states.items() if state in BROKE}
+    broke |= {account.element: account.node for account in whole if account.state in BROKE}
+    found = {**ends, **{id: JobEnd(node=node) for id, node in failed.items() if node}}
+    ended = {
+        id: attrs.evolve(found.get(id, JobEnd()), node=node, node_failed=True) for id, node in broke.items() if node
+    }
+    return {**found, **ended}
+
+
+def _memory(element: str, accounts: Iterable[Account]) -> JobEnd:
+    """With the MiB that it had, and its steps used at most."""
     own = [account for account in accounts if account.element == element]
     had, peak = (max((n or 0 for n in ns), default=0) for ns in ([a.memory for a in own], [a.peak for a in own]))
-    return {"memory_mb": had >> 20, "peak_mb": peak >> 20}
+    return JobEnd(memory_mb=had >> 20, peak_mb=peak >> 20)
 
 
 def _killed_for_memory(accounts: Iterable[Account], states: dict[str, str]) -> Iterator[str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import socket
+from collections import Counter
 
 import attrs
 
 from hpcurate.errors import LauncherError
 from launchers.slurm.clients import ask, missing_clients
 
-NODE_FORMAT = "%R|%c|%m|%G"
-"""Partition, cores, MiB, generic resources of each node."""
+NODE_FORMAT = "%R|%c|%m|%G|%t"
+"""Partition, cores, MiB, generic resources and state of each node."""
+GONE = ("boot", "down", "drain", "drng", "err", "fail", "futr", "maint", "unk")
+"""Beginnings of the states of a node that starts no jobs (sinfo(1), NODE STATE CODES)."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class PartitionFacts:
     """What becomes of its jobs when others need the nodes: OFF, REQUEUE, CANCEL, SUSPEND."""
     cpus: int = 0
     """Of its largest node; 0: unknown."""
+    nodes: int = 0
+    """How many take jobs."""
     memory_mb: int = 0
     gpus: int = 0
     accounts: tuple[str, ...] = ()
@@ -71,8 +76,9 @@ def read_facts(config: str, partitions: str, nodes: str) -> SiteFacts:
     """From `scontrol show config`, `scontrol show partition -o`, `sinfo -h -N -o NODE_FORMAT`. Pure."""
     size = re.search(r"MaxArraySize\s*=\s*(\d+)", config)
     rows = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in partitions.splitlines() if line.strip()]
-    largest = largest_nodes(nodes)
-    found = tuple(_partition(row, largest) for row in rows if "PartitionName" in row)
+    largest, there = largest_nodes(nodes), usable_nodes(nodes)
+    known = [_partition(row, largest) for row in rows if "PartitionName" in row]
+    found = tuple(attrs.evolve(partition, nodes=there[partition.name]) for partition in known)
     default = next((row["PartitionName"] for row in rows if row.get("Default") == "YES"), None)
     return SiteFacts(max_array=int(size[1]) if size else 1001, partitions=found, default=default)
 
@@ -103,11 +109,17 @@ def largest_nodes(nodes: str) -> dict[str, tuple[int, int, int]]:
     """Partition → most cores, MiB and GPUs that any one of its nodes has. Pure."""
     found: dict[str, tuple[int, int, int]] = {}
     for line in nodes.splitlines():
-        name, cpus, memory, gres = line.split("|", 3)
+        name, cpus, memory, gres, *_ = line.split("|")
         here = (int(cpus.rstrip("+")), int(memory.rstrip("+")), gpus_of(gres))
         a, b, c = zip(found.get(name, (0, 0, 0)), here)
         found[name] = (max(a), max(b), max(c))
     return found
+
+
+def usable_nodes(nodes: str) -> Counter[str]:
+    """Partition → how many of its nodes take jobs. Pure."""
+    rows = [line.split("|") for line in nodes.splitlines()]
+    return Counter(name for name, *_, state in rows if not state.startswith(GONE))
 
 
 def gpus_of(gres: str) -> int:

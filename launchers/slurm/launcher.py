@@ -27,7 +27,7 @@ from launchers.slurm.doctor import SlurmDiagnosis
 from launchers.slurm.facts import SiteFacts, probe
 from launchers.slurm.gates import SlurmGates
 from launchers.slurm.limits import PATIENCE_S, SubmitLimit
-from launchers.slurm.most import most_there
+from launchers.slurm.most import most_there, nodes_there
 from launchers.slurm.options import JobSettings, parts
 from launchers.slurm.preflight import asked_of, gate_problems, option_problems, problems, store_problem
 from launchers.slurm.queue import SlurmQueue
@@ -167,6 +167,10 @@ class SlurmLauncher:
     def most(self, stage: PlannedStage) -> Allowance:
         """See `Launcher`."""
         return most_there(stage, self.settings.of_stage(stage, worker_shape(stage), 0.0), self._facts)
+
+    def nodes(self, stage: PlannedStage) -> int:
+        """See `Launcher`."""
+        return nodes_there(self.settings.of_stage(stage, worker_shape(stage), 0.0), self._facts)
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""

@@ -31,6 +31,12 @@ def most_there(stage: PlannedStage, options: Mapping[str, Any], facts: SiteFacts
     return attrs.evolve(most, seconds=asked.minutes * 60.0) if "time" in own else most
 
 
+def nodes_there(options: Mapping[str, Any], facts: SiteFacts) -> int:
+    """See `Launcher.nodes`: those of its partition that are not down; of several, of the largest."""
+    names = str(options.get("partition") or facts.default or "").split(",")
+    return max((partition.nodes for name in names if (partition := facts.named(name))), default=0)
+
+
 def _holds(partition: PartitionFacts, asked: Asked) -> bool:
     """Whether it takes an ordinary worker."""
     fits = not partition.memory_mb or asked.memory_mb <= partition.memory_mb

@@ -113,6 +113,12 @@ def dashed(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key.replace("_", "-"): value for key, value in options.items()}
 
 
+def without_nodes(options: Mapping[str, Any], nodes: Sequence[str]) -> dict[str, Any]:
+    """The options for a job that runs on none of these, nor on those that its user leaves out."""
+    names = [str(options["exclude"])] if options.get("exclude") else []
+    return {**options, "exclude": ",".join([*names, *nodes])} if nodes else dict(options)
+
+
 def log_pattern(folder: str, name: str) -> str:
     """For sbatch's `output`: what stands in `name` is a pattern, what stands in the folder is not."""
     return os.path.join(folder.replace("%", "%%"), name)

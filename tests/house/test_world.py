@@ -10,7 +10,7 @@ from imports import modules
 PROTOCOL = {
     "store": "claims commits evidence lists rounds stage_store",
     "worker": "attempts heartbeat picker supervisor turns",
-    "runs": "beats cancel commits_seen driver folder gate gate_files indexing lists_seen live looking queues reconcile "
+    "runs": "beats cancel commits_seen driver folder gate gate_files indexing lists_seen live looking nodes_seen queues reconcile "
     "rounds_seen start submitting summary",
     "planning": "plan",
     "source": "intake",

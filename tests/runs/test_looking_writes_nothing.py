@@ -23,7 +23,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, Launcher, NoQueue, Presence
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
-from hpcurate.runs.reconcile import MakeLists, MarkOver, Phase, RecordJobs, RoundView, Submit, WriteIndex
+from hpcurate.runs.reconcile import MakeLists, MarkOver, Phase, RecordJobs, RoundView, WriteIndex
 from hpcurate.runs.rounds_seen import SUBMITTING_S
 from hpcurate.runs.state import RunState
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
@@ -129,7 +129,7 @@ def test_looking_where_the_submitter_died_before_its_job(
     assert [Phase.OVER] == [view.phase for view in looker.observer.look()[0].rounds]
     assert unchanged()
     actions = Driver(run, launcher()).look().decision.actions
-    assert (RecordJobs("double", 1, Jobs()), MarkOver("double", 1, Jobs()), Submit("double", 2, 2)) == actions
+    assert (RecordJobs("double", 1, Jobs()), MarkOver("double", 1, Jobs())) == actions
     assert unchanged()
     assert 0 == site.drive("local", "--count", "6").status
     assert [(Jobs(), True), True] == [(rounds.read()[0].jobs, rounds.read()[0].over), rounds.read()[1].over]
@@ -222,8 +222,8 @@ def second_look(run: Run, owner: bool | None, scheduler: Scheduler, late: float,
     """
     clock, frozen, rounds = Later(), run.frozen(), part(run, "double").rounds
     world = World(processes=Known(owner), clock=clock)
-    lists = frozen.source_lists
-    observer = Observer(world, run.store, frozen.pipeline, lists, scheduler, watched=lambda stage, number: True)
+    frozen = attrs.evolve(frozen, retries={}, forgiven={})
+    observer = Observer(world, run.store, frozen, scheduler, watched=lambda stage, number: True)
     beat = Path(part(run, "double").folder.rounds, "0001.beat")
     if beats != "none":
         rounds.beat(1, 1)

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned import planned
 
-from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.failures import AttemptEnd, Ending, FailureKind, Report
 from hpcurate.planning.options import Budget
 from hpcurate.runs.left import Group, Left, left_of
+from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.reconcile import (
     Action,
     MakeLists,
@@ -271,6 +272,40 @@ def test_nothing_is_decided_before_it_is_written_down_how_a_round_ended() -> Non
     view = stage(rounds=rounds(OVER, over_recorded=False))
     assert (RunState.RUNNING, (MarkOver("cut", 1, JOBS),)) == decide(view)
     assert [False, True] == [v.may_go_on for v in (view, stage(rounds=rounds(OVER)))]
+
+
+# -- nodes ------------------------------------------------------------------------------------------
+
+
+BAD = Nodes(usable=4, bad={"cpu0": "no scratch space"})
+
+
+def test_bad_nodes_are_left_out_of_every_round_that_follows() -> None:
+    """Of other stages, too."""
+    assert [Submit("cut", 1, Group(4), ("cpu0",))] == [*decide(stage(nodes=BAD))[1]]
+    assert [Submit("cut", 2, Group(4), ("cpu0",))] == [*decide(stage(nodes=BAD, rounds=rounds(OVER)))[1]]
+
+
+@pytest.mark.parametrize(("exclude", "state"), [((), RunState.RUNNING), (("cpu0", "cpu1"), RunState.STALLED)])
+def test_two_idle_rounds_on_a_bad_node_do_not_end_a_stage_that_others_can_do(
+    exclude: tuple[str, ...], state: RunState
+) -> None:
+    """That it was left out already is no news."""
+    assert state is decide(stage(nodes=BAD, rounds=rounds(OVER, OVER, exclude=exclude)))[0]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "why"),
+    [
+        (Nodes(usable=1, bad={"cpu0": "no GPU"}), "1 of 1 nodes are not to be used, more than half: cpu0: no GPU"),
+        (Nodes(setups=(Report(worker="w", node="here", kind=FailureKind.SETUP, message="no weights"),),
+               rounds_of_setups=2), "setup failed on here: no weights"),
+    ],
+)  # fmt: skip
+def test_where_too_few_nodes_are_left_or_setup_fails_everywhere_the_stage_ends(nodes: Nodes, why: str) -> None:
+    """At once, with the names; not after two idle rounds."""
+    decision = reconcile([stage(nodes=nodes, rounds=rounds(OVER))], Budget())
+    assert (RunState.STALLED, f"cut: {why}") == (decision.state, decision.reason)
 
 
 # -- budget -----------------------------------------------------------------------------------------

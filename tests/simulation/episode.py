@@ -453,7 +453,7 @@ class Episode:
             store = open_store(root, world.filesystem)
             run = open_run(store, pipeline, None, None, world.filesystem, world.clock)
             frozen, queue = run.frozen(), make_launcher(run.frozen().launcher).queue
-            observer = Observer(world, store, frozen.pipeline, frozen.source_lists, queue)
+            observer = Observer(world, store, frozen, queue)
             views = observer.look()
             answers.append((views, [(s, observer.seen(s)) for s in frozen.pipeline.stages]))
             return 0

@@ -222,6 +222,10 @@ class SimSlurm:
         usual, site = limits_of(stage).ordinary, HERE[0]
         return Allowance(memory_mb=site.memory * usual.memory_mb, seconds=site.time * usual.seconds)
 
+    def nodes(self, stage: PlannedStage) -> int:
+        """See `Launcher`. Nobody says."""
+        return 0
+
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""
         self._room_for(plan.workers)
@@ -360,6 +364,10 @@ class SimLocal:
     def most(self, stage: PlannedStage) -> Allowance:
         """See `Launcher`. No more than usual."""
         return limits_of(stage).ordinary
+
+    def nodes(self, stage: PlannedStage) -> int:
+        """See `Launcher`. Nobody says."""
+        return 0
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""

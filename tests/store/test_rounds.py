@@ -238,6 +238,6 @@ def test_files_keep_the_form_that_earlier_releases_read(folder: StageFolder, rou
     for number, jobs in ((1, ["12"]), (2, ["local:7:99"])):
         ticket = json.loads(Path(f"{folder.round(number)}.ticket").read_text())
         as_before = {"run", "launcher", "name", "submitter", "done_before", "cluster", "lists"}
-        assert as_before | {"told_before", "memory_mb", "seconds", "special"} == ticket.keys()
+        assert as_before | {"told_before", "memory_mb", "seconds", "exclude", "special"} == ticket.keys()
         assert {"jobs": jobs} == json.loads(Path(f"{folder.round(number)}.job").read_text())
     assert [Jobs(ids=("12",)), Jobs(workers=(me,))] == [found.jobs for found in rounds.read()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from hpcurate.failures import AGAINST, Against, Ending, JobEnd
@@ -65,6 +66,35 @@ def test_from_accounting_alone() -> None:
 def test_what_a_killed_element_had_and_used_is_known() -> None:
     """In MiB: what `why` shows, and what the next round is measured by."""
     assert JobEnd(ending=Ending.OOM, memory_mb=20, peak_mb=60) == endings_of(QUEUED, ACCOUNTED)["1_3"]
+
+
+ON_NODES = """\
+1_0|FAILED|1:0||mem=1G|1|cpu0
+1_0.batch|FAILED|1:0||mem=1G|1|cpu0
+1_1|COMPLETED|0:0||mem=1G|1|cpu1
+1_2|NODE_FAIL|0:0||mem=1G|1|cpu2
+1_2|COMPLETED|0:0||mem=1G|1|cpu1
+1_3|NODE_FAIL|0:0||mem=1G|1|cpu2
+1_4|FAILED|1:0||mem=1G|2|cpu[0-1]
+1_5|FAILED|1:0||mem=1G|1|None assigned
+"""
+BROKE = JobEnd(node="cpu2", node_failed=True)
+
+
+def test_where_an_element_failed_and_which_node_broke_down() -> None:
+    """Of an element that was begun again on another node, too; of several nodes nobody knows which one it was."""
+    expected = {
+        "1_0": JobEnd(node="cpu0"),
+        "1_2": BROKE,
+        "1_3": attrs.evolve(BROKE, ending=Ending.FREE, memory_mb=1024),
+    }
+    assert expected == endings_of("", ON_NODES)
+
+
+def test_without_accounting_the_controller_names_nodes() -> None:
+    """For five minutes."""
+    queued = "1_0|FAILED|cpu0\n1_1|COMPLETED|cpu1\n1_2|NODE_FAIL|cpu2\n1_[3-4]|PENDING|\n"
+    assert {"1_0": JobEnd(node="cpu0"), "1_2": attrs.evolve(BROKE, ending=Ending.FREE)} == endings_of(queued, "")
 
 
 def test_nothing_is_known_of_nothing() -> None:

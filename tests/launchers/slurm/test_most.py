@@ -11,7 +11,8 @@ from hpcurate.planning.plan import worker_shape
 from hpcurate.verdict import Allowance
 from launchers.slurm.facts import PartitionFacts, SiteFacts, read_facts
 from launchers.slurm.launcher import SlurmLauncher
-from launchers.slurm.most import most_there
+from launchers.slurm.most import most_there, nodes_there
+from launchers.slurm.options import without_nodes
 
 FACTS = SiteFacts(
     default="cpu",
@@ -43,6 +44,26 @@ def test_what_there_is_depends_on_the_partition(options: dict[str, Any], memory_
     stage = planned(resources={"memory": "1000MB", "time": "1h"}, **options)
     asked = SlurmLauncher().settings.of_stage(stage, worker_shape(stage), 120)
     assert Allowance(memory_mb=memory_mb, seconds=minutes * 60.0) == most_there(stage, asked, FACTS)
+
+
+def test_nodes_that_start_no_jobs_are_not_counted() -> None:
+    """Nor those of other partitions; of several partitions those of the largest."""
+    rows = "PartitionName=a Default=YES\nPartitionName=b\n"
+    nodes = "".join(f"{name}|1|1||{state}\n" for name, state in [*STATES, ("b", "idle"), ("b", "mix")])
+    facts = read_facts("", rows, nodes)
+    assert [3, 2, 3, 0] == [nodes_there({"partition": name}, facts) for name in (None, "b", "a,b", "c")]
+
+
+STATES = [("a", "idle"), ("a", "alloc"), ("a", "mix-"), ("a", "down*"), ("a", "drain"), ("a", "drng"), ("a", "fail")]
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, "x,y"), ({"exclude": "z"}, "z,x,y"), ({"exclude": "z[1-2]"}, "z[1-2],x,y")]
+)
+def test_nodes_of_the_run_are_left_out_beside_those_of_the_user(own: dict[str, str], expected: str) -> None:
+    """Which come from the stage, or from the launcher."""
+    assert {**own, "exclude": expected} == without_nodes(own, ("x", "y"))
+    assert own == without_nodes(own, ())
 
 
 def test_a_partition_may_give_less_than_its_nodes_have() -> None:

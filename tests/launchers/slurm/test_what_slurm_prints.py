@@ -14,14 +14,14 @@ def test_facts_are_read_from_what_slurm_prints() -> None:
         "MaxArraySize            = 4\n",
         "PartitionName=a Default=YES MaxTime=2-01:30:00 State=UP AllowAccounts=x,y PreemptMode=REQUEUE\n"
         "PartitionName=b MaxTime=UNLIMITED State=DOWN\n",
-        "a|16|20000|(null)\na|8|40000+|gpu:a100:4(S:0-1)\nb|1|1|gpu:2\n",
+        "a|16|20000|(null)|idle\na|8|40000+|gpu:a100:4(S:0-1)|down\nb|1|1|gpu:2|mix\n",
     )
     assert facts == SiteFacts(
         max_array=4,
         default="a",
         partitions=(
-            PartitionFacts(name="a", max_minutes=2970, cpus=16, memory_mb=40000, gpus=4, accounts=("x", "y"), preempt_mode="REQUEUE"),
-            PartitionFacts(name="b", up=False, cpus=1, memory_mb=1, gpus=2),
+            PartitionFacts(name="a", nodes=1, max_minutes=2970, cpus=16, memory_mb=40000, gpus=4, accounts=("x", "y"), preempt_mode="REQUEUE"),
+            PartitionFacts(name="b", nodes=1, up=False, cpus=1, memory_mb=1, gpus=2),
         ),
     )  # fmt: skip
 
