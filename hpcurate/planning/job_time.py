@@ -30,11 +30,11 @@ class Load:
     """What committed shards took in a stage process; 0: nothing is known."""
 
 
-def with_time(stage: PlannedStage, load: Load, workers: int, most_s: float) -> PlannedStage:
-    """The stage, with a time instead of `auto`. `most_s`: what a job may have; 0: any."""
+def with_time(stage: PlannedStage, load: Load, workers: int, most_s: float, least_s: float = 0.0) -> PlannedStage:
+    """The stage, with a time instead of `auto`: at least `least_s`, and at most `most_s`; 0: any."""
     if stage.resources.time != AUTO:
         return stage
-    seconds = job_seconds(load, workers * stage.processes)
+    seconds = max(job_seconds(load, workers * stage.processes), math.ceil(least_s / 60) * 60)
     minutes = max(1, math.floor((min(seconds, most_s) if most_s else seconds) / 60))
     return attrs.evolve(stage, resources=attrs.evolve(stage.resources, time=f"{minutes}m"))
 

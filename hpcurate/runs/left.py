@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -23,6 +24,8 @@ class Group:
     shards: int
     has: Allowance = Allowance()
     """What it has to have; nothing in particular for an ordinary one."""
+    least_s: float = 0.0
+    """Time that an ordinary one needs where it is free to choose (`resources.time=auto`)."""
     why: str = ""
     """What is special about them, and what it has for them."""
 
@@ -42,22 +45,27 @@ class Left:
 def left_of(stage: PlannedStage, untried: int, tried: Iterable[tuple[str, History]], limits: Limits) -> Left:
     """From the histories of the open shards, by name, and the number of those that have none. Pure."""
     groups: dict[Allowance, list[History]] = defaultdict(list)
-    stuck, told, ordinary = [], 0, untried
+    stuck, told, ordinary, least_s = [], 0, untried, 0.0
     for shard, history in tried:
         verdict, told = judge(history, stage.attempts, limits), told + sum(map(tells, history))
         if verdict.stuck:
             stuck.append(f"shard {shard}: {verdict.stuck}")
         elif limits.ordinary.suffices(verdict.needs):
-            ordinary += 1
+            ordinary, least_s = ordinary + 1, max(least_s, verdict.needs.seconds)
         else:
-            groups[limits.ordinary.raised(verdict.needs)].append(history)
+            groups[_whole(limits.ordinary.raised(verdict.needs))].append(history)
     special = sorted(groups, key=lambda has: (has.memory_mb, has.seconds))
-    first = [Group(ordinary)] if ordinary else []
+    first = [Group(ordinary, least_s=least_s)] if ordinary else []
     return Left(
-        groups=(*first, *(Group(len(groups[has]), has, _why(groups[has], has, limits)) for has in special)),
+        groups=(*first, *(Group(len(groups[has]), has, why=_why(groups[has], has, limits)) for has in special)),
         stuck=tuple(f"{why}; {_way_out(stage, limits)}" for why in stuck),
         told=told,
     )
+
+
+def _whole(has: Allowance) -> Allowance:
+    """In whole minutes, as a scheduler takes them."""
+    return attrs.evolve(has, seconds=math.ceil(has.seconds / 60) * 60.0)
 
 
 def tells(end: AttemptEnd) -> bool:

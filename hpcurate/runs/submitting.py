@@ -239,7 +239,7 @@ def plan_round(
     """What the workers of one round are given: exactly as many as are needed."""
     most = frozen.most.get(stage.name)
     workers = worker_count(action.group.shards, stage.processes, stage.workers, launcher.most_workers(stage))
-    stage = with_time(stage, load, workers, most.seconds if most else 0.0)
+    stage = with_time(stage, load, workers, most.seconds if most else 0.0, action.group.least_s)
     limits = limits_of(stage, most, action.group.has)
     stage = having(stage, limits.here) if action.group.has else stage
     return Plan(

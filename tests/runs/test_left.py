@@ -8,6 +8,7 @@ import pytest
 from planned import planned
 
 from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.planning.job_time import Load, with_time
 from hpcurate.planning.plan import having, limits_of, most_of, worker_shape
 from hpcurate.runs.left import Group, Left, left_of, tells
 from hpcurate.verdict import Allowance
@@ -42,20 +43,29 @@ def test_shards_without_a_history_are_ordinary() -> None:
 def test_those_that_need_the_same_are_one_group_with_its_numbers() -> None:
     """Ordinary ones first, then the least memory, then the least time."""
     more = Allowance(memory_mb=838, seconds=3600.0)
-    longer = Allowance(memory_mb=419, seconds=7000.0)
+    longer = Allowance(memory_mb=419, seconds=7020.0)
     found = left(SHORT, SLOW, SHORT, untried=1)
     assert (
         Group(1),
-        Group(1, longer, "1 shard that was not done after 58 min; it has 117 min"),
-        Group(2, more, "2 shards that ran out of memory, 416 of 419 MB; it has 838 MB"),
+        Group(1, longer, why="1 shard that was not done after 58 min; it has 117 min"),
+        Group(2, more, why="2 shards that ran out of memory, 416 of 419 MB; it has 838 MB"),
     ) == found.groups
     assert 5 == found.told
+
+
+def test_an_ordinary_round_has_what_its_shards_need() -> None:
+    """Where it may choose its time, it once chose less: no worker of it took them, and the stage stalled."""
+    (group,) = left([end("walltime", seconds=540.0)], [end("walltime", seconds=700.0)]).groups
+    assert Group(2, least_s=1400.0) == group
+    stage = planned(resources={"time": "auto"})
+    load = Load(weight=1.0, heaviest=1.0, seconds_per_weight=1.0)
+    assert ["10m", "24m"] == [with_time(stage, load, 1, 0.0, s).resources.time for s in (0.0, group.least_s)]
 
 
 def test_one_that_needs_both_gets_both() -> None:
     """In one round."""
     (group,) = left([*SHORT, *SLOW]).groups
-    assert Allowance(memory_mb=838, seconds=7000.0) == group.has
+    assert Allowance(memory_mb=838, seconds=7020.0) == group.has
     assert group.why.endswith("416 of 419 MB and was not done after 58 min; it has 838 MB and 117 min")
 
 

@@ -214,8 +214,10 @@ def test_twenty_rounds_since_the_call_end_a_stage_that_creeps(forgiven: int, sta
 # -- escalated rounds ---------------------------------------------------------------------------------
 
 
-MORE = Group(2, Allowance(memory_mb=838, seconds=600), "2 shards that ran out of memory, 816 of 419 MB; it has 838 MB")
-MOST = Group(1, Allowance(memory_mb=1676, seconds=600), "1 shard that ran out of memory; it has 1676 MB")
+MORE = Group(
+    2, Allowance(memory_mb=838, seconds=600), why="2 shards that ran out of memory, 816 of 419 MB; it has 838 MB"
+)
+MOST = Group(1, Allowance(memory_mb=1676, seconds=600), why="1 shard that ran out of memory; it has 1676 MB")
 USUAL, HIGHER = Allowance(memory_mb=419, seconds=600), Allowance(memory_mb=838, seconds=600)
 
 
