@@ -13,6 +13,8 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.units import minutes
 from hpcurate.verdict import Allowance, Limits, judge, memory_in_words
 
+LONGER = 1.25
+"""So many times as long is more than what two clocks differ by."""
 History = Sequence[AttemptEnd]
 """How the attempts of a shard have ended."""
 
@@ -47,7 +49,7 @@ def left_of(stage: PlannedStage, untried: int, tried: Iterable[tuple[str, Histor
     groups: dict[Allowance, list[History]] = defaultdict(list)
     stuck, told, ordinary, least_s = [], 0, untried, 0.0
     for shard, history in tried:
-        verdict, told = judge(history, stage.attempts, limits), told + sum(map(tells, history))
+        verdict, told = judge(history, stage.attempts, limits), told + _told(history)
         if verdict.stuck:
             stuck.append(f"shard {shard}: {verdict.stuck}")
         elif limits.ordinary.suffices(verdict.needs):
@@ -63,15 +65,22 @@ def left_of(stage: PlannedStage, untried: int, tried: Iterable[tuple[str, Histor
     )
 
 
+def _told(history: History) -> int:
+    return sum(tells(end, history[:n]) for n, end in enumerate(history))
+
+
 def _whole(has: Allowance) -> Allowance:
     """In whole minutes, as a scheduler takes them."""
     return attrs.evolve(has, seconds=math.ceil(has.seconds / 60) * 60.0)
 
 
-def tells(end: AttemptEnd) -> bool:
-    """Whether a verdict rests on it: not on the mere death of a worker, nor on a time of unknown length. Pure."""
+def tells(end: AttemptEnd, before: History = ()) -> bool:
+    """Whether a verdict rests on it: not on the mere death of a worker, nor on no more time than was too short before.
+
+    Pure.
+    """
     if end.ending is Ending.WALLTIME:
-        return end.seconds > 0
+        return end.seconds > LONGER * max((one.seconds for one in before if one.ending is Ending.WALLTIME), default=0.0)
     return AGAINST[end.ending] is not Against.NOTHING and (end.ending is not Ending.DEAD or len(end.in_flight) == 1)
 
 

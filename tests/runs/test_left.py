@@ -108,6 +108,12 @@ def test_what_a_verdict_rests_on(one: AttemptEnd, expected: bool) -> None:
     assert expected is tells(one)
 
 
+@pytest.mark.parametrize(("seconds", "told"), [([60.0, 61.0, 62.0], 1), ([60.0, 118.0, 119.0], 2), ([60.0, 20.0], 1)])
+def test_the_same_time_again_tells_nothing_more(seconds: list[float], told: int) -> None:
+    """A stage whose jobs were shorter than it knew went on for twenty rounds (found by the simulation)."""
+    assert told == left([end("walltime", seconds=s) for s in seconds]).told
+
+
 # -- what a round has -------------------------------------------------------------------------------
 
 
