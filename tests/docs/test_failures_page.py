@@ -11,20 +11,20 @@ from hpcurate.failures import POLICIES, Against, FailureKind
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "failures.md"
-KINDS = "slurm/test_kinds_of_failure"
-TASKS = f"{KINDS}::test_each_task_ends_as_its_own_failure_says"
+KINDS = "slurm/test_kinds"
+TASKS = f"{KINDS}::test_what_tasks_do_is_one_dead_letter_each"
 SHOWN = {
     FailureKind.EXCEPTION: TASKS,
     FailureKind.CRASH: TASKS,
     FailureKind.OOM: "slurm/test_killed_for_memory::test_a_task_that_needs_more_memory_comes_through_in_a_round_that_has_it",
     FailureKind.GPU_OOM: TASKS,
     FailureKind.TIMEOUT: TASKS,
-    FailureKind.WALLTIME: f"{KINDS}::test_what_is_not_done_in_time_gets_a_round_with_more",
-    FailureKind.PREEMPTED: f"{KINDS}::test_what_others_preempt_is_handed_back_and_done_later",
-    FailureKind.NODE: "worker/test_gpus::test_a_stage_without_the_gpu_that_it_needs_stalls",
-    FailureKind.SETUP: f"{KINDS}::test_a_stage_that_cannot_be_set_up_is_stalled",
+    FailureKind.WALLTIME: f"{KINDS}::test_a_shard_that_was_not_done_in_time_gets_a_round_with_twice_as_much",
+    FailureKind.PREEMPTED: f"{KINDS}::test_a_preempted_worker_costs_its_shard_nothing",
+    FailureKind.NODE: f"{KINDS}::test_a_node_that_fails_every_job_at_once_is_left_out",
+    FailureKind.SETUP: f"{KINDS}::test_a_setup_that_fails_on_two_nodes_ends_the_stage",
     FailureKind.STORE: "runs/test_store_in_trouble::test_a_run_that_a_full_disk_ended_is_stalled",
-    FailureKind.LOST: "slurm/test_arrays_and_gates::test_an_element_killed_alone_is_made_up_for",
+    FailureKind.LOST: f"{KINDS}::test_a_worker_that_was_killed_blames_nobody",
     FailureKind.CANCELLED: "slurm/test_arrays_and_gates::test_cancel_stops_jobs_and_gates_and_the_command_goes_on",
 }
 """Kind → the test in which it happens for real."""
