@@ -39,6 +39,7 @@ class Causes:
             "run": self.report.run,
             "state": self.report.state.value,
             "reason": self.report.reason,
+            "notes": {name: stage.notes for name, stage in self.report.stages.items() if stage.notes},
             "failed": [_plain_group(group) for group in self.groups],
             "dropped": self.drops,
             "next": self.report.next,
@@ -64,6 +65,7 @@ def _plain_group(group: Group) -> dict[str, Any]:
     example = attrs.asdict(group.example.letter)
     return {
         "stage": group.stage,
+        "kind": group.example.letter.kind,
         "error": group.error,
         "pattern": group.pattern,
         "count": group.count,

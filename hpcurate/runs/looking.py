@@ -13,7 +13,7 @@ from hpcurate.runs.queues import ThrottledQueue
 from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
 from hpcurate.runs.rounds_seen import Watched
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import RunReport, StageReport, report_of, written_report
+from hpcurate.runs.summary import RunReport, StageReport, notes_of, report_of, written_report
 from hpcurate.system.clock import Clock
 from hpcurate.world import World
 
@@ -72,7 +72,7 @@ class RunLooker:
 
     def _left(self, seen: Look) -> Decision:
         """What the gate or call that left the run wrote down, as long as nothing has moved since."""
-        before, now = written_report(self.run), {v.name: StageReport.of(v.counts) for v in seen.views}
+        before, now = written_report(self.run), {v.name: StageReport.of(v.counts, notes_of(v)) for v in seen.views}
         left = (RunState.INCOMPLETE, RunState.STALLED)
         if before is not None and before.state in left and before.stages == now and before.reason:
             return Decision((), before.state, before.reason)

@@ -14,7 +14,7 @@ import msgspec
 from hpcurate.masks import mask_plain
 from hpcurate.planning.plan import submission_name
 from hpcurate.runs.folder import Frozen, Run
-from hpcurate.runs.reconcile import Look
+from hpcurate.runs.reconcile import Look, StageView
 from hpcurate.runs.state import RunState, StageCounts, StageGpu
 from hpcurate.store.reports import read_reports
 
@@ -34,9 +34,11 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Of those dropped: neither passed on nor dropped with a reason. Left out if there are none."""
     gpu: StageGpu | None = None
     """Left out where nobody saw a GPU."""
+    notes: tuple[str, ...] = ()
+    """Which rounds had more than usual and for what, and which nodes are left out why. Left out if there are none."""
 
     @classmethod
-    def of(cls, counts: StageCounts) -> StageReport:
+    def of(cls, counts: StageCounts, notes: tuple[str, ...] = ()) -> StageReport:
         """From the counts of a look."""
         return cls(
             tasks_in=counts.tasks_in,
@@ -48,6 +50,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             shards_done=counts.shards_done,
             seconds=counts.seconds,
             gpu=counts.gpu,
+            notes=notes,
         )
 
     @property
@@ -103,7 +106,7 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
         state=state,
         reason=_with_setup_failure(run, look),
         as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        stages={view.name: StageReport.of(view.counts) for view in look.views},
+        stages={view.name: StageReport.of(view.counts, notes_of(view)) for view in look.views},
         output=frozen.output,
         next=_next(
             run,
@@ -112,6 +115,14 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
             lost_everything=any(view.counts.lost_everything for view in look.views),
         ),
     )
+
+
+def notes_of(view: StageView) -> tuple[str, ...]:
+    """`round 3: 1 shard that ran out of memory, 816 of 419 MB; it has 838 MB`, `without node7: no GPU`. Pure."""
+    special = [f"round {r.number}: {r.special}" for r in view.rounds if r.special and r.number > view.forgiven]
+    bad = {report.node: f"setup failed there: {report.message}" for report in view.nodes.setups} | {**view.nodes.bad}
+    without = [f"without {node}: {bad[node]}" for node in view.nodes.excluded]
+    return (*special, *without)
 
 
 def write_report(run: Run, report: RunReport) -> None:

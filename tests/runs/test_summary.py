@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from reports import run_report, stage_report
 
+from hpcurate.failures import FailureKind, Report
 from hpcurate.runs.folder import Run
+from hpcurate.runs.nodes import Nodes
+from hpcurate.runs.reconcile import Phase, RoundView, StageView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import RunReport, written_report
+from hpcurate.runs.summary import RunReport, StageReport, notes_of, written_report
 from hpcurate.store.layout import Store
 
 SUMMARY = """{
@@ -57,3 +60,19 @@ def test_a_stage_is_complete_when_all_its_shards_are_committed() -> None:
     assert stage_report(shards=2).complete
     assert not stage_report(shards=None, shards_done=0).complete
     assert not run_report().stages["a"].complete
+
+
+SHORT = "1 shard that ran out of memory, 816 of 419 MB; it has 838 MB"
+
+
+def test_what_is_special_about_the_rounds_of_a_stage_is_said_with_numbers() -> None:
+    """Since the latest call, round by round; and each node that is left out, with why."""
+    rounds = tuple(RoundView(number=n, phase=Phase.OVER, done_before=0, special=SHORT * (n != 2)) for n in (1, 2, 3))
+    setup = Report(worker="w", node="n4", kind=FailureKind.SETUP, message="no licence")
+    nodes = Nodes(bad={"n7": "no GPU"}, setups=(setup,), usable=8)
+    view = StageView(name="load", ready=True, rounds=rounds, forgiven=1, nodes=nodes)
+    said = (f"round 3: {SHORT}", "without n4: setup failed there: no licence", "without n7: no GPU")
+    assert said == notes_of(view)
+    report = StageReport.of(view.counts, said)
+    assert said == report.notes
+    assert () == notes_of(StageView(name="load", ready=True, rounds=rounds[:2], forgiven=1))

@@ -113,6 +113,9 @@ def test_a_task_that_needs_more_memory_comes_through_in_a_round_that_has_it(runs
     special = [json.loads(ticket.read_text())["special"] for ticket in tickets]
     assert ["", ""] == special[:2]
     assert re.fullmatch(r"1 shard that ran out of memory, \d+ of 300 MB; it has 600 MB", special[2]), errors
+    why = [sys.executable, "-m", "hpcurate", "why", "--store", "store"]
+    shown = subprocess.run(why, cwd=runs["2GB"][0], capture_output=True, text=True, check=True).stdout
+    assert f"  load: round 3: {special[2]}\n" in shown
 
 
 def test_one_that_needs_more_than_there_is_is_one_dead_letter_that_says_memory(runs: Runs) -> None:

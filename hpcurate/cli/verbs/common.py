@@ -114,6 +114,12 @@ def gpu_lines(report: RunReport) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def note_lines(report: RunReport) -> list[str]:
+    """What is special about the rounds of each stage, and which nodes are left out."""
+    lines = [f"  {name}: {note}" for name, stage in report.stages.items() for note in stage.notes]
+    return ["", *lines] if lines else []
+
+
 def _gpu(gpu: StageGpu) -> str:
     busy = "GPU" if gpu.busy is None else f"GPU {gpu.busy:.0%} busy"
     video = [f"{name} {share:.0%}" for name, share in (("decoder", gpu.decoder), ("encoder", gpu.encoder)) if share]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from hpcurate.cli.terminal import plural, show, table
-from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, run_parser, the_run
+from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, note_lines, run_parser, the_run
 from hpcurate.masks import mask_plain
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
@@ -35,7 +35,7 @@ def status_lines(status: Status) -> list[str]:
     """What is printed. Pure."""
     report = status.report
     lines = [heading(report), "", *table(HEADER, (_row(*item) for item in report.stages.items()), numbers=True)]
-    lines += gpu_lines(report)
+    lines += note_lines(report) + gpu_lines(report)
     if report.failed:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]

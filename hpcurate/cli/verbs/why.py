@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from hpcurate.cli.terminal import plural, show
-from hpcurate.cli.verbs.common import heading, next_line, queue_lines, run_parser, the_run
+from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
 from hpcurate.masks import mask_plain
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
@@ -31,7 +31,7 @@ def verb(argv: list[str]) -> int:
 
 def why_lines(causes: Causes) -> list[str]:
     """What is printed. Pure."""
-    lines = group_lines(causes.groups, causes.logs) + drop_lines(causes.drops)
+    lines = note_lines(causes.report) + group_lines(causes.groups, causes.logs) + drop_lines(causes.drops)
     lines += queue_lines(causes.jobs) + tail_lines(causes.tails)
     report = causes.report
     return [heading(report), *(lines or ["", "nothing failed and nothing was dropped"]), *next_line(report)]
