@@ -30,7 +30,7 @@ from hpcurate.runs.cancel import _is_running
 from hpcurate.runs.commits_seen import CONFIRM_S
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
-from hpcurate.runs.gate import _report_failure, patiently
+from hpcurate.runs.gate import _report_failure, patiently, reporting
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.launcher import NoQueue, Presence, Started, Submission
 from hpcurate.runs.looking import RunLooker
@@ -455,6 +455,18 @@ def test_a_gate_of_a_run_that_was_removed_leaves(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         patiently(move, QuickClock(), 300, lambda: (tmp_path / "x").is_dir())
     assert 1 == len(tries)
+
+
+def test_a_gate_that_a_failing_store_stopped_leaves_a_stalled_run(run: Run) -> None:
+    """It was `incomplete`, as if sbatch had refused; now with the path and what is wrong, also when it is looked at."""
+
+    def move() -> Look:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), run.store.root)
+
+    assert 1 == reporting(Driver(run, InlineLauncher()), move)
+    reason = f"{run.store.root}: Read-only file system; have it mounted for writing again, then type the run's command"
+    looked = RunLooker(run, InlineLauncher()).look().decision
+    assert (RunState.STALLED, f"{reason} again") == (looked.state, looked.reason)
 
 
 def test_what_a_gate_could_not_do_is_still_said_later(run: Run, rounds: Rounds) -> None:

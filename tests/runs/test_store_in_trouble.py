@@ -21,7 +21,7 @@ import pytest
 from driven import Finished, Site, comparable, no_double_commit
 from fragile import LIKE_A_USER, TROUBLES, Fragile, fragile
 
-TROUBLE_S = 2.5
+TROUBLE_S = 1.5
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import attrs
 import pytest
@@ -27,6 +28,7 @@ from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput, give_up, rows_of
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.stage_process.store_errors import blame_store
+from hpcurate.store.files import REAL, Files
 from hpcurate.store.rows import codec
 from hpcurate.store.trouble import room_of
 from hpcurate.testing import try_stage
@@ -254,6 +256,23 @@ def test_a_folder_that_cannot_be_made_ends_the_attempt(tmp_path: Path, raises: b
     os.symlink("/proc/self/task", Path(job.directory, "files"))  # nobody makes a folder there
     with pytest.raises(StoreFailed, match="a folder below"):
         ShardRunner(Hides(raises)).run(job)
+
+
+@pytest.mark.parametrize("nth", range(1, 6))
+def test_a_quota_that_ends_anywhere_in_a_shard_ends_the_attempt(tmp_path: Path, nth: int) -> None:
+    """Whichever file is opened then, to read or to write: none of the tasks is to blame."""
+    opened = 0
+
+    def over_quota(path: str, mode: str) -> BinaryIO:
+        nonlocal opened
+        opened += 1
+        if opened >= nth:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), path)
+        return REAL.open(path, mode)
+
+    with pytest.raises(StoreFailed, match="Disk quota exceeded; `quota -s`, or `lfs quota -h"):
+        ShardRunner(Hides(raises=False), files=Files(open=over_quota)).run(job_of(tmp_path))
+    assert nth == opened
 
 
 @pytest.mark.parametrize("launcher", ["inline", "local"])
