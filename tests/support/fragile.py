@@ -33,6 +33,11 @@ class Fragile:
         """Where it is always mounted."""
         return self.folder / "behind"
 
+    @property
+    def locked(self) -> Path:
+        """The same, where nobody can write."""
+        return self.folder / "locked"
+
     def make(self) -> None:
         """Mount it. Raises CalledProcessError where that may not be done."""
         image = self.folder / "image"
@@ -43,11 +48,14 @@ class Fragile:
         self.store.mkdir()
         _run("mount", "-o", "loop", str(image), str(self.behind))
         (self.behind / "top").mkdir()
-        self._show()
+        self.locked.mkdir()
+        _run("mount", "--bind", str(self.behind / "top"), str(self.locked))
+        _run("mount", "-o", "remount,bind,ro", str(self.locked))
+        self._show(self.behind / "top")
 
     def remove(self) -> None:
         """Unmount it, however often it is there."""
-        for place in (self.store, self.behind):
+        for place in (self.store, self.locked, self.behind):
             while os.path.ismount(place):
                 _run("umount", "-l", str(place))
 
@@ -57,10 +65,8 @@ class Fragile:
         with _TROUBLES[kind](self):
             yield
 
-    def _show(self, *options: str) -> None:
-        _run("mount", "--bind", str(self.behind / "top"), str(self.store))
-        if options:
-            _run("mount", "-o", ",".join(("remount", "bind", *options)), str(self.store))
+    def _show(self, what: Path) -> None:
+        _run("mount", "--bind", str(what), str(self.store))
 
     def _hide(self) -> None:
         _run("umount", "-l", str(self.store))
@@ -91,7 +97,7 @@ class Fragile:
 
     @contextmanager
     def _read_only(self) -> Iterator[None]:
-        self._show("ro")
+        self._show(self.locked)
         yield
         self._hide()
 
@@ -106,7 +112,7 @@ class Fragile:
         self._hide()
         yield
         assert [] == sorted(self.store.rglob("*")), "somebody made a store where there is none"
-        self._show()
+        self._show(self.behind / "top")
 
 
 _TROUBLES: dict[str, Callable[[Fragile], object]] = {
