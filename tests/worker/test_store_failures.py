@@ -122,7 +122,7 @@ def test_what_is_committed_lists_its_files_once(one: Bench) -> None:
 
 def test_a_finished_attempt_waits_until_its_allocation_ends(one: Bench) -> None:
     """It was handed back after half an hour, with most of the job's time left."""
-    hours = 2 * 3600
+    hours = 3600
 
     class Ends(QuickClock):
         def sleep(self, seconds: float) -> None:
