@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from driven import Finished, Site, comparable, no_double_commit
 from fragile import LIKE_A_USER, TROUBLES, Fragile, fragile
 
 TROUBLE_S = 1.5
+Begin = Callable[[str], subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -35,6 +36,21 @@ def disk(tmp_path: Path) -> Iterator[Fragile]:
 def small(disk: Fragile) -> Site:
     """The store. Its processes are root's, and may not do what a user may not."""
     return Site(disk.folder, within=LIKE_A_USER)
+
+
+@pytest.fixture
+def begin(small: Site) -> Iterator[Begin]:
+    """Types the command; what still runs of it ends with the test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(sleep: str) -> subprocess.Popen[str]:
+        begun.append(small.start("local", "--sleep", sleep))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 def wait_for(site: Site, claims: int, process: subprocess.Popen[str]) -> None:
@@ -74,10 +90,10 @@ def status_of(site: Site) -> str:
 
 @pytest.mark.parametrize("kind", ["full", "unmounted", "forbidden"])
 def test_a_store_that_fails_for_a_moment(
-    small: Site, disk: Fragile, undisturbed: dict[str, str], kind: str, request: pytest.FixtureRequest
+    small: Site, disk: Fragile, begin: Begin, undisturbed: dict[str, str], kind: str
 ) -> None:
     """Nothing is corrupt, nobody is dead, no store is made in its place, and the run completes afterwards by itself."""
-    process = small.start("local", "--sleep", "0.05")
+    process = begin("0.05")
     wait_for(small, 1, process)
     with disk.trouble(kind):
         began = time.monotonic()
@@ -90,9 +106,11 @@ def test_a_store_that_fails_for_a_moment(
     assert endings(small) <= {".store", ".free"}
 
 
-def test_a_run_that_a_full_disk_ended_is_stalled(small: Site, disk: Fragile, undisturbed: dict[str, str]) -> None:
+def test_a_run_that_a_full_disk_ended_is_stalled(
+    small: Site, disk: Fragile, begin: Begin, undisturbed: dict[str, str]
+) -> None:
     """`status` says so although nobody could write it down: nothing was queued or alive, it said. Then it goes on."""
-    process = small.start("local", "--sleep", "0.05")
+    process = begin("0.05")
     wait_for(small, 3, process)
     process.kill()
     process.communicate()
@@ -124,13 +142,15 @@ def test_a_call_on_a_full_disk_is_one_line(small: Site, disk: Fragile) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
-def test_any_trouble_at_any_moment(small: Site, disk: Fragile, undisturbed: dict[str, str], seed: int) -> None:
+def test_any_trouble_at_any_moment(
+    small: Site, disk: Fragile, begin: Begin, undisturbed: dict[str, str], seed: int
+) -> None:
     """Twenty moments in each run, from the first byte of its store on. Each ends as the undisturbed one."""
     dice, moments = random.Random(seed), []
     began = time.monotonic()
     while len(moments) < 20:
         before = driver_of(small)
-        process = small.start("local", "--sleep", "0.1")
+        process = begin("0.1")
         while process.poll() is None and (
             driver_of(small) == before if before else not (small.store / "format.json").exists()
         ):
