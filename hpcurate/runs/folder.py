@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.planning.plan import job_name
+from hpcurate.runs.retry_log import Retried, RetryLog
 from hpcurate.store import access
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import CONTINUED, FORMAT, Store
@@ -64,6 +65,11 @@ class Run:
     def summary_json(self) -> str:
         """State and counts, rewritten by every call that looks."""
         return os.path.join(self.path, "summary.json")
+
+    @property
+    def retry_log(self) -> RetryLog:
+        """What its calls have retried."""
+        return RetryLog(os.path.join(self.path, "retries"), self.filesystem)
 
     @property
     def gone(self) -> bool:
@@ -139,11 +145,11 @@ class Run:
         """What the latest call froze. Raises StoreError."""
         path = os.path.join(self.path, "pipeline.json")
         try:
-            plain = json.loads(self.filesystem.read(path))
+            plain, log = json.loads(self.filesystem.read(path)), self.retry_log.read()
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read {path}: {error}; type the run's command again") from None
         try:
-            return msgspec.convert(_in_todays_form(plain), Frozen)
+            return with_retried(log, msgspec.convert(_in_todays_form(plain), Frozen))
         except msgspec.ValidationError as error:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); type the run's command again") from None
 
@@ -200,12 +206,14 @@ class Frozen:
     """Distribution → version of what the stages import, where it was submitted (I13)."""
 
 
-def with_retried(before: Frozen | None, now: Frozen) -> Frozen:
+def with_retried(before: Iterable[Frozen | Retried], now: Frozen) -> Frozen:
     """What a run freezes now, with what it has retried before, of the stages that are the same. Pure."""
-    lists, files = (before.retries, before.tried) if before else ({}, {})
-    folders = [stage.folder for stage in now.pipeline.stages]
-    retries = {folder: dict.fromkeys((*lists.get(folder, ()), *now.retries.get(folder, ()))) for folder in folders}
-    tried = {folder: {**files.get(folder, {}), **now.tried.get(folder, {})} for folder in folders}
+    retries = {stage.folder: dict[str, None]() for stage in now.pipeline.stages}
+    tried = {stage.folder: dict[str, str]() for stage in now.pipeline.stages}
+    for one in (*before, now):
+        for folder in retries:
+            retries[folder] |= dict.fromkeys(one.retries.get(folder, ()))
+            tried[folder] |= one.tried.get(folder, {})
     return attrs.evolve(
         now,
         retries={folder: tuple(names) for folder, names in retries.items() if names},

@@ -6,7 +6,7 @@ run, with the code of this call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -18,6 +18,7 @@ from hpcurate.planning.retries import RetriedRow, failed_rows, retry_lines, retr
 from hpcurate.runs.live import Observer
 from hpcurate.runs.reconcile import StageView
 from hpcurate.store.lists import ShardLine
+from hpcurate.store.stage_store import StageStore
 
 __all__ = ["Dead", "NothingChosen", "Retry", "chosen", "new_lines", "write_lists"]
 
@@ -132,8 +133,15 @@ def _dead_letters(observer: Observer, stage: PlannedStage) -> list[Dead]:
     ]
 
 
-def write_lists(observer: Observer, lists: Mapping[str, Sequence[ShardLine]]) -> dict[str, tuple[str, ...]]:
-    """Write the lists of these stage folders; folder → name of its list."""
+def write_lists(
+    store: Callable[[str], StageStore], lists: Mapping[str, Sequence[ShardLine]]
+) -> dict[str, tuple[str, ...]]:
+    """Write the lists of these stage folders; folder → name of its list. Raises StoreError."""
     for folder, lines in lists.items():
-        observer.store(folder).lists.write(retry_name(lines), lines)
+        name, part = retry_name(lines), store(folder)
+        if not part.lists.write(name, lines):
+            raise StoreError(
+                f"{part.folder.list_file(name)}: is empty: another call is writing it, or died while it did; type the "
+                "command again in a minute, and if that does not help, move it out of the store"
+            )
     return {folder: (retry_name(lines),) for folder, lines in lists.items()}

@@ -19,6 +19,7 @@ from hpcurate.runs.handover import Outcome, Progress, hand_over
 from hpcurate.runs.inputs import keep_inputs
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.retry_log import Retried
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import Scan, scan
 from hpcurate.store.access import private_files
@@ -125,7 +126,10 @@ def freeze_run(run: Run, frozen: Frozen, echo: Echo, world: World) -> None:
     pipeline = frozen.pipeline
     _want_stages(run, pipeline, echo)
     forgiven = {s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages}
-    run.freeze(attrs.evolve(with_retried(run.latest(), frozen), forgiven=forgiven))
+    if frozen.retries:
+        run.retry_log.add(Retried(frozen.retries, frozen.tried))
+    before = run.latest()
+    run.freeze(attrs.evolve(with_retried([before] if before else [], frozen), forgiven=forgiven))
     run.unmark_cancelled()
 
 

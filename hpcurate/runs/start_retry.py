@@ -57,10 +57,10 @@ def start_retry(
     with private_files():
         request.environments.provide(echo)
         _keep(run, before.pipeline, edited, request)
-        retries = write_lists(observer, lists)
+        retries = write_lists(observer.store, lists)
         for stage, dead in failed:
             echo(f"{stage.name}: {len(dead)} dead letter{'s' * (len(dead) > 1)} tried again")
-        write_run(run, pipeline, before.source_lists, prepared, echo, world, retries, tried)
+        write_run(run, pipeline, run.source_lists(), prepared, echo, world, retries, tried)
         echo(f"run {run.name}")
         return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 

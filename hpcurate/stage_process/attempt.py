@@ -212,7 +212,7 @@ class Attempt:
         if seconds is not None:
             self._stage.measured.prepared(seconds)
         for error in errors.values():
-            failed = blame_store(error, self._job.directory) or gpu_lost(error)
+            failed = blame_store(error, self._job.directory, self._stage.files) or gpu_lost(error)
             if failed is not None:
                 raise failed from error
         return {row: self._fault(self._stage.names[0], error) for row, error in errors.items()}
@@ -229,7 +229,7 @@ class Attempt:
             self._check(returned)
             self.files.check(named)
         except Exception as error:
-            failed = blame_store(error, self._job.directory) or gpu_lost(error)
+            failed = blame_store(error, self._job.directory, self._stage.files) or gpu_lost(error)
             self.files.discard(owners)
             if failed is not None:
                 raise failed from error

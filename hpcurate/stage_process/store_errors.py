@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Optional
 
 from hpcurate.errors import STORE_ERRNOS, StoreFailed
+from hpcurate.store.files import REAL, Files
 from hpcurate.store.trouble import TEST_BYTES, explain, room_of
 
 
@@ -27,7 +28,7 @@ def store_failed(what: str, path: str, error: OSError) -> StoreFailed:
     return StoreFailed(f"{what} {explain(OSError(error.errno, reason, path))}")
 
 
-def blame_store(error: BaseException, directory: str) -> Optional[StoreFailed]:
+def blame_store(error: BaseException, directory: str, files: Files = REAL) -> Optional[StoreFailed]:
     """What user code raised, where it is the store's failure; None where it is the task's.
 
     A full disk is not always said to be one: a program that ffmpeg's caller ran ends with an exit status, a reader
@@ -38,7 +39,7 @@ def blame_store(error: BaseException, directory: str) -> Optional[StoreFailed]:
     for link in links(error):
         if isinstance(link, StoreFailed):
             return link
-    return _no_room(error, directory) or _test_write(directory)
+    return (_no_room(error, directory) or _test_write(directory)) if files.are_real else None
 
 
 def links(error: BaseException) -> Iterator[BaseException]:

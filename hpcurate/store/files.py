@@ -40,6 +40,8 @@ class Files:
     """To read ("rb") or to write anew ("wb")."""
     append: Callable[[str, bytes], None] = _append
     """Add to the end, and make that durable."""
+    are_real: bool = True
+    """Whether they are of a filesystem, which can be asked for its room, and tried."""
 
 
 REAL = Files()

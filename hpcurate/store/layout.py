@@ -3,8 +3,8 @@
 <store>/format.json
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
                               rounds/<n>/, wanted/<run>, done/<fan>.json}
-<store>/runs/<run>/{config.yaml, pipeline.json, code-<digest>/, inputs/<digest>/, submissions/<stage>-<n>/,
-                    summary.json, output/}
+<store>/runs/<run>/{config.yaml, pipeline.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
+                    submissions/<stage>-<n>/, summary.json, output/}
 <store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
 <store>/trash/
 """

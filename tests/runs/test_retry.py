@@ -19,15 +19,19 @@ import hpcurate
 from hpcurate import Budget, Retry, StageOptions, Step
 from hpcurate.errors import ConfigError, PipelineError, StoreError
 from hpcurate.failures import DeadLetter
+from hpcurate.planning.retries import retry_name
 from hpcurate.report.dead_letters import dead_letters
 from hpcurate.report.run_view import RunView
 from hpcurate.report.verification import verify
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
-from hpcurate.runs.retry import NothingChosen
+from hpcurate.runs.retry import NothingChosen, write_lists
+from hpcurate.runs.retry_log import Retried, RetryLog
 from hpcurate.runs.state import RunState
 from hpcurate.source import intake
-from hpcurate.store.layout import base
+from hpcurate.store.filesystem import POSIX
+from hpcurate.store.layout import Store, base
+from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.world import World
 from launchers.inline import InlineLauncher
@@ -219,6 +223,39 @@ def test_a_run_that_failed_over_its_budget_goes_on(factory: Factory) -> None:
     outcome = factory.run(Retry())
     assert (RunState.COMPLETE, {"one": 1}) == (outcome.state, failed(outcome))
     assert 11 == outcome.summary["stages"]["digits"]["in"]
+
+
+def test_of_two_calls_at_once_none_forgets_what_the_other_retries(factory: Factory) -> None:
+    """Each replaces what the run had frozen when it looked: a retry that was frozen in between was gone."""
+    factory.bugs(12)
+    factory.budget = 0
+    run = factory.run().run
+    looked = run.frozen()
+    factory.run(Retry(stage="one"))
+    retried = run.frozen().retries
+    run.freeze(looked)
+    assert [1] == [len(names) for names in retried.values()]
+    assert retried == run.frozen().retries
+
+
+def test_retries_are_written_down_in_their_order(tmp_path: Path) -> None:
+    """Whoever died before its file had content, where there are no hard links, retries nothing."""
+    log = RetryLog(str(tmp_path / "retries"), POSIX)
+    log.add(Retried({"one-1": ("retry.b",)}))
+    (tmp_path / "retries" / "0002.json").touch()
+    log.add(Retried({"one-1": ("retry.a",)}, {"one-1": {"x": "y"}}))
+    assert [("retry.b",), (), ("retry.a",)] == [one.retries.get("one-1", ()) for one in log.read()]
+    assert {"one-1": {"x": "y"}} == log.read()[-1].tried
+
+
+def test_a_list_that_has_no_content_yet_is_not_believed(tmp_path: Path) -> None:
+    """On a filesystem without hard links: it was a retry of nothing, for ever where its writer had died."""
+    store = World().stage(Store(str(tmp_path)), "one-1")
+    line = ShardLine("0123456789abcdef0123", 1.0, 1, (Input("s", "0001-000000", "n", 0, 1),))
+    os.makedirs(store.folder.lists)
+    Path(store.folder.list_file(retry_name([line]))).touch()
+    with pytest.raises(StoreError, match="is empty: another call is writing it"):
+        write_lists(lambda folder: store, {"one-1": [line]})
 
 
 def test_another_run_over_the_same_folders_does_not_see_it(factory: Factory) -> None:

@@ -36,10 +36,10 @@ class ArrayEpisode(Episode):
         for count, action in [(self.plan.clock_jumps, self._jump), (self.plan.host_deaths, self._kill_host)]:
             for when in self._times(count):
                 self.kernel.at(when / 4, action)
-        self._move(MESS_S, self._nobody_works)
+        self.move(MESS_S, self._nobody_works)
         self._calm_down()
         for number in range(1, ROUNDS):
-            self._move(self.kernel.now + 5000, self._nobody_works)
+            self.move(self.kernel.now + 5000, self._nobody_works)
             if not self._nobody_works():
                 raise Violation(f"I14: round {number} of workers does not end")
             self._over(number)

@@ -15,21 +15,23 @@ from hpcurate.runs.cancel import cancel
 from hpcurate.runs.folder import Frozen, Run, open_run, open_store
 from hpcurate.runs.handover import hand_over
 from hpcurate.runs.launcher import make_launcher
-from hpcurate.runs.live import Observer
 from hpcurate.runs.start import freeze_run
 from hpcurate.runs.state import RunState
 from hpcurate.source.compare import Edits
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.store.layout import Store
+from hpcurate.world import World
 from tests.simulation.cluster import Manners
 from tests.simulation.filesystem import Faults, old_paths
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.order import Order
 from tests.simulation.plan import Plan
+from tests.simulation.result import check_run
+from tests.simulation.retrying import Kept, retry_at_last, schedule
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
-from tests.simulation.work import DOOM, HUNGRY, KILLER, MOST, POISON, Numbers, expected, pipeline_of
+from tests.simulation.work import BUG, DOOM, HUNGRY, KILLER, MOST, POISON, Numbers, pipeline_of
 
 MESS_S = 4000.0
 """Until when things go wrong."""
@@ -95,6 +97,8 @@ class Episode:
         )
         self.truths = {store: Truth(self.site, store) for store in self.stores}
         self.orders = {store: Order(truth) for store, truth in self.truths.items()}
+        for store in self.stores if plan.bugs else ():
+            Kept(self.site.disk, store)
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
@@ -102,6 +106,8 @@ class Episode:
         self.values |= {f"y{n}": KILLER + n for n in range(plan.killers)}
         self.values |= {f"h{n}": HUNGRY + n for n in range(plan.hungry)}
         self.site.memory, self.site.time = MOST if plan.hungry else 1, MOST if plan.longer else 1
+        self.buggy = [f"{BUG}{n}" for n in range(plan.bugs)]
+        self.values |= {name: 20 + n for n, name in enumerate(self.buggy)}
         self.site.unlucky |= {f"t{n}" for n in range(plan.accidents)}
         self.edits = Edits(changed="redo", vanished="keep") if plan.changes else Edits()
         self._calls: list[Process] = []
@@ -123,38 +129,45 @@ class Episode:
         self, process: Process, *, limit: int | None = None, variant: int = 0, stays: bool | None = None
     ) -> RunState | None:
         """`python -m hpcurate +pipeline=p …`; None if it ended with an error."""
-        world, pipeline = self.site.world(process), self.pipeline(variant)
-        process.on_terminate = interrupt
-        try:
-            source = Numbers(dict(self.values))
+
+        def run_it(world: World) -> RunState:
+            pipeline, source = self.pipeline(variant), Numbers(dict(self.values))
             scanned = scan(source, limit)
             store = open_store(process.store, world.filesystem)
             run = open_run(store, pipeline, None, limit, world.filesystem, world.clock)
             write_stage_json(world.filesystem, store.stage(pipeline.source.folder), pipeline.source.identity)
             intake = take_in(world, store, pipeline.source.folder, scanned, limit, self.edits)
-            config = launcher_config(self.plan.launcher, self.plan.workers)
-            started = self.kernel.now
+            config, started = launcher_config(self.plan.launcher, self.plan.workers), self.kernel.now
             most = {stage.name: make_launcher(config).most(stage) for stage in pipeline.stages}
             frozen = Frozen(
                 pipeline=pipeline, source_lists=intake.lists, launcher=config, most=most, code="", output=run.output,
             )  # fmt: skip
             freeze_run(run, frozen, self.kernel.note, world)
-            wait = self.plan.stays if stays is None else stays
-            outcome = hand_over(
-                run,
-                make_launcher(config),
-                wait or self.plan.launcher == "local" or None,
-                self.kernel.note,
-                _nobody,
-                world,
-            )
-            self.kernel.note("the command ends", f"{outcome.state.value} {outcome.report.reason}")
-            lately = [p for p, ended in self._cancelling.items() if p.store == store.root and ended >= started]
-            if outcome.report.reason == "cancelled by the user" and not lately:
-                raise Violation(f"I14: {process.label} says that its run is cancelled, which was before it was typed")
-            if outcome.state is RunState.RUNNING and not wait:
-                self.orders[store.root].left_running(process, [stage.folder for stage in pipeline.stages])
-            return outcome.state
+            return self.hand_over(process, run, frozen, started, world, stays)
+
+        return self.typed(process, run_it)
+
+    def hand_over(
+        self, process: Process, run: Run, frozen: Frozen, started: float, world: World, stays: bool | None = None
+    ) -> RunState:
+        """What every command does that starts something, and what must be true of what it says then."""
+        wait, launcher = self.plan.stays if stays is None else stays, make_launcher(frozen.launcher)
+        outcome = hand_over(
+            run, launcher, wait or self.plan.launcher == "local" or None, self.kernel.note, _nobody, world
+        )
+        self.kernel.note("the command ends", f"{outcome.state.value} {outcome.report.reason}")
+        lately = [p for p, ended in self._cancelling.items() if p.store == run.store.root and ended >= started]
+        if outcome.report.reason == "cancelled by the user" and not lately:
+            raise Violation(f"I14: {process.label} says that its run is cancelled, which was before it was typed")
+        if outcome.state is RunState.RUNNING and not wait:
+            self.orders[run.store.root].left_running(process, [stage.folder for stage in frozen.pipeline.stages])
+        return outcome.state
+
+    def typed(self, process: Process, command: Callable[[World], RunState | None]) -> RunState | None:
+        """What a command comes to; None if it ended with an error."""
+        process.on_terminate = interrupt
+        try:
+            return command(self.site.world(process))
         except (HpcurateError, OSError) as error:
             self.kernel.note("the command fails", error)
             if "cannot be read, e.g." in str(error) and not self.truths[process.store].mayhem:
@@ -226,6 +239,7 @@ class Episode:
         ]:  # fmt: skip
             for when in self._times(count):
                 self.kernel.at(when, action)
+        schedule(self, MESS_S * 0.6)
 
     def _type_all(self, host: Host) -> None:
         """What people type, the first of it on this host."""
@@ -335,9 +349,11 @@ class Episode:
     def play_through(self) -> None:
         """Everything that happens."""
         self.schedule()
-        self._move(MESS_S)
+        self.move(MESS_S)
         self._calm_down()
-        self._come_to_an_end()
+        self.come_to_an_end()
+        for store in self.stores if self.plan.bugs else ():
+            retry_at_last(self, store)
         self._check_result()
 
     def play(self) -> Result:
@@ -363,7 +379,8 @@ class Episode:
             trace=self.kernel.trace or [],
         )
 
-    def _move(self, until: float, over: Callable[[], bool] = lambda: False) -> bool:
+    def move(self, until: float, over: Callable[[], bool] = lambda: False) -> bool:
+        """Let everybody go on; whether it was over before that time."""
         ended = self.kernel.run(until, 200_000, over)
         if self.kernel.violation is not None:
             raise Violation("see above")
@@ -383,7 +400,7 @@ class Episode:
             client.unreadable.clear()
         self.kernel.now = max(self.kernel.now, MESS_S)
 
-    def _come_to_an_end(self) -> None:
+    def come_to_an_end(self) -> None:
         """A user types the command until it is complete: where one did not get on, on the other login node.
 
         What can never be done has to be called stalled. Where all that is left to do is `hpcurate cancel`, which the
@@ -397,9 +414,9 @@ class Episode:
                 return
             if n % 4 == 3 and RunState.INCOMPLETE in states.values():
                 call = self.call("cancel at last", self.type_cancel, host=self.site.login[0])
-                self._move(self.kernel.now + 1000, lambda call=call: not call.alive)  # type: ignore[misc]
+                self.move(self.kernel.now + 1000, lambda call=call: not call.alive)  # type: ignore[misc]
             later = self.kernel.now + 1500
-            self._move(later)
+            self.move(later)
             self.kernel.now = max(self.kernel.now, later)  # also where nobody moves: a user waits, caches expire
         raise Violation(f"I14: typed {MOST_CALLS} times, and the run is not complete")
 
@@ -429,60 +446,18 @@ class Episode:
             store=store,
         )
         longest = 20_000 if self.hopeless else 8000  # each shard is tried until it is clear that no job is long enough
-        if not self._move(self.kernel.now + longest, lambda: not call.alive) and call.alive:
+        if not self.move(self.kernel.now + longest, lambda: not call.alive) and call.alive:
             raise Violation(f"I14: the command typed for the {number + 1}th time does not end")
         return states[0] if states else None
 
     def _check_result(self) -> None:
         """The result is that of an undisturbed run, and nobody works on."""
-        self._move(self.kernel.now + 2000)
+        self.move(self.kernel.now + 2000)
         for store, variant in self._runs() if not self.hopeless else []:
-            self._check_run(store, self.pipeline(variant))
+            check_run(self, store, self.pipeline(variant), retried=variant == 0)
         living = [p.label for p in self.kernel.processes.values() if p.alive]
         if living:
             raise Violation(f"I14: everything is complete, and {', '.join(living)} is still there")
-
-    def _check_run(self, root: str, pipeline: Pipeline) -> None:
-        answers: list[Any] = []
-        host = Host("true")
-        self.kernel.hosts.append(host)
-        self.faults.stale_s = 0.0
-
-        def look(process: Process) -> int:
-            world = self.site.world(process)
-            store = open_store(root, world.filesystem)
-            run = open_run(store, pipeline, None, None, world.filesystem, world.clock)
-            frozen, queue = run.frozen(), make_launcher(run.frozen().launcher).queue
-            observer = Observer(world, store, frozen, queue)
-            views = observer.look()
-            answers.append((views, [(s, observer.seen(s)) for s in frozen.pipeline.stages]))
-            return 0
-
-        self.kernel.spawn(host, "the truth", look).store = root
-        self._move(self.kernel.now + 1000)
-        if not answers:
-            raise Violation("I10: the result cannot be read")
-        views, seen = answers[0]
-        if not all(view.complete for view in views):
-            raise Violation(f"I10: reported as complete, and is not: {views}")
-        self._check_rows(seen, self.truths[root])
-
-    def _check_rows(self, seen: Any, truth: Truth) -> None:
-        values, dead = {}, set()
-        for stage, lists in seen:
-            shards = [shard.shard for one in lists for shard in one.done]
-            rows = [row for shard in shards for row in truth.rows(stage.folder, shard)]
-            ids = [row["id"] for row in rows]
-            if len(ids) != len(set(ids)):
-                raise Violation(f"I5: {stage.name} has rows twice: {sorted(ids)}")
-            values = {row["id"]: row["value"] for row in rows}
-            dead |= {row["id"] for shard in shards for row in truth.rows(stage.folder, shard, "failed.jsonl")}
-            for shard in shards:
-                truth.check_shard(stage.folder, shard)
-                self.orders[truth.store].result(stage.folder, shard)
-        should = expected(self.values, self.plan.stages)
-        if (values, dead) != should:
-            raise Violation(f"I10: the result is {values}, dead letters {sorted(dead)}; expected {should}")
 
 
 def _nobody(views: object) -> None:

@@ -14,12 +14,14 @@ FOUND: tuple[Mutant, ...] = (
         scenario="typed again",
         errors=0.02,
         unanswered=0.6,
+        seed=44,
     ),
     _mutant(
         "one listing is enough",
         Edit("runs/commits_seen.py", "if lost_s >= CONFIRM_S]", "if lost_s >= 0.0]"),
         scenario="a call that stays",
         stale_s=60.0,
+        seed=16,
     ),
     _mutant(
         "who stood still takes others for silent",
@@ -30,6 +32,7 @@ FOUND: tuple[Mutant, ...] = (
         stays=True,
         again=3,
         kills=0,
+        seed=11,
     ),
     _mutant(
         "nobody waits for a claim without content",
@@ -38,7 +41,7 @@ FOUND: tuple[Mutant, ...] = (
         stops=0.01,
         kills=2,
         alone=False,
-        seed=32,
+        seed=390,
     ),
     _mutant(
         "a list that is being written is empty",
@@ -54,6 +57,7 @@ FOUND: tuple[Mutant, ...] = (
         links=False,
         stops=0.1,
         kills=6,
+        seed=69,
     ),
     _mutant(
         "children of one that cannot write are over",
@@ -65,6 +69,7 @@ FOUND: tuple[Mutant, ...] = (
         scenario="local",
         full=2,
         slowest_s=400.0,
+        seed=37,
     ),
     _mutant(
         "a ticket without its cluster",
@@ -77,6 +82,7 @@ FOUND: tuple[Mutant, ...] = (
         foreign=True,
         silent=0.3,
         slowest_s=400.0,
+        seed=143,
     ),
     _mutant(
         "a gate that is not listed once is replaced",
@@ -108,6 +114,7 @@ FOUND: tuple[Mutant, ...] = (
         Edit("runs/commits_seen.py", "if self.before.get(shard) or shard not in self.unread:", "if True:"),
         scenario="local, typed again",
         stale_s=60.0,
+        seed=14,
     ),
     _mutant(
         "a name of a run may be empty",
@@ -115,6 +122,7 @@ FOUND: tuple[Mutant, ...] = (
         scenario="in the same second",
         links=False,
         stops=0.01,
+        seed=50,
     ),
     _mutant(
         "a claim that cannot be read now has no history",
@@ -142,5 +150,16 @@ FOUND: tuple[Mutant, ...] = (
         errors=0.02,
         hangs=0.01,
         slowest_s=400.0,
+    ),
+    _mutant(
+        "of two calls at once one forgets what the other retries",
+        Edit("runs/start.py", "    if frozen.retries:\n", "    if False:\n"),
+        scenario="retry",
+        retries=8,
+        bugs=3,
+        tasks=1,
+        stops=0.02,
+        slowest_s=5.0,
+        seed=76,
     ),
 )

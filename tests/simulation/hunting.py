@@ -30,9 +30,10 @@ from tests.simulation.found import FOUND
 from tests.simulation.mutants import MUTANTS as PROTOCOL
 from tests.simulation.mutants import Mutant
 from tests.simulation.needs import NEEDS
+from tests.simulation.retry_mutants import RETRYING
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = (*PROTOCOL, *NEEDS)
+MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING)
 MOST = 400
 """Episodes that are played with one mutant at most."""
 MOST_S = 25.0

@@ -35,10 +35,11 @@ NEEDS: tuple[Mutant, ...] = (
         tasks=6,
         hungry=2,
         **CALM,
+        seed=12,
     ),
     _mutant(
         "how long it was in work is not recorded",
-        Edit(ATTEMPTS, "seconds=round(lasted, 3)", "seconds=0.0"),
+        Edit(ATTEMPTS, "seconds = round(lasted, 3)", "seconds = 0.0"),
         scenario="more time",
         fastest_s=320.0,
     ),

@@ -40,6 +40,8 @@ class Plan:
     """More tasks, which have their whole job killed for its memory."""
     hungry: int = 0
     """More tasks, of which each needs more memory than usual: twice as much, four times, or more than there is."""
+    bugs: int = 0
+    """More tasks that fail in one of the stages, until their bug is fixed."""
     # the storage
     stale_s: float = 0.0
     errors: float = 0.0
@@ -94,6 +96,8 @@ class Plan:
     cancels: int = 0
     cancels_at_gates: int = 0
     """So many gates begin while a user types `hpcurate cancel`."""
+    retries: int = 0
+    """Times that a user types `hpcurate retry`, anywhere; beside it, maybe, the same again, the command or a cancel."""
     logout: bool = False
     """The login node on which the first call was typed dies."""
     purges: int = 0

@@ -127,9 +127,14 @@ def _hungry(dice: random.Random) -> dict[str, Any]:
 
 
 def _longer(dice: random.Random) -> dict[str, Any]:
-    """Some shards are not done in an ordinary job, and are in one that has more time."""
+    """Some shards are not done in an ordinary job, and are in one that has more time. Who is killed at the end of it
+    without a word looks like one that a task has killed: whoever is asked answers truly.
+    """
     return {
         **_short(dice),
+        "accounting": True,
+        "silent": 0.0,
+        "empty": 0.0,
         "limit_s": 300.0,
         "links": True,
         "shard_tasks": 1,
@@ -154,6 +159,18 @@ def _ahead(dice: random.Random) -> dict[str, Any]:
 def _accidents(dice: random.Random) -> dict[str, Any]:
     """No task has two of them, or a kill besides: that would be no coincidence to hpcurate."""
     return {"accidents": dice.randint(1, 3), "shard_tasks": dice.randint(1, 2), "kills": 0, "host_deaths": 0}
+
+
+def _buggy(dice: random.Random) -> dict[str, Any]:
+    """Some tasks fail until their bug is fixed, and people retry them."""
+    return {
+        "bugs": dice.randint(1, 3),
+        "retries": dice.randint(1, 3),
+        "tasks": dice.randint(1, 3),
+        "stages": dice.choice((("double",), ("double", "sift"), ("double", "collect"))),
+        "shard_tasks": dice.randint(1, 3),
+        "slowest_s": dice.choice((5.0, 60.0)),
+    }
 
 
 SCENARIOS: dict[str, Draw] = {
@@ -227,6 +244,10 @@ SCENARIOS: dict[str, Draw] = {
     "looking ahead, killers": lambda dice: {**_slurm(dice), **_ahead(dice), **_killers(dice)},
     "looking ahead, wall time": lambda dice: {**_slurm(dice), **_ahead(dice), **_short(dice)},
     "local, looking ahead": lambda dice: {**_local(dice), **_ahead(dice), "again": dice.randint(0, 1)},
+    "retry": lambda dice: {**_slurm(dice), **_buggy(dice), "again": dice.randint(0, 1)},
+    "retry, a sweep": lambda dice: {**_slurm(dice), **_buggy(dice), "sweep": True, "stages": ("double", "sift")},
+    "retry, purge": lambda dice: {**_slurm(dice), **_buggy(dice), "purges": dice.randint(1, 2)},
+    "local, retry": lambda dice: {**_local(dice), **_buggy(dice)},
     "local": _local,
     "local, typed again": lambda dice: {**_local(dice), "again": dice.randint(1, 2)},
     "taken over": lambda dice: {**_local(dice), "logout": True, "again": dice.randint(1, 2)},

@@ -52,6 +52,8 @@ class Site:
     """(task, share of the usual memory) → how often it ran out of that alone."""
     unlucky: set[str] = attrs.field(factory=set)
     """Tasks whose stage process will die once while they are in work alone."""
+    bugs: dict[str, set[str]] = attrs.field(factory=dict)
+    """Stage → tasks that fail there now."""
     clients: dict[str, Client] = attrs.field(factory=dict)
     listeners: list[Callable[[Process, str, str], None]] = attrs.field(factory=list)
     leaving: list[Callable[[Process, str], None]] = attrs.field(factory=list)
@@ -129,7 +131,9 @@ class Site:
 
     def hosts(self, process: Process) -> SimHosts:
         """Of one worker."""
-        return SimHosts(process, self.client(process.host), self.work_s, self.ahead, self.unlucky, self.starves)
+        hosts = SimHosts(process, self.client(process.host), self.work_s, self.ahead, self.unlucky, self.starves)
+        hosts.bugs = self.bugs
+        return hosts
 
     def starves(self, task: str, share: float) -> None:
         """A task is alone in work, and runs out of memory: once by chance, once to be sure."""

@@ -9,7 +9,8 @@ import contextlib
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -53,10 +54,14 @@ class Worked(Stage[Number, Number]):
     """Of the attempt."""
     work: Callable[[list[Number]], None] = staticmethod(lambda tasks: None)
     """Returns when the work is done, or never."""
+    bugs: Collection[str] = ()
+    """Tasks that fail here now."""
 
     def process(self, tasks: list[Number]) -> list[Number]:
         """Each task by itself."""
         self.work(tasks)
+        if buggy := [task.id for task in tasks if task.id in self.bugs]:
+            raise ValueError(f"there is a bug in {buggy[0]}.")
         return [made for task in tasks if (made := self.one(task)) is not None]
 
     def one(self, task: Number) -> Number | None:
@@ -103,6 +108,8 @@ DOOM = "d"
 """First letter of tasks with which nothing can be gathered: the stage process dies of all of them together."""
 HUNGRY = 500
 """Values from here on need so many times the usual memory: 2, 4 or 8 times, in turn."""
+BUG = "b"
+"""First letter of tasks that fail until their bug is fixed."""
 KILLER = 2000
 """Values from here on have their whole job killed."""
 
@@ -156,6 +163,11 @@ def outcome(stage: str, row: dict[str, Any]) -> str:
     return "dropped" if stage == "sift" and row["value"] % 6 == 0 else "passed"
 
 
+def may_fail(stage: str, row: dict[str, Any]) -> bool:
+    """Whether it fails now, or did before its bug was fixed. Pure."""
+    return outcome(stage, row) == "failed" or (row["id"].startswith(BUG) and stage != "collect")
+
+
 def doomed(stage: str, rows: Sequence[dict[str, Any]]) -> bool:
     """Whether nothing comes of these rows together. Pure."""
     return stage == "collect" and any(row["id"].startswith(DOOM) for row in rows)
@@ -203,6 +215,8 @@ class SimHosts(Hosts):
     """See `Hosts`: stage processes that take their time, and die of poison."""
 
     threads = True
+    bugs: Mapping[str, Collection[str]] = MappingProxyType({})
+    """See `Site`."""
 
     def __init__(
         self,
@@ -213,7 +227,7 @@ class SimHosts(Hosts):
         unlucky: set[str],
         starves: Callable[[str, float], None],
     ) -> None:
-        self._process, self._files, self._work_s = process, Files(client.open, client.append), work_s
+        self._process, self._files, self._work_s = process, Files(client.open, client.append, are_real=False), work_s
         self._ahead, self._unlucky, self._starves = ahead, unlucky, starves
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
@@ -229,6 +243,7 @@ class SimHosts(Hosts):
         limits = plan.limits
         stage.share = limits.here.memory_mb / limits.ordinary.memory_mb if limits.ordinary else 1.0
         stage.unlucky, stage.starves = self._unlucky, self._starves
+        stage.bugs = self.bugs.get(plan.stage.name, ())
         return stage
 
     def used_mb(self) -> int:
@@ -277,6 +292,8 @@ class SimStage:
         self.starves: Callable[[str, float], None] = lambda task, share: None
         self.unlucky: set[str] = set()
         """See `Site`."""
+        self.bugs: Collection[str] = ()
+        """Tasks that fail in this stage now."""
 
     def start(self) -> Ready:
         """See `StageHost`."""
@@ -284,7 +301,7 @@ class SimStage:
 
     def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
         """See `StageHost`. Raises ShardEnded."""
-        self._stage.nonce = job.directory.rpartition(".")[2]
+        self._stage.nonce, self._stage.bugs = job.directory.rpartition(".")[2], self.bugs
         looks = self._share and not job.isolate and not job.whole and self._process.kernel.random.random() < self._share
         self._ask, self._next = ahead if looks else None, None
         try:
