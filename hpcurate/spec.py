@@ -132,8 +132,18 @@ def _find(target: str, what: str) -> Any:
         for part in qualname.split("."):
             found = getattr(found, part)
     except Exception as error:  # a module of the user's may raise anything at import
-        raise PipelineError(f"cannot import {what} {target!r}: {type(error).__name__}: {error}") from error
+        raise PipelineError(
+            f"cannot import {what} {target!r}: {type(error).__name__}: {error}{_where(error, module_name)}"
+        ) from error
     return found
+
+
+def _where(error: Exception, module_name: str) -> str:
+    """Where the stage's own module was looked for, if that is what is not there: a name is relative to a folder."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing is None or not f"{module_name}.".startswith(f"{missing}."):
+        return ""
+    return f"; it is looked for in the folder where you type the command ({os.getcwd()}), and among packages"
 
 
 def coerce_parameters(cls: type[Stage[Any, Any]], given: dict[str, Any]) -> dict[str, Any]:

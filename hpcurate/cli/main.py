@@ -106,9 +106,10 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in STORE_ERRNOS:
             raise
-        from hpcurate.store.trouble import explain
+        from hpcurate.store.trouble import AGAIN, explain
 
-        say(f"hpcurate: {explain(error)}")
+        this = f"then type hpcurate {argv[0]} again" if argv[0] in VERBS else AGAIN
+        say(f"hpcurate: {explain(error).replace(AGAIN, this)}")
         return 1
     except KeyboardInterrupt:
         say("hpcurate: interrupted; to continue, type the same command again")

@@ -90,10 +90,16 @@ def log_of(run: Run, located: LocatedDeadLetter) -> str | None:
     return None
 
 
+def _without_report(text: str) -> str:
+    """Output of a gate without the report at its end, which repeats what `why` says already. Pure."""
+    report = re.search(r"^\{\n \"run\": ", text, re.MULTILINE)
+    return text[: report.start()] if report else text
+
+
 def error_tails(run: Run) -> list[Tail]:
     """The end of the two newest outputs of arrays and gates that report an error: what no worker could log."""
     paths = [*Path(run.path, "submissions").glob("*/array-*.out"), *gate_logs(run)]
-    texts = {path: path.read_text(errors="backslashreplace") for path in paths}
+    texts = {path: _without_report(path.read_text(errors="backslashreplace")) for path in paths}
     failing = [path for path, text in texts.items() if "error" in text.lower()]
     newest = sorted(failing, key=lambda path: path.stat().st_mtime)[-2:]
     return [Tail(path, tuple(texts[path].splitlines()[-TAIL:])) for path in newest]

@@ -42,6 +42,8 @@ class Nodes:
     setups: tuple[Report, ...] = ()
     """Of each node and round on which the stage's setup failed, one."""
     rounds_of_setups: int = 0
+    unbegun: tuple[str, ...] = ()
+    """Nodes, one for each job of the stage that failed there before its worker began."""
     usable: int = 0
     """How many the stage may run on; 0: it is not known, or there is but this machine."""
 
@@ -61,6 +63,17 @@ class Nodes:
             return ""
         why = "; ".join(f"{node}: {reason}" for node, reason in sorted(self.bad.items()))
         return f"{len(self.bad)} of {self.usable} nodes are not to be used, more than half: {why}"
+
+    @property
+    def why_idle(self) -> str:
+        """What is known of rounds that committed nothing, as a further part of a reason; empty: nothing."""
+        if not self.unbegun:
+            return ""
+        jobs = "a job" if len(self.unbegun) == 1 else f"{len(self.unbegun)} jobs"
+        return (
+            f": {jobs} failed before a worker began, on {', '.join(sorted(set(self.unbegun)))}: see launcher.setup, "
+            "launcher.python, and what they wrote, submissions/*/array-*.out in the run's folder"
+        )
 
 
 def bad_nodes(stages: Iterable[Iterable[RoundTold]]) -> dict[str, str]:

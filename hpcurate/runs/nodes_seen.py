@@ -31,7 +31,9 @@ class NodesSeen:
         """What that means for a stage; `told` by all of them."""
         setups, times = setups_failed(told.get(stage.name, []))
         bad = bad_nodes(told.values())
-        return Nodes(bad=bad, setups=setups, rounds_of_setups=times, usable=self._usable.get(stage.name, 0))
+        unbegun = tuple(node for one in told.get(stage.name, []) for node in one.failed)
+        usable = self._usable.get(stage.name, 0)
+        return Nodes(bad=bad, setups=setups, rounds_of_setups=times, unbegun=unbegun, usable=usable)
 
     def _told(self, stage: PlannedStage, store: StageStore, found: RoundView) -> RoundTold:
         key = stage.name, found.number

@@ -257,7 +257,7 @@ def _step(stage: StageView) -> Action | tuple[RunState, str]:
     if last is None:
         return Submit(stage.name, 1, Group(_open_shards(stage)), stage.nodes.excluded)
     if last.phase is Phase.OVER and not last.over_recorded:  # how its jobs ended is yet to be written down, and read
-        return RunState.RUNNING, ""
+        return RunState.RUNNING, f"{stage.name}: round {last.number} is over; its gate writes down how its jobs ended"
     if last.phase is Phase.OVER:
         return _after_round(stage, last)
     if last.phase is Phase.ACTIVE and last.queue and last.watched is False:
@@ -292,7 +292,7 @@ def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, 
     group = stage.left.groups[0] if stage.left.groups else Group(_open_shards(stage))
     other_nodes = bool(own) and not set(stage.nodes.excluded) <= set(own[-1].exclude)
     if idle >= ROUNDS_WITHOUT_PROGRESS and not other_nodes and not group.has.exceeds(round.has for round in own):
-        return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing"
+        return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing{stage.nodes.why_idle}"
     if len(own) >= MOST_ROUNDS:
         why = f"{len(own)} rounds since the command was typed, and {_open_shards(stage)} shards are left"
         return RunState.STALLED, f"{stage.name}: {why}"

@@ -114,7 +114,7 @@ def chosen(
         elif why and (which.stage == stage.name or (dead and which.stage is None)):
             early.append(why)
     if early and not found:
-        raise StoreError(f"{'; '.join(early)}; type the run's command, and retry when it has ended")
+        raise StoreError(f"{'; '.join(early)}: retry when that has ended; hpcurate status says what to do until then")
     if not found:
         raise NothingChosen("no dead letter is one of those")
     return found

@@ -42,6 +42,7 @@ REFUSED = [
     (["+pipeline=words", "stages.show.after=[nobody]"], "stages.show.after: there is no stage 'nobody'"),
     (["+pipeline=words", "stages.show._target_=stages.hello.Prnt"], "stages.show._target_"),
     (["+pipeline=words", "stages.show._target_=no.such.module.Stage"], "cannot import stage class"),
+    (["+pipeline=words", "stages.show._target_=stages.no.Stage"], "in the folder where you type the command (/"),
     (["+pipeline=words", "stages.show._target_=stages.video.probe.Probe"], "stages.show takes FileTask, but lower_case gives HelloTask"),
     (["+pipeline=words", "launcher.wrkers=1"], "launcher.wrkers"),
     (["+pipeline=words", "launcher=slrum"], "launcher=slrum: no such choice; did you mean 'slurm'?"),

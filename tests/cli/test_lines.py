@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import attrs
+import pytest
 from reports import dead_letter, run_report, stage_report
 
 from hpcurate.cli.terminal import bar, end_lines, plural, printable, table
@@ -150,6 +152,31 @@ def test_why_of_a_run_without_a_fault() -> None:
     """Is a sentence."""
     report = run_report(state=RunState.COMPLETE, reason="", next="")
     assert why_lines(Causes(report=report)) == ["r  complete", "", "nothing failed and nothing was dropped"]
+
+
+def test_why_does_not_say_to_type_why() -> None:
+    """It did, of a failed run; and of a stalled one it said that nothing had failed."""
+    following = "hpcurate why r --store /w; fix what failed, then hpcurate retry r --store /w, or raise budget.failed"
+    failed = run_report(state=RunState.FAILED, reason="a: 6 of 60 tasks failed", next=following)
+    assert why_lines(Causes(report=failed))[1:] == [
+        "next: fix what failed, then hpcurate retry r --store /w, or raise budget.failed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "helps"),
+    [
+        ("exception", []),
+        ("oom", ["a larger stages.a.max_memory, then hpcurate retry --stage a --kind oom"]),
+        ("timeout", ["a longer stages.a.task_timeout, then hpcurate retry --stage a --kind timeout"]),
+    ],
+)
+def test_why_names_the_override_that_gives_more(kind: str, helps: list[str]) -> None:
+    """A task that was killed for memory at the most it may have was a dead letter that named no way on."""
+    dead = dead_letter("a", "killed; 737 of 600 MB")
+    dead = attrs.evolve(dead, letter=attrs.evolve(dead.letter, kind=kind))
+    said = [line for line in group_lines(grouped([dead])) if "what may help" in line]
+    assert said == [f"          what may help: the run's command with {one}" for one in helps]
 
 
 def test_many_reasons_are_cut_with_their_number() -> None:

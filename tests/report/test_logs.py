@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def test_the_newest_outputs_with_an_error_are_shown(run: Run) -> None:
     """Of arrays and gates: what no worker could log."""
     array = Tail(Path(run.path, "submissions/a-0002/array-8.out"), ("slurmstepd: error: killed",))
     assert error_tails(run) == [array, Tail(gate_logs(run)[0], ("an Error", "and more"))]
+
+
+def test_the_report_that_a_gate_prints_is_no_error(run: Run) -> None:
+    """Its reason had the word in it, and `why` showed the last lines of the JSON under what it had said already."""
+    gate = gate_logs(run)[0]
+    report = json.dumps({"run": run.name, "reason": "setup failed: RuntimeError: x", "next": "n"}, indent=1)
+    gate.write_text(report + "\n")
+    assert [one.path.name for one in error_tails(run)] == ["array-8.out"]
+    gate.write_text(f"sbatch: error: no\n{report}\n")
+    assert Tail(gate, ("sbatch: error: no",)) in error_tails(run)
 
 
 @pytest.mark.parametrize(("worker", "index"), [("1234-7-r0-ab12cd34", 7), ("local-12-r3-ab", 12), ("odd", 0)])

@@ -73,6 +73,14 @@ def test_never_more_than_half_of_the_nodes_are_left_out(nodes: Nodes, excluded: 
     assert (why, excluded) == (nodes.why_none, nodes.excluded)
 
 
+def test_jobs_that_fail_before_a_worker_begins_are_the_reason_of_idle_rounds() -> None:
+    """Where every job did, by a line of `launcher.setup`, a run was stalled without a reason, and without any log."""
+    said = Nodes(unbegun=("b", "a", "b")).why_idle
+    assert said.startswith(": 3 jobs failed before a worker began, on a, b: see launcher.setup, ")
+    assert Nodes(unbegun=("a",)).why_idle.startswith(": a job failed before")
+    assert "" == Nodes().why_idle
+
+
 def test_setups_are_counted_by_node_and_by_round() -> None:
     """Two workers of one node in one round are one."""
     first = RoundTold(reports=(report("a", "setup", "x"), report("a", "setup", "y"), report("b")))

@@ -206,9 +206,9 @@ def test_what_is_refused(factory: Factory) -> None:
     with pytest.raises(PipelineError, match=r"stages\.one: is not what it was in .*parameters\.bugs: .*type the run's"):
         hpcurate.run(other, source, **told)
     shutil.rmtree(part(run, "one").folder.shard("0001-000002"))
-    with pytest.raises(StoreError, match=r"two waits for what it reads; type the run's command"):
+    with pytest.raises(StoreError, match=r"two waits for what it reads: retry when that has ended"):
         factory.run(Retry(stage="two"))
-    with pytest.raises(StoreError, match=r"1 of 4 shards of one are not committed; type the run's command"):
+    with pytest.raises(StoreError, match=r"1 of 4 shards of one are not committed: retry when that has"):
         factory.run(Retry(stage="one"))
     assert frozen == run.frozen()
 

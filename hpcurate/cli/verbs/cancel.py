@@ -14,8 +14,8 @@ def verb(argv: list[str]) -> int:
     parser = run_parser("cancel", "stop the jobs of a run that no other run needs")
     run = the_run_without_doubt(parser.parse_args(argv[1:]))
     said, report = cancel(run), written_report(run)
-    if report is not None and report.state is RunState.COMPLETE:
-        show([*said, f"{run.name}: complete before it was cancelled"])
+    if report is not None and report.state in (RunState.COMPLETE, RunState.FAILED):
+        show([*said, f"{run.name}: {report.state.value} before it was cancelled"])
     else:
         show([*said, f"{run.name}: cancelled; to continue it, type the run's command again"])
     return 0

@@ -55,7 +55,10 @@ def _logs(view: RunView, options: argparse.Namespace) -> list[Path]:
     logs = gate_logs(view.run) if options.gate else list(worker_logs(view.run, stage, worker))
     if not logs:
         names = ", ".join(planned.name for planned in view.planned)
-        raise StoreError(f"{view.run.path}: no such log; the run's stages are {names}")
+        raise StoreError(
+            f"{view.run.path}: no such log; the run's stages are {names}, and hpcurate why says what is known where "
+            "nothing was written"
+        )
     return logs
 
 

@@ -18,6 +18,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.retry import NothingChosen, Retry
 from hpcurate.runs.start_retry import start_retry
 
+NONE = "has no dead letters: nothing to try again; hpcurate status shows where it stands"
 OFFERED = 20
 """Groups of dead letters that are listed where none is chosen."""
 
@@ -37,7 +38,8 @@ def verb(argv: list[str]) -> int:
         with shown() as (echo, progress):
             outcome = start_retry(request, run, which, echo=echo, progress=progress)
     except NothingChosen as error:
-        raise ConfigError("\n".join([f"{run.name}: {error}", *_offers(run)])) from None
+        offers = _offers(run)
+        raise ConfigError("\n".join([f"{run.name}: {error if offers else NONE}", *offers])) from None
     show_end(outcome)
     return outcome.state.exit_status
 
@@ -70,7 +72,7 @@ def _offers(run: Run) -> list[str]:
 def offer_lines(groups: Sequence[Group]) -> list[str]:
     """A line for each group of dead letters that could be tried, with the options that name it. Pure."""
     if not groups:
-        return ["it has no dead letters"]
+        return []
     lines = [f"  {one.count:>6}  {_named(one)}: {one.pattern}" for one in groups[:OFFERED]]
     more = [f"  and {plural(len(groups) - OFFERED, 'more reason')}: hpcurate why --json"]
     return ["there are:", *lines, *more[: len(groups) > OFFERED]]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import msgspec
+
 from hpcurate.cli.terminal import plural, show
 from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
+from hpcurate.failures import FailureKind
 from hpcurate.masks import mask_plain
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
 from hpcurate.report.drops import Drops, split_drops
 from hpcurate.report.logs import Tail
 from hpcurate.report.run_view import RunView
+from hpcurate.runs.state import RunState
+from hpcurate.runs.summary import RunReport
 
 
 def verb(argv: list[str]) -> int:
@@ -34,7 +39,14 @@ def why_lines(causes: Causes) -> list[str]:
     lines = note_lines(causes.report) + group_lines(causes.groups, causes.logs) + drop_lines(causes.drops)
     lines += queue_lines(causes.jobs) + tail_lines(causes.tails)
     report = causes.report
-    return [heading(report), *(lines or ["", "nothing failed and nothing was dropped"]), *next_line(report)]
+    none = ["", "nothing failed and nothing was dropped"] if report.state is RunState.COMPLETE else []
+    return [heading(report), *(lines or none), *next_line(_after_why(report))]
+
+
+def _after_why(report: RunReport) -> RunReport:
+    """Without what its reader has just typed."""
+    following = [one for one in report.next.split("; ") if not one.startswith(f"hpcurate why {report.run}")]
+    return msgspec.structs.replace(report, next="; ".join(following))
 
 
 def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> list[str]:
@@ -46,8 +58,24 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> lis
         lines.append(f"  {group.count:>6}  {group.stage}: {group.error}: {group.pattern}")
         lines.append(f"          e.g. {group.example.name}: {group.example.letter.message}")
         lines += [f"          log: {log}" for log in logs[place : place + 1] if log]
+        lines += [f"          what may help: {help}" for help in _what_may_help(group)]
     more = len(groups) - SHOWN
     return lines + ([f"  and {plural(more, 'more reason')}; --json lists all"] if more > 0 else [])
+
+
+_MAY_HELP = {
+    FailureKind.OOM: "the run's command with a larger stages.{stage}.max_memory",
+    FailureKind.TIMEOUT: "the run's command with a longer stages.{stage}.task_timeout",
+    FailureKind.GPU_OOM: "the run's command with a larger GPU, e.g. stages.{stage}.sbatch.constraint=NAME",
+}
+"""What gives a task more than it had; no other kind of dead letter is one of what it had."""
+
+
+def _what_may_help(group: Group) -> list[str]:
+    """An override, and the retry that profits from it. Pure."""
+    kind, stage = group.example.letter.kind, group.example.shard.stage
+    retry = f", then hpcurate retry --stage {stage} --kind {kind}"
+    return [_MAY_HELP[known].format(stage=stage) + retry for known in _MAY_HELP if known.value == kind]
 
 
 def drop_lines(drops: Drops) -> list[str]:
