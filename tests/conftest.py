@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 from driven import Site, comparable
-from shell import Shell
+from shell import Shell, typed_warm
 from slurm_fixture import slurm  # noqa: F401
 from untouched import untracked
 
@@ -45,6 +45,13 @@ def untouched_checkout() -> Iterator[None]:
     before = untracked(ROOT)
     yield
     assert set() == untracked(ROOT) - before, "appeared in the checkout while the tests ran"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_that_types() -> Iterator[None]:
+    """One process: most commands are typed to see what hpcurate does, not how Python starts."""
+    with typed_warm():
+        yield
 
 
 @pytest.fixture(autouse=True)

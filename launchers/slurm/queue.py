@@ -19,8 +19,8 @@ QUEUE_FORMAT = "%i|%T|%r|%S|%j"
 """Id, state, reason, expected start, name; the name last, it may hold anything."""
 REMEMBERED = "now-7days"
 """How far back accounting is searched for a job."""
-LATE_S = 10.0
-"""How late accounting may be with the steps of a job that has just ended."""
+LATE_S = (1.0, 2.0, 3.0, 4.0)
+"""Pauses before it is asked again: so late accounting may be with the steps of a job that has just ended."""
 _CLUSTERS: dict[str, str] = {}
 """SLURM_CONF → the name of its cluster, once its controller has answered."""
 
@@ -47,12 +47,14 @@ class SlurmQueue:
         return Presence.UNKNOWN if answer is None else presence_of(jobs, answer)
 
     def endings(self, jobs: tuple[str, ...]) -> Mapping[str, JobEnd]:
-        """See `Queue`. Accounting that is late is asked once more."""
+        """See `Queue`. Accounting that is late is asked again."""
         if not jobs:
             return {}
         queued, accounted = _states(jobs) or "", _accounted(jobs)
-        if accounted is not None and unexplained(queued, accounted):
-            time.sleep(LATE_S)
+        for pause_s in LATE_S:
+            if accounted is None or not unexplained(queued, accounted):
+                break
+            time.sleep(pause_s)
             accounted = _accounted(jobs)
         return endings_of(queued, accounted or "")
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from readme import readme_stage
 from shell import Shell
 from slurm_fixture import SlurmSite
 from video_help import make_video
-from warm import Warm
 
 from hpcurate.cli.verbs.reference import page, sections
 
@@ -124,15 +120,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
     return shell
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    """Types them all."""
-    warm = Warm(tmp_path_factory.mktemp("warm"))
-    yield warm
-    warm.close()
-
-
-def test_what_is_typed_warm_is_as_from_a_fresh_python(shell: Shell, warm: Warm) -> None:
+def test_what_is_typed_warm_is_as_from_a_fresh_python(shell: Shell) -> None:
     """One verb, one run that is refused, one module of the current folder: status and both streams."""
     (shell.cwd / "mine.py").write_text("raise ValueError('imported')\n")
     for words in (
@@ -140,17 +128,13 @@ def test_what_is_typed_warm_is_as_from_a_fresh_python(shell: Shell, warm: Warm) 
         ["+pipeline=words", "no.such=1"],
         ["+pipeline=words", "+stages.a.file=./mine.py"],
     ):
-        fresh = subprocess.run(
-            [sys.executable, "-m", "hpcurate", *words], cwd=shell.cwd, env=shell.environment, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
-        typed = warm.type(words, shell.cwd, shell.environment)
+        fresh, typed = shell.typed_afresh(*words), shell.typed(*words)
         assert (fresh.returncode, fresh.stdout, fresh.stderr) == (typed.returncode, typed.stdout, typed.stderr)
 
 
 @pytest.mark.slurm
 @pytest.mark.parametrize(("line", "page_name"), command_lines().items())
-def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, warm: Warm, page_name: str, line: str) -> None:
+def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str, line: str) -> None:
     """A run as a dry run, a verb as it stands; nothing is refused as misspelt. Weights that the test has no way to fetch
     are all that may be missing.
     """
@@ -159,7 +143,7 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, warm: Warm, pag
     words = shlex.split(text)[1:]
     is_run = words[0].startswith(("+", "-m"))
     harmless = ["dry_run=true"] if is_run else ["--dry-run"] if words[0] == "install" else []
-    done = warm.type([*words, *harmless], cluster.cwd, cluster.environment)
+    done = cluster.typed(*words, *harmless)
     assert "usage:" not in done.stderr
     assert "Traceback" not in done.stderr
     if is_run:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from checkout import ROOT
 from shell import Shell
-from warm import Warm
 
 STAGES = """
 import json, os
@@ -67,12 +65,9 @@ WITHOUT = "pass"
 class Project(Shell):
     """A project with a stage whose work is done in a module beside it, and a thousand tasks, of which 37 fail."""
 
-    def __init__(
-        self, warm: Warm, folder: Path, version: str = "version = 1", code: str = BUG, tasks: int = 1000
-    ) -> None:
+    def __init__(self, folder: Path, version: str = "version = 1", code: str = BUG, tasks: int = 1000) -> None:
         folder.mkdir(exist_ok=True)
         super().__init__(folder)
-        self.warm = warm
         (self.cwd / "conf" / "pipeline").mkdir(parents=True)
         (self.cwd / "helping").mkdir()
         (self.cwd / "conf" / "pipeline" / "halves.yaml").write_text(PIPELINE)
@@ -84,19 +79,13 @@ class Project(Shell):
         """The helper, from now on."""
         (self.cwd / "helping" / "measures.py").write_text(code)
 
-    def typed(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Type `hpcurate WORDS` where Python has started already, and expect an exit status."""
-        done = self.warm.type(list(words), self.cwd, self.environment)
-        assert done.returncode == status, done.stderr + done.stdout
-        return done
-
     def command(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Type the run's command."""
-        return self.typed(*WORDS, *words, "launcher=inline", f"store={self.store}", status=status)
+        return self.type(*WORDS, *words, "launcher=inline", f"store={self.store}", status=status)
 
     def retry(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Type `hpcurate retry`."""
-        return self.typed("retry", *words, "--store", str(self.store), status=status)
+        return self.type("retry", *words, "--store", str(self.store), status=status)
 
     @property
     def output(self) -> Path:
@@ -122,17 +111,9 @@ def tried(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
-    """What types commands."""
-    warm = Warm(tmp_path_factory.mktemp("warm"))
-    yield warm
-    warm.close()
-
-
-@pytest.fixture(scope="module")
-def never_failed(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def never_failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output of a run that had no bug."""
-    project = Project(warm, tmp_path_factory.mktemp("never"), code=FIXED)
+    project = Project(tmp_path_factory.mktemp("never"), code=FIXED)
     project.command()
     return project.output
 
@@ -143,9 +124,9 @@ def same_trees(one: Path, two: Path) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
-def test_37_of_1000(warm: Warm, tmp_path: Path, never_failed: Path) -> None:
+def test_37_of_1000(tmp_path: Path, never_failed: Path) -> None:
     """37 tasks run, and 37 downstream; what is published is that of a run that never failed."""
-    project = Project(warm, tmp_path / "p")
+    project = Project(tmp_path / "p")
     project.command()
     project.write(FIXED)
     before = project.shards()
@@ -155,9 +136,9 @@ def test_37_of_1000(warm: Warm, tmp_path: Path, never_failed: Path) -> None:
     assert "equal: 1001 files\n" == same_trees(project.output, never_failed)
 
 
-def test_37_of_1000_of_a_stage_without_a_version(warm: Warm, tmp_path: Path, never_failed: Path) -> None:
+def test_37_of_1000_of_a_stage_without_a_version(tmp_path: Path, never_failed: Path) -> None:
     """Other code is refused; kept, it is recorded: `explain` and the command say so, and `rerun` does it all again."""
-    project = Project(warm, tmp_path / "p", WITHOUT)
+    project = Project(tmp_path / "p", WITHOUT)
     project.command()
     project.write(FIXED)
     before = project.shards()
@@ -183,9 +164,9 @@ def test_37_of_1000_of_a_stage_without_a_version(warm: Warm, tmp_path: Path, nev
 KILLED = -9
 
 
-def test_a_retry_that_is_killed_again_and_again(warm: Warm, tmp_path: Path) -> None:
+def test_a_retry_that_is_killed_again_and_again(tmp_path: Path) -> None:
     """Typed again, or by the run's command once it was written down, it goes on; no task is done twice."""
-    project = Project(warm, tmp_path / "p", tasks=60)
+    project = Project(tmp_path / "p", tasks=60)
     project.command()
     project.write(FIXED)
     before = project.shards()
@@ -199,9 +180,9 @@ def test_a_retry_that_is_killed_again_and_again(warm: Warm, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def failed(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One whose bug is still there, with two dead letters."""
-    project = Project(warm, tmp_path_factory.mktemp("failed"), tasks=60)
+    project = Project(tmp_path_factory.mktemp("failed"), tasks=60)
     project.command()
     return project
 

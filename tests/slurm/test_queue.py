@@ -178,7 +178,7 @@ def test_how_elements_ended(array: BatchJob, slurm: SlurmSite) -> None:
     slurm.run("scancel", f"{job}_3")
     slurm.wait_idle(30)
     said = {id: end.ending for id, end in SlurmQueue().endings((job,)).items()}
-    assert {f"{job}_0": Ending.OOM, f"{job}_3": Ending.FREE} == said
+    assert {f"{job}_0": Ending.OOM, f"{job}_1": None, f"{job}_2": None, f"{job}_3": Ending.FREE} == said
 
 
 def test_the_cluster_that_answers(slurm: SlurmSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -187,6 +187,9 @@ def test_the_cluster_that_answers(slurm: SlurmSite, monkeypatch: pytest.MonkeyPa
     name = SlurmQueue().cluster()
     assert name
     assert f"ClusterName={name}\n" in Path(slurm.env["SLURM_CONF"]).read_text()
-    (tmp_path / "slurm.conf").write_text("ClusterName=other\nSlurmctldHost=nowhere\n")
+    silent = (
+        "ClusterName=other\nSlurmctldHost=nowhere(127.0.0.1)\nSlurmctldPort=1\nMessageTimeout=1\nSlurmctldTimeout=1\n"
+    )
+    (tmp_path / "slurm.conf").write_text(silent)
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     assert SlurmQueue().cluster() is None

@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import ClassVar
 
+from warm import TIMEOUT_S, Warm
+
+READ_AT_START = ("PYTHON", "LC_", "LANG", "HPCURATE_FAILPOINTS")
+"""How variables begin that are read while Python starts, or hpcurate is imported."""
 LOCAL = "launcher=local"
 
 
 class Shell:
     """A current folder, a store, and a home of its own."""
+
+    warm: ClassVar[Warm | None] = None
+    """Types for all shells what does not depend on how Python starts."""
 
     def __init__(self, folder: Path, python: str = sys.executable) -> None:
         self.folder = folder
@@ -32,13 +43,31 @@ class Shell:
         self, *words: str | bytes, status: int = 0, stdin: str | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
         """Type `hpcurate WORDS` and expect an exit status."""
-        done = subprocess.run(
-            [self.python, "-m", "hpcurate", *words],
-            cwd=self.cwd, env={**self.environment, **env}, input=stdin,
-            capture_output=True, text=True, errors="surrogateescape", timeout=120, check=False,
-        )  # fmt: skip
+        done = self.typed(*words, stdin=stdin, **env)
         assert done.returncode == status, done.stderr + done.stdout
         return done
+
+    def typed(self, *words: str | bytes, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        """With any exit status."""
+        environment = {**self.environment, **env}
+        if self.warm is None or stdin is not None or not self._starts_as_any(environment):
+            return self.typed_afresh(*words, stdin=stdin, **env)
+        return self.warm.type(words, self.cwd, environment)
+
+    def typed_afresh(
+        self, *words: str | bytes, stdin: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """In a Python of its own."""
+        return subprocess.run(
+            [self.python, "-m", "hpcurate", *words],
+            cwd=self.cwd, env={**self.environment, **env}, input=stdin,
+            capture_output=True, text=True, errors="surrogateescape", timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+
+    def _starts_as_any(self, environment: dict[str, str]) -> bool:
+        """Whether its Python would start as that of the tests."""
+        changed = {name for name, _ in environment.items() ^ os.environ.items()}
+        return self.python == sys.executable and not any(name.startswith(READ_AT_START) for name in changed)
 
     def run(self, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Type a run on this machine, into the store."""
@@ -52,3 +81,11 @@ class Shell:
         """Committed rows of a stage, over all its folders."""
         found = sorted(self.store.glob(f"stages/{stage}-*/shards/*/[!.]*/{name}"))
         return [line for path in found for line in path.read_text().splitlines()]
+
+
+@contextmanager
+def typed_warm() -> Iterator[None]:
+    """Until its end, shells type in forks of one process."""
+    with tempfile.TemporaryDirectory() as folder, closing(Warm(Path(folder))) as Shell.warm:
+        yield
+    Shell.warm = None
