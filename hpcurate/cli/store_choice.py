@@ -24,13 +24,17 @@ def remember_store(store: str) -> None:
 
 
 def refuse_unmounted(store: str) -> None:
-    """Where the last run was started there was a store: an empty folder is where it was mounted. Raises StoreError."""
-    root = os.path.abspath(os.path.expanduser(store))
+    """Where the last run was started there was a store: an empty folder, the store's or one above it, is where it was
+    mounted. Raises StoreError.
+    """
+    root = there = os.path.abspath(os.path.expanduser(store))
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
     with suppress(OSError):
-        if last_store() == root and not os.listdir(root):
+        if last_store() == root and not os.listdir(there):
             raise StoreError(
-                f"store={store}: the last run was started there, and it is an empty folder now: is it mounted? If you "
-                f"emptied it, type `rmdir {shlex.quote(root)}` first"
+                f"store={store}: the last run was started there, and {there} is an empty folder now: is it mounted? If "
+                f"you removed the store, type `rm {shlex.quote(str(_last_store_file()))}` first"
             )
 
 

@@ -16,7 +16,10 @@ from hpcurate.spec import STAGE
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
-__all__ = ["Explanation", "code_changes", "explain", "part_differences"]
+__all__ = ["NOTHING", "Explanation", "code_changes", "explain", "part_differences"]
+
+NOTHING = "nothing to do: "
+"""Begins the reason of a stage whose shards are all committed."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ def _kept_in_spite(stage: PlannedStage, plain: dict[str, Any]) -> list[str]:
 def _standing(view: StageView) -> str:
     counts = view.counts
     if view.complete:
-        return f"nothing to do: all {counts.shards} shards are committed"
+        return f"{NOTHING}all {counts.shards} shards are committed"
     if not view.ready:
         return "waits: what it reads is not complete"
     if not view.listed:

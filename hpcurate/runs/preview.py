@@ -12,7 +12,7 @@ import attrs
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import submission_name, worker_count
 from hpcurate.runs.code import frozen_path
-from hpcurate.runs.explanation import Explanation, explain
+from hpcurate.runs.explanation import NOTHING, Explanation, explain
 from hpcurate.runs.folder import Frozen, Run, peek_run
 from hpcurate.runs.launcher import Launcher, Submission
 from hpcurate.runs.left import Group
@@ -20,7 +20,7 @@ from hpcurate.runs.live import Observer
 from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.runs.submitting import plan_round
-from hpcurate.source.intake import foresee
+from hpcurate.source.intake import Intake, foresee
 from hpcurate.source.scan import scan
 from hpcurate.source.taken import list_names
 from hpcurate.store.layout import Store
@@ -31,6 +31,9 @@ __all__ = ["Preview", "StagePreview", "preview", "views_of"]
 
 NEW_RUN = "RUN"
 """Stands for the name of a run that is yet to be made."""
+
+
+NEWS = "what is new or done again in the input comes to it"
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -84,8 +87,20 @@ def preview(request: Request) -> Preview:
         run=run,
         input=(*scanned.notes, *intake.lines(request.edits)),
         stages=stages,
-        explanations=explain(store, pipeline, views),
+        explanations=_with_news(explain(store, pipeline, views), intake),
     )
+
+
+def _with_news(explanations: list[Explanation], intake: Intake) -> list[Explanation]:
+    """What is about to be taken in is in no list yet: a stage with nothing to do will have. Pure."""
+    if not (intake.new or intake.again):
+        return explanations
+    return [
+        attrs.evolve(one, reason=f"runs: {NEWS}; {one.reason.removeprefix(NOTHING)} now")
+        if one.reason.startswith(NOTHING)
+        else one
+        for one in explanations
+    ]
 
 
 def views_of(

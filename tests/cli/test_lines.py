@@ -163,6 +163,12 @@ def test_why_does_not_say_to_type_why() -> None:
     ]
 
 
+def test_why_says_how_often_a_task_was_tried() -> None:
+    """Where it was more than once: else nobody knows whether `retry_on` takes such an error."""
+    dead = [attrs.evolve(one, letter=attrs.evolve(one.letter, tries=3)) for one in [dead_letter("a", "HTTP 503")]]
+    assert "          e.g. x.mp4: HTTP 503 (3 tries)" in group_lines(grouped(dead))
+
+
 @pytest.mark.parametrize(
     ("kind", "helps"),
     [

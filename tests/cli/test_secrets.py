@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from shell import Shell
 
 import hpcurate
 from hpcurate import StageOptions, Step
-from hpcurate.cli.start.compose import Composed, compose
+from hpcurate.cli.start.compose import Composed, compose, frozen_config
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.errors import ConfigError
 from hpcurate.masks import mask
@@ -110,11 +111,28 @@ def test_a_typed_secret_is_refused(words: list[str], message: str) -> None:
 def test_the_key_of_a_secret_keeps_any_variable_symbolic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever that is called. Before, only variables that look like a secret stayed."""
     monkeypatch.setenv("MINE", "abc")
+    monkeypatch.setenv("MY_TOKEN", "abcdefgh")
     words = ["stages.lower_case.hf_token=${oc.env:MINE}", "stages.lower_case.api_keys=['${oc.env:MINE}']"]
     words += ["stages.lower_case.sbatch.comment=${oc.env:MY_TOKEN}"]
     stage = composed("+pipeline=words", *words, "stages.lower_case.x=${oc.env:MINE}").draft()["stages"]["lower_case"]
     assert {"comment": "${oc.env:MY_TOKEN}"} == stage["sbatch"]
     assert ("${oc.env:MINE}", ["${oc.env:MINE}"], "abc") == (stage["hf_token"], stage["api_keys"], stage["x"])
+
+
+@pytest.mark.parametrize("name", ["CAPTION_API_KEY", "CAPTION_URL"])
+def test_a_variable_that_is_not_set_is_refused_before_anything_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry was submitted without it, and stalled when setup had failed on two nodes; a run was refused in Hydra's
+    words.
+    """
+    monkeypatch.delenv(name, raising=False)
+    again = frozen_config(f"stages: {{caption: {{key: '${{oc.env:{name}}}'}}}}", {})
+    said = f"stages.caption.key: the environment variable {name} is not set; export it where you type hpcurate"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        again.with_output("x")
+    monkeypatch.setenv(name, "something")
+    assert again.with_output("x")["stages"]["caption"]["key"] in (f"${{oc.env:{name}}}", "something")
 
 
 def test_a_refused_secret_leaves_nothing(shell: Shell) -> None:

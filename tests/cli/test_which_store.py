@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from shell import Shell
 
@@ -69,7 +71,20 @@ def test_an_empty_folder_that_had_the_last_store_is_not_taken_for_a_new_one(shel
     shell.store.rename(shell.folder / "away")
     shell.store.mkdir()
     told = shell.type(*words, status=2).stderr
-    assert f"it is an empty folder now: is it mounted? If you emptied it, type `rmdir {shell.store}` first" in told
+    assert f"{shell.store} is an empty folder now: is it mounted? If you removed the store, type `rm " in told
     assert [] == list(shell.store.iterdir())
     shell.store.rmdir()
+    shell.type(*words)
+
+
+def test_an_empty_folder_above_the_last_store_is_where_it_was_mounted(shell: Shell) -> None:
+    """`/scratch` is what is mounted, not `/scratch/me/curate`: there a new store was made, on the disk below."""
+    store = shell.folder / "scratch" / "me" / "curate"
+    words = ["+pipeline=words", "launcher=inline", f"store={store}"]
+    shell.type(*words)
+    (shell.folder / "scratch" / "me").rename(shell.folder / "unmounted")
+    told = shell.type(*words, status=2).stderr
+    assert f"{shell.folder}/scratch is an empty folder now: is it mounted?" in told
+    assert [] == list((shell.folder / "scratch").iterdir())
+    Path(re.findall(r"type `rm (.*)` first", told)[0]).unlink()
     shell.type(*words)

@@ -55,6 +55,17 @@ def test_a_dry_run_over_a_store_changes_nothing_in_it(shell: Shell) -> None:
     assert everything_below(shell.store) == before
 
 
+def test_a_dry_run_does_not_say_that_there_is_nothing_to_do_where_the_input_has_grown(shell: Shell) -> None:
+    """It looked at the lists of now only, and the run then did all of it."""
+    shell.inline("+pipeline=words", "limit=1")
+    told = shell.inline("+pipeline=words", "dry_run=true").stdout
+    assert "input: 3 tasks, 2 of them new" in told
+    assert re.search(
+        r"show +runs: what is new or done again in the input comes to it; all 1 shards are committed now", told
+    )
+    assert "nothing to do" in shell.inline("+pipeline=words", "limit=1", "dry_run=true").stdout
+
+
 def test_a_dry_run_is_refused_for_what_the_run_would_be_refused_for(shell: Shell) -> None:
     """The same message, the same status."""
     assert (

@@ -112,13 +112,11 @@ def _literal(path: str) -> str:
 
 def _environment(name: str, default: Any = "\0", *, _node_: Any) -> Any:
     """`${oc.env:NAME}`, but secrets stay symbolic and are read where the stage runs: by that name, or their key's."""
+    if default == "\0" and name not in os.environ:  # jobs have the environment of who submits them
+        raise KeyError(f"environment variable {name} is not set")
     if MAY_BE_SECRET.search(name) or any(map(is_secret, str(_node_._get_full_key(None)).split("."))):
         return f"${{oc.env:{name}}}" if default == "\0" else f"${{oc.env:{name},{default}}}"
-    if name in os.environ:
-        return os.environ[name]
-    if default == "\0":
-        raise KeyError(f"environment variable {name} is not set")
-    return default
+    return os.environ.get(name, default)
 
 
 # -- what Hydra would refuse with worse advice -------------------------------------------------------
@@ -195,6 +193,11 @@ def _readable(message: str, folders: Sequence[Path]) -> str:
     choice = re.search(r"Could not find '([^'/]+)/([^']+)'", message)
     if choice:
         return f"{choice[1]}={choice[2]}: no such choice; {suggestion(choice[2], names_in(folders, choice[1]))}"
+    unset = re.search(r"nvironment variable '?(\w+)'? (?:not found|is not set)", message)
+    if unset:
+        key = re.search(r"full_key: (\S+)", message)
+        where = f"{key[1]}: " if key else ""
+        return f"{where}the environment variable {unset[1]} is not set; export it where you type hpcurate"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())
 
 

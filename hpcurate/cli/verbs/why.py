@@ -56,7 +56,8 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> lis
     lines = ["", f"{plural(sum(group.count for group in groups), 'dead letter')}, by reason:"]
     for place, group in enumerate(groups[:SHOWN]):
         lines.append(f"  {group.count:>6}  {group.stage}: {group.error}: {group.pattern}")
-        lines.append(f"          e.g. {group.example.name}: {group.example.letter.message}")
+        tries = f" ({group.example.letter.tries} tries)" if group.example.letter.tries > 1 else ""
+        lines.append(f"          e.g. {group.example.name}: {group.example.letter.message}{tries}")
         lines += [f"          log: {log}" for log in logs[place : place + 1] if log]
         lines += [f"          what may help: {help}" for help in _what_may_help(group)]
     more = len(groups) - SHOWN
