@@ -235,10 +235,10 @@ def test_inline_and_local_give_the_same_result(curated: Path, samples: Path, tmp
 @pytest.mark.slurm
 def test_slurm_gives_the_same_result_on_real_videos(real_videos: Path, tmp_path: Path, slurm) -> None:  # type: ignore[no-untyped-def]
     """Five real videos: `slurm` and `local` agree, frames are decoded at most twice."""
-    log, quick = tmp_path / "decoded", "stages.cut.preset=ultrafast"
+    log, quick = tmp_path / "decoded", ("stages.cut.preset=ultrafast", "stages.cut.crf=35", "stages.preview.effort=0")
     log_env = {"HPCURATE_DECODE_LOG": str(log)}
-    run_pipeline(real_videos, tmp_path / "a" / "store", tmp_path / "a" / "out", "local", quick, **log_env)
-    run_pipeline(real_videos, tmp_path / "b" / "store", tmp_path / "b" / "out", "slurm", quick, **slurm.env)
+    run_pipeline(real_videos, tmp_path / "a" / "store", tmp_path / "a" / "out", "local", *quick, **log_env)
+    run_pipeline(real_videos, tmp_path / "b" / "store", tmp_path / "b" / "out", "slurm", *quick, **slurm.env)
     assert same_tree(tmp_path / "a" / "out", tmp_path / "b" / "out") == ""
     for source, frames in decoded(log).items():
         with av.open(os.fspath(real_videos / source)) as container:
