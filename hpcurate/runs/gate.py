@@ -6,6 +6,7 @@ half of its time, so that it can report what it could not do.
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -32,6 +33,8 @@ from hpcurate.world import World
 T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 60.0
 """Between two tries; each pause is twice as long as the one before."""
+AWAY_S = 20.0
+"""How long a store that is not there at all is waited for: somebody removed it, or has to mount it and type again."""
 FAILURES = (LauncherError, StoreError, OSError)
 """What may be otherwise at the next try: a shard that is listed and not found is one that this host has looked for
 before it was committed, and believes to be missing for a while."""
@@ -73,16 +76,22 @@ def patiently(move: Callable[[], T], clock: Clock, patience_s: float, worth_it: 
 
     `worth_it`: whether there still is a run; somebody may have removed it.
     """
-    deadline, pauses = clock.monotonic() + patience_s, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+    began, pauses = clock.monotonic(), growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
         pause_s = next(pauses)
         try:
             return move()
         except FAILURES as error:
-            if clock.monotonic() + pause_s >= deadline or not worth_it():
+            most_s = min(patience_s, AWAY_S) if _is_away(error) else patience_s
+            if clock.monotonic() + pause_s >= began + most_s or not worth_it():
                 raise
             print(mask(f"{error}; trying again in {pause_s:.0f} s"), file=sys.stderr, flush=True)
         clock.sleep(pause_s)
+
+
+def _is_away(error: BaseException) -> bool:
+    links = (error, error.__context__)
+    return any(isinstance(link, OSError) and link.errno == errno.ENODEV for link in links)
 
 
 def leave_on_sigterm() -> None:

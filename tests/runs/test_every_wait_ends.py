@@ -457,6 +457,18 @@ def test_a_gate_of_a_run_that_was_removed_leaves(tmp_path: Path) -> None:
     assert 1 == len(tries)
 
 
+def test_a_gate_of_a_store_that_is_not_there_leaves_soon() -> None:
+    """Nobody can tell a store that was removed from one that is not mounted: the gate held its node for both."""
+    clock = QuickClock()
+
+    def move() -> Look:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), "store")
+
+    with pytest.raises(OSError, match="store"):
+        patiently(move, clock, 900)
+    assert 0 < clock.slept < 60
+
+
 def test_a_gate_that_a_failing_store_stopped_leaves_a_stalled_run(run: Run) -> None:
     """It was `incomplete`, as if sbatch had refused; now with the path and what is wrong, also when it is looked at."""
 
