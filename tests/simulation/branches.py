@@ -23,8 +23,8 @@ import coverage
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = {
-    "store": ("claims", "commits", "rounds", "lists"),
-    "worker": ("picker", "attempts", "evidence", "heartbeat", "turns"),
+    "store": ("claims", "commits", "rounds", "lists", "evidence"),
+    "worker": ("picker", "attempts", "heartbeat", "turns"),
     "runs": (
         "reconcile", "rounds_seen", "submitting", "driver", "gate", "cancel", "commits_seen", "lists_seen", "indexing",
         "live",

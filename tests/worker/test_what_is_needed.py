@@ -184,6 +184,14 @@ class Full(ProcessHosts):
         return 396
 
 
+class Light(ProcessHosts):
+    """Of a job that uses little, whatever the process that runs the tests does."""
+
+    def used_mb(self) -> int:
+        """See `Hosts`."""
+        return 100
+
+
 def leaves(folder: Path, left_s: float, **more: Any) -> dict[str, AttemptEnd]:
     """The endings of a worker that is told to leave in the middle of a shard."""
     begun = folder / "begun"
@@ -213,7 +221,7 @@ def leaves(folder: Path, left_s: float, **more: Any) -> dict[str, AttemptEnd]:
     ("left_s", "hosts", "ending", "peak_mb"),
     [
         (8.0, ProcessHosts, Ending.WALLTIME, 0),
-        (500.0, ProcessHosts, Ending.FREE, 0),
+        (500.0, Light, Ending.FREE, 0),
         (500.0, Full, Ending.OOM, 396),
     ],
 )
