@@ -167,6 +167,10 @@ class ClipTask(VisualTask):
         """Length in seconds."""
         return self.end_s - self.start_s
 
+    def frame_rate(self) -> tuple[int, float]:
+        """(frames of the clip's file, frames a second)."""
+        return self.frames, self.frames / self.duration_s
+
     def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
         """Of the clip's own file. Raises StageError if there is none yet, VideoError if it cannot be decoded."""
         from stages.video.media.sample_file import sample_file

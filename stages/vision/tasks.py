@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 
 from hpcurate import File
+from stages.language.windows import Window
 from stages.output_fields import Computed, Output, OutputTask, internal, output
 from stages.vision.vectors import published_vectors
 
@@ -33,12 +34,18 @@ class VisualTask(OutputTask):
     """Share of the picture that overlaid text covers, 0 … 1 (see `text_share.py`)."""
     nsfw_score: float | None = None
     """How likely it is pornographic, 0 … 1 (see `nsfw.py`)."""
+    windows: list[Window] = attrs.field(factory=list)
+    """Its stretches, and what models said of each; an image is one (see `stages/language/`)."""
     embeddings: list[File] = attrs.field(factory=list, metadata=internal())
     """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
 
     def shared_files(self, fan: int) -> list[tuple[File, str]]:
         """Those with its vectors."""
         return [(file, published_vectors(file, fan)) for file in self.embeddings]
+
+    def frame_rate(self) -> tuple[int, float]:
+        """(number of frames, frames a second); (1, 0) for what is no video."""
+        return 1, 0.0
 
     def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
         """The pictures of several samplings, from one decode. Raises ValueError naming `source`."""

@@ -98,6 +98,20 @@ class SpreadSampling(Sampling):
         return list(dict.fromkeys(k * duration_s / self.count for k in range(self.count)))
 
 
+@attrs.define(frozen=True, kw_only=True)
+class TimesSampling(Sampling):
+    """Pictures at given times."""
+
+    at_s: tuple[float, ...]
+    """Seconds since the clip's start, sorted."""
+    fps: float = 0.0
+    """Not used."""
+
+    def times(self, duration_s: float) -> list[float]:
+        """As given."""
+        return list(self.at_s)
+
+
 @attrs.define(frozen=True)
 class Sample:
     """One picture."""
