@@ -78,7 +78,7 @@ class CaptionedClip(ClipTask):
     embedding: list[float] = attrs.field(factory=list, metadata=output(only="parquet"))
     blur: float | None = attrs.field(default=None, metadata=output("blur_score"))
     mask: File | None = None
-    windows: list[Window] = attrs.field(factory=list)
+    stretches: list[Window] = attrs.field(factory=list)
     scores: dict[str, float] = attrs.field(factory=dict)
     note: str = attrs.field(default="not written", metadata=internal())
 
@@ -94,7 +94,7 @@ def captioned(**changes: Any) -> Any:
     """A clip with a value in every field."""
     values = {
         "caption": "a dog", "embedding": [0.5, 1.0], "blur": math.nan, "mask": File("m/mask.png"),
-        "windows": [Window(start_frame=0, end_frame=49, caption="ü")], "scores": {"b": 1.0, "a": math.inf},
+        "stretches": [Window(start_frame=0, end_frame=49, caption="ü")], "scores": {"b": 1.0, "a": math.inf},
     }  # fmt: skip
     return clip_of(CaptionedClip, **{**values, **changes})
 
@@ -105,13 +105,13 @@ def test_a_field_is_the_one_edit_of_a_new_measure() -> None:
     shipped = len(entries(ClipTask, "json"))
     own = list(record(captioned(), "json", 1).items())[shipped:]
     assert [(name, value) for name, value in own if name != "blur_score"] == [
-        ("caption", "a dog"), ("mask", "mask/3f/3fab0c.png"), ("windows", [window]), ("scores", {"a": math.inf, "b": 1.0})
+        ("caption", "a dog"), ("mask", "mask/3f/3fab0c.png"), ("stretches", [window]), ("scores", {"a": math.inf, "b": 1.0})
     ]  # fmt: skip
     columns = [(field.name, str(field.type)) for field in schema(CaptionedClip)][shipped:]
     nested = "list<item: struct<start_frame: int64, end_frame: int64, caption: string>>"
     assert columns == [
         ("caption", "string"), ("embedding", "list<item: double>"), ("blur_score", "double"), ("mask", "string"),
-        ("windows", nested), ("scores", "string"),
+        ("stretches", nested), ("scores", "string"),
     ]  # fmt: skip
     assert (captioned().mask, "mask/3f/3fab0c.png") in published_files(captioned(), 1)
     rated = [entry.name for entry in entries(RatedClip, "parquet")]
@@ -130,7 +130,7 @@ def test_the_fields_of_a_users_class_reach_json_parquet_and_files(tmp_path: Path
     assert (tmp_path / "out" / "mask/3f/3fab0c.png").read_text() == "mask.png"
     try_stage(Index(str(tmp_path / "out")), [clip], tmp_path / "index")
     (row,) = pyarrow.parquet.read_table(tmp_path / "out" / "clips.parquet").to_pylist()
-    assert (row["caption"], row["windows"][0]["caption"], json.loads(row["scores"])) == (
+    assert (row["caption"], row["stretches"][0]["caption"], json.loads(row["scores"])) == (
         "a dog",
         "ü",
         written["scores"],
