@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,13 @@ LONGEST = (
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end.
 
 Those that wait for Slurm stand between those that compute, so that neither come all at once."""
+
+
+def pytest_configure() -> None:
+    """Signals as in a terminal: what is started in the background inherits an ignored SIGINT, and blocked ones."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -22,6 +22,8 @@ from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, FileEntry, sha256_of, write_manifest
 
 ARCHIVE = "env.tar"
+PIPS = ("dist-info", "egg-info", "egg-link", "pth")
+"""What pip leaves of an installed package, or one that is edited elsewhere."""
 Echo = Callable[[str], None]
 
 
@@ -34,8 +36,12 @@ def pack_of(prefix: str, store: str) -> str:
 
 
 def _installed(prefix: Path) -> list[str]:
-    """conda's records, pip's folder, and our own marker, with their times."""
-    found = [*prefix.glob("conda-meta/*.json"), *prefix.glob("lib/python*/site-packages"), prefix / MARKER]
+    """conda's records, those that pip leaves, and our own marker, with their times.
+
+    Not the folder that packages are in: Python makes a `__pycache__` there when a module is imported.
+    """
+    of_pip = [path for kind in PIPS for path in prefix.glob(f"lib/python*/site-packages/*.{kind}")]
+    found = [*prefix.glob("conda-meta/*.json"), *of_pip, prefix / MARKER]
     return sorted(f"{path.relative_to(prefix)} {path.stat().st_mtime_ns}" for path in found if path.exists())
 
 

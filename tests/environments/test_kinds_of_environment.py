@@ -266,6 +266,7 @@ def test_an_environment_is_packed_once_and_unpacked_once_a_node(there: Shell) ->
         "printf '#!%s/bin/python\\nimport sys; print(sys.prefix)\\n' $CONDA_PREFIX > $CONDA_PREFIX/bin/whereami\nchmod +x $CONDA_PREFIX/bin/whereami\n"
     )
     (there.cwd / "tell.py").write_text(SHOW)
+    there.extra["PYTHONDONTWRITEBYTECODE"] = ""  # what is compiled when it is used is no other content
     prefix, disk = built(there), there.folder / "disk"
     disk.mkdir()
     words = ["+pipeline=tell", "input=tell.py", "stages.tell.stage_to_node=true", f"launcher.node_local=[{disk}]"]

@@ -52,7 +52,7 @@ def test_everything_is_there_and_masked(submission: Path) -> None:
         "    for part in (f'line {n}: ', token[:5], token[5:], '\\n'):\n"
         "        os.write(1, part.encode()); time.sleep(0.001)\n"
         "subprocess.run(['sh', '-c', 'echo child $HF_TOKEN; printenv HF_TOKEN >&2'])\n"
-        "print('x' * 300_000)\n"
+        "print('x' * 300_000, flush=True)\n"
         "raise SystemError(token)\n"
     )
     done, log = work(submission, code, HF_TOKEN=TOKEN), None
