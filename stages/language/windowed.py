@@ -55,6 +55,8 @@ class AsksOfWindows(Stage[VisualTask, VisualTask]):
         server: Mapping[str, Any] | None,
     ) -> None:
         """What all of them have as parameters."""
+        if backend == "vllm":
+            self.env = CurrentOr("vllm")  # type: ignore[misc]
         self.model = engine_of("video", model, backend, options=options, generate=generate, server=server)
         self.windows = check_frames(convert(Windows, windows or {}, "windows"))
         self.deterministic = self.model.generate.temperature == 0  # type: ignore[misc]
