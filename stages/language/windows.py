@@ -5,8 +5,9 @@ Figures: Cosmos-Curate's (256 frames, a remainder of 128 or more is a window of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import get_args
 
 import attrs
 
@@ -82,3 +83,14 @@ def check_frames(windows: Windows) -> Windows:
 def captions_of(windows: Sequence[Window]) -> list[str]:
     """The best text of each window that has one: the enhanced one where there is one."""
     return [text for window in windows if (text := window.enhanced_caption or window.caption)]
+
+
+def caption_counts(windows: Iterable[Window]) -> dict[str, int]:
+    """How captions ended, over windows that were asked about, and what they took: for a summary."""
+    asked = [window for window in windows if window.status]
+    return {
+        "windows": len(asked),
+        **{status: sum(window.status == status for window in asked) for status in get_args(Status)},
+        "prompt_tokens": sum(window.prompt_tokens or 0 for window in asked),
+        "output_tokens": sum(window.output_tokens or 0 for window in asked),
+    }

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from hpcurate import Stage
 from hpcurate.task import StageSums
+from stages.language.windows import caption_counts
 from stages.layout import readable
 from stages.output_fields import check_output
 from stages.output_table import table_bytes
@@ -75,6 +76,7 @@ def summary(clips: list[ClipTask], upstream: Sequence[StageSums] = ()) -> dict[s
         "total_num_frames": sum(clip.frames for clip in clips),
         "total_num_bytes": sum(clip.bytes for clip in clips),
         "total_clip_duration": round(sum(clip.duration_s for clip in clips), 6),
+        "captions": caption_counts(window for clip in clips for window in clip.windows),
         "max_clip_duration": round(max((clip.duration_s for clip in clips), default=0.0), 6),
         "stages": {
             one.stage: {"in": one.tasks_in, "out": one.tasks_out, "filtered": one.dropped, "failed": one.failed}

@@ -11,6 +11,7 @@ from typing import Any, cast
 from hpcurate import FileTask, Resources, Stage
 from hpcurate.errors import ConfigError
 from hpcurate.task import StageSums
+from stages.language.windows import caption_counts
 from stages.layout import metadata_path, readable
 from stages.output_fields import check_output, metadata, published_files
 from stages.output_table import table_bytes
@@ -124,6 +125,7 @@ def summary(images: Sequence[ImageTask], upstream: Sequence[StageSums] = ()) -> 
         "num_filtered": sum(stage.dropped for stage in upstream),
         "total_num_images_passed": len(images),
         "total_num_bytes": sum(image.bytes for image in images),
+        "captions": caption_counts(window for image in images for window in image.windows),
         "stages": {
             one.stage: {"in": one.tasks_in, "out": one.tasks_out, "filtered": one.dropped, "failed": one.failed}
             for one in upstream
