@@ -67,3 +67,14 @@ class StageError(HpcurateError):
 
 class StoreFailed(HpcurateError):
     """The engine's own reading or writing of the store failed while a shard was made: no task is to blame."""
+
+
+class TryAgain(HpcurateError):
+    """Raised by a stage for the trouble of a moment: worth another try, as the errors of a network are."""
+
+
+class SetupLost(HpcurateError):
+    """Raised by a stage where what `setup` made sure of holds no longer, such as a server that is gone.
+
+    No task is to blame: the shard is handed back, and its worker leaves as it does where `setup` itself fails.
+    """

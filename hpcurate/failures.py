@@ -36,7 +36,7 @@ class FailureKind(str, enum.Enum):
     NODE = "node"
     """The node failed one of the engine's own checks, or broke down."""
     SETUP = "setup"
-    """`setup` or `setup_on_node` raised."""
+    """`setup` or `setup_on_node` raised; or what they made sure of holds no longer."""
     STORE = "store"
     """The engine's own reading or writing of the store failed."""
     LOST = "lost"
@@ -161,7 +161,7 @@ POLICIES = {
         ends="stalled where too few are left",
     ),
     FailureKind.SETUP: Policy(
-        seen="`setup` or `setup_on_node` raised",
+        seen="`setup` or `setup_on_node` raised; later, `SetupLost`: a server that the stage needs is gone",
         against=Against.STAGE,
         then="another node",
         ends="stalled after a second failure there",

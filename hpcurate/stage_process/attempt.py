@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 import attrs
 
-from hpcurate.errors import StageError, StoreFailed
+from hpcurate.errors import SetupLost, StageError, StoreFailed
 from hpcurate.failures import DeadLetter
 from hpcurate.stage import Stage
 from hpcurate.stage_process.batches import Batch, PrepareDied
@@ -20,7 +20,7 @@ from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
-from hpcurate.stage_process.raised import MEMORY, RAISED
+from hpcurate.stage_process.raised import MEMORY, RAISED, setup_lost
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.set_up import SetUpStage, wrong_type
 from hpcurate.stage_process.store_errors import blame_store, own_io
@@ -140,7 +140,7 @@ class Attempt:
         """None once it is processed. The error itself is let go: it refers to all that was in work, GPU memory too."""
         try:
             self._process(batch)
-        except (StoreFailed, GpuLost):
+        except (StoreFailed, GpuLost, SetupLost):
             raise
         except MemberFailed as failed:
             return self._fault(failed.member, failed.__cause__ or failed)
@@ -174,9 +174,10 @@ class Attempt:
         self._output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what))
 
     def _prepared(self, batch: Batch) -> dict[int, Fault]:
-        """Begin with the batch: row → why `prepare` failed for good. Raises StoreFailed, GpuLost, PrepareDied.
+        """Begin with the batch: row → why `prepare` failed for good.
 
-        Those that are worth another try have it first, side by side: the rest of the batch waits.
+        Those that are worth another try have it first, side by side: the rest of the batch waits. Raises StoreFailed,
+        GpuLost, SetupLost, PrepareDied.
         """
         faults = self._waited(batch)
         while again := [row for row, fault in faults.items() if self._tries.again((row,), fault)]:
@@ -212,7 +213,7 @@ class Attempt:
         if seconds is not None:
             self._stage.measured.prepared(seconds)
         for error in errors.values():
-            failed = blame_store(error, self._job.directory, self._stage.files) or gpu_lost(error)
+            failed = self._not_the_tasks(error)
             if failed is not None:
                 raise failed from error
         return {row: self._fault(self._stage.names[0], error) for row, error in errors.items()}
@@ -229,7 +230,7 @@ class Attempt:
             self._check(returned)
             self.files.check(named)
         except Exception as error:
-            failed = blame_store(error, self._job.directory, self._stage.files) or gpu_lost(error)
+            failed = self._not_the_tasks(error)
             self.files.discard(owners)
             if failed is not None:
                 raise failed from error
@@ -246,6 +247,11 @@ class Attempt:
         self._tries.passed(batch.rows)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
+
+    def _not_the_tasks(self, error: BaseException) -> Optional[Exception]:
+        """What ends the attempt instead: the store fails, or this process can do no more."""
+        store = blame_store(error, self._job.directory, self._stage.files)
+        return store or gpu_lost(error) or setup_lost(error)
 
     def note(self, line: bytes) -> None:
         """Make durable what is in work from now on, where that is asked for."""

@@ -21,7 +21,7 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.errors import PipelineError, StoreFailed
+from hpcurate.errors import PipelineError, SetupLost, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.masks import known, mask
 from hpcurate.model import provide_weights
@@ -206,6 +206,8 @@ def _ending(error: BaseException) -> Ending:
         return Ending.OOM
     if isinstance(error, (GpuLost, PrepareDied)):
         return Ending.CRASH
+    if isinstance(error, SetupLost):
+        return Ending.FREE
     return Ending.STORE if isinstance(error, StoreFailed) else Ending.ERROR
 
 

@@ -136,7 +136,8 @@ class Broken:
     """Stage process: the shard could not be finished, and no task is to blame."""
 
     kind: Ending = Ending.ERROR
-    """`store` where the engine's own reading or writing failed; `crash`, `oom` where this process is of no more use."""
+    """`store` where the engine's own reading or writing failed; `crash`, `oom` where this process is of no more use;
+    `free` where the stage's set-up holds no longer."""
     error: str
     message: str
     traceback: str = ""

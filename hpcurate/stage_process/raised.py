@@ -7,10 +7,11 @@ import traceback
 from collections.abc import Collection
 from typing import Optional
 
+from hpcurate.errors import SetupLost
 from hpcurate.failures import TRACE
 from hpcurate.masks import mask
 from hpcurate.stage_process.store_errors import links, may_be_the_store
-from hpcurate.stage_process.transient import TRANSIENT, class_names, transient
+from hpcurate.stage_process.transient import TRANSIENT, class_names, named, transient
 
 RAISED = (Exception, SystemExit)
 """What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""
@@ -58,6 +59,13 @@ def names_of(error: BaseException) -> frozenset[str]:
         return frozenset(error.names)
     marks = {MEMORY} if out_of_memory(error) else {TRANSIENT} if transient(error) else set()
     return frozenset(marks.union(*(class_names(link) for link in links(error))))
+
+
+def setup_lost(error: BaseException) -> Optional[SetupLost]:
+    """What to raise where the error, or one behind it, says that the stage's set-up holds no longer; else None."""
+    if isinstance(error, Raised):
+        return SetupLost(error.message) if named("hpcurate.errors.SetupLost", error.names) else None
+    return next((link for link in links(error) if isinstance(link, SetupLost)), None)
 
 
 def out_of_memory(error: BaseException) -> bool:

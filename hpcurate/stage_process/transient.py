@@ -15,6 +15,7 @@ from hpcurate.stage_process.store_errors import links
 TRANSIENT = "transient"
 """Stands for all of these among the names of `retry_on`."""
 NAMES = (
+    "hpcurate.errors.TryAgain",
     "ConnectionError",  # Python's own, requests', botocore's
     "TimeoutError",  # of sockets, asyncio, futures, urllib3
     "socket.timeout",
@@ -28,6 +29,10 @@ NAMES = (
     "httpx.NetworkError",
     "httpx.TimeoutException",
     "httpx.RemoteProtocolError",
+    "httpx2.NetworkError",
+    "httpx2.TimeoutException",
+    "httpx2.RemoteProtocolError",
+    "openai.APIConnectionError",
     "aiohttp.ClientConnectionError",
     "aiohttp.ClientPayloadError",
     "botocore.HTTPClientError",

@@ -37,9 +37,9 @@ class Answer:
 
     text: str
     status: Status
-    prompt_tokens: int
-    """Of the question, its pictures included."""
-    output_tokens: int
+    prompt_tokens: int | None
+    """Of the question, its pictures included; None: its server does not say."""
+    output_tokens: int | None
     """Of the answer, without padding."""
 
 
@@ -54,7 +54,7 @@ class Generate:
     seed: int = option(0, "of what is chosen at random", minimum=0)
 
 
-def answer_of(text: str, *, whole: bool, prompt_tokens: int, output_tokens: int) -> Answer:
+def answer_of(text: str, *, whole: bool, prompt_tokens: int | None, output_tokens: int | None) -> Answer:
     """An answer without space around it. `whole`: the model ended it by itself. Pure."""
     said = text.strip()
     status: Status = "empty" if not said else "done" if whole else "truncated"

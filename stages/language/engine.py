@@ -42,6 +42,11 @@ class Engine(Model):
         self.name, self.generate = name, generate
 
     @property
+    def deterministic(self) -> bool:
+        """Whether it gives the same answers to the same batches."""
+        return self.generate.temperature == 0
+
+    @property
     def fit(self) -> Callable[[Picture], Picture] | None:
         """Makes a picture as large as the model sees it; None: it takes any. Called where pictures are decoded."""
         return None

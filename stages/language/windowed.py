@@ -59,7 +59,7 @@ class AsksOfWindows(Stage[VisualTask, VisualTask]):
             self.env = CurrentOr("vllm")  # type: ignore[misc]
         self.model = engine_of("video", model, backend, options=options, generate=generate, server=server)
         self.windows = check_frames(convert(Windows, windows or {}, "windows"))
-        self.deterministic = self.model.generate.temperature == 0  # type: ignore[misc]
+        self.deterministic = self.model.deterministic  # type: ignore[misc]
 
     # -- written by a subclass ----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from driven import Site, comparable
-from engine_stages import BadSetup, Crash, Digits, Double, Leaves, Number, Where
+from engine_stages import BadSetup, Crash, Digits, Double, Leaves, LosesSetup, Number, Where
 from process_stages import Odd
 
 import hpcurate
@@ -91,6 +91,20 @@ def test_a_stage_that_cannot_be_set_up_ends_as_stalled(site: Site) -> None:
     outcome = hpcurate.run({"bad": Step(BadSetup(), ONE_BY_ONE)}, numbers(3), store=site.store)
     assert outcome.state is RunState.STALLED
     assert "no such model here" in outcome.summary["reason"]
+
+
+@pytest.mark.parametrize("launcher", ["inline", "local"])
+def test_what_setup_made_sure_of_is_gone(site: Site, launcher: str) -> None:
+    """All further tasks became dead letters, one after the other. Now the run stalls, and the same command continues."""
+    needs = site.folder / "server"
+    step = Step(LosesSetup(str(needs)), ONE_BY_ONE)
+    outcome = hpcurate.run({"asks": step}, numbers(6), store=site.store, launcher=launcher)
+    assert (RunState.STALLED, 0) == (outcome.state, outcome.summary["stages"]["asks"]["failed"])
+    assert "setup failed on" in outcome.summary["reason"]
+    assert "the server is gone" in outcome.summary["reason"]
+    needs.touch()
+    outcome = hpcurate.run({"asks": step}, numbers(6), store=site.store, launcher=launcher)
+    assert (RunState.COMPLETE, 6) == (outcome.state, outcome.summary["stages"]["asks"]["out"])
 
 
 @pytest.mark.parametrize(("what", "failed"), [("exit", 1), ("prepare_exit", 1), ("teardown_exit", 0)])

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hpcurate.stage_process.raised import MEMORY, Raised, names_of
+from hpcurate.errors import SetupLost, TryAgain
+from hpcurate.stage_process.raised import MEMORY, Raised, names_of, setup_lost
 from hpcurate.stage_process.transient import TRANSIENT, worth
 
 
@@ -51,7 +52,9 @@ WORTH = [
     named("urllib3.exceptions.ProtocolError"), named("httpx.NetworkError"), named("aiohttp.client_exceptions.ClientConnectionError"),
     answered("requests.exceptions.HTTPError", 500), answered("httpx.HTTPStatusError", 429),
     named("aiohttp.client_exceptions.ClientResponseError", status=502),
-    named("openai.APIStatusError", status_code=529, response=None),
+    named("openai.APIStatusError", status_code=529, response=None), named("openai.APIConnectionError"),
+    named("httpx2._exceptions.NetworkError"), named("httpx2._exceptions.TimeoutException"),
+    named("httpx2._exceptions.RemoteProtocolError"), answered("httpx2._exceptions.HTTPStatusError", 503), TryAgain("busy"),
     named("botocore.exceptions.ClientError", response={"ResponseMetadata": {"HTTPStatusCode": 503}}),
 ]  # fmt: skip
 NOT_WORTH = [
@@ -60,7 +63,7 @@ NOT_WORTH = [
     socket.gaierror(socket.EAI_NONAME, "no such host"), urllib.error.URLError("unknown url type"), answer(404), answer(501),
     answered("requests.exceptions.HTTPError", 403), named("requests.exceptions.InvalidURL", OSError, ValueError),
     named("av.error.OSError", OSError, errno=errno.EIO), named("botocore.exceptions.ClientError", response={}),
-    SystemExit(503), MemoryError(), caused(MemoryError()), OSError(errno.ENOMEM, "fork"),
+    SetupLost("gone"), answered("httpx2._exceptions.HTTPStatusError", 404), SystemExit(503), MemoryError(), caused(MemoryError()), OSError(errno.ENOMEM, "fork"),
 ]  # fmt: skip
 
 
@@ -104,3 +107,11 @@ def test_want_of_memory_is_known_by_its_error(error: Exception) -> None:
     """Also where it was raised in another process."""
     assert MEMORY in names_of(error)
     assert MEMORY in names_of(copy.copy(Raised.of(error)))
+
+
+@pytest.mark.parametrize("error", [SetupLost("gone"), caused(SetupLost("gone"))])
+def test_a_lost_setup_is_known_by_its_error(error: Exception) -> None:
+    """Also where it was raised in another process."""
+    assert ["gone"] == [str(setup_lost(error))]
+    assert setup_lost(copy.copy(Raised.of(error))) is not None
+    assert setup_lost(ValueError("no")) is None

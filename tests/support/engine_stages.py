@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from hpcurate import File, Stage, Task, WorkerInfo
+from hpcurate.errors import SetupLost
 
 
 @attrs.define(kw_only=True)
@@ -123,6 +124,21 @@ class BadSetup(Stage[Number, Number]):
 
     def process(self, tasks: list[Number]) -> list[Number]:
         """Never reached."""
+        return tasks
+
+
+class LosesSetup(Stage[Number, Number]):
+    """Needs a file that its `setup` did not miss."""
+
+    version = 1
+
+    def __init__(self, needs: str) -> None:
+        self.needs = needs
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """From number 3 on."""
+        if any(task.value >= 3 for task in tasks) and not os.path.exists(self.needs):
+            raise ValueError("no answer") from SetupLost("the server is gone")
         return tasks
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from hpcurate.errors import StoreFailed
+from hpcurate.errors import SetupLost, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.masks import mask
 from hpcurate.planning.plan import Plan
@@ -45,6 +45,8 @@ class InProcess:
             counts = self._runner.run(job, lambda message: in_work.__setitem__(slice(None), [message]))
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
+        except SetupLost as error:
+            raise SetupFailed(mask(str(error)), trace_of(error)) from error
         except RAISED as error:
             kind, message, _ = described(error)
             if not out_of_memory(error):

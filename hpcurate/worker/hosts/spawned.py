@@ -165,6 +165,8 @@ class StageProcess:
     def _finish(self, job: ShardJob, message: Message, ahead: Ahead | None) -> Done:
         if isinstance(message, Broken) and message.kind in (Ending.CRASH, Ending.OOM):
             raise self._of_no_use(job, message)
+        if isinstance(message, Broken) and message.kind is Ending.FREE:
+            raise SetupFailed(message.message, message.traceback)
         if isinstance(message, Broken):
             raise ShardEnded(message.kind, f"{message.said}\n{message.traceback}")
         if not isinstance(message, Done):
