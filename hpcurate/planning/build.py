@@ -171,8 +171,13 @@ def _plan(
         deterministic=stage.deterministic,
         sbatch=dict(options.sbatch),
         weights=models,
-        node_setup=f"setup-{name}-{digest({'stage': identity['stage']})[:12]}",
+        node_setup=f"setup-{name}-{digest(_made_on_node(identity))[:12]}",
     )
+
+
+def _made_on_node(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What `setup_on_node` can make something of: the stage's parameters, and its weights. Pure."""
+    return {key: identity[key] for key in ("stage", "models") if key in identity}
 
 
 def _relation(stage: Stage[Any, Any], options: StageOptions) -> Relation:

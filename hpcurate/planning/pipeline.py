@@ -134,7 +134,7 @@ class PlannedStage:
     sbatch: dict[str, Any] = attrs.field(factory=dict)
     weights: tuple[WeightsRef, ...] = ()
     node_setup: str = ""
-    """Names what `setup_on_node` makes: the same for all runs of this class with these parameters."""
+    """Names what `setup_on_node` makes: the same for all runs of this class with these parameters and weights."""
     code: dict[str, str] = attrs.field(factory=dict)
     """`package/module.py` → digest, of the user's code behind a version; recorded, no part of the fingerprint."""
 

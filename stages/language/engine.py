@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpcurate import WorkerInfo
+from hpcurate import NodeInfo, WorkerInfo
 from hpcurate.errors import ConfigError
 from hpcurate.fields import convert
 from hpcurate.model import Model
@@ -50,6 +50,11 @@ class Engine(Model):
     def fit(self) -> Callable[[Picture], Picture] | None:
         """Makes a picture as large as the model sees it; None: it takes any. Called where pictures are decoded."""
         return None
+
+    def on_node(self, node: NodeInfo) -> None:
+        """Once per node, before any `start` there: what is made in a folder of its own below `node.folder`, `start`
+        finds below `worker.node_folder`. Stages of one chain share these.
+        """
 
     def start(self, worker: WorkerInfo) -> None:
         """Load the model, or reach the server. Raises ConfigError for weights of something else."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hpcurate import CurrentOr, Stage, WorkerInfo
+from hpcurate import CurrentOr
 from hpcurate.errors import StageError
 from hpcurate.fields import convert
+from stages.language.asking import Asking
 from stages.language.asks import Answer, Ask, Ready
-from stages.language.engine import Engine, engine_of
+from stages.language.engine import engine_of
 from stages.language.windows import Window, Windows, check_frames
 from stages.video.media.sampling import WHOLE, TimesSampling
 from stages.vision.tasks import VisualTask
@@ -33,7 +34,7 @@ class Seen:
     """None for an image."""
 
 
-class AsksOfWindows(Stage[VisualTask, VisualTask]):
+class AsksOfWindows(Asking[VisualTask, VisualTask]):
     """Base: say what is asked of a window (`question`), and what is made of a clip's answers (`answered`).
 
     A clip that has windows already keeps them; else it gets those of the parameter `windows`. Decoding and what the
@@ -41,8 +42,6 @@ class AsksOfWindows(Stage[VisualTask, VisualTask]):
     raises for one window fails its clip.
     """
 
-    model: Engine
-    operational = ("server",)
     env = CurrentOr("captions")
 
     def _take(
@@ -72,14 +71,6 @@ class AsksOfWindows(Stage[VisualTask, VisualTask]):
         raise NotImplementedError
 
     # -- used by the engine -------------------------------------------------------------------------
-
-    def setup(self, worker: WorkerInfo) -> None:
-        """Load the model, or reach the server."""
-        self.model.start(worker)
-
-    def teardown(self) -> None:
-        """Let go of both."""
-        self.model.stop()
 
     def prepare(self, task: VisualTask) -> None:
         """Decode the pictures of all windows, and make the questions ready."""

@@ -307,3 +307,19 @@ def test_a_stage_named_twice_is_followed_once() -> None:
     """Its rows are not read twice."""
     twice = pipeline(a=Step(Tuned()), b=Step(Gathers(), StageOptions(after=["a", "a"])))
     assert ("a",) == twice.stage("b").after
+
+
+def test_other_weights_are_another_thing_on_a_node() -> None:
+    """Before, what `setup_on_node` had made of a model's earlier weights stayed, and was read, until the node booted."""
+    from hpcurate.model import ModelRef
+    from hpcurate.planning.pipeline import WeightsRef
+    from stages.hello import LowerCase, Prompts
+
+    class Reader(LowerCase):
+        model = ModelRef("m")
+
+    def made_on_node(version: str) -> str:
+        weights = WeightsRef(("m",), f"m@{version}", "m")
+        return build("p", Prompts(("a",)), {"a": Step(Reader())}, weights=lambda name: weights).stage("a").node_setup
+
+    assert made_on_node("1") == made_on_node("1") != made_on_node("2")
