@@ -71,7 +71,9 @@ class OutputTask(Task):
     """Values beside those of the fields."""
 
     def shared_files(self, fan: int) -> list[tuple[File, str]]:
-        """Files with values of several tasks, each with its path relative to the output: published once."""
+        """Files that are not in a field of their own, some with values of several tasks: each with its path relative to
+        the output.
+        """
         return []
 
     def extended(self, cls: type[Extended], **fields: Any) -> Extended:

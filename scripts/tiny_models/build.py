@@ -15,6 +15,7 @@ def build_all(folder: Path) -> list[str]:
     models = {
         "hpcurate/tiny-gpt2": tiny_gpt2,
         "hpcurate/tiny-embedder": tiny_embedder,
+        "hpcurate/tiny-t5": tiny_t5,
         "hpcurate/tiny-clip": tiny_clip,
         "hpcurate/tiny-siglip": tiny_siglip,
         "hpcurate/tiny-aesthetic-head": tiny_aesthetic_head,
@@ -71,6 +72,24 @@ def tiny_embedder(folder: Path) -> None:
         max_position_embeddings=128,
     )
     BertModel(config).save_pretrained(folder)
+
+
+def tiny_t5(folder: Path) -> None:
+    """T5 with its decoder, as the hub has it; two layers of 32 numbers, a vocabulary of bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    letters = ["<pad>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    bare = Tokenizer(models.BPE(vocab={letter: n for n, letter in enumerate(letters)}, merges=[]))
+    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bare.decoder = decoders.ByteLevel()
+    bare.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(tokenizer_object=bare, pad_token="<pad>", eos_token="</s>").save_pretrained(folder)
+    torch.manual_seed(7)
+    config = T5Config(vocab_size=len(letters), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2,
+                      pad_token_id=0, eos_token_id=1, decoder_start_token_id=0)  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(folder)
 
 
 TEXT_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -80,9 +80,10 @@ def check_frames(windows: Windows) -> Windows:
     return windows
 
 
-def captions_of(windows: Sequence[Window]) -> list[str]:
-    """The best text of each window that has one: the enhanced one where there is one."""
-    return [text for window in windows if (text := window.enhanced_caption or window.caption)]
+def captions_of(windows: Sequence[Window]) -> dict[int, str]:
+    """Number of each window that has a text → the best one: the enhanced one where there is one."""
+    best = {number: window.enhanced_caption or window.caption for number, window in enumerate(windows)}
+    return {number: text for number, text in best.items() if text}
 
 
 def caption_counts(windows: Iterable[Window]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpcurate.errors import ConfigError
 from hpcurate.inference.device import arriving
 from hpcurate.model import Model, described, get_local_dir_for_weights_name, read_model_config
+from stages.networks import load_network, torch_type
 from stages.video.media.sampling import WHOLE, Sampling
 from stages.vision.look import Look, read_look
 
@@ -55,13 +56,11 @@ class PictureEncoder(Model):
         """Load it. Raises ConfigError for weights of something else."""
         import torch
 
-        self.device = device
-        wanted = ("bfloat16" if device == "cuda" else "float32") if self.dtype == "auto" else self.dtype
-        self.kind = getattr(torch, wanted)
+        self.device, self.kind = device, torch_type(self.dtype, device)
         self.mean, self.std = (
             torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (self.look.mean, self.look.std)
         )
-        self.network = load_network(self.name, self.kind).to(device)
+        self.network = load_encoder(self.name, self.kind).to(device)
         try:
             self.width = int(self._features(self._blank().to(device)).shape[1])
         except ValueError as error:
@@ -95,29 +94,17 @@ class PictureEncoder(Model):
         return torch.zeros((1, self.look.fit.height, self.look.fit.width, 3), dtype=torch.uint8)
 
 
-def load_network(name: str, kind: Any) -> Any:
-    """A network with `get_image_features`, all of whose weights were there. Raises ConfigError."""
+def load_encoder(name: str, kind: Any) -> Any:
+    """A network with `get_image_features`. Raises ConfigError for another."""
     from transformers import AutoModel
 
-    folder = get_local_dir_for_weights_name(name)
-    try:
-        network, info = AutoModel.from_pretrained(
-            folder, dtype=kind, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
-    except (ValueError, OSError, RuntimeError) as error:
-        raise ConfigError(f"model {name}: transformers cannot load {folder}: {error}") from error
+    network = load_network(AutoModel, name, kind)
     if not hasattr(network, "get_image_features"):
         raise ConfigError(
             f"model {name}: {type(network).__name__} makes no vectors of pictures; expected a network with "
             "get_image_features, e.g. clip-vit-large-patch14 or siglip-base-patch16-224"
         )
-    missing = sorted(info["missing_keys"])
-    if missing:  # transformers would go on with random numbers in their place
-        raise ConfigError(
-            f"model {name}: {len(missing)} of its tensors are not in {folder}, e.g. {missing[0]}; these are weights of "
-            f"another model: check the entry's repo and files, then type: hpcurate models fetch {name} --update"
-        )
-    return network.eval()
+    return network
 
 
 def chunks(pictures: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -38,10 +38,13 @@ class VisualTask(OutputTask):
     """Its stretches, and what models said of each; an image is one (see `stages/language/`)."""
     embeddings: list[File] = attrs.field(factory=list, metadata=internal())
     """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
+    text_vectors: list[File] = attrs.field(factory=list, metadata=internal())
+    """Files with the vectors of its captions, one a model: NumPy's npz (see `stages/language/text_vectors.py`)."""
 
     def shared_files(self, fan: int) -> list[tuple[File, str]]:
         """Those with its vectors."""
-        return [(file, published_vectors(file, fan)) for file in self.embeddings]
+        pictures = [(file, published_vectors(file, fan)) for file in self.embeddings]
+        return pictures + [(file, published_vectors(file, fan, "text_embd")) for file in self.text_vectors]
 
     def frame_rate(self) -> tuple[int, float]:
         """(number of frames, frames a second); (1, 0) for what is no video."""

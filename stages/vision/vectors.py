@@ -1,4 +1,4 @@
-"""Vectors of clips as Parquet: what a file holds, and where it lies in the output."""
+"""Vectors of clips: a table of them as Parquet, and where their files lie in the output."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def write_vectors(path: str | os.PathLike[str], ids: Sequence[str], vectors: NDA
     pyarrow.parquet.write_table(pyarrow.table(columns), os.fspath(path), compression="zstd")
 
 
-def published_vectors(file: File, fan: int) -> str:
+def published_vectors(file: File, fan: int, kind: str = "embd_parquet") -> str:
     """Where a file of vectors lies in the output, e.g. `clip_embd_parquet/3f/3f0c….parquet`. Pure.
 
-    The folder is named after the model, as the file is; the file after the task that owns it, the first of its batch:
-    a stage that is run again, in other batches, publishes the same files.
+    The folder is named after the model, as the file is, and the kind of vectors; the file after the task that owns it,
+    the first of its batch: a stage that is run again, in other batches, publishes the same files.
     """
     owner, name = PurePosixPath(file.ref).parts[-2:]
     model, suffix = os.path.splitext(name)
-    return output_path(f"{model}_embd_parquet", owner, suffix, fan)
+    return output_path(f"{model}_{kind}", owner, suffix, fan)

@@ -47,13 +47,23 @@ def test_a_group_adds_one_stage_between_making_and_publishing(
 
 
 def test_several_groups_stand_in_the_order_of_their_places() -> None:
-    """However they are typed: what filters comes before what embeds."""
+    """However they are typed: what filters comes before what embeds, what embeds before what writes captions."""
     one_each = list({group: (group, name) for group, name in CHOICES}.values())
-    pairs = [pair for pair in itertools.permutations(one_each, 2) if "embed" in dict(pair)]
-    assert 2 * (len(one_each) - 1) == len(pairs)
-    for pair in pairs:
-        order = line("video", *pair)
-        assert order.index("embed") == order.index("write") - 1
+    for choices in (one_each, one_each[::-1]):
+        typed = sort_arguments(["+pipeline=video", "input=/data", *(f"+{group}={name}" for group, name in choices)])
+        made = compose(typed.overrides, typed.paths, ())
+        options = {name: step.options for name, step in read_steps(made.with_output("/out")["stages"]).items()}
+        places = settings_of(made).places
+        ranks = [places.index(options[name].place or name) for name in line("video", *choices)]
+        assert sorted(ranks) == ranks
+
+
+def test_captions_are_made_then_improved_then_embedded() -> None:
+    """In whichever order the groups are typed."""
+    wanted = [group for group in ("caption", "enhance", "embed_text") if group in dict(CHOICES)]
+    for groups in itertools.permutations(wanted):
+        order = line("images", *((group, dict(CHOICES)[group]) for group in groups))
+        assert wanted == [name for name in order if name in wanted]
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids="=".join)
