@@ -39,10 +39,10 @@ class Window:
     """What a language model made of the caption."""
     enhanced_model: str | None = None
     enhanced_status: Status | None = None
-    rejected_for: list[str] = attrs.field(factory=list)
-    """Criteria of the filter that the window meets (`filter.py`)."""
-    types: list[str] = attrs.field(factory=list)
-    """What kinds of video the classifier found in it (`classify.py`)."""
+    rejected_for: list[str] | None = None
+    """Criteria of the filter that the window meets (`filter.py`); None: nobody was asked."""
+    types: list[str] | None = None
+    """What kinds of video the classifier found in it (`classify.py`); None: nobody was asked."""
 
 
 @attrs.define(frozen=True, kw_only=True)
