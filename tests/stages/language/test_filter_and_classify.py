@@ -257,7 +257,11 @@ def test_a_window_is_rejected_for_its_types(
         (Classify, {"types": ["cities"]}, "types: 'cities' is none of ours; did you mean 'city'?"),
         (Classify, {"allow": ["animal"]}, "allow: 'animal': there is no such type; did you mean 'animals'?"),
         (Classify, {"block": "citty"}, "block: 'citty': there is no such type; did you mean 'city'?"),
-        (Classify, {"types": ["city"], "block": ["animals"]}, "block: 'animals': there is no such type; there are: city"),
+        (
+            Classify,
+            {"types": ["city"], "block": ["animals"]},
+            "block: 'animals': there is no such type; there are: city",
+        ),
         (Classify, {"allow": ["city"], "block": ["city"]}, "allow and block: both name 'city'"),
     ],
 )
