@@ -69,6 +69,10 @@ class Reply:
     """Before anything is sent."""
     raw: bytes | None = None
     """Sent as it is, instead of an answer."""
+    held: threading.Event | None = None
+    """Waited for before anything is sent."""
+    drop_s: float = 0.0
+    """Seconds before each byte of the body."""
     cut: bool = False
     """The connection ends in the middle of the body."""
 
@@ -150,6 +154,8 @@ class LocalEndpoint:
             made = self._refusal(asked) or self.answer(asked)
             made = Reply(text=made) if isinstance(made, str) else made
             time.sleep(made.wait_s)
+            if made.held:
+                made.held.wait(60)
             return made
         finally:
             with self._lock:
@@ -225,7 +231,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if reply.cut else body)
+        with suppress(OSError):  # who asked may have gone
+            for byte in body if reply.drop_s else b"":
+                time.sleep(reply.drop_s)
+                self.wfile.write(bytes([byte]))
+            self.wfile.write(b"" if reply.drop_s else body[: len(body) // 2] if reply.cut else body)
         self.close_connection = self.close_connection or reply.cut
 
 
