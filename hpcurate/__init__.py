@@ -20,6 +20,7 @@ _HOME = {
     "Retry": "runs.retry",
     "Source": "source",
     "NodeInfo": "stage",
+    "NodeServer": "server",
     "Stage": "stage",
     "StageOptions": "planning.options",
     "Step": "planning.build",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from hpcurate.planning.options import Budget as Budget
     from hpcurate.planning.options import StageOptions as StageOptions
     from hpcurate.runs.retry import Retry as Retry
+    from hpcurate.server import NodeServer as NodeServer
     from hpcurate.source import Files as Files
     from hpcurate.source import Source as Source
     from hpcurate.stage import Chain as Chain

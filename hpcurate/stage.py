@@ -13,6 +13,7 @@ import attrs
 
 from hpcurate.errors import ConfigError, PipelineError, StageError
 from hpcurate.fields import above_zero, option
+from hpcurate.server import NodeServer
 from hpcurate.task import File, StageSums, Task
 from hpcurate.units import job_minutes, megabytes
 
@@ -78,6 +79,8 @@ class WorkerInfo:
     """What the stage computes on, "cuda" or "cpu": `network.to(worker.device)`."""
     node_folder: Optional[str] = None
     """The folder that `setup_on_node` filled on this node; None where the stage has none."""
+    node_server: Optional[str] = None
+    """The folder of the stage's `node_server` on this node, for `ServerOnNode`; None where the stage has none."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -116,6 +119,8 @@ class Stage(Generic[In, Out]):
     Python, `CurrentOr` a name, or None for the current one."""
     model: Any = None
     """A `ModelRef` or a `Model` whose weights are on the node before `setup`; also as a property."""
+    node_server: Optional[NodeServer] = None
+    """A program that each node runs once for all stage processes there that have the same GPUs; also as a property."""
     resources: ClassVar[Resources] = Resources()
     """Needs of one stage process."""
     batch_size: ClassVar[int] = 1
@@ -364,6 +369,14 @@ def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
     if isinstance(stage, Chain):
         return [inner for member in stage.stages for inner in members(member)]
     return [stage]
+
+
+def node_server_of(stage: Stage[Any, Any]) -> Optional[NodeServer]:
+    """The server that the stage, or a member of the chain, asks. Raises PipelineError for two that differ."""
+    found = list(dict.fromkeys(s for s in (member.node_server for member in members(stage)) if s is not None))
+    if len(found) > 1:
+        raise PipelineError("the stages of a Chain share one node_server, these differ; make them steps of their own")
+    return found[0] if found else None
 
 
 def declared_input(stage: Stage[Any, Any]) -> type[Task]:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from hpcurate.digest import digest
-from hpcurate.errors import ConfigError
+from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
 from hpcurate.planning.aliases import KeptOf
@@ -26,7 +26,7 @@ from hpcurate.planning.slicing import Slicing
 from hpcurate.planning.task_classes import resolved_classes
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec
-from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members
+from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members, node_server_of
 
 __all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]
 
@@ -172,12 +172,24 @@ def _plan(
         sbatch=dict(options.sbatch),
         weights=models,
         node_setup=f"setup-{name}-{digest(_made_on_node(identity))[:12]}",
+        node_server=_node_server(name, stage, models),
     )
 
 
 def _made_on_node(identity: Mapping[str, Any]) -> dict[str, Any]:
     """What `setup_on_node` can make something of: the stage's parameters, and its weights. Pure."""
     return {key: identity[key] for key in ("stage", "models") if key in identity}
+
+
+def _node_server(name: str, stage: Stage[Any, Any], models: tuple[WeightsRef, ...]) -> str:
+    try:
+        server = node_server_of(stage)
+    except PipelineError as error:
+        raise PipelineError(f"stages.{name}: {error}") from None
+    if server is None:
+        return ""
+    checked(server, f"stages.{name}.node_server")
+    return digest({"server": attrs.asdict(server), "models": [one.identity for one in models]})[:12]
 
 
 def _relation(stage: Stage[Any, Any], options: StageOptions) -> Relation:

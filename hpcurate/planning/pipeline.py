@@ -135,6 +135,8 @@ class PlannedStage:
     weights: tuple[WeightsRef, ...] = ()
     node_setup: str = ""
     """Names what `setup_on_node` makes: the same for all runs of this class with these parameters and weights."""
+    node_server: str = ""
+    """Names the server that its nodes run beside it, by its command and its model's weights; empty: there is none."""
     code: dict[str, str] = attrs.field(factory=dict)
     """`package/module.py` → digest, of the user's code behind a version; recorded, no part of the fingerprint."""
 

@@ -144,6 +144,11 @@ def serve(channel: Channel) -> None:
     if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
         channel.send(Refused(error="Protocol", message=f"this side speaks protocol {PROTOCOL}"))
         return
+    if hello.guard:
+        from hpcurate.stage_process.server_guard import keep_server  # few stages have one
+
+        os.environ.update(hello.variables)
+        return keep_server(hello, channel, construct)
     try:
         if hello.check:
             channel.send(Ready(environment=environment(hello.worker.device), not_imported=check_imports(hello)))

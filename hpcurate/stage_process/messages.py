@@ -42,6 +42,8 @@ class Hello:
     variables: dict[str, str]
     """What it may not have inherited: caches on its node; in a container all of them."""
     check: bool = False
+    guard: bool = False
+    """Keep the stage's `node_server` instead: nothing is set up, and nothing is answered."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from hpcurate.worker.gpu_watch import GpuWatch, WatchedHost, watch_gpus
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.hold import hold, is_over
 from hpcurate.worker.hosts import Hosts, SetupFailed, ShardEnded, StageHost
+from hpcurate.worker.hosts.servers import Servers
 from hpcurate.worker.hosts.spawned import ProcessHosts
 from hpcurate.worker.log_file import log_to_file
 from hpcurate.worker.next_shard import Attempt, NextShard
@@ -73,6 +74,7 @@ class Supervisor:
         self._deadline = Deadline(self._world.clock, left_s)
         self._failure: str | None = None
         self._staging = self._hosts.staging(plan, submission, self._log)
+        self._servers = Servers(plan, self._allocation.job_id or "", self._world.clock, self._log)
         self._attempts = Attempts(
             plan,
             self._store,
@@ -107,6 +109,7 @@ class Supervisor:
             with suppress(OSError):
                 self._attempts.settle()
             self._hosts.close()
+            self._servers.close()
             self._staging.close()
             self._heartbeat.stop()
             if self._watch:
@@ -189,6 +192,7 @@ class Supervisor:
         for thread in [start(partial(self._slot, k), f"slot-{k}") for k in processes]:
             while thread.is_alive():  # joined in steps, so that signals reach the main thread
                 thread.join(0.2)
+                self._servers.look_after()
                 if self._draining.is_set():
                     self._attempts.hand_back_unstarted()
                 if self._deadline.is_near:
@@ -240,7 +244,7 @@ class Supervisor:
 
     def _start_host(self, process: int) -> StageHost | None:
         """None where the stage cannot be set up. Raises OSError where it cannot because the store fails."""
-        info = self._info(process)
+        info = self._servers.beside(self._info(process), self._place)
         host: StageHost = self._hosts.host(self.plan, info, self._place, self._log)
         if self._watch:
             host = WatchedHost(host, self._watch, info.gpus, self._world.clock)

@@ -11,7 +11,7 @@ from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
 GROUND = "errors units fields failures verdict digest imports secrets masks"
-USERS = f"{GROUND} task model stage spec"
+USERS = f"{GROUND} task model server stage spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site models environments"
 
@@ -28,8 +28,9 @@ MAY_IMPORT = {
     "masks": "errors secrets",
     "task": GROUND,
     "model": "errors",
-    "stage": f"{GROUND} task model",
-    "spec": f"{GROUND} task model stage",
+    "server": "errors fields",
+    "stage": f"{GROUND} task model server",
+    "spec": f"{GROUND} task model server stage",
     "inference": "errors fields task stage",
     "testing": f"{USERS} store stage_process",
     # the core

@@ -15,7 +15,7 @@ from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoMessage
-from hpcurate.stage_process.messages import Broken, Done, Message, Ready, Refused, ShardJob
+from hpcurate.stage_process.messages import Broken, Done, Hello, Message, Ready, Refused, ShardJob
 from hpcurate.system.memory import MemoryGroup, used_mb
 from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
@@ -55,12 +55,31 @@ class StageProcess:
         """Start it, and have it import what the stage needs; nothing is set up. Raises SetupFailed."""
         return self._ask(check=True)
 
+    def guard(self) -> None:
+        """Start it, and have it keep the stage's `node_server` until `close`. Raises SetupFailed."""
+        self._connect()
+        assert self._channel is not None
+        with suppress(ChannelClosed):  # it has died: `ended` tells
+            self._channel.send(attrs.evolve(self._hello(), guard=True))
+
+    def ended(self) -> bool:
+        """Whether it was started, and has ended."""
+        return self._process is not None and self._process.poll() is not None
+
+    def hang_up(self) -> None:
+        """Let it leave by itself; `close` waits for it."""
+        if self._channel:
+            self._channel.hang_up()
+
+    def _hello(self, *, check: bool = False) -> Hello:
+        return hello_of(self._plan, self._info, self._place, self._late_variables(), check=check)
+
     def _ask(self, *, check: bool) -> Ready:
         self._connect()
         assert self._process is not None
         assert self._channel is not None
         try:
-            self._channel.send(hello_of(self._plan, self._info, self._place, self._late_variables(), check=check))
+            self._channel.send(self._hello(check=check))
             answer = self._channel.receive(None if check else self._plan.stage.setup_timeout)
         except ChannelClosed:
             raise SetupFailed(f"the stage process {_how_it_ended(self._process)} during setup") from None
