@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
-from hpcurate import NodeInfo, Stage, Task, WorkerInfo
-from stages.language.engine import Engine
+from hpcurate import CurrentOr, NodeInfo, Stage, Task, WorkerInfo
+from stages.language.engine import Engine, engine_of
 
 In = TypeVar("In", bound=Task)
 Out = TypeVar("Out", bound=Task)
@@ -16,6 +17,21 @@ class Asking(Stage[In, Out]):
 
     model: Engine
     operational = ("server",)
+
+    def _take_engine(
+        self,
+        about: Literal["video", "text"],
+        model: str,
+        backend: str,
+        options: Mapping[str, Any] | None,
+        generate: Mapping[str, Any] | None,
+        server: Mapping[str, Any] | None,
+    ) -> None:
+        """Who answers: the parameters that all of them have."""
+        if backend == "vllm":
+            self.env = CurrentOr("vllm")  # type: ignore[misc]
+        self.model = engine_of(about, model, backend, options=options, generate=generate, server=server)
+        self.deterministic = self.model.deterministic  # type: ignore[misc]
 
     def setup_on_node(self, node: NodeInfo) -> None:
         """What the engine makes once for all processes of a node."""

@@ -9,6 +9,7 @@ from hpcurate import Resources
 from stages.language.asks import Answer, Ask
 from stages.language.engine import Backend
 from stages.language.prompts import CAPTION, prompt_of
+from stages.language.thoughts import spoken
 from stages.language.windowed import AsksOfWindows, Seen
 from stages.language.windows import Window
 from stages.vision.tasks import VisualTask
@@ -55,7 +56,7 @@ class Caption(AsksOfWindows):
 
     def answered(self, task: VisualTask, windows: Sequence[tuple[Window, Answer]]) -> VisualTask:
         """The clip, its windows filled in."""
-        for window, answer in windows:
+        for window, answer in ((window, spoken(answer)) for window, answer in windows):
             window.caption, window.status, window.model = answer.text or None, answer.status, self.model.name
             window.prompt_tokens, window.output_tokens = answer.prompt_tokens, answer.output_tokens
         return task

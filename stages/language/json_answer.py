@@ -16,17 +16,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 import attrs
 
 from stages.language.lenient_json import COMMA, OPEN, Prose, Reader, Unclear, put
+from stages.language.thoughts import without_thoughts
 
 LONGEST = 100_000
 """Characters of an answer, without its thoughts."""
-THOUGHTS = re.compile(r"</?(?:think|thinking|thoughts?|reasoning)>|[◁\[]/?think[▷\]]", re.IGNORECASE)
 VISIBLE = re.compile(r"[^\s\ufeff\u200b\u2060]")
 TRUTHS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 """How a yes or a no is spelled as text."""
@@ -73,7 +72,9 @@ def form_of(name: str) -> str:
 
 
 def _object(text: str) -> dict[str, Any]:
-    said = _without_thoughts(text)
+    said = without_thoughts(text)
+    if said is None:
+        raise Unclear("thoughts that do not end")
     if not VISIBLE.search(said):
         raise Unclear("empty")
     if len(said) > LONGEST:
@@ -84,13 +85,6 @@ def _object(text: str) -> dict[str, Any]:
     if any(one != objects[0] for one in objects):
         raise Unclear("several objects that differ")
     return objects[0]
-
-
-def _without_thoughts(text: str) -> str:
-    last = deque(THOUGHTS.finditer(text), maxlen=1)
-    if last and "/" not in last[0][0]:
-        raise Unclear("thoughts that do not end")
-    return text[last[0].end() :] if last else text
 
 
 def _objects(text: str) -> list[dict[str, Any]]:

@@ -26,6 +26,20 @@ CAPTION = {
 }
 """Variants for captions."""
 
+ENHANCE = {
+    "default": (
+        "Below is what somebody wrote about a video. Write it again as one fluent and vivid paragraph that says more "
+        "precisely what is seen: add nothing that contradicts it, and no names, numbers or events that it does not "
+        "have. Answer with the new description alone."
+    ),
+    "short": "Say in one sentence what the video shows that is described below. Answer with that sentence alone.",
+    "plain": (
+        "Below is what somebody wrote about a video. Write it again in plain words: leave out what is said twice, what "
+        "is a guess and what is about the writing itself. Answer with the new description alone."
+    ),
+}
+"""Variants for what a language model makes of a caption, which follows."""
+
 
 def prompt_of(value: str, variants: Mapping[str, str]) -> str:
     """The text of a variant, or the value itself if it is text. Raises ConfigError for one word that is no variant."""

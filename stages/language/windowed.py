@@ -1,8 +1,8 @@
-"""Stages that ask a model about each window of a clip, or about an image."""
+"""Stages that ask a model about windows of a clip, or about an image: about their pictures, or what else is known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,7 +12,6 @@ from hpcurate.errors import StageError
 from hpcurate.fields import convert
 from stages.language.asking import Asking
 from stages.language.asks import Answer, Ask, Ready
-from stages.language.engine import engine_of
 from stages.language.windows import Window, Windows, check_frames
 from stages.video.media.sampling import WHOLE, TimesSampling
 from stages.vision.tasks import VisualTask
@@ -34,15 +33,54 @@ class Seen:
     """None for an image."""
 
 
-class AsksOfWindows(Asking[VisualTask, VisualTask]):
-    """Base: say what is asked of a window (`question`), and what is made of a clip's answers (`answered`).
+class Windowed(Asking[VisualTask, VisualTask]):
+    """Base: say what is asked about windows (`asked_about`, `questions`), and what is made of the answers (`answered`).
 
-    A clip that has windows already keeps them; else it gets those of the parameter `windows`. Decoding and what the
-    engine can do ahead is done in `prepare`; all windows of a batch of clips are asked for together. What the engine
-    raises for one window fails its clip.
+    What the engine can do ahead is done in `prepare`; all windows of a batch of clips are asked about together. What
+    the engine raises for one window fails its clip.
     """
 
     env = CurrentOr("captions")
+
+    # -- written by a subclass ----------------------------------------------------------------------
+
+    def asked_about(self, task: VisualTask) -> list[Window]:
+        """The windows with a question, in order, after `questions`."""
+        return task.windows
+
+    def questions(self, task: VisualTask) -> Iterable[Ask]:
+        """One for each of them."""
+        raise NotImplementedError
+
+    def answered(self, task: VisualTask, windows: Sequence[tuple[Window, Answer]]) -> VisualTask | None:
+        """What becomes of a clip; None after `self.drop`."""
+        raise NotImplementedError
+
+    # -- used by the engine -------------------------------------------------------------------------
+
+    def prepare(self, task: VisualTask) -> None:
+        """Make the questions ready."""
+        task.memory[READY] = [self.model.ready(ask) for ask in self.questions(task)]
+
+    def process(self, tasks: list[VisualTask]) -> list[VisualTask]:
+        """Ask about all windows of all tasks at once."""
+        asked = [self._ready(task) for task in tasks]
+        answers = iter(self.model.answers([ready for one in asked for ready in one]))
+        returned = (self.answered(task, list(zip(self.asked_about(task), answers))) for task in tasks)
+        return [task for task in returned if task is not None]
+
+    def _ready(self, task: VisualTask) -> list[Ready]:
+        if READY not in task.memory:  # a member of a chain after the first
+            self.prepare(task)
+        ready: list[Ready] = task.memory.pop(READY)
+        return ready
+
+
+class AsksOfWindows(Windowed):
+    """Base: asks about the pictures of each window (`question`); `prepare` decodes them.
+
+    A clip that has windows already keeps them; else it gets those of the parameter `windows`.
+    """
 
     def _take(
         self,
@@ -54,40 +92,16 @@ class AsksOfWindows(Asking[VisualTask, VisualTask]):
         server: Mapping[str, Any] | None,
     ) -> None:
         """What all of them have as parameters."""
-        if backend == "vllm":
-            self.env = CurrentOr("vllm")  # type: ignore[misc]
-        self.model = engine_of("video", model, backend, options=options, generate=generate, server=server)
+        self._take_engine("video", model, backend, options, generate, server)
         self.windows = check_frames(convert(Windows, windows or {}, "windows"))
-        self.deterministic = self.model.deterministic  # type: ignore[misc]
-
-    # -- written by a subclass ----------------------------------------------------------------------
 
     def question(self, task: VisualTask, seen: Seen) -> Ask:
-        """What is asked about one window."""
+        """What is asked about one window; written by a subclass."""
         raise NotImplementedError
 
-    def answered(self, task: VisualTask, windows: Sequence[tuple[Window, Answer]]) -> VisualTask | None:
-        """What becomes of a clip; None after `self.drop`."""
-        raise NotImplementedError
-
-    # -- used by the engine -------------------------------------------------------------------------
-
-    def prepare(self, task: VisualTask) -> None:
-        """Decode the pictures of all windows, and make the questions ready."""
-        task.memory[READY] = [self.model.ready(self.question(task, seen)) for seen in self.seen(task)]
-
-    def process(self, tasks: list[VisualTask]) -> list[VisualTask]:
-        """Ask about all windows of all tasks at once."""
-        asked = [self._ready(task) for task in tasks]
-        answers = iter(self.model.answers([ready for one in asked for ready in one]))
-        returned = (self.answered(task, list(zip(task.windows, answers))) for task in tasks)
-        return [task for task in returned if task is not None]
-
-    def _ready(self, task: VisualTask) -> list[Ready]:
-        if READY not in task.memory:  # a member of a chain after the first
-            self.prepare(task)
-        ready: list[Ready] = task.memory.pop(READY)
-        return ready
+    def questions(self, task: VisualTask) -> Iterable[Ask]:
+        """See `Windowed`. Decodes."""
+        return (self.question(task, seen) for seen in self.seen(task))
 
     def seen(self, task: VisualTask) -> list[Seen]:
         """The windows of a task with their pictures; sets `task.windows` where there are none. Decodes."""

@@ -11,6 +11,7 @@ from hpcurate.cli.start.compose import compose
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.start.request import settings_of
 from hpcurate.cli.start.steps import read_steps
+from hpcurate.planning.build import Step
 from hpcurate.planning.placing import in_order
 from hpcurate.stage import resolved_types
 from stages.vision.tasks import ImageTask, VisualTask
@@ -25,13 +26,20 @@ CHOICES = sorted(
 )
 
 
-def line(pipeline: str, *choices: tuple[str, str]) -> list[str]:
-    """The stages of a pipeline with these choices, in order."""
-    words = [f"+pipeline={pipeline}", "input=/data", *(f"+{group}={name}" for group, name in choices)]
-    typed = sort_arguments(words)
+def composed(pipeline: str, *choices: tuple[str, str]) -> tuple[dict[str, Step], tuple[str, ...]]:
+    """(the stages of a pipeline with these choices, its places); a server has a name and an address."""
+    servers = [group for group, name in choices if name == "openai"]
+    words = [f"+{group}={name}" for group, name in choices]
+    words += [f"stages.{group}.{value}" for group in servers for value in ("model=m", "server.url=http://h/v1")]
+    typed = sort_arguments([f"+pipeline={pipeline}", "input=/data", *words])
     made = compose(typed.overrides, typed.paths, ())
-    steps = read_steps(made.with_output("/out")["stages"])
-    return in_order({name: step.options for name, step in steps.items()}, settings_of(made).places)
+    return read_steps(made.with_output("/out")["stages"]), tuple(settings_of(made).places)
+
+
+def line(pipeline: str, *choices: tuple[str, str]) -> list[str]:
+    """Their names, in order."""
+    steps, places = composed(pipeline, *choices)
+    return in_order({name: step.options for name, step in steps.items()}, places)
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids="=".join)
@@ -50,11 +58,8 @@ def test_several_groups_stand_in_the_order_of_their_places() -> None:
     """However they are typed: what filters comes before what embeds, what embeds before what writes captions."""
     one_each = list({group: (group, name) for group, name in CHOICES}.values())
     for choices in (one_each, one_each[::-1]):
-        typed = sort_arguments(["+pipeline=video", "input=/data", *(f"+{group}={name}" for group, name in choices)])
-        made = compose(typed.overrides, typed.paths, ())
-        options = {name: step.options for name, step in read_steps(made.with_output("/out")["stages"]).items()}
-        places = settings_of(made).places
-        ranks = [places.index(options[name].place or name) for name in line("video", *choices)]
+        steps, places = composed("video", *choices)
+        ranks = [places.index(steps[name].options.place or name) for name in line("video", *choices)]
         assert sorted(ranks) == ranks
 
 
@@ -72,7 +77,6 @@ def test_a_group_says_what_it_does_and_takes_whatever_has_pictures(choice: tuple
     first, second = (ROOT / "conf" / choice[0] / f"{choice[1]}.yaml").read_text().splitlines()[:2]
     assert first.startswith("# @package stages.")
     assert second.startswith("# ")
-    typed = sort_arguments(["+pipeline=images", "input=/data", f"+{choice[0]}={choice[1]}"])
-    steps = read_steps(compose(typed.overrides, typed.paths, ()).with_output("/out")["stages"])
+    steps, _ = composed("images", choice)
     stage = steps[first.removeprefix("# @package stages.")].stage
     assert [ImageTask, VisualTask] == [resolved_types(stage, kind)[-1][1] for kind in (ImageTask, VisualTask)]
