@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tiny_models import vision_language
+
 TEXT = ["the key to a creating good art is", "once upon a time", "it was a bright cold day in april"] * 20
 
 
@@ -19,6 +21,10 @@ def build_all(folder: Path) -> list[str]:
         "hpcurate/tiny-clip": tiny_clip,
         "hpcurate/tiny-siglip": tiny_siglip,
         "hpcurate/tiny-aesthetic-head": tiny_aesthetic_head,
+        "hpcurate/tiny-qwen2_5-vl": vision_language.tiny_qwen2_5_vl,
+        "hpcurate/tiny-qwen3-vl": vision_language.tiny_qwen3_vl,
+        "hpcurate/tiny-llava": vision_language.tiny_llava,
+        "hpcurate/tiny-smolvlm": vision_language.tiny_smolvlm,
     }
     for name, build in models.items():
         (folder / name).mkdir(parents=True, exist_ok=True)

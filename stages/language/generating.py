@@ -66,10 +66,11 @@ class Batches:
 
         try:
             return by_length(items, length, self.at_once, answer)
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
             most = min(self.at_once, len(items))
             if most == 1:
                 raise
+            print(f"{most} questions at once do not fit, now {most // 2}: {error}", flush=True)
         self.at_once = most // 2
         return None
 
