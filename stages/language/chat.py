@@ -47,6 +47,8 @@ class Malformed(NoAnswer, TryAgain):
 class Refused(NoAnswer):
     """The server does not take the question: it would not take it a moment later either."""
 
+    status = 0
+
 
 class ContentFiltered(NoAnswer):
     """The server withholds the answer for what it says."""
@@ -147,7 +149,9 @@ def failure_of(status: int, body: bytes) -> NoAnswer:
         return RateLimited(message)
     if status in (408, 425) or (status >= 500 and status not in (501, 505)):
         return ServerError(message)
-    return Refused(message)
+    refused = Refused(message)
+    refused.status = status
+    return refused
 
 
 def said(body: bytes) -> str:

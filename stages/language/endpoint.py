@@ -34,6 +34,10 @@ SMALL_TALK = Ask("Say yes.")
 """Asked to see whether the server answers this model's questions to this key."""
 
 
+IT_ANSWERS = (RateLimited, ContentFiltered)
+"""What a server says that is all right."""
+
+
 @attrs.define(frozen=True)
 class Question:
     """A request as it is sent."""
@@ -109,11 +113,10 @@ class Endpoint(Engine):
         self._client.close()
 
     def _outcome(self, question: Question) -> Answer | NoAnswer:
-        url = f"{self._url}/chat/completions"
         try:
-            return read_answer(self._client.post(url, question.body))
+            return read_answer(self._client.post(f"{self._url}/chat/completions", question.body))
         except NoAnswer as error:
-            return type(error)(f"POST {url}: {error}")
+            return error
 
     def _keep(self, answers: Mapping[bytes, Answer]) -> None:
         for digest, answer in answers.items():
@@ -126,7 +129,7 @@ class Endpoint(Engine):
 
     def _make_sure(self, failed: Iterable[NoAnswer]) -> None:
         """That it answers other questions. Raises SetupLost."""
-        if all(isinstance(one, (RateLimited, ContentFiltered)) for one in failed):
+        if all(isinstance(one, IT_ANSWERS) for one in failed):
             return
         if wrong := self._wrong(self._server.wait_s):
             raise SetupLost(f"the server answers no question any more: {wrong}")
@@ -137,12 +140,12 @@ class Endpoint(Engine):
         while True:
             self._url = self.address()
             failed = self._outcome(self._small_talk())
-            if isinstance(failed, (Answer, RateLimited)):
+            if isinstance(failed, (Answer, *IT_ANSWERS)):
                 return ""
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not isinstance(failed, TryAgain):
-                return f"{type(failed).__name__}: {failed}{self._models(failed)}"
-            print(f"waiting for the server, {left_s:.0f} s at most: {failed}", flush=True)
+                return f"{self._url}: {type(failed).__name__}: {failed}{self._hint(failed)}"
+            print(f"waiting for {self._url}, {left_s:.0f} s at most: {failed}", flush=True)
             time.sleep(min(pause_s, left_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -151,15 +154,20 @@ class Endpoint(Engine):
         few = {key: min(body[key], 16) for key in ("max_tokens", "max_completion_tokens") if key in body}
         return Question(msgspec.json.encode({**body, **few}), b"")
 
-    def _models(self, failed: NoAnswer) -> str:
-        """What the server has instead, where it refuses."""
-        if not isinstance(failed, Refused):
-            return ""
+    def _hint(self, failed: NoAnswer) -> str:
+        """What to look at, where the server refuses."""
+        status = failed.status if isinstance(failed, Refused) else 0
+        if status in (401, 403):
+            key = self._server.key
+            return f"; the key is that of {key}" if key_of(key) else f"; no key was sent{key and f': export {key}'}"
+        return f"; asked for model {self.name!r}, {self._models()}" if status == 404 else ""
+
+    def _models(self) -> str:
         try:
             found = msgspec.json.decode(self._client.get(f"{self._url}/models"), type=_Models)
         except (NoAnswer, msgspec.MsgspecError):
-            return f"; asked for model {self.name!r} at {self._url}, which usually ends in /v1"
-        return f"; asked for model {self.name!r}, the server has: {', '.join(one.id for one in found.data[:20])}"
+            return f"at {self._url}, which usually ends in /v1"
+        return f"the server has: {', '.join(one.id for one in found.data[:20])}"
 
 
 class _Model(msgspec.Struct):

@@ -89,7 +89,7 @@ def command_lines() -> dict[str, str]:
         if path.name == "first-day.md":
             continue
         for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text(), re.M | re.S):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("hpcurate "):
                     found.setdefault(re.sub(r"\s+#.*", "", line), path.name)
     return found
