@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hpcurate import CurrentOr, Resources, Stage, WorkerInfo
 from hpcurate.errors import StageError
-from stages.language.asks import by_length
+from stages.language.generating import Batches
 from stages.language.windows import captions_of
 from stages.text import DType, SentenceEmbedder, TextEncoder, TokenEmbedder
 from stages.video.samples import above_zero
@@ -48,10 +48,10 @@ class EmbedText(Stage[VisualTask, VisualTask]):
             per: a vector for each `token`, from the encoder of a T5, or one for each `caption`, of length 1.
             longest: tokens of a caption at most; what follows is not seen.
             dtype: of the network's numbers and of the arrays.
-            at_once: captions that the network sees at a time; bounds the memory of the GPU.
+            at_once: captions that the network sees at a time; halved where the GPU's memory runs out.
         """
         self.model = EMBEDDERS[per](model, int(above_zero("longest", longest)), dtype)
-        self.dtype, self.at_once = dtype, int(above_zero("at_once", at_once))
+        self.dtype, self._batches = dtype, Batches(int(above_zero("at_once", at_once)))
 
     def setup(self, worker: WorkerInfo) -> None:
         """Load the network on this process's device."""
@@ -69,7 +69,7 @@ class EmbedText(Stage[VisualTask, VisualTask]):
 
     def _vectors(self, texts: list[str]) -> list[NDArray[Any]]:
         """Of each text, in order; neighbours of like length are seen together."""
-        return by_length(texts, len, self.at_once, lambda some: list(self.model.embed(some)))
+        return self._batches.answers(texts, len, lambda some: list(self.model.embed(some)))
 
     def _write(self, task: VisualTask, arrays: dict[str, NDArray[Any]]) -> None:
         import numpy as np

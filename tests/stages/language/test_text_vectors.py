@@ -111,6 +111,26 @@ def test_vectors_are_those_of_each_text_alone(weights: dict[str, str], given: di
             assert np.allclose(own, mine, rtol=0, atol=2e-5 * np.abs(own).max())
 
 
+def test_fewer_captions_at_once_where_memory_runs_out(tmp_path: Path) -> None:
+    """Half as many, for all that come; the vectors are the same. It was an error that failed clips with long captions."""
+    import torch
+
+    def embed(texts: list[str]) -> Any:
+        sizes.append(len(texts))
+        if len(texts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(texts)
+
+    wanted = try_stage(EmbedText(**BERT), tasks()[:1], tmp_path / "whole")
+    sizes: list[int] = []
+    stage = EmbedText(**BERT)
+    whole, stage.model.embed = stage.model.embed, embed  # type: ignore[method-assign]
+    found = try_stage(stage, tasks(), tmp_path / "small")
+    assert [[], [7, 3, 1, 1, 1, 1, 1, 1, 1]] == [found.failed, sizes]
+    for name, array in arrays(wanted.tasks[0]).items():
+        assert np.allclose(array, arrays(found.tasks[0])[name], atol=1e-5)
+
+
 def test_half_precision_is_near_and_halves_the_arrays(weights: dict[str, str], tmp_path: Path) -> None:
     """It is the default; numbers beyond its range end the clip, and the message has the way out."""
     outcome = try_stage(EmbedText("tiny-t5"), tasks()[:1], tmp_path / "half")
