@@ -31,6 +31,7 @@ class Asking(Stage[In, Out]):
         if backend == "vllm":
             self.env = CurrentOr("vllm")  # type: ignore[misc]
         self.model = engine_of(about, model, backend, options=options, generate=generate, server=server)
+        self.node_server = self.model.node_server
         self.deterministic = self.model.deterministic  # type: ignore[misc]
 
     def setup_on_node(self, node: NodeInfo) -> None:

@@ -21,13 +21,13 @@ MOST_BYTES = 32 << 20
 class Client:
     """Connections to one server, for as many threads as there may be requests at once."""
 
-    def __init__(self, key: str, at_once: int, timeout_s: float) -> None:
-        """`key`: sent as a bearer token; empty: none."""
+    def __init__(self, at_once: int, timeout_s: float, proxies: bool = True) -> None:
+        """`proxies`: whether it goes through those that the environment names."""
         import httpx2
 
         self._library, self._timeout_s = httpx2, timeout_s
         self._http = httpx2.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            trust_env=proxies,
             limits=httpx2.Limits(max_connections=at_once, max_keepalive_connections=at_once),
             timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
         )
@@ -37,24 +37,25 @@ class Client:
         """Let go of the connections."""
         self._http.close()
 
-    def get(self, url: str) -> bytes:
-        """What is there. Raises NoAnswer."""
-        return self._sent("GET", url, {})
+    def get(self, url: str, key: str) -> bytes:
+        """What is there. Raises NoAnswer. `key`: sent as a bearer token; empty: none."""
+        return self._sent("GET", url, key, {}, None)
 
-    def post(self, url: str, body: bytes) -> bytes:
+    def post(self, url: str, key: str, body: bytes) -> bytes:
         """What is answered. Raises NoAnswer. Where the server has said when to ask again, it waits until then."""
         while (wait_s := self._not_before - time.monotonic()) > 0:
             time.sleep(wait_s)
-        return self._sent("POST", url, {"content": body, "headers": {"Content-Type": "application/json"}})
+        return self._sent("POST", url, key, {"Content-Type": "application/json"}, body)
 
-    def _sent(self, method: str, url: str, more: dict[str, Any]) -> bytes:
+    def _sent(self, method: str, url: str, key: str, headers: dict[str, str], body: bytes | None) -> bytes:
         deadline = time.monotonic() + self._timeout_s
-        with self._named(), self._http.stream(method, url, **more) as response:
-            body = self._read(response, deadline)
+        headers = {**headers, "Authorization": f"Bearer {key}"} if key else headers
+        with self._named(), self._http.stream(method, url, headers=headers, content=body) as response:
+            answer = self._read(response, deadline)
         if response.status_code != 200:
             self._wait_as_told(response.headers.get("Retry-After", ""))
-            raise failure_of(response.status_code, body)
-        return body
+            raise failure_of(response.status_code, answer)
+        return answer
 
     def _read(self, response: Any, deadline: float) -> bytes:
         """The body, which may come in drops."""

@@ -15,12 +15,23 @@ import msgspec
 from hpcurate import WorkerInfo
 from hpcurate.errors import ConfigError, SetupLost, TryAgain
 from hpcurate.fields import convert
+from hpcurate.node.server import KEY
 from stages.language.asks import Answer, Ask, Generate, Ready
-from stages.language.chat import ContentFiltered, NoAnswer, RateLimited, Refused, read_answer, request_of
+from stages.language.chat import (
+    ContentFiltered,
+    CutOff,
+    NoAnswer,
+    RateLimited,
+    Refused,
+    Unreachable,
+    read_answer,
+    request_of,
+)  # fmt: skip
 from stages.language.client import Client
-from stages.language.endpoint_options import EndpointOptions, Server, checked_options, checked_server, key_of
+from stages.language.endpoint_options import EndpointOptions, Server, checked_options, checked_server
 from stages.language.engine import Engine
 from stages.language.jpeg import Longest, jpeg_of
+from stages.language.server_place import Where, node_server_of, place_of
 
 if TYPE_CHECKING:
     from stages.video.media.sampling import Picture
@@ -60,7 +71,12 @@ class Endpoint(Engine):
         self._options = checked_options(convert(EndpointOptions, options, "options"))
         self._server = checked_server(convert(Server, server, "server"))
         self._kept: OrderedDict[bytes, Answer] = OrderedDict()
-        self._url = ""
+        self.node_server = node_server_of(self._server, name)
+
+    @property
+    def model_id_names(self) -> list[str]:
+        """The model's weights, if the command of a server is given their folder; else that is the server's matter."""
+        return [self.name] if self.node_server and self.node_server.wants_weights else []
 
     @property
     def deterministic(self) -> bool:
@@ -74,14 +90,12 @@ class Endpoint(Engine):
 
     def start(self, worker: WorkerInfo) -> None:
         """Ask the server something small. Raises ConfigError for what would be the same for all questions."""
-        self._client = Client(key_of(self._server.key), self._server.concurrency, self._server.timeout_s)
+        self._place = place_of(self._server, worker)
+        proxies = self.node_server is None  # none leads to this node
+        self._client = Client(self._server.concurrency, self._server.timeout_s, proxies)
         self._pool = ThreadPoolExecutor(self._server.concurrency, "ask")
         if wrong := self._wrong(START_S):
             raise ConfigError(f"server: {wrong}")
-
-    def address(self) -> str:
-        """Where the server is by now. A subclass that starts its own may start another one here."""
-        return self._server.url
 
     def ready(self, ask: Ask) -> Ready:
         """The whole request."""
@@ -113,10 +127,22 @@ class Endpoint(Engine):
         self._client.close()
 
     def _outcome(self, question: Question) -> Answer | NoAnswer:
+        """Asked again where a server of the node was lost: what ended it may be another question. Raises SetupLost."""
+        lost, left = "", self._place.tries
+        while True:
+            here, left = self._place.where(lost), left - 1
+            outcome = self._asked(here, question)
+            if not left or not isinstance(outcome, (Unreachable, CutOff)):
+                return outcome
+            lost = here.url
+
+    def _asked(self, here: Where, question: Question) -> Answer | NoAnswer:
         try:
-            return read_answer(self._client.post(f"{self._url}/chat/completions", question.body))
+            answer = read_answer(self._client.post(f"{here.url}/chat/completions", here.key, question.body))
         except NoAnswer as error:
             return error
+        self._place.answered()
+        return answer
 
     def _keep(self, answers: Mapping[bytes, Answer]) -> None:
         for digest, answer in answers.items():
@@ -138,14 +164,13 @@ class Endpoint(Engine):
         """Why it answers no question, after a while of trying; empty if it does."""
         deadline, pause_s = time.monotonic() + patience_s, 0.5
         while True:
-            self._url = self.address()
-            failed = self._outcome(self._small_talk())
+            url, failed = self._place.where().url, self._outcome(self._small_talk())
             if isinstance(failed, (Answer, *IT_ANSWERS)):
                 return ""
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not isinstance(failed, TryAgain):
-                return f"{self._url}: {type(failed).__name__}: {failed}{self._hint(failed)}"
-            print(f"waiting for {self._url}, {left_s:.0f} s at most: {failed}", flush=True)
+                return f"{url}: {type(failed).__name__}: {failed}{self._hint(failed)}"
+            print(f"waiting for {url}, {left_s:.0f} s at most: {failed}", flush=True)
             time.sleep(min(pause_s, left_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -158,15 +183,17 @@ class Endpoint(Engine):
         """What to look at, where the server refuses."""
         status = failed.status if isinstance(failed, Refused) else 0
         if status in (401, 403):
-            key = self._server.key
-            return f"; the key is that of {key}" if key_of(key) else f"; no key was sent{key and f': export {key}'}"
+            key = KEY if self.node_server else self._server.key
+            sent = self._place.where().key
+            return f"; the key is that of {key}" if sent else f"; no key was sent{key and f': export {key}'}"
         return f"; asked for model {self.name!r}, {self._models()}" if status == 404 else ""
 
     def _models(self) -> str:
+        here = self._place.where()
         try:
-            found = msgspec.json.decode(self._client.get(f"{self._url}/models"), type=_Models)
+            found = msgspec.json.decode(self._client.get(f"{here.url}/models", here.key), type=_Models)
         except (NoAnswer, msgspec.MsgspecError):
-            return f"at {self._url}, which usually ends in /v1"
+            return f"at {here.url}, which usually ends in /v1"
         return f"the server has: {', '.join(one.id for one in found.data[:20])}"
 
 

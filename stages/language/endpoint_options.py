@@ -32,6 +32,12 @@ class Server:
     """Where the server is, and how much it is asked."""
 
     url: str = option("", "address up to /chat/completions, e.g. http://gpu7:8000/v1")
+    command: tuple[str, ...] = option(
+        (), "instead of url: words of a program that each node runs once; see NodeServer", converter=tuple
+    )
+    health: str = option("/health", "with command: path that is answered with 200 once the server is ready")
+    ready_s: float = option(600.0, "with command: seconds until then, at most")
+    quiet_s: float = option(120.0, "with command: seconds without any answer after which it hangs, and is replaced")
     key: str = option(
         DEFAULT_KEY, "NAME of the environment variable that has the key; the default need not be set; empty: no key"
     )
@@ -51,6 +57,10 @@ def checked_options(options: EndpointOptions) -> EndpointOptions:
 
 def checked_server(server: Server) -> Server:
     """The same, without / at the end. Raises ConfigError; what may be a key is in no message."""
+    if server.command:
+        if server.url or server.key != DEFAULT_KEY:
+            raise ConfigError("server: either url, perhaps with key, or command: a node's own server has its own key")
+        return server
     if server.key and not (re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", server.key) and is_secret_variable(server.key)):
         raise ConfigError(
             "server.key: expected the NAME of an environment variable that has the key, such as MY_API_KEY: one whose "

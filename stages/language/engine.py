@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpcurate import NodeInfo, WorkerInfo
+from hpcurate import NodeInfo, NodeServer, WorkerInfo
 from hpcurate.errors import ConfigError
 from hpcurate.fields import convert
 from hpcurate.model import Model
@@ -29,6 +29,9 @@ ENGINES = {
 
 class Engine(Model):
     """Answers questions. Made in the driver: the constructor looks at its arguments and imports nothing heavy."""
+
+    node_server: NodeServer | None = None
+    """A program that the nodes run beside the stage, and that answers."""
 
     def __init__(self, name: str, generate: Generate, options: Mapping[str, Any], server: Mapping[str, Any]) -> None:
         """Check what is asked for; a subclass fills a class of its own from `options`, and from `server`.
