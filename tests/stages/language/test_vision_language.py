@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,16 @@ from hpcurate import WorkerInfo
 from hpcurate.errors import ConfigError, StageError
 from hpcurate.model import provide_weights
 from hpcurate.planning.fingerprint import stage_identity
+from hpcurate.testing import try_stage
 from stages.language.asks import Ask, Generate
 from stages.language.caption import Caption
+from stages.language.classify import Classify
+from stages.language.filter import Filter
+from stages.language.json_answer import Malformed
 from stages.language.processors import Patches, normalised
 from stages.language.squares import FitSquares
 from stages.language.vision_language import VisionLanguageModel
+from stages.vision.tasks import ImageTask
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -314,6 +320,23 @@ OTHERS: list[dict[str, Any]] = [
     {}, {"processor": "torchvision"}, {"dtype": "float32"}, {"attention": "eager"}, {"at_once": 4},
     {"min_squares": 4}, {"max_squares": 700},
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Filter, Classify])
+def test_what_a_model_of_random_weights_says_passes_no_filter(
+    kind: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says something, and none of it is an answer, cut off or not: every image is dropped, for that."""
+    images = []
+    for number in range(2):
+        Image.fromarray(scene(number)).save(tmp_path / f"{number}.png")
+        path = str(tmp_path / f"{number}.png")
+        images.append(ImageTask(id=str(number), source=f"{number}.png", path=path, width=160, height=90))
+    stage = kind(model="qwen3", max_rejected=None, generate={"max_tokens": 12}, options=SMALL)
+    outcome = try_stage(stage, images, tmp_path / "trial")
+    assert ([], {"malformed answer": 2}) == (outcome.failed, outcome.counts.reasons)
+    said = re.findall("cut off at max_tokens: (.+)", capsys.readouterr().out)
+    assert [Malformed, Malformed] == [type(stage.read(one)) for one in said]
 
 
 def test_every_option_is_part_of_the_fingerprint() -> None:
