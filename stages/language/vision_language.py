@@ -66,7 +66,7 @@ class VisionLanguageModel(Engine):
         config = read_model_config(folder)
         if "vision_config" not in config or not any(WRITES in str(one) for one in config.get("architectures") or ()):
             raise ConfigError(
-                f"{described(config)}; expected a vision-language model, such as qwen3-vl-8b or smolvlm2-2.2b"
+                f"{described(config)}; expected a vision-language model, such as qwen3-vl-8b or smolvlm2-2_2b"
             )
 
     @cached_property

@@ -71,6 +71,20 @@ def test_captions_are_made_then_improved_then_embedded() -> None:
         assert wanted == [name for name in order if name in wanted]
 
 
+def test_the_full_pipeline_has_a_stage_of_each_group() -> None:
+    """What is cheap filters first, what reads captions comes after them; one can be another, or none."""
+    full = [
+        "probe", "split", "clips", "text_share", "nsfw", "aesthetic", "filter", "classify", "embed", "caption", "enhance",
+        "embed_text", "write", "index",
+    ]  # fmt: skip
+    assert full == line("video_full")
+    assert len(full) == len(line("video")) + len({group for group, _ in CHOICES})
+    typed = sort_arguments(["+pipeline=video_full", "caption=smolvlm", "~classify", "input=/data"])
+    steps = read_steps(compose(typed.overrides, typed.paths, ()).with_output("/out")["stages"])
+    assert full == sorted([*steps, "classify"], key=full.index)
+    assert steps["caption"].stage.model.name == "smolvlm2-2_2b"
+
+
 @pytest.mark.parametrize("choice", CHOICES, ids="=".join)
 def test_a_group_says_what_it_does_and_takes_whatever_has_pictures(choice: tuple[str, str]) -> None:
     """Its first lines are its help."""

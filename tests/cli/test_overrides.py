@@ -14,6 +14,12 @@ ODD = [
 ]  # fmt: skip
 
 
+def test_what_is_typed_is_kept_as_it_was() -> None:
+    """The command that a message names has it all: what takes something out was lost."""
+    argv = ["+pipeline=video_full", "~classify", "-m", "caption=smolvlm", "--config-dir", "a=b"]
+    assert sort_arguments(argv).words == ("+pipeline=video_full", "~classify", "caption=smolvlm")
+
+
 @pytest.mark.parametrize("path", ODD)
 @pytest.mark.parametrize("key", ["input", "store", "output"])
 def test_paths_are_taken_as_the_shell_gave_them(key: str, path: str) -> None:

@@ -55,7 +55,7 @@ def sort_arguments(argv: Sequence[str]) -> Typed:
     return Typed(
         paths=paths,
         overrides=tuple(overrides),
-        words=tuple(word for word in argv if "=" in word and not word.startswith("--")),
+        words=tuple(word for word in argv if ("=" in word and not word.startswith("--")) or word.startswith("~")),
         config_dirs=tuple(folders),
         multirun="-m" in argv or "--multirun" in argv,
         show_config="--cfg" in argv,
