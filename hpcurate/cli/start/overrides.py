@@ -41,6 +41,7 @@ def sort_arguments(argv: Sequence[str]) -> Typed:
     paths: dict[str, str] = {}
     overrides: list[str] = []
     folders: list[str] = []
+    words: list[str] = []
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -52,10 +53,11 @@ def sort_arguments(argv: Sequence[str]) -> Typed:
             continue
         else:
             _sort_override(word, paths, overrides)
+            words.append(word)
     return Typed(
         paths=paths,
         overrides=tuple(overrides),
-        words=tuple(word for word in argv if ("=" in word and not word.startswith("--")) or word.startswith("~")),
+        words=tuple(words),
         config_dirs=tuple(folders),
         multirun="-m" in argv or "--multirun" in argv,
         show_config="--cfg" in argv,
