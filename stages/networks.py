@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from hpcurate.errors import ConfigError
@@ -18,16 +19,19 @@ def torch_type(wanted: DType, device: str) -> Any:
     return getattr(torch, name)
 
 
-def load_network(loader: Any, name: str, kind: Any, *, unused: tuple[str, ...] = (), **options: Any) -> Any:
-    """The network of a model, by one of the library's Auto classes, for inference.
+def load_network(
+    loader: Any, name: str, kind: Any, *, folder: Path | None = None, unused: tuple[str, ...] = (), **options: Any
+) -> Any:
+    """The network of a model, by one of the library's Auto classes, for inference; from its weights, or `folder`.
 
     Raises ConfigError where the library cannot load it, or some of its tensors are not among the weights, but for those
     whose names begin with one of `unused`.
     """
-    folder = get_local_dir_for_weights_name(name)
+    folder = folder or get_local_dir_for_weights_name(name)
+    options = {"trust_remote_code": False, **options}
     try:
         network, info = loader.from_pretrained(
-            folder, dtype=kind, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options
+            folder, dtype=kind, local_files_only=True, output_loading_info=True, **options
         )
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         raise ConfigError(f"model {name}: transformers cannot load {folder}: {error}") from error

