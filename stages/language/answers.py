@@ -65,8 +65,9 @@ class EmbedAnswers(Stage[PromptTask, PromptTask]):
 
 
 class WriteAnswers(Stage[PromptTask, PromptTask]):
-    """Write `answers.jsonl`, `answers.parquet` and `summary.json` under `output`, in the order of the input, and the
-    vectors as `<model>_embd_parquet/`.
+    """Write all answers under `output`, in the order of the input, and the vectors as `<model>_embd_parquet/`.
+
+    A row each in `answers.jsonl` and `answers.parquet`; counts in `summary.json`.
     """
 
     gather = True
