@@ -43,6 +43,8 @@ class ServerState:
     """`http://127.0.0.1:PORT`; empty: it is not ready."""
     key: str = ""
     """Random, of this start: sent as a bearer token."""
+    keeper: str = ""
+    """Random, of the guard. Two servers of one keeper: the first has died. Else its worker may have left."""
     failed: str = ""
     """Why it is not started again."""
 

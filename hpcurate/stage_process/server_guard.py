@@ -33,7 +33,7 @@ LOOK_S = 0.2
 """Between two looks whether the server lives, and whether the lock is free."""
 CHECK_S = 5.0
 """Between two looks whether it answers, at most."""
-RESTARTS = 5
+RESTARTS = 8
 """So many deaths in a row without a good answer, of a server that was ready once, are its last."""
 STARTS = 2
 """So many, of one that never was."""
@@ -79,6 +79,7 @@ class Guard:
 
     def __init__(self, server: NodeServer, hello: Hello, folder: ServerFolder, channel: Channel) -> None:
         self._server, self._folder, self._channel = server, folder, channel
+        self._name = nonce()
         self._values = {"name": server.model, "gpus": str(len(hello.worker.gpus))}
         if server.wants_weights:
             self._values["model"] = str(get_local_dir_for_weights_name(server.model))
@@ -131,7 +132,7 @@ class Guard:
                 return End(f"the server {gone} before it answered {asked}; it printed: {program.tail()}")
             if owner and healthy(program.port, self._server.health, program.key):
                 print(f"server: ready on port {program.port} after {time.monotonic() - began:.1f} s", flush=True)
-                self._folder.write(ServerState(url=program.url, key=program.key))
+                self._folder.write(ServerState(program.url, program.key, self._name))
                 return None
             self._wait(LOOK_S)
         late = f"the server did not answer {asked} with 200 in {self._server.ready_s:g} s (server.ready_s)"

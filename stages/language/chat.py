@@ -44,6 +44,10 @@ class Malformed(NoAnswer, TryAgain):
     """What came is not what the protocol has."""
 
 
+class ServerLost(NoAnswer):
+    """Servers that were started for it died of it, one after the other: likely it is what ends them."""
+
+
 class Refused(NoAnswer):
     """The server does not take the question: it would not take it a moment later either."""
 

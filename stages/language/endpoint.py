@@ -23,6 +23,7 @@ from stages.language.chat import (
     NoAnswer,
     RateLimited,
     Refused,
+    ServerLost,
     Unreachable,
     read_answer,
     request_of,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 START_S = 10.0
 """For which a server that cannot be reached is tried at the start: then the address is believed to be wrong."""
 LONGEST_PAUSE_S = 10.0
+DEATHS = 2
+"""So many servers of the node may die of a question: one may have died of another."""
 KEPT = 4096
 """Answers that are kept for another try of their batch."""
 SMALL_TALK = Ask("Say yes.")
@@ -110,7 +113,7 @@ class Endpoint(Engine):
         found = {one.digest: self._kept[one.digest] for one in questions if one.digest in self._kept}
         new = {one.digest: one for one in questions if one.digest not in found}
         failed: list[NoAnswer] = []
-        for digest, answer in zip(new, self._pool.map(self._outcome, new.values())):
+        for digest, answer in zip(new, self._pool.map(self._counted, new.values())):
             if isinstance(answer, Answer):
                 found[digest] = answer
             else:
@@ -126,23 +129,31 @@ class Endpoint(Engine):
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
+    def _counted(self, question: Question) -> Answer | NoAnswer:
+        """Its outcome. A server that answers is worth another start; small talk is no proof of that."""
+        outcome = self._outcome(question)
+        if isinstance(outcome, Answer):
+            self._place.answered()
+        return outcome
+
     def _outcome(self, question: Question) -> Answer | NoAnswer:
         """Asked again where a server of the node was lost: what ended it may be another question. Raises SetupLost."""
-        lost, left = "", self._place.tries
+        deaths, lost = 0, Where("", "")
         while True:
-            here, left = self._place.where(lost), left - 1
+            here = self._place.where(lost.url)
+            deaths += bool(lost.url) and lost.died(here)
+            if deaths >= DEATHS:
+                return ServerLost(f"{deaths} servers of the node died while it was asked; the worker's log has more")
             outcome = self._asked(here, question)
-            if not left or not isinstance(outcome, (Unreachable, CutOff)):
+            if not here.keeper or here.url == lost.url or not isinstance(outcome, (Unreachable, CutOff)):
                 return outcome
-            lost = here.url
+            lost = here
 
     def _asked(self, here: Where, question: Question) -> Answer | NoAnswer:
         try:
-            answer = read_answer(self._client.post(f"{here.url}/chat/completions", here.key, question.body))
+            return read_answer(self._client.post(f"{here.url}/chat/completions", here.key, question.body))
         except NoAnswer as error:
             return error
-        self._place.answered()
-        return answer
 
     def _keep(self, answers: Mapping[bytes, Answer]) -> None:
         for digest, answer in answers.items():

@@ -12,8 +12,6 @@ from stages.language.endpoint_options import Server, key_of
 
 PATH = "/v1"
 """Of the protocol, on a server of the node."""
-SERVERS = 3
-"""So many of them a question may lose, one after the other: it may be what ends them."""
 
 
 @attrs.define(frozen=True)
@@ -22,12 +20,16 @@ class Where:
 
     url: str
     key: str = attrs.field(repr=False)
+    keeper: str = ""
+    """Who starts it again where it dies; empty: nobody here."""
+
+    def died(self, here: Where) -> bool:
+        """Whether what is here now stands for this one, which has died. Pure."""
+        return self.keeper == here.keeper and self.url != here.url
 
 
 class Given:
     """A server that somebody else runs."""
-
-    tries = 1
 
     def __init__(self, server: Server) -> None:
         self._where = Where(server.url, key_of(server.key))
@@ -43,15 +45,13 @@ class Given:
 class OnNode:
     """The server that this node's workers keep: another one each time it was replaced."""
 
-    tries = SERVERS
-
     def __init__(self, folder: str) -> None:
         self._server = ServerOnNode(folder)
 
     def where(self, lost: str = "") -> Where:
         """Waits until it is ready; where one is `lost`, for the next. Raises SetupLost."""
         found = self._server.where(lost.removesuffix(PATH))
-        return Where(f"{found.url}{PATH}", found.key)
+        return Where(f"{found.url}{PATH}", found.key, found.keeper)
 
     def answered(self) -> None:
         """It has answered a question."""
