@@ -66,6 +66,8 @@ def keep_server(hello: Hello, channel: Channel, construct: Callable[..., Stage[A
                 raise ConfigError("the stage names no node_server here")
             provide_weights(hello.weights)
             failed = Guard(server, hello, folder, channel).keep()
+        except ChannelClosed:  # nobody waits for it
+            raise
         except RAISED as error:
             failed = f"{type(error).__name__}: {error}"
         print(f"server: {failed}", flush=True)
