@@ -154,3 +154,60 @@ def test_images_get_scores_and_vectors_on_slurm(shell: Shell, slurm: SlurmSite) 
     summary = json.loads((out / "summary.json").read_text())
     assert (4, 3, 1) == (summary["num_input_images"], summary["total_num_images_passed"], summary["num_failed"])
     assert "broken.jpg: cannot be read as an image" in shell.rows("probe", "failed.jsonl")[0]
+
+
+SECOND_OPINION = """
+from stages.language.caption import Caption
+
+
+class SecondOpinion(Caption):
+    def answered(self, task, windows):
+        for window, answer in windows:
+            said = f"{self.model.name} {answer.status}: {answer.text}"
+            window.types = [*(window.types or []), said]
+        return task
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.video
+def test_windows_of_clips_get_captions_on_gpu_nodes(shell: Shell, slurm: SlurmSite) -> None:
+    """By Qwen3-VL; two more look at the same windows. What was fetched is on the node; record and table have it all."""
+    import pyarrow.parquet as parquet
+    from video_help import make_video
+
+    others = ("tiny-qwen2_5-vl", "tiny-llava")
+    fetch(shell, "tiny-qwen3-vl", *others)
+    for folder in (videos := shell.cwd / "videos", own := shell.cwd / "stages", disk := shell.folder / "disk"):
+        folder.mkdir()
+    (own / "second_opinion.py").write_text(SECOND_OPINION)
+    make_video(videos / "v.mp4", numbers=[*range(24), *range(220, 244), *range(100, 132)], sound=None)
+    small = ("prompt='What is it?'", "generate={max_tokens: 8}", "options={min_squares: 4, max_squares: 12}")
+    words = [
+        "+pipeline=video", "+caption=qwen3_vl", "input=videos", "output=out", "launcher=slurm", "launcher.partition=gpu",
+        "wait=true", f"store={shell.store}", f"site.node_local=[{disk}]", "stages.split.method=stride",
+        "stages.split.stride_s=2", "stages.split.min_s=0.5", "stages.caption.model=tiny-qwen3-vl",
+        "stages.caption.windows={frames: 24, remainder: 12}", *(f"stages.caption.{each}" for each in small),
+        "+stages.more.place=captions",
+    ]  # fmt: skip
+    for name in others:
+        member = f"+stages.more.chain.{name.replace('-', '_')}"
+        words += [f"{member}._target_=stages.second_opinion.SecondOpinion", f"{member}.model={name}"]
+        words += [f"{member}.{each}" for each in small]
+    for stage in ("stages.caption", "+stages.more"):
+        words += [f"{stage}.device=cpu", f"{stage}.resources={{memory: 2GB, cpus: 1}}"]
+    shell.type(*words, **slurm.env)
+    out = shell.cwd / "out"
+    windows = [one for row in parquet.read_table(out / "clips.parquet").to_pylist() for one in row["windows"]]
+    assert [(0, 23), (24, 47), (0, 31)] == [(each["start_frame"], each["end_frame"]) for each in windows]
+    assert [("tiny-qwen3-vl", "truncated", 8)] * 3 == [(e["model"], e["status"], e["output_tokens"]) for e in windows]
+    assert 3 == len({each["caption"] for each in windows})
+    assert [[f"{name} truncated" for name in others]] * 3 == [
+        [said.partition(":")[0] for said in each["types"]] for each in windows
+    ]
+    records = [json.loads(path.read_text()) for path in out.glob("metas/v0/*/*.json")]
+    assert sorted(e["caption"] for e in windows) == sorted(e["caption"] for r in records for e in r["windows"])
+    captions = json.loads((out / "summary.json").read_text())["captions"]
+    assert {"windows": 3, "truncated": 3} == {name: captions[name] for name in ("windows", "truncated")}
+    there = {path.name.split("@")[0] for path in disk.glob("hpcurate-*/*/[!.]*")}
+    assert {f"hpcurate--{name}" for name in ("tiny-qwen3-vl", *others)} <= there
