@@ -38,7 +38,7 @@ test: $(READY) ## All checks and tests (13 minutes on 2 cores); as root on Debia
 
 test-long: $(READY) ## The long campaigns, and only these
 	scripts/install-test-deps
-	$(PY) -m pytest -m long -o timeout=3600
+	$(PY) -m pytest -m long -o timeout=3600 -o faulthandler_timeout=4000
 
 test-newest: ## The tests with the newest release of everything, and another Python: make PYTHON=python3.13 test-newest
 	scripts/install-test-deps

@@ -107,7 +107,7 @@ def many(tasks: Iterable[Task], processes: int = 2, until_s: float = float("inf"
         while left and len(running) < processes and time.monotonic() - started < until_s:
             share, left = left[:A_PROCESS], left[A_PROCESS:]
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(share, there))
+            process = context.Process(target=_child, args=(share, there), daemon=True)  # it ends with us
             process.start()
             there.close()
             running[here] = (process, share)

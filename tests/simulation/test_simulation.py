@@ -28,6 +28,7 @@ def _seeds(alone: range, each: range) -> list[tuple[str, int]]:
     return [*tasks_of(others, each), *tasks_of(["workers alone"], alone)]
 
 
+@pytest.mark.timeout(600)  # it takes 200 s of two cores that have other tests beside it
 def test_no_schedule_breaks_an_invariant(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m tests.simulation run` plays more of them, `replay` one again."""
     with capsys.disabled():
