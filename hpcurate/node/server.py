@@ -3,6 +3,7 @@
     lock         held by the guard that keeps the server: one of those that all workers have
     state.json   where the server is, once it is ready; or why there will be none. Valid while the lock is held
     answered     its time: when a stage process last had an answer
+    door, asking held by who asks: see `asking`
 
 All of it only this user can read: `state.json` has the server's key.
 """
@@ -13,7 +14,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -81,6 +82,29 @@ class ServerFolder:
         except OSError:
             return 0.0
 
+    @contextmanager
+    def asking(self, alone: bool) -> Iterator[None]:
+        """Hold it while a question is asked: beside others of this node, or alone, before all that come later."""
+        how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        with ExitStack() as stays, ExitStack() as passes:
+            (stays if alone else passes).callback(os.close, self._waited_for("door", how))
+            stays.callback(os.close, self._waited_for("asking", how))
+            passes.close()
+            yield
+
+    def _waited_for(self, name: str, how: int) -> int:
+        """A descriptor that holds the lock."""
+        descriptor = self._opened(name)
+        fcntl.flock(descriptor, how)
+        return descriptor
+
+    def _opened(self, name: str) -> int:
+        """A descriptor of the file, which is made. Whoever keeps the server removes it in the end."""
+        while True:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError):  # removed since
+                return os.open(self._file(name), os.O_RDWR | os.O_CREAT, 0o600)
+
     # -- for guards ---------------------------------------------------------------------------------
 
     @contextmanager
@@ -98,7 +122,7 @@ class ServerFolder:
 
     def _remove(self) -> None:
         """The lock last: as soon as its name is gone, the folder is somebody else's."""
-        for name in ("state.json.new", "state.json", "answered", "lock"):
+        for name in ("state.json.new", "state.json", "answered", "door", "asking", "lock"):
             with suppress(OSError):
                 os.unlink(self._file(name))
         with suppress(OSError):  # somebody waits for it
@@ -115,11 +139,7 @@ class ServerFolder:
     def _locked(self, how: int) -> Optional[int]:
         """A descriptor that holds the lock; None where another one does. Whoever lets go removes the file."""
         while True:
-            os.makedirs(self.path, mode=0o700, exist_ok=True)
-            try:
-                descriptor = os.open(self._file("lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            except FileNotFoundError:  # removed since
-                continue
+            descriptor = self._opened("lock")
             try:
                 fcntl.flock(descriptor, how | fcntl.LOCK_NB)
                 if os.fstat(descriptor).st_nlink:
@@ -135,6 +155,7 @@ class ServerOnNode:
 
     def __init__(self, folder: str) -> None:
         self._folder = ServerFolder(folder)
+        self.asking = self._folder.asking
         self._marked = 0.0
 
     def where(self, lost: str = "") -> ServerState:

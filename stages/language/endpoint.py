@@ -41,7 +41,10 @@ START_S = 10.0
 """For which a server that cannot be reached is tried at the start: then the address is believed to be wrong."""
 LONGEST_PAUSE_S = 10.0
 DEATHS = 2
-"""So many servers of the node may die of a question: one may have died of another."""
+"""So many servers of the node may die of a question, asked alone: somebody may have killed one."""
+DEADLY = f"{DEATHS} servers of the node died while only this was asked; the worker's log has more"
+LOST = (Unreachable, CutOff)
+"""How a server that dies answers."""
 KEPT = 4096
 """Answers that are kept for another try of their batch."""
 SMALL_TALK = Ask("Say yes.")
@@ -74,6 +77,7 @@ class Endpoint(Engine):
         self._options = checked_options(convert(EndpointOptions, options, "options"))
         self._server = checked_server(convert(Server, server, "server"))
         self._kept: OrderedDict[bytes, Answer] = OrderedDict()
+        self._deadly: set[bytes] = set()
         self.node_server = node_server_of(self._server, name)
 
     @property
@@ -137,17 +141,30 @@ class Endpoint(Engine):
         return outcome
 
     def _outcome(self, question: Question) -> Answer | NoAnswer:
-        """Asked again where a server of the node was lost: what ended it may be another question. Raises SetupLost."""
-        deaths, lost = 0, Where("", "")
-        while True:
-            here = self._place.where(lost.url)
-            deaths += bool(lost.url) and lost.died(here)
-            if deaths >= DEATHS:
-                return ServerLost(f"{deaths} servers of the node died while it was asked; the worker's log has more")
+        """Asked again where the node's server was lost: another question may have ended it. Raises SetupLost."""
+        if question.digest in self._deadly:
+            return ServerLost(DEADLY)
+        with self._place.asking(alone=False):
+            here = self._place.where()
             outcome = self._asked(here, question)
-            if not here.keeper or here.url == lost.url or not isinstance(outcome, (Unreachable, CutOff)):
+        if not here.keeper or not isinstance(outcome, LOST):
+            return outcome
+        with self._place.asking(alone=True):
+            return self._alone(question, here, outcome)
+
+    def _alone(self, question: Question, lost: Where, outcome: Answer | NoAnswer) -> Answer | NoAnswer:
+        """While nobody else on the node asks, and until it is known what became of the server: so it is its doing."""
+        here, deaths = self._place.where(lost.url), 0
+        while here.url != lost.url and deaths < DEATHS:
+            outcome = self._asked(here, question)
+            if not isinstance(outcome, LOST):
                 return outcome
-            lost = here
+            lost, here = here, self._place.where(here.url)
+            deaths += lost.died(here)
+        if deaths < DEATHS:  # it lives
+            return outcome
+        self._deadly.add(question.digest)
+        return ServerLost(DEADLY)
 
     def _asked(self, here: Where, question: Question) -> Answer | NoAnswer:
         try:

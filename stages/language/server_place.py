@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import attrs
 
 from hpcurate import NodeServer, WorkerInfo
@@ -38,6 +40,10 @@ class Given:
         """Always the same."""
         return self._where
 
+    def asking(self, alone: bool) -> AbstractContextManager[object]:
+        """Others may ask meanwhile."""
+        return nullcontext()
+
     def answered(self) -> None:
         """It has answered a question."""
 
@@ -52,6 +58,10 @@ class OnNode:
         """Waits until it is ready; where one is `lost`, for the next. Raises SetupLost."""
         found = self._server.where(lost.removesuffix(PATH))
         return Where(f"{found.url}{PATH}", found.key, found.keeper)
+
+    def asking(self, alone: bool) -> AbstractContextManager[object]:
+        """`alone`: nobody else of this node asks meanwhile, so that what ends the server is this question."""
+        return self._server.asking(alone)
 
     def answered(self) -> None:
         """It has answered a question."""

@@ -63,8 +63,14 @@ class StageProcess:
             self._channel.send(attrs.evolve(self._hello(), guard=True))
 
     def ended(self) -> bool:
-        """Whether it was started, and has ended."""
-        return self._process is not None and self._process.poll() is not None
+        """Whether it was started, and has ended: then nothing of it is left, also where somebody killed its keeper."""
+        if self._process is None:
+            return False
+        if self._process.poll() is None:
+            self._session = self._session or self._first_below()
+            return False
+        self._stop_hard()
+        return True
 
     def hang_up(self) -> None:
         """Let it leave by itself; `close` waits for it."""
@@ -91,8 +97,12 @@ class StageProcess:
             raise SetupFailed(f"{answer.error}: {answer.message}", answer.traceback)
         if not isinstance(answer, Ready):
             raise SetupFailed(f"the stage process answered {type(answer).__name__} to the first message")
-        self._session = next(iter(descendants(self._keeper.pid)), None) if self._keeper else None
+        self._session = self._first_below()
         return answer
+
+    def _first_below(self) -> int | None:
+        """Pid of the stage process itself, which is its session's, below its keeper."""
+        return next(iter(descendants(self._keeper.pid)), None) if self._keeper else None
 
     def _never_ready(self) -> SetupFailed:
         stage = self._plan.stage
