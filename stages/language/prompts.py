@@ -45,7 +45,7 @@ def prompt_of(value: str, variants: Mapping[str, str]) -> str:
     """The text of a variant, or the value itself if it is text. Raises ConfigError for one word that is no variant."""
     if value in variants:
         return variants[value]
-    if re.fullmatch(r"\S*", value.strip()):
+    if re.fullmatch(r"[\w.-]*", value.strip(), re.ASCII):  # not all languages have spaces
         raise ConfigError(
             f"prompt: {value!r} is no variant; {suggestion(value, variants)}; or write a text of your own"
         )

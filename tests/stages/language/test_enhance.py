@@ -197,8 +197,11 @@ def test_thoughts_are_no_caption(said: str, heard: tuple[str, str]) -> None:
 
 
 def test_what_is_asked_and_what_is_refused() -> None:
-    """Variants by name, or a text; chance is no matter of the seed alone; who has the server does not count."""
-    assert {ENHANCE["short"], "in verse, please"} == {Enhance(prompt=p).prompt for p in ("short", "in verse, please")}
+    """Variants by name, or a text, also of a language without spaces, which was taken for a variant that there is not;
+    chance is no matter of the seed alone; who has the server does not count.
+    """
+    given = {"short": ENHANCE["short"], "in verse, please": "in verse, please", "请详细描述": "请详细描述"}
+    assert given == {prompt: Enhance(prompt=prompt).prompt for prompt in given}
     with pytest.raises(ConfigError, match="prompt: 'shrt' is no variant; did you mean 'short'"):
         Enhance(prompt="shrt")
     with pytest.raises(ConfigError, match=r"generate\.tokens: there is no such key"):
