@@ -29,7 +29,7 @@ hello: $(READY) ## A pipeline with small models (191 MB, by pip) that answers in
 	@cat demo/store/runs/latest/output/answers.jsonl
 	@echo
 	@echo "answers, tables, vectors:    ls -R demo/store/runs/latest/output"
-	@echo "prompts of your own:         $(PY) -m hpcurate +pipeline=prompts store=demo/store input=prompts.jsonl"
+	@echo "prompts of your own:         $(PY) -m hpcurate +pipeline=prompts store=demo/store launcher=local input=prompts.jsonl"
 
 test: $(READY) ## All checks and tests (13 minutes on 2 cores); as root on Debian installs Slurm first
 	scripts/install-test-deps

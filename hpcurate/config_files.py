@@ -35,6 +35,11 @@ def names_in(folders: Iterable[Path], group: str) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
+def groups_in(folders: Iterable[Path]) -> list[str]:
+    """Config groups: folders with choices."""
+    return sorted({path.parent.name for folder in folders for path in folder.glob("*/*.yaml")})
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A config file on its own, nothing resolved. Raises ConfigError for what cannot be read or is no mapping."""
     import yaml

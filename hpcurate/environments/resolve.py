@@ -93,7 +93,7 @@ class Environments:
         prefix = prefix_of(found, self._store) if found.lock.exists() else ""
         if not prefix or not is_built(prefix):
             command = shlex.join(["hpcurate", "envs", "build", env, "--store", self._store])
-            raise NotInstalled([f"env={env}: is not built in this store"], [Need("env", env, command, to_node)])
+            raise NotInstalled({f"env={env}: is not built in this store": ()}, [Need("env", env, command, to_node)])
         return self._of_prefix(prefix, os.path.basename(prefix), env if to_node else None)
 
     def _prefix(self, env: str, to_node: bool) -> Environment:
@@ -115,7 +115,7 @@ class Environments:
                 command = shlex.join(["hpcurate", "envs", "pack", packed, "--store", self._store])
                 lack = f"stage_to_node: {packed} is not packed in this store"
                 raise NotInstalled(
-                    [lack], [Need("prefix" if packed == prefix else "env", packed, command, to_node=True)]
+                    {lack: ()}, [Need("prefix" if packed == prefix else "env", packed, command, to_node=True)]
                 )
         return Environment(python=(os.path.join(prefix, "bin", "python"),), prefix=prefix, pack=pack, digest=digest)
 

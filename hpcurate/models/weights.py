@@ -105,7 +105,7 @@ class WeightStore:
         if found is None:
             size = f", {entry.size}" if entry.size else ""
             lack = f"model {entry.name}: its weights ({entry.origin.text}{size}) are not in the store"
-            raise NotInstalled([lack], [Need("model", entry.name, self.command(entry), env=entry.env)])
+            raise NotInstalled({lack: ()}, [Need("model", entry.name, self.command(entry), env=entry.env)])
         return found
 
     def check(self, weights: Weights) -> None:

@@ -17,7 +17,7 @@ from hpcurate.planning.aliases import KeptOf
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.missing import NotInstalled, all_of
-from hpcurate.planning.needs import lacking
+from hpcurate.planning.needs import extras_with, lacking
 from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.placing import in_order, upstreams
@@ -268,8 +268,7 @@ def _environment(
     if isinstance(asked, CurrentOr):
         lacks = lacking(step.stage, find_task(takes) if takes else declared_input(step.stage))
         asked = asked.env if lacks or to_node else None
-    why = f"; the current environment lacks {', '.join(lacks)}" if lacks else ""
-    why += " (with it here, no other one is needed)" if lacks and not to_node else ""
+    why = _why(lacks, to_node)
     try:
         return environment(asked, to_node)
     except NotInstalled as error:
@@ -277,6 +276,16 @@ def _environment(
         return Environment()
     except ConfigError as error:
         raise ConfigError(f"stages.{name}.{error}{why}") from None
+
+
+def _why(lacks: Sequence[str], to_node: bool) -> str:
+    """Why another environment is asked for, and what makes it unnecessary."""
+    if not lacks:
+        return ""
+    extras = extras_with(lacks)
+    install = f": pip install 'hpcurate[{','.join(extras)}]'" if extras else ""
+    here = "" if to_node else f" (with it here, no other one is needed{install})"
+    return f"; the current environment lacks {', '.join(lacks)}{here}"
 
 
 def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:

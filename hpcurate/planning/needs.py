@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from hpcurate.imports import Import, imports_of
@@ -13,14 +15,28 @@ from hpcurate.planning.modules import find_module, installed
 from hpcurate.stage import Stage, members, resolved_types
 from hpcurate.task import Task
 
-__all__ = ["lacking", "packages_of"]
+__all__ = ["extras_with", "lacking", "packages_of"]
 
 _EVERYTHING = "*"
+_OTHER_NAMES = {"PIL": "pillow", "scenedetect": "scenedetect-headless"}
+"""Packages that pip calls otherwise than `import`."""
 
 
 def lacking(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:
     """The packages of the stage that are not found here."""
     return tuple(name for name in packages_of(stage, given) if not _is_here(name))
+
+
+def extras_with(packages: Iterable[str]) -> tuple[str, ...]:
+    """The extras of hpcurate that have all of them; none where one of them is in no extra."""
+    try:
+        lines = requires("hpcurate") or []
+    except PackageNotFoundError:  # a checkout that is not installed
+        lines = []
+    found = [re.match(r"([\w.-]+).*; extra == .(\w+)", line) for line in lines]
+    extras = {one[1]: one[2] for one in reversed(found) if one and one[2] != "dev"}
+    having = {extras.get(_OTHER_NAMES.get(name, name), "") for name in packages}
+    return () if "" in having else tuple(sorted(having))
 
 
 def packages_of(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import msgspec
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
-from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.fields import NEEDED, check_values, option, suggestion
 from hpcurate.source.base import Placed, RecordTask, absolute
 from hpcurate.system.classes import load_class
 from hpcurate.task import Task, stable_id
@@ -86,8 +86,8 @@ class _Table:
         unknown = set() if names is None else plain.keys() - names
         if unknown and self.extra == "error":
             raise ConfigError(
-                f"{where}: {cls.__name__} has no field {min(unknown)!a}; give it one, leave the column out, "
-                "or source.extra=ignore"
+                f"{where}: {cls.__name__} has no field {min(unknown)!a}; {suggestion(min(unknown), sorted(names or ()))}; "
+                "give it one, leave the column out, or source.extra=ignore"
             )
         plain = {name: value for name, value in plain.items() if name not in unknown}
         try:

@@ -136,6 +136,26 @@ def test_a_group_that_is_no_default_is_chosen_with_a_plus(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["+captions=openai"], r"captions: there is no such key; did you mean '\+caption'\?"),
+        (["captions=openai"], r"captions: there is no such key; did you mean '\+caption'\?"),
+        (["+caption=openai", "+caption=smolvlm"], r"caption: it is chosen twice; type one of openai, .*smolvlm"),
+    ],
+)
+def test_a_group_that_is_misspelt_or_chosen_twice(words: list[str], said: str) -> None:
+    """All keys but the groups were listed; of two, Hydra's own words told of an override that nobody can type."""
+    with pytest.raises(ConfigError, match=said):
+        settings_of(composed("+pipeline=video", "input=/v", *words))
+
+
+def test_a_group_that_the_pipeline_has_is_chosen_without_a_plus() -> None:
+    """Hydra's own words told of an override that nobody can type."""
+    with pytest.raises(ConfigError, match=r"caption=NAME, without a plus sign, where the pipeline has one"):
+        composed("+pipeline=video_full", "+caption=openai", "input=/v")
+
+
+@pytest.mark.parametrize(
     ("pipeline", "order"),
     [
         ("video", ["probe", "split", "clips", "aesthetic", "nsfw", "embed", "write", "index"]),

@@ -90,6 +90,7 @@ def test_environments_are_built_too(there: Shell) -> None:  # noqa: F811
     assert "env=tiny: is not" in there.type(*words, status=2).stderr
     done = there.type("install", *words)
     assert re.search(r"env tiny +tiny +- +to build\n", done.stdout)
+    assert "env=tiny: is not built in this store" in done.stdout
     assert "everything is there" in done.stderr
     assert re.search(r"env tiny +\S+ +- +there\n", there.type("install", *words).stdout)
 

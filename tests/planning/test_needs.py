@@ -12,8 +12,8 @@ from hpcurate import Chain, CurrentOr, Files, FileTask, StageOptions, Step
 from hpcurate.config_files import shipped
 from hpcurate.environments.files import read_env
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.planning.build import build
-from hpcurate.planning.needs import lacking, packages_of
+from hpcurate.planning.build import _why, build
+from hpcurate.planning.needs import extras_with, lacking, packages_of
 from hpcurate.planning.pipeline import Environment
 from hpcurate.stage import Stage, environment_of
 from hpcurate.system.classes import load_class
@@ -134,6 +134,33 @@ def test_a_refusal_says_what_the_current_environment_lacks(stages: Path, monkeyp
         planned(StageOptions(), name="Heavy")
     lacks = "no_such_hub, no_such_pil, no_such_torch (with it here, no other one is needed)"
     assert f"stages.one.env=missing: is not built; the current environment lacks {lacks}" == str(refused.value)
+
+
+def test_a_refusal_names_the_extras_that_have_what_is_lacking() -> None:
+    """It told of packages only, and of an environment of gigabytes: `+caption=openai` lacks one small package."""
+    assert ("openai",) == extras_with(["httpx2"])
+    assert ("models", "video") == extras_with(["PIL", "safetensors", "torch", "scenedetect"])
+    assert () == extras_with(["torch", "no_such_torch"])
+    assert "(with it here, no other one is needed: pip install 'hpcurate[vision]')" in _why(["onnxruntime"], False)
+    assert "; the current environment lacks onnxruntime" == _why(["onnxruntime"], True)
+
+
+def test_what_shipped_stages_import_is_in_extras() -> None:
+    """safetensors was in none: it is imported by itself, and came with transformers."""
+    from stages.video.tasks import ClipTask, VideoTask
+
+    shipped_stages = [
+        ("stages.language.caption.Caption", {"model": "x"}),
+        ("stages.language.caption.Caption", {"model": "x", "backend": "openai", "server": {"url": "http://x/v1"}}),
+        ("stages.language.enhance.Enhance", {"model": "x"}),
+        ("stages.language.text_vectors.EmbedText", {"model": "x"}),
+        ("stages.vision.aesthetic.Aesthetic", {}),
+        ("stages.video.split.Split", {"detector": "transnetv2"}),
+    ]
+    for name, given in shipped_stages:
+        takes = VideoTask if name.endswith("Split") else ClipTask
+        imported = set(packages_of(load_class(name, "_target_")(**given), takes)) - RUNTIME
+        assert extras_with(imported), f"{name}: {imported}"
 
 
 def test_members_without_an_environment_follow_the_one_that_has_a_choice(stages: Path) -> None:

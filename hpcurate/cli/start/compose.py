@@ -12,10 +12,10 @@ from typing import Any
 
 import attrs
 
-from hpcurate.cli.start.settings import Settings
+from hpcurate.cli.start.settings import Settings, typed_keys
 from hpcurate.config_files import conf_folders, names_in, not_text, shipped_conf, yaml_problem
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
+from hpcurate.fields import check_renamed, defaults_of, suggestion
 from hpcurate.masks import refuse_known
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.secrets import MAY_BE_SECRET, is_secret, refuse_typed
@@ -189,7 +189,12 @@ def _readable(message: str, folders: Sequence[Path]) -> str:
         choices = names_in(folders, missing[1])
         if choices:
             return f"{missing[1]}: it is chosen with a plus sign: +{missing[1]}=NAME, one of {', '.join(choices)}"
-        return f"{missing[1]}: there is no such key; {suggestion(missing[1], names_of(Settings))}"
+        return f"{missing[1]}: there is no such key; {suggestion(missing[1], typed_keys(folders))}"
+    twice = re.search(r"Multiple values for ([^.]+)\.", message)
+    if twice:
+        names = ", ".join(names_in(folders, twice[1]))
+        once = f"{twice[1]}=NAME, without a plus sign, where the pipeline has one"
+        return f"{twice[1]}: it is chosen twice; type one of {names}: {once}"
     choice = re.search(r"Could not find '([^'/]+)/([^']+)'", message)
     if choice:
         return f"{choice[1]}={choice[2]}: no such choice; {suggestion(choice[2], names_in(folders, choice[1]))}"

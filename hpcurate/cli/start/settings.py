@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 
-from hpcurate.fields import convert, option
+from hpcurate.config_files import conf_folders, groups_in
+from hpcurate.fields import check_keys, check_renamed, convert, names_of, option
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.folder import check_name
@@ -64,5 +67,16 @@ class Settings:
 
 def read_settings(plain: dict[str, Any]) -> Settings:
     """Check the top level. Raises ConfigError with the full key."""
+    check_renamed(plain, Settings)
+    check_keys(plain, names_of(Settings), also=_groups(conf_folders()))
     rerun = plain.get("rerun") or []
     return convert(Settings, {**plain, "rerun": [rerun] if isinstance(rerun, str) else rerun})
+
+
+def typed_keys(folders: Sequence[Path]) -> list[str]:
+    """What may stand first on the command line: keys, and config groups, which are chosen with a plus sign."""
+    return [*names_of(Settings), *_groups(folders)]
+
+
+def _groups(folders: Sequence[Path]) -> list[str]:
+    return [f"+{name}" for name in groups_in(folders) if name not in names_of(Settings)]

@@ -55,6 +55,7 @@ def verb(argv: list[str]) -> int:
     found = list(map(_look, wanted))
     rows = list(dict.fromkeys(row for one in found for row in one.rows))
     show(table(("needs", "from", "size", "state"), rows) if rows else [])
+    show(list(dict.fromkeys(line for one in found for line in one.why)))
     show(_room(wanted, found))
     if "--dry-run" in argv:
         return 0
@@ -94,6 +95,8 @@ class _Look:
     rows: list[tuple[str, ...]]
     here: list[Weights]
     missing: tuple[Need, ...]
+    why: tuple[str, ...] = ()
+    """Of each environment to build, what the current one lacks."""
 
 
 def _wanted(typed: Typed) -> _Wanted:
@@ -122,13 +125,14 @@ def _look(wanted: _Wanted) -> _Look:
         return found
 
     missing: tuple[Need, ...] = ()
+    why: tuple[str, ...] = ()
     try:
         installed(wanted.source, wanted.steps, wanted.places, weights, environment)
     except NotInstalled as error:
-        missing = error.needs
+        missing, why = error.needs, tuple(what for what in error.lacks if what.startswith("env="))
     models = [_row(one.entry, _bytes(one), "there") for one in here.values()]
     lacking = [_row_of(need, wanted.registry) for need in missing]
-    return _Look([*models, *rows.values(), *lacking], list(here.values()), missing)
+    return _Look([*models, *rows.values(), *lacking], list(here.values()), missing, why)
 
 
 def _row_of(need: Need, registry: Registry) -> tuple[str, ...]:

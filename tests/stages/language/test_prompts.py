@@ -63,7 +63,9 @@ def test_prompts_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"input=p\.txt: expected a name that ends in \.jsonl, \.csv, \.parquet"):
         Prompts(table="p.txt")
     other = write(tmp_path / "p.jsonl", [{"prompt": "x", "topic": "y"}])
-    with pytest.raises(ConfigError, match=r"p\.jsonl:1: PromptTask has no field 'topic'.*source\.extra=ignore"):
+    with pytest.raises(
+        ConfigError, match=r"p\.jsonl:1: PromptTask has no field 'topic'; there are: .*prompt.*source\.extra=ignore"
+    ):
         list(Prompts(table=other).tasks())
     assert ["x"] == [task.prompt for task in Prompts(table=other, extra="ignore").tasks()]
     with pytest.raises(ConfigError, match=r"q\.jsonl:1: not a PromptTask: .*`prompt`"):
