@@ -85,9 +85,10 @@ class _Table:
         plain = {**own, "data": data} if names is None else {**data, **own}
         unknown = set() if names is None else plain.keys() - names
         if unknown and self.extra == "error":
+            near = suggestion(min(unknown), sorted(names or ()))
             raise ConfigError(
-                f"{where}: {cls.__name__} has no field {min(unknown)!a}; {suggestion(min(unknown), sorted(names or ()))}; "
-                "give it one, leave the column out, or source.extra=ignore"
+                f"{where}: {cls.__name__} has no field {min(unknown)!a}; {near}; give it one, leave the column out, "
+                "or source.extra=ignore"
             )
         plain = {name: value for name, value in plain.items() if name not in unknown}
         try:

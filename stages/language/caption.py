@@ -8,7 +8,7 @@ from typing import Any
 from hpcurate import Resources
 from stages.language.asks import Answer, Ask
 from stages.language.engine import Backend
-from stages.language.prompts import CAPTION, prompt_of
+from stages.language.prompts import CAPTION, OF_IMAGES, prompt_of
 from stages.language.thoughts import spoken
 from stages.language.windowed import AsksOfWindows, Seen
 from stages.language.windows import Window
@@ -51,8 +51,9 @@ class Caption(AsksOfWindows):
         self.prompt = prompt_of(prompt, CAPTION)
 
     def question(self, task: VisualTask, seen: Seen) -> Ask:
-        """The same of all."""
-        return Ask(self.prompt, pictures=seen.pictures, times_s=seen.times_s)
+        """The same of all videos, and of all images."""
+        prompt = self.prompt if seen.times_s else OF_IMAGES.get(self.prompt, self.prompt)
+        return Ask(prompt, pictures=seen.pictures, times_s=seen.times_s)
 
     def answered(self, task: VisualTask, windows: Sequence[tuple[Window, Answer]]) -> VisualTask:
         """The clip, its windows filled in."""

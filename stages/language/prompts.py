@@ -26,16 +26,24 @@ CAPTION = {
 }
 """Variants for captions."""
 
+OF_IMAGES = {
+    CAPTION["default"]: CAPTION["image"],
+    CAPTION["short"]: "Say in one sentence what this image shows.",
+}
+"""What an image is asked instead: nothing moves in it, and nothing happens in an order."""
+
 ENHANCE = {
     "default": (
-        "Below is what somebody wrote about a video. Write it again as one fluent and vivid paragraph that says more "
-        "precisely what is seen: add nothing that contradicts it, and no names, numbers or events that it does not "
-        "have. Answer with the new description alone."
+        "Below is what somebody wrote about a video or an image. Write it again as one fluent and vivid paragraph that "
+        "says more precisely what is seen: add nothing that contradicts it, and no names, numbers or events that it "
+        "does not have. Answer with the new description alone."
     ),
-    "short": "Say in one sentence what the video shows that is described below. Answer with that sentence alone.",
+    "short": (
+        "Say in one sentence what the video or image shows that is described below. Answer with that sentence alone."
+    ),
     "plain": (
-        "Below is what somebody wrote about a video. Write it again in plain words: leave out what is said twice, what "
-        "is a guess and what is about the writing itself. Answer with the new description alone."
+        "Below is what somebody wrote about a video or an image. Write it again in plain words: leave out what is said "
+        "twice, what is a guess and what is about the writing itself. Answer with the new description alone."
     ),
 }
 """Variants for what a language model makes of a caption, which follows."""

@@ -10,9 +10,11 @@ import pytest
 
 from hpcurate.errors import ConfigError
 from stages.language.asks import Generate
+from stages.language.caption import Caption
 from stages.language.engine import Engine
+from stages.language.prompts import CAPTION
 from stages.language.windowed import AsksOfWindows, Seen
-from stages.language.windows import Windows, check_frames
+from stages.language.windows import Window, Windows, check_frames
 
 SPANS = {
     0: [],
@@ -106,3 +108,14 @@ def test_the_picture_of_a_frame_is_that_frame(tmp_path: Path, fps: int, rest: di
         assert [(n - wanted[0]) / fps for n in wanted] == pytest.approx(one.times_s, abs=2e-3)
     again = looking.seen(clip)
     assert [numbers_of(one) for one in seen] == [numbers_of(one) for one in again]
+
+
+@pytest.mark.parametrize("prompt", ["default", "short", "Which colours are there?"])
+def test_an_image_is_not_asked_how_the_camera_moves(prompt: str) -> None:
+    """Images were asked to be described as videos, unless one knew of `prompt=image`; what is one's own is asked as it is."""
+    caption = Caption(prompt=prompt)
+    window = Window(start_frame=0, end_frame=0)
+    image, video = (caption.question(None, Seen(window, [], times)).prompt for times in ((), (0.0,)))  # type: ignore[arg-type]
+    assert CAPTION.get(prompt, prompt) == video
+    assert "video" not in image
+    assert ("image" in image) == (prompt in CAPTION)
