@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""How little a GPU waits: `benchmarks/inference.py [--batches B] [--repeat N] [--videos FOLDER]`.
+"""How little a GPU waits: `benchmarks/inference.py [--repeat N] [--videos FOLDER] …`.
 
 *Fixed service times*: a stage whose `prepare` takes 50 ms a batch and whose `process` takes 50 ms, one stage process.
 Both sleep, so that only the engine's own time and order count. Timed from the first claim to the last commit: claims,
 rows, and one rename a shard included. Where nothing overlaps that is the sum of both times; where all does, half of it.
 
 *TransNetV2*: the rate at which its frames go through hpcurate, against a bare loop; see `bare_loop.py`.
+
+*SmolLM2*: the tokens a second of its answers, through hpcurate and in a bare loop; see `bare_generate.py`.
 
 Prints Markdown tables.
 """
@@ -18,6 +20,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from bare_generate import bare_generate
 from bare_loop import bare_loop
 from bench_stages import Nap, Paced
 
@@ -74,10 +77,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=160, help="(default: 160)")
     parser.add_argument("--repeat", type=int, default=3, help="times each is run; the median counts (default: 3)")
     parser.add_argument("--videos", type=Path, help="folder for the bare loop (default: samples are made)")
+    parser.add_argument("--prompts", type=int, default=256, help="for the language model (default: 256)")
+    parser.add_argument("--tokens", type=int, default=32, help="of an answer at most (default: 32)")
     arguments = parser.parse_args()
     fixed_times(arguments.batches, arguments.repeat)
     print()
     bare_loop(arguments.videos, arguments.repeat)
+    print()
+    bare_generate(arguments.prompts, arguments.tokens, arguments.repeat)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from hpcurate import CurrentOr, Resources, Stage, WorkerInfo
 from hpcurate.task import StageSums
-from stages.language.asks import by_length
+from stages.language.generating import Batches
 from stages.language.prompt_tasks import PromptTask
 from stages.output_fields import check_output, json_text, published_files, record
 from stages.output_table import table_bytes
@@ -38,10 +38,10 @@ class EmbedAnswers(Stage[PromptTask, PromptTask]):
         Args:
             model: a name in conf/models of a sentence-embedding model.
             longest: tokens of an answer at most; what follows is not seen.
-            at_once: answers that the network sees at a time.
+            at_once: answers that the network sees at a time; halved where the GPU's memory runs out.
         """
         self.model = SentenceEmbedder(model, int(above_zero("longest", longest)))
-        self.at_once = int(above_zero("at_once", at_once))
+        self._batches = Batches(int(above_zero("at_once", at_once)))
 
     def setup(self, worker: WorkerInfo) -> None:
         """Load the network on this process's device."""
@@ -56,7 +56,7 @@ class EmbedAnswers(Stage[PromptTask, PromptTask]):
         if not answered:
             return tasks
         texts = [str(task.answer) for task in answered]
-        rows = by_length(texts, len, self.at_once, lambda some: list(self.model.embed(some)))
+        rows = self._batches.answers(texts, len, lambda some: list(self.model.embed(some)))
         file = self.file(answered[0], f"{self.model.name.rpartition('/')[2]}.parquet")
         write_vectors(os.fspath(file), [task.id for task in answered], np.stack(rows))
         for task in answered:

@@ -1,0 +1,158 @@
+"""A language model's answers through hpcurate against a bare loop over transformers, in tokens a second.
+
+    python benchmarks/bare_generate.py [--prompts N] [--tokens M] [--repeat R]
+
+- *Bare loop*: transformers alone, one batch after the other: chat template, padding on the left, `generate`, text.
+- *hpcurate*: `Generate(model="smollm2-135m-instruct")`, one stage process, the same batches; claims, rows and commits
+  included. From the commit of a first shard of one prompt on, so that starting and loading do not count.
+
+Both answer the same prompts with the same weights, unpacked before, and have to say the same. Everything has two
+threads; they take turns, and medians are compared. Fetches the weights with pip if need be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+import hpcurate
+from hpcurate import StageOptions, Step
+from hpcurate.config_files import shipped_conf
+from hpcurate.models.fetch import fetch
+from hpcurate.models.registry import read_registry
+from hpcurate.models.weights import WeightStore
+from stages.language import gguf
+from stages.language.generate import Generate
+from stages.language.prompt_tasks import PromptTask
+
+MODEL = "smollm2-135m-instruct"
+THREADS = 2
+BATCH = 32
+PER_SHARD = 64
+TOPICS = (
+    "the sea",
+    "why people build bridges",
+    "a mountain in winter",
+    "how bread is baked, from grain to oven",
+    "light",
+)
+ASKED = ("Write one sentence about {}.", "What should a child know about {}?", "Explain {} to somebody in a hurry.")
+
+
+@attrs.define
+class BareLoop:
+    """Transformers, without the engine."""
+
+    folder: str
+    tokens: int
+    tokenizer: Any = None
+    network: Any = None
+
+    def load(self) -> None:
+        """As its documentation says."""
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        torch.set_num_threads(THREADS)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.folder, padding_side="left")
+        self.network = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32).eval()
+
+    def run(self, prompts: list[str]) -> tuple[dict[str, str], float]:
+        """(answers by prompt, seconds)."""
+        started, found = time.perf_counter(), {}
+        for first in range(0, len(prompts), BATCH):
+            found.update(self._batch(prompts[first : first + BATCH]))
+        return found, time.perf_counter() - started
+
+    def _batch(self, prompts: list[str]) -> dict[str, str]:
+        import torch
+
+        said = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        given = self.tokenizer.apply_chat_template(
+            said, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
+        with torch.inference_mode():
+            made = self.network.generate(**given, max_new_tokens=self.tokens, do_sample=False)
+        texts = self.tokenizer.batch_decode(made[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
+        return {prompt: text.strip() for prompt, text in zip(prompts, texts, strict=True)}
+
+
+def with_hpcurate(prompts: list[str], weights: Path, tokens: int) -> tuple[list[PromptTask], float]:
+    """(answers, seconds from the commit of the first prompt, which is a shard of its own, to the last one)."""
+    folder = Path(tempfile.mkdtemp(prefix="hpcurate-bare-generate-"))
+    store = folder / "store"
+    store.mkdir()
+    (store / "weights").symlink_to(weights)
+    resources = {"cpus": THREADS, "memory": "4GB", "time": "1h"}
+    options = StageOptions(shard_tasks=0, shard_weight=PER_SHARD, workers=1, resources=resources)
+    step = Step(Generate(MODEL, generate={"max_tokens": tokens}), options)
+    first = PromptTask(id="first", prompt="Say yes.", weight=PER_SHARD + 1)  # the heaviest is claimed first
+    tasks = [PromptTask(id=f"p{n:05d}", prompt=prompt, weight=1.0) for n, prompt in enumerate(prompts)]
+    outcome = hpcurate.run({"generate": step}, [first, *tasks], store=store, launcher="local", wait=True)
+    assert outcome.state.value == "complete", outcome.summary
+    commits = sorted(path.stat().st_ctime for path in store.glob("stages/generate-*/shards/*/[!.]*"))
+    assert len(commits) == 1 + -(-len(prompts) // PER_SHARD)
+    rows = [line for path in store.glob("stages/generate-*/shards/*/[!.]*/tasks.jsonl") for line in path.open()]
+    answers = [
+        PromptTask(**{k: row.get(k) for k in ("id", "prompt", "answer", "output_tokens")})
+        for row in map(json.loads, rows)
+    ]
+    shutil.rmtree(folder, ignore_errors=True)
+    return [task for task in answers if task.id != "first"], commits[-1] - commits[0]
+
+
+def fetched(root: Path) -> Path:
+    """The weights, in a store of their own."""
+    store = WeightStore(str(root))
+    os.makedirs(store.folder)
+    return Path(fetch(store, read_registry([shipped_conf()])[MODEL]).path)
+
+
+def bare_generate(count: int, tokens: int, repeat: int) -> None:
+    """Measure, and print a Markdown table."""
+    prompts = [asked.format(f"{topic}, part {n}") for n in range(count) for topic in TOPICS for asked in ASKED][:count]
+    with tempfile.TemporaryDirectory() as name:
+        weights = fetched(Path(name, "store"))
+        unpacked = Path(name, "unpacked")
+        gguf.unpack(weights, str(gguf.gguf_file(weights)), unpacked)
+        bare = BareLoop(str(unpacked), tokens)
+        bare.load()
+        bare.run(prompts[:2])
+        seconds: dict[str, list[float]] = {"bare loop": [], "hpcurate": []}
+        total = 0
+        for _ in range(repeat):
+            said, took = bare.run(prompts)
+            seconds["bare loop"].append(took)
+            answers, took = with_hpcurate(prompts, weights.parent, tokens)
+            seconds["hpcurate"].append(took)
+            assert said == {task.prompt: task.answer for task in answers}, "the two do not say the same"
+            total = sum(int(task.output_tokens or 0) for task in answers)
+    print(f"{count} prompts, {total} tokens of answers, batches of {BATCH}, {THREADS} threads\n")
+    print("| way | tokens/s | of the bare loop |\n|---|---|---|")
+    fastest = statistics.median(seconds["bare loop"])
+    for way, took in seconds.items():
+        spread = ", ".join(f"{total / one:.1f}" for one in sorted(took, reverse=True))
+        print(f"| {way} | {spread} | {fastest / statistics.median(took):.3f} |", flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompts", type=int, default=256, help="(default: 256)")
+    parser.add_argument("--tokens", type=int, default=32, help="of an answer at most (default: 32)")
+    parser.add_argument("--repeat", type=int, default=3, help="times each is run; the median counts (default: 3)")
+    arguments = parser.parse_args()
+    bare_generate(arguments.prompts, arguments.tokens, arguments.repeat)
+
+
+if __name__ == "__main__":
+    main()
