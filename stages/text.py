@@ -70,7 +70,7 @@ class TokenEmbedder(TextEncoder):
         """See `Model`."""
         config = read_model_config(folder)
         if config.get("model_type") not in T5:
-            raise ConfigError(f"{described(config)}; expected a T5, e.g. t5-base")
+            raise ConfigError(f"{described(config)}; expected a T5, e.g. t5-base, or per=caption of another model")
 
     def embed(self, texts: list[str]) -> list[NDArray[np.floating[Any]]]:
         """Of the network's type, without the padding."""

@@ -173,7 +173,7 @@ def test_what_is_published(tmp_path: Path) -> None:
 def test_weights_of_another_model_are_refused(weights: dict[str, str], tmp_path: Path) -> None:
     """In the driver by their description, on the node by their tensors."""
     stage = EmbedText("tiny-embedder")
-    with pytest.raises(ConfigError, match=r"a bert model; expected a T5, e\.g\. t5-base"):
+    with pytest.raises(ConfigError, match=r"a bert model; expected a T5, e\.g\. t5-base, or per=caption"):
         stage.model.check_weights("tiny-embedder", Path(weights["tiny-embedder"]))
     EmbedText("tiny-t5").model.check_weights("tiny-t5", Path(weights["tiny-t5"]))
     shutil.copytree(weights["tiny-t5"], tmp_path / "mixed")
