@@ -50,7 +50,10 @@ class Windows:
     """How a clip is cut into windows, and which pictures of each a model sees."""
 
     frames: int = option(256, "of a window", minimum=LEAST_FRAMES)
-    remainder: int = option(128, "frames that are left make a window of their own, or else extend the last", minimum=1)
+    remainder: int | None = option(
+        None, "so many frames that are left make a window of their own, fewer extend the last; default: half a window",
+        minimum=1,
+    )  # fmt: skip
     fps: float = option(2.0, "pictures a second", check=above_zero)
     most: int = option(768, "pictures of a window at most", minimum=LEAST_FRAMES)
 
@@ -59,7 +62,8 @@ class Windows:
         if frames < LEAST_FRAMES:
             return []
         starts = list(range(0, frames, self.frames))
-        if len(starts) > 1 and frames - starts[-1] < max(self.remainder, LEAST_FRAMES):
+        least = self.frames // 2 if self.remainder is None else self.remainder
+        if len(starts) > 1 and frames - starts[-1] < max(least, LEAST_FRAMES):
             starts.pop()
         return [(start, end - 1) for start, end in pairwise([*starts, frames])]
 
@@ -75,7 +79,7 @@ class Windows:
 
 def check_frames(windows: Windows) -> Windows:
     """The same. Raises ConfigError where the remainder is longer than a window."""
-    if windows.remainder > windows.frames:
+    if (windows.remainder or 0) > windows.frames:
         raise ConfigError(f"windows.remainder: {windows.remainder}: expected windows.frames={windows.frames} at most")
     return windows
 

@@ -41,9 +41,12 @@ def test_windows_cover_a_clip(frames: int) -> None:
     assert SPANS[frames] == Windows().spans(frames)
 
 
-@pytest.mark.parametrize(("frames", "remainder"), [(4, 1), (4, 4), (10, 1), (10, 10), (100, 30), (256, 128)])
-def test_no_frame_is_in_two_windows_or_in_none(frames: int, remainder: int) -> None:
-    """Whatever is asked for, and however long the clip is."""
+@pytest.mark.parametrize(
+    ("frames", "remainder"), [(4, 1), (4, 4), (10, 1), (10, 10), (100, 30), (100, None), (5, None)]
+)
+def test_no_frame_is_in_two_windows_or_in_none(frames: int, remainder: int | None) -> None:
+    """Whatever is asked for, and however long the clip is; by default half a window may stand alone."""
+    check_frames(Windows(frames=frames, remainder=remainder))
     for length in range(4, 700):
         spans = Windows(frames=frames, remainder=remainder).spans(length)
         assert list(range(length)) == [n for first, last in spans for n in range(first, last + 1)]
