@@ -17,7 +17,7 @@ from hpcurate.planning.aliases import KeptOf
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.missing import NotInstalled, all_of
-from hpcurate.planning.needs import extras_with, lacking
+from hpcurate.planning.needs import extras_with, lacking, whole
 from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.placing import in_order, upstreams
@@ -27,6 +27,7 @@ from hpcurate.planning.task_classes import resolved_classes
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec
 from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members, node_server_of
+from hpcurate.task import Task
 
 __all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]
 
@@ -266,8 +267,10 @@ def _environment(
     asked, to_node = step.options.env or environment_of(step.stage) or of_models, step.options.stage_to_node
     lacks: tuple[str, ...] = ()
     if isinstance(asked, CurrentOr):
-        lacks = lacking(step.stage, find_task(takes) if takes else declared_input(step.stage))
+        lacks = lacking(step.stage, _taken(step.stage, takes))
         asked = asked.env if lacks or to_node else None
+    elif asked is None and not whole():
+        _check_current(name, step.stage, takes)
     why = _why(lacks, to_node)
     try:
         return environment(asked, to_node)
@@ -276,6 +279,20 @@ def _environment(
         return Environment()
     except ConfigError as error:
         raise ConfigError(f"stages.{name}.{error}{why}") from None
+
+
+def _check_current(name: str, stage: Stage[Any, Any], takes: str) -> None:
+    """Raise ConfigError where what an extra of hpcurate has is missing: each task would fail for it."""
+    lacks = [each for each in lacking(stage, _taken(stage, takes)) if extras_with([each])]
+    if lacks:
+        raise ConfigError(
+            f"stages.{name}: the current environment lacks {', '.join(lacks)}; type `pip install "
+            f"'hpcurate[{','.join(extras_with(lacks))}]'`, or name an environment that has them, stages.{name}.env="
+        )
+
+
+def _taken(stage: Stage[Any, Any], takes: str) -> type[Task]:
+    return find_task(takes) if takes else declared_input(stage)
 
 
 def _why(lacks: Sequence[str], to_node: bool) -> str:

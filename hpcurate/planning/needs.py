@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -15,10 +16,10 @@ from hpcurate.planning.modules import find_module, installed
 from hpcurate.stage import Stage, members, resolved_types
 from hpcurate.task import Task
 
-__all__ = ["extras_with", "lacking", "packages_of"]
+__all__ = ["extras_with", "lacking", "packages_of", "whole"]
 
 _EVERYTHING = "*"
-_OTHER_NAMES = {"PIL": "pillow", "scenedetect": "scenedetect-headless"}
+_OTHER_NAMES = {"PIL": "pillow", "scenedetect": "scenedetect-headless", "rattler": "py-rattler"}
 """Packages that pip calls otherwise than `import`."""
 
 
@@ -29,14 +30,28 @@ def lacking(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:
 
 def extras_with(packages: Iterable[str]) -> tuple[str, ...]:
     """The extras of hpcurate that have all of them; none where one of them is in no extra."""
+    extras = _extras()
+    having = {extras.get(name, "") for name in packages}
+    return () if "" in having else tuple(sorted(having))
+
+
+def whole() -> bool:
+    """Whether all that the extras have is here, so that no shipped stage can lack anything."""
+    return all(_is_here(name) for name in _extras())
+
+
+@functools.cache
+def _extras() -> dict[str, str]:
+    """Package, as it is imported → the first extra of hpcurate that has it."""
     try:
         lines = requires("hpcurate") or []
     except PackageNotFoundError:  # a checkout that is not installed
         lines = []
+    imported = {dist: name for name, dist in _OTHER_NAMES.items()}
     found = [re.match(r"([\w.-]+).*; extra == .(\w+)", line) for line in lines]
-    extras = {one[1]: one[2] for one in reversed(found) if one and one[2] != "dev"}
-    having = {extras.get(_OTHER_NAMES.get(name, name), "") for name in packages}
-    return () if "" in having else tuple(sorted(having))
+    return {
+        imported.get(one[1], one[1].replace("-", "_")): one[2] for one in reversed(found) if one and one[2] != "dev"
+    }
 
 
 def packages_of(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:

@@ -97,3 +97,21 @@ def test_the_frozen_code_holds_hpcurate_itself(fresh: Shell) -> None:
     assert (code / "hpcurate" / "stage_process" / "main.py").exists()
     assert (code / "stages" / "hello.py").exists()
     assert os.access(code / "stages" / "hello.py", os.R_OK)
+
+
+def test_what_an_extra_has_and_is_missing_is_said_before_anything_starts(fresh: Shell) -> None:
+    """Without the extra `video` every task of the pipeline became a dead letter; what needs no extra runs."""
+    (others,) = Path(fresh.python).parents[1].glob("lib/python*/site-packages/others.pth")
+    packages, lean = others.read_text(), fresh.folder / "lean" / "site-packages"
+    lean.mkdir(parents=True)
+    for entry in Path(packages.strip()).iterdir():
+        if entry.name not in ("av", "PIL"):
+            (lean / entry.name).symlink_to(entry)
+    try:
+        others.write_text(f"{lean}\n")
+        refused = fresh.type("+pipeline=video", LOCAL, f"input={fresh.cwd}", f"store={fresh.store}", status=2).stderr
+        assert "stages.probe: the current environment lacks av" in refused
+        assert "type `pip install 'hpcurate[video]'`" in refused
+        fresh.run("+pipeline=words", "dry_run=true")
+    finally:
+        others.write_text(packages)
