@@ -4,7 +4,8 @@
 
 - *Bare loop*: transformers alone, one batch after the other: chat template, padding on the left, `generate`, text.
 - *hpcurate*: `Generate(model="smollm2-135m-instruct")`, one stage process, the same batches; claims, rows and commits
-  included. From the commit of a first shard of one prompt on, so that starting and loading do not count.
+  included. From the commit of a first shard of one prompt on, so that starting and loading do not count. What share of
+  these seconds `process` had says what the engine costs, also on a machine that is busy with other things.
 
 Both answer the same prompts with the same weights, unpacked before, and have to say the same. They have as many
 threads, and take turns; medians are compared. Where other processes want the cores, take one thread: several wait for
@@ -48,6 +49,17 @@ TOPICS = (
 ASKED = ("Write one sentence about {}.", "What should a child know about {}?", "Explain {} to somebody in a hurry.")
 
 
+@attrs.define(frozen=True)
+class Timed:
+    """What the prompts became through hpcurate, and how long it took."""
+
+    answers: dict[str, str]
+    tokens: int
+    seconds: float
+    in_process: float
+    """Seconds of `process`: all the rest is the engine's own."""
+
+
 @attrs.define
 class BareLoop:
     """Transformers, without the engine."""
@@ -87,8 +99,8 @@ class BareLoop:
         return {prompt: text.strip() for prompt, text in zip(prompts, texts, strict=True)}
 
 
-def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int) -> tuple[list[PromptTask], float]:
-    """(answers, seconds from the commit of the first prompt, which is a shard of its own, to the last one)."""
+def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int) -> Timed:
+    """Seconds from the commit of the first prompt, which is a shard of its own, to the last one."""
     folder = Path(tempfile.mkdtemp(prefix="hpcurate-bare-generate-"))
     store = folder / "store"
     store.mkdir()
@@ -102,13 +114,16 @@ def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int) 
     assert outcome.state.value == "complete", outcome.summary
     commits = sorted(path.stat().st_ctime for path in store.glob("stages/generate-*/shards/*/[!.]*"))
     assert len(commits) == 1 + -(-len(prompts) // PER_SHARD)
-    rows = [line for path in store.glob("stages/generate-*/shards/*/[!.]*/tasks.jsonl") for line in path.open()]
-    answers = [
-        PromptTask(**{k: row.get(k) for k in ("id", "prompt", "answer", "output_tokens")})
-        for row in map(json.loads, rows)
-    ]
+    shards = list(store.glob("stages/generate-*/shards/*/[!.]*"))
+    rows = [json.loads(line) for path in shards for line in (path / "tasks.jsonl").open()]
+    stats = [json.loads((path / "stats.json").read_text()) for path in shards]
     shutil.rmtree(folder, ignore_errors=True)
-    return [task for task in answers if task.id != "first"], commits[-1] - commits[0]
+    return Timed(
+        answers={row["prompt"]: row["answer"] for row in rows if row["id"] != "first"},
+        tokens=sum(row["output_tokens"] for row in rows if row["id"] != "first"),
+        seconds=commits[-1] - commits[0],
+        in_process=sum(one["process_seconds"] for one in stats if one["tasks_in"] > 1),
+    )
 
 
 def fetched(root: Path) -> Path:
@@ -129,20 +144,22 @@ def bare_generate(count: int, tokens: int, repeat: int, threads: int = 2) -> Non
         bare.load()
         bare.run(prompts[:2])
         seconds: dict[str, list[float]] = {"bare loop": [], "hpcurate": []}
-        total = 0
+        timed: list[Timed] = []
         for _ in range(repeat):
             said, took = bare.run(prompts)
             seconds["bare loop"].append(took)
-            answers, took = with_hpcurate(prompts, weights.parent, tokens, threads)
-            seconds["hpcurate"].append(took)
-            assert said == {task.prompt: task.answer for task in answers}, "the two do not say the same"
-            total = sum(int(task.output_tokens or 0) for task in answers)
+            timed.append(with_hpcurate(prompts, weights.parent, tokens, threads))
+            seconds["hpcurate"].append(timed[-1].seconds)
+            assert said == timed[-1].answers, "the two do not say the same"
+    total = timed[-1].tokens
     print(f"{count} prompts, {total} tokens of answers, batches of {BATCH}, {threads} threads\n")
     print("| way | tokens/s | of the bare loop |\n|---|---|---|")
     fastest = statistics.median(seconds["bare loop"])
     for way, took in seconds.items():
         spread = ", ".join(f"{total / one:.1f}" for one in sorted(took, reverse=True))
         print(f"| {way} | {spread} | {fastest / statistics.median(took):.3f} |", flush=True)
+    shares = ", ".join(f"{one.in_process / one.seconds:.3f}" for one in timed)
+    print(f"\nShare of hpcurate's seconds that `process` had: {shares}")
 
 
 def main() -> None:
