@@ -45,3 +45,14 @@ def test_nothing_runs_what_others_wrote(folder: str) -> None:
 def test_it_would_be_found(line: str) -> None:
     """Each of them is."""
     assert 1 == len(list(_found(line)))
+
+
+def test_nobody_makes_ffmpeg_log_through_python() -> None:
+    """Its threads wait for the interpreter then, while who frees a decoder holds that and waits for them: for ever."""
+    call = "av.logging.set" + "_level("
+    paths = [
+        path
+        for folder in ("hpcurate", "stages", "tests", "scripts", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    assert [] == [path.name for path in paths if call in path.read_text()]

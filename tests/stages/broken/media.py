@@ -13,7 +13,6 @@ from typing import Any
 import av
 import numpy as np
 
-av.logging.set_level(av.logging.PANIC)
 OPTIONS = {"fflags": "+bitexact"}
 TRACK = "moov/trak"
 STBL = f"{TRACK}/mdia/minf/stbl"
