@@ -120,6 +120,12 @@ class ServerFolder:
             self._remove()
             os.close(descriptor)
 
+    def clear(self) -> None:
+        """Remove what a guard that was killed has left, where nobody keeps the server."""
+        if os.path.isdir(self.path) and (descriptor := self._locked(fcntl.LOCK_EX)) is not None:
+            self._remove()
+            os.close(descriptor)
+
     def _remove(self) -> None:
         """The lock last: as soon as its name is gone, the folder is somebody else's."""
         for name in ("state.json.new", "state.json", "answered", "door", "asking", "lock"):

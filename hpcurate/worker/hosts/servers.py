@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from hpcurate.digest import digest
+from hpcurate.node.server import ServerFolder
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.system.clock import Clock
@@ -26,6 +27,7 @@ class Servers:
     def __init__(self, plan: Plan, job: str, clock: Clock, log: Log) -> None:
         self._plan, self._job, self._clock, self._log = plan, job, clock, log
         self._guards: dict[str, StageProcess] = {}
+        self._folders: list[ServerFolder] = []
         self._started = 0.0
         self._lock = threading.Lock()
 
@@ -34,9 +36,11 @@ class Servers:
         if not self._plan.stage.node_server:
             return info
         name = server_name(self._plan, info.gpus, self._job)
-        info = attrs.evolve(info, node_server=os.path.join(place.folder, ".servers", name))
+        folder = ServerFolder(os.path.join(place.folder, ".servers", name))
+        info = attrs.evolve(info, node_server=folder.path)
         with self._lock:
             if name not in self._guards:
+                self._folders.append(folder)
                 self._guards[name] = StageProcess(self._plan, info, place, self._log)
                 self._start(self._guards[name])
         return info
@@ -58,6 +62,8 @@ class Servers:
             for guard in self._guards.values():
                 guard.close()
             self._guards.clear()
+            for folder in self._folders:
+                folder.clear()
 
     def _start(self, guard: StageProcess) -> None:
         self._started = self._clock.monotonic()
