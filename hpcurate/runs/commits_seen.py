@@ -13,7 +13,7 @@ import msgspec
 
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.lists_seen import LiveList
-from hpcurate.store.commits import Commits, FanIndex
+from hpcurate.store.commits import INDEX_FORMAT, Commits, FanIndex
 from hpcurate.store.layout import fan_of
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
@@ -71,7 +71,7 @@ class _Fan:
     def open(cls, commits: Commits, name: str, clock: Clock) -> _Fan:
         """With what the index has."""
         index = commits.read_index(name) or FanIndex(stamp=-1, shards=())
-        known = {shard.shard: (index.stamp, shard) for shard in index.shards}
+        known = {shard.shard: (index.stamp, shard) for shard in index.shards if index.whole}
         before = {shard.shard: shard.nonce for shard in index.shards}
         return cls(commits, name, known, indexed=frozenset(known), before=before, still=Stillness(clock))
 
@@ -135,7 +135,8 @@ class _Fan:
     def index(self) -> FanIndex:
         """The index as it has to be: read while the folder has not changed."""
         shards = (self.read(shard, again=True) for shard in sorted(self.names & self.known.keys()))
-        return FanIndex(stamp=self.stamp, shards=tuple(shard for shard in shards if shard is not None))
+        found = tuple(shard for shard in shards if shard is not None)
+        return FanIndex(stamp=self.stamp, shards=found, format=INDEX_FORMAT)
 
 
 class CommitsSeen:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from hpcurate.failures import Ending
 from hpcurate.runs.commits_seen import CommitsSeen
-from hpcurate.store.commits import FanIndex
 from hpcurate.store.layout import fan_of
 from hpcurate.store.stage_store import StageStore
 
@@ -28,7 +29,7 @@ def forget(store: StageStore, shards: Iterable[str]) -> None:
         if index is not None:
             _end(store, fan, {shard.shard: shard.nonce for shard in index.shards if shard.shard in moved})
             left = tuple(shard for shard in index.shards if shard.shard not in moved)
-            store.commits.write_index(fan, FanIndex(stamp=index.stamp, shards=left))
+            store.commits.write_index(fan, msgspec.structs.replace(index, shards=left))
 
 
 def _end(store: StageStore, fan: str, gone: Mapping[str, str]) -> None:

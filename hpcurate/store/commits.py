@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
@@ -18,7 +19,11 @@ from hpcurate.store.trouble import TEST_BYTES
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.processes import nonce
 
-__all__ = ["Commits", "FanIndex", "read_dead_letter"]
+__all__ = ["INDEX_FORMAT", "Commits", "FanIndex", "read_dead_letter"]
+
+
+INDEX_FORMAT = 2
+"""Raised with each field of `Committed` that readers would take for nothing where an older index lacks it."""
 
 
 class FanIndex(msgspec.Struct, frozen=True):
@@ -28,8 +33,16 @@ class FanIndex(msgspec.Struct, frozen=True):
     """Of the folder, before the shards were read. While it has this stamp, the entries hold; later only the names do:
     each was committed once."""
     shards: tuple[Committed, ...]
+    format: int = 1
+    """Of one that an earlier release wrote only the names hold: its entries lack what is counted now."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether its entries have all that a `Committed` has."""
+        return self.format >= INDEX_FORMAT
 
 
+T = TypeVar("T")
 _committed = msgspec.json.Decoder(Committed)
 _index = msgspec.json.Decoder(FanIndex)
 
@@ -112,11 +125,7 @@ class Commits:
 
     def read(self, shard: str) -> Committed:
         """Summary of a committed shard."""
-        data = self._stats_json(shard)
-        try:
-            return _committed.decode(data)
-        except msgspec.DecodeError:  # names of files may be any bytes, which this decoder refuses
-            return msgspec.convert(json.loads(data), Committed)
+        return _decoded(_committed, self._stats_json(shard))
 
     def dead_letters(self, shard: str) -> list[DeadLetter]:
         """Those of a committed shard, in order; none where it has no such file."""
@@ -147,15 +156,30 @@ class Commits:
 
     def read_index(self, fan: str) -> FanIndex | None:
         """The index of a fan-out folder; None where it is absent or unreadable."""
-        with suppress(OSError, msgspec.MsgspecError):
-            return _index.decode(self._filesystem.read(self._folder.index(fan)))
+        with suppress(OSError, ValueError):
+            return _decoded(_index, self._filesystem.read(self._folder.index(fan)))
         return None
 
     def write_index(self, fan: str, index: FanIndex) -> None:
         """Write it: a cache, made again where it is missing."""
         with suppress(OSError):  # a read-only store is still readable
             self._filesystem.make_folders(self._folder.indexes)
-            self._filesystem.replace(self._folder.index(fan), msgspec.json.encode(index))
+            self._filesystem.replace(self._folder.index(fan), _encoded(index))
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """By json where names and reasons hold bytes that are no text, which msgspec's own decoder refuses."""
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError:
+        return msgspec.convert(json.loads(data), decoder.type)
+
+
+def _encoded(index: FanIndex) -> bytes:
+    try:
+        return msgspec.json.encode(index)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(index), separators=(",", ":")).encode()
 
 
 def read_dead_letter(line: bytes) -> DeadLetter:

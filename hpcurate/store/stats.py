@@ -12,9 +12,21 @@ NOT_RETURNED = "not returned"
 """The reason of a task that was neither passed on nor dropped: nobody meant it."""
 
 
+Amounts = dict[str, float]
+"""What tasks amount to, by unit: `{"seconds": 812.4, "bytes": 1.2e9}` of video; an unknown unit is left out."""
+
+
+@attrs.define(frozen=True)
+class LeftOut:
+    """What a stage left out of the tasks that it passed on, and never became a task: spans that are too short."""
+
+    count: int = 0
+    amounts: Amounts = attrs.field(factory=dict)
+
+
 @attrs.define(kw_only=True)
 class Counts:
-    """Where tasks ended (I6): `tasks_in == passed + dropped + failed`."""
+    """Where tasks ended (I6): `tasks_in == passed + dropped + failed`; and what they amounted to."""
 
     tasks_in: int = 0
     tasks_out: int = 0
@@ -25,6 +37,14 @@ class Counts:
     """Of those dropped: neither passed on nor dropped with a reason."""
     seconds: float = 0.0
     """Of stage processes."""
+    reasons: dict[str, int] = attrs.field(factory=dict)
+    """Drop reason → tasks, those that members of a chain dropped included."""
+    amounts_in: Amounts = attrs.field(factory=dict)
+    amounts_out: Amounts = attrs.field(factory=dict)
+    lost: dict[str, Amounts] = attrs.field(factory=dict)
+    """Drop reason → what those tasks amounted to."""
+    left_out: dict[str, LeftOut] = attrs.field(factory=dict)
+    """Reason → what was left out of tasks that went on."""
 
 
 @attrs.define(kw_only=True)
@@ -32,8 +52,6 @@ class ShardCounts(Counts):
     """What a stage process counts of one shard."""
 
     weight_out: float = 0.0
-    reasons: dict[str, int] = attrs.field(factory=dict)
-    """Drop reason → tasks, those that members of a chain dropped included."""
     errors: dict[str, int] = attrs.field(factory=dict)
     """Type of error → tasks."""
     tries: dict[str, int] = attrs.field(factory=dict)
@@ -44,6 +62,8 @@ class ShardCounts(Counts):
     """Of batches that went through, without the time that they waited for `prepare`."""
     waiting_seconds: float = 0.0
     """How long `process` waited for `prepare`."""
+    cpu_seconds: float = 0.0
+    """Of cores: user and system time of the stage process and its children while the shard was in work."""
     peak_memory_mb: float = 0.0
     peak_gpu_memory_mb: float = 0.0
     """Of this process, as torch counts; 0: it was not used there."""
@@ -72,6 +92,11 @@ class ShardStats(ShardCounts):
     attempt: Optional[int] = None
     """None for the shards of a source, which nobody claims."""
     worker: Optional[str] = None
+    node: Optional[str] = None
+    """Where the worker ran."""
+    begun: Optional[float] = None
+    """Unix seconds, by the clock of the node: for people to read, never compared between nodes."""
+    ended: Optional[float] = None
     history: tuple[AttemptEnd, ...] = ()
     """How the attempts before this one ended."""
     gpu: Optional[GpuUse] = None
@@ -95,4 +120,10 @@ class Committed(Counts):
     weight_out: float
     process_seconds: float = 0.0
     waiting_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
     gpu: Optional[GpuUse] = None
+    worker: Optional[str] = None
+    attempt: Optional[int] = None
+    begun: Optional[float] = None
+    ended: Optional[float] = None

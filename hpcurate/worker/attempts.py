@@ -215,7 +215,7 @@ class Attempts:
 
     def _stats(self, pick: Pick, done: Done) -> ShardStats:
         return ShardStats(
-            **attrs.asdict(done.counts),
+            **attrs.asdict(done.counts, recurse=False),
             shard=pick.line.id,
             nonce=pick.claim.nonce,
             attempt=pick.claim.attempt,

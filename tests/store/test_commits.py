@@ -19,7 +19,7 @@ from hpcurate.store.commits import Commits, FanIndex
 from hpcurate.store.filesystem import SYNC_WHOLE_ABOVE, PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
-from hpcurate.store.stats import Committed, ShardStats
+from hpcurate.store.stats import Committed, LeftOut, ShardStats
 
 FILES = PosixFilesystem()
 SHARD = "0001-000000"
@@ -269,6 +269,22 @@ def test_an_index_reads_as_written(folder: StageFolder, lines: list[ShardLine]) 
     commits.write_index(fan_of(SHARD), index)
     assert (["one", "two"], index) == ([shard.nonce for shard in index.shards], commits.read_index(fan_of(SHARD)))
     assert index.stamp == commits.listing(fan_of(SHARD))[0]
+
+
+def test_an_index_holds_what_was_counted_whatever_its_names(folder: StageFolder) -> None:
+    """Reasons and units are any text, also bytes of a name that are none; amounts, times and who made it are there."""
+    counted: dict[str, Any] = {
+        "reasons": {"\udcff": 1}, "amounts_in": {"seconds": 3.5}, "amounts_out": {"seconds": 1.0},
+        "lost": {"\udcff": {"seconds": 2.0}}, "left_out": {"short": LeftOut(1, {"seconds": 0.5})},
+        "cpu_seconds": 4.0, "peak_memory_mb": 5.0, "begun": 6.0, "ended": 7.0, "worker": "w", "attempt": 1,
+    }  # fmt: skip
+    commits = commits_of(folder)
+    commits.commit(attempt(folder, "mine"), stats_of("mine", node="n1", **counted))
+    commits.write_index(fan_of(SHARD), index_of(commits))
+    index = commits.read_index(fan_of(SHARD))
+    assert index is not None
+    (found,) = index.shards
+    assert counted == {name: getattr(found, name) for name in counted}
 
 
 def test_a_folder_to_which_something_was_committed_has_another_stamp(folder: StageFolder) -> None:
