@@ -105,6 +105,9 @@ class Scope(Protocol):
     def file(self, task: Task, name: str) -> File:
         """Place for a file of `task`."""
 
+    def log(self, name: str, value: Any, step: Optional[int]) -> None:
+        """Keep a result of the stage's own."""
+
 
 class Stage(Generic[In, Out]):
     """Base of all stages. Only `process` must be written.
@@ -211,6 +214,17 @@ class Stage(Generic[In, Out]):
         """
         return self._current().file(task, name)
 
+    def log(self, name: str, value: Any, *, step: Optional[int] = None) -> None:
+        """Keep a result of the stage's own, for `hpcurate status`, `compare` and the report: it is no part of a task.
+
+        `value` is a number; a table, as a list of rows that are dicts; or a figure: one of matplotlib, a Pillow image,
+        or the path of a png, jpg, webp, gif or svg file. Numbers with a `step` are a curve; without, they are summed up
+        over the run: how many, mean, least, most. NaN and infinite numbers are gaps in a curve. What a batch logs is
+        kept if the batch succeeds. Raises StageError for anything else, and beyond the limits in `LIMITS`
+        (hpcurate.stage_process.logged).
+        """
+        self._current().log(name, value, step)
+
     @property
     def task_types(self) -> tuple[type[Task], type[Task]]:
         """The classes of what comes in and of what goes out: as declared, or a subclass that the upstream gives."""
@@ -245,7 +259,7 @@ class Stage(Generic[In, Out]):
 
     def _current(self) -> Scope:
         if self._scope is None:
-            raise StageError("child(), drop() and file() work only while process() runs")
+            raise StageError("child(), drop(), file() and log() work only while process() runs")
         return self._scope
 
 

@@ -31,6 +31,8 @@ class Outcome:
     """Rows of `dropped.jsonl`."""
     failed: list[dict[str, Any]]
     """Rows of `failed.jsonl`."""
+    logged: list[dict[str, Any]]
+    """Rows of `logged.jsonl`: what the stage logged."""
     counts: ShardCounts
     folder: Path
     """Files lie under `files/`."""
@@ -76,7 +78,8 @@ def try_stage(
     finally:
         runner.close()
     out: list[Task] = codec(returned, os.fspath(folder)).decode_lines((shard / "tasks.jsonl").read_bytes())
-    return Outcome(out, _rows(shard / "dropped.jsonl"), _rows(shard / "failed.jsonl"), counts, shard)
+    dropped, failed, logged = (_rows(shard / f"{name}.jsonl") for name in ("dropped", "failed", "logged"))
+    return Outcome(out, dropped, failed, logged, counts, shard)
 
 
 def _class_of(tasks: list[Any]) -> Optional[type[Any]]:

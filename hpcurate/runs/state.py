@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from hpcurate.store.stats import Committed, Counts
+from hpcurate.store.stats import Committed, Counts, added
 
 
 class RunState(str, enum.Enum):
@@ -104,4 +104,5 @@ class StageCounts(Counts):
             shards_done=len(done),
             seconds=round(sum(s.seconds for s in done), 3),
             gpu=StageGpu.of(done),
+            logged=added(s.logged for s in done if s.logged),
         )

@@ -17,6 +17,7 @@ from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look, StageView
 from hpcurate.runs.state import RunState, StageCounts, StageGpu
 from hpcurate.store.reports import read_reports
+from hpcurate.store.stats import Logged
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,6 +37,8 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Left out where nobody saw a GPU."""
     notes: tuple[str, ...] = ()
     """Which rounds had more than usual and for what, and which nodes are left out why. Left out if there are none."""
+    logged: dict[str, Logged] = msgspec.field(default_factory=dict)
+    """What the stage logged, by name. Left out if there is nothing."""
 
     @classmethod
     def of(cls, counts: StageCounts, notes: tuple[str, ...] = ()) -> StageReport:
@@ -51,6 +54,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             seconds=counts.seconds,
             gpu=counts.gpu,
             notes=notes,
+            logged=dict(counts.logged),
         )
 
     @property

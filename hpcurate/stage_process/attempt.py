@@ -18,6 +18,7 @@ from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost
 from hpcurate.stage_process.lineage import Lineage
+from hpcurate.stage_process.logged import Entry
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.raised import MEMORY, RAISED, setup_lost
@@ -223,11 +224,13 @@ class Attempt:
         inputs, tasks = [task.id for task in batch.tasks], batch.tasks
         started = time.monotonic()
         owners: set[str] = set()
+        logged: list[Entry] = []
         try:
             lineage = Lineage.of(tasks)
-            returned = self._members(tasks, lineage, owners)
+            returned = self._members(tasks, lineage, owners, logged)
             lines, named = self._encoded(returned)
             self._check(returned)
+            self._output.check_logged(logged)
             self.files.check(named)
         except Exception as error:
             failed = self._not_the_tasks(error)
@@ -244,6 +247,7 @@ class Attempt:
         passed = lineage.passed()
         self._output.batch(len(inputs), returned, lines, passed=len(passed))
         self._output.drops(lineage.drops, inputs, passed)
+        self._output.log(logged)
         self._tries.passed(batch.rows)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
@@ -278,7 +282,7 @@ class Attempt:
                 files.clear()
         return lines, named
 
-    def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str]) -> list[Task]:
+    def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str], logged: list[Entry]) -> list[Task]:
         for stage, name, types in zip(self._stage.members, self._stage.names, self._stage.types):
             if not tasks and not self._job.whole:
                 break
@@ -290,6 +294,7 @@ class Attempt:
                 raise MemberFailed(name) from error
             finally:
                 owners |= scope.owners
+                logged += scope.logged if len(self._stage.names) == 1 else [one.of_member() for one in scope.logged]
                 stage.bind(None)
         return tasks
 

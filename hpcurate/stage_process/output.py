@@ -17,11 +17,13 @@ from hpcurate.failures import Blame, DeadLetter
 from hpcurate.masks import mask, mask_plain
 from hpcurate.stage_process.device import peak_gpu_mb
 from hpcurate.stage_process.lineage import Drop
+from hpcurate.stage_process.logged import Entry, check_limits
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
+from hpcurate.store.access import make_folders
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.rows import codec
-from hpcurate.store.stats import NOT_RETURNED, ShardCounts
+from hpcurate.store.stats import NOT_RETURNED, Logged, ShardCounts
 from hpcurate.task import Task
 
 
@@ -37,6 +39,7 @@ class ShardOutput:
         self._job, self._started = job, time.monotonic()
         self._files: dict[str, BinaryIO] = {}
         self._lines: dict[str, int] = {}
+        self._figures = 0
 
     def __enter__(self) -> ShardOutput:
         for name in ("tasks", "dropped"):
@@ -80,6 +83,29 @@ class ShardOutput:
             open_ends.difference_update(ended)
         for number in sorted(open_ends & last.keys()):
             self._drop(inputs[number], last[number], True, None)
+
+    def check_logged(self, entries: Sequence[Entry]) -> None:
+        """Whether they may come to what was logged before. Raises StageError."""
+        check_limits(self.counts.logged, entries)
+
+    def log(self, entries: Sequence[Entry]) -> None:
+        """Rows in `logged.jsonl`, and a file for each figure."""
+        for entry in entries:
+            file = ""
+            if entry.kind == "figure":
+                self._figures += 1
+                file = f"logged/{self._figures}.{entry.suffix}"
+                self._write_figure(file, entry.image)
+            self._write("logged", [entry.line(file)])
+            one, logged = Logged.of(entry.kind, entry.number, entry.step), self.counts.logged
+            logged[entry.name] = logged[entry.name] + one if entry.name in logged else one
+
+    def _write_figure(self, name: str, image: bytes) -> None:
+        path = os.path.join(self._job.directory, name)
+        with own_io("writing", path):
+            make_folders(os.path.dirname(path))
+            with self._open(path, "wb") as file:
+                file.write(image)
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """A task that failed for good. The only place that writes one."""

@@ -1,14 +1,15 @@
-"""What a stage may use while one batch is processed: children, drops, files."""
+"""What a stage may use while one batch is processed: children, drops, files, results of its own."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from hpcurate.errors import StageError
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.lineage import Drop
+from hpcurate.stage_process.logged import Entry, entry_of
 from hpcurate.task import File, Task, stable_id
 
 
@@ -19,6 +20,7 @@ class BatchScope:
         self.stage = stage
         self._files = files
         self.drops: list[Drop] = []
+        self.logged: list[Entry] = []
         self.owners: set[str] = set()
         """Ids of the tasks that files were written for."""
         self._ordinals: dict[tuple[str, ...], int] = {}
@@ -44,6 +46,10 @@ class BatchScope:
         file = self._files.place(self.stage, task, name)
         self.owners.add(task.id)
         return file
+
+    def log(self, name: str, value: Any, step: Optional[int]) -> None:
+        """See `Stage.log`."""
+        self.logged.append(entry_of(self.stage, name, value, step))
 
 
 def _is_random(task_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 import attrs
@@ -22,6 +23,59 @@ class LeftOut:
 
     count: int = 0
     amounts: Amounts = attrs.field(factory=dict)
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Logged:
+    """What a stage logged under one name, in one shard or in several."""
+
+    kind: str = "number"
+    """`number`, `table` or `figure`."""
+    count: int = 0
+    """How often; of numbers, only the finite ones."""
+    total: float = 0.0
+    """Sum of the numbers; this and what follows is of numbers alone."""
+    least: Optional[float] = None
+    most: Optional[float] = None
+    first: Optional[tuple[int, float]] = None
+    """Lowest step, and the number there; None where nothing had a step."""
+    last: Optional[tuple[int, float]] = None
+    """Highest step, and the number there."""
+
+    @classmethod
+    def of(cls, kind: str, value: Optional[float], step: Optional[int]) -> Logged:
+        """A single one; `value` is None for what is no number."""
+        if kind != "number":
+            return cls(kind=kind, count=1)
+        if value is None:
+            return cls()
+        point = None if step is None else (step, value)
+        return cls(count=1, total=value, least=value, most=value, first=point, last=point)
+
+    def __add__(self, other: Logged) -> Logged:
+        """Both together; at the same step the number of `other` stands last."""
+        firsts = [one.first for one in (self, other) if one.first is not None]
+        lasts = [one.last for one in (other, self) if one.last is not None]
+        return Logged(
+            kind=self.kind,
+            count=self.count + other.count,
+            total=self.total + other.total,
+            least=min((v for v in (self.least, other.least) if v is not None), default=None),
+            most=max((v for v in (self.most, other.most) if v is not None), default=None),
+            first=min(firsts, key=lambda point: point[0], default=None),
+            last=max(lasts, key=lambda point: point[0], default=None),
+        )
+
+
+def added(shards: Iterable[Mapping[str, Logged]]) -> dict[str, Logged]:
+    """What several shards logged, by name; where they disagree on what a name is, the first one stands."""
+    found: dict[str, Logged] = {}
+    for shard in shards:
+        for name, one in shard.items():
+            there = found.get(name)
+            if there is None or there.kind == one.kind:
+                found[name] = one if there is None else there + one
+    return found
 
 
 @attrs.define(kw_only=True)
@@ -45,6 +99,8 @@ class Counts:
     """Drop reason → what those tasks amounted to."""
     left_out: dict[str, LeftOut] = attrs.field(factory=dict)
     """Reason → what was left out of tasks that went on."""
+    logged: dict[str, Logged] = attrs.field(factory=dict)
+    """Name → what the stage logged under it."""
 
 
 @attrs.define(kw_only=True)

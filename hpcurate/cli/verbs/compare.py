@@ -9,6 +9,7 @@ from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.fields import defaults_of
 from hpcurate.report.comparison import Comparison, compare
+from hpcurate.report.logged import described
 from hpcurate.runs.folder import find_run
 from hpcurate.runs.summary import StageReport
 
@@ -43,7 +44,15 @@ def compare_lines(one: str, two: str, comparison: Comparison) -> list[str]:
         for name, (a, b) in comparison.dropped.items()
         for reason in dict.fromkeys([*a, *b])
     ]
-    return lines + (["", "dropped:", *reasons] if reasons else [])
+    lines += ["", "dropped:", *reasons] if reasons else []
+    logged = [line for name, pair in comparison.counts.items() for line in _logged(name, *pair)]
+    return lines + (["", "logged:", *logged] if logged else [])
+
+
+def _logged(stage: str, *pair: StageReport | None) -> list[str]:
+    a, b = (where.logged if where else {} for where in pair)
+    both = [(name, *(described(one[name]) if name in one else "-" for one in (a, b))) for name in {**a, **b}]
+    return [f"  {stage}: {name}: " + (one if one == two else f"{one} → {two}") for name, one, two in both]
 
 
 def _counts(a: StageReport | None, b: StageReport | None) -> list[str]:

@@ -7,10 +7,11 @@ import json
 from hpcurate.cli.terminal import plural, show, table
 from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, note_lines, run_parser, the_run
 from hpcurate.masks import mask_plain
+from hpcurate.report.logged import described
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
-from hpcurate.runs.summary import StageReport
+from hpcurate.runs.summary import RunReport, StageReport
 
 HEADER = ("stage", "shards", "in", "out", "dropped", "failed", "seconds")
 
@@ -35,13 +36,23 @@ def status_lines(status: Status) -> list[str]:
     """What is printed. Pure."""
     report = status.report
     lines = [heading(report), "", *table(HEADER, (_row(*item) for item in report.stages.items()), numbers=True)]
-    lines += note_lines(report) + gpu_lines(report)
+    lines += note_lines(report) + gpu_lines(report) + logged_lines(report)
     if report.failed:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]
         lines += [dead_letter_line(one) for one in status.dead_letters]
     lines += ["", f"output: {report.output}", *next_line(report)]
     return lines + [staged_line(one) for one in status.staged]
+
+
+def logged_lines(report: RunReport) -> list[str]:
+    """What stages logged beside their tasks. Pure."""
+    lines = [
+        f"  {stage}: {name}: {described(one)}"
+        for stage, where in report.stages.items()
+        for name, one in where.logged.items()
+    ]
+    return ["", "logged:", *lines] if lines else []
 
 
 def staged_line(one: Staged) -> str:
