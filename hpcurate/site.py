@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from hpcurate.config_files import read_yaml
+from hpcurate.config_files import conf_folders, names_in, read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_given, check_keys, convert, defaults_of, full_key, option
+from hpcurate.fields import check_given, check_keys, convert, defaults_of, full_key, option, suggestion
 from hpcurate.units import megabytes
 
 KINDS = ("cpu", "gpu", "gate")
@@ -86,11 +86,27 @@ def profile_of(values: Mapping[str, Any], where: str) -> SiteProfile:
     return profile
 
 
-def site_store() -> str | None:
-    """The store that the user's profile names; None where there is no profile, or none that can be read."""
-    with suppress(ConfigError, OSError, ValueError):
-        return load_site({"use": "auto"}).store
-    return None
+def site_store(site: str | Mapping[str, Any] | None = None) -> tuple[Path, str | None]:
+    """Where a profile lies, and the store that it names: the user's, one by its name, or the config key `site`.
+
+    No store where the user's cannot be read. Raises ConfigError for a name that is none, and for one that is wrong.
+    """
+    if site in (None, "auto", {"use": "auto"}):
+        with suppress(ConfigError, OSError, ValueError):
+            return user_file(), load_site({"use": "auto"}).store
+        return user_file(), None
+    if isinstance(site, str):
+        path = _file_of(site)
+        return path, profile_of(read_yaml(path), f"site ({path}): ").store
+    return user_file(), load_site(site).store
+
+
+def _file_of(name: str) -> Path:
+    folders = conf_folders()
+    for path in (folder / "site" / f"{name}.yaml" for folder in folders):
+        if path.is_file():
+            return path
+    raise ConfigError(f"site={name}: no such site profile; {suggestion(name, names_in(folders, 'site'))}")
 
 
 def to_yaml(profile: SiteProfile) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from hpcurate.cli.terminal import say
@@ -31,7 +32,7 @@ VERBS = {
     "split-manifest": "hpcurate.cli.verbs.split_manifest",
     "reference": "hpcurate.cli.verbs.reference",
 }
-"""Each verb and the module with its `verb(argv)`, which gets the whole command line and returns the exit status."""
+"""Each verb and its module, which has `parser()`, and `verb(argv)`: it gets the whole line, and returns the status."""
 RENAMED = {"shard": "split-manifest"}
 """Former names of verbs: refused with the new one."""
 
@@ -39,56 +40,71 @@ HELP = """\
 hpcurate: curate data in Slurm job arrays.
 
 Set up, once for a cluster and once for each project:
-  hpcurate doctor --store /scratch/me/curate --write     inspect the cluster and write its site profile
-  hpcurate init FOLDER                                   a small project: a pipeline, a stage and its test, ready to run
-  hpcurate install +pipeline=… store=…                   what a run with these arguments needs: environments, weights
+  hpcurate doctor --store DIR --write  look at the cluster, write its profile
+  hpcurate init FOLDER                 a small project, ready to run
+  hpcurate install +pipeline=NAME …    fetch weights and build environments
 
 Start or continue a run:
   hpcurate +pipeline=video input=/data/videos store=/scratch/me/curate
-  hpcurate +pipeline=video input=… limit=10 | dry_run=true | debug=true | rerun=split
+  hpcurate +pipeline=video input=… limit=10 | dry_run=true | debug=true
   hpcurate -m +pipeline=video input=… stages.motion.threshold=0.5,1.0,2.0
 
-  input=    folder, file or glob            launcher=  auto (default), slurm, local, inline
-  store=    folder on shared storage        wait=      true: stay until the end; false: submit and exit
-  output=   folder for the result           limit=     a trial on the first n tasks, which the full run reuses
-  part=     i/n: a part of the input        done=      a path with {{relative}}: skip what already exists there
-  dry_run=  true: only print the plan       debug=     true: 3 tasks in this process, breakpoints work
-  changed=  redo: edited items again        vanished=  drop: leave out items that are no longer there
-  rerun=    stages to run again             budget.failed=, budget.fraction=  how many tasks may fail
-  stages.NAME.KEY=   a stage's parameter, or one of its options: resources.cpus, workers, sbatch.partition …
-  stages.NAME.file=  a stage from a .py file
-  site=     a site profile of conf/site     --config-dir DIR  one more conf folder; ./conf is always used
-  --cfg     print the resolved configuration and exit
+  input=              folder, file or glob
+  store=              folder on shared storage
+  output=             folder for the result
+  launcher=           auto (default), slurm, local, inline
+  wait=               true: stay until the end; false: submit and exit
+  limit=              a trial on the first n tasks, which the full run reuses
+  part=               i/n: a part of the input
+  done=               a path with {{relative}}: skip what already exists there
+  dry_run=            true: only print the plan
+  debug=              true: 3 tasks in this process, breakpoints work
+  rerun=              stages to run again
+  changed=            redo: edited items again
+  vanished=           drop: leave out items that are no longer there
+  budget.failed=      how many tasks may fail; budget.fraction= a share of them
+  stages.NAME.KEY=    a stage's parameter or one of its options:
+                      resources.cpus, workers, sbatch.partition …
+  stages.NAME.file=   a stage from a .py file
+  site=               a site profile of conf/site
+  --config-dir DIR    one more conf folder; ./conf is always used
+  --cfg               print the resolved configuration and exit
 
-Look at and manage runs (RUN: a name or a part of one; without it, the latest of the store, which is that of
---store DIR, else HPCURATE_STORE, else the site profile's, else that of the last run started):
-  hpcurate status  [RUN] [--json]           where it stands
-  hpcurate watch   [RUN] [--once]           live: progress, rate, what waits and why, newest dead letters
-  hpcurate why     [RUN] [--json]           why it failed or does not continue, and what to type
-  hpcurate logs    [RUN] [--stage S] [--shard ID] [--task T] [--worker N] [--failed] [--gate]
-  hpcurate verify  [RUN] [--repair]         whether every file is still there; move damaged shards out of the way
-  hpcurate retry   [RUN] [--stage S] [--kind K] [--reason TEXT] [--keep-done]   try what failed again
-  hpcurate cancel  [RUN]                    stop the jobs that no other run needs
-  hpcurate explain [RUN | +pipeline=…]      why each stage runs or does not
-  hpcurate runs    [PATTERN] [--state S]    list and search runs
-  hpcurate note    RUN [TEXT…]              write a line about a run, or read what was written
-  hpcurate compare RUN RUN                  two runs side by side
+Look at a run (RUN: a name or a part of one; without it, the latest of the
+store, which is that of --store DIR or store=DIR, else HPCURATE_STORE, else the
+site profile's, else that of the last run started):
+  hpcurate status [RUN]        where it stands
+  hpcurate watch [RUN]         live: progress, rate, what waits and why
+  hpcurate why [RUN]           why it failed or stopped, and what to type
+  hpcurate logs [RUN]          what workers, stages and gates wrote
+  hpcurate explain [RUN]       why each stage runs or does not; also of
+                               +pipeline=…
+  hpcurate verify [RUN]        whether every file is still there
+  hpcurate runs [PATTERN]      list and search runs
+  hpcurate compare RUN RUN     two runs side by side
+
+Change a run:
+  hpcurate retry [RUN]         try what failed again
+  hpcurate cancel [RUN]        stop the jobs that no other run needs
+  hpcurate note RUN [TEXT…]    write a line about it, or read what was written
 
 More:
-  hpcurate envs list|lock|build|pack|check|remove   environments of stages, from envs/NAME.yml
-  hpcurate models list|fetch|verify|remove          weights in the store
-  hpcurate split-manifest MANIFEST N --by bytes     split a manifest into N balanced parts
-  hpcurate reference                                every config field with its help
+  hpcurate envs ACTION         environments of stages, from envs/NAME.yml
+  hpcurate models ACTION       weights in the store
+  hpcurate split-manifest MANIFEST N --by bytes   split it into balanced parts
+  hpcurate reference           every config field with its help
+  hpcurate VERB --help         the options of a verb
 
-Pipelines here: {pipelines}
-Exit status: 0 complete or handed over, 1 failed or over budget, 2 refused before anything started.
+{pipelines}
+Exit status: 0 complete or handed over, 1 failed or over budget, 2 refused
+before anything started.
 """
 
 
 def run(argv: Sequence[str]) -> int:
     """Do what was typed; the exit status."""
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(HELP.format(pipelines=", ".join(names_in(conf_folders(), "pipeline")) or "none"), end="")
+        print(_help(), end="")
         return 0
     if argv[0] == "--version":
         from hpcurate import __version__
@@ -128,6 +144,13 @@ def _dispatch(argv: Sequence[str]) -> int:
 
     merge_packages()
     return launch(list(argv))
+
+
+def _help() -> str:
+    """For a terminal of 80 columns."""
+    names = ", ".join(names_in(conf_folders(), "pipeline")) or "none"
+    filled = textwrap.wrap(f"Pipelines here: {names}", 80, subsequent_indent="  ", break_long_words=False)
+    return HELP.format(pipelines="\n".join(filled))
 
 
 def _unknown(word: str) -> UserError:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.mode import owner_of
@@ -45,29 +49,43 @@ def last_store() -> str | None:
     return None
 
 
-def find_store(given: str | None) -> str:
+@attrs.define(frozen=True)
+class StoreChoice:
+    """A store, and who chose it."""
+
+    path: str
+    by: str
+    """In words; empty where the user named it in the command."""
+
+
+def find_store(given: str | None, site: str | Mapping[str, Any] | None = None) -> str:
     """The store: as given, `HPCURATE_STORE`, the site profile's, or the last one used. Raises ConfigError."""
-    store = _named(given)
-    if os.path.isdir(store) and not os.access(store, os.R_OK | os.X_OK):
+    return choose_store(given, site).path
+
+
+def choose_store(given: str | None, site: str | Mapping[str, Any] | None = None) -> StoreChoice:
+    """The same, with who chose it; `site` is a profile of conf/site, or the config key. Raises ConfigError."""
+    choice = _choice(given, site)
+    if os.path.isdir(choice.path) and not os.access(choice.path, os.R_OK | os.X_OK):
         raise ConfigError(
-            f"store={store}: is private to {owner_of(store)}; name a store of yours, or one that was made with "
-            "store_mode=group"
+            f"store={choice.path}: is private to {owner_of(choice.path)}; name a store of yours, or one that was made "
+            "with store_mode=group"
         )
-    return store
+    return choice
 
 
-def _named(given: str | None) -> str:
+def _choice(given: str | None, site: str | Mapping[str, Any] | None) -> StoreChoice:
     if given:
-        return os.path.expanduser(given)
+        return StoreChoice(os.path.expanduser(given), "")
     if os.environ.get("HPCURATE_STORE"):
-        return os.environ["HPCURATE_STORE"]
+        return StoreChoice(os.environ["HPCURATE_STORE"], "HPCURATE_STORE")
     from hpcurate.site import site_store
 
-    named = site_store()
+    file, named = site_store(site)
     if named:
-        return os.path.expandvars(os.path.expanduser(named))
+        return StoreChoice(os.path.expandvars(os.path.expanduser(named)), f"site profile {file}")
     if (last := last_store()) is not None:
-        return last
+        return StoreChoice(last, "of the last run started")
     raise ConfigError(
         "store: none given; add store=FOLDER, on shared storage (store=/scratch/me/curate), or set HPCURATE_STORE"
     )

@@ -10,6 +10,7 @@ import pytest
 from shell import Shell
 
 from hpcurate.cli import main
+from hpcurate.cli.arguments import VerbParser
 
 VERBS = [
     ["status"],
@@ -51,9 +52,11 @@ def test_verbs_that_look_write_nothing_but_the_summary(picky: Shell, words: list
     assert before == files()
 
 
-def test_an_unknown_option_is_refused_with_the_usage(shell: Shell) -> None:
-    """Exit 2."""
-    assert "usage: hpcurate status" in shell.type("status", "--nonsense", status=2).stderr
+def test_an_unknown_option_is_refused_with_the_one_that_was_meant(shell: Shell) -> None:
+    """It was answered with the usage in the style of argparse: everything there is, and not what was wrong."""
+    assert shell.type("why", "--stge", "split", status=2).stderr == (
+        "hpcurate: why: --stge: there is no such option; did you mean '--stage'? `hpcurate why --help` shows all\n"
+    )
 
 
 def test_a_verb_with_a_new_name_is_refused_with_it(shell: Shell) -> None:
@@ -64,8 +67,30 @@ def test_a_verb_with_a_new_name_is_refused_with_it(shell: Shell) -> None:
 
 @pytest.mark.parametrize("name", main.VERBS)
 def test_every_verb_is_in_the_help_and_has_a_file_of_its_own(name: str) -> None:
-    """One file each, with `verb(argv)`."""
+    """One file each, with `verb(argv)`, and a parser that the others' style of errors comes with."""
     module = importlib.import_module(main.VERBS[name])
     assert module.__name__.rpartition(".")[2] == name.replace("-", "_")
     assert callable(module.verb)
+    parser = module.parser()
+    assert isinstance(parser, VerbParser)
+    assert parser.prog == f"hpcurate {name}"
+    assert parser.description
     assert f"  hpcurate {name} " in main.HELP
+
+
+@pytest.mark.parametrize("name", main.VERBS)
+def test_every_option_has_its_help(name: str) -> None:
+    """Completion shows it, too."""
+    parser = importlib.import_module(main.VERBS[name]).parser()
+    assert [] == [action.dest for action in parser._actions if not action.help]
+
+
+def test_the_help_fits_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its lines were up to 120 wide, and wrapped within words; so does that of each verb."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main.run(["--help"]) == 0
+    for module in main.VERBS.values():
+        importlib.import_module(module).parser().print_help()
+    assert [] == [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]

@@ -46,7 +46,7 @@ def settings_of(composed: Composed) -> Settings:
 
 def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epochs | None = None) -> Request:
     """The configuration as the engine takes it; `epochs` are those of the sweep it belongs to. Raises UserError."""
-    store = find_store(settings.store)
+    store = find_store(settings.store, settings.site)
     return Request(
         name=settings.name,
         source=part_of(read_source(settings.source), settings),
@@ -87,7 +87,7 @@ def for_debug(settings: Settings) -> tuple[Settings, str]:
     folder = tempfile.mkdtemp(prefix="hpcurate-debug-")
     limit = settings.limit or DEBUG_TASKS
     with suppress(ConfigError, OSError):
-        there = os.path.abspath(find_store(settings.store))
+        there = os.path.abspath(find_store(settings.store, settings.site))
         for name in BUILT:
             if os.path.isdir(os.path.join(there, name)):
                 os.symlink(os.path.join(there, name), os.path.join(folder, name))

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store, last_store
 from hpcurate.cli.terminal import say
 from hpcurate.errors import StoreError, UserError
@@ -18,21 +19,25 @@ from hpcurate.runs.state import StageGpu
 from hpcurate.runs.summary import RunReport
 from hpcurate.store.layout import Store
 
-STORE_HELP = "folder of the store; default: HPCURATE_STORE, the site profile's, then that of the last run started"
+STORE_HELP = (
+    "folder of the store; also store=DIR; default: HPCURATE_STORE, the site profile's, then that of the last run"
+)
+SITE_HELP = "profile of conf/site that names the store; also site=NAME; default: yours"
 RUN_HELP = "name, path or part of a name; default: the latest run"
 
 
-def run_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A parser for `hpcurate NAME [RUN] [--store DIR]`."""
+def run_parser(name: str, description: str) -> VerbParser:
+    """A parser for `hpcurate NAME [RUN] [--store DIR] [--site NAME]`."""
     parser = store_parser(name, description)
-    parser.add_argument("run", nargs="?", help=RUN_HELP)
+    parser.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
     return parser
 
 
-def store_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A parser for `hpcurate NAME [--store DIR]`."""
-    parser = argparse.ArgumentParser(prog=f"hpcurate {name}", description=description)
-    parser.add_argument("--store", help=STORE_HELP)
+def store_parser(name: str, description: str) -> VerbParser:
+    """A parser for `hpcurate NAME [--store DIR] [--site NAME]`."""
+    parser = VerbParser(name, description)
+    parser.add_argument("--store", metavar="DIR", help=STORE_HELP)
+    parser.add_argument("--site", metavar="NAME", help=SITE_HELP)
     return parser
 
 
@@ -57,7 +62,7 @@ def ending_at_once(act: Callable[[], int]) -> int:
 
 def the_store(options: argparse.Namespace) -> Store:
     """The store that is meant. Raises StoreError where there is none."""
-    store = Store(os.path.abspath(find_store(options.store)))
+    store = Store(os.path.abspath(find_store(options.store, options.site)))
     if not os.path.isdir(store.runs):
         raise StoreError(
             f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs, or see that this "
@@ -75,7 +80,7 @@ def the_run(options: argparse.Namespace) -> Run:
 
 def the_run_without_doubt(options: argparse.Namespace) -> Run:
     """The run that is meant, for a verb that changes something. Raises StoreError where another could be."""
-    store = Store(os.path.abspath(find_store(options.store)))
+    store = Store(os.path.abspath(find_store(options.store, options.site)))
     for line in _doubt(options, store) if options.run is None else ():
         raise StoreError(f"{line}; name the run or its store")
     return the_run(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from hpcurate.cli.start.settings import Settings
@@ -16,13 +17,18 @@ from hpcurate.runs.summary import StageReport
 HEADER = ("stage", "in", "out", "dropped", "failed", "")
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate compare --help`."""
+    made = store_parser("compare", "two runs side by side: configuration, counts, drop reasons")
+    made.add_argument("a", metavar="RUN", help="name, path or part of a name; `latest`")
+    made.add_argument("b", metavar="RUN", help="the other run")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Print in what they differ."""
-    parser = store_parser("compare", "two runs side by side: configuration, counts, drop reasons")
-    parser.add_argument("a", help="name, path or part of a name; `latest`")
-    parser.add_argument("b", help="the other run")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     store = the_store(options)
     one, two = find_run(store, options.a), find_run(store, options.b)
     comparison = compare(one, two, defaults_of(Settings))

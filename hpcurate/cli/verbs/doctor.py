@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import show
 from hpcurate.errors import ConfigError
@@ -21,9 +22,23 @@ WAIT_S = 120.0
 """How long the probe job may wait in the queue."""
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate doctor --help`."""
+    made = VerbParser("doctor", "look at the cluster with one small job, explain it, write a site profile")
+    made.add_argument("--store", metavar="DIR", help="the store that compute nodes must see; default as for every verb")
+    made.add_argument("--partition", help="where the probe job runs; default: the site's default")
+    made.add_argument("--account", help="account of the probe job")
+    made.add_argument("--wait", type=float, default=WAIT_S, help="seconds the probe job may wait (default 120)")
+    made.add_argument("--no-job", action="store_true", help="ask the controller only")
+    made.add_argument("--write", action="store_true", help="write the profile into your configuration folder")
+    made.add_argument("--to", help="write it into this file, e.g. conf/site/mycluster.yaml")
+    made.add_argument("--json", action="store_true", help="as JSON; nothing is written")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Print findings and profile; exit status 1 where a run could not work."""
-    options = _parser().parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     launcher = make_launcher(
         {"_target_": LAUNCHERS["slurm"], "partition": options.partition, "account": options.account}
     )
@@ -40,21 +55,6 @@ def verb(argv: list[str]) -> int:
         show(_lines(report))
         _write_profile(report.profile, options)
     return 0 if report.ok else 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hpcurate doctor", description="look at the cluster with one small job, explain it, write a site profile"
-    )
-    parser.add_argument("--store", help="the store that compute nodes must see; default as for every command")
-    parser.add_argument("--partition", help="where the probe job runs; default: the site's default")
-    parser.add_argument("--account", help="account of the probe job")
-    parser.add_argument("--wait", type=float, default=WAIT_S, help="seconds the probe job may wait (default 120)")
-    parser.add_argument("--no-job", action="store_true", help="ask the controller only")
-    parser.add_argument("--write", action="store_true", help="write the profile into your configuration folder")
-    parser.add_argument("--to", help="write it into this file, e.g. conf/site/mycluster.yaml")
-    parser.add_argument("--json", action="store_true", help="as JSON; nothing is written")
-    return parser
 
 
 def _store(given: str | None) -> str | None:

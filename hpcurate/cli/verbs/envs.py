@@ -7,7 +7,7 @@ import os
 
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import STORE_HELP, ending_at_once
+from hpcurate.cli.verbs.common import ending_at_once, store_parser
 from hpcurate.environments.build import is_built, prefix_of, remove
 from hpcurate.environments.files import Buildable, EnvFile, env_folders, env_names
 from hpcurate.environments.locking import lock
@@ -19,13 +19,27 @@ from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate envs --help`."""
+    made = store_parser("envs", "environments of stages, from envs/NAME.yml or a pixi.lock")
+    made.add_argument("action", choices=("list", "lock", "build", "pack", "check", "remove"), help="what to do")
+    made.add_argument(
+        "name",
+        nargs="*",
+        help="of envs/NAME.yml, or pixi:PROJECT[:ENVIRONMENT]; pack: also a conda prefix; check: also any value of "
+        "env=, or the arguments of a run (+pipeline=… input=…) to check each of its stages",
+    )
+    made.add_argument("--on-node", action="store_true", help="check: in a job with the stage's own sbatch options")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Do what is asked; the exit status."""
     return ending_at_once(lambda: _verb(argv))
 
 
 def _verb(argv: list[str]) -> int:
-    options = _parser().parse_intermixed_args(argv[1:])
+    options = parser().parse_intermixed_args(argv[1:])
     if options.action == "list":
         return _list(options)
     if not options.name:
@@ -42,24 +56,8 @@ def _verb(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hpcurate envs", description="environments of stages, from envs/NAME.yml or a pixi.lock"
-    )
-    parser.add_argument("action", choices=("list", "lock", "build", "pack", "check", "remove"))
-    parser.add_argument(
-        "name",
-        nargs="*",
-        help="of envs/NAME.yml, or pixi:PROJECT[:ENVIRONMENT]; pack: also a conda prefix; check: also any value of "
-        "env=, or the arguments of a run (+pipeline=… input=…) to check each of its stages",
-    )
-    parser.add_argument("--store", help=STORE_HELP)
-    parser.add_argument("--on-node", action="store_true", help="check: in a job with the stage's own sbatch options")
-    return parser
-
-
 def _list(options: argparse.Namespace) -> int:
-    folders, store = env_folders(), find_store(options.store)
+    folders, store = env_folders(), find_store(options.store, options.site)
     rows = [_row(find_env(name, folders), store) for name in options.name or env_names(folders)]
     show(table(("name", "python and packages", "state"), rows))
     return 0
@@ -88,11 +86,11 @@ def _file(name: str) -> EnvFile:
 
 
 def _build(name: str, options: argparse.Namespace) -> None:
-    print(provide_env(name, env_folders(), find_store(options.store), say))
+    print(provide_env(name, env_folders(), find_store(options.store, options.site), say))
 
 
 def _pack(name: str, options: argparse.Namespace) -> None:
-    store = find_store(options.store)
+    store = find_store(options.store, options.site)
     is_prefix = ("/" in name or name.startswith("~")) and not name.startswith(PIXI)
     prefix = name if is_prefix else _built(name, store)
     print(pack(prefix, store, say))
@@ -106,7 +104,7 @@ def _built(name: str, store: str) -> str:
 
 
 def _remove(name: str, options: argparse.Namespace) -> None:
-    store = find_store(options.store)
+    store = find_store(options.store, options.site)
     prefix = prefix_of(find_env(name, env_folders()), store)
     packed = pack_of(prefix, store)
     there = remove(prefix, store)

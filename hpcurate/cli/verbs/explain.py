@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from hpcurate.cli.terminal import show, table
@@ -10,6 +11,11 @@ from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
 
 HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "GPU-hours", "env")
+
+
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate explain --help`."""
+    return run_parser("explain", "why each stage runs, or does not; of a run, or of a command: key=value …")
 
 
 def verb(argv: list[str]) -> int:
@@ -23,8 +29,7 @@ def verb(argv: list[str]) -> int:
         return 0
     from hpcurate.report.run_view import RunView
 
-    parser = run_parser("explain", "why each stage runs, or does not; of a run, or of a command: key=value …")
-    view = RunView(the_run(parser.parse_args(words)))
+    view = RunView(the_run(parser().parse_args(words)))
     show(explanation_lines(explain(view.run.store, view.frozen.pipeline, view.stages)))
     return 0
 

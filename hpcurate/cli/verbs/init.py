@@ -9,6 +9,7 @@ import re
 import shlex
 from pathlib import Path
 
+from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import show
 from hpcurate.config_files import names_in, shipped, shipped_conf
@@ -17,14 +18,17 @@ from hpcurate.errors import ConfigError
 TEMPLATE = Path(__file__).resolve().parents[1] / "template"
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate init --help`."""
+    made = VerbParser("init", "make a small project: a pipeline, a stage and its test, ready to run")
+    made.add_argument("folder", help="a new folder, or an empty one")
+    made.add_argument("--name", help="name of pipeline and stage module; default: the folder's name")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Write the project; existing files are never touched."""
-    parser = argparse.ArgumentParser(
-        prog="hpcurate init", description="make a small project: a pipeline, a stage and its test, ready to run"
-    )
-    parser.add_argument("folder", help="a new folder, or an empty one")
-    parser.add_argument("--name", help="name of pipeline and stage module; default: the folder's name")
-    options = parser.parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     folder = Path(os.path.abspath(os.path.expanduser(options.folder)))
     name = options.name or module_name(folder.name)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from hpcurate.cli.start.request import settings_of
 from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import ending_at_once
+from hpcurate.cli.verbs.common import ending_at_once, store_parser
 from hpcurate.config_files import conf_folders
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.needed import provide_env
@@ -34,44 +35,46 @@ from hpcurate.runs.code import merge_packages
 from hpcurate.source import Source
 from hpcurate.units import megabytes
 
-HELP = """\
-usage: hpcurate install [--dry-run] +pipeline=NAME [key=value …] [--config-dir DIR]
+ABOUT = (
+    "build the environments and fetch the weights that a run with the same arguments needs, and check those that are "
+    "there; what was interrupted continues when the same is typed again"
+)
 
-Builds the environments and fetches the weights that a run with the same arguments needs, and checks those that are
-there. Sizes come first; --dry-run prints only these. What was interrupted goes on when the same is typed again.
-Arguments are those of a run; input= and the like may be missing.
-"""
+
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate install --help`."""
+    made = store_parser("install", ABOUT)
+    made.add_argument("words", nargs="*", metavar="+pipeline=NAME | KEY=VALUE", help="as for a run, without input=")
+    made.add_argument("--dry-run", action="store_true", help="only print what is needed, and how large it is")
+    made.add_argument("-m", "--multirun", action="store_true", help="of each combination of a sweep")
+    made.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="one more conf folder")
+    return made
 
 
 def verb(argv: list[str]) -> int:
     """Do what is asked; the exit status."""
-    words = [word for word in argv[1:] if word != "--dry-run"]
-    if not words or {"-h", "--help"} & set(words):
-        print(HELP, end="")
+    options = parser().parse_intermixed_args(argv[1:])
+    if not options.words:
+        parser().print_help()
         return 0
     merge_packages()
-    typed = sort_arguments(_store_as_key(words))
+    typed = sort_arguments(_as_typed(options))
     wanted = [_wanted(one) for one in (combinations_of(typed) if typed.multirun else [typed])]
     found = list(map(_look, wanted))
     rows = list(dict.fromkeys(row for one in found for row in one.rows))
     show(table(("needs", "from", "size", "state"), rows) if rows else [])
     show(list(dict.fromkeys(line for one in found for line in one.why)))
     show(_room(wanted, found))
-    if "--dry-run" in argv:
+    if options.dry_run:
         return 0
     return ending_at_once(lambda: _make_ready(wanted, found))
 
 
-def _store_as_key(words: Sequence[str]) -> list[str]:
-    """`--store DIR`, as other verbs have it."""
-    rest, plain = list(words), []
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.partition("=")
-        if name == "--store":
-            word = f"store={value if equals else rest.pop(0) if rest else ''}"
-        plain.append(word)
-    return plain
+def _as_typed(options: argparse.Namespace) -> list[str]:
+    """The arguments of the run. Pure."""
+    keys = [f"{key}={value}" for key, value in (("store", options.store), ("site", options.site)) if value is not None]
+    folders = [word for folder in options.config_dir for word in ("--config-dir", folder)]
+    return [*options.words, *keys, *folders, *["-m"][: options.multirun]]
 
 
 # -- what is needed ---------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ def _wanted(typed: Typed) -> _Wanted:
     composed = compose(typed.overrides, paths, typed.config_dirs)
     settings = settings_of(composed)
     registry = read_registry(conf_folders(typed.config_dirs), settings.models)
-    store = WeightStore(find_store(settings.store))
+    store = WeightStore(find_store(settings.store, settings.site))
     return _Wanted(store, registry, read_steps(settings.stages), settings.places, read_source(settings.source))
 
 

@@ -17,7 +17,7 @@ from hpcurate.report.run_view import RunView
 
 def verb(argv: list[str]) -> int:
     """Print them. Raises StoreError where there is no such log."""
-    options = _parser().parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     view = RunView(the_run(options))
     if options.failed:
         show(failed_lines(dead_letters(view, options.stage), options.task or ""))
@@ -26,15 +26,16 @@ def verb(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = run_parser("logs", "what workers and stages wrote")
-    parser.add_argument("--stage", help="only of this stage")
-    parser.add_argument("--shard", help="only of the worker that had this shard last")
-    parser.add_argument("--task", help="only of the worker that had this task: its id, or a part of its file's path")
-    parser.add_argument("--worker", type=int, help="only of the worker with this number")
-    parser.add_argument("--failed", action="store_true", help="dead letters with their tracebacks, instead of logs")
-    parser.add_argument("--gate", action="store_true", help="what the gates wrote, instead")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate logs --help`."""
+    made = run_parser("logs", "what workers and stages wrote")
+    made.add_argument("--stage", help="only of this stage")
+    made.add_argument("--shard", help="only of the worker that had this shard last")
+    made.add_argument("--task", help="only of the worker that had this task: its id, or a part of its file's path")
+    made.add_argument("--worker", type=int, help="only of the worker with this number")
+    made.add_argument("--failed", action="store_true", help="dead letters with their tracebacks, instead of logs")
+    made.add_argument("--gate", action="store_true", help="what the gates wrote, instead")
+    return made
 
 
 def failed_lines(dead: Iterable[LocatedDeadLetter], task: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import os
 
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import STORE_HELP
+from hpcurate.cli.verbs.common import store_parser
 from hpcurate.config_files import conf_folders
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import ModelEntry, Registry, read_registry
@@ -16,11 +16,25 @@ from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate models --help`."""
+    made = store_parser("models", "the weights of a store")
+    made.add_argument("action", choices=("list", "fetch", "verify", "remove"), help="what to do")
+    made.add_argument("name", nargs="*", help="models of conf/models; verify: all of them by default")
+    made.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="one more conf folder")
+    made.add_argument(
+        "--update",
+        action="store_true",
+        help="fetch: ask again which commit a branch or tag is, and what a folder holds now",
+    )
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Do what is asked; the exit status."""
-    options = _parser().parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     registry = read_registry(conf_folders(options.config_dir))
-    store = WeightStore(find_store(options.store))
+    store = WeightStore(find_store(options.store, options.site))
     if options.action == "list":
         return _list(registry, store)
     if not options.name and options.action != "verify":
@@ -31,20 +45,6 @@ def verb(argv: list[str]) -> int:
     if options.action == "verify":
         return _verify(entries, store)
     return _remove(entries, store)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hpcurate models", description="the weights of a store")
-    parser.add_argument("action", choices=("list", "fetch", "verify", "remove"))
-    parser.add_argument("name", nargs="*", help="models of conf/models; verify: all of them by default")
-    parser.add_argument("--store", help=STORE_HELP)
-    parser.add_argument("--config-dir", action="append", default=[], help="one more conf folder")
-    parser.add_argument(
-        "--update",
-        action="store_true",
-        help="fetch: ask again which commit a branch or tag is, and what a folder holds now",
-    )
-    return parser
 
 
 def _list(registry: Registry, store: WeightStore) -> int:

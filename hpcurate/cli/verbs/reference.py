@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import read_yaml, shipped_conf
 from hpcurate.models.registry import ModelEntry
@@ -40,8 +42,14 @@ class Field:
     help: str
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate reference --help`."""
+    return VerbParser("reference", "every config field with its type, default and help, as Markdown")
+
+
 def verb(argv: list[str]) -> int:
     """Print the page."""
+    parser().parse_args(argv[1:])
     print(page(), end="")
     return 0
 

@@ -23,9 +23,24 @@ OFFERED = 20
 """Groups of dead letters that are listed where none is chosen."""
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate retry --help`."""
+    made = store_parser("retry", "try what failed again, with the code as it is now")
+    made.add_argument("words", nargs="*", metavar="RUN | launcher=… | wait=…", help=f"the run: {RUN_HELP}")
+    made.add_argument("--stage", help="only dead letters of this stage")
+    kinds = [kind.value for kind in FailureKind]
+    made.add_argument("--kind", choices=kinds, metavar="KIND", help=f"only of this kind: {', '.join(kinds)}")
+    made.add_argument("--reason", metavar="TEXT", help="only with this text in their error or message")
+    made.add_argument(
+        "--keep-done", action="store_true", help="keep what a stage without a `version` has done with other code"
+    )
+    made.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="one more conf folder")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Start it as the run's command would; the exit status is the run's."""
-    options = _parser().parse_intermixed_args(argv[1:])
+    options = parser().parse_intermixed_args(argv[1:])
     words = [word for word in options.words if "=" in word]
     options.run = _run_of([word for word in options.words if "=" not in word])
     run = the_run_without_doubt(options)
@@ -48,20 +63,6 @@ def _run_of(names: Sequence[str]) -> str | None:
     if len(names) > 1:
         raise ConfigError(f"hpcurate retry {' '.join(names)}: name one run, and keys as key=value")
     return next(iter(names), None)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = store_parser("retry", "try what failed again, with the code as it is now")
-    parser.add_argument("words", nargs="*", metavar="RUN | launcher=… | wait=…", help=f"the run: {RUN_HELP}")
-    parser.add_argument("--stage", help="only dead letters of this stage")
-    kinds = [kind.value for kind in FailureKind]
-    parser.add_argument("--kind", choices=kinds, metavar="KIND", help=f"only of this kind: {', '.join(kinds)}")
-    parser.add_argument("--reason", metavar="TEXT", help="only with this text in their error or message")
-    parser.add_argument(
-        "--keep-done", action="store_true", help="keep what a stage without a `version` has done with other code"
-    )
-    parser.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="one more conf folder")
-    return parser
 
 
 def _offers(run: Run) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable
 
@@ -15,13 +16,19 @@ from hpcurate.runs.state import RunState
 HEADER = ("run", "state", "stages", "overrides", "note")
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate runs --help`."""
+    made = store_parser("runs", "the runs of a store, newest first")
+    made.add_argument("pattern", nargs="?", default="", help="text in the name, overrides, note or any config value")
+    states = [state.value for state in RunState]
+    made.add_argument("--state", choices=states, metavar="STATE", help=f"only runs that are {', '.join(states)}")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Print them, newest first."""
-    parser = store_parser("runs", "the runs of a store, newest first")
-    parser.add_argument("pattern", nargs="?", default="", help="text in the name, overrides, note or any config value")
-    parser.add_argument("--state", choices=[state.value for state in RunState], help="only runs in this state")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     entries = list_runs(the_store(options), options.pattern, options.state)
     if options.json:
         print(json.dumps([attrs.asdict(entry) for entry in entries], indent=1))

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.terminal import show, table
 from hpcurate.errors import ConfigError
 
@@ -28,20 +29,23 @@ class Line:
     weight: float
 
 
-def verb(argv: list[str]) -> int:
-    """Split it, write the parts, and print how balanced they are."""
-    parser = argparse.ArgumentParser(
-        prog="hpcurate split-manifest", description="split a JSONL, CSV or text manifest into n balanced parts"
-    )
-    parser.add_argument("manifest", help=".jsonl, .csv, or a text file with one path per line")
-    parser.add_argument("n", type=int, help="number of parts")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate split-manifest --help`."""
+    made = VerbParser("split-manifest", "split a JSONL, CSV or text manifest into n balanced parts")
+    made.add_argument("manifest", help=".jsonl, .csv, or a text file with one path per line")
+    made.add_argument("n", type=int, help="number of parts")
+    made.add_argument(
         "--by", default="count", metavar="count|bytes|duration|KEY",
         help="what to balance; bytes: the size of the file at `path`, or the field `size`; duration: the field "
         "duration_s or duration; KEY: any numeric field",
     )  # fmt: skip
-    parser.add_argument("--output", help="folder for the parts; default: the manifest's own")
-    options = parser.parse_args(argv[1:])
+    made.add_argument("--output", help="folder for the parts; default: the manifest's own")
+    return made
+
+
+def verb(argv: list[str]) -> int:
+    """Split it, write the parts, and print how balanced they are."""
+    options = parser().parse_args(argv[1:])
     if options.n < 1:
         raise ConfigError(f"split-manifest: n={options.n}: expected at least 1")
     header, lines = read_lines(options.manifest, options.by)

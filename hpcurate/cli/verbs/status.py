@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from hpcurate.cli.terminal import plural, show, table
@@ -16,11 +17,16 @@ from hpcurate.runs.summary import RunReport, StageReport
 HEADER = ("stage", "shards", "in", "out", "dropped", "failed", "seconds")
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate status --help`."""
+    made = run_parser("status", "where a run stands")
+    made.add_argument("--json", action="store_true", help="print the content of summary.json")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Print it; the exit status is the state's."""
-    parser = run_parser("status", "where a run stands")
-    parser.add_argument("--json", action="store_true", help="print the content of summary.json")
-    options = parser.parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     view = RunView(the_run(options))
     if options.json:
         report = view.look()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from hpcurate.cli.terminal import plural, show
@@ -13,14 +14,19 @@ SHOWN = 5
 """Faults of a stage that are printed."""
 
 
-def verb(argv: list[str]) -> int:
-    """Print it; 1 where something is wrong."""
-    parser = run_parser("verify", "whether every file of a run is still there and what it was")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate verify --help`."""
+    made = run_parser("verify", "whether every file of a run is still there and what it was")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    made.add_argument(
         "--repair", action="store_true", help="move damaged shards into trash/: the run's command makes them again"
     )
-    options = parser.parse_args(argv[1:])
+    return made
+
+
+def verb(argv: list[str]) -> int:
+    """Print it; 1 where something is wrong."""
+    options = parser().parse_args(argv[1:])
     view = RunView(the_run_without_doubt(options) if options.repair else the_run(options))
     found = verify(view)
     moved = repair(view, found) if options.repair else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Sequence
 
@@ -17,11 +18,16 @@ EVERY_S = 2.0
 HEADER = ("stage", "", "shards", "in", "out", "dropped", "failed", "shards/min", "left")
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate watch --help`."""
+    made = run_parser("watch", "a run, live; ends with the run, Ctrl-C leaves it running")
+    made.add_argument("--once", action="store_true", help="show it once and exit")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Show it until it ends; the exit status is then the state's. Ctrl-C stops watching, not the run."""
-    parser = run_parser("watch", "a run, live; ends with the run, Ctrl-C leaves it running")
-    parser.add_argument("--once", action="store_true", help="show it once and exit")
-    options = parser.parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     watcher = Watcher(the_run(options))
     try:
         return _watch(watcher, once=options.once)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 
@@ -20,12 +21,17 @@ from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport
 
 
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate why --help`."""
+    made = run_parser("why", "why a run failed or does not continue, and what to type now")
+    made.add_argument("--stage", help="only this stage")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
 def verb(argv: list[str]) -> int:
     """Print it; 0 also where something failed: the question was answered."""
-    parser = run_parser("why", "why a run failed or does not continue, and what to type now")
-    parser.add_argument("--stage", help="only this stage")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(argv[1:])
+    options = parser().parse_args(argv[1:])
     causes = causes_of(RunView(the_run(options)), options.stage)
     if options.json:
         print(json.dumps(mask_plain(causes.plain()), indent=1))
