@@ -53,3 +53,11 @@ def _clock_minutes(clock: re.Match[str]) -> float:
     if clock[4] is not None:
         return a * 60 + b + c / 60
     return a + b / 60
+
+
+def bytes_text(count: float) -> str:
+    """`0 B`, `3.4 kB`, `1.2 GB`: in powers of ten, as disks are sold and `du --si` says. Pure."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(count) >= size * 0.9995:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"

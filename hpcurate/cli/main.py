@@ -18,6 +18,7 @@ VERBS = {
     "why": "hpcurate.cli.verbs.why",
     "logs": "hpcurate.cli.verbs.logs",
     "verify": "hpcurate.cli.verbs.verify",
+    "du": "hpcurate.cli.verbs.du",
     "retry": "hpcurate.cli.verbs.retry",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
@@ -87,6 +88,9 @@ Change a run:
   hpcurate retry [RUN]         try what failed again
   hpcurate cancel [RUN]        stop the jobs that no other run needs
   hpcurate note RUN [TEXT…]    write a line about it, or read what was written
+
+Housekeeping:
+  hpcurate du [RUN]            what a store takes up, by stage and by run
 
 More:
   hpcurate envs ACTION         environments of stages, from envs/NAME.yml
