@@ -15,6 +15,7 @@ from hpcurate.runs.left import Group, Left
 from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.state import RunState, StageCounts
 from hpcurate.store.rounds import Jobs
+from hpcurate.system.processes import ProcessIdentity
 from hpcurate.verdict import Allowance
 
 __all__ = [
@@ -66,6 +67,8 @@ class RoundView:
     elsewhere: bool = False
     """Its scheduler cannot be asked from here at all: waiting for an answer is useless."""
     jobs: Jobs = Jobs()
+    submitter: ProcessIdentity | None = None
+    """Process that took its ticket."""
     started: bool = True
     """False where its workers were never written down: its submitter left before that, maybe as the store failed."""
     queue: str | None = None

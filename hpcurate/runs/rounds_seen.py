@@ -82,6 +82,7 @@ class RoundsSeen:
             special=found.ticket.special,
             exclude=found.ticket.exclude,
             jobs=found.jobs or Jobs(),
+            submitter=found.ticket.submitter,
             started=found.jobs is not None,
             queue=found.ticket.queue,
             name=found.ticket.name,

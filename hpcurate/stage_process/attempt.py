@@ -22,6 +22,7 @@ from hpcurate.stage_process.logged import Entry
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.raised import MEMORY, RAISED, setup_lost
+from hpcurate.stage_process.reached import reached_by, weight_of
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.set_up import SetUpStage, wrong_type
 from hpcurate.stage_process.store_errors import blame_store, own_io
@@ -54,6 +55,8 @@ class Attempt:
         self._memory = MemoryGroup.here()
         self._kills = self._memory.kills()
         self.files = AttemptFiles(job)
+        self._weight = 0.0
+        """Of the tasks that have ended."""
 
     def batch(self, batch: Batch, ask_in: Optional[float] = None) -> None:
         """Process one batch, in parts where that is needed."""
@@ -171,6 +174,7 @@ class Attempt:
             free_gpu_memory()
 
     def _dead_letter(self, row: int, task: dict[str, Any], fault: Fault) -> None:
+        self._weight += task.get("weight", 0.0)
         what = attrs.asdict(fault, filter=lambda field, _: field.name != "names")
         self._output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what))
 
@@ -201,7 +205,8 @@ class Attempt:
 
     def _waited(self, batch: Batch) -> dict[int, Fault]:
         ask_in, self._ask_in = self._ask_in, None
-        self._report(InWork(shard=self._job.shard, tasks=self._in_work(batch), ask_in=ask_in))
+        in_work, reached = self._in_work(batch), reached_by(batch.tasks, self._output.counts.tasks_in, self._weight)
+        self._report(InWork(shard=self._job.shard, tasks=in_work, ask_in=ask_in, reached=reached))
         if len(batch.tasks) == 1:
             self.note(line_of(batch.tasks[0].id, batch.rows[0]))
         asked = time.monotonic()
@@ -222,6 +227,7 @@ class Attempt:
     def _process(self, batch: Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
         inputs, tasks = [task.id for task in batch.tasks], batch.tasks
+        weight = weight_of(tasks)  # before the stage may change them
         started = time.monotonic()
         owners: set[str] = set()
         logged: list[Entry] = []
@@ -245,6 +251,7 @@ class Attempt:
         failpoint("attempt.mid_write")
         self._seen.update(task.id for task in returned)
         passed = lineage.passed()
+        self._weight += weight
         self._output.batch(len(inputs), returned, lines, passed=len(passed))
         self._output.drops(lineage.drops, inputs, passed)
         self._output.log(logged)

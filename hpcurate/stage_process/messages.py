@@ -112,6 +112,22 @@ class Refused:
 
 
 @attrs.define(frozen=True, kw_only=True)
+class Reached:
+    """How far a shard is as a batch begins."""
+
+    done: int
+    """Tasks that have ended, in whatever way."""
+    weight: float
+    """Theirs."""
+    name: str
+    """What people call the first task of the batch."""
+    batch: int
+    """Tasks that it has."""
+    weighs: float
+    """All of them."""
+
+
+@attrs.define(frozen=True, kw_only=True)
 class InWork:
     """Stage process: these tasks of a shard, of the one that is run or the one ahead, are in work now."""
 
@@ -121,6 +137,8 @@ class InWork:
     """Seconds after which the next shard is to be claimed; None: not yet, or not at all."""
     pause: float = 0.0
     """Seconds that they wait first, for another try."""
+    reached: Optional[Reached] = None
+    """Where a batch of the shard begins now. One message a batch says both: there is no other traffic."""
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import attrs
 
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.stats import GpuUse
 from hpcurate.system.clock import Clock
 from hpcurate.system.gpus import Gpus, GpuSample, NoDriver, Nvml
@@ -109,6 +110,10 @@ class WatchedHost(StageHost):
             done = self._host.run(job, ahead)
         own_mb = done.counts.peak_gpu_memory_mb
         return attrs.evolve(done, gpu=used(samples, self._clock.monotonic() - began, own_mb))
+
+    def at_work(self) -> AtWork | None:
+        """See `StageHost`."""
+        return self._host.at_work()
 
     def kill(self) -> None:
         """See `StageHost`."""

@@ -14,6 +14,7 @@ import attrs
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, concluded
 from hpcurate.store.claims import Claim, Latest, LeaseWatch
 from hpcurate.store.evidence import Evidence
+from hpcurate.store.heartbeat import counter_of
 from hpcurate.store.layout import fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
@@ -224,7 +225,7 @@ class Picker:
     def _stood_still(self, worker: str) -> bool:
         asked = self._world.clock.monotonic()
         try:
-            counter = self._world.filesystem.read(self._store.folder.worker(worker))
+            counter = counter_of(self._world.filesystem.read(self._store.folder.worker(worker)))
         except FileNotFoundError:
             counter = b""
         except OSError:  # no answer: two of them are not the same counter twice

@@ -20,6 +20,7 @@ from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, memory_mb, worker_shape
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.access import keep_private
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.reports import read_reports, write_report
@@ -97,7 +98,14 @@ class Supervisor:
         """Work until nothing is left for this worker. Exit status: 0, or 1 if the stage cannot be set up."""
         self._hosts.prepare(self.plan, [self._info(k) for k in range(self.plan.stage.processes)])
         timing = self.plan.timing
-        self._heartbeat = Heartbeat(self._world, self._store.folder, self.worker, timing.heartbeat_s)
+        self._heartbeat = Heartbeat(
+            self._world,
+            self._store.folder,
+            self.worker,
+            timing.heartbeat_s,
+            at_work=self._at_work if self._hosts.tell else None,
+            workers=self.plan.workers,
+        )
         try:
             lines = self._patiently(self._patience(), self._begin)
             if lines is not None:
@@ -138,6 +146,11 @@ class Supervisor:
             lines += found
         self._heartbeat.start()
         return lines
+
+    def _at_work(self) -> list[AtWork]:
+        """What its slots have in work, for who looks at the run."""
+        found = [host.at_work() for host in self._running]
+        return [one for one in found if one is not None]
 
     def _leaving(self) -> bool:
         return self._draining.is_set() or self._failure is not None
@@ -380,10 +393,11 @@ def main(argv: list[str]) -> int:
     offset = int(argv[argv.index("--offset") + 1]) if "--offset" in argv else 0
     element = Allocation.here()
     index = offset + int(os.environ.get("HPCURATE_WORKER") or element.array_task_id or 0)
-    array = element.array_job_id or element.job_id
+    parent = os.environ.get("HPCURATE_PARENT")  # with the local launcher
+    job = f"local{parent}" if parent else element.array_job_id or element.job_id or f"local{os.getpid()}"
     plan = _plan_of(submission)
     world = World().expecting(Store(plan.store))
-    supervisor = Supervisor(plan, submission, index, job=array or f"local{os.getpid()}", world=world)
+    supervisor = Supervisor(plan, submission, index, job=job, world=world)
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.drain(at_once=True))
     log_to_file(plan, submission, index)

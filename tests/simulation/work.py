@@ -28,6 +28,7 @@ from hpcurate.stage_process.output import give_up, rows_of
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.files import Files
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.stats import ShardCounts
 from hpcurate.worker.hosts import Ahead, Hosts, Log, ShardEnded
 from hpcurate.worker.node_staging import Place
@@ -215,6 +216,7 @@ class SimHosts(Hosts):
     """See `Hosts`: stage processes that take their time, and die of poison."""
 
     threads = True
+    tell = False
     bugs: Mapping[str, Collection[str]] = MappingProxyType({})
     """See `Site`."""
 
@@ -369,6 +371,9 @@ class SimStage:
         unlucky = {task.id for task in tasks} & self.unlucky if len(tasks) == 1 else set()
         self.unlucky -= unlucky
         return bool(unlucky)
+
+    def at_work(self) -> AtWork | None:
+        """See `StageHost`. Nobody asks."""
 
     def kill(self) -> None:
         """See `StageHost`."""

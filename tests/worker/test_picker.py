@@ -234,6 +234,16 @@ def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> N
     assert "0001-000009" not in found
 
 
+def test_only_the_counter_of_a_heartbeat_counts(folder: StageFolder) -> None:
+    """What follows it is for people, whoever writes it: a worker that stands still loses its shard."""
+    claim, picking = foreign(folder), picker(folder, lease_s=0.0)
+    found = []
+    for count in range(3):
+        FILES.beat(folder.worker(claim.worker), b"000000000001\n{}%d\n" % count)
+        found.append(picking.next().line.id)  # type: ignore[union-attr]
+    assert "0001-000009" in found
+
+
 def test_a_counter_that_cannot_be_read_is_not_one_that_stands_still(folder: StageFolder) -> None:
     """Two failed reads a lease apart were the same empty counter twice, and the shard was taken from its worker."""
 

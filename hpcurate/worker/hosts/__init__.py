@@ -12,6 +12,7 @@ from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, Hello, Ready, ShardJob
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.stats import ShardCounts
 from hpcurate.system.processes import descendants, resident_mb
 from hpcurate.worker.node_staging import NodeStaging, Place
@@ -66,6 +67,9 @@ class StageHost(Protocol):
         A host that looks ahead has the next one prepared meanwhile, and begun before it returns: then that is run next.
         """
 
+    def at_work(self) -> AtWork | None:
+        """The shard in work, or the last one, and how far it is; None: nothing is, or that is not known. Any thread."""
+
     def kill(self) -> None:
         """End it at once, from any thread."""
 
@@ -78,6 +82,8 @@ class Hosts(Protocol):
 
     threads: bool
     """Whether several may work at once."""
+    tell: bool = True
+    """Whether they say what they have in work, for the heartbeat."""
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """Before the worker has threads, or anything was copied to its node."""

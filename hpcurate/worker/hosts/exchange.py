@@ -8,8 +8,10 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.stage_process.channel import Channel, ChannelClosed
-from hpcurate.stage_process.messages import InWork, Message, ShardJob
+from hpcurate.stage_process.messages import Done, InWork, Message, ShardJob
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.worker.hosts import Ahead
+from hpcurate.worker.hosts.standing import Standing
 
 
 class Exchange:
@@ -22,6 +24,12 @@ class Exchange:
         self._begun = False
         """It is in work already."""
         self._in_work: dict[str, tuple[str, ...]] = {}
+        self._standing: Standing | None = None
+
+    def at_work(self) -> AtWork | None:
+        """How far the shard that was given last is; from any thread."""
+        standing = self._standing
+        return standing.read() if standing else None
 
     def in_work(self, job: ShardJob | None) -> tuple[str, ...]:
         """Ids of the tasks of a shard that are processed or prepared, or were when the process ended."""
@@ -36,6 +44,15 @@ class Exchange:
 
         Raises ChannelClosed, NoMessage. The next shard is claimed when the stage process says so, and only once.
         """
+        standing = self._standing = Standing(job)
+        message = None
+        try:
+            message = self._converse(job, ahead, standing)
+        finally:
+            standing.end(done=isinstance(message, Done))
+        return message
+
+    def _converse(self, job: ShardJob, ahead: Ahead | None, standing: Standing) -> Message | None:
         begun, self.ahead, self._begun = self.has_begun(job), None, False
         if not begun:
             self._channel.send(job)
@@ -45,6 +62,7 @@ class Exchange:
             if isinstance(message, InWork):
                 self._in_work[message.shard] = message.tasks
                 if message.shard == job.shard:
+                    standing.hear(message)
                     late = self._later(None if job.timeout is None else job.timeout + message.pause)
                     due = self._later(message.ask_in) if ahead else None
             elif message is not None:

@@ -12,8 +12,10 @@ from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
 from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trace_of
 from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.system.memory import used_mb
 from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
+from hpcurate.worker.hosts.standing import Standing
 from hpcurate.worker.node_staging import NodeStaging, Place
 
 
@@ -24,6 +26,7 @@ class InProcess:
         # processes would import the user's own script once more
         self._hello, self._log = attrs.evolve(hello_of(plan, info, place, {}), prepare="threads"), log
         self._runner: ShardRunner | None = None
+        self._standing: Standing | None = None
 
     def start(self) -> Ready:
         """See `StageHost`."""
@@ -41,8 +44,15 @@ class InProcess:
 
         assert self._runner is not None, "start() comes first"
         in_work: list[InWork] = []
+        standing = self._standing = Standing(job)
+
+        def hear(message: InWork) -> None:
+            in_work[:] = [message]
+            standing.hear(message)
+
+        counts = None
         try:
-            counts = self._runner.run(job, lambda message: in_work.__setitem__(slice(None), [message]))
+            counts = self._runner.run(job, hear)
         except StoreFailed as error:
             raise ShardEnded(Ending.STORE, str(error)) from error
         except SetupLost as error:
@@ -53,7 +63,13 @@ class InProcess:
                 raise ShardEnded(Ending.ERROR, mask(f"{kind}: {message}")) from error
             why, flying = mask(f"not enough main memory: {kind}: {message}"), in_work[0].tasks if in_work else ()
             raise ShardEnded(Ending.OOM, why, flying, peak_mb=used_mb()) from error
+        finally:
+            standing.end(done=counts is not None)
         return Done(counts=counts, environment=environment(self._hello.worker.device))
+
+    def at_work(self) -> AtWork | None:
+        """See `StageHost`."""
+        return self._standing.read() if self._standing else None
 
     def kill(self) -> None:
         """Nothing to kill: a signal reaches the stage's code itself."""

@@ -16,6 +16,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoMessage
 from hpcurate.stage_process.messages import Broken, Done, Hello, Message, Ready, Refused, ShardJob
+from hpcurate.store.heartbeat import AtWork
 from hpcurate.system.memory import MemoryGroup, used_mb
 from hpcurate.system.processes import Watched, descendants, session_members, writers_under
 from hpcurate.system.programs import activated
@@ -286,6 +287,10 @@ class StageProcess:
             return self._end_of(job, Ending.FREE, "drained")
         self._log(f"{INTRUDER}: {error} (crash); {self._in_flight(job)}")
         return self._end_of(job, Ending.CRASH, f"{INTRUDER}: {error}")
+
+    def at_work(self) -> AtWork | None:
+        """See `StageHost`."""
+        return self._exchange.at_work() if self._exchange else None
 
     def kill(self) -> None:
         """See `StageHost`. The shard in work, if any, is handed back."""
