@@ -16,6 +16,7 @@ VERBS = {
     "status": "hpcurate.cli.verbs.status",
     "watch": "hpcurate.cli.verbs.watch",
     "why": "hpcurate.cli.verbs.why",
+    "trace": "hpcurate.cli.verbs.trace",
     "logs": "hpcurate.cli.verbs.logs",
     "verify": "hpcurate.cli.verbs.verify",
     "du": "hpcurate.cli.verbs.du",
@@ -77,6 +78,7 @@ site profile's, else that of the last run started):
   hpcurate status [RUN]        where it stands
   hpcurate watch [RUN]         live: progress, rate, what waits and why
   hpcurate why [RUN]           why it failed or stopped, and what to type
+  hpcurate trace ITEM [RUN]    what became of one input, by name, id or file
   hpcurate logs [RUN]          what workers, stages and gates wrote
   hpcurate explain [RUN]       why each stage runs or does not; also of
                                +pipeline=…

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.planning.plan import log_path, submission_name
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import Run
@@ -16,8 +18,10 @@ from hpcurate.store.layout import fan_of
 
 ROWS = ("tasks.jsonl", "dropped.jsonl", "failed.jsonl")
 """Files of a shard in which a task may stand."""
+REPORT = re.compile(r"shard \S+ attempt \d+")
+"""How the line begins in which a worker reports what became of a shard."""
 TAIL = 6
-"""Lines shown of a job that a scheduler ended."""
+"""Lines shown of a job that a scheduler ended, or of a task."""
 
 
 @attrs.define(frozen=True)
@@ -88,6 +92,43 @@ def log_of(run: Run, located: LocatedDeadLetter) -> str | None:
             number = next((i for i, line in enumerate(lines, 1) if line.startswith(wanted)), 1)
             return f"{path}:{number}"
     return None
+
+
+@attrs.define(frozen=True)
+class ShardLog:
+    """Where a worker's log reports a shard, and what was written of a task before that."""
+
+    path: Path
+    line: int
+    """From 1."""
+    mentions: tuple[str, ...] = ()
+    """Lines between the report of the shard before and this one that have one of the words asked for."""
+
+
+def shard_log(view: RunView, stage: PlannedStage, shard: str, words: Sequence[str] = ()) -> ShardLog | None:
+    """Of the latest attempt of a shard, also of another run; None where there is no such log, or it is not ours."""
+    store = view.store(stage)
+    latest = store.claims.latest(fan_of(shard)).get(shard)
+    claim = store.claims.read(shard, latest.attempt) if latest else None
+    tickets = {found.number: found.ticket for found in store.rounds.read()} if claim else {}
+    if claim is None or claim.round not in tickets:
+        return None
+    run = view.run.store.run(tickets[claim.round].run or view.run.name)
+    submission = Path(run, "submissions", submission_name(stage.name, claim.round))
+    path = Path(log_path(str(submission), worker_index(claim.worker)))
+    try:
+        lines = path.read_text(errors="backslashreplace").splitlines()
+    except OSError:
+        return None
+    return ShardLog(path, *_section(lines, f"shard {shard} attempt {claim.attempt}", words))
+
+
+def _section(lines: Sequence[str], report: str, words: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """Number of the line that begins with the report, and the lines since the report before that have a word. Pure."""
+    end = next((i for i, line in enumerate(lines) if line.startswith(report)), len(lines) - 1)
+    start = next((i + 1 for i in range(end - 1, -1, -1) if REPORT.match(lines[i])), 0)
+    found = [line for line in lines[start:end] if any(word in line for word in words)]
+    return max(end, 0) + 1, tuple(found[-TAIL:])
 
 
 def _without_report(text: str) -> str:

@@ -17,6 +17,7 @@ from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, write_report
+from hpcurate.store.lists import ShardLine
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed, ShardStats
@@ -115,6 +116,14 @@ class RunView:
     def lists(self, stage: PlannedStage) -> list[SeenList]:
         """What is committed of each of its lists; none before what it reads is complete."""
         return self._looker.observer.seen(stage)
+
+    def lines(self, stage: PlannedStage) -> dict[str, ShardLine]:
+        """Its shards in the order of its lists, retries last: which rows of which shards above each of them has."""
+        return self._looker.observer.lines(stage)
+
+    def source(self) -> list[CommittedShard]:
+        """The input as it was taken in, shard by shard."""
+        return [shard for stored in self.stored() if stored.is_source for shard in stored.shards]
 
     def stored(self) -> Iterator[StoredList]:
         """What is committed of the live set, list by list, that of the source first."""

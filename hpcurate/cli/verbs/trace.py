@@ -1,0 +1,234 @@
+"""`hpcurate trace`: what became of one item in every stage, and where a file comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from hpcurate.cli.terminal import plural, show
+from hpcurate.cli.verbs.common import RUN_HELP, heading, store_parser, the_store
+from hpcurate.errors import StoreError
+from hpcurate.masks import mask_plain
+from hpcurate.report.items import Hit
+from hpcurate.report.provenance import Origin, Provenance
+from hpcurate.report.row_files import is_reference
+from hpcurate.report.run_view import RunView
+from hpcurate.report.story import Became, Step, Story
+from hpcurate.report.trace import Ambiguous, Trace, trace
+from hpcurate.report.traced_run import run_of, store_above
+from hpcurate.runs.folder import Run, find_run
+from hpcurate.units import bytes_text
+
+WIDTH = 80
+CHILDREN = 20
+"""Tasks made of one that are told one by one."""
+VALUES = 6
+"""Values that are shown of a step."""
+LONGEST = 40
+"""Characters of a value that are shown."""
+CANDIDATES = 10
+
+
+def parser() -> argparse.ArgumentParser:
+    """See `hpcurate trace --help`."""
+    made = store_parser("trace", "what became of one item in every stage; of an output file, also where it comes from")
+    item = "name or part of the path of an input, an id or its beginning, or a file of the output or of a stage"
+    made.add_argument("item", metavar="ITEM", help=item)
+    made.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
+    made.add_argument("--all", action="store_true", help=f"all tasks that were made of a task, not {CHILDREN} of them")
+    made.add_argument("--json", action="store_true", help="print JSON: all values, all tasks")
+    return made
+
+
+def verb(argv: list[str]) -> int:
+    """Print it. Raises StoreError where nothing, or more than one item, is meant."""
+    options = parser().parse_args(argv[1:])
+    run = _the_run(options)
+    try:
+        found = trace(RunView(run), options.item)
+    except Ambiguous as error:
+        raise StoreError("\n".join(candidate_lines(options.item, run, error.hits))) from None
+    if options.json:
+        print(json.dumps(mask_plain(found.plain()), indent=1))
+    else:
+        show(trace_lines(found, most=None if options.all else CHILDREN))
+    return 0
+
+
+def candidate_lines(wanted: str, run: Run, hits: Sequence[Hit]) -> list[str]:
+    """The items that fit, and what to type for one of them. Pure."""
+    lines = [f"{wanted}: {plural(len(hits), 'item')} of {run.name} fit; type one of"]
+    names = Counter(hit.name for hit in hits)
+    for hit in hits[:CANDIDATES]:
+        item = hit.name if names[hit.name] == 1 else hit.id
+        lines.append(f"  hpcurate trace {shlex.quote(item)} {run.name} --store {shlex.quote(run.store.root)}")
+    more = len(hits) - CANDIDATES
+    return lines + ([f"  … and {more} more"] if more > 0 else [])
+
+
+# -- lines, pure ------------------------------------------------------------------------------------
+
+
+def trace_lines(found: Trace, width: int = WIDTH, most: int | None = CHILDREN) -> list[str]:
+    """What is printed: the run, then each story as a tree, then where a file comes from."""
+    lines = [heading(found.report)]
+    for story in found.stories:
+        lines += ["", *_title(story, width), "", *_steps(story, width, most)]
+    return lines + (["", *provenance_lines(found.provenance, width)] if found.provenance else [])
+
+
+def _title(story: Story, width: int) -> list[str]:
+    first = story.first
+    known = [first["path"]] if first.get("path") not in (None, story.name) else []
+    known += [bytes_text(first["size"])] if isinstance(first.get("size"), int) else []
+    return [story.name, *_wrapped([*known, f"id {story.id}"], "  ", width)]
+
+
+def _steps(story: Story, width: int, most: int | None) -> list[str]:
+    """The steps of a task, and the tasks made in each below it."""
+    steps = _together(story.steps)
+    column = max((len(step.stage) for step in steps), default=0) + 2
+    lines = [line for step in steps for line in _step(step, column, width, most)]
+    paths = story.outputs or story.files
+    return [*lines, *(f"{'files' if not place else '':<{column}}{path}" for place, path in enumerate(paths))]
+
+
+def _together(steps: Iterable[Step]) -> list[Step]:
+    """Neighbours that merely passed the task on as one: `write, index  passed on`."""
+    found = list[Step]()
+    for step in steps:
+        plain = Step(stage=step.stage, became=Became.PASSED, shard=step.shard)
+        if step == plain and found and found[-1] == attrs.evolve(plain, stage=found[-1].stage, shard=found[-1].shard):
+            found[-1] = attrs.evolve(found[-1], stage=f"{found[-1].stage}, {step.stage}")
+        else:
+            found.append(step)
+    return found
+
+
+def _step(step: Step, column: int, width: int, most: int | None) -> list[str]:
+    indent = " " * column
+    lines = _wrapped(_what(step).split(" "), f"{step.stage:<{column}}", width, " ")
+    shown = {one.field for one in step.bounds}
+    lines += [f"{indent}{one.field} {_value(one.value)} ({one.parameter} {_value(one.bound)})" for one in step.bounds]
+    lines += _wrapped(_values({k: v for k, v in step.values.items() if k not in shown}), indent, width)
+    if step.log is not None:
+        lines.append(f"{indent}log {step.log.path}:{step.log.line}")
+        lines += [f"{indent}  {line}" for line in step.log.mentions]
+    return lines + _tree(step.made, width, most)
+
+
+def _what(step: Step) -> str:
+    by = f" by {step.member}" if step.member else ""
+    of = f" in {step.member}" if step.member else ""
+    again = "; tried again" if step.retried else ""
+    return {
+        Became.PASSED: "passed on" + (f", {_made(step)}" if step.made or step.untold else ""),
+        Became.MADE: _made(step),
+        Became.DROPPED: f"dropped{by}: {step.reason}",
+        Became.NOT_RETURNED: f"neither passed on nor dropped{by}",
+        Became.FAILED: f"failed{of}: {step.reason}{again}",
+        Became.WAITS: f"waits: {step.reason}",
+        Became.UNKNOWN: "passed on, and no row names it",
+    }[step.became]
+
+
+def _made(step: Step) -> str:
+    count = len(step.made) + step.untold
+    which = f", {len(step.made)} of them told here" if step.untold and step.made else ""
+    return f"{plural(count, 'task')} made{which}"
+
+
+def _tree(stories: Sequence[Story], width: int, most: int | None) -> list[str]:
+    """Each task with a branch to it, and what is left out in a line."""
+    shown, rest = (stories, ()) if most is None else (stories[:most], stories[most:])
+    lines = []
+    for place, story in enumerate(shown):
+        last = place == len(shown) - 1 and not rest
+        bar = "   " if last else "│  "
+        lines.append(f"{'└─' if last else '├─'} {story.id}")
+        inner = [*_wrapped(_values(story.values), "", width - 3), *_steps(story, width - 3, most)]
+        lines += [f"{bar}{line}".rstrip() for line in inner]
+    return lines + ([f"└─ and {len(rest)} more (--all): {_endings(rest)}"] if rest else [])
+
+
+def _endings(stories: Iterable[Story]) -> str:
+    """How tasks ended, and how many so: `150 passed on by index, 40 dropped in clips`."""
+    ends = [story.end for story in stories]
+    counts = Counter("not read" if end is None else f"{end.became.value} in {end.stage}" for end in ends)
+    return ", ".join(f"{count} {how}" for how, count in counts.most_common())
+
+
+def _values(values: dict[str, Any]) -> list[str]:
+    """`motion 0.8`, `frames 130`: measures first, the first few; files have lines of their own."""
+    known = {
+        name: value for name, value in values.items() if (value or isinstance(value, float)) and not is_reference(value)
+    }
+    plain = [f"{name} {_value(value)}" for name, value in sorted(known.items(), key=lambda item: _weight(item[1]))]
+    more = len(plain) - VALUES
+    return plain[:VALUES] + ([f"and {more} more (--json)"] if more > 0 else [])
+
+
+def _weight(value: Any) -> int:
+    """What comes first: measures, words, counts, flags, and what holds more than one value."""
+    kinds = (float, str, int, bool)
+    return kinds.index(type(value)) if type(value) in kinds else len(kinds)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"({len(value)})"
+    text = f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _wrapped(parts: Sequence[str], before: str, width: int, between: str = ", ") -> list[str]:
+    """Parts in lines of that width, each part whole; `before` the first, and as much room before the others."""
+    lines, line = list[str](), before
+    for place, part in enumerate(parts):
+        piece = part + between.rstrip() * (place < len(parts) - 1)
+        room = line + (" " if line.strip() and line != before else "") + piece
+        if len(room) > width and line.strip() and line != before:
+            lines.append(line)
+            room = " " * len(before) + piece
+        line = room
+    return [*lines, line] if parts else []
+
+
+def provenance_lines(found: Provenance, width: int = WIDTH) -> list[str]:
+    """Run, configuration, code, models and input of a file."""
+    packages = ", ".join(f"{name} {version}" for name, version in found.packages.items())
+    rows = [
+        ("run", f"{found.run} (pipeline {found.pipeline}, store {found.store})"),
+        ("command", " ".join(map(shlex.quote, found.overrides)) or "a call of hpcurate.run in Python"),
+        ("config", found.config),
+        ("code", found.code + (f" (hpcurate {found.hpcurate})" if found.hpcurate else "")),
+        *([("packages", packages)] if packages else []),
+        *(("input", _origin(one)) for one in found.input),
+        *((one.stage, ", ".join([*one.classes, *one.models, one.folder])) for one in found.stages),
+    ]
+    column = max(len(name) for name, _ in rows) + 4
+    lines = [f"where {os.path.basename(found.file)} comes from"]
+    return lines + [
+        line for name, text in rows for line in _wrapped(text.split(" "), f"{f'  {name}':<{column}}", width, " ")
+    ]
+
+
+def _origin(one: Origin) -> str:
+    size = "" if one.size is None else f", {bytes_text(one.size)}"
+    return f"{one.path}{size}" + (", changed since it was taken in" if one.changed else "")
+
+
+def _the_run(options: argparse.Namespace) -> Run:
+    """The one that is named, that of the file that is named, or the latest."""
+    if options.store is None and options.run is None and (above := store_above(options.item)) is not None:
+        return run_of(options.item, above) or find_run(above, None)
+    store = the_store(options)
+    found = run_of(options.item, store) if options.run is None else None
+    return found or find_run(store, options.run)

@@ -1,0 +1,95 @@
+"""Rows of committed shards as plain values, whatever class they were written from: no code of a stage is imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from hpcurate.report.run_view import CommittedShard
+
+TASKS, DROPPED, FAILED = "tasks.jsonl", "dropped.jsonl", "failed.jsonl"
+
+Plain = dict[str, Any]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What says which task a row is: a tenth of the work of reading all of it."""
+
+    id: str
+    parents: tuple[str, ...] = ()
+
+
+_head = msgspec.json.Decoder(Head)
+
+
+@attrs.define(frozen=True, eq=False)
+class Row:
+    """A task as a stage passed it on, or as the source took it in."""
+
+    folder: str
+    """Of the stage."""
+    shard: str
+    nonce: str
+    number: int
+    plain: Plain
+
+    @property
+    def id(self) -> str:
+        """Id of the task."""
+        return str(self.plain["id"])
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the tasks that it was made from."""
+        return tuple(self.plain.get("parents") or ())
+
+
+def head_of(line: bytes) -> Head:
+    """Id and parents of a row."""
+    try:
+        return _head.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # names may be any bytes, which this decoder refuses
+        plain = json.loads(line)
+        return Head(plain["id"], tuple(plain.get("parents") or ()))
+
+
+def lines_of(shard: CommittedShard, name: str) -> Iterator[bytes]:
+    """The rows of one file of a shard; none where there is no such file."""
+    try:
+        with open(Path(shard.path, name), "rb") as file:
+            yield from (line for line in file if line.strip())
+    except FileNotFoundError:
+        return
+
+
+def content_of(shard: CommittedShard, name: str) -> bytes:
+    """One file of a shard; empty where it is not there."""
+    try:
+        return Path(shard.path, name).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def plain_of(line: bytes, name: str) -> Plain:
+    """The task of a row of that file. Of one that no row could hold, only the id is known."""
+    plain: Plain = json.loads(line)
+    if name == TASKS:
+        return plain
+    return plain.get("task") or {"id": plain["id"]}
+
+
+def row_of(folder: str, shard: CommittedShard, number: int, line: bytes) -> Row:
+    """One row of a shard's `tasks.jsonl`."""
+    return Row(folder, shard.id, shard.counts.nonce, number, json.loads(line))
+
+
+def spelled(text: str) -> tuple[bytes, ...]:
+    """The ways in which rows spell a text: with non-ASCII characters as they are, and escaped."""
+    escaped = json.dumps(text)[1:-1].encode()
+    plain = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
+    return (escaped,) if escaped == plain else (escaped, plain)

@@ -1,0 +1,111 @@
+"""The story of a task: what became of it in each stage, and the stories of what was made of it. Frozen values."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from hpcurate.failures import DeadLetter
+from hpcurate.report.bounds import Bound
+from hpcurate.report.logs import ShardLog
+
+
+class Became(str, enum.Enum):
+    """What became of a task in a stage."""
+
+    PASSED = "passed on"
+    MADE = "made"
+    """Other tasks were made of it, and at least one of them was passed on."""
+    DROPPED = "dropped"
+    NOT_RETURNED = "not returned"
+    """Neither passed on nor dropped with a reason."""
+    FAILED = "failed"
+    """A dead letter."""
+    WAITS = "waits"
+    """The stage has not finished with it, or not begun."""
+    UNKNOWN = "unknown"
+    """It was passed on, and no row names it."""
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Step:
+    """What became of a task in one stage."""
+
+    stage: str
+    became: Became
+    shard: str = ""
+    """Empty where it is in none yet."""
+    member: str = ""
+    """Of a chain, that dropped it or failed."""
+    reason: str = ""
+    """Why it was dropped, how it failed, or what it waits for."""
+    values: dict[str, Any] = attrs.field(factory=dict)
+    """What the stage has set, and its value by then."""
+    bounds: tuple[Bound, ...] = ()
+    """Of one that was dropped: measures and the parameters that bound them."""
+    letter: DeadLetter | None = None
+    retried: bool = False
+    """A dead letter that was tried again: the next step is what became of it then."""
+    made: tuple[Story, ...] = ()
+    """Of the tasks made of it, those that are told."""
+    untold: int = 0
+    """So many more were made of it."""
+    log: ShardLog | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For `--json`."""
+        made = {"made": [one.plain() for one in self.made]} if self.made else {}
+        log = {"log": f"{self.log.path}:{self.log.line}", "log_lines": self.log.mentions} if self.log else {}
+        known = {
+            "shard": self.shard,
+            "member": self.member,
+            "reason": self.reason,
+            "values": self.values,
+            "bounds": [attrs.asdict(one) for one in self.bounds],
+            "letter": attrs.asdict(self.letter) if self.letter else None,
+            "retried": self.retried,
+            "untold": self.untold,
+        }
+        said = {key: value for key, value in known.items() if value}
+        return {"stage": self.stage, "became": self.became.value, **said, **log, **made}
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Story:
+    """A task and what became of it."""
+
+    id: str
+    name: str
+    """What a user calls it: its name in the input, else its id."""
+    first: dict[str, Any]
+    """Its row as it was first: taken in, or made."""
+    task: dict[str, Any]
+    """The same as it was last."""
+    values: dict[str, Any] = attrs.field(factory=dict)
+    """Of what was made of another task: in what it differs from that."""
+    steps: tuple[Step, ...] = ()
+    files: tuple[str, ...] = ()
+    """That its row names, in the store."""
+    outputs: tuple[str, ...] = ()
+    """That are named by it in the output folder."""
+
+    @property
+    def end(self) -> Step | None:
+        """The last step of it; None where no stage reads the tasks of the one that made it."""
+        return self.steps[-1] if self.steps else None
+
+    def stories(self) -> Iterator[Story]:
+        """It, and all that were made of it."""
+        yield self
+        for step in self.steps:
+            for story in step.made:
+                yield from story.stories()
+
+    def plain(self) -> dict[str, Any]:
+        """For `--json`."""
+        steps = [step.plain() for step in self.steps]
+        files = {"files": list(self.files), "outputs": list(self.outputs)}
+        return {"id": self.id, "name": self.name, "first": self.first, "task": self.task, **files, "steps": steps}
