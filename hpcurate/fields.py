@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError
+from hpcurate.other_tools import ours
 
 __all__ = [
     "NEEDED",
@@ -74,10 +75,12 @@ def defaults_of(cls: type) -> dict[str, Any]:
 
 
 def suggestion(wrong: str, names: Iterable[str]) -> str:
-    """`did you mean …?`, or all there is."""
+    """`did you mean …?`, ours for a word of another tool, or all there is."""
     from difflib import get_close_matches  # here: no worker misspells
 
     names = list(names)
+    if word := ours(wrong):
+        return f"here: {word}"
     close = get_close_matches(wrong, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names) or 'none'}"
 

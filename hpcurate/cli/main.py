@@ -70,7 +70,9 @@ Start or continue a run:
   stages.NAME.file=   a stage from a .py file
   site=               a site profile of conf/site
   --config-dir DIR    one more conf folder; ./conf is always used
-  --cfg               print the resolved configuration and exit
+  ~stages.NAME        leave a stage out, also a member of a chain
+  --cfg, --info       print the resolved configuration, or where it comes from
+  --help              with +pipeline=NAME: all keys of it and of its stages
 
 Look at a run (RUN: a name or a part of one; without it, the latest of the
 store, which is that of --store DIR or store=DIR, else HPCURATE_STORE, else the
@@ -98,7 +100,7 @@ More:
   hpcurate envs ACTION         environments of stages, from envs/NAME.yml
   hpcurate models ACTION       weights in the store
   hpcurate split-manifest MANIFEST N --by bytes   split it into balanced parts
-  hpcurate reference           every config field with its help
+  hpcurate reference [NAME]    every config field with its help, or one
   hpcurate VERB --help         the options of a verb
 
 {pipelines}
@@ -109,7 +111,7 @@ before anything started.
 
 def run(argv: Sequence[str]) -> int:
     """Do what was typed; the exit status."""
-    if not argv or argv[0] in ("-h", "--help", "help"):
+    if not argv or (argv[0] in ("-h", "--help", "help") and not any("=" in word for word in argv)):
         print(_help(), end="")
         return 0
     if argv[0] == "--version":

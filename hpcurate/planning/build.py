@@ -13,6 +13,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import checked, convert
 from hpcurate.model import model_names
+from hpcurate.other_tools import methods_of
 from hpcurate.planning.aliases import KeptOf
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
@@ -121,6 +122,14 @@ def _arranged(steps: Mapping[str, Step], places: Sequence[str]) -> tuple[dict[st
     return after, _topological(after)
 
 
+def _check_methods(name: str, stage: Stage[Any, Any]) -> None:
+    """A stage written for another tool. Raises PipelineError."""
+    for member in members(stage):
+        words = methods_of(type(member)) if type(member).process is Stage.process else ""
+        if words:
+            raise PipelineError(f"stages.{name}: {type(member).__qualname__} has no process(self, tasks): {words}")
+
+
 def _stages(steps: Mapping[str, Step]) -> dict[str, Stage[Any, Any]]:
     return {name: step.stage for name, step in steps.items()}
 
@@ -135,6 +144,7 @@ def _plan(
     models: tuple[WeightsRef, ...],
 ) -> PlannedStage:
     stage, options = step.stage, checked(step.options, f"stages.{name}")
+    _check_methods(name, stage)
     read = functools.cache(read_input)  # once: what identifies the stage is what its workers are to find
     first: dict[str, Any] = {"stage": stage_identity(stage, read), "upstream": upstream, "epoch": 0}
     if models:

@@ -12,10 +12,11 @@ from typing import Any
 
 import attrs
 
+from hpcurate.cli.start.removal import remove
 from hpcurate.cli.start.settings import Settings, typed_keys
-from hpcurate.config_files import conf_folders, names_in, not_text, shipped_conf, yaml_problem
+from hpcurate.config_files import conf_folders, groups_in, names_in, not_text, shipped_conf, yaml_problem
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_renamed, defaults_of, suggestion
+from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
 from hpcurate.masks import refuse_known
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.secrets import MAY_BE_SECRET, is_secret, refuse_typed
@@ -39,6 +40,14 @@ class Composed:
         """The configuration, resolved, as it is before the run has a name."""
         return self.with_output(self.output or UNNAMED)
 
+    def unresolved(self) -> dict[str, Any]:
+        """The configuration as it is written: what refers to something else, or is still to be given, stays so."""
+        from omegaconf import OmegaConf
+
+        plain = OmegaConf.to_container(self._config, resolve=False)
+        assert isinstance(plain, dict)
+        return {str(key): value for key, value in plain.items()}
+
     def with_output(self, output: str) -> dict[str, Any]:
         """The configuration, resolved, with this folder for the result. Raises ConfigError."""
         from omegaconf import OmegaConf
@@ -57,25 +66,46 @@ class Composed:
 
 def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequence[str]) -> Composed:
     """What the configuration files and the command line make. Raises ConfigError for what Hydra refuses."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
     _check_keys(overrides)
     _check_secrets(overrides)
     folders = _folders(config_dirs)
     _check_pipeline(overrides, folders)
-    ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
-    more = ",".join(f"'file://{folder}'" for folder in folders if folder != shipped_conf())
-    search = [f"hydra.searchpath=[{more}]"] if more else []
+    removed = [override for override in overrides if override.startswith("~stages.") and "=" not in override]
     with _readable_errors(folders):
-        with initialize_config_dir(config_dir=str(shipped_conf()), version_base="1.3"):
-            config = hydra_compose(config_name="config", overrides=[*search, *overrides])
+        config = _hydra([override for override in overrides if override not in removed], folders)
         OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        _check_headers(config, folders)
+        for override in removed:
+            remove(config["stages"], override)
         for key, value in paths.items():
             config[key] = _literal(value)
     return Composed(config)
+
+
+def chosen(overrides: Sequence[str], config_dirs: Sequence[str]) -> dict[str, str]:
+    """Which file of each group a command line means: `embed` → `clip`. Raises ConfigError."""
+    folders = _folders(config_dirs)
+    with _readable_errors(folders):
+        config = _hydra([override for override in overrides if not override.startswith("~stages.")], folders)
+        choices = config["hydra"]["runtime"]["choices"]
+    names = groups_in(folders)
+    return {str(group): str(choice) for group, choice in choices.items() if group in names and choice is not None}
+
+
+def _hydra(overrides: Sequence[str], folders: Sequence[Path]) -> Any:
+    """What Hydra composes, with its own configuration beside ours."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
+    more = ",".join(f"'file://{folder}'" for folder in folders if folder != shipped_conf())
+    search = [f"hydra.searchpath=[{more}]"] if more else []
+    with initialize_config_dir(config_dir=str(shipped_conf()), version_base="1.3"):
+        return hydra_compose(config_name="config", overrides=[*search, *overrides], return_hydra_config=True)
 
 
 def frozen_config(text: str, given: Mapping[str, Any]) -> Composed:
@@ -165,6 +195,19 @@ def _check_pipeline(overrides: Sequence[str], folders: Sequence[Path]) -> None:
             raise ConfigError(f"pipeline={value}: no such pipeline; {suggestion(value, names)}")
 
 
+def _check_headers(config: Mapping[str, Any], folders: Sequence[Path]) -> None:
+    """A file of a group whose content is in the wrong place, as it does not say in its first line where it belongs."""
+    for group in groups_in(folders):
+        entry = config.get(group)
+        if group in names_of(Settings) or not isinstance(entry, Mapping):
+            continue
+        whole = {"stages", "source", "name"} & {str(key) for key in entry}
+        if whole or "_target_" in entry:
+            package = "_global_" if whole else f"stages.{group}"
+            files = " or ".join(str(path) for folder in folders for path in sorted((folder / group).glob("*.yaml")))
+            raise ConfigError(f"{group}=…: the first line of its file must be `# @package {package}`: {files}")
+
+
 @contextmanager
 def _readable_errors(folders: Sequence[Path] = ()) -> Iterator[None]:
     import yaml
@@ -190,6 +233,9 @@ def _readable(message: str, folders: Sequence[Path]) -> str:
         if choices:
             return f"{missing[1]}: it is chosen with a plus sign: +{missing[1]}=NAME, one of {', '.join(choices)}"
         return f"{missing[1]}: there is no such key; {suggestion(missing[1], typed_keys(folders))}"
+    gone = re.search(r"Could not delete '([^']+)'|Could not delete from config\. '([^']+)' does not exist", message)
+    if gone:
+        return f"~{gone[1] or gone[2]}: there is nothing of that name to leave out"
     twice = re.search(r"Multiple values for ([^.]+)\.", message)
     if twice:
         names = ", ".join(names_in(folders, twice[1]))

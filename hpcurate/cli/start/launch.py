@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 import attrs
 
-from hpcurate.cli.start.compose import compose, dump
+from hpcurate.cli.start.compose import chosen, compose, dump
+from hpcurate.cli.start.configuration import info_lines, part_of_config
 from hpcurate.cli.start.inputs import read_source
 from hpcurate.cli.start.overrides import Typed, combinations, sort_arguments
+from hpcurate.cli.start.pipeline_help import show_help
 from hpcurate.cli.start.request import choose_launcher, for_debug, request_of, settings_of
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.start.steps import read_steps
@@ -33,8 +35,13 @@ LISTING_S = 5.0
 def launch(argv: list[str]) -> int:
     """One run, or one for each combination of a sweep. The worst exit status wins."""
     typed = sort_arguments(argv)
+    if typed.help:
+        return show_help(typed)
     if typed.show_config:
-        print(dump(compose(typed.overrides, typed.paths, typed.config_dirs).draft()), end="")
+        print(dump(part_of_config(typed)), end="")
+        return 0
+    if typed.show_info:
+        show(info_lines(chosen(typed.overrides, typed.config_dirs), conf_folders(typed.config_dirs)))
         return 0
     return _sweep(typed) if typed.multirun else _one(typed)
 

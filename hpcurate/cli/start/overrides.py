@@ -18,7 +18,10 @@ PATHS = ("input", "store", "output", "done", "part")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
 FORCED = ("stages", "launcher", "budget", "timing", "source", "models", "site")
 """Below these any key may be set; we check names ourselves, with better advice than Hydra's."""
-FLAGS = ("-m", "--multirun", "--cfg")
+FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--info", "--help", "-h")
+"""Hydra's; what is resolved is all that `--cfg` prints."""
+TAKES = {"--cfg": ("job", "all", "hydra"), "--info": ("all", "config", "defaults", "defaults-tree", "searchpath")}
+"""Words that may follow a flag, as Hydra has them: they make no difference here."""
 _KEY = re.compile(r"[+~]*[A-Za-z_][\w.\-/@]*")
 
 
@@ -34,6 +37,10 @@ class Typed:
     config_dirs: tuple[str, ...] = ()
     multirun: bool = False
     show_config: bool = False
+    show_package: str = ""
+    """Part of the configuration that is shown: `stages.motion`."""
+    show_info: bool = False
+    help: bool = False
 
 
 def sort_arguments(argv: Sequence[str]) -> Typed:
@@ -42,15 +49,20 @@ def sort_arguments(argv: Sequence[str]) -> Typed:
     overrides: list[str] = []
     folders: list[str] = []
     words: list[str] = []
+    flags: set[str] = set()
+    package = ""
     rest = list(argv)
     while rest:
         word = rest.pop(0)
-        if word in ("--config-dir", "-cd"):
-            folders.append(rest.pop(0) if rest else "")
-        elif word.startswith("--config-dir="):
-            folders.append(word.partition("=")[2])
-        elif word in FLAGS:
-            continue
+        flag, equals, value = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(value if equals else _following(rest, flag, "a folder"))
+        elif flag in ("--package", "-p"):
+            package = value if equals else _following(rest, flag, "a key, e.g. stages.split")
+        elif flag in FLAGS and not equals:
+            flags.add(flag)
+            if rest and rest[0] in TAKES.get(flag, ()):
+                rest.pop(0)
         else:
             _sort_override(word, paths, overrides)
             words.append(word)
@@ -59,9 +71,18 @@ def sort_arguments(argv: Sequence[str]) -> Typed:
         overrides=tuple(overrides),
         words=tuple(words),
         config_dirs=tuple(folders),
-        multirun="-m" in argv or "--multirun" in argv,
-        show_config="--cfg" in argv,
+        multirun=bool(flags & {"-m", "--multirun"}),
+        show_config="--cfg" in flags,
+        show_package=package,
+        show_info="--info" in flags,
+        help=bool(flags & {"-h", "--help"}),
     )
+
+
+def _following(rest: list[str], flag: str, what: str) -> str:
+    if not rest:
+        raise ConfigError(f"{flag}: expected {what} after it")
+    return rest.pop(0)
 
 
 def _sort_override(word: str, paths: dict[str, str], overrides: list[str]) -> None:
