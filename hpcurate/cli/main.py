@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from hpcurate.cli.terminal import say
+from hpcurate.cli.terminal import say_error, take_any_text
 from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import STORE_ERRNOS, UserError
 
@@ -111,6 +111,7 @@ before anything started.
 
 def run(argv: Sequence[str]) -> int:
     """Do what was typed; the exit status."""
+    take_any_text()
     if not argv or (argv[0] in ("-h", "--help", "help") and not any("=" in word for word in argv)):
         print(_help(), end="")
         return 0
@@ -122,7 +123,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _dispatch(argv)
     except UserError as error:
-        say(f"hpcurate: {error}")
+        say_error(str(error))
         return 2
     except BrokenPipeError:  # `hpcurate logs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -133,10 +134,10 @@ def run(argv: Sequence[str]) -> int:
         from hpcurate.store.trouble import AGAIN, explain
 
         this = f"then type hpcurate {argv[0]} again" if argv[0] in VERBS else AGAIN
-        say(f"hpcurate: {explain(error).replace(AGAIN, this)}")
+        say_error(explain(error).replace(AGAIN, this))
         return 1
     except KeyboardInterrupt:
-        say("hpcurate: interrupted; to continue, type the same command again")
+        say_error("interrupted; to continue, type the same command again")
         return 130
 
 

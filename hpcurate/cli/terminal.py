@@ -6,11 +6,17 @@ rich is loaded only where something is drawn.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
+import attrs
+
+from hpcurate.cli.tables import Row, Table, fitting
+from hpcurate.cli.text import BAR, Bar, Styled, harmless, in_colours, in_encoding, one_line, parts_of, styled
 from hpcurate.masks import mask
 
 if TYPE_CHECKING:
@@ -18,41 +24,117 @@ if TYPE_CHECKING:
     from hpcurate.runs.reconcile import StageView
     from hpcurate.runs.summary import RunReport
 
-BAR = 24
-"""Characters of a progress bar."""
+STATES = {
+    "complete": "good",
+    "running": "working",
+    "failed": "bad",
+    "stalled": "bad",
+    "incomplete": "bad",
+    "cancelled": "dim",
+}
+"""State of a run → style."""
 
 
 # -- lines ------------------------------------------------------------------------------------------
 
 
-def printable(text: str) -> str:
-    """Text that any terminal can show: bytes that are no UTF-8 become `\\udcff`, and secrets are masked."""
-    return mask(text).encode("utf-8", "backslashreplace").decode()
-
-
 def show(lines: Iterable[str]) -> None:
     """Print results, to stdout."""
-    for line in lines:
-        print(printable(line))
+    for line in drawn(lines, Terminal.of(sys.stdout)):
+        print(line)
     sys.stdout.flush()
 
 
 def say(line: str) -> None:
     """Print one line of progress, to stderr: stdout is for results."""
-    print(printable(line), file=sys.stderr, flush=True)
+    for one in drawn([line], Terminal.of(sys.stderr)):
+        print(one, file=sys.stderr, flush=True)
+
+
+def say_error(message: str) -> None:
+    """Print what was refused or went wrong, to stderr."""
+    say(styled("hpcurate:", "bad") + f" {message}")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> list[str]:
-    """Rows in columns as wide as needed; with `numbers`, all columns but the first are aligned right. Pure."""
-    cells = [header, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    signs = ["<", *(">" if numbers else "<" for _ in header[1:])]
-    return ["  ".join(f"{c:{s}{w}}" for c, s, w in zip(row, signs, widths, strict=True)).rstrip() for row in cells]
+    """Rows in columns as wide as needed; with `numbers`, all columns but the first are aligned right. Pure.
+
+    Where they are shown on a terminal they fit it: see `hpcurate.cli.tables`.
+    """
+    cells = tuple(tuple(map(one_line, row)) for row in (header, *rows))
+    return Row.all_of(Table(cells, tuple(numbers and column > 0 for column in range(len(header)))))
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 node`, `2 nodes`. Pure."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """`1 node`, `2 nodes`, `12,000 tasks`. Pure."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def state(name: str) -> Styled:
+    """The name of a run's state, in its colour. Pure."""
+    return styled(name, STATES.get(name, ""))
+
+
+def printable(text: str) -> str:
+    """Text that any terminal can show: bytes that are no UTF-8 become `\\udcff`, and secrets are masked."""
+    if isinstance(text, Bar):
+        return text
+    masked = mask(text)
+    parts = parts_of(text) if masked == text else ((masked, ""),)
+    clean = [(harmless(part.expandtabs()).encode("utf-8", "backslashreplace").decode(), style) for part, style in parts]
+    return Styled(*clean) if isinstance(text, Styled) else clean[0][0]
+
+
+@attrs.define(frozen=True)
+class Terminal:
+    """Where lines go."""
+
+    width: int | None
+    """Cells; None for a file or a pipe, where nothing is shortened."""
+    colours: bool
+    encoding: str
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Terminal:
+        """That of a stream. `COLUMNS` and `NO_COLOR`, `FORCE_COLOR`, `CLICOLOR_FORCE` are honoured."""
+        there = stream.isatty()
+        width = _columns(stream) if there else None
+        return cls(width, wants_colours(os.environ, terminal=there), stream.encoding or "ascii")
+
+
+def _columns(stream: TextIO) -> int:
+    """Of a terminal; one that does not know has 80."""
+    with suppress(ValueError, OSError):
+        return int(os.environ.get("COLUMNS", "")) or 80
+    with suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
+
+
+def wants_colours(environment: Mapping[str, str], *, terminal: bool) -> bool:
+    """Whether to print in colours (no-color.org, bixense.com/clicolors). Pure."""
+    if environment.get("NO_COLOR"):
+        return False
+    if any(environment.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    return terminal and environment.get("TERM") != "dumb" and environment.get("CLICOLOR") != "0"
+
+
+def drawn(lines: Iterable[str], terminal: Terminal) -> Iterator[str]:
+    """Lines as this terminal shows them. Pure but for the secrets that are masked."""
+
+    def clean(text: str) -> str:
+        return in_encoding(printable(text), terminal.encoding)
+
+    for line in fitting(lines, terminal.width, clean):
+        yield in_encoding(in_colours(line) if terminal.colours else str(line), terminal.encoding, ellipsis="~")
+
+
+def take_any_text() -> None:
+    """From now on no character stops a line from being printed: whatever the encoding lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 # -- how a run ends ---------------------------------------------------------------------------------
@@ -71,7 +153,8 @@ def end_lines(report: RunReport) -> list[str]:
     failed = f", {plural(report.failed, 'dead letter')} (hpcurate why)" if report.failed else ""
     lost = f", {plural(report.not_returned, 'task')} not returned (hpcurate why)" if report.not_returned else ""
     following = [f"next: {report.next}"] if report.next else []
-    return [f"output: {report.output}", *following, f"{report.run}: {report.state.value}{reason}{failed}{lost}"]
+    where = styled(report.run, "heading") + ": " + state(report.state.value)
+    return [f"output: {report.output}", *following, where + f"{reason}{failed}{lost}"]
 
 
 # -- progress bars ----------------------------------------------------------------------------------
@@ -128,8 +211,7 @@ class Bars:
 
 def bar(done: int, total: int | None, width: int = BAR) -> str:
     """`████░░░░`; empty while the total is not known, full where there is nothing to do. Pure."""
-    full = width if total == 0 else int(width * done / total) if total else 0
-    return "█" * full + "░" * (width - full)
+    return Bar(done, total, width)
 
 
 # -- a screen that is drawn again and again ---------------------------------------------------------
@@ -146,8 +228,10 @@ def live_screen() -> Iterator[Draw]:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(auto_refresh=False, vertical_overflow="visible") as live:
-        yield lambda lines: live.update(Text("\n".join(map(printable, lines))), refresh=True)
+    with Live(auto_refresh=False, vertical_overflow="crop") as live:
+        yield lambda lines: live.update(
+            Text.from_ansi("\n".join(drawn(lines, Terminal.of(sys.stdout))), no_wrap=True), refresh=True
+        )
 
 
 def _print_changes() -> Draw:

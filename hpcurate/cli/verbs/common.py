@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store, last_store
-from hpcurate.cli.terminal import say
+from hpcurate.cli.terminal import say, say_error, state
+from hpcurate.cli.text import one_line, styled
 from hpcurate.errors import StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.queue import describe
@@ -52,7 +53,7 @@ def ending_at_once(act: Callable[[], int]) -> int:
     except UserError as error:
         if "rattler" not in sys.modules:
             raise
-        say(f"hpcurate: {error}")
+        say_error(str(error))
         status = 2
     if "rattler" in sys.modules:
         sys.stdout.flush()
@@ -99,7 +100,8 @@ def _doubt(options: argparse.Namespace, store: Store) -> list[str]:
 
 def heading(report: RunReport) -> str:
     """`RUN  STATE: REASON`."""
-    return f"{report.run}  {report.state.value}" + (f": {report.reason}" if report.reason else "")
+    reason = f": {report.reason}" if report.reason else ""
+    return styled(report.run, "heading") + "  " + state(report.state.value) + reason
 
 
 def next_line(report: RunReport) -> list[str]:
@@ -110,7 +112,7 @@ def next_line(report: RunReport) -> list[str]:
 def dead_letter_line(located: LocatedDeadLetter) -> str:
     """A dead letter in one line."""
     letter = located.letter
-    return f"  {letter.stage}: {located.name}: {letter.error}: {letter.message}"
+    return f"  {letter.stage}: {one_line(located.name)}: {letter.error}: {letter.message}"
 
 
 def gpu_lines(report: RunReport) -> list[str]:

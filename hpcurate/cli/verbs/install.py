@@ -18,7 +18,7 @@ from hpcurate.cli.start.overrides import Typed, sort_arguments
 from hpcurate.cli.start.request import settings_of
 from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.terminal import say, show, table
+from hpcurate.cli.terminal import say, say_error, show, table
 from hpcurate.cli.verbs.common import ending_at_once, store_parser
 from hpcurate.config_files import conf_folders
 from hpcurate.environments.files import env_folders
@@ -198,7 +198,7 @@ def _install(wanted: _Wanted, look: _Look) -> int:
             try:
                 _ACTIONS[need.kind](wanted, need)
             except UserError as error:
-                say(f"hpcurate: {error}")
+                say_error(str(error))
                 status = 1
         look = _look(wanted)
     return status

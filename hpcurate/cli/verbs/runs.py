@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from hpcurate.cli.terminal import show, table
+from hpcurate.cli.terminal import show, state, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.report.run_list import RunEntry, list_runs
 from hpcurate.runs.state import RunState
@@ -39,4 +39,4 @@ def verb(argv: list[str]) -> int:
 
 def run_lines(entries: Iterable[RunEntry]) -> list[str]:
     """A line for each run. Pure."""
-    return table(HEADER, ((one.run, one.state, one.stages, one.overrides, one.note) for one in entries))
+    return table(HEADER, ((one.run, state(one.state), one.stages, one.overrides, one.note) for one in entries))
