@@ -13,14 +13,22 @@ import attrs
 from hpcurate.config_files import conf_folders, names_in, read_yaml
 from hpcurate.errors import ConfigError
 from hpcurate.fields import check_given, check_keys, convert, defaults_of, full_key, option, suggestion
-from hpcurate.units import megabytes
+from hpcurate.units import megabytes, minutes
 
 KINDS = ("cpu", "gpu", "gate")
+KEPT = ("runs", "trash")
+"""What has a retention."""
 
 
 def _check_gres(gres: str) -> None:
     if "{n}" not in gres or "=" not in gres:
         raise ConfigError("expected option=value with {n}, e.g. gres=gpu:a100:{n}")
+
+
+def _check_retention(retention: Mapping[str, str]) -> None:
+    check_keys(retention, KEPT)
+    for time in retention.values():
+        minutes(time)
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -44,11 +52,22 @@ class SiteProfile:
         True, "whether a worker looks at its GPUs before it begins a stage that needs CUDA; false: for emulated ones"
     )
     store: str | None = option(None, "store of commands that name none")
+    retention: dict[str, str] = option(
+        dict,
+        "how long runs and what is in trash/ stay before `hpcurate clean` proposes to remove them, e.g. {runs: 90d, "
+        "trash: 7d}; default: runs for ever, trash 7d",
+        check=_check_retention,
+    )
     mail: str | None = option(None, "email address notified when the run ends, and when a gate fails")
     nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job finds out")
     nodes_may_submit: bool | None = option(
         None, "whether jobs may call sbatch; false: no gates, the call stays instead (wait=true)"
     )
+
+    def retention_s(self, what: str) -> float | None:
+        """How long runs, or what is in the trash, stay, in seconds; None: for ever."""
+        found = {"trash": "7d", **self.retention}.get(what)
+        return minutes(found) * 60.0 if found else None
 
     def for_launcher(self, names: Collection[str]) -> dict[str, Any]:
         """What a launcher with these fields takes from the profile: all of it, or what concerns any machine."""
@@ -91,14 +110,20 @@ def site_store(site: str | Mapping[str, Any] | None = None) -> tuple[Path, str |
 
     No store where the user's cannot be read. Raises ConfigError for a name that is none, and for one that is wrong.
     """
+    path, profile = site_profile(site)
+    return path, profile.store
+
+
+def site_profile(site: str | Mapping[str, Any] | None = None) -> tuple[Path, SiteProfile]:
+    """Where a profile lies, and what it says; see `site_store`."""
     if site in (None, "auto", {"use": "auto"}):
         with suppress(ConfigError, OSError, ValueError):
-            return user_file(), load_site({"use": "auto"}).store
-        return user_file(), None
+            return user_file(), load_site({"use": "auto"})
+        return user_file(), SiteProfile()
     if isinstance(site, str):
         path = _file_of(site)
-        return path, profile_of(read_yaml(path), f"site ({path}): ").store
-    return user_file(), load_site(site).store
+        return path, profile_of(read_yaml(path), f"site ({path}): ")
+    return user_file(), load_site(site)
 
 
 def _file_of(name: str) -> Path:

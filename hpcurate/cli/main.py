@@ -20,6 +20,8 @@ VERBS = {
     "logs": "hpcurate.cli.verbs.logs",
     "verify": "hpcurate.cli.verbs.verify",
     "du": "hpcurate.cli.verbs.du",
+    "clean": "hpcurate.cli.verbs.clean",
+    "rm": "hpcurate.cli.verbs.rm",
     "retry": "hpcurate.cli.verbs.retry",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
@@ -95,6 +97,8 @@ Change a run:
 
 Housekeeping:
   hpcurate du [RUN]            what a store takes up, by stage and by run
+  hpcurate clean               what nothing refers to; --yes removes it
+  hpcurate rm RUN              remove a run; clean then frees what it made
 
 More:
   hpcurate envs ACTION         environments of stages, from envs/NAME.yml

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -51,6 +52,15 @@ def _without_code(value: Any) -> Any:
     if "class" in plain and str(plain.get("version")).startswith("syntax:"):
         return {**plain, "version": "syntax", "code": None}
     return plain
+
+
+def aliases_of(store: Store, filesystem: Filesystem = POSIX) -> Iterator[tuple[str, str]]:
+    """Each alias of a store: its path, and the folder that it stands for. What cannot be read is left out."""
+    top = os.path.join(store.stages, ".aliases")
+    for name in sorted(filesystem.names(top)):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            fingerprint = str(json.loads(filesystem.read(os.path.join(top, name)))["fingerprint"])
+            yield os.path.join(top, name), f"{name.rpartition('-')[0]}-{fingerprint[:12]}"
 
 
 class Aliases:

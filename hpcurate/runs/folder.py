@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -346,6 +346,15 @@ def _name_file(store: Store, identity: str) -> str:
     return os.path.join(store.runs, ".names", identity[:16])
 
 
+def name_entries(store: Store, run: str, filesystem: Filesystem = POSIX) -> Iterator[str]:
+    """Paths of the entries that say which configurations are that run."""
+    folder = os.path.join(store.runs, ".names")
+    for path in (os.path.join(folder, name) for name in sorted(filesystem.names(folder))):
+        with suppress(OSError):
+            if filesystem.read(path).decode(errors="replace").strip() == run:
+                yield path
+
+
 def point_latest(run: Run) -> None:
     """Let `runs/latest` point to this run."""
     link = _latest(run.store)
@@ -377,7 +386,7 @@ def find_run(store: Store, wanted: str | None) -> Run:
         raise StoreError(f"store={store.root}: there are no runs yet")
     if wanted is None or wanted == "latest":
         link = _latest(store)
-        return Run(store, os.readlink(link) if os.path.islink(link) else names[-1])
+        return Run(store, os.readlink(link) if os.path.isdir(link) else names[-1])
     wanted = os.path.basename(wanted.rstrip("/"))
     found = (
         [n for n in names if n == wanted]

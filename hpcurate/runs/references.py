@@ -58,10 +58,11 @@ def stage_names(store: Store, filesystem: Filesystem = POSIX) -> list[str]:
 
 def read_references(store: Store, filesystem: Filesystem = POSIX) -> References:
     """Look into each stage's folder, and each run's."""
-    runs = tuple(run_names(store, others=True))
-    named = {run: _named_by(store.run(run), filesystem) for run in runs}
     folders = {name: store.stage(name) for name in stage_names(store, filesystem)}
     marks = {name: set(filesystem.names(folder.wanted)) for name, folder in folders.items()}
+    marked = {run for found in marks.values() for run in found if os.path.isdir(store.run(run))}
+    runs = tuple(sorted(marked.union(run_names(store, others=True))))  # a listing may be older than the newest run
+    named = {run: _named_by(store.run(run), filesystem) for run in runs}
     return References(
         runs=runs,
         stages={name: tuple(run for run in runs if run in marks[name] or name in named[run]) for name in folders},

@@ -65,6 +65,7 @@ def _opened(store: Store, prepared: Prepared, scanned: Scan, echo: Echo, world: 
     run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
     pipeline = prepared.with_output(run)
     request.epochs.record()
+    _want(run, pipeline.source.folder)
     intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
     intake = intake.after_retries(_tried(run, pipeline), request.edits)
     for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
@@ -161,8 +162,14 @@ def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:
         before = write_stage_json(filesystem, folder, {**parts, **beside}).get("environment", stage.env.digest)
         if before != stage.env.digest:
             echo(_other_environment(stage.name, before, stage.env.digest))
-        filesystem.make_folders(folder.wanted)
-        filesystem.create(os.path.join(folder.wanted, run.name), b"")
+        _want(run, stage.folder)
+
+
+def _want(run: Run, folder: str) -> None:
+    """From here on nobody cleans a folder: what is found there will be there."""
+    wanted = run.store.stage(folder).wanted
+    run.filesystem.make_folders(wanted)
+    run.filesystem.create(os.path.join(wanted, run.name), b"")
 
 
 def _other_environment(stage: str, before: str, now: str) -> str:

@@ -26,7 +26,16 @@ POINTS = (
     "gate.before_submit",
     "gate.start",
 )
-"""Every failpoint there is; the kill tests go through this list."""
+"""Those of a run; the kill tests go through this list."""
+HOUSE_POINTS = (
+    "clean.one_on_probation",
+    "clean.on_probation",
+    "clean.one_gone",
+    "clean.gone",
+    "rm.names",
+    "rm.folder",
+)
+"""Those of verbs that remove something."""
 
 
 def _parse(text: str) -> dict[str, str]:
