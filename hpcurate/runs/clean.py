@@ -190,7 +190,8 @@ class Cleaner:
     def clean(self, wait_s: float = CONFIRM_S) -> Cleaned:
         """Remove what may go by two looks, so far apart. Raises OSError."""
         first = self.look(self.now())
-        self._wait(wait_s, "looking a second time")
+        if first.stages or first.attempts or first.probation:
+            self._wait(wait_s, "looking a second time")
         found = first.both(self.look(self.now()))
         meter, freed = Meter(), 0
         for _, path in found.attempts:
