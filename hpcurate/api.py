@@ -16,6 +16,7 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
+from hpcurate.runs.caller import called_here
 from hpcurate.runs.folder import find_run
 from hpcurate.runs.handover import Outcome
 from hpcurate.runs.launcher import LAUNCHERS
@@ -77,6 +78,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         edits=Edits(changed=changed, vanished=vanished),
         budget=budget or Budget(),
         timing=timing or Timing(),
+        command=called_here(),
     )
     if retry is not None:
         return start_retry(request, find_run(Store.at(root), retry.run), retry, echo=echo)

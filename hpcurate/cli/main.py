@@ -23,6 +23,7 @@ VERBS = {
     "clean": "hpcurate.cli.verbs.clean",
     "rm": "hpcurate.cli.verbs.rm",
     "retry": "hpcurate.cli.verbs.retry",
+    "resume": "hpcurate.cli.verbs.resume",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
     "runs": "hpcurate.cli.verbs.runs",
@@ -91,6 +92,7 @@ site profile's, else that of the last run started):
   hpcurate compare RUN RUN     two runs side by side
 
 Change a run:
+  hpcurate resume [RUN]        continue it as its command would, from any folder
   hpcurate retry [RUN]         try what failed again
   hpcurate cancel [RUN]        stop the jobs that no other run needs
   hpcurate note RUN [TEXT…]    write a line about it, or read what was written
@@ -137,12 +139,17 @@ def run(argv: Sequence[str]) -> int:
             raise
         from hpcurate.store.trouble import AGAIN, explain
 
-        this = f"then type hpcurate {argv[0]} again" if argv[0] in VERBS else AGAIN
-        say_error(explain(error).replace(AGAIN, this))
+        say_error(f"{explain(error).replace(AGAIN, f'then type {_typed(argv)}')}")
         return 1
     except KeyboardInterrupt:
-        say_error("interrupted; to continue, type the same command again")
+        say_error(f"interrupted; to continue: {_typed(argv)}")
         return 130
+
+
+def _typed(argv: Sequence[str]) -> str:
+    from hpcurate.runs.commands import quoted
+
+    return " ".join(map(quoted, ["hpcurate", *argv]))
 
 
 def _dispatch(argv: Sequence[str]) -> int:

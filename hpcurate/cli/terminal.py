@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -152,9 +153,27 @@ def end_lines(report: RunReport) -> list[str]:
     reason = f": {report.reason}" if report.reason and report.state is not RunState.RUNNING else ""
     failed = f", {plural(report.failed, 'dead letter')} (hpcurate why)" if report.failed else ""
     lost = f", {plural(report.not_returned, 'task')} not returned (hpcurate why)" if report.not_returned else ""
-    following = [f"next: {report.next}"] if report.next else []
     where = styled(report.run, "heading") + ": " + state(report.state.value)
-    return [f"output: {report.output}", *following, where + f"{reason}{failed}{lost}"]
+    return [f"output: {report.output}", *following(report), where + f"{reason}{failed}{lost}"]
+
+
+def following(report: RunReport, folder: str | None = None) -> list[str]:
+    """What to type now, each command at the end of its line; in the folder of the run's command without entering it."""
+    from hpcurate.runs.commands import from_here
+
+    lines = from_here(report.next, _here() if folder is None else folder).splitlines()
+    return [_step("     " if number else "next:", line) for number, line in enumerate(lines)]
+
+
+def _step(head: str, line: str) -> str:
+    found = re.search(r"(?<!\S)(?:cd|hpcurate) .*", line)
+    return f"{head} {line[: found.start()]}" + styled(found[0], "command") if found else f"{head} {line}"
+
+
+def _here() -> str:
+    with suppress(OSError):  # somebody removed it
+        return os.getcwd()
+    return ""
 
 
 # -- progress bars ----------------------------------------------------------------------------------

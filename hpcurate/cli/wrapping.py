@@ -11,6 +11,11 @@ from hpcurate.cli.text import Styled, cells, parts_of, shortened
 
 _CONTINUES = " \\"
 """At the end of a line of a command: what is copied from the screen is one command."""
+_TOKENS = (
+    re.compile(r" +|[^ ]+"),
+    re.compile(r""" +|(?:\$'(?:\\.|[^'\\])*'|'[^']*'|"[^"]*"|\\.|[^ '"\\])+|.""", re.DOTALL),
+)
+"""Blanks and words of a text, and of a command: there a quoted word is one, a backslash in quotes is none."""
 
 
 @attrs.define(frozen=True)
@@ -84,7 +89,7 @@ def _hanging(line: str, width: int) -> int:
 def _words(line: Styled) -> Iterator[_Word]:
     blanks, parts, command = 0, list[tuple[str, str]](), None
     for number, (text, style) in enumerate(line.parts):
-        for token in re.findall(r" +|[^ ]+", text):
+        for token in _TOKENS[style == "command"].findall(text):
             if token[0] != " ":
                 parts.append((token, style))
                 command = number if style == "command" else command

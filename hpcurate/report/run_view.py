@@ -10,6 +10,7 @@ import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.queue import QueueRows
+from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.commits_seen import SeenList
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
@@ -78,7 +79,8 @@ class RunView:
 
     def look(self) -> RunReport:
         """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
-        report = self._in_trouble(self._looker.report())
+        with spelling_out(self.frozen.command, self.run.store.root):
+            report = self._in_trouble(self._looker.report())
         write_report(self.run, report)
         return report
 

@@ -17,6 +17,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.planning.plan import job_name
+from hpcurate.runs.commands import Command, again
 from hpcurate.runs.retry_log import Retried, RetryLog
 from hpcurate.store import access
 from hpcurate.store.filesystem import POSIX, Filesystem
@@ -147,11 +148,21 @@ class Run:
         try:
             plain, log = json.loads(self.filesystem.read(path)), self.retry_log.read()
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read {path}: {error}; type the run's command again") from None
+            raise StoreError(f"cannot read {path}: {error}; {self._typed_again()}") from None
+        plain.setdefault("command", {"words": self._words()})
         try:
             return with_retried(log, msgspec.convert(_in_todays_form(plain), Frozen))
         except msgspec.ValidationError as error:
-            raise StoreError(f"{path}: another hpcurate wrote it ({error}); type the run's command again") from None
+            raise StoreError(f"{path}: another hpcurate wrote it ({error}); {self._typed_again()}") from None
+
+    def _typed_again(self) -> str:
+        return f"to continue the run: {again(Command(words=self._words()), self.store.root)}"
+
+    def _words(self) -> tuple[str, ...]:
+        """Of its command, as they are kept beside its configuration; none where Python started it."""
+        with suppress(OSError, ValueError):
+            return tuple(json.loads(self.filesystem.read(os.path.join(self.path, "overrides.json"))))
+        return ()
 
     def latest(self) -> Frozen | None:
         """The same; None if there was no call yet, or what it froze cannot be read any more."""
@@ -204,6 +215,8 @@ class Frozen:
     output: str = ""
     versions: dict[str, str] = attrs.field(factory=dict)
     """Distribution → version of what the stages import, where it was submitted (I13)."""
+    command: Command = Command()
+    """What was typed last to start or continue the run."""
 
 
 def with_retried(before: Iterable[Frozen | Retried], now: Frozen) -> Frozen:

@@ -18,6 +18,7 @@ import msgspec
 
 from hpcurate.errors import STORE_ERRNOS, LauncherError, StoreError
 from hpcurate.masks import mask, mask_plain
+from hpcurate.runs.commands import spelled_out
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
@@ -106,7 +107,7 @@ def reporting(driver: Driver, move: Callable[[], Look]) -> int:
     except FAILURES as error:
         state, reason = _as_state(error, driver.run.store.root)
         _report_failure(driver, reason, state)
-        print(mask(reason), file=sys.stderr)
+        print(mask(spelled_out(reason, driver.frozen.command, driver.run.store.root)), file=sys.stderr)
         return 1
     print(json.dumps(mask_plain(driver.report(result).plain()), indent=1), flush=True)
     return result.decision.state.exit_status

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -15,6 +16,8 @@ from hpcurate.verdict import Allowance, Limits, judge, memory_in_words
 
 LONGER = 1.25
 """So many times as long is more than what two clocks differ by."""
+SMALLER = 4
+"""Shards of so many times fewer tasks are done in time: twice the most was not enough."""
 History = Sequence[AttemptEnd]
 """How the attempts of a shard have ended."""
 
@@ -40,27 +43,39 @@ class Left:
     """In the order of their rounds: ordinary ones first, then those that need the least."""
     stuck: tuple[str, ...] = ()
     """Why no round that there may be can finish a shard, for each that is stuck."""
+    overrides: tuple[str, ...] = ()
+    """What lets one finish them."""
     told: int = 0
     """Attempts of them whose ending the verdicts on them rest on: with each more, the next round knows more."""
 
 
-def left_of(stage: PlannedStage, untried: int, tried: Iterable[tuple[str, History]], limits: Limits) -> Left:
-    """From the histories of the open shards, by name, and the number of those that have none. Pure."""
+def left_of(
+    stage: PlannedStage,
+    untried: int,
+    tried: Iterable[tuple[str, History]],
+    limits: Limits,
+    tasks: Mapping[str, int] = MappingProxyType({}),
+) -> Left:
+    """From the histories of the open shards, by name, the number of those that have none, and how many tasks each
+    has. Pure.
+    """
     groups: dict[Allowance, list[History]] = defaultdict(list)
-    stuck, told, ordinary, least_s = [], 0, untried, 0.0
+    stuck, told, ordinary, least_s = dict[str, str](), 0, untried, 0.0
     for shard, history in tried:
         verdict, told = judge(history, stage.attempts, limits), told + _told(history)
         if verdict.stuck:
-            stuck.append(f"shard {shard}: {verdict.stuck}")
+            stuck[shard] = verdict.stuck
         elif limits.ordinary.suffices(verdict.needs):
             ordinary, least_s = ordinary + 1, max(least_s, verdict.needs.seconds)
         else:
             groups[_whole(limits.ordinary.raised(verdict.needs))].append(history)
     special = sorted(groups, key=lambda has: (has.memory_mb, has.seconds))
     first = [Group(ordinary, least_s=least_s)] if ordinary else []
+    way_out, overrides = _way_out(stage, limits, min((tasks[shard] for shard in stuck if shard in tasks), default=1))
     return Left(
         groups=(*first, *(Group(len(groups[has]), has, why=_why(groups[has], has, limits)) for has in special)),
-        stuck=tuple(f"{why}; {_way_out(stage, limits)}" for why in stuck),
+        stuck=tuple(f"shard {shard}: {why}; {way_out}" for shard, why in stuck.items()),
+        overrides=overrides if stuck else (),
         told=told,
     )
 
@@ -99,11 +114,16 @@ def _why(histories: Sequence[History], has: Allowance, limits: Limits) -> str:
     return f"{len(histories)} shard{'' if one else 's'} that {' and '.join(said)}; it has {' and '.join(more)}"
 
 
-def _way_out(stage: PlannedStage, limits: Limits) -> str:
-    """What gives a shard more time than the most that there is. Pure."""
+def _way_out(stage: PlannedStage, limits: Limits, tasks: int) -> tuple[str, tuple[str, ...]]:
+    """What gives a shard more time than the most that there is, or makes it of fewer tasks; and the overrides. Pure."""
     if stage.max_time and minutes(stage.max_time) * 60 <= limits.most.seconds:
-        return f"type stages.{stage.name}.max_time={2 * minutes(stage.max_time)}m"
+        longer = f"stages.{stage.name}.max_time={2 * minutes(stage.max_time)}m"
+        return f"{longer} allows more", (longer,)
+    other = f"stages.{stage.name}.sbatch.partition=NAME for one that does"
+    if tasks < SMALLER:
+        return f"its partition allows no more: {other}", ()
+    smaller = f"stages.{stage.name}.shard_tasks={tasks // SMALLER}"
     return (
-        f"its partition allows no more: type stages.{stage.name}.sbatch.partition=NAME for one that does, or smaller "
-        f"shards, stages.{stage.name}.shard_tasks=N rerun={stage.name}"
+        f"its partition allows no more: {other}, or smaller shards, {smaller}",
+        (smaller, f"rerun={stage.name}"),
     )

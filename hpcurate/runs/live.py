@@ -103,10 +103,10 @@ class Observer:
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""
         done = {shard.shard for one in seen for shard in one.done}
-        shards = [line.id for found in lists for line in found.lines if line.id not in done]
-        tried = Evidence(self.store(stage.folder)).of_open(shards)
+        tasks = {line.id: line.count for found in lists for line in found.lines if line.id not in done}
+        tried = Evidence(self.store(stage.folder)).of_open(tasks)
         limits = limits_of(stage, self._frozen.most.get(stage.name))
-        return left_of(stage, len(shards) - len(tried), tried.items(), limits)
+        return left_of(stage, len(tasks) - len(tried), tried.items(), limits, tasks)
 
     def _unindexed(
         self, stage: PlannedStage, expected: Sequence[ExpectedList], seen: Sequence[SeenList]

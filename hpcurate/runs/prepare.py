@@ -19,6 +19,7 @@ from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
+from hpcurate.runs.commands import Command
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.secrets import refuse_typed
@@ -62,8 +63,8 @@ class Request:
     timing: Timing = Timing()
     config: str = ""
     """Resolved configuration, YAML."""
-    overrides: tuple[str, ...] = ()
-    """As typed."""
+    command: Command = Command()
+    """What was typed, and where."""
     install: str = ""
     """Command that installs all it needs; empty: each weights and environment by its own."""
 

@@ -198,6 +198,8 @@ class Decision:
     actions: tuple[Action, ...]
     state: RunState
     reason: str = ""
+    overrides: tuple[str, ...] = ()
+    """What the run's command needs so that it helps to type it again."""
 
 
 @attrs.define(frozen=True)
@@ -234,38 +236,45 @@ def _decide(stages: Sequence[StageView], budget: Budget, cancelled: bool) -> Dec
     if cancelled:
         return Decision((), RunState.CANCELLED, "cancelled by the user")
     actions: list[Action] = []
-    reasons: list[tuple[RunState, str]] = []
+    reasons: list[Decision] = []
     for stage in stages:
         if stage.blocked:
-            reasons.append((RunState.INCOMPLETE, stage.blocked))
+            reasons.append(_nothing(RunState.INCOMPLETE, stage.blocked))
         if stage.ready and not stage.complete:
             step = _step(stage)
-            if isinstance(step, tuple):
+            if isinstance(step, Decision):
                 reasons.append(step)
             else:
                 actions.append(step)
-    if actions or any(state is RunState.RUNNING for state, _ in reasons):
-        waiting = "; ".join(reason for state, reason in reasons if state is RunState.RUNNING)
+    if actions or any(one.state is RunState.RUNNING for one in reasons):
+        waiting = "; ".join(one.reason for one in reasons if one.state is RunState.RUNNING)
         return Decision(tuple(actions), RunState.RUNNING, waiting)
-    return Decision((), *reasons[0]) if reasons else Decision((), RunState.INCOMPLETE, "")
+    return reasons[0] if reasons else _nothing(RunState.INCOMPLETE, "")
 
 
-def _step(stage: StageView) -> Action | tuple[RunState, str]:
+def _nothing(state: RunState, reason: str, overrides: tuple[str, ...] = ()) -> Decision:
+    """Nothing to do now, and why."""
+    return Decision((), state, reason, overrides)
+
+
+def _step(stage: StageView) -> Action | Decision:
     """The one next thing for a stage that has work left, or why there is none."""
     if not stage.listed:
         return MakeLists(stage.name)
     last = stage.rounds[-1] if stage.rounds else None
     if stage.missing and (last is None or last.phase is Phase.OVER):
-        return RunState.RUNNING, _missing(stage)
+        return _nothing(RunState.RUNNING, _missing(stage))
     if last is None:
         return Submit(stage.name, 1, Group(_open_shards(stage)), stage.nodes.excluded)
     if last.phase is Phase.OVER and not last.over_recorded:  # how its jobs ended is yet to be written down, and read
-        return RunState.RUNNING, f"{stage.name}: round {last.number} is over; its gate writes down how its jobs ended"
+        return _nothing(
+            RunState.RUNNING, f"{stage.name}: round {last.number} is over; its gate writes down how its jobs ended"
+        )
     if last.phase is Phase.OVER:
         return _after_round(stage, last)
     if last.phase is Phase.ACTIVE and last.queue and last.watched is False:
         return Watch(stage.name, last.number, last.jobs)
-    return RunState.RUNNING, f"{stage.name}: round {last.number} {last.why or _WAITING[last.phase]}"
+    return _nothing(RunState.RUNNING, f"{stage.name}: round {last.number} {last.why or _WAITING[last.phase]}")
 
 
 _WAITING = {
@@ -283,22 +292,24 @@ def _missing(stage: StageView) -> str:
     )
 
 
-def _after_round(stage: StageView, last: RoundView) -> Action | tuple[RunState, str]:
+def _after_round(stage: StageView, last: RoundView) -> Action | Decision:
     if last.number > stage.forgiven and last.cancelled:
-        return RunState.CANCELLED, f"{stage.name}: round {last.number} was cancelled"
+        return _nothing(RunState.CANCELLED, f"{stage.name}: round {last.number} was cancelled")
     if stage.nodes.why_none:
-        return RunState.STALLED, f"{stage.name}: {stage.nodes.why_none}"
+        return _nothing(RunState.STALLED, f"{stage.name}: {stage.nodes.why_none}")
     own, idle = rounds_of_its_own(stage), rounds_without_progress(stage)
     if stage.left.stuck and not stage.left.groups:
         more = f" (and {len(stage.left.stuck) - 1} more like it)" if len(stage.left.stuck) > 1 else ""
-        return RunState.STALLED, f"{stage.name}: {stage.left.stuck[0]}{more}"
+        return _nothing(RunState.STALLED, f"{stage.name}: {stage.left.stuck[0]}{more}", stage.left.overrides)
     group = stage.left.groups[0] if stage.left.groups else Group(_open_shards(stage))
     other_nodes = bool(own) and not set(stage.nodes.excluded) <= set(own[-1].exclude)
     if idle >= ROUNDS_WITHOUT_PROGRESS and not other_nodes and not group.has.exceeds(round.has for round in own):
-        return RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing{stage.nodes.why_idle}"
+        return _nothing(
+            RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing{stage.nodes.why_idle}"
+        )
     if len(own) >= MOST_ROUNDS:
         why = f"{len(own)} rounds since the command was typed, and {_open_shards(stage)} shards are left"
-        return RunState.STALLED, f"{stage.name}: {why}"
+        return _nothing(RunState.STALLED, f"{stage.name}: {why}")
     return Submit(stage.name, last.number + 1, group, stage.nodes.excluded)
 
 

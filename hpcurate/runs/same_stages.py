@@ -11,7 +11,7 @@ from hpcurate.planning.aliases import KeptOf, differs_in_code_alone, is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.explanation import part_differences
 
-__all__ = ["check_code", "check_same", "code_differences", "edited_stages", "keeping"]
+__all__ = ["check_code", "check_same", "code_differences", "differences", "edited_stages", "keeping"]
 
 
 def keeping(before: Pipeline) -> KeptOf:
@@ -33,22 +33,28 @@ def _is_same(old: PlannedStage, identity: Mapping[str, Any]) -> bool:
 
 def check_same(run: str, before: Pipeline, now: Pipeline) -> None:
     """Raise PipelineError where a stage of the run is another one now: its results must not be mixed with those."""
-    if now.source.folder != before.source.folder:
-        changes = "; ".join(part_differences(before.source.identity, now.source.identity))
+    for difference in differences(run, before, now):
         raise PipelineError(
-            f"source: is not that of {run} ({changes}): type this where the run's command was typed, "
-            "or type the run's command"
+            f"{difference}: a retry would mix the results of both; type the run's command, which does it again"
         )
+
+
+def differences(run: str, before: Pipeline, now: Pipeline) -> list[str]:
+    """What of a pipeline is not as it was in the run, that of a stage above before those that follow it. Pure."""
+    if now.source.folder != before.source.folder:
+        return [f"source: is not that of {run} ({_changes(before.source.identity, now.source.identity)})"]
     names = [[stage.name for stage in pipeline.stages] for pipeline in (before, now)]
     if names[0] != names[1]:
-        raise PipelineError(f"{run} has the stages {', '.join(names[0])}, not {', '.join(names[1])}")
-    for old, new in zip(before.stages, now.stages, strict=True):
-        if old.folder != new.folder:
-            changes = "; ".join(part_differences(old.identity, new.identity))
-            raise PipelineError(
-                f"stages.{new.name}: is not what it was in {run} ({changes}): a retry would mix the results of both; "
-                "type the run's command, which does the stage again"
-            )
+        return [f"{run} has the stages {', '.join(names[0])}, not {', '.join(names[1])}"]
+    return [
+        f"stages.{new.name}: is not what it was in {run} ({_changes(old.identity, new.identity)})"
+        for old, new in zip(before.stages, now.stages, strict=True)
+        if old.folder != new.folder
+    ]
+
+
+def _changes(old: Any, new: Any) -> str:
+    return "; ".join(part_differences(old, new))
 
 
 def edited_stages(now: Pipeline, aliases: KeptOf) -> list[PlannedStage]:

@@ -13,6 +13,7 @@ import attrs
 from hpcurate.errors import PipelineError
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.code import freeze_code, installed_versions
+from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.explanation import code_changes
 from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest, with_retried
 from hpcurate.runs.handover import Outcome, Progress, hand_over
@@ -56,7 +57,8 @@ def start(
             run = _opened(store, prepared, scanned, echo, world)
             opened(run)
             echo(f"run {run.name}")
-            return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+            with spelling_out(request.command, store.root):
+                return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 
 
 def _opened(store: Store, prepared: Prepared, scanned: Scan, echo: Echo, world: World) -> Run:
@@ -102,7 +104,7 @@ def write_run(
     for line in code_changes(run.store, pipeline):
         echo(line)
     filesystem.replace(os.path.join(run.path, "config.yaml"), request.config.encode("utf-8", "surrogateescape"))
-    filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.overrides).encode() + b"\n")
+    filesystem.replace(os.path.join(run.path, "overrides.json"), json.dumps(request.command.words).encode() + b"\n")
     frozen = Frozen(
         pipeline=pipeline,
         source_lists=source_lists,
@@ -114,6 +116,7 @@ def write_run(
         nodes={stage.name: prepared.launcher.nodes(stage) for stage in pipeline.stages},
         output=request.output or run.output,
         versions=installed_versions(prepared.stage_modules),
+        command=attrs.evolve(request.command, at=f"{world.clock.now():%Y-%m-%dT%H:%M:%SZ}"),
     )
     freeze_run(run, frozen, echo, world)
     point_latest(run)

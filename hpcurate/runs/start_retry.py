@@ -9,6 +9,7 @@ import attrs
 from hpcurate.errors import StoreError
 from hpcurate.planning.aliases import Aliases, alias_name
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.folder import Frozen, Run, also_means, open_store
 from hpcurate.runs.handover import Outcome, Progress, hand_over
 from hpcurate.runs.launcher import make_launcher
@@ -44,6 +45,19 @@ def start_retry(
     Raises UserError where that would mix results, or where there is nothing to try; until then nothing is written.
     """
     before, world = run.frozen(), world or World()
+    with spelling_out(before.command, run.store.root):
+        return _start(request, run, which, before, echo, progress or Progress(echo), world)
+
+
+def _start(
+    request: Request,
+    run: Run,
+    which: Retry,
+    before: Frozen,
+    echo: Echo,
+    progress: Callable[[tuple[StageView, ...]], None],
+    world: World,
+) -> Outcome:
     world = world.expecting(open_store(request.store, world.filesystem, echo))
     prepared = prepare(attrs.evolve(request, kept=keeping(before.pipeline)))
     pipeline = prepared.with_output(run)
@@ -62,7 +76,7 @@ def start_retry(
             echo(f"{stage.name}: {len(dead)} dead letter{'s' * (len(dead) > 1)} tried again")
         write_run(run, pipeline, run.source_lists(), prepared, echo, world, retries, tried)
         echo(f"run {run.name}")
-        return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
+        return hand_over(run, prepared.launcher, request.wait, echo, progress, world)
 
 
 def _failed(

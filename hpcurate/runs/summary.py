@@ -13,6 +13,7 @@ import msgspec
 
 from hpcurate.masks import mask_plain
 from hpcurate.planning.plan import submission_name
+from hpcurate.runs.commands import again, verb
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look, StageView
 from hpcurate.runs.state import RunState, StageCounts, StageGpu
@@ -78,7 +79,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     """Folder of the result."""
     next: str
-    """What to type now; empty for a complete run without dead letters."""
+    """What to type now, a command to a line; empty for a complete run without dead letters."""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> RunReport:
@@ -112,12 +113,7 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
         as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         stages={view.name: StageReport.of(view.counts, notes_of(view)) for view in look.views},
         output=frozen.output,
-        next=_next(
-            run,
-            state,
-            failed=sum(view.counts.failed for view in look.views),
-            lost_everything=any(view.counts.lost_everything for view in look.views),
-        ),
+        next=_next(run, frozen, look),
     )
 
 
@@ -142,19 +138,24 @@ def written_report(run: Run) -> RunReport | None:
     return None
 
 
-def _next(run: Run, state: RunState, failed: int, lost_everything: bool) -> str:
-    """What to type; no budget is large enough for a stage that lost everything."""
-    where = f"--store {run.store.root}"
-    retry = f"fix what failed, then hpcurate retry {run.name} {where}"
-    budget = "" if lost_everything else ", or raise budget.failed"
-    return {
-        RunState.RUNNING: f"hpcurate status {run.name} {where}",
-        RunState.COMPLETE: retry if failed else "",
-        RunState.FAILED: f"hpcurate why {run.name} {where}; {retry}{budget}",
-        RunState.STALLED: f"hpcurate logs {run.name} {where}; then type the run's command again",
-        RunState.INCOMPLETE: "type the run's command again",
-        RunState.CANCELLED: "type the run's command again to continue",
+def _next(run: Run, frozen: Frozen, look: Look) -> str:
+    """What to type, a line for each command, which ends it: there is nothing to take out before it is pasted."""
+    store, state = run.store.root, look.decision.state
+    failed = sum(view.counts.failed for view in look.views)
+    retry = f"fix what failed, then: {verb('retry', run.name, store)}"
+    command = again(frozen.command, store, *look.decision.overrides)
+    lines = {
+        RunState.RUNNING: [verb("status", run.name, store)],
+        RunState.COMPLETE: [retry] if failed else [],
+        RunState.FAILED: [verb("why", run.name, store), retry],
+        RunState.STALLED: [verb("why", run.name, store), f"fix that, then: {command}"],
+        RunState.INCOMPLETE: [command],
+        RunState.CANCELLED: [f"to continue: {command}"],
     }[state]
+    if state is RunState.FAILED and not any(view.counts.lost_everything for view in look.views):
+        allowed = again(frozen.command, store, f"budget.failed={failed}")  # of a stage that lost everything none is
+        lines.append(f"or accept {failed} failed: {allowed}")
+    return "\n".join(lines)
 
 
 def _with_setup_failure(run: Run, look: Look) -> str:

@@ -156,10 +156,13 @@ def test_why_of_a_run_without_a_fault() -> None:
 
 def test_why_does_not_say_to_type_why() -> None:
     """It did, of a failed run; and of a stalled one it said that nothing had failed."""
-    following = "hpcurate why r --store /w; fix what failed, then hpcurate retry r --store /w, or raise budget.failed"
+    following = (
+        "hpcurate why r --store /w\nfix what failed, then: hpcurate retry r --store /w\nor: hpcurate +pipeline=p"
+    )
     failed = run_report(state=RunState.FAILED, reason="a: 6 of 60 tasks failed", next=following)
     assert why_lines(Causes(report=failed))[1:] == [
-        "next: fix what failed, then hpcurate retry r --store /w, or raise budget.failed"
+        "next: fix what failed, then: hpcurate retry r --store /w",
+        "      or: hpcurate +pipeline=p",
     ]
 
 

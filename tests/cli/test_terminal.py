@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 from on_terminal import typed_on_terminal
@@ -133,6 +134,15 @@ def test_a_command_that_wraps_can_be_copied() -> None:
     line = "next: " + styled("hpcurate retry r --store /scratch/me", "command") + " or wait"
     shown = on(Terminal(30, colours=False, encoding="utf-8"), line)
     assert shown == ["next: hpcurate retry r \\", "  --store /scratch/me or wait"]
+
+
+@pytest.mark.parametrize("word", ["'my long videos of May'", r"$'it\'s a b\xff c d e f'", "'a'\\''b c d e f g h i'"])
+def test_a_quoted_word_of_a_command_is_not_broken(word: str) -> None:
+    """A backslash at the end of a line would be a part of it."""
+    shown = on(Terminal(20, colours=False, encoding="utf-8"), "next: " + styled(f"hpcurate {word} x", "command"))
+    script = "\n".join(shown).replace("next: hpcurate", "printf '%s;'")
+    said = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+    assert said == subprocess.run(["bash", "-c", f"printf '%s;' {word} x"], capture_output=True, check=True).stdout
 
 
 def test_wide_characters_count_as_two() -> None:

@@ -69,22 +69,28 @@ def test_one_that_needs_both_gets_both() -> None:
     assert group.why.endswith("416 of 419 MB and was not done after 58 min; it has 838 MB and 117 min")
 
 
-ELSEWHERE = (
-    "its partition allows no more: type stages.one.sbatch.partition=NAME for one that does, or smaller shards, "
-    "stages.one.shard_tasks=N rerun=one"
-)
+ELSEWHERE = "its partition allows no more: stages.one.sbatch.partition=NAME for one that does"
+SMALLER = "stages.one.shard_tasks=25"
 
 
 @pytest.mark.parametrize(
-    ("options", "way_out"),
-    [({"max_time": "2h"}, "type stages.one.max_time=240m"), ({}, ELSEWHERE), ({"max_time": "9h"}, ELSEWHERE)],
+    ("options", "tasks", "way_out", "overrides"),
+    [
+        ({"max_time": "2h"}, 100, "stages.one.max_time=240m allows more", ("stages.one.max_time=240m",)),
+        ({}, 100, f"{ELSEWHERE}, or smaller shards, {SMALLER}", (SMALLER, "rerun=one")),
+        ({"max_time": "9h"}, 3, ELSEWHERE, ()),
+    ],
 )
-def test_what_is_stuck_says_what_to_type(options: dict[str, Any], way_out: str) -> None:
-    """The key that holds it back: the stage's own, or the site's."""
-    found = left(CUT_TWICE, **options)
+def test_what_is_stuck_says_what_to_type(
+    options: dict[str, Any], tasks: int, way_out: str, overrides: tuple[str, ...]
+) -> None:
+    """The key that holds it back, the stage's own or the site's, with the value that helps: it was `shard_tasks=N`."""
+    stage = planned(resources={"memory": "419MB", "time": "1h"}, **options)
+    found = left_of(stage, 0, [("0", CUT_TWICE)], LIMITS, {"0": tasks})
     assert (f"shard 0: 2 attempts were not done after 117 of 120 min, the most that it may have; {way_out}",) == (
         found.stuck
     )
+    assert overrides == found.overrides
     assert () == found.groups
 
 

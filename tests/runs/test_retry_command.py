@@ -195,12 +195,14 @@ def test_what_there_is_to_choose_from(failed: Project) -> None:
 
 def test_what_a_retry_does_not_take(failed: Project) -> None:
     """Its configuration is the run's."""
-    assert "stages.halve.x: a retry has the configuration" in failed.retry("stages.halve.x=1", status=2).stderr
+    refused = failed.retry("input=other.jsonl", status=2).stderr
+    assert "input: a run keeps its configuration" in refused
+    assert "hpcurate +pipeline=halves input=in.jsonl budget.failed=50" in refused
 
 
 def test_why_names_the_retry(failed: Project) -> None:
     """Of a run that is complete, and has dead letters."""
-    assert "next: fix what failed, then hpcurate retry 2" in failed.typed("why", "--store", str(failed.store)).stdout
+    assert "next: fix what failed, then: hpcurate retry 2" in failed.typed("why", "--store", str(failed.store)).stdout
 
 
 def test_who_does_the_work_can_be_named_again(failed: Project) -> None:

@@ -12,7 +12,7 @@ import attrs
 from hpcurate.cli.start.compose import chosen, compose, dump
 from hpcurate.cli.start.configuration import info_lines, part_of_config
 from hpcurate.cli.start.inputs import read_source
-from hpcurate.cli.start.overrides import Typed, combinations, sort_arguments
+from hpcurate.cli.start.overrides import Typed, as_typed, combinations, sort_arguments
 from hpcurate.cli.start.pipeline_help import show_help
 from hpcurate.cli.start.request import choose_launcher, for_debug, request_of, settings_of
 from hpcurate.cli.start.settings import Settings
@@ -59,7 +59,11 @@ def read_request(typed: Typed, epochs: Epochs | None = None) -> tuple[Request, S
 
 
 def _one(typed: Typed) -> int:
-    request, settings = read_request(typed)
+    return carry_out(*read_request(typed))
+
+
+def carry_out(request: Request, settings: Settings) -> int:
+    """Run a request, or print what it would do; the exit status."""
     if settings.dry_run:
         show(preview_lines(preview(request)))
         return 0
@@ -122,7 +126,7 @@ def combinations_of(typed: Typed) -> Iterator[Typed]:
     """The command lines that a sweep stands for."""
     folders = conf_folders(typed.config_dirs)
     for overrides in combinations(typed.overrides, lambda group: names_in(folders, group)):
-        words = (*(f"{k}={v}" for k, v in typed.paths.items()), *(o.lstrip("+") for o in overrides))
+        words = (*(f"{k}={v}" for k, v in typed.paths.items()), *map(as_typed, overrides))
         yield attrs.evolve(typed, overrides=overrides, words=words)
 
 

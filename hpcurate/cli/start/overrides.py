@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -105,6 +105,28 @@ def _with_force(key: str) -> str:
     if key == "pipeline":
         return "+pipeline"
     return f"++{key}" if key.partition(".")[0] in FORCED and "." in key else key
+
+
+def key_of(word: str) -> str:
+    """`stages.split.min_s` of `++stages.split.min_s=2`. Pure."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def value_of(override: str) -> Any:
+    """What an override gives to its key. Raises ConfigError for a sweep: one run has one value."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_override(override)
+    if parsed.is_sweep_override():
+        raise ConfigError(f"{override.lstrip('+')}: expected one value; a sweep makes runs of its own, hpcurate -m …")
+    return parsed.value()
+
+
+def as_typed(override: str) -> str:
+    """An override for Hydra's grammar as somebody types it, without what `sort_arguments` added. Pure."""
+    key, equals, value = override.partition("=")
+    plain = key.removeprefix("++")
+    return f"{plain}{equals}{value}" if _with_force(plain) == key else override
 
 
 def quoted_if_needed(key: str, value: str) -> str:

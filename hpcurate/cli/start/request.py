@@ -26,6 +26,7 @@ from hpcurate.fields import names_of
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
 from hpcurate.planning.epochs import Epochs
+from hpcurate.runs.caller import typed_here
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
@@ -65,7 +66,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         budget=settings.budget,
         timing=settings.timing,
         config=dump(composed.with_output(settings.output or UNNAMED)),
-        overrides=typed.words,
+        command=typed_here(typed.words, typed.config_dirs),
         install=install_command(typed, None if settings.debug else store),
     )
 

@@ -7,6 +7,7 @@ import argparse
 from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run_without_doubt
 from hpcurate.runs.cancel import cancel
+from hpcurate.runs.commands import again
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import written_report
 
@@ -23,5 +24,5 @@ def verb(argv: list[str]) -> int:
     if report is not None and report.state in (RunState.COMPLETE, RunState.FAILED):
         show([*said, f"{run.name}: {report.state.value} before it was cancelled"])
     else:
-        show([*said, f"{run.name}: cancelled; to continue it, type the run's command again"])
+        show([*said, f"{run.name}: cancelled", f"to continue: {again(run.frozen().command, run.store.root)}"])
     return 0

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store, last_store
-from hpcurate.cli.terminal import say, say_error, state
+from hpcurate.cli.terminal import following, say, say_error, state
 from hpcurate.cli.text import one_line, styled
-from hpcurate.errors import StoreError, UserError
+from hpcurate.errors import ConfigError, StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.queue import describe
 from hpcurate.runs.folder import Run, find_run
@@ -87,6 +87,14 @@ def the_run_without_doubt(options: argparse.Namespace) -> Run:
     return the_run(options)
 
 
+def one_name(name: str, words: Sequence[str]) -> str | None:
+    """The run among `RUN` and `key=value` of a verb; None: the latest. Raises ConfigError for more than one."""
+    runs = [word for word in words if "=" not in word]
+    if len(runs) > 1:
+        raise ConfigError(f"hpcurate {name} {' '.join(runs)}: name one run, and keys as key=value")
+    return next(iter(runs), None)
+
+
 def _doubt(options: argparse.Namespace, store: Store) -> list[str]:
     """That nobody has named the store, and the last run was started in another one."""
     last = None if options.store else last_store()
@@ -106,7 +114,7 @@ def heading(report: RunReport) -> str:
 
 def next_line(report: RunReport) -> list[str]:
     """What to type now, if anything."""
-    return [f"next: {report.next}"] if report.next else []
+    return following(report)
 
 
 def dead_letter_line(located: LocatedDeadLetter) -> str:

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from hpcurate.cli.start.again import request_again
 from hpcurate.cli.start.launch import shown
 from hpcurate.cli.terminal import plural, show_end
-from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run_without_doubt
+from hpcurate.cli.verbs.common import RUN_HELP, one_name, store_parser, the_run_without_doubt
 from hpcurate.errors import ConfigError
 from hpcurate.failures import FailureKind
 from hpcurate.report.dead_letters import Group, dead_letters, grouped
 from hpcurate.report.run_view import RunView
-from hpcurate.runs.code import merge_packages
+from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.folder import Run
 from hpcurate.runs.retry import NothingChosen, Retry
 from hpcurate.runs.start_retry import start_retry
 
 NONE = "has no dead letters: nothing to try again; hpcurate status shows where it stands"
+VALUES = "what changes no result, such as stages.NAME.resources.memory=2GB"
 OFFERED = 20
 """Groups of dead letters that are listed where none is chosen."""
 
@@ -26,7 +27,7 @@ OFFERED = 20
 def parser() -> argparse.ArgumentParser:
     """See `hpcurate retry --help`."""
     made = store_parser("retry", "try what failed again, with the code as it is now")
-    made.add_argument("words", nargs="*", metavar="RUN | launcher=… | wait=…", help=f"the run: {RUN_HELP}")
+    made.add_argument("words", nargs="*", metavar="RUN | key=value", help=f"the run: {RUN_HELP}; and {VALUES}")
     made.add_argument("--stage", help="only dead letters of this stage")
     kinds = [kind.value for kind in FailureKind]
     made.add_argument("--kind", choices=kinds, metavar="KIND", help=f"only of this kind: {', '.join(kinds)}")
@@ -42,13 +43,13 @@ def verb(argv: list[str]) -> int:
     """Start it as the run's command would; the exit status is the run's."""
     options = parser().parse_intermixed_args(argv[1:])
     words = [word for word in options.words if "=" in word]
-    options.run = _run_of([word for word in options.words if "=" not in word])
+    options.run = one_name("retry", options.words)
     run = the_run_without_doubt(options)
     which = Retry(
         run=run.name, stage=options.stage, kind=options.kind, reason=options.reason, keep_done=options.keep_done
     )
-    merge_packages()
-    request = request_again(run, words, options.config_dir)
+    with spelling_out(run.frozen().command, run.store.root):
+        request, _ = request_again(run, words, options.config_dir)
     try:
         with shown() as (echo, progress):
             outcome = start_retry(request, run, which, echo=echo, progress=progress)
@@ -57,12 +58,6 @@ def verb(argv: list[str]) -> int:
         raise ConfigError("\n".join([f"{run.name}: {error if offers else NONE}", *offers])) from None
     show_end(outcome)
     return outcome.state.exit_status
-
-
-def _run_of(names: Sequence[str]) -> str | None:
-    if len(names) > 1:
-        raise ConfigError(f"hpcurate retry {' '.join(names)}: name one run, and keys as key=value")
-    return next(iter(names), None)
 
 
 def _offers(run: Run) -> list[str]:

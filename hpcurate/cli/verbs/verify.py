@@ -9,6 +9,8 @@ from hpcurate.cli.terminal import plural, show
 from hpcurate.cli.verbs.common import run_parser, the_run, the_run_without_doubt
 from hpcurate.report.run_view import RunView
 from hpcurate.report.verification import Fault, Verification, by_stage, repair, verify
+from hpcurate.runs.commands import again
+from hpcurate.runs.commands import verb as typed
 
 SHOWN = 5
 """Faults of a stage that are printed."""
@@ -33,18 +35,19 @@ def verb(argv: list[str]) -> int:
     if options.json:
         print(json.dumps({**found.plain(), "moved": moved}, indent=1))
     else:
-        show(verify_lines(found, len(moved) if options.repair else None, f"--store {view.run.store.root}"))
+        root = view.run.store.root
+        show(verify_lines(found, len(moved) if options.repair else None, root, again(view.frozen.command, root)))
     return 1 if found.faults else 0
 
 
-def verify_lines(found: Verification, moved: int | None, where: str) -> list[str]:
+def verify_lines(found: Verification, moved: int | None, store: str, command: str) -> list[str]:
     """What is printed; `moved`: how many shards were moved away, None where nobody asked for that. Pure."""
     lines = [f"{found.run}  {plural(found.shards, 'shard')}, {plural(found.files, 'file')} looked at"]
     for stage, faults in by_stage(found.faults).items():
         lines += fault_lines(stage, faults)
     if found.unchecked:
         lines.append(f"not checked, because what they read is not complete: {', '.join(found.unchecked)}")
-    return lines + ([] if found.faults else ["nothing is missing"]) + next_lines(found, moved, where)
+    return lines + ([] if found.faults else ["nothing is missing"]) + next_lines(found, moved, store, command)
 
 
 def fault_lines(stage: str, faults: list[Fault]) -> list[str]:
@@ -56,14 +59,14 @@ def fault_lines(stage: str, faults: list[Fault]) -> list[str]:
     return lines + ([f"  and {more} more; --json lists all"] if more > 0 else [])
 
 
-def next_lines(found: Verification, moved: int | None, where: str) -> list[str]:
+def next_lines(found: Verification, moved: int | None, store: str, command: str) -> list[str]:
     """What to type now. Pure."""
     if not found.faults:
         return []
     if moved is None:
-        return ["", f"next: hpcurate verify {found.run} --repair {where}"]
+        return ["", f"next: {typed('verify', found.run, store, '--repair')}"]
     source = [fault for fault in found.faults if fault.stage == "input"]
-    lines = ["", f"{plural(moved, 'shard')} moved into trash/", "next: type the run's command again"]
+    lines = ["", f"{plural(moved, 'shard')} moved into trash/", f"next: {command}"]
     if source:
         lines.insert(2, "the input as it was taken in cannot be made again from here: move its folder out of stages/")
     return lines

@@ -51,8 +51,8 @@ def why_lines(causes: Causes) -> list[str]:
 
 def _after_why(report: RunReport) -> RunReport:
     """Without what its reader has just typed."""
-    following = [one for one in report.next.split("; ") if not one.startswith(f"hpcurate why {report.run}")]
-    return msgspec.structs.replace(report, next="; ".join(following))
+    following = [line for line in report.next.splitlines() if not line.startswith(f"hpcurate why {report.run}")]
+    return msgspec.structs.replace(report, next="\n".join(following))
 
 
 def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> list[str]:
