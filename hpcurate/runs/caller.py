@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from hpcurate.planning.modules import installed
 from hpcurate.runs.commands import Command
 
 GIT_S = 5.0
@@ -26,8 +27,8 @@ def typed_here(words: Sequence[str], config_dirs: Sequence[str] = ()) -> Command
 
 def called_here() -> Command:
     """A call of `hpcurate.run` in this process: there is no command line that would repeat it."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    return attrs.evolve(_here(), script=os.path.abspath(script) if script else "")
+    script = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+    return attrs.evolve(_here(), script="" if os.path.isdir(script) or installed(Path(script)) else script)
 
 
 def _here() -> Command:

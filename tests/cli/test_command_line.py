@@ -161,7 +161,7 @@ def test_odd_input_names_go_all_the_way(shell: Shell, tmp_path: Path) -> None:
     words = ["+pipeline=video", f"input={folder}", f"store={shell.store}", SMALL, "budget.failed=100"]
     done = shell.type(*words, status=1)
     assert "failed: probe: every task failed (8 of 8), 8 dead letters (hpcurate why)" in done.stdout
-    assert "; fix what failed, then hpcurate retry " in done.stdout
+    assert "fix what failed, then: hpcurate retry " in done.stdout
     assert "budget.failed" not in done.stdout
     text = shell.type("status", status=1).stdout
     assert "raw" not in text

@@ -104,6 +104,6 @@ def test_only_the_first_faults_of_a_stage_are_printed() -> None:
     """With the number of the others."""
     faults = tuple(Fault("cut", f"0001-{n:06d}", "clip.mp4 is missing") for n in range(SHOWN + 3))
     found = Verification(run="r", shards=9, files=9, faults=faults, unchecked=("write",))
-    lines = verify_lines(found, None, "--store /s")
+    lines = verify_lines(found, None, "/s", "hpcurate x=1")
     assert SHOWN == sum("clip.mp4" in line for line in lines)
     assert {"  and 3 more; --json lists all", "not checked, because what they read is not complete: write"} <= {*lines}

@@ -41,4 +41,4 @@ def test_why_of_a_stage_that_cannot_start(shell: Shell) -> None:
     text = shell.type("why").stdout
     assert "stalled" in text
     assert "no licence" in text
-    assert "next: hpcurate logs" in text
+    assert "next: fix that, then: hpcurate +pipeline=words stages.bad.file=bad.py" in text

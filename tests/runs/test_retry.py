@@ -204,7 +204,7 @@ def test_what_is_refused(factory: Factory) -> None:
         hpcurate.run(other, source[:3], **told)
     other = {**other, "two": Step(Fails("x"), SLICED), "digits": Step(Digits()), "collect": Step(Collect("y"))}
     with pytest.raises(
-        PipelineError, match=r"stages\.one: is not what it was in .*parameters\.bugs: .*: call hpcurate.run"
+        PipelineError, match=r"stages\.one: is not what it was in .*parameters\.bugs: .*; call hpcurate.run"
     ):
         hpcurate.run(other, source, **told)
     shutil.rmtree(part(run, "one").folder.shard("0001-000002"))

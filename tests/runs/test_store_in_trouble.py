@@ -134,7 +134,7 @@ def test_a_call_on_a_full_disk_is_one_line(small: Site, disk: Fragile) -> None:
         refused = subprocess.run(words, capture_output=True, text=True, check=False)
         assert (1, False) == (refused.returncode, "Traceback" in refused.stderr), refused.stderr
         assert re.search(
-            rf"hpcurate: {small.store}\S*: No space left on device, 0.0 of 2\d.\d MB free; make room, then type the",
+            rf"hpcurate: {small.store}\S*: No space left on device, 0.0 of 2\d.\d MB free; make room, then type hpcurate ",
             refused.stderr,
         )
     assert 0 == subprocess.run(words, capture_output=True, check=False).returncode
