@@ -99,8 +99,11 @@ class Scope(Protocol):
     def child_id(self, parents: Sequence[Task], wanted: Optional[str]) -> str:
         """Id for a new task made from `parents`."""
 
-    def drop(self, task: Task, reason: str) -> None:
+    def drop(self, task: Task, reason: str, value: object, threshold: object, measure: str) -> None:
         """Record that `task` ends here."""
+
+    def left_out(self, task: Task, reason: str, count: int, amounts: Mapping[str, float]) -> None:
+        """Record what `task`, which goes on, was left without."""
 
     def file(self, task: Task, name: str) -> File:
         """Place for a file of `task`."""
@@ -200,9 +203,23 @@ class Stage(Generic[In, Out]):
         made = self._current().child_id(parents, id)
         return cls(id=made, parents=tuple(task.id for task in parents), **fields)
 
-    def drop(self, task: Task, reason: str) -> None:
-        """End `task` here, on purpose; the reason is counted and shown."""
-        self._current().drop(task, reason)
+    def drop(
+        self, task: Task, reason: str, *, value: object = None, threshold: object = None, measure: str = ""
+    ) -> None:
+        """End `task` here, on purpose. Reasons are counted: what differs from task to task is no part of one.
+
+        A filter gives the `value` that it measured, the `threshold` that the value had to meet, and as `measure` the
+        task's field that has such values: `hpcurate why` shows examples with all of that.
+        """
+        self._current().drop(task, reason, value, threshold, measure)
+
+    def left_out(self, task: Task, reason: str, count: int = 1, **amounts: float) -> None:
+        """Count what the stage leaves out of a task that goes on, and what never becomes a task of its own.
+
+        `self.left_out(video, "shorter than 2 s", count=3, seconds=4.1)`: three spans of it, 4.1 seconds together. What
+        is left out of a task that is dropped by the same stage, too, is lost with it, and not counted here.
+        """
+        self._current().left_out(task, reason, count, amounts)
 
     def file(self, task: Task, name: str) -> File:
         """A place to write a file of `task`; it becomes visible when the shard commits.
@@ -259,7 +276,7 @@ class Stage(Generic[In, Out]):
 
     def _current(self) -> Scope:
         if self._scope is None:
-            raise StageError("child(), drop(), file() and log() work only while process() runs")
+            raise StageError("child(), drop(), left_out(), file() and log() work only while process() runs")
         return self._scope
 
 

@@ -48,6 +48,13 @@ class Task(_Memory):
     weight: float = 1.0
     """Expected cost in any unit the pipeline keeps to, e.g. seconds of video."""
 
+    def amounts(self) -> dict[str, float]:
+        """What the task amounts to, by unit: `{"seconds": 12.5, "bytes": 4096}`; a unit that is not known is left out.
+
+        Of each stage it is added up what came in, what went out, and what was dropped for which reason.
+        """
+        return {}
+
 
 @attrs.define(kw_only=True)
 class FileTask(Task):
@@ -61,6 +68,10 @@ class FileTask(Task):
     """Bytes."""
     mtime_ns: int
     """Modification time in nanoseconds, compared only with itself to notice a changed file."""
+
+    def amounts(self) -> dict[str, float]:
+        """Bytes of the file."""
+        return {"bytes": self.size}
 
 
 class File(os.PathLike):  # type: ignore[type-arg]

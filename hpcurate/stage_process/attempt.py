@@ -13,6 +13,7 @@ import attrs
 from hpcurate.errors import SetupLost, StageError, StoreFailed
 from hpcurate.failures import DeadLetter
 from hpcurate.stage import Stage
+from hpcurate.stage_process.amounts import amounts_of
 from hpcurate.stage_process.batches import Batch, PrepareDied
 from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.files import AttemptFiles
@@ -28,6 +29,8 @@ from hpcurate.stage_process.set_up import SetUpStage, wrong_type
 from hpcurate.stage_process.store_errors import blame_store, own_io
 from hpcurate.stage_process.tries import GPU_OOM, Fault, Tries
 from hpcurate.store.notes import line_of
+from hpcurate.store.rows import codec
+from hpcurate.store.stats import Amounts, add_amounts
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.memory import MemoryGroup
 from hpcurate.task import Task
@@ -168,15 +171,17 @@ class Attempt:
                 raise fault.raised()
         for row, line in zip(batch.rows, batch.lines):
             if row in faults:
-                self._dead_letter(row, json.loads(line), faults[row])  # as it was read: the stage may have changed it
+                self._dead_letter(row, line, faults[row])  # as it was read: the stage may have changed it
         if any(fault.error == GPU_OOM for fault in faults.values()):
             batch.forget()
             free_gpu_memory()
 
-    def _dead_letter(self, row: int, task: dict[str, Any], fault: Fault) -> None:
-        self._weight += task.get("weight", 0.0)
+    def _dead_letter(self, row: int, line: bytes, fault: Fault) -> None:
         what = attrs.asdict(fault, filter=lambda field, _: field.name != "names")
-        self._output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what))
+        task, amounts = json.loads(line), amounts_of(codec(self._stage.types[0][0], self._job.root).decode(line))
+        self._weight += task.get("weight", 0.0)
+        letter = DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what)
+        self._output.dead_letter(letter, amounts)
 
     def _prepared(self, batch: Batch) -> dict[int, Fault]:
         """Begin with the batch: row → why `prepare` failed for good.
@@ -228,6 +233,9 @@ class Attempt:
         """One batch through all members; nothing is written unless all of them succeed."""
         inputs, tasks = [task.id for task in batch.tasks], batch.tasks
         weight = weight_of(tasks)  # before the stage may change them
+        amounts: Amounts = {}
+        for task in tasks:
+            add_amounts(amounts, amounts_of(task))
         started = time.monotonic()
         owners: set[str] = set()
         logged: list[Entry] = []
@@ -252,8 +260,9 @@ class Attempt:
         self._seen.update(task.id for task in returned)
         passed = lineage.passed()
         self._weight += weight
-        self._output.batch(len(inputs), returned, lines, passed=len(passed))
+        self._output.batch(len(inputs), amounts, returned, lines, passed=len(passed))
         self._output.drops(lineage.drops, inputs, passed)
+        self._output.left_out(lineage.omissions)
         self._output.log(logged)
         self._tries.passed(batch.rows)
         if owners or named:
@@ -321,7 +330,7 @@ class Attempt:
         for task in returned:
             if type(task) is not types[1]:
                 raise StageError(f"{name} {wrong_type(type(stage), types, type(task))}")
-        lineage.step(name, tasks, returned, scope.drops)
+        lineage.step(name, tasks, returned, scope.drops, scope.omissions)
         return returned
 
 

@@ -6,8 +6,8 @@ A returned id stands for all inputs that have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Optional
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Optional, Union
 
 import attrs
 
@@ -45,6 +45,23 @@ class Drop:
     reason: str
     stage: str
     origin: Origin = attrs.field(factory=Origin)
+    value: Union[float, str, None] = None
+    """What was measured,"""
+    threshold: Union[float, str, None] = None
+    """what it had to meet,"""
+    measure: str = ""
+    """and the field of tasks that has such values."""
+
+
+@attrs.define(frozen=True)
+class Omission:
+    """What a stage left out of a task that goes on."""
+
+    task: Task
+    reason: str
+    stage: str
+    count: int
+    amounts: Mapping[str, float]
 
 
 @attrs.define
@@ -56,6 +73,7 @@ class Lineage:
     origins: Optional[list[Origin]] = None
     """Of the same tasks; None while they are the inputs themselves, as in most stages from beginning to end."""
     drops: list[Drop] = attrs.field(factory=list)
+    omissions: list[Omission] = attrs.field(factory=list)
 
     @classmethod
     def of(cls, tasks: Iterable[Task]) -> Lineage:
@@ -65,13 +83,21 @@ class Lineage:
             raise StageError("a task has an empty id; ids name tasks and their files, so they have a character or more")
         return cls(ids)
 
-    def step(self, stage: str, given: Sequence[Task], returned: Sequence[Task], drops: Sequence[Drop]) -> None:
-        """Record what one stage made of `given`.
+    def step(
+        self,
+        stage: str,
+        given: Sequence[Task],
+        returned: Sequence[Task],
+        drops: Sequence[Drop],
+        omissions: Sequence[Omission] = (),
+    ) -> None:
+        """Record what one stage made of `given`. What it left out of a task that ends here is lost with that.
 
         Raises StageError for a task out of nowhere, a duplicate id, or one that was dropped and yet passed on.
         """
         ids = [task.id for task in returned]
         if ids == self.ids and not drops and len(set(ids)) == len(ids):
+            self.omissions += omissions
             return  # all of them, as they were
         if self.origins is None:
             self.origins = [Origin(frozenset((n,)), frozenset((task_id,))) for n, task_id in enumerate(self.ids)]
@@ -90,7 +116,10 @@ class Lineage:
         if both:
             raise StageError(f"{stage} both dropped and returned task {sorted(both)[0]!r}, or a child of it")
         alive = frozenset().union(*(origin.ids for origin in after.values()))
-        self.drops += _ends(stage, list(zip(given, self.ids, self.origins)), drops, alive)
+        ends = list(_ends(stage, list(zip(given, self.ids, self.origins)), drops, alive))
+        ended = {drop.task.id for drop in ends}
+        self.drops += ends
+        self.omissions += [one for one in omissions if one.task.id not in ended]
         self.ids, self.origins = list(after), list(after.values())
 
     def passed(self) -> frozenset[int]:

@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import suppress
 from typing import Any, BinaryIO, Optional
 
@@ -15,20 +15,28 @@ import attrs
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import Blame, DeadLetter
 from hpcurate.masks import mask, mask_plain
+from hpcurate.stage_process.amounts import amounts_of
 from hpcurate.stage_process.device import peak_gpu_mb
-from hpcurate.stage_process.lineage import Drop
+from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, check_limits
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
 from hpcurate.store.access import make_folders
+from hpcurate.store.dropped import DroppedRow, LeftOutRow
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.rows import codec
-from hpcurate.store.stats import NOT_RETURNED, Logged, ShardCounts
+from hpcurate.store.stats import NOT_RETURNED, Amounts, LeftOut, Logged, ShardCounts, add_amounts, rounded
 from hpcurate.task import Task
+
+MOST_REASONS = 100
+"""Different reasons that are counted of one shard; a stage that has another for each task has made no reasons."""
+OTHER_REASONS = "other reasons"
+"""What the rest is counted as; their rows have them in full."""
 
 
 class ShardOutput:
-    """Writes `tasks.jsonl`, `dropped.jsonl` and, if there are any, `failed.jsonl` into an attempt's folder.
+    """Writes `tasks.jsonl`, `dropped.jsonl`, and if there are any `failed.jsonl` and `left_out.jsonl` into an attempt's
+    folder.
 
     Whatever goes wrong with these files is the store's failure and ends the attempt: nothing is written after an error.
     """
@@ -40,6 +48,8 @@ class ShardOutput:
         self._files: dict[str, BinaryIO] = {}
         self._lines: dict[str, int] = {}
         self._figures = 0
+        self._reasons: dict[str, str] = {}
+        """As they are written."""
 
     def __enter__(self) -> ShardOutput:
         for name in ("tasks", "dropped"):
@@ -53,10 +63,13 @@ class ShardOutput:
         if not kind:
             self._check()
             self.counts.peak_gpu_memory_mb = peak_gpu_mb()
+            self._round()
         self.counts.seconds = time.monotonic() - self._started
         self.counts.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    def batch(self, inputs: int, returned: Sequence[Task], lines: Sequence[bytes], passed: int) -> None:
+    def batch(
+        self, inputs: int, amounts: Amounts, returned: Sequence[Task], lines: Sequence[bytes], passed: int
+    ) -> None:
         """What a batch of so many inputs became; `passed` of them are passed on, the others are dropped."""
         self._write("tasks", [line + b"\n" for line in lines])
         counts = self.counts
@@ -65,6 +78,9 @@ class ShardOutput:
         counts.weight_out += sum(float(task.weight) for task in returned)
         counts.passed += passed
         counts.dropped += inputs - passed
+        add_amounts(counts.amounts_in, amounts)
+        for task in returned:
+            add_amounts(counts.amounts_out, amounts_of(task))
 
     def drops(self, drops: Sequence[Drop], inputs: Sequence[str], passed: Set[int]) -> None:
         """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that.
@@ -78,7 +94,7 @@ class ShardOutput:
             rows = max(1, len(ended))
             for _ in range(rows):
                 self._drop(drop.task.id, drop, bool(ended), drop.task)
-            self.counts.reasons[drop.reason] = self.counts.reasons.get(drop.reason, 0) + rows
+            self._count_drop(drop, rows)
             last.update(dict.fromkeys(drop.origin.inputs, drop))
             open_ends.difference_update(ended)
         for number in sorted(open_ends & last.keys()):
@@ -107,19 +123,54 @@ class ShardOutput:
             with self._open(path, "wb") as file:
                 file.write(image)
 
-    def dead_letter(self, letter: DeadLetter) -> None:
+    def left_out(self, omissions: Sequence[Omission]) -> None:
+        """A row for each, and their sums."""
+        left_out = self.counts.left_out
+        for one in omissions:
+            shown = self._masked(one.reason)
+            row = LeftOutRow(
+                id=one.task.id, stage=one.stage, reason=shown, count=one.count, amounts=dict(one.amounts),
+                task=self._plain(one.task),
+            )  # fmt: skip
+            self._write("left_out", [row.line()])
+            reason = _counted_as(shown, left_out)
+            before = left_out.get(reason, LeftOut())
+            add_amounts(amounts := dict(before.amounts), row.amounts)
+            left_out[reason] = LeftOut(before.count + one.count, amounts)
+
+    def dead_letter(self, letter: DeadLetter, amounts: Optional[Amounts] = None) -> None:
         """A task that failed for good. The only place that writes one."""
         told = attrs.evolve(letter, message=mask(letter.message), task=mask_plain(letter.task))
         self._write("failed", [told.line()])
         counts = self.counts
         counts.tasks_in += 1
         counts.failed += 1
+        for total in (counts.amounts_in, counts.amounts_failed):
+            add_amounts(total, amounts or {})
         counts.errors[letter.error] = counts.errors.get(letter.error, 0) + 1
 
     def _drop(self, task_id: str, drop: Drop, is_input: bool, task: Optional[Task]) -> None:
         self.counts.not_returned += is_input and drop.reason == NOT_RETURNED
-        row = {"id": task_id, "input": is_input, "stage": drop.stage, "reason": drop.reason, "task": self._plain(task)}
-        self._write("dropped", [json.dumps(row, separators=(",", ":")).encode() + b"\n"])
+        row = DroppedRow(
+            id=task_id, input=is_input, stage=drop.stage, reason=self._masked(drop.reason), value=drop.value,
+            threshold=drop.threshold, measure=drop.measure, task=self._plain(task),
+        )  # fmt: skip
+        self._write("dropped", [row.line()])
+
+    def _count_drop(self, drop: Drop, rows: int) -> None:
+        counts = self.counts
+        reason = _counted_as(self._masked(drop.reason), counts.reasons)
+        counts.reasons[reason] = counts.reasons.get(reason, 0) + rows
+        if amounts := amounts_of(drop.task):
+            add_amounts(counts.lost.setdefault(reason, {}), amounts, rows)
+
+    def _masked(self, reason: str) -> str:
+        """Looking for secrets takes a while, and reasons are few."""
+        if len(self._reasons) > MOST_REASONS:
+            self._reasons.clear()
+        if reason not in self._reasons:
+            self._reasons[reason] = mask(reason)
+        return self._reasons[reason]
 
     def _plain(self, task: Optional[Task]) -> Optional[dict[str, Any]]:
         """The task as its row; None for one that no row can hold: it is known by its id alone."""
@@ -139,6 +190,13 @@ class ShardOutput:
                 self._files[name] = self._open(path, "wb")  # closed in __exit__
             self._files[name].write(b"".join(lines))
         self._lines[name] = self._lines.get(name, 0) + len(lines)
+
+    def _round(self) -> None:
+        counts = self.counts
+        counts.amounts_in, counts.amounts_out = rounded(counts.amounts_in), rounded(counts.amounts_out)
+        counts.amounts_failed = rounded(counts.amounts_failed)
+        counts.lost = {reason: rounded(amounts) for reason, amounts in counts.lost.items()}
+        counts.left_out = {r: attrs.evolve(left, amounts=rounded(left.amounts)) for r, left in counts.left_out.items()}
 
     def _check(self) -> None:
         """Every input was counted once, and the rows on disk are those that were counted."""
@@ -164,6 +222,12 @@ class ShardOutput:
             while block := file.read(1 << 20):
                 count, end = count + block.count(b"\n"), block[-1:]
         return count + (end != b"\n"), end == b"\n"
+
+
+def _counted_as(reason: str, known: Collection[str]) -> str:
+    """The reason, unless there are too many already."""
+    few = reason in known or reason == NOT_RETURNED or len(known) < MOST_REASONS
+    return reason if few else OTHER_REASONS
 
 
 def rows_of(job: ShardJob, files: Files = REAL) -> Iterator[bytes]:

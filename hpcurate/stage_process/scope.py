@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from hpcurate.errors import StageError
+from hpcurate.stage_process.amounts import numbers, plain
 from hpcurate.stage_process.files import AttemptFiles
-from hpcurate.stage_process.lineage import Drop
+from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, entry_of
 from hpcurate.task import File, Task, stable_id
 
@@ -21,6 +23,7 @@ class BatchScope:
         self._files = files
         self.drops: list[Drop] = []
         self.logged: list[Entry] = []
+        self.omissions: list[Omission] = []
         self.owners: set[str] = set()
         """Ids of the tasks that files were written for."""
         self._ordinals: dict[tuple[str, ...], int] = {}
@@ -37,9 +40,19 @@ class BatchScope:
             raise StageError(f"{self.stage}: id {wanted!r} is random; derive ids from the data, or leave them out")
         return wanted
 
-    def drop(self, task: Task, reason: str) -> None:
+    def drop(self, task: Task, reason: str, value: object, threshold: object, measure: str) -> None:
         """See `Scope`."""
-        self.drops.append(Drop(task, str(reason), self.stage))
+        told = {"value": plain(value), "threshold": plain(threshold), "measure": str(measure)}
+        self.drops.append(Drop(task, str(reason), self.stage, **told))  # type: ignore[arg-type]
+
+    def left_out(self, task: Task, reason: str, count: int, amounts: Mapping[str, float]) -> None:
+        """See `Scope`. Raises StageError for what cannot be added up."""
+        try:
+            found = numbers(amounts)
+            many = range(operator.index(count))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StageError(f"{self.stage}: left_out(…): {error}") from None
+        self.omissions.append(Omission(task, str(reason), self.stage, len(many), found))
 
     def file(self, task: Task, name: str) -> File:
         """See `Scope`."""

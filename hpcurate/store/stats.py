@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
@@ -15,6 +16,17 @@ NOT_RETURNED = "not returned"
 
 Amounts = dict[str, float]
 """What tasks amount to, by unit: `{"seconds": 812.4, "bytes": 1.2e9}` of video; an unknown unit is left out."""
+
+
+def add_amounts(total: Amounts, amounts: Amounts, times: int = 1) -> None:
+    """Add to `total`, so many times."""
+    for unit, amount in amounts.items():
+        total[unit] = total.get(unit, 0.0) + times * amount
+
+
+def rounded(amounts: Amounts) -> Amounts:
+    """To the millionth; without what is too large for a number."""
+    return {unit: round(amount, 6) for unit, amount in amounts.items() if math.isfinite(amount)}
 
 
 @attrs.define(frozen=True)
@@ -95,6 +107,8 @@ class Counts:
     """Drop reason → tasks, those that members of a chain dropped included."""
     amounts_in: Amounts = attrs.field(factory=dict)
     amounts_out: Amounts = attrs.field(factory=dict)
+    amounts_failed: Amounts = attrs.field(factory=dict)
+    """Of dead letters."""
     lost: dict[str, Amounts] = attrs.field(factory=dict)
     """Drop reason → what those tasks amounted to."""
     left_out: dict[str, LeftOut] = attrs.field(factory=dict)

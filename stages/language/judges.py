@@ -59,8 +59,10 @@ class Judges(AsksOfWindows):
         """The clip with what was said of its windows, unless that drops it."""
         faults = [self._faults(task, window, answer) for window, answer in windows]
         reason = reason_to_drop(faults, self.max_rejected)
-        if reason:
+        if reason in (MALFORMED, NO_WINDOWS):
             self.drop(task, reason)
+        elif reason:
+            self.drop(task, reason, value=rejected_share(faults), threshold=self.max_rejected)
         return None if reason else task
 
     def _faults(self, task: VisualTask, window: Window, answer: Answer) -> list[str] | None:
@@ -94,10 +96,14 @@ def reason_to_drop(faults: Sequence[Sequence[str] | None], max_rejected: float |
         return MALFORMED if None in faults else None
     if not faults:
         return NO_WINDOWS
-    rejected = [one for one in faults if one]
-    if len(rejected) / len(faults) > max_rejected:
-        return Counter(fault for one in rejected for fault in one).most_common(1)[0][0]
+    if rejected_share(faults) > max_rejected:
+        return Counter(fault for one in faults for fault in one or ()).most_common(1)[0][0]
     return MALFORMED if None in faults else None
+
+
+def rejected_share(faults: Sequence[Sequence[str] | None]) -> float:
+    """Of the windows of a clip."""
+    return sum(1 for one in faults if one) / len(faults)
 
 
 # -- names in the configuration -----------------------------------------------------------------------

@@ -141,6 +141,8 @@ class Cut(Stage[ClipTask, ClipTask]):
             self.drop(asked, "no key frame inside")
             return None
         clip = self._moved(asked, span_of(asked, times, piece))
+        if clip is not asked:
+            self.left_out(asked, "ends moved back to key frames", seconds=asked.duration_s - clip.duration_s)
         if not piece.copyable and not self.fallback:
             raise VideoError(
                 f"{asked.source}: an end of the clip from {asked.start_s:.3f} to {asked.end_s:.3f} s has no key frame "

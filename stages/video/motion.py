@@ -64,7 +64,8 @@ class Motion(Filter, Stage[ClipTask, ClipTask]):
             if clip.motion >= self.threshold:
                 kept.append(clip)
             else:
-                self.drop(clip, f"motion below {self.threshold:g}")
+                below = f"motion below {self.threshold:g}"
+                self.drop(clip, below, value=clip.motion, threshold=self.threshold, measure="motion")
         return kept
 
 

@@ -73,6 +73,7 @@ class Probe(Stage[FileTask, VideoTask]):
             has_audio=bool(video.container.streams.audio),
             variable_frame_rate=uneven(video),
             max_pixels=self.max_pixels,
+            bytes=task.size,
         )
 
 

@@ -57,7 +57,13 @@ class Bound:
         """Whether a clip with this measure is kept; one without it always is."""
         if value is None:
             return True
-        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return self.broken_by(value) is None
+
+    def broken_by(self, value: float) -> float | None:
+        """The bound that this measure is beyond, if any."""
+        if self.least is not None and not value >= self.least:
+            return self.least
+        return self.most if self.most is not None and not value <= self.most else None
 
 
 class Quality(Filter, Stage[ClipTask, ClipTask]):
@@ -114,9 +120,10 @@ class Quality(Filter, Stage[ClipTask, ClipTask]):
         kept = []
         for clip in tasks:
             self.measure(clip)
-            reason = self.fault(clip)
-            if reason:
-                self.drop(clip, reason)
+            bound = self.fault(clip)
+            if bound:
+                value, field = getattr(clip, bound.measure.field), bound.measure.field
+                self.drop(clip, bound.word, value=value, threshold=bound.broken_by(value), measure=field)
             else:
                 kept.append(clip)
         return kept
@@ -148,11 +155,9 @@ class Quality(Filter, Stage[ClipTask, ClipTask]):
             Bound("blurred", SHARPNESS, self.min_sharpness, None),
         ]
 
-    def fault(self, clip: ClipTask) -> str | None:
-        """Why the clip is dropped, in one word; None if it is kept."""
-        return next(
-            (bound.word for bound in self.bounds() if not bound.allows(getattr(clip, bound.measure.field))), None
-        )
+    def fault(self, clip: ClipTask) -> Bound | None:
+        """What the clip is dropped for; None if it is kept."""
+        return next((bound for bound in self.bounds() if not bound.allows(getattr(clip, bound.measure.field))), None)
 
 
 def _frozen(gap_s: float, before: Picture, after: Picture) -> bool:

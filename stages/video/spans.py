@@ -37,8 +37,8 @@ def limit_lengths(
     longest: Fraction,
     short: Short = "drop",
     crop: Fraction = Fraction(0),
-) -> list[Span]:
-    """Apply the length rules, in ticks and to within half a frame.
+) -> tuple[list[Span], list[Span]]:
+    """(spans, those left out as too short) after the length rules, in ticks and to within half a frame.
 
     Spans that are below `shortest` by themselves are, with `merge`, merged into the one before (the first into the one
     after). Then spans lose `crop` at each end that is a cut; those below `shortest` now are dropped, and those above
@@ -48,8 +48,10 @@ def limit_lengths(
     if short == "merge":
         spans = _merged(spans, edges, shortest - slack)
     spans = [_cropped(span, edges, crop) for span in spans]
-    kept = [span for span in spans if span[0] < span[1] and _ticks(span, edges) >= shortest - slack]
-    return [piece for span in kept for piece in _pieces(span, edges, longest, slack)]
+    left = [span for span in spans if span[0] < span[1]]
+    kept = [span for span in left if ticks(span, edges) >= shortest - slack]
+    too_short = [span for span in left if ticks(span, edges) < shortest - slack]
+    return [piece for span in kept for piece in _pieces(span, edges, longest, slack)], too_short
 
 
 def _cropped(span: Span, edges: Sequence[int], crop: Fraction) -> Span:
@@ -65,14 +67,15 @@ def half_frame(edges: Sequence[int]) -> Fraction:
     return Fraction(edges[-1] - edges[0], 2 * max(1, len(edges) - 1))
 
 
-def _ticks(span: Span, edges: Sequence[int]) -> int:
+def ticks(span: Span, edges: Sequence[int]) -> int:
+    """Length of a span."""
     return edges[span[1]] - edges[span[0]]
 
 
 def _merged(spans: list[Span], edges: Sequence[int], shortest: Fraction) -> list[Span]:
     merged: list[Span] = []
     for span in spans:
-        if merged and (_ticks(span, edges) < shortest or _ticks(merged[0], edges) < shortest):
+        if merged and (ticks(span, edges) < shortest or ticks(merged[0], edges) < shortest):
             merged[-1] = (merged[-1][0], span[1])
         else:
             merged.append(span)
@@ -80,7 +83,7 @@ def _merged(spans: list[Span], edges: Sequence[int], shortest: Fraction) -> list
 
 
 def _pieces(span: Span, edges: Sequence[int], longest: Fraction, slack: Fraction) -> list[Span]:
-    start, length = edges[span[0]], _ticks(span, edges)
+    start, length = edges[span[0]], ticks(span, edges)
     count = max(1, ceil((length - slack) / longest))
     inner = [bisect_left(edges, start + Fraction(length * k, count) - slack, *span) for k in range(1, count)]
     numbers = sorted({*span, *inner})

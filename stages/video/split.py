@@ -14,6 +14,9 @@ from stages.video.spans import Short, Span, limit_lengths, scenes, strides
 from stages.video.tasks import ClipTask, VideoTask, clip_id
 from stages.video.timeline import Timeline
 
+SHORTER, LONGER = "shorter than the file declares", "longer than the file declares"
+"""What a video's file says of its length, and what is in it: by more than the length of a frame."""
+
 
 class Split(Stage[VideoTask, ClipTask]):
     """Divide each video into spans, by scene or by stride. A video without a cut is one span.
@@ -94,12 +97,26 @@ class Split(Stage[VideoTask, ClipTask]):
 
     def _split(self, task: VideoTask) -> list[ClipTask]:
         timeline, starts = self.detector.scenes(task)
-        spans = self._spans(timeline, starts)
+        spans, short = self._spans(timeline, starts)
         if not spans:
-            self.drop(task, f"no span of {float(self.shortest):g} s or more")
+            longest = max((float(timeline.length(span)) for span in short), default=0.0)
+            shortest = float(self.shortest)
+            self.drop(task, f"no span of {shortest:g} s or more", value=round(longest, 6), threshold=shortest)
+        self._leave_out(task, timeline, spans, short)
         return [self._clip(task, timeline, span) for span in spans]
 
-    def _spans(self, timeline: Timeline, starts: list[int]) -> list[Span]:
+    def _leave_out(self, task: VideoTask, timeline: Timeline, spans: list[Span], short: list[Span]) -> None:
+        """Count what becomes no clip: all that is given, less this, is all that the clips have."""
+        whole, lost = timeline.seconds(-1), sum(map(timeline.length, short), Fraction())
+        cropped, unseen = whole - lost - sum(map(timeline.length, spans)), task.duration_s - float(whole)
+        if short:
+            self.left_out(task, f"shorter than min_s={float(self.shortest):g}", len(short), seconds=float(lost))
+        if cropped:
+            self.left_out(task, f"within crop_s={float(self.crop):g} of a cut", seconds=float(cropped))
+        if abs(unseen) > whole / max(1, len(timeline.edges) - 1):
+            self.left_out(task, SHORTER if unseen > 0 else LONGER, seconds=unseen)
+
+    def _spans(self, timeline: Timeline, starts: list[int]) -> tuple[list[Span], list[Span]]:
         edges, unit = timeline.edges, timeline.unit
         if self.method == "stride":
             spans, crop = strides(edges, self.stride / unit), Fraction(0)

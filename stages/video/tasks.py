@@ -50,6 +50,12 @@ class VideoTask(Task):
     """Whether frames are at uneven distances, as far as the container's index shows."""
     max_pixels: int = MOST_PIXELS
     """Of a picture; a larger one fails before it is decoded."""
+    bytes: int = 0
+    """Size of the file; 0 if unknown."""
+
+    def amounts(self) -> dict[str, float]:
+        """Seconds of video, and bytes of the file."""
+        return known_amounts(self.duration_s, self.bytes)
 
     @property
     def fps(self) -> Fraction:
@@ -152,6 +158,10 @@ class ClipTask(VisualTask):
     frozen: float | None = attrs.field(default=None, metadata=output("frozen_share", order=26))
     """Share of pairs of pictures between which nothing changes, 0 … 1."""
 
+    def amounts(self) -> dict[str, float]:
+        """Seconds of video, and bytes of the clip's file, if there is one."""
+        return known_amounts(self.duration_s, self.bytes)
+
     @property
     def time_base(self) -> Fraction:
         """Seconds per unit of a timestamp, exact."""
@@ -178,6 +188,11 @@ class ClipTask(VisualTask):
         if self.clip is None:
             raise StageError(f"clip {self.id} has no file yet, so no pictures: put this stage after Cut")
         return sample_file(os.fspath(self.clip), self.source, self.duration_s, wanted)
+
+
+def known_amounts(seconds: float, size: int) -> dict[str, float]:
+    """What a video amounts to; what is not known is 0, and left out."""
+    return {unit: amount for unit, amount in (("seconds", seconds), ("bytes", size)) if amount}
 
 
 def clip_id(source: str, start_s: Fraction, end_s: Fraction) -> str:

@@ -45,6 +45,10 @@ class Timeline:
         """Time of a frame since the first one."""
         return (self.edges[frame] - self.edges[0]) * self.unit
 
+    def length(self, span: tuple[int, int]) -> Fraction:
+        """Seconds from one frame to another."""
+        return self.seconds(span[1]) - self.seconds(span[0])
+
     def frames(self, decoded: Sequence[int]) -> list[int]:
         """Numbers of frames, from their numbers as decoded."""
         times = (self.decoded[number] for number in decoded if number < len(self.decoded))

@@ -135,7 +135,8 @@ class Aesthetic(PictureStage):
             scores = self.model.scores(vectors)
             task.aesthetic_score = round(float(scores.min() if self.reduce == "min" else scores.mean()), DIGITS)
             if self.min_score is not None and task.aesthetic_score < self.min_score:
-                self.drop(task, f"aesthetic score below {self.min_score:g}")
+                below, measure = f"aesthetic score below {self.min_score:g}", "aesthetic_score"
+                self.drop(task, below, value=task.aesthetic_score, threshold=self.min_score, measure=measure)
             else:
                 kept.append(task)
         return kept

@@ -107,7 +107,8 @@ class Nsfw(PictureStage):
             scores, _ = self.model.see(self.pictures(task))
             task.nsfw_score = round(float(scores.max() if self.reduce == "max" else scores.mean()), DIGITS)
             if self.max_score is not None and task.nsfw_score > self.max_score:
-                self.drop(task, f"NSFW score above {self.max_score:g}")
+                above = f"NSFW score above {self.max_score:g}"
+                self.drop(task, above, value=task.nsfw_score, threshold=self.max_score, measure="nsfw_score")
             else:
                 kept.append(task)
         return kept

@@ -80,6 +80,10 @@ class ImageTask(VisualTask):
     bytes: int = attrs.field(default=0, metadata=output("num_bytes"))
     """Size of the file."""
 
+    def amounts(self) -> dict[str, float]:
+        """Bytes of the file."""
+        return {"bytes": self.bytes}
+
     def samples(self, wanted: Sequence[Sampling]) -> dict[Sampling, Samples]:
         """The image itself, upright, in the size and colours of each sampling."""
         from stages.vision.image_files import sample_image

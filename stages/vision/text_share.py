@@ -101,7 +101,8 @@ class TextShare(PictureStage):
         for task in tasks:
             task.text_share = self.share(self.pictures(task))
             if self.max_share is not None and task.text_share > self.max_share:
-                self.drop(task, f"overlaid text above {self.max_share:g}")
+                above = f"overlaid text above {self.max_share:g}"
+                self.drop(task, above, value=task.text_share, threshold=self.max_share, measure="text_share")
             else:
                 kept.append(task)
         return kept

@@ -178,7 +178,8 @@ def test_what_stands_still_is_dropped_with_a_reason(curated: Path) -> None:
         for line in p.read_text().splitlines()
     ]
     assert sorted(row["task"]["source"] for row in rows) == ["black.mp4", "static.mp4"]
-    assert all("motion" in row["reason"] for row in rows)
+    assert all("motion" in row["reason"] and row["value"] < row["threshold"] == 0.25 for row in rows)
+    assert [row["task"][row["measure"]] for row in rows] == [row["value"] for row in rows]
     kept = {p.name for p in curated.glob("store/stages/clips-*/shards/*/*/files/*")}
     assert not kept & {row["id"] for row in rows}
 
