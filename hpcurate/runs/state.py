@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from hpcurate.runs.yields import yields_of
 from hpcurate.store.stats import Committed, Counts, added
 
 
@@ -78,6 +79,8 @@ class StageCounts(Counts):
     shards_done: int = 0
     gpu: StageGpu | None = None
     """None where nobody saw one."""
+    unmeasured: int = 0
+    """Committed shards of which it is not known what their tasks amount to, where it is of others."""
 
     @property
     def lost_everything(self) -> bool:
@@ -105,4 +108,5 @@ class StageCounts(Counts):
             seconds=round(sum(s.seconds for s in done), 3),
             gpu=StageGpu.of(done),
             logged=added(s.logged for s in done if s.logged),
+            **yields_of(given, done, again),
         )

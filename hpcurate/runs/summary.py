@@ -18,7 +18,10 @@ from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.reconcile import Look, StageView
 from hpcurate.runs.state import RunState, StageCounts, StageGpu
 from hpcurate.store.reports import read_reports
-from hpcurate.store.stats import Logged
+from hpcurate.store.stats import Amounts, LeftOut, Logged
+
+MOST_REASONS = 200
+"""Drop reasons of a stage in a report."""
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,6 +41,18 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Left out where nobody saw a GPU."""
     notes: tuple[str, ...] = ()
     """Which rounds had more than usual and for what, and which nodes are left out why. Left out if there are none."""
+    amounts_in: Amounts = msgspec.field(default_factory=dict)
+    """What the tasks amounted to, by unit: seconds and bytes of video. These and what follows are left out if empty."""
+    amounts_out: Amounts = msgspec.field(default_factory=dict)
+    amounts_failed: Amounts = msgspec.field(default_factory=dict)
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    """Drop reason → tasks, those that members of a chain dropped included; the most frequent ones first."""
+    lost: dict[str, Amounts] = msgspec.field(default_factory=dict)
+    """Drop reason → what those tasks amounted to."""
+    left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
+    """Reason → what was left out of tasks that went on."""
+    unmeasured: int = 0
+    """Shards of which it is not known what their tasks amount to, where it is of others."""
     logged: dict[str, Logged] = msgspec.field(default_factory=dict)
     """What the stage logged, by name. Left out if there is nothing."""
 
@@ -55,6 +70,13 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             seconds=counts.seconds,
             gpu=counts.gpu,
             notes=notes,
+            amounts_in=counts.amounts_in,
+            amounts_out=counts.amounts_out,
+            amounts_failed=counts.amounts_failed,
+            reasons=(reasons := most_frequent(counts.reasons)),
+            lost={reason: amounts for reason, amounts in counts.lost.items() if reason in reasons},
+            left_out=counts.left_out,
+            unmeasured=counts.unmeasured,
             logged=dict(counts.logged),
         )
 
@@ -62,6 +84,11 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def complete(self) -> bool:
         """Whether all its shards are committed."""
         return self.shards == self.shards_done
+
+
+def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
+    """So many that a report stays short. Pure."""
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:MOST_REASONS])
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):

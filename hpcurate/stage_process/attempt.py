@@ -260,7 +260,7 @@ class Attempt:
         self._seen.update(task.id for task in returned)
         passed = lineage.passed()
         self._weight += weight
-        self._output.batch(len(inputs), amounts, returned, lines, passed=len(passed))
+        self._output.batch(len(inputs), returned, lines, len(passed), amounts)
         self._output.drops(lineage.drops, inputs, passed)
         self._output.left_out(lineage.omissions)
         self._output.log(logged)

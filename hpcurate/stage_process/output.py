@@ -68,9 +68,14 @@ class ShardOutput:
         self.counts.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     def batch(
-        self, inputs: int, amounts: Amounts, returned: Sequence[Task], lines: Sequence[bytes], passed: int
+        self,
+        inputs: int,
+        returned: Sequence[Task],
+        lines: Sequence[bytes],
+        passed: int,
+        amounts: Optional[Amounts] = None,
     ) -> None:
-        """What a batch of so many inputs became; `passed` of them are passed on, the others are dropped."""
+        """What a batch of so many inputs became, that came to these amounts; all that is not `passed` on is dropped."""
         self._write("tasks", [line + b"\n" for line in lines])
         counts = self.counts
         counts.tasks_in += inputs
@@ -78,7 +83,7 @@ class ShardOutput:
         counts.weight_out += sum(float(task.weight) for task in returned)
         counts.passed += passed
         counts.dropped += inputs - passed
-        add_amounts(counts.amounts_in, amounts)
+        add_amounts(counts.amounts_in, amounts or {})
         for task in returned:
             add_amounts(counts.amounts_out, amounts_of(task))
 
@@ -134,9 +139,7 @@ class ShardOutput:
             )  # fmt: skip
             self._write("left_out", [row.line()])
             reason = _counted_as(shown, left_out)
-            before = left_out.get(reason, LeftOut())
-            add_amounts(amounts := dict(before.amounts), row.amounts)
-            left_out[reason] = LeftOut(before.count + one.count, amounts)
+            left_out[reason] = left_out.get(reason, LeftOut()) + LeftOut(one.count, row.amounts)
 
     def dead_letter(self, letter: DeadLetter, amounts: Optional[Amounts] = None) -> None:
         """A task that failed for good. The only place that writes one."""
@@ -196,7 +199,6 @@ class ShardOutput:
         counts.amounts_in, counts.amounts_out = rounded(counts.amounts_in), rounded(counts.amounts_out)
         counts.amounts_failed = rounded(counts.amounts_failed)
         counts.lost = {reason: rounded(amounts) for reason, amounts in counts.lost.items()}
-        counts.left_out = {r: attrs.evolve(left, amounts=rounded(left.amounts)) for r, left in counts.left_out.items()}
 
     def _check(self) -> None:
         """Every input was counted once, and the rows on disk are those that were counted."""

@@ -24,6 +24,14 @@ def add_amounts(total: Amounts, amounts: Amounts, times: int = 1) -> None:
         total[unit] = total.get(unit, 0.0) + times * amount
 
 
+def sum_amounts(many: Iterable[Amounts]) -> Amounts:
+    """All together."""
+    total: Amounts = {}
+    for amounts in many:
+        add_amounts(total, amounts)
+    return rounded(total)
+
+
 def rounded(amounts: Amounts) -> Amounts:
     """To the millionth; without what is too large for a number."""
     return {unit: round(amount, 6) for unit, amount in amounts.items() if math.isfinite(amount)}
@@ -35,6 +43,10 @@ class LeftOut:
 
     count: int = 0
     amounts: Amounts = attrs.field(factory=dict)
+
+    def __add__(self, other: LeftOut) -> LeftOut:
+        """Both together."""
+        return LeftOut(self.count + other.count, sum_amounts((self.amounts, other.amounts)))
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -182,6 +183,26 @@ def test_what_stands_still_is_dropped_with_a_reason(curated: Path) -> None:
     assert [row["task"][row["measure"]] for row in rows] == [row["value"] for row in rows]
     kept = {p.name for p in curated.glob("store/stages/clips-*/shards/*/*/files/*")}
     assert not kept & {row["id"] for row in rows}
+
+
+def test_every_second_of_the_samples_is_accounted_for(curated: Path) -> None:
+    """Each stage is given what the one above passed on, and all of it goes out or has a reason."""
+    stages = json.loads((curated / "store/runs/latest/summary.json").read_text())["stages"]
+    seconds = {name: ends_of(stage) for name, stage in stages.items()}
+    for above, name in (("probe", "split"), ("split", "clips"), ("clips", "write")):
+        ends = seconds[name]
+        assert seconds[above]["out"] == pytest.approx(ends["in"])
+        assert ends["in"] == pytest.approx(sum(ends.values()) - ends["in"], abs=0.05 * 7)
+    assert 0 < seconds["clips"]["lost"]
+    assert stages["probe"]["amounts_in"]["bytes"] > stages["probe"]["amounts_failed"]["bytes"] > 0
+
+
+def ends_of(stage: dict[str, Any]) -> dict[str, float]:
+    """Seconds in, and where they ended."""
+    lost = sum(amounts.get("seconds", 0.0) for amounts in stage.get("lost", {}).values())
+    left = sum(left["amounts"].get("seconds", 0.0) for left in stage.get("left_out", {}).values())
+    whole = {end: stage.get(f"amounts_{end}", {}).get("seconds", 0.0) for end in ("in", "out", "failed")}
+    return {**whole, "lost": lost, "left out": left}
 
 
 def test_the_result_is_laid_out_as_promised(curated: Path) -> None:
