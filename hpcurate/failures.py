@@ -211,6 +211,11 @@ class AttemptEnd:
     """MiB that were seen in use, at most; 0: not known."""
     seconds: float = 0.0
     """Time that it had in its job, where that was over; the limit of a batch that took longer."""
+    worker: str = ""
+    node: str = ""
+    begun: float = 0.0
+    """Unix seconds, for people to read; 0: it was never in work, or that is not known. `ended` likewise."""
+    ended: float = 0.0
 
 
 @attrs.define(frozen=True, kw_only=True)

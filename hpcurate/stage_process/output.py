@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import time
 from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import suppress
@@ -26,6 +25,8 @@ from hpcurate.store.dropped import DroppedRow, LeftOutRow
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import NOT_RETURNED, Amounts, LeftOut, Logged, ShardCounts, add_amounts, rounded
+from hpcurate.system.memory import peaks_mb
+from hpcurate.system.processes import cpu_seconds
 from hpcurate.task import Task
 
 MOST_REASONS = 100
@@ -44,7 +45,7 @@ class ShardOutput:
     def __init__(self, job: ShardJob, files: Files = REAL) -> None:
         self.counts = ShardCounts()
         self._open = files.open
-        self._job, self._started = job, time.monotonic()
+        self._job, self._started, self._cpu = job, time.monotonic(), cpu_seconds()
         self._files: dict[str, BinaryIO] = {}
         self._lines: dict[str, int] = {}
         self._figures = 0
@@ -65,7 +66,8 @@ class ShardOutput:
             self.counts.peak_gpu_memory_mb = peak_gpu_mb()
             self._round()
         self.counts.seconds = time.monotonic() - self._started
-        self.counts.peak_memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.counts.cpu_seconds = max(0.0, round(cpu_seconds() - self._cpu, 3))
+        self.counts.peak_memory_mb = round(peaks_mb(), 1)
 
     def batch(
         self,

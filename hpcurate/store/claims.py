@@ -53,6 +53,9 @@ class Claim:
     """MiB that its worker has; 0: not known."""
     seconds: float = 0.0
     """Wall time that its worker had left; 0: without end, or not known."""
+    node: str = ""
+    at: float = 0.0
+    """When it was claimed, in Unix seconds: for people to read. 0: of an earlier release."""
 
 
 @attrs.define(frozen=True)
@@ -129,11 +132,14 @@ class Claims:
         *,
         peak_mb: int = 0,
         seconds: float = 0.0,
+        begun: float = 0.0,
+        ended: float = 0.0,
     ) -> None:
-        """Write beside the claim why its attempt is over, and what it had."""
+        """Write beside the claim why its attempt is over, what it had, and from when to when it was in work."""
         path = f"{self._folder.claim(claim.shard, claim.attempt)}.{ending.value}"
         had = {"memory_mb": claim.memory_mb, "peak_mb": peak_mb, "seconds": seconds}
-        content = {"detail": detail, "in_flight": in_flight, "shared": shared, **had}
+        who = {"worker": claim.worker, "node": claim.node, "begun": begun, "ended": ended}
+        content = {"detail": detail, "in_flight": in_flight, "shared": shared, **had, **who}
         self._create(path, json.dumps(content).encode() + b"\n")
 
     def _create(self, path: str, data: bytes) -> bool:

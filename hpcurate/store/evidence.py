@@ -69,7 +69,7 @@ class Evidence:
         if claim is None:
             return end
         noted = self._store.claims.alone(shard, end.attempt)
-        end = attrs.evolve(end, memory_mb=claim.memory_mb)
+        end = attrs.evolve(end, memory_mb=claim.memory_mb, worker=claim.worker, node=claim.node, begun=claim.at)
         found = explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
         cut = found.ending is Ending.WALLTIME and not found.shared  # one that may never have begun had no time
         return attrs.evolve(found, seconds=claim.seconds / MORE) if cut else found  # it may have stood still for long

@@ -29,7 +29,10 @@ class Filesystem(Protocol):
         """Names in a folder; empty if there is no such folder."""
 
     def stamp(self, folder: str) -> int:
-        """Another number once a name was added to the folder or removed from it; 0 if there is no such folder."""
+        """Another number once a name was added to the folder or removed from it; 0 if there is no such folder.
+
+        Of a file, once it was written again. Nanoseconds, by the clock of the storage.
+        """
 
     def read(self, path: str) -> bytes:
         """Whole content. Raises FileNotFoundError."""

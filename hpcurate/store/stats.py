@@ -147,6 +147,7 @@ class ShardCounts(Counts):
     cpu_seconds: float = 0.0
     """Of cores: user and system time of the stage process and its children while the shard was in work."""
     peak_memory_mb: float = 0.0
+    """Of main memory by the stage process and its children, each at its most, up to now."""
     peak_gpu_memory_mb: float = 0.0
     """Of this process, as torch counts; 0: it was not used there."""
 

@@ -31,6 +31,8 @@ class Allocation:
     """Cores of the job or step on this node."""
     memory_mb: Optional[int] = None
     """MiB of the job on its first node."""
+    start_time: Optional[int] = None
+    """When the job began, seconds since the epoch; not every version of Slurm sets it."""
     end_time: Optional[int] = None
     """When its wall time ends, seconds since the epoch; not every version of Slurm sets it."""
 
@@ -62,6 +64,7 @@ class Allocation:
             cpus=cpus,
             cpus_on_node=on_node,
             memory_mb=_number(environ, "SLURM_MEM_PER_NODE") or (per_cpu * cpus if per_cpu and cpus else None),
+            start_time=_number(environ, "SLURM_JOB_START_TIME"),
             end_time=_number(environ, "SLURM_JOB_END_TIME"),
         )
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Protocol
 
+import attrs
+
 
 class Event(Protocol):
     """Something that threads wait for."""
@@ -61,6 +63,31 @@ def growing(first_s: float, longest_s: float) -> Iterator[float]:
     while True:
         yield pause_s
         pause_s = min(2 * pause_s, longest_s)
+
+
+@attrs.define(frozen=True)
+class Since:
+    """A moment and what has passed since: counted by the monotonic clock, for a wall clock jumps."""
+
+    clock: Clock
+    begun: float
+    """Unix seconds, UTC: for people to read."""
+    _monotonic: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> Since:
+        """From now on."""
+        return cls(clock, round(clock.now().timestamp(), 3), clock.monotonic())
+
+    @property
+    def seconds(self) -> float:
+        """So many have passed."""
+        return self.clock.monotonic() - self._monotonic
+
+    @property
+    def until(self) -> float:
+        """The present moment in Unix seconds, never before the first one."""
+        return round(self.begun + self.seconds, 3)
 
 
 class SystemClock:

@@ -14,6 +14,8 @@ from contextlib import suppress
 
 import attrs
 
+from hpcurate.system.processes import descendants
+
 MOUNTED = "/sys/fs/cgroup"
 _JOB = re.compile(r"job_\d+")
 """What Slurm calls a job's own group."""
@@ -72,6 +74,22 @@ def _killed(folder: str) -> int:
     for name in ("memory.events", "memory.oom_control"):
         with suppress(OSError, ValueError), open(os.path.join(folder, name)) as file:
             return int(dict(line.split() for line in file).get("oom_kill", 0))
+    return 0
+
+
+def peaks_mb() -> float:
+    """MiB that this process and all below it have had in use, each at most, as if all did so at once.
+
+    Those that have left count as one, the largest.
+    """
+    own, left = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own + left + sum(_peak_kb(pid) for pid in descendants(os.getpid()))) / 1024
+
+
+def _peak_kb(pid: int) -> int:
+    """VmHWM of /proc/PID/status; 0 once it has left."""
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), 0)
     return 0
 
 

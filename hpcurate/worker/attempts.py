@@ -17,13 +17,14 @@ from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardCounts, ShardStats
 from hpcurate.store.trouble import explain
-from hpcurate.system.clock import Clock
+from hpcurate.system.clock import Clock, Since
 from hpcurate.system.patience import Patience
 from hpcurate.verdict import Verdict, judge
 from hpcurate.worker.deadline import Pace
 from hpcurate.worker.hosts import Log, ShardEnded, StageHost
 from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.picker import Pick
+from hpcurate.worker.time_sheet import TimeSheet
 from hpcurate.worker.turns import Turns
 
 MAY_BE_THE_STORE = frozenset([Ending.CRASH, Ending.TIMEOUT, Ending.ERROR])
@@ -45,14 +46,15 @@ class Attempts:
         told: Callable[[], ShardEnded],
         give_up: GiveUp,
         log: Log,
+        sheet: TimeSheet,
     ) -> None:
         """`told`: as what those end that are in work when the worker is told to leave at once."""
         self._plan, self._store, self._worker, self._clock = plan, store, worker, clock
-        self._leaving, self._told, self._give_up, self._log = leaving, told, give_up, log
+        self._leaving, self._told, self._give_up, self._log, self._sheet = leaving, told, give_up, log, sheet
         self._root, self.pace, self._turns = Store(plan.store), Pace(plan.seconds_per_weight), Turns(clock)
         self._ahead: list[NextShard] = []
-        self._owed: list[tuple[Pick, ShardEnded]] = []
-        """Attempts whose ending could not be written down yet."""
+        self._owed: list[tuple[Pick, ShardEnded, tuple[float, float]]] = []
+        """Attempts whose ending could not be written down yet, and when each was in work, from and to."""
         self._owing = clock.lock()
         self.uncommitted: set[str] = set()
         """Shards that are finished, and wait for their commit while the store fails."""
@@ -104,27 +106,28 @@ class Attempts:
 
     def work(self, host: StageHost, attempt: Attempt, patience: Patience, ahead: NextShard) -> ShardEnded | None:
         """One attempt: None if the shard is committed now, else how the attempt ended. Raises SetupFailed."""
-        pick, started, ahead.before = attempt.pick, self._clock.monotonic(), attempt.pick.line.weight
+        pick, since, ahead.before = attempt.pick, Since.now(self._clock), attempt.pick.line.weight
         try:
             done = self._run(host, attempt, ahead)
-            won = self._commit(attempt.job.directory, self._stats(pick, done), patience)
+            won = self._commit(attempt.job.directory, self._stats(pick, done, since), patience)
         except ShardEnded as ended:
             ended = self._blamed(ended, attempt.job.directory)
             if ended.ahead:
                 self.let_go(ahead, ended.ahead)
-            return self._hand_back(pick, self._in_full(ended, pick.claim, started))
+            return self._hand_back(pick, self._in_full(ended, pick.claim, since.seconds), since)
         except (OSError, StoreFailed) as error:  # the engine's own: what the stage raises is a dead letter
-            return self._hand_back(pick, self._by_the_store(error))
+            return self._hand_back(pick, self._by_the_store(error), since)
         except BaseException as error:  # SetupFailed; Ctrl-C with the inline launcher
             why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "interrupted"
-            self._hand_back(pick, ShardEnded(Ending.FREE, why))
+            self._hand_back(pick, ShardEnded(Ending.FREE, why), since)
             raise
         patience.worked()
-        self.pace.learn(pick.line.weight, self._clock.monotonic() - started)
+        self._sheet.worked(since.seconds, committed=won)
+        self.pace.learn(pick.line.weight, since.seconds)
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt}: {_describe(done, won)}")
         return None
 
-    def _in_full(self, ended: ShardEnded, claim: Claim, started: float) -> ShardEnded:
+    def _in_full(self, ended: ShardEnded, claim: Claim, lasted: float) -> ShardEnded:
         """With why it was in work no longer, where its worker was told to leave; who has begun nothing is only free.
 
         What counts is the time that it had, and not only what it used of that before it was told: in another job that
@@ -133,7 +136,7 @@ class Attempts:
         if ended.ending is not Ending.FREE or not ended.in_flight:
             return ended
         told = self._told()
-        lasted = max(self._clock.monotonic() - started, 0.0 if claim.ahead else claim.seconds)
+        lasted = max(lasted, 0.0 if claim.ahead else claim.seconds)
         seconds = round(lasted, 3) if told.ending is Ending.WALLTIME else 0.0
         return attrs.evolve(told, in_flight=ended.in_flight, shared=ended.shared, seconds=seconds)
 
@@ -141,9 +144,10 @@ class Attempts:
         """Write down the endings that could not be. Raises OSError."""
         with self._owing:
             while self._owed:
-                pick, ended = self._owed[0]
+                pick, ended, (begun, over) = self._owed[0]
                 said = ended.ending, ended.detail[:2000], ended.in_flight[:100], ended.shared
-                self._store.claims.end(pick.claim, *said, peak_mb=ended.peak_mb, seconds=ended.seconds)
+                peak_mb, seconds = ended.peak_mb, ended.seconds
+                self._store.claims.end(pick.claim, *said, peak_mb=peak_mb, seconds=seconds, begun=begun, ended=over)
                 self._owed.pop(0)
 
     def _run(self, host: StageHost, attempt: Attempt, ahead: NextShard) -> Done:
@@ -213,13 +217,16 @@ class Attempts:
             note=self._store.folder.note(line.id, pick.claim.attempt) if alone else "",
         )
 
-    def _stats(self, pick: Pick, done: Done) -> ShardStats:
+    def _stats(self, pick: Pick, done: Done, since: Since) -> ShardStats:
         return ShardStats(
             **attrs.asdict(done.counts, recurse=False),
             shard=pick.line.id,
             nonce=pick.claim.nonce,
             attempt=pick.claim.attempt,
             worker=self._worker,
+            node=pick.claim.node,
+            begun=since.begun,
+            ended=since.until,
             history=pick.claim.history,
             gpu=done.gpu,
             environment=done.environment,
@@ -228,13 +235,18 @@ class Attempts:
     def _directory(self, pick: Pick) -> str:
         return self._store.folder.attempt(pick.line.id, pick.claim.attempt, pick.claim.nonce)
 
-    def _hand_back(self, pick: Pick, ended: ShardEnded) -> ShardEnded:
-        """Remove what there is of the attempt, and write down why it ended: later, where that fails, too."""
+    def _hand_back(self, pick: Pick, ended: ShardEnded, since: Since | None = None) -> ShardEnded:
+        """Remove what there is of the attempt, and write down why it ended: later, where that fails, too.
+
+        `since` when it was in work; None: it was claimed and no more.
+        """
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt} ended: {ended.ending.value}: {ended.detail}")
         with suppress(OSError):
             self._store.commits.discard(self._directory(pick))
         with self._owing:
-            self._owed.append((pick, ended))
+            self._owed.append((pick, ended, (since.begun, since.until) if since else (0.0, 0.0)))
+        if since:
+            self._sheet.worked(since.seconds, committed=False)
         with suppress(OSError):
             self.settle()
         return ended

@@ -58,6 +58,7 @@ class Who:
     workers: int
     round: int
     element: str = ""
+    node: str = ""
     memory_mb: int = 0
     """MiB that it has."""
     attempts: int = 5
@@ -187,6 +188,8 @@ class Picker:
             ahead=ahead,
             memory_mb=self._who.memory_mb,
             seconds=room.left if room.left < math.inf else 0.0,
+            node=self._who.node,
+            at=round(self._world.clock.now().timestamp(), 3),
         )
         self._doubtful = Pick(line, claim)
         won = self._store.claims.take(claim)

@@ -42,6 +42,7 @@ from hpcurate.worker.log_file import log_to_file
 from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.node_staging import NodeFault
 from hpcurate.worker.picker import Pick, Picker, Who
+from hpcurate.worker.time_sheet import TimeSheet
 from hpcurate.world import World
 
 T = TypeVar("T")
@@ -62,13 +63,18 @@ class Supervisor:
         hosts: Hosts | None = None,
         world: World | None = None,
         allocation: Allocation | None = None,
+        whole_job: bool = False,
         log: Callable[[str], None] = lambda line: print(line, flush=True),
     ) -> None:
+        """`whole_job`: it has the allocation to itself."""
         self.plan, self.submission, self.index, self._print = plan, submission, index, log
         self._world, self._hosts = world or World(), hosts or ProcessHosts()
         self._allocation = allocation or Allocation.here()
         self._store = self._world.stage(Store(plan.store), plan.stage.folder)
         self.worker = f"{job}-{index}-r{self._allocation.restart_count}-{self._world.nonce(4)}"
+        self._sheet = TimeSheet(
+            self._world, plan, submission, self._allocation, (self.worker, index), whole_job=whole_job
+        )
         self._running: list[StageHost] = []
         self._draining = self._world.clock.event()
         left_s = seconds_left(plan.stage.resources.time, self._allocation, self._world.clock.now().timestamp())
@@ -85,6 +91,7 @@ class Supervisor:
             lambda: self._told,
             self._hosts.give_up,
             self._log,
+            self._sheet,
         )
         self._errors = 0
         self._holds = False
@@ -98,6 +105,7 @@ class Supervisor:
         """Work until nothing is left for this worker. Exit status: 0, or 1 if the stage cannot be set up."""
         self._hosts.prepare(self.plan, [self._info(k) for k in range(self.plan.stage.processes)])
         timing = self.plan.timing
+        self._sheet.begin()
         self._heartbeat = Heartbeat(
             self._world,
             self._store.folder,
@@ -122,6 +130,7 @@ class Supervisor:
             self._heartbeat.stop()
             if self._watch:
                 self._watch.stop()
+            self._sheet.end()
         if self._failure:
             self._log(f"worker {self.worker}: {self._failure}")
             return 1
@@ -175,6 +184,7 @@ class Supervisor:
                 workers=self.plan.workers,
                 round=self.plan.round,
                 element=self._allocation.element,
+                node=node_name(),
                 memory_mb=memory_mb(self.plan),
                 attempts=self.plan.stage.attempts,
             ),
@@ -269,6 +279,7 @@ class Supervisor:
             self._store.commits.test_write(self.submission)
             self._setup_failed(error)
             return None
+        self._sheet.ready()
         if ready.made:
             self._staging.record_staging(f"setup_on_node of {self.plan.stage.name}", ready.made)
         return host
@@ -397,7 +408,8 @@ def main(argv: list[str]) -> int:
     job = f"local{parent}" if parent else element.array_job_id or element.job_id or f"local{os.getpid()}"
     plan = _plan_of(submission)
     world = World().expecting(Store(plan.store))
-    supervisor = Supervisor(plan, submission, index, job=job, world=world)
+    alone = bool(element.element) and not parent
+    supervisor = Supervisor(plan, submission, index, job=job, world=world, allocation=element, whole_job=alone)
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.drain(at_once=True))
     log_to_file(plan, submission, index)

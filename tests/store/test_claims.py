@@ -165,9 +165,10 @@ def test_a_claim_that_cannot_be_read_is_none(folder: StageFolder, claims: Claims
 
 @pytest.mark.parametrize("ending", Ending)
 def test_the_next_attempt_learns_how_one_ended(claims: Claims, ending: Ending) -> None:
-    """Why, and what was in flight: every ending."""
-    claims.end(claim_of("w1"), ending, "SIGSEGV", ("a",))
-    expected = AttemptEnd(attempt=1, ending=ending, detail="SIGSEGV", in_flight=("a",))
+    """Why, what was in flight, whose it was and from when to when: every ending."""
+    claims.end(attrs.evolve(claim_of("w1"), node="n7"), ending, "SIGSEGV", ("a",), begun=5.0, ended=7.5)
+    who = {"worker": "w1", "node": "n7"}
+    expected = AttemptEnd(attempt=1, ending=ending, detail="SIGSEGV", in_flight=("a",), begun=5.0, ended=7.5, **who)
     assert expected == claims.ending(SHARD, Latest(1, ending))
 
 
@@ -208,7 +209,7 @@ def test_a_history_is_the_claims_own_and_how_that_attempt_ended(claims: Claims) 
     second = claim_of("w2", 2, history=(before,))
     claims.take(second)
     claims.end(second, Ending.CRASH, "SIGSEGV")
-    crash = AttemptEnd(attempt=2, ending=Ending.CRASH, detail="SIGSEGV")
+    crash = AttemptEnd(attempt=2, ending=Ending.CRASH, detail="SIGSEGV", worker="w2")
     assert (before, crash) == claims.history(SHARD, Latest(2, Ending.CRASH))
 
 

@@ -158,12 +158,14 @@ def _claim_and_die(folder: StageFolder) -> None:
 
 
 def test_a_dead_processs_claim_becomes_attempt_two(folder: StageFolder) -> None:
-    """On the same host it is seen at once, and the history has it."""
+    """On the same host it is seen at once, and the history has it: whose it was, and since when."""
     process = multiprocessing.get_context("fork").Process(target=_claim_and_die, args=(folder,))
     process.start()
     process.join()
     claim = again(picker(folder))
-    assert (2, (AttemptEnd(attempt=1, ending=Ending.DEAD),)) == (claim.attempt, claim.history)
+    (end,) = claim.history
+    assert (2, 1, Ending.DEAD, "job-0-r0-") == (claim.attempt, end.attempt, end.ending, end.worker[:9])
+    assert 0 < end.begun <= claim.at
 
 
 def test_a_living_processs_claim_is_not_touched(folder: StageFolder) -> None:
@@ -219,9 +221,10 @@ def test_a_worker_elsewhere_is_given_its_lease(folder: StageFolder) -> None:
 
 def test_a_worker_elsewhere_that_stands_still_loses_its_shard(folder: StageFolder) -> None:
     """After one lease of our own clock; that says nothing about the shard."""
-    foreign(folder)
+    worker = foreign(folder).worker
     claim = again(picker(folder, lease_s=0.0))
-    assert ((AttemptEnd(attempt=1, ending=Ending.LOST),), judge([], 1)) == (claim.history, judge(claim.history, 1))
+    lost = AttemptEnd(attempt=1, ending=Ending.LOST, worker=worker)
+    assert ((lost,), judge([], 1)) == (claim.history, judge(claim.history, 1))
 
 
 def test_a_worker_elsewhere_that_beats_keeps_its_shard(folder: StageFolder) -> None:
@@ -238,7 +241,7 @@ def test_only_the_counter_of_a_heartbeat_counts(folder: StageFolder) -> None:
     """What follows it is for people, whoever writes it: a worker that stands still loses its shard."""
     claim, picking = foreign(folder), picker(folder, lease_s=0.0)
     found = []
-    for count in range(3):
+    for count in range(10):
         FILES.beat(folder.worker(claim.worker), b"000000000001\n{}%d\n" % count)
         found.append(picking.next().line.id)  # type: ignore[union-attr]
     assert "0001-000009" in found
@@ -260,8 +263,9 @@ def test_a_counter_that_cannot_be_read_is_not_one_that_stands_still(folder: Stag
 
 def test_a_worker_whose_round_is_over_loses_its_shard_at_once(folder: StageFolder) -> None:
     """Somebody learned from the scheduler that no worker of that round is left, on whatever host."""
-    mark_over(folder, foreign(folder).round)
-    assert (AttemptEnd(attempt=1, ending=Ending.LOST),) == again(picker(folder)).history
+    claim = foreign(folder)
+    mark_over(folder, claim.round)
+    assert (AttemptEnd(attempt=1, ending=Ending.LOST, worker=claim.worker),) == again(picker(folder)).history
 
 
 def test_a_claim_that_cannot_be_read_is_given_a_lease_too(folder: StageFolder) -> None:
