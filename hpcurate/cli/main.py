@@ -18,6 +18,7 @@ VERBS = {
     "why": "hpcurate.cli.verbs.why",
     "trace": "hpcurate.cli.verbs.trace",
     "logs": "hpcurate.cli.verbs.logs",
+    "report": "hpcurate.cli.verbs.report",
     "verify": "hpcurate.cli.verbs.verify",
     "du": "hpcurate.cli.verbs.du",
     "clean": "hpcurate.cli.verbs.clean",
@@ -85,6 +86,7 @@ site profile's, else that of the last run started):
   hpcurate why [RUN]           why it failed or stopped, and what to type
   hpcurate trace ITEM [RUN]    what became of one input, by name, id or file
   hpcurate logs [RUN]          what workers, stages and gates wrote
+  hpcurate report [RUN]        all of it as one HTML page, with pictures
   hpcurate explain [RUN]       why each stage runs or does not; also of
                                +pipeline=…
   hpcurate verify [RUN]        whether every file is still there

@@ -1,0 +1,68 @@
+"""`hpcurate report`: one HTML page of a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import suppress
+
+from hpcurate.cli.terminal import show
+from hpcurate.cli.verbs.common import run_parser, the_run
+from hpcurate.errors import UserError
+from hpcurate.report.run_view import RunView
+
+
+def parser() -> argparse.ArgumentParser:
+    """`hpcurate report [RUN] [--output FILE]`."""
+    parser = run_parser("report", "one HTML page of a run, with everything that it shows inside")
+    parser.add_argument("--output", metavar="FILE", help="where to write it; default: report.html in the run's folder")
+    parser.add_argument("--items", type=_count, default=4000, help="tasks to look at, at most; default: %(default)s")
+    parser.add_argument("--pictures", type=_count, default=200, help="of them, at most; default: %(default)s")
+    parser.add_argument("--cpu-price", type=_price, metavar="P", help="of an hour of one core, to show what the run cost")
+    parser.add_argument("--gpu-price", type=_price, metavar="P", help="of an hour of one GPU")
+    return parser
+
+
+def verb(argv: list[str]) -> int:
+    """Write it and print where it is."""
+    from hpcurate.report.page.model import Options, page_of
+    from hpcurate.report.page.pictures import Limits
+    from hpcurate.report.page.render import render
+
+    options = parser().parse_args(argv[1:])
+    run = the_run(options)
+    prices = {"cpu_price": options.cpu_price, "gpu_price": options.gpu_price}
+    wanted = Options(items=options.items, pictures=Limits(count=options.pictures), **prices)
+    path = os.path.abspath(options.output or os.path.join(run.path, "report.html"))
+    page = page_of(RunView(run), wanted)
+    size = _write(path, render(page).encode())
+    show([f"{path}  ({size / 1e6:.1f} MB; open it in any browser, it needs no server)"])
+    return 0
+
+
+def _write(path: str, data: bytes) -> int:
+    """All of it or nothing; returns its bytes. Raises UserError."""
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise UserError(f"{path}: cannot be written: {error.strerror}; name a file with --output FILE") from None
+    return len(data)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 or more")
+    return number
+
+
+def _price(text: str) -> float:
+    price = float(text)
+    if not 0 <= price < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 or more")
+    return price

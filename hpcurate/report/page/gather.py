@@ -1,0 +1,138 @@
+"""One pass over the rows of a run's live set: values of measures, and tasks to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import attrs
+
+from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.report.dead_letters import LocatedDeadLetter
+from hpcurate.report.page.items import Fate, Group, Samples
+from hpcurate.report.page.measures import BOOKKEEPING, Measure, Threshold, Values, measure_of
+from hpcurate.report.page.rows import Row, numbers, read_rows
+from hpcurate.report.page.thresholds import thresholds_of
+from hpcurate.report.run_view import CommittedShard, RunView
+
+MOST_ROWS = 200_000
+"""Of a stage: of more, every n-th shard is read."""
+MOST_FIELDS = 60
+"""Numeric fields of a stage's rows."""
+MOST_GROUPS = 30
+"""Reasons whose tasks are told apart in the sample."""
+OF_A_GROUP = 2000
+THREADS = 16
+"""Shards that are read at once: on shared storage nearly all of it is waiting."""
+
+
+@attrs.define
+class Gathered:
+    """What the rows hold."""
+
+    measures: list[Measure] = attrs.field(factory=list)
+    samples: Samples = attrs.field(factory=lambda: Samples(OF_A_GROUP))
+    rows: int = 0
+    """That were read."""
+    sampled: bool = False
+    """Whether some shards were left out."""
+
+
+@attrs.define
+class _Columns:
+    """Values of the fields of one stage."""
+
+    known: frozenset[str]
+    """Fields that are measures of an earlier stage, which this one passes on."""
+    values: dict[str, Values] = attrs.field(factory=dict)
+
+    def add(self, row: Row, *, dropped: bool) -> None:
+        """All numbers of a row."""
+        for name, value in numbers(row):
+            if name in self.known:
+                continue
+            values = self.values.get(name)
+            if values is None:
+                if len(self.values) >= MOST_FIELDS:
+                    continue
+                values = self.values[name] = Values()
+            (values.dropped if dropped else values.kept).append(value)
+
+
+def gather(view: RunView, dead: Iterable[LocatedDeadLetter]) -> Gathered:
+    """Read every stage once, first to last: a measure belongs to the first stage in which it varies."""
+    found = Gathered()
+    last = final_stages(view.planned, {stage.name: _tasks_of(view.committed(stage)) for stage in view.planned})
+    known: set[str] = set()
+    for stage in view.planned:
+        columns = _Columns(frozenset(known))
+        _read_stage(view.committed(stage), stage.name in last, columns, found)
+        measures = _measures(stage, columns.values)
+        known |= {measure.name for measure in measures}
+        found.measures += measures
+    found.measures.sort(key=lambda measure: measure.rank)
+    for one in dead:
+        group = Group(Fate.FAILED, one.shard.stage, f"{one.letter.stage}: {one.letter.error}")
+        found.samples.offer(group, one.letter.task or {"id": one.letter.id})
+    return found
+
+
+def _tasks_of(shards: Iterable[CommittedShard]) -> tuple[int, int]:
+    counts = [shard.counts for shard in shards]
+    return sum(one.passed for one in counts), sum(one.tasks_out for one in counts)
+
+
+def final_stages(planned: Sequence[PlannedStage], tasks: Mapping[str, tuple[int, int]]) -> set[str]:
+    """Stages whose tasks are what the run has made so far: the last with any, and not one that makes one of all. Pure.
+
+    `tasks`: stage → (tasks that it passed on, what it made of them).
+    """
+
+    def last(stage: PlannedStage) -> set[str]:
+        passed, made = tasks.get(stage.name, (0, 0))
+        if made and made >= passed / 10 or not stage.after:
+            return {stage.name}
+        return {name for above in stage.after for name in last(by_name[above])}
+
+    by_name = {stage.name: stage for stage in planned}
+    read = {name for stage in planned for name in stage.after}
+    return {name for stage in planned if stage.name not in read for name in last(stage)}
+
+
+def _read_stage(shards: Sequence[CommittedShard], is_last: bool, columns: _Columns, found: Gathered) -> None:
+    every = 1 + sum(s.counts.tasks_out + s.counts.dropped for s in shards) // MOST_ROWS
+    found.sampled |= every > 1
+    for stage, kept, drops in _rows_of(shards[::every]):
+        found.rows += len(kept) + len(drops)
+        for row in kept:
+            columns.add(row, dropped=False)
+            if is_last:
+                found.samples.offer(Group(Fate.KEPT, stage), row)
+        for drop in drops:
+            task = drop.get("task")
+            if isinstance(task, dict):
+                columns.add(task, dropped=True)
+                found.samples.offer(_group_of(stage, drop, found.samples), task)
+
+
+def _rows_of(shards: Sequence[CommittedShard]) -> Iterator[tuple[str, list[Row], list[Row]]]:
+    def read(shard: CommittedShard) -> tuple[str, list[Row], list[Row]]:
+        drops = read_rows(shard.path / "dropped.jsonl") if shard.counts.dropped or shard.counts.reasons else []
+        return shard.stage, read_rows(shard.path / "tasks.jsonl"), drops
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for first in range(0, len(shards), 4 * THREADS):  # not more in memory than that
+            yield from pool.map(read, shards[first : first + 4 * THREADS])
+
+
+def _group_of(stage: str, drop: Row, samples: Samples) -> Group:
+    group = Group(Fate.DROPPED, stage, str(drop.get("reason", "")))
+    few = group in samples.by_group or len(samples.by_group) < MOST_GROUPS
+    return group if few else Group(Fate.DROPPED, stage, "other reasons")
+
+
+def _measures(stage: PlannedStage, columns: Mapping[str, Values]) -> list[Measure]:
+    thresholds: Mapping[str, Threshold] = thresholds_of(stage.spec.parameters, stage.spec.target, columns.keys())
+    shown = [name for name, values in columns.items() if values.vary or (name in thresholds and len(values))]
+    ordered = sorted(shown, key=lambda name: name.endswith(BOOKKEEPING))
+    return [measure_of(name, stage.name, columns[name], thresholds.get(name)) for name in ordered]

@@ -1,0 +1,183 @@
+"""Small pictures of tasks for the page: from their previews, images and clips. Reads files; needs Pillow.
+
+A picture is a strip of a few frames beside each other, which the page plays when it is pointed at.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from hpcurate.report.page.rows import Row
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+HEIGHT = 108
+"""Pixels of a picture."""
+WIDEST = 240
+FRAMES = 5
+"""Of a strip."""
+QUALITY = 55
+MOST_PIXELS = 64_000_000
+"""Of an image that is opened."""
+MOST_DECODED = 100
+"""Frames between a key frame and the span that is wanted."""
+PLAIN_BYTES = 30_000
+"""Of an image that is embedded as it is, where nothing can make it smaller."""
+IMAGES = {".webp": "webp", ".gif": "gif", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+MOVIES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
+
+
+@attrs.define(frozen=True)
+class Picture:
+    """A strip as a browser takes it."""
+
+    data: str
+    """`data:` address."""
+    frames: int
+    ratio: float
+    """Width by height of one frame."""
+
+
+@attrs.define
+class Limits:
+    """What all pictures of a page may take."""
+
+    count: int = 200
+    bytes: int = 6_000_000
+    seconds: float = 10.0
+
+
+def pictures_of(rows: Iterable[tuple[int, Row]], stages: str, limits: Limits) -> dict[int, Picture]:
+    """Number of a row → its picture, in this order as long as the limits allow. `stages`: folder that files are below."""
+    found: dict[int, Picture] = {}
+    until, left = time.monotonic() + limits.seconds, limits.bytes
+    for number, row in rows:
+        if len(found) >= limits.count or left <= 0 or time.monotonic() > until:
+            break
+        picture = next((p for path in candidates(row, stages) if (p := picture_of(path, row))), None)
+        if picture is not None:
+            found[number] = picture
+            left -= len(picture.data)
+    return found
+
+
+def candidates(row: Row, stages: str) -> list[str]:
+    """Files that show the task: images before movies, what a stage made of it before its source. Touches no file."""
+    own = [_within(stages, value) for name, value in row.items() if name not in ("source", "path") and _is_shown(value)]
+    given = [str(row["path"])] if _is_shown(row.get("path")) else []
+    return sorted([path for path in [*own, *given] if path], key=lambda path: path.lower().endswith(MOVIES))
+
+
+def _is_shown(value: Any) -> bool:
+    return isinstance(value, str) and value.lower().endswith((*IMAGES, *MOVIES))
+
+
+def _within(stages: str, reference: str) -> str:
+    """The path that a reference means; empty for what would lead out of the store."""
+    parts = PurePosixPath(reference).parts
+    return "" if ".." in parts or reference.startswith("/") else os.path.join(stages, reference)
+
+
+def can_draw() -> bool:
+    """Whether Pillow is installed."""
+    with suppress(ImportError):
+        import PIL.Image  # noqa: F401
+
+        return True
+    return False
+
+
+def picture_of(path: str, row: Row) -> Picture | None:
+    """The strip of a file; None where it is gone, is none, or cannot be decoded here."""
+    with suppress(Exception):  # a decoder may raise anything about a broken file; then there is no picture of it
+        if not can_draw():
+            return _as_it_is(path)
+        frames = list(_frames_of_movie(path, row) if path.lower().endswith(MOVIES) else _frames_of_image(path))
+        return _strip(frames) if frames else None
+    return None
+
+
+def _as_it_is(path: str) -> Picture | None:
+    suffix = IMAGES.get(PurePosixPath(path).suffix.lower())
+    if suffix is None or os.path.getsize(path) > PLAIN_BYTES:
+        return None
+    with open(path, "rb") as file:
+        return Picture(_address(suffix, file.read()), 1, 16 / 9)
+
+
+def _frames_of_image(path: str) -> Iterator[Image]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.width * image.height > MOST_PIXELS:
+            return
+        count = getattr(image, "n_frames", 1)
+        image.draft("RGB", (WIDEST * 2, HEIGHT * 2))  # a JPEG is decoded small
+        for number in _spread(count):
+            image.seek(number)
+            yield _small(image)
+
+
+def _spread(count: int) -> list[int]:
+    """Numbers of the frames of a strip: all, or some at even distances."""
+    wanted = min(count, FRAMES)
+    return [(2 * place + 1) * count // (2 * wanted) for place in range(wanted)]
+
+
+def _frames_of_movie(path: str, row: Row) -> Iterator[Image]:
+    """One, from the middle of the task's span if a key frame is near: a seek each is what takes time."""
+    import av
+
+    with av.open(path) as movie:
+        stream = movie.streams.video[0]
+        stream.thread_type = "AUTO"
+        unit = float(stream.time_base or 0)
+        begins = float(stream.start_time or 0) * unit
+        start, end = _span_in_file(path, row, float(stream.duration or 0) * unit)
+        movie.seek(int((begins + (start + end) / 2) * 1_000_000))
+        for count, frame in enumerate(movie.decode(stream)):
+            if (frame.time or 0.0) - begins >= start or count >= MOST_DECODED:
+                yield _small(frame.to_image())
+                return
+
+
+def _span_in_file(path: str, row: Row, length: float) -> tuple[float, float]:
+    """Seconds of a file that are the task: all of a file of its own, else what its source's span says."""
+    start, end = row.get("start_s"), row.get("end_s")
+    if path == row.get("path") and isinstance(start, (int, float)) and isinstance(end, (int, float)):
+        return float(start), float(end)
+    return 0.0, length
+
+
+def _small(image: Image) -> Image:
+    from PIL import Image as images
+
+    height = min(HEIGHT, image.height)
+    width = max(1, min(WIDEST, round(image.width * height / image.height)))
+    return image.convert("RGB").resize((width, height), images.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def _strip(frames: list[Image]) -> Picture:
+    from PIL import Image
+
+    width, height = frames[0].size
+    strip = Image.new("RGB", (width * len(frames), height))
+    for place, frame in enumerate(frames):
+        strip.paste(frame, (place * width, 0))
+    buffer = io.BytesIO()
+    strip.save(buffer, "WEBP", quality=QUALITY, method=2)
+    return Picture(_address("webp", buffer.getvalue()), len(frames), round(width / height, 4))
+
+
+def _address(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

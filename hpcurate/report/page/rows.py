@@ -1,0 +1,78 @@
+"""Rows of committed shards as plain values, and what in them are measures and texts. Reads files; the rest is pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+Row = Mapping[str, Any]
+NO_MEASURES = ("id", "parents", "weight", "mtime_ns")
+"""Fields that every pipeline has, and nobody judges a task by."""
+LEAST_TEXT = 20
+"""Characters of a text that may be a caption: names of codecs and formats are shorter."""
+DEEPEST = 3
+
+_decoder = msgspec.json.Decoder()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a file; none if it is not there (any more)."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return []
+    try:
+        rows: list[Row] = _decoder.decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, and names that are no text: the standard library takes both
+        rows = [row for line in data.splitlines() for row in _loaded(line)]
+    return rows
+
+
+def _loaded(line: bytes) -> Iterator[Row]:
+    with suppress(ValueError):  # a line cut short: `hpcurate verify` says so
+        yield json.loads(line)
+
+
+def numbers(row: Row) -> Iterator[tuple[str, float]]:
+    """Its numeric fields, those of a dict in it by `field.key`; no truth values, no NaN."""
+    for name, value in row.items():
+        kind = type(value)
+        if kind is int or kind is float:
+            if name not in NO_MEASURES and math.isfinite(value):
+                yield name, value
+        elif kind is dict:
+            for inner, one in value.items():
+                if type(one) in (int, float) and math.isfinite(one):
+                    yield f"{name}.{inner}", one
+
+
+def texts(row: Row) -> list[tuple[str, str]]:
+    """What is written to be read, as (field, text): captions, answers, prompts, wherever in the row."""
+    return [found for name, value in row.items() for found in _texts(name, value, 0)]
+
+
+def _texts(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        if len(value) >= LEAST_TEXT and " " in value.strip() and name not in ("path", "source", "clip"):
+            yield name, value
+    elif isinstance(value, dict) and depth < DEEPEST:
+        for inner, one in value.items():
+            yield from _texts(str(inner), one, depth + 1)
+    elif isinstance(value, list) and depth < DEEPEST:
+        for one in value:
+            yield from _texts(name, one, depth + 1)
+
+
+def name_of(row: Row) -> str:
+    """What a user calls a task: its file, and the seconds of it where it is a span; else its id."""
+    name = str(row.get("source") or row.get("path") or row.get("id") or "")
+    start, end = row.get("start_s"), row.get("end_s")
+    if isinstance(start, (int, float)) and isinstance(end, (int, float)):
+        return f"{name} · {start:.1f}–{end:.1f} s"
+    return name

@@ -1,0 +1,75 @@
+"""What the sections of the page say, made of the model. Pure."""
+
+from __future__ import annotations
+
+import attrs
+
+from hpcurate.report.page.dag import Box
+from hpcurate.report.page.measures import Measure, Threshold
+from hpcurate.report.page.model import Page, StagePart
+from hpcurate.report.page.text import number, shown, size, span
+
+
+@attrs.define(frozen=True)
+class Figure:
+    """One number of the headline."""
+
+    value: str
+    label: str
+    detail: str = ""
+
+
+def headline(page: Page) -> list[Figure]:
+    """The figures that a reader wants first."""
+    stages = page.stages
+    first, last = stages[0], stages[-1]
+    dropped, failed = (sum(getattr(one.report, name) for one in stages) for name in ("dropped", "failed"))
+    figures = [
+        Figure(number(first.report.tasks_in), "in", _amounts(first.amounts_in)),
+        Figure(number(last.report.tasks_out), "out", _amounts(last.amounts_out)),
+        Figure(number(dropped), "dropped", "on purpose"),
+        Figure(number(failed), "failed", "dead letters" if failed else ""),
+    ]
+    seconds = sum(one.report.seconds for one in stages)
+    return [*figures, Figure(span(seconds), "of work", "stage processes, all stages")]
+
+
+def _amounts(amounts: dict[str, float]) -> str:
+    seconds, volume = amounts.get("seconds"), amounts.get("bytes")
+    return ", ".join([*([span(seconds)] if seconds else []), *([size(volume)] if volume else [])])
+
+
+def graph_boxes(page: Page) -> list[Box]:
+    """The input and each stage."""
+    first = page.stages[0].report.tasks_in if page.stages else 0
+    boxes = [Box(name="input", line=f"{number(first)} tasks")]
+    return boxes + [_box(part) for part in page.stages]
+
+
+def _box(part: StagePart) -> Box:
+    report = part.report
+    known = report.shards is not None
+    return Box(
+        name=part.name,
+        after=part.planned.after or ("input",),
+        line=f"{number(report.tasks_in)} → {number(report.tasks_out)}" if known else "not begun",
+        done=(report.shards_done / report.shards if report.shards else 1.0) if known else 0.0,
+        failed=bool(report.failed),
+        target=f"stage-{part.name}",
+    )
+
+
+def measure_title(measure: Measure) -> str:
+    """A histogram in words, for who cannot see it."""
+    return (
+        f"{shown(measure.name)} of {number(measure.count)} tasks: {number(measure.least)} to {number(measure.most)}, "
+        f"median {number(measure.median)}{_asked(measure.threshold)}"
+    )
+
+
+def _asked(threshold: Threshold | None) -> str:
+    if threshold is None:
+        return ""
+    asked = [f"at least {number(threshold.least)}"] if threshold.least is not None else []
+    asked += [f"at most {number(threshold.most)}"] if threshold.most is not None else []
+    return f"; asked: {' and '.join(asked)}"
