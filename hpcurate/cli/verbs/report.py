@@ -6,19 +6,20 @@ import argparse
 import os
 from contextlib import suppress
 
+from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.errors import UserError
 from hpcurate.report.run_view import RunView
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> VerbParser:
     """`hpcurate report [RUN] [--output FILE]`."""
     parser = run_parser("report", "one HTML page of a run, with everything that it shows inside")
     parser.add_argument("--output", metavar="FILE", help="where to write it; default: report.html in the run's folder")
     parser.add_argument("--items", type=_count, default=4000, help="tasks to look at, at most; default: %(default)s")
     parser.add_argument("--pictures", type=_count, default=200, help="of them, at most; default: %(default)s")
-    parser.add_argument("--cpu-price", type=_price, metavar="P", help="of an hour of one core, to show what the run cost")
+    parser.add_argument("--cpu-price", type=_price, metavar="P", help="of an hour of one core, for the cost")
     parser.add_argument("--gpu-price", type=_price, metavar="P", help="of an hour of one GPU")
     return parser
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from markupsafe import Markup
 
@@ -30,13 +30,4 @@ def _columns(columns: Iterable[tuple[int, float, float]]) -> str:
     """(bin, lower end, height), each as a rectangle with a gap beside it."""
     return "".join(
         f"M{place + 0.06:g} {TALL - low:.1f}v{-tall:.1f}h.88v{tall:.1f}z" for place, low, tall in columns if tall > 0
-    )
-
-
-def segments(spans: Sequence[tuple[float, float]], row: int, thick: float) -> str:
-    """The path of horizontal bars in one row of a timeline, from and to as parts of a thousand."""
-    top = row + (1 - thick) / 2
-    return "".join(
-        f"M{1000 * start:.1f} {top:.2f}h{max(0.8, 1000 * (end - start)):.1f}v{thick:g}h{-max(0.8, 1000 * (end - start)):.1f}z"
-        for start, end in spans
     )

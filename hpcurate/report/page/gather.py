@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
@@ -10,7 +10,7 @@ import attrs
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.page.items import Fate, Group, Samples
-from hpcurate.report.page.measures import BOOKKEEPING, Measure, Threshold, Values, measure_of
+from hpcurate.report.page.measures import Measure, Threshold, Values, measure_of
 from hpcurate.report.page.rows import Row, numbers, read_rows
 from hpcurate.report.page.thresholds import thresholds_of
 from hpcurate.report.run_view import CommittedShard, RunView
@@ -32,6 +32,8 @@ class Gathered:
 
     measures: list[Measure] = attrs.field(factory=list)
     samples: Samples = attrs.field(factory=lambda: Samples(OF_A_GROUP))
+    unset: dict[str, float] = attrs.field(factory=dict)
+    """Field → its value before the stage that measures it."""
     rows: int = 0
     """That were read."""
     sampled: bool = False
@@ -44,12 +46,14 @@ class _Columns:
 
     known: frozenset[str]
     """Fields that are measures of an earlier stage, which this one passes on."""
+    unset: Mapping[str, float]
+    """Fields that had one value for all tasks before: what a dropped task still has of that, nobody has measured."""
     values: dict[str, Values] = attrs.field(factory=dict)
 
     def add(self, row: Row, *, dropped: bool) -> None:
         """All numbers of a row."""
         for name, value in numbers(row):
-            if name in self.known:
+            if name in self.known or (dropped and self.unset.get(name) == value):
                 continue
             values = self.values.get(name)
             if values is None:
@@ -60,17 +64,24 @@ class _Columns:
 
 
 def gather(view: RunView, dead: Iterable[LocatedDeadLetter]) -> Gathered:
-    """Read every stage once, first to last: a measure belongs to the first stage in which it varies."""
+    """Read every stage once, first to last.
+
+    A measure belongs to the filter that asks for it, else to the first stage in which it varies.
+    """
     found = Gathered()
     last = final_stages(view.planned, {stage.name: _tasks_of(view.committed(stage)) for stage in view.planned})
     known: set[str] = set()
     for stage in view.planned:
-        columns = _Columns(frozenset(known))
+        columns = _Columns(frozenset(known - _asked(stage, known).keys()), found.unset)
         _read_stage(view.committed(stage), stage.name in last, columns, found)
         measures = _measures(stage, columns.values)
-        known |= {measure.name for measure in measures}
+        again = {measure.name for measure in measures}
+        found.measures = [measure for measure in found.measures if measure.name not in again]
+        known |= again
+        found.unset.update({name: of.first for name, of in columns.values.items() if name not in known and len(of)})
         found.measures += measures
     found.measures.sort(key=lambda measure: measure.rank)
+    found.unset = {name: value for name, value in found.unset.items() if name in known}
     for one in dead:
         group = Group(Fate.FAILED, one.shard.stage, f"{one.letter.stage}: {one.letter.error}")
         found.samples.offer(group, one.letter.task or {"id": one.letter.id})
@@ -90,7 +101,7 @@ def final_stages(planned: Sequence[PlannedStage], tasks: Mapping[str, tuple[int,
 
     def last(stage: PlannedStage) -> set[str]:
         passed, made = tasks.get(stage.name, (0, 0))
-        if made and made >= passed / 10 or not stage.after:
+        if (made and made >= passed / 10) or not stage.after:
             return {stage.name}
         return {name for above in stage.after for name in last(by_name[above])}
 
@@ -131,8 +142,11 @@ def _group_of(stage: str, drop: Row, samples: Samples) -> Group:
     return group if few else Group(Fate.DROPPED, stage, "other reasons")
 
 
+def _asked(stage: PlannedStage, fields: Collection[str]) -> dict[str, Threshold]:
+    return thresholds_of(stage.spec.parameters, stage.spec.target, fields)
+
+
 def _measures(stage: PlannedStage, columns: Mapping[str, Values]) -> list[Measure]:
-    thresholds: Mapping[str, Threshold] = thresholds_of(stage.spec.parameters, stage.spec.target, columns.keys())
+    thresholds = _asked(stage, columns.keys())
     shown = [name for name, values in columns.items() if values.vary or (name in thresholds and len(values))]
-    ordered = sorted(shown, key=lambda name: name.endswith(BOOKKEEPING))
-    return [measure_of(name, stage.name, columns[name], thresholds.get(name)) for name in ordered]
+    return [measure_of(name, stage.name, columns[name], thresholds.get(name)) for name in shown]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from hpcurate.report.page.items import Item
+from hpcurate.report.page.items import Fate, Item
 from hpcurate.report.page.model import Page
 from hpcurate.report.page.rows import name_of, numbers, texts
 from hpcurate.report.page.text import shown
@@ -30,7 +31,7 @@ def item_data(page: Page) -> dict[str, Any]:
                 shown(item.row.get("id", "")),
                 groups.index(item.group),
                 pictures.get(place, -1),
-                _values(item, fields),
+                _values(item, fields, page.unset),
                 _texts(item),
             ]
             for place, item in enumerate(page.items)
@@ -39,9 +40,11 @@ def item_data(page: Page) -> dict[str, Any]:
     }
 
 
-def _values(item: Item, fields: list[str]) -> list[float | int | None]:
+def _values(item: Item, fields: list[str], unset: Mapping[str, float]) -> list[float | int | None]:
     """In the order of the fields; what is missing at the end is left out."""
     known = dict(numbers(item.row))
+    if item.group.fate is not Fate.KEPT:
+        known = {name: value for name, value in known.items() if unset.get(name) != value}
     values = [_short(known.get(name)) for name in fields]
     while values and values[-1] is None:
         values.pop()

@@ -37,7 +37,7 @@ class Item:
     group: Group
     row: Row
     rank: int
-    """A number that is the same for this task on every page; among many tasks those with the lowest are a fair sample."""
+    """By its id alone: among many tasks those with the lowest are a fair sample."""
 
 
 def rank_of(task: str) -> int:
@@ -62,6 +62,11 @@ class Sample:
         elif rank < -self._heap[0][0]:
             heapq.heapreplace(self._heap, (-rank, self.offered, Item(group=group, row=row, rank=rank)))
 
+    @property
+    def of_kept(self) -> bool:
+        """Whether it is one of tasks that were kept."""
+        return self._heap[0][2].group.fate is Fate.KEPT
+
     def items(self) -> list[Item]:
         """Lowest rank first."""
         return [item for _, _, item in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
@@ -80,8 +85,11 @@ class Samples:
         self.by_group.setdefault(group, Sample(self.most)).offer(group, row)
 
     def chosen(self, most: int) -> list[Item]:
-        """At most so many items in all: each group has its share, and what small groups leave goes to the others."""
-        samples = list(self.by_group.values())
+        """At most so many items in all: each group has its share, and what small groups leave goes to the others.
+
+        What was kept comes first.
+        """
+        samples = sorted(self.by_group.values(), key=lambda sample: not sample.of_kept)
         takes = fair([len(sample.items()) for sample in samples], most)
         return [item for sample, take in zip(samples, takes, strict=True) for item in sample.items()[:take]]
 

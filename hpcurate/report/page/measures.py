@@ -13,7 +13,7 @@ FEW = 24
 """So many different whole numbers have a bin each."""
 TAIL = 0.995
 """Share of the values that an axis reaches to where a few lie far out."""
-BOOKKEEPING = ("_pts", "_num", "_den", "_ns", "_frame")
+BOOKKEEPING = ("_pts", "_num", "_den", "_ns", "_frame", "start_s", "end_s")
 """How fields end that place a task in its file and say nothing about it."""
 
 
@@ -36,11 +36,14 @@ class Values:
         return len(self.kept) + len(self.dropped)
 
     @property
+    def first(self) -> float:
+        """One of them; there is one."""
+        return (self.kept or self.dropped)[0]
+
+    @property
     def vary(self) -> bool:
         """Whether there are two that differ."""
-        return len({*self.kept[:1], *self.dropped[:1]}) > 1 or any(
-            value != values[0] for values in (self.kept, self.dropped) for value in values
-        )
+        return any(value != self.first for values in (self.kept, self.dropped) for value in values)
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -83,9 +86,9 @@ class Measure:
     threshold: Threshold | None = None
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """What a filter asks for comes first, bookkeeping last."""
-        return (self.threshold is None, self.name.endswith(BOOKKEEPING))
+    def rank(self) -> tuple[bool, bool, bool]:
+        """What a filter asks for comes first, then what is known of dropped tasks; bookkeeping last."""
+        return (self.threshold is None, self.name.endswith(BOOKKEEPING), not any(self.histogram.dropped))
 
 
 def measure_of(name: str, stage: str, values: Values, threshold: Threshold | None) -> Measure:

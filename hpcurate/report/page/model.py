@@ -86,6 +86,8 @@ class Page:
     """Tasks to look at: of each kind of end some, in turn."""
     offered: int
     """Tasks that these are a sample of."""
+    unset: Mapping[str, float]
+    """Field → its value where nobody has measured it yet."""
     sampled: bool
     """Whether the measures are those of a part of the rows."""
     rows: int
@@ -111,6 +113,7 @@ def page_of(view: RunView, options: Options) -> Page:
         measures=tuple(found.measures),
         items=items,
         offered=found.samples.offered,
+        unset=found.unset,
         sampled=found.sampled,
         rows=found.rows,
         pictures=pictures_of(_rows(items), view.run.store.stages, options.pictures),

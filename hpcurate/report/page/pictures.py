@@ -58,7 +58,7 @@ class Limits:
 
 
 def pictures_of(rows: Iterable[tuple[int, Row]], stages: str, limits: Limits) -> dict[int, Picture]:
-    """Number of a row → its picture, in this order as long as the limits allow. `stages`: folder that files are below."""
+    """Number of a row → its picture, in this order, as far as the limits allow. `stages`: where files are."""
     found: dict[int, Picture] = {}
     until, left = time.monotonic() + limits.seconds, limits.bytes
     for number, row in rows:
@@ -147,7 +147,7 @@ def _frames_of_movie(path: str, row: Row) -> Iterator[Image]:
         movie.seek(int((begins + (start + end) / 2) * 1_000_000))
         for count, frame in enumerate(movie.decode(stream)):
             if (frame.time or 0.0) - begins >= start or count >= MOST_DECODED:
-                yield _small(frame.to_image())
+                yield _small(frame.to_image())  # type: ignore[no-untyped-call]
                 return
 
 
@@ -160,11 +160,11 @@ def _span_in_file(path: str, row: Row, length: float) -> tuple[float, float]:
 
 
 def _small(image: Image) -> Image:
-    from PIL import Image as images
+    from PIL.Image import Resampling
 
     height = min(HEIGHT, image.height)
     width = max(1, min(WIDEST, round(image.width * height / image.height)))
-    return image.convert("RGB").resize((width, height), images.Resampling.BILINEAR, reducing_gap=2.0)
+    return image.convert("RGB").resize((width, height), Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def _strip(frames: list[Image]) -> Picture:

@@ -29,7 +29,10 @@ def read_rows(path: Path) -> list[Row]:
         return []
     try:
         rows: list[Row] = _decoder.decode_lines(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, and names that are no text: the standard library takes both
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+    ):  # NaN, and names that are no text
         rows = [row for line in data.splitlines() for row in _loaded(line)]
     return rows
 

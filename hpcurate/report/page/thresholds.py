@@ -1,4 +1,4 @@
-"""Which threshold belongs to which measure: from what the filters wrote beside their drops, and their parameters. Pure."""
+"""Which threshold belongs to which measure, by the names of parameters. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _BOUND = re.compile(r"(min|max)_(\w+)")
 def thresholds_of(parameters: Mapping[str, Any], target: str, fields: Collection[str]) -> dict[str, Threshold]:
     """Field → what a stage, or a member of a chain, asks of it; only of the fields that it may have measured.
 
-    `max_black` is of `black`, `min_score` of Aesthetic of `aesthetic_score`, `threshold` of Motion of `motion`.
+    `max_black` is of `black`, `min_score` of Aesthetic of `aesthetic_score`, `threshold` of Motion of `motion`,
+    `max_share` of TextShare of `text_share`.
     """
     found: dict[str, Threshold] = {}
     for name, own in _members(target, parameters):
@@ -43,7 +44,8 @@ def _members(target: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 def _field(stage: str, word: str, fields: Collection[str]) -> str | None:
     """The field that is meant, if there is one."""
-    wanted = (word, f"{stage}_{word}", f"{stage}.{word}") if word else (stage, f"{stage}_score")
+    wanted = [word, f"{stage}_{word}", f"{stage}.{word}"] if word else [stage, f"{stage}_score"]
+    wanted += [stage] if stage.endswith(f"_{word}") else []
     return next((name for name in wanted if name in fields), None)
 
 

@@ -30,9 +30,9 @@
     : Number.isInteger(value) ? value.toLocaleString("en-US").replaceAll(",", "\u202f") : String(+value.toPrecision(4));
 
   function chips() {
-    const counts = { "": items.length };
-    for (const item of items) counts[groups[item[GROUP]][0]] = (counts[groups[item[GROUP]][0]] || 0) + 1;
-    for (const [key, count] of Object.entries(counts)) {
+    for (const key of ["", ...Object.keys(NAMES)]) {
+      const count = items.filter((item) => !key || groups[item[GROUP]][0] === key).length;
+      if (key && !count) continue;
       const chip = make("button", { type: "button" }, (key ? NAMES[key] : "All") + " ", make("span", {}, shown(count)));
       chip.dataset.fate = key;
       chip.setAttribute("aria-pressed", String(key === ""));
