@@ -26,6 +26,7 @@ def parser() -> VerbParser:
 
 def verb(argv: list[str]) -> int:
     """Write it and print where it is."""
+    from hpcurate import __version__
     from hpcurate.report.page.model import Options, page_of
     from hpcurate.report.page.pictures import Limits
     from hpcurate.report.page.render import render
@@ -33,7 +34,7 @@ def verb(argv: list[str]) -> int:
     options = parser().parse_args(argv[1:])
     run = the_run(options)
     prices = {"cpu_price": options.cpu_price, "gpu_price": options.gpu_price}
-    wanted = Options(items=options.items, pictures=Limits(count=options.pictures), **prices)
+    wanted = Options(version=__version__, items=options.items, pictures=Limits(count=options.pictures), **prices)
     path = os.path.abspath(options.output or os.path.join(run.path, "report.html"))
     page = page_of(RunView(run), wanted)
     size = _write(path, render(page).encode())

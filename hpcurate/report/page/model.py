@@ -10,7 +10,6 @@ from pathlib import Path
 
 import attrs
 
-from hpcurate import __version__
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.dead_letters import Group, LocatedDeadLetter, dead_letters, grouped
 from hpcurate.report.page.gather import gather
@@ -29,8 +28,10 @@ MOST_LETTERS = 20_000
 
 @attrs.define(frozen=True, kw_only=True)
 class Options:
-    """What a user asks of the page."""
+    """What is asked of the page."""
 
+    version: str = ""
+    """Of hpcurate."""
     items: int = 4000
     """Tasks to look at, at most."""
     pictures: Limits = attrs.field(factory=Limits)
@@ -77,7 +78,6 @@ class Page:
     report: RunReport
     command: str
     """What was typed, after `hpcurate`."""
-    version: str
     stages: tuple[StagePart, ...]
     dead: tuple[Group, ...]
     """Dead letters by cause, the largest group first."""
@@ -107,7 +107,6 @@ def page_of(view: RunView, options: Options) -> Page:
     return Page(
         report=report,
         command=_command(view),
-        version=__version__,
         stages=tuple(_part(stage, report.stages[stage.name], view.committed(stage)) for stage in view.planned),
         dead=tuple(grouped(dead)),
         measures=tuple(found.measures),
