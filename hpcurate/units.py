@@ -20,6 +20,11 @@ def megabytes(text: str) -> int:
     return max(1, math.ceil(float(match[1]) * _FACTOR[match[2].lower()]))
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 node`, `2 nodes`, `12,000 tasks`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def minutes(text: str) -> int:
     """`90s`, `30m`, `1h30m`, `2d`, `HH:MM:SS`, `D-HH:MM:SS` → whole minutes, at least 1.
 

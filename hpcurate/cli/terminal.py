@@ -19,6 +19,7 @@ import attrs
 from hpcurate.cli.tables import Row, Table, fitting
 from hpcurate.cli.text import BAR, Bar, Styled, harmless, in_colours, in_encoding, one_line, parts_of, styled
 from hpcurate.masks import mask
+from hpcurate.units import plural as plural
 
 if TYPE_CHECKING:
     from hpcurate.runs.handover import Outcome
@@ -64,11 +65,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool
     """
     cells = tuple(tuple(map(one_line, row)) for row in (header, *rows))
     return Row.all_of(Table(cells, tuple(numbers and column > 0 for column in range(len(header)))))
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 node`, `2 nodes`, `12,000 tasks`. Pure."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def state(name: str) -> Styled:

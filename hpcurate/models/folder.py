@@ -16,6 +16,7 @@ from hpcurate.models.offer import Echo, Offer, Progress
 from hpcurate.models.origin import Folder
 from hpcurate.models.registry import ModelEntry
 from hpcurate.store.manifest import BLOCK, FileEntry, sha256_of
+from hpcurate.units import plural
 
 STREAMS = 4
 """Files that are copied at once."""
@@ -27,7 +28,7 @@ def look_up(entry: ModelEntry, version: str | None) -> Offer:
     if not files:
         raise ConfigError(f"model {entry.name}: path={entry.path}: no file there matches files={entry.files or ['*']}")
     total = sum(file.size for file in files)
-    text = f"{len(files)} files, {total / 1e6:.1f} MB, of {entry.origin.text}"
+    text = f"{plural(len(files), 'file')}, {total / 1e6:.1f} MB, of {entry.origin.text}"
     return Offer(None, total, text, functools.partial(_bring, entry, files, total), stamp(files))
 
 

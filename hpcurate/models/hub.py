@@ -18,6 +18,7 @@ from hpcurate.models.listing import is_wanted
 from hpcurate.models.offer import Echo, Offer
 from hpcurate.models.registry import ModelEntry
 from hpcurate.store.manifest import FileEntry, sha256_of
+from hpcurate.units import plural
 
 STREAMS = 4
 """Files that are downloaded at once."""
@@ -45,7 +46,7 @@ def look_up(entry: ModelEntry, version: str | None) -> Offer:
     if not wanted:
         raise ConfigError(f"model {entry.name}: no file of {entry.repo} matches files={entry.files}")
     commit, total = str(info.sha), sum(file.size for file in wanted)
-    text = f"{len(wanted)} files, {total / 1e6:.1f} MB, of {entry.repo}@{commit[:12]}"
+    text = f"{plural(len(wanted), 'file')}, {total / 1e6:.1f} MB, of {entry.repo}@{commit[:12]}"
     return Offer(commit, total, text, functools.partial(_bring, entry, commit, wanted, total))
 
 

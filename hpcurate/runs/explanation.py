@@ -15,6 +15,7 @@ from hpcurate.runs.reconcile import StageView
 from hpcurate.spec import STAGE
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
+from hpcurate.units import plural
 
 __all__ = ["NOTHING", "Explanation", "code_changes", "explain", "part_differences"]
 
@@ -113,12 +114,12 @@ def _kept_in_spite(stage: PlannedStage, plain: dict[str, Any]) -> list[str]:
 def _standing(view: StageView) -> str:
     counts = view.counts
     if view.complete:
-        return f"{NOTHING}all {counts.shards} shards are committed"
+        return f"{NOTHING}all committed ({plural(counts.shards or 0, 'shard')})"
     if not view.ready:
         return "waits: what it reads is not complete"
     if not view.listed:
         return "runs: its input has grown"
-    return f"runs: {counts.shards_done} of {counts.shards} shards are committed"
+    return f"runs: {counts.shards_done} of {plural(counts.shards or 0, 'shard')} committed"
 
 
 def part_differences(old: Any, new: Any) -> list[str]:

@@ -16,6 +16,7 @@ from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.state import RunState, StageCounts
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.processes import ProcessIdentity
+from hpcurate.units import plural
 from hpcurate.verdict import Allowance
 
 __all__ = [
@@ -287,7 +288,7 @@ _WAITING = {
 
 def _missing(stage: StageView) -> str:
     return (
-        f"{stage.name}: {len(stage.missing)} shards that were committed are not seen, e.g. {stage.missing[0]}; "
+        f"{stage.name}: {plural(len(stage.missing), 'committed shard')} not seen any more, e.g. {stage.missing[0]}; "
         "the run's command does them again, once a second look has confirmed it, and `hpcurate verify` looks closer"
     )
 
@@ -308,7 +309,7 @@ def _after_round(stage: StageView, last: RoundView) -> Action | Decision:
             RunState.STALLED, f"{stage.name}: {idle} rounds in a row committed nothing{stage.nodes.why_idle}"
         )
     if len(own) >= MOST_ROUNDS:
-        why = f"{len(own)} rounds since the command was typed, and {_open_shards(stage)} shards are left"
+        why = f"{len(own)} rounds since the command was typed, and {plural(_open_shards(stage), 'shard')} left"
         return _nothing(RunState.STALLED, f"{stage.name}: {why}")
     return Submit(stage.name, last.number + 1, group, stage.nodes.excluded)
 
@@ -354,5 +355,5 @@ def _over_budget(stages: Sequence[StageView], budget: Budget) -> str:
     failed = sum(stage.counts.failed for stage in stages)
     most = max((stage.counts.tasks_in for stage in stages), default=0)
     if budget.exceeded(failed, most) and all(s.complete for s in stages):
-        return f"{failed} tasks failed over all stages"
+        return f"{plural(failed, 'task')} failed over all stages"
     return ""

@@ -25,6 +25,7 @@ from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
+from hpcurate.units import plural
 from hpcurate.verdict import Allowance
 from hpcurate.world import World
 
@@ -221,9 +222,9 @@ class Submitter:
 
 
 def _in_words(action: Submit, plan: Plan) -> str:
-    """`round 2, 3 shards, 1 workers`; or which, and why it is special."""
+    """`round 2, 3 shards, 1 worker`; or which, and why it is special."""
     group = action.group
-    words = f"round {action.round}, {group.why or f'{group.shards} shards'}, {plan.workers} workers"
+    words = f"round {action.round}, {group.why or plural(group.shards, 'shard')}, {plural(plan.workers, 'worker')}"
     return f"{words}, without {', '.join(action.exclude)}" if action.exclude else words
 
 

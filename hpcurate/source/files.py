@@ -15,6 +15,7 @@ from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.source.base import MISSING, FolderTask, Placed, absolute, file_task, suffixes
 from hpcurate.source.walk import walk_files, walk_folders
 from hpcurate.task import FileTask, Task, stable_id
+from hpcurate.units import plural
 
 
 @attrs.define(frozen=True)
@@ -123,7 +124,9 @@ class FileList:
 
     def notes(self) -> list[str]:
         """What was left out."""
-        return [f"{len(self._skipped)} files of the list are not there, e.g. {name!a}" for name in self._skipped[:1]]
+        return [
+            f"not there: {plural(len(self._skipped), 'file')} of the list, e.g. {name!a}" for name in self._skipped[:1]
+        ]
 
     def _names(self) -> Iterator[tuple[int, str]]:
         try:

@@ -14,6 +14,7 @@ from hpcurate.source.base import MISSING, GroupTask, Placed, absolute
 from hpcurate.source.tables import json_rows
 from hpcurate.source.walk import Trail, follow, is_file, is_folder, listed
 from hpcurate.task import Task, stable_id
+from hpcurate.units import plural
 
 SHOWN = 3
 """Incomplete items that a message names."""
@@ -90,7 +91,7 @@ class Groups:
         if self._skipped and self.missing == "error":
             some = "; ".join(ascii(line) for line in self._skipped[:SHOWN])
             raise ConfigError(
-                f"input={self.path}: {len(self._skipped)} items are incomplete: {some}; "
+                f"input={self.path}: incomplete: {plural(len(self._skipped), 'item')}: {some}; "
                 "complete them, or source.missing=skip"
             )
         if not found:

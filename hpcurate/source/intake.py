@@ -28,6 +28,7 @@ from hpcurate.store.layout import StageFolder, Store, base, shard_id, version, v
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
+from hpcurate.units import plural
 from hpcurate.world import World
 
 SHARD_TASKS = 1000
@@ -68,11 +69,11 @@ class Intake:
         changed = "old results stay; changed=redo does them again" if edits.changed == "keep" else "done again"
         vanished = "old results stay; vanished=drop leaves them out" if edits.vanished == "keep" else "left out"
         return [
-            f"{self.tasks} tasks{grown}",
+            f"{plural(self.tasks, 'task')}{grown}",
             *_edited(self.changed, "changed since they were taken in", changed),
             *_edited(self.retried, "changed since they were taken in", "a retry has tried them as they are now"),
             *_edited(self.vanished, "no longer there", vanished),
-            *[f"source shards of {self.again} tasks are done again because of them"] * bool(self.again),
+            *[f"source shards of {plural(self.again, 'task')} are done again because of them"] * bool(self.again),
         ]
 
     def since(self, before: Collection[str]) -> list[str]:

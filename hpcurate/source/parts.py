@@ -14,6 +14,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
 from hpcurate.source.base import Source, hash64
 from hpcurate.task import Task
+from hpcurate.units import plural
 
 
 def parse_part(text: str) -> tuple[tuple[int, int], ...]:
@@ -112,7 +113,7 @@ class Undone:
 
     def notes(self) -> list[str]:
         """How many were done."""
-        done = [f"{len(self.left_out)} items are done already ({self.pattern})"] * bool(self.left_out)
+        done = [f"already done: {plural(len(self.left_out), 'item')} ({self.pattern})"] * bool(self.left_out)
         return [*getattr(self.source, "notes", list)(), *done]
 
 

@@ -29,6 +29,7 @@ from hpcurate.system.allocation import Allocation
 from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.patience import Patience
 from hpcurate.system.processes import share_of_cores
+from hpcurate.units import plural
 from hpcurate.worker.attempts import Attempts
 from hpcurate.worker.deadline import Deadline, Room, seconds_left, told_to_leave
 from hpcurate.worker.gpu_probe import look_at_gpus, visible_gpus
@@ -118,7 +119,7 @@ class Supervisor:
             lines = self._patiently(self._patience(), self._begin)
             if lines is not None:
                 self._picker = self._new_picker(lines)
-                self._log(f"worker {self.worker}: {self.plan.stage.name}, {len(lines)} shards in the list")
+                self._log(f"worker {self.worker}: {self.plan.stage.name}, {plural(len(lines), 'shard')} in the list")
                 self._work_through()
                 self._hold(lines)
         finally:

@@ -10,6 +10,7 @@ from functools import cached_property
 import attrs
 
 from hpcurate.errors import LauncherError, SubmissionUnknown
+from hpcurate.units import plural
 from launchers.slurm.clients import ask, own_user
 
 GATES_NEED = 3
@@ -43,8 +44,8 @@ class SubmitLimit:
         if self.jobs is None or self.jobs >= GATES_NEED:
             return None
         return (
-            f"the site lets you queue {self.jobs} jobs; a gate, the array that it submits and the gate after that are "
-            f"{GATES_NEED}: type site.nodes_may_submit=false, and the call itself stays and submits"
+            f"the site lets you queue {plural(self.jobs, 'job')}; a gate, the array that it submits and the gate after "
+            f"that are {GATES_NEED}: type site.nodes_may_submit=false, and the call itself stays and submits"
         )
 
     def room_for(self, workers: int, *, gates: int, patience_s: float) -> int:
@@ -60,7 +61,7 @@ class SubmitLimit:
                 return min(workers, room)
             if time.monotonic() >= deadline:
                 raise LauncherError(
-                    f"the site lets you queue {self.jobs} jobs, and {queued} of yours are queued; "
+                    f"the site lets you queue {plural(self.jobs, 'job')}, and {queued} of yours are queued; "
                     "wait until some have ended, then type the same again"
                 )
             time.sleep(ASK_AGAIN_S)

@@ -259,7 +259,7 @@ def test_one_listing_is_enough_to_report(site: Site) -> None:
     os.unlink(os.path.join(run.path, "driver.json"))  # of this process, which lives
     look = RunLooker(run, InlineLauncher()).look()
     assert RunState.INCOMPLETE is look.decision.state
-    assert "double: 1 shards that were committed are not seen, e.g. 0001-000002" in look.decision.reason
+    assert "double: 1 committed shard not seen any more, e.g. 0001-000002" in look.decision.reason
     assert () == look.decision.actions
 
 

@@ -208,7 +208,7 @@ def test_twenty_rounds_since_the_call_end_a_stage_that_creeps(forgiven: int, sta
     )
     decision = reconcile([creeping], Budget())
     assert state is decision.state
-    assert ("79 shards are left" in decision.reason) is (state is RunState.STALLED)
+    assert ("79 shards left" in decision.reason) is (state is RunState.STALLED)
 
 
 # -- escalated rounds ---------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_what_one_listing_lacks_is_not_submitted(found: tuple[RoundView, ...]) -
     view = stage(counts=counts(3), rounds=found, missing=("0001-000002",))
     decision = reconcile([view], STRICT)
     assert (RunState.RUNNING, ()) == (decision.state, decision.actions)
-    assert "1 shards that were committed are not seen, e.g. 0001-000002" in decision.reason
+    assert "1 committed shard not seen any more, e.g. 0001-000002" in decision.reason
 
 
 def test_a_stage_that_cannot_become_ready_says_why() -> None:

@@ -61,7 +61,7 @@ def test_a_dry_run_does_not_say_that_there_is_nothing_to_do_where_the_input_has_
     told = shell.inline("+pipeline=words", "dry_run=true").stdout
     assert "input: 3 tasks, 2 of them new" in told
     assert re.search(
-        r"show +runs: what is new or done again in the input comes to it; all 1 shards are committed now", told
+        r"show +runs: what is new or done again in the input comes to it; all committed \(1 shard\) now", told
     )
     assert "nothing to do" in shell.inline("+pipeline=words", "limit=1", "dry_run=true").stdout
 

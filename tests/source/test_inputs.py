@@ -102,7 +102,7 @@ def test_a_listed_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"line 2: .*b.mp4: No such file"):
         scan(FileList(str(tmp_path / "l")))
     found = scan(FileList(str(tmp_path / "l"), missing="skip"))
-    assert (1, ("1 files of the list are not there, e.g. 'b.mp4'",)) == (found.count, found.notes)
+    assert (1, ("not there: 1 file of the list, e.g. 'b.mp4'",)) == (found.count, found.notes)
 
 
 def test_folders_at_a_level_are_items(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_files_are_joined_by_stem(tmp_path: Path) -> None:
     ]
     folder = str(make(tmp_path / "d", names))
     with pytest.raises(
-        ConfigError, match=r"1 items are incomplete: 's/a lacks meta'; complete them, or source.missing=skip"
+        ConfigError, match=r"incomplete: 1 item: 's/a lacks meta'; complete them, or source.missing=skip"
     ):
         scan(Groups(folder, MEMBERS))
     found = scan(Groups(folder, MEMBERS, missing="skip"))
@@ -330,7 +330,7 @@ def test_what_another_tool_has_done_is_left_out(tmp_path: Path) -> None:
     make(tmp_path / "captions", [b"s/a.mp4.json"])
     rest = scan(Undone(Files(str(folder)), f"{tmp_path}/captions/{{relative}}.json"))
     assert ["s/b.mp4"] == [task.source for _, task, *_ in rest.entries()]  # type: ignore[attr-defined]
-    assert "1 items are done already" in rest.notes[0]
+    assert "already done: 1 item (" in rest.notes[0]
     with pytest.raises(ConfigError, match=r"done=.*expected a path with {relative}"):
         Undone(Files(str(folder)), "/x/{nothing}.json")
 
@@ -429,7 +429,7 @@ def test_what_is_done_has_not_vanished(shell: Shell) -> None:
     shell.inline(*words)
     (shell.folder / "in" / "0.bin").unlink()
     told = shell.inline(*words).stderr
-    assert "3 items are done already" in told
+    assert "already done: 3 items" in told
     assert "1 item no longer there" in told
 
 
@@ -467,6 +467,6 @@ def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
     for path in sorted(out.rglob("*.json"))[:4]:
         path.unlink()
     told = shell.inline(*words, f"done={out}/{{relative}}.json", f"store={shell.folder / 'other'}").stderr
-    assert "input: 5 items are done already" in told
+    assert "input: already done: 5 items" in told
     assert "input: 4 tasks" in told
     shell.inline(*words, "source._target_=hpcurate.source.Folders", f"input={folder.parent}", status=2)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 
-from hpcurate.cli.terminal import plural, show, table
+from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import run_parser, the_store
 from hpcurate.report.disk import DiskUse, RunUse, StageUse, disk_use
 from hpcurate.runs.folder import find_run
 from hpcurate.store.usage import Usage
-from hpcurate.units import bytes_text
+from hpcurate.units import bytes_text, plural
 
 STAGE_HEADER = ("stage", "on disk", "files/", "inodes", "runs")
 RUN_HEADER = ("run", "its folder", "its own stages", "shared stages", "inodes")

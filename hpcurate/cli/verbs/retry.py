@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpcurate.cli.start.again import request_again
 from hpcurate.cli.start.launch import shown
-from hpcurate.cli.terminal import plural, show_end
+from hpcurate.cli.terminal import show_end
 from hpcurate.cli.verbs.common import RUN_HELP, one_name, store_parser, the_run_without_doubt
 from hpcurate.errors import ConfigError
 from hpcurate.failures import FailureKind
@@ -17,6 +17,7 @@ from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.folder import Run
 from hpcurate.runs.retry import NothingChosen, Retry
 from hpcurate.runs.start_retry import start_retry
+from hpcurate.units import plural
 
 NONE = "has no dead letters: nothing to try again; hpcurate status shows where it stands"
 VALUES = "what changes no result, such as stages.NAME.resources.memory=2GB"

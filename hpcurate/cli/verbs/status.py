@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from hpcurate.cli.terminal import plural, show, table
+from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, note_lines, run_parser, the_run
 from hpcurate.masks import mask_plain
 from hpcurate.report.logged import described
@@ -13,6 +13,7 @@ from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
 from hpcurate.runs.summary import RunReport, StageReport
+from hpcurate.units import plural
 
 HEADER = ("stage", "shards", "in", "out", "dropped", "failed", "seconds")
 

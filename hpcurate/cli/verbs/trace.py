@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.cli.terminal import plural, show
+from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import RUN_HELP, heading, store_parser, the_store
 from hpcurate.errors import StoreError
 from hpcurate.masks import mask_plain
@@ -24,7 +24,7 @@ from hpcurate.report.story import Became, Step, Story
 from hpcurate.report.trace import Ambiguous, Trace, trace
 from hpcurate.report.traced_run import run_of, store_above
 from hpcurate.runs.folder import Run, find_run
-from hpcurate.units import bytes_text
+from hpcurate.units import bytes_text, plural
 
 WIDTH = 80
 CHILDREN = 20

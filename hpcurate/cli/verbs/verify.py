@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from hpcurate.cli.terminal import plural, show
+from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run, the_run_without_doubt
 from hpcurate.report.run_view import RunView
 from hpcurate.report.verification import Fault, Verification, by_stage, repair, verify
 from hpcurate.runs.commands import again
 from hpcurate.runs.commands import verb as typed
+from hpcurate.units import plural
 
 SHOWN = 5
 """Faults of a stage that are printed."""

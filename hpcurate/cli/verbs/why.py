@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hpcurate.cli.terminal import plural, show
+from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
 from hpcurate.failures import FailureKind
 from hpcurate.masks import mask_plain
@@ -19,6 +19,7 @@ from hpcurate.report.logs import Tail
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport
+from hpcurate.units import plural
 
 
 def parser() -> argparse.ArgumentParser:
