@@ -27,6 +27,8 @@ class Table:
     """The header first."""
     right: tuple[bool, ...]
     """Of each column, whether it is aligned right: those are numbers, which are never cut."""
+    whole: bool = False
+    """Nothing of the first column is left out."""
 
     def lines(self, width: int | None = None) -> list[list[Styled]]:
         """The lines of each row, and of the header; with a width, as narrow as that.
@@ -62,7 +64,7 @@ class Table:
         by_width = sorted(texts[texts[:1] == [0] :], key=lambda column: -widths[column])
         for column in by_width:
             yield column, max(_LEAST_WRAPPED if self._wraps(column) else _LEAST, heads[column])
-        for column in (*by_width, *texts[:1]):
+        for column in (*by_width, *([] if self.whole else texts[:1])):
             yield column, max(_LEAST, heads[column])
 
     def _is_bar(self, column: int) -> bool:
@@ -138,4 +140,4 @@ def fitting(lines: Iterable[str], width: int | None, clean: Callable[[str], str]
 
 
 def _cleaned(table: Table, clean: Callable[[str], str]) -> Table:
-    return Table(tuple(tuple(map(clean, row)) for row in table.cells), table.right)
+    return attrs.evolve(table, cells=tuple(tuple(map(clean, row)) for row in table.cells))

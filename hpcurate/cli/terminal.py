@@ -58,13 +58,16 @@ def say_error(message: str) -> None:
     say(styled("hpcurate:", "bad") + f" {message}")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> list[str]:
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False, whole: bool = False
+) -> list[str]:
     """Rows in columns as wide as needed; with `numbers`, all columns but the first are aligned right. Pure.
 
-    Where they are shown on a terminal they fit it: see `hpcurate.cli.tables`.
+    Where they are shown on a terminal they fit it: see `hpcurate.cli.tables`. With `whole`, nothing of the first column
+    is left out: it is what one types.
     """
     cells = tuple(tuple(map(one_line, row)) for row in (header, *rows))
-    return Row.all_of(Table(cells, tuple(numbers and column > 0 for column in range(len(header)))))
+    return Row.all_of(Table(cells, tuple(numbers and column > 0 for column in range(len(header))), whole))
 
 
 def state(name: str) -> Styled:

@@ -79,6 +79,8 @@ class StageCounts(Counts):
     shards_done: int = 0
     gpu: StageGpu | None = None
     """None where nobody saw one."""
+    ended: float | None = None
+    """When its last shard was done, Unix seconds: for people to read."""
     unmeasured: int = 0
     """Committed shards of which it is not known what their tasks amount to, where it is of others."""
 
@@ -107,6 +109,7 @@ class StageCounts(Counts):
             shards_done=len(done),
             seconds=round(sum(s.seconds for s in done), 3),
             gpu=StageGpu.of(done),
+            ended=max((s.ended for s in done if s.ended is not None), default=None),
             logged=added(s.logged for s in done if s.logged),
             **yields_of(given, done, again),
         )

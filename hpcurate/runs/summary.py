@@ -39,6 +39,8 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Of those dropped: neither passed on nor dropped with a reason. Left out if there are none."""
     gpu: StageGpu | None = None
     """Left out where nobody saw a GPU."""
+    ended: float | None = None
+    """When its last shard was done, Unix seconds: for people to read. Left out where that is not known."""
     notes: tuple[str, ...] = ()
     """Which rounds had more than usual and for what, and which nodes are left out why. Left out if there are none."""
     amounts_in: Amounts = msgspec.field(default_factory=dict)
@@ -69,6 +71,7 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             shards_done=counts.shards_done,
             seconds=counts.seconds,
             gpu=counts.gpu,
+            ended=counts.ended,
             notes=notes,
             amounts_in=counts.amounts_in,
             amounts_out=counts.amounts_out,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -22,9 +24,10 @@ from hpcurate.report.comparison import Comparison
 from hpcurate.report.dead_letters import grouped
 from hpcurate.report.logs import Tail
 from hpcurate.report.rates import Sample
-from hpcurate.report.run_list import RunEntry
+from hpcurate.report.run_list import RunEntry, RunList
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status
+from hpcurate.report.times import local
 from hpcurate.report.watcher import Snapshot
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import RunState
@@ -208,9 +211,33 @@ def test_failed_tasks_are_printed_with_their_tracebacks() -> None:
 
 
 def test_runs_are_a_table() -> None:
-    """Each in one line."""
-    entry = RunEntry(run="r", state="complete", as_of="", stages="2/3", overrides="limit=1", note="good", output="/o")
-    assert [line.split() for line in run_lines([entry])][1] == ["r", "complete", "2/3", "limit=1", "good"]
+    """Each in one line: when it was started, here, and how long it took; how many there are besides."""
+    entry = run_entry(run="20261121-061437-clips-4f232e", seconds=70.0, overrides="limit=1", note="good")
+    older = run_entry(run="odd", state="failed", stages="2/3")
+    assert run_lines(RunList((entry, older), 35), datetime.datetime(2026, 11, 30, tzinfo=datetime.UTC)) == [
+        "run                           started       took   state       overrides  # note",
+        f"20261121-061437-clips-4f232e  {here('Nov 21 06:14')}  1 min  complete    limit=1  # good",
+        "odd                                                failed 2/3",
+        "and 35 older; -n 37 lists all",
+    ]
+
+
+def run_entry(**fields: Any) -> RunEntry:
+    """A complete run, with other fields."""
+    usual = {"run": "r", "state": "complete", "as_of": "", "started": "", "seconds": None, "stages": "3/3"}
+    return RunEntry(**{**usual, "overrides": "", "note": "", "output": "/o", **fields})
+
+
+def here(utc: str) -> str:
+    """A time of 2026 in this machine's zone."""
+    at = datetime.datetime.strptime(f"2026 {utc}", "%Y %b %d %H:%M").replace(tzinfo=datetime.UTC)
+    return at.astimezone().strftime("%b %d %H:%M")
+
+
+def test_a_time_long_ago_has_its_year() -> None:
+    """As `ls -l` has it."""
+    now = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
+    assert local(now - datetime.timedelta(days=400), now) == "Oct 26 2025"
 
 
 def test_a_comparison_shows_a_stage_that_only_one_has() -> None:

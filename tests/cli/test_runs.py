@@ -14,6 +14,10 @@ def test_runs_are_listed_searched_and_noted(shell: Shell) -> None:
     rows = json.loads(shell.type("runs", "--json").stdout)
     assert [row["overrides"] for row in rows] == [f"limit=1 {LOCAL}", f"stages.show.batch_size=7 {LOCAL}"]
     assert {row["stages"] for row in rows} == {"3/3"}
+    assert all(row["started"] and 0 <= row["seconds"] < 600 for row in rows)
+    (shown, more) = shell.type("runs", "-n", "1").stdout.splitlines()[1:]
+    assert shown.startswith(rows[0]["run"])
+    assert more == "and 1 older; -n 2 lists all"
     older = rows[1]["run"]
     shell.type("note", older, "the", "good one")
     assert "the good one" in shell.type("note", older).stdout
