@@ -141,8 +141,18 @@ def take_any_text() -> None:
 
 
 def show_end(outcome: Outcome) -> None:
-    """Print the last lines of a call: where the run is, and what to type next."""
-    show(end_lines(outcome.report))
+    """Print the last lines of a call: why a stage cannot be started, where the run is, and what to type next."""
+    show([*_setup_lines(outcome), *end_lines(outcome.report)])
+
+
+def _setup_lines(outcome: Outcome) -> list[str]:
+    from hpcurate.cli.setups import setup_lines
+    from hpcurate.report.setups import setup_failures
+    from hpcurate.runs.state import RunState
+
+    if outcome.state is not RunState.STALLED:
+        return []
+    return setup_lines(setup_failures(outcome.run, outcome.run.frozen(), outcome.report))
 
 
 def end_lines(report: RunReport) -> list[str]:

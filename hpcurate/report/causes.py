@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -9,7 +11,9 @@ import attrs
 from hpcurate.report.dead_letters import Group, dead_letters, grouped
 from hpcurate.report.drops import Drops, drop_reasons
 from hpcurate.report.logs import Tail, error_tails, log_of
+from hpcurate.report.remedies import remedy
 from hpcurate.report.run_view import RunView
+from hpcurate.report.setups import SetupFailure, setup_failures
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport
@@ -27,6 +31,10 @@ class Causes:
     """Dead letters by cause, the largest group first."""
     logs: tuple[str | None, ...] = ()
     """`file:line` in a worker's log for the example of each of the first groups."""
+    helps: tuple[str, ...] = ()
+    """The command that may help the first groups; empty where none does."""
+    setups: tuple[SetupFailure, ...] = ()
+    """Stages that cannot be started."""
     drops: Drops = attrs.field(factory=dict)
     jobs: tuple[JobRow, ...] = ()
     """What the queue has; nothing for a complete run."""
@@ -40,10 +48,14 @@ class Causes:
             "state": self.report.state.value,
             "reason": self.report.reason,
             "notes": {name: stage.notes for name, stage in self.report.stages.items() if stage.notes},
-            "failed": [_plain_group(group) for group in self.groups],
+            "failed": [{**_plain_group(group), "help": help} for group, help in self._helped()],
+            "setups": [failure.plain() for failure in self.setups],
             "dropped": self.drops,
             "next": self.report.next,
         }
+
+    def _helped(self) -> Iterable[tuple[Group, str]]:
+        return zip(self.groups, itertools.chain(self.helps, itertools.repeat("")), strict=False)
 
 
 def causes_of(view: RunView, stage: str | None = None) -> Causes:
@@ -55,6 +67,8 @@ def causes_of(view: RunView, stage: str | None = None) -> Causes:
         report=report,
         groups=groups,
         logs=tuple(log_of(view.run, group.example) for group in groups[:SHOWN]),
+        helps=tuple(remedy(view, group) for group in groups[:SHOWN]),
+        setups=() if complete else setup_failures(view.run, view.frozen, report),
         drops=drop_reasons(view, stage),
         jobs=() if complete else view.jobs(),
         tails=() if complete else tuple(error_tails(view.run)),

@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.errors import UserError
 
-__all__ = ["Command", "again", "from_here", "quoted", "spelled_out", "spelling_out", "verb"]
+__all__ = ["Command", "again", "from_here", "quoted", "spelled_out", "spelling_out", "verb", "within"]
 
 ONCE = ("rerun", "dry_run", "debug")
 """Keys that hold for one call: typed again they would do finished work again, or none."""
@@ -51,12 +51,17 @@ def again(command: Command, store: str, *overrides: str) -> str:
     words = list(_merged(words, [f"{_STORE}={store}", *overrides]))
     folders = [word for folder in command.config_dirs for word in ("--config-dir", folder)]
     line = " ".join(map(quoted, ["hpcurate", *words, *folders]))
-    return f"{_enter(command.folder)}{line}" if command.folder else line
+    return within(command.folder, line)
 
 
 def verb(name: str, run: str, store: str, *words: str) -> str:
     """`hpcurate retry RUN --store STORE`, with further words before the store. Pure."""
     return " ".join(map(quoted, ["hpcurate", name, run, *words, "--store", store]))
+
+
+def within(folder: str, line: str) -> str:
+    """A command line that is typed in that folder; empty: wherever. Pure."""
+    return f"{_enter(folder)}{line}" if folder else line
 
 
 def from_here(text: str, folder: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import pytest
 from reports import dead_letter, run_report, stage_report
 
+from hpcurate.cli.setups import setup_lines
 from hpcurate.cli.terminal import bar, end_lines, plural, printable, table
 from hpcurate.cli.verbs.common import queue_lines
 from hpcurate.cli.verbs.compare import compare_lines
@@ -25,6 +25,7 @@ from hpcurate.report.dead_letters import grouped
 from hpcurate.report.logs import Tail
 from hpcurate.report.rates import Sample
 from hpcurate.report.run_list import RunEntry, RunList
+from hpcurate.report.setups import SetupFailure
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status
 from hpcurate.report.times import local
@@ -175,20 +176,28 @@ def test_why_says_how_often_a_task_was_tried() -> None:
     assert "          e.g. x.mp4: HTTP 503 (3 tries)" in group_lines(grouped(dead))
 
 
-@pytest.mark.parametrize(
-    ("kind", "helps"),
-    [
-        ("exception", []),
-        ("oom", ["a larger stages.a.max_memory, then hpcurate retry --stage a --kind oom"]),
-        ("timeout", ["a longer stages.a.task_timeout, then hpcurate retry --stage a --kind timeout"]),
-    ],
-)
-def test_why_names_the_override_that_gives_more(kind: str, helps: list[str]) -> None:
-    """A task that was killed for memory at the most it may have was a dead letter that named no way on."""
-    dead = dead_letter("a", "killed; 737 of 600 MB")
-    dead = attrs.evolve(dead, letter=attrs.evolve(dead.letter, kind=kind))
-    said = [line for line in group_lines(grouped([dead])) if "what may help" in line]
-    assert said == [f"          what may help: the run's command with {one}" for one in helps]
+def test_why_shows_the_command_that_may_help() -> None:
+    """It named an option, without a value, and two commands without their run."""
+    dead = grouped([dead_letter("a", "killed; 737 of 600 MB"), dead_letter("b", "broken")])
+    lines = group_lines(dead, (), ("hpcurate retry r --kind oom stages.a.resources.memory=1474MB", ""))
+    helps = [line for line in lines if "what may help" in line]
+    assert ["          what may help: hpcurate retry r --kind oom stages.a.resources.memory=1474MB"] == helps
+
+
+def test_a_stage_that_cannot_start_shows_one_traceback() -> None:
+    """And how often it was the same; of many nodes, some."""
+    failure = SetupFailure(stage="a", message="E: x", trace=("T:", "E: x"), workers=20, nodes=("n1", "n2"), help="y")
+    assert setup_lines([failure]) == [
+        "",
+        "a: cannot be started, the same on 20 workers of 2 nodes (n1, n2):",
+        "  T:",
+        "  E: x",
+        "  what may help: y",
+    ]
+    nodes = tuple(f"n{n}" for n in range(9))
+    assert setup_lines([attrs.evolve(failure, nodes=nodes)])[1].endswith("of 9 nodes (n0, n1, n2, n3, …):")
+    alone = SetupFailure(stage="a", message="took too long", nodes=("n1",))
+    assert setup_lines([alone])[1:] == ["a: cannot be started on n1:", "  took too long"]
 
 
 def test_many_reasons_are_cut_with_their_number() -> None:

@@ -37,8 +37,11 @@ def test_why_of_a_stage_that_cannot_start(shell: Shell) -> None:
         "    def setup(self, worker):\n        raise RuntimeError('no licence')\n\n"
         "    def process(self, tasks):\n        return tasks\n"
     )
-    shell.run("+pipeline=words", "stages.bad.file=bad.py", status=1)
+    ended = shell.run("+pipeline=words", "stages.bad.file=bad.py", status=1).stdout
     text = shell.type("why").stdout
+    for said in (ended, text, shell.type("logs", "--failed").stdout):
+        assert "bad: cannot be started" in said
+        assert f'    File "{shell.cwd}/bad.py", line 7, in setup\n      raise RuntimeError(' in said
     assert "stalled" in text
     assert "no licence" in text
     assert "next: fix that, then: hpcurate +pipeline=words stages.bad.file=bad.py" in text

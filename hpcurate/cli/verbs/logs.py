@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from hpcurate.cli.setups import setup_lines
 from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.errors import StoreError
@@ -13,6 +14,8 @@ from hpcurate.masks import mask
 from hpcurate.report.dead_letters import LocatedDeadLetter, dead_letters
 from hpcurate.report.logs import gate_logs, shard_of_task, worker_logs, worker_of
 from hpcurate.report.run_view import RunView
+from hpcurate.report.setups import setup_failures
+from hpcurate.report.tracebacks import of_the_checkout, places
 
 
 def verb(argv: list[str]) -> int:
@@ -20,7 +23,9 @@ def verb(argv: list[str]) -> int:
     options = parser().parse_args(argv[1:])
     view = RunView(the_run(options))
     if options.failed:
-        show(failed_lines(dead_letters(view, options.stage), options.task or ""))
+        place = places(view.frozen.command.folder)
+        show(setup_lines(setup_failures(view.run, view.frozen, view.look())))
+        show(failed_lines(dead_letters(view, options.stage), options.task or "", place))
     else:
         _print_logs(_logs(view, options))
     return 0
@@ -38,13 +43,16 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def failed_lines(dead: Iterable[LocatedDeadLetter], task: str) -> Iterator[str]:
+def failed_lines(
+    dead: Iterable[LocatedDeadLetter], task: str, place: Callable[[str], str] = lambda path: path
+) -> Iterator[str]:
     """Dead letters with their tracebacks; with `task` only those that have it in their id or name. Pure."""
     for located in dead:
         letter = located.letter
         if task in f"{letter.id} {located.name}":
             yield f"== {letter.stage}: {located.name}"
-            yield f"{letter.error}: {letter.message}\n{letter.traceback}"
+            trace = "\n".join(of_the_checkout(letter.traceback, place))
+            yield f"{letter.error}: {letter.message}\n{trace}"
 
 
 def _logs(view: RunView, options: argparse.Namespace) -> list[Path]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hpcurate.cli.setups import setup_lines
 from hpcurate.cli.terminal import show
+from hpcurate.cli.text import styled
 from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
-from hpcurate.failures import FailureKind
 from hpcurate.masks import mask_plain
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
@@ -43,7 +44,8 @@ def verb(argv: list[str]) -> int:
 
 def why_lines(causes: Causes) -> list[str]:
     """What is printed. Pure."""
-    lines = note_lines(causes.report) + group_lines(causes.groups, causes.logs) + drop_lines(causes.drops)
+    lines = note_lines(causes.report) + setup_lines(causes.setups)
+    lines += group_lines(causes.groups, causes.logs, causes.helps) + drop_lines(causes.drops)
     lines += queue_lines(causes.jobs) + tail_lines(causes.tails)
     report = causes.report
     none = ["", "nothing failed and nothing was dropped"] if report.state is RunState.COMPLETE else []
@@ -56,8 +58,8 @@ def _after_why(report: RunReport) -> RunReport:
     return msgspec.structs.replace(report, next="\n".join(following))
 
 
-def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> list[str]:
-    """Groups of dead letters with their counts, an example of each, and where its log is. Pure."""
+def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = (), helps: Sequence[str] = ()) -> list[str]:
+    """Groups of dead letters with their counts, an example of each, where its log is, and what may help. Pure."""
     if not groups:
         return []
     lines = ["", f"{plural(sum(group.count for group in groups), 'dead letter')}, by reason:"]
@@ -66,24 +68,9 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = ()) -> lis
         tries = f" ({group.example.letter.tries} tries)" if group.example.letter.tries > 1 else ""
         lines.append(f"          e.g. {group.example.name}: {group.example.letter.message}{tries}")
         lines += [f"          log: {log}" for log in logs[place : place + 1] if log]
-        lines += [f"          what may help: {help}" for help in _what_may_help(group)]
+        lines += ["          what may help: " + styled(help, "command") for help in helps[place : place + 1] if help]
     more = len(groups) - SHOWN
     return lines + ([f"  and {plural(more, 'more reason')}; --json lists all"] if more > 0 else [])
-
-
-_MAY_HELP = {
-    FailureKind.OOM: "the run's command with a larger stages.{stage}.max_memory",
-    FailureKind.TIMEOUT: "the run's command with a longer stages.{stage}.task_timeout",
-    FailureKind.GPU_OOM: "the run's command with a larger GPU, e.g. stages.{stage}.sbatch.constraint=NAME",
-}
-"""What gives a task more than it had; no other kind of dead letter is one of what it had."""
-
-
-def _what_may_help(group: Group) -> list[str]:
-    """An override, and the retry that profits from it. Pure."""
-    kind, stage = group.example.letter.kind, group.example.shard.stage
-    retry = f", then hpcurate retry --stage {stage} --kind {kind}"
-    return [_MAY_HELP[known].format(stage=stage) + retry for known in _MAY_HELP if known.value == kind]
 
 
 def drop_lines(drops: Drops) -> list[str]:
