@@ -10,6 +10,7 @@ import io
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,12 +20,14 @@ import attrs
 from hpcurate.cli.tables import Row, Table, fitting
 from hpcurate.cli.text import BAR, Bar, Styled, harmless, in_colours, in_encoding, one_line, parts_of, styled
 from hpcurate.masks import mask
+from hpcurate.report.rates import percent
 from hpcurate.units import plural as plural
 
 if TYPE_CHECKING:
     from hpcurate.runs.handover import Outcome
     from hpcurate.runs.reconcile import StageView
     from hpcurate.runs.summary import RunReport
+    from hpcurate.runs.work_seen import StageWork
 
 STATES = {
     "complete": "good",
@@ -195,16 +198,19 @@ class Bars:
         self._progress: Any = None
         self._tasks: dict[str, Any] = {}
 
-    def __call__(self, views: Sequence[StageView]) -> None:
-        """Show where each stage stands."""
+    def __call__(self, views: Sequence[StageView], works: Callable[[], Mapping[str, StageWork]] = dict) -> None:
+        """Show where each stage stands, with what is in work in it."""
+        at_work = works()
         for view in views:
-            counts = view.counts
+            counts, work = view.counts, at_work.get(view.name)
             detail = f"{counts.tasks_in} in, {counts.tasks_out} out, {counts.dropped} dropped, {counts.failed} failed"
-            self._update(view.name, counts.shards, counts.shards_done, detail if counts.shards else "")
+            share = counts.progress(work.weight_done if work else 0.0)
+            shards = "?" if counts.shards is None else f"{counts.shards_done}/{counts.shards}"
+            self._update(view.name, share, shards, detail if counts.shards else "")
 
     def listing(self, count: int) -> None:
         """Show how many items of the input are listed so far; the total is not known yet."""
-        self._update("input", None, count, "listed")
+        self._update("input", None, str(count), "listed")
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
@@ -215,21 +221,23 @@ class Bars:
         if self._progress is not None:
             self._progress.stop()
 
-    def _update(self, name: str, total: int | None, completed: int, detail: str) -> None:
+    def _update(self, name: str, share: float | None, count: str, detail: str) -> None:
         progress = self._drawn()
         if name not in self._tasks:
-            self._tasks[name] = progress.add_task(name, total=None, detail="")
-        progress.update(self._tasks[name], total=total, completed=completed, detail=detail)
+            self._tasks[name] = progress.add_task(name, total=None, done="", count="", detail="")
+        total, done = (None, "") if share is None else (1.0, percent(share))
+        progress.update(self._tasks[name], total=total, completed=share or 0.0, done=done, count=count, detail=detail)
 
     def _drawn(self) -> Any:
         if self._progress is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (
                 TextColumn("{task.description:>12}"),
                 BarColumn(BAR),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[done]:>4}"),
+                TextColumn("{task.fields[count]:>7}"),
                 TextColumn("{task.fields[detail]}"),
             )
             self._progress = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
@@ -237,19 +245,22 @@ class Bars:
         return self._progress
 
 
-def bar(done: int, total: int | None, width: int = BAR) -> str:
+def bar(done: float, total: float | None, width: int = BAR) -> str:
     """`████░░░░`; empty while the total is not known, full where there is nothing to do. Pure."""
     return Bar(done, total, width)
 
 
 # -- a screen that is drawn again and again ---------------------------------------------------------
 
-Draw = Callable[[list[str]], None]
+Draw = Callable[[list[str], object], None]
+"""Called with the lines, and with what they are about apart from how long things have taken."""
+ELSEWHERE_S = 10.0
+"""Where there is no terminal: so long after a block another one may differ in nothing but that."""
 
 
 @contextmanager
 def live_screen() -> Iterator[Draw]:
-    """On a terminal, lines are drawn in place; elsewhere they are printed whenever they have changed."""
+    """On a terminal, lines are drawn in place; elsewhere they are printed when they have changed, and not too often."""
     if not sys.stdout.isatty():
         yield _print_changes()
         return
@@ -257,17 +268,19 @@ def live_screen() -> Iterator[Draw]:
     from rich.text import Text
 
     with Live(auto_refresh=False, vertical_overflow="crop") as live:
-        yield lambda lines: live.update(
+        yield lambda lines, about: live.update(
             Text.from_ansi("\n".join(drawn(lines, Terminal.of(sys.stdout))), no_wrap=True), refresh=True
         )
 
 
 def _print_changes() -> Draw:
-    printed: list[list[str]] = [[]]
+    printed: tuple[list[str], object, float] = [], None, float("-inf")
 
-    def draw(lines: list[str]) -> None:
-        if lines != printed[0]:
+    def draw(lines: list[str], about: object) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if lines != printed[0] and (about != printed[1] or now - printed[2] >= ELSEWHERE_S):
             show([*lines, ""])
-            printed[0] = lines
+            printed = lines, about, now
 
     return draw

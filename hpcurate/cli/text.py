@@ -49,10 +49,10 @@ class Styled(str):
 class Bar(str):
     """A progress bar, which may be drawn narrower."""
 
-    done: int
-    total: int | None
+    done: float
+    total: float | None
 
-    def __new__(cls, done: int, total: int | None, width: int = BAR) -> Bar:
+    def __new__(cls, done: float, total: float | None, width: int = BAR) -> Bar:
         """`████░░░░`; empty while the total is not known, full where there is nothing to do."""
         full = width if total == 0 else int(width * min(done, total) / total) if total else 0
         made = super().__new__(cls, "█" * full + "░" * (width - full))

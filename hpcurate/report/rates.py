@@ -1,8 +1,9 @@
-"""How fast a stage commits its shards, and how long it still takes. Pure."""
+"""How fast a stage goes on, and how long it still takes. Pure."""
 
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -13,11 +14,13 @@ WINDOW_S = 600.0
 
 @attrs.define(frozen=True)
 class Sample:
-    """How many shards were committed at a moment."""
+    """How far a stage was at a moment."""
 
     at_s: float
     """Seconds of a monotonic clock."""
     shards_done: int
+    progress: float | None = None
+    """Share that was done, by weight."""
 
 
 class SampleWindow:
@@ -43,9 +46,18 @@ def shards_per_second(samples: Sequence[Sample]) -> float | None:
     return shards / seconds if seconds > 0 and shards > 0 else None
 
 
-def seconds_left(rate: float | None, total: int | None, done: int) -> float | None:
-    """Until the stage's last shard at this rate; None while the rate or the total is not known."""
-    return None if not rate or total is None else (total - done) / rate
+def seconds_left(samples: Sequence[Sample]) -> float | None:
+    """Until the stage is complete, if it goes on as over the samples; None until it has gone on between them."""
+    known = [one for one in samples if one.progress is not None]
+    if len(known) < 2:
+        return None
+    share, seconds = (known[-1].progress or 0.0) - (known[0].progress or 0.0), known[-1].at_s - known[0].at_s
+    return (1.0 - (known[-1].progress or 0.0)) * seconds / share if share > 0 and seconds > 0 else None
+
+
+def percent(share: float) -> str:
+    """`42%`, rounded down: 100% is complete."""
+    return f"{math.floor(share * 100)}%"
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
+from hpcurate.report.progress import with_work
 from hpcurate.report.queue import QueueRows
 from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.commits_seen import SeenList
@@ -18,6 +19,7 @@ from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, write_report
+from hpcurate.runs.work_seen import WorkSeen
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
@@ -76,11 +78,19 @@ class RunView:
         self._looker = RunLooker(run, launcher, ask_every_s=every_s)
         self._rows = QueueRows(launcher.queue, every_s, SystemClock())
         self.frozen = self._looker.frozen
+        self._work = WorkSeen(self._looker.observer, self.frozen.pipeline, SystemClock())
+        self._looked = False
 
     def look(self) -> RunReport:
         """Where the run stands now; also written to `summary.json`, where `hpcurate runs` reads it."""
         with spelling_out(self.frozen.command, self.run.store.root):
-            report = self._in_trouble(self._looker.report())
+            seen = self._looker.look()
+            report = self._in_trouble(self._looker.report_of(seen))
+        if not self._looked:  # so that there is a stamp of now
+            write_report(self.run, report)
+            self._looked = True
+        works = self._work.of(seen.views, self.run.filesystem.stamp(self.run.summary_json))
+        report = with_work(report, {view.name: view.counts for view in seen.views}, works)
         write_report(self.run, report)
         return report
 

@@ -29,6 +29,13 @@ class Snapshot:
     jobs: tuple[JobRow, ...] = ()
     newest: tuple[LocatedDeadLetter, ...] = ()
 
+    @property
+    def about(self) -> tuple[object, ...]:
+        """What it says apart from how long things have taken."""
+        report = self.report
+        silent = [stage.in_work.silent for stage in report.stages.values() if stage.in_work]
+        return (report.state, report.reason, report.committed, self.jobs, self.newest, silent)
+
 
 class Watcher:
     """Remembers between two looks what rates and newest dead letters need."""
@@ -44,7 +51,9 @@ class Watcher:
         """Look at store and queue."""
         report, now = self._view.look(), time.monotonic()
         stages = report.stages.items()
-        samples = {name: self._samples[name].add(Sample(now, stage.shards_done)) for name, stage in stages}
+        samples = {
+            name: self._samples[name].add(Sample(now, stage.shards_done, stage.progress)) for name, stage in stages
+        }
         self._note_dead_letters()
         jobs = self._view.jobs() if report.state is RunState.RUNNING else ()
         return Snapshot(report=report, samples=samples, jobs=jobs, newest=tuple(self._newest))

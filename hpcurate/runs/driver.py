@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 
@@ -37,6 +38,7 @@ from hpcurate.runs.reconcile import (
 from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
 from hpcurate.runs.summary import RunReport, report_of, write_report
+from hpcurate.runs.work_seen import StageWork, WorkSeen
 from hpcurate.store.access import keep_private
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
@@ -63,6 +65,8 @@ LEAVE_S = 30.0
 """How long the workers of a complete run may take to tear their stages down."""
 
 Echo = Callable[[str], None]
+ShowProgress = Callable[[Sequence[StageView], Callable[[], Mapping[str, StageWork]]], None]
+"""Called after each look with the stages, and what reads what is in work in them."""
 
 
 class Driver:
@@ -86,6 +90,7 @@ class Driver:
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
         queue = ThrottledQueue(launcher.queue, self._pipeline.timing.ask_s, self.world.clock)
         self.observer = Observer(self.world, run.store, self.frozen, queue, run=run.name, watched=self._watched)
+        self._work = WorkSeen(self.observer, self._pipeline, self.world.clock)
         self._submitter = Submitter(run, self.frozen, launcher, self.observer, self.world, echo)
         self._said = ""
         self._views: tuple[StageView, ...] = ()
@@ -120,7 +125,7 @@ class Driver:
         write_report(self.run, self.report(look))
         return look
 
-    def drive(self, progress: Callable[[tuple[StageView, ...]], None] = lambda views: None) -> Look:
+    def drive(self, progress: ShowProgress = lambda views, works: None) -> Look:
         """Step until the run has ended. Ctrl-C and SIGTERM hand the work back first."""
         me, answered = self.world.processes.mine(), self.world.clock.monotonic()
         sign = Beating(self.world.clock, lambda count: self.run.note_driver(me, count), BEAT_S)
@@ -129,7 +134,7 @@ class Driver:
         try:
             while True:
                 look = self._step_patiently(patience)
-                progress(look.views)
+                progress(look.views, partial(self._work.of, look.views))
                 if not _unanswered(look):
                     answered = self.world.clock.monotonic()
                 silent_s = self.world.clock.monotonic() - answered

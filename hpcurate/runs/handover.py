@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 from hpcurate.errors import GateRefused
-from hpcurate.runs.driver import Driver
+from hpcurate.runs.driver import Driver, ShowProgress
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
 from hpcurate.runs.reconcile import Decision, Look, StageView
@@ -21,7 +21,7 @@ from hpcurate.runs.summary import RunReport, write_report
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
 
-__all__ = ["Outcome", "Progress", "hand_over"]
+__all__ = ["Outcome", "Progress", "ShowProgress", "hand_over"]
 
 STAYING_PATIENCE_S = 3600.0
 """How long a call that stays waits for room under a site's submit limit."""
@@ -56,7 +56,7 @@ def hand_over(
     launcher: Launcher,
     wait: bool | None,
     echo: Echo,
-    progress: Callable[[tuple[StageView, ...]], None],
+    progress: ShowProgress,
     world: World,
 ) -> Outcome:
     """Stay until the end, submit and leave, or leave a driver behind; `wait` None is the launcher's own way."""
@@ -110,7 +110,7 @@ class Progress:
         self._echo = echo
         self._shown: dict[str, tuple[int, int]] = {}
 
-    def __call__(self, views: tuple[StageView, ...]) -> None:
+    def __call__(self, views: Sequence[StageView], works: object = None) -> None:
         """Show what changed."""
         for view in views:
             counts = view.counts

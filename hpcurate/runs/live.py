@@ -97,6 +97,8 @@ class Observer:
         _check_sums(stage.name, counts, given)
         missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
         digest = digest_of_lists(one.name for one in lists)
+        weight, weight_done = _weights(lists, seen)
+        counts = attrs.evolve(counts, weight=weight, weight_done=weight_done)
         view = attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
         return attrs.evolve(view, left=self._left(stage, seen, lists)) if view.may_go_on else view
 
@@ -169,6 +171,11 @@ class Observer:
         given = [s for one, found in zip(expected, seen, strict=True) if one.retries is None for s in found.done]
         again = [s for one, found in zip(expected, seen, strict=True) if one.retries is not None for s in found.done]
         return StageCounts.of(shards, given, again, sum(one.retries.count for one in expected if one.retries))
+
+    def open_weights(self, stage: PlannedStage) -> dict[str, float]:
+        """Weights of the stage's shards that are not committed."""
+        done = {shard.shard for shard in self.done(stage)}
+        return {id: line.weight for id, line in self.lines(stage).items() if id not in done}
 
     def load(self, stage: PlannedStage) -> Load:
         """What is left of the stage, and what its committed shards took."""
@@ -274,6 +281,13 @@ class Observer:
 def digest_of_lists(names: Iterable[str]) -> str:
     """Which live set a round works through, for `Ticket.lists`. Pure."""
     return digest(sorted(names))[:16]
+
+
+def _weights(lists: Iterable[LiveList], seen: Iterable[SeenList]) -> tuple[float, float]:
+    """Of all shards, and of those that are committed. Pure."""
+    weights = {line.id: line.weight for found in lists for line in found.lines}
+    done = sum(weights.get(shard.shard, 0.0) for one in seen for shard in one.done)
+    return sum(weights.values()), done
 
 
 def _check_readable(stage: PlannedStage, seen: Iterable[SeenList]) -> None:

@@ -68,13 +68,18 @@ class RunLooker:
 
     def report(self) -> RunReport:
         """Look, and say where it stands."""
-        return report_of(self.run, self.frozen, self.look(), self._world.clock.now())
+        return self.report_of(self.look())
+
+    def report_of(self, seen: Look) -> RunReport:
+        """Where it stands, after that look."""
+        return report_of(self.run, self.frozen, seen, self._world.clock.now())
 
     def _left(self, seen: Look) -> Decision:
         """What the gate or call that left the run wrote down, as long as nothing has moved since."""
-        before, now = written_report(self.run), {v.name: StageReport.of(v.counts, notes_of(v)) for v in seen.views}
+        before = written_report(self.run)
+        now = {v.name: StageReport.of(v.counts, notes_of(v)).committed for v in seen.views}
         left = (RunState.INCOMPLETE, RunState.STALLED)
-        if before is not None and before.state in left and before.stages == now and before.reason:
+        if before is not None and before.state in left and before.committed == now and before.reason:
             return Decision((), before.state, before.reason)
         return Decision((), RunState.INCOMPLETE, "work is left, and nothing is queued or alive")
 

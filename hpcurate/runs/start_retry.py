@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -11,12 +11,11 @@ from hpcurate.planning.aliases import Aliases, alias_name
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.folder import Frozen, Run, also_means, open_store
-from hpcurate.runs.handover import Outcome, Progress, hand_over
+from hpcurate.runs.handover import Outcome, Progress, ShowProgress, hand_over
 from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.prepare import Request, prepare
-from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.retried_files import RetriedFiles, without
 from hpcurate.runs.retry import Dead, Retry, chosen, new_lines, write_lists
 from hpcurate.runs.same_stages import check_code, check_same, code_differences, edited_stages, keeping
@@ -37,7 +36,7 @@ def start_retry(
     which: Retry,
     *,
     echo: Echo = lambda line: None,
-    progress: Callable[[tuple[StageView, ...]], None] | None = None,
+    progress: ShowProgress | None = None,
     world: World | None = None,
 ) -> Outcome:
     """Try dead letters of a run again, with the code of this call, and drive or submit.
@@ -55,7 +54,7 @@ def _start(
     which: Retry,
     before: Frozen,
     echo: Echo,
-    progress: Callable[[tuple[StageView, ...]], None],
+    progress: ShowProgress,
     world: World,
 ) -> Outcome:
     world = world.expecting(open_store(request.store, world.filesystem, echo))

@@ -77,12 +77,26 @@ class StageCounts(Counts):
     shards: int | None = None
     """None: not known before the stage above is complete."""
     shards_done: int = 0
+    weight: float = 0.0
+    """Of all shards that are listed."""
+    weight_done: float = 0.0
+    """Of those that are committed."""
     gpu: StageGpu | None = None
     """None where nobody saw one."""
     ended: float | None = None
     """When its last shard was done, Unix seconds: for people to read."""
     unmeasured: int = 0
     """Committed shards of which it is not known what their tasks amount to, where it is of others."""
+
+    def progress(self, in_work: float = 0.0) -> float | None:
+        """Share of the stage that is done, by weight; None before its shards are known, 1 only once all are committed.
+
+        `in_work`: weight of tasks that have ended in shards that are not committed.
+        """
+        if self.shards is None or self.shards == self.shards_done:
+            return None if self.shards is None else 1.0
+        share = (self.weight_done + in_work) / self.weight if self.weight > 0 else self.shards_done / self.shards
+        return min(max(0.0, round(share, 4)), 0.9999)
 
     @property
     def lost_everything(self) -> bool:

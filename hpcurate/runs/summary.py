@@ -24,6 +24,40 @@ MOST_REASONS = 200
 """Drop reasons of a stage in a report."""
 
 
+class TaskInWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task that is in work, first of its batch."""
+
+    id: str
+    name: str
+    """What people call it: its file if it has one."""
+    shard: str
+    worker: str
+    node: str
+    seconds: float
+    """For how long, as its worker last said."""
+    expected_s: float | None = None
+    """What its batch takes if it is like the others of its stage, by weight; None: nothing of the stage is done yet."""
+    limit_s: float = 0.0
+    """After how long `task_timeout` ends it. Left out if it never does."""
+    silent_s: float = 0.0
+    """For how long its worker has shown no sign of life. Left out of one that shows them."""
+
+
+class StageInWork(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workers of a stage's open rounds have in work."""
+
+    workers: int
+    """That have begun."""
+    read: int
+    """Of them whose heartbeats were read: of many a part, and the rest is estimated."""
+    shards: int
+    """In work, by those that were read."""
+    silent: int
+    """Of them those whose worker shows no sign of life."""
+    tasks: tuple[TaskInWork, ...]
+    """A few: those of silent workers first, then those that take longest for what they are."""
+
+
 class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stage over the live set. A Struct, because `in` can be a key of JSON but not a name of Python."""
 
@@ -55,6 +89,12 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Reason → what was left out of tasks that went on."""
     unmeasured: int = 0
     """Shards of which it is not known what their tasks amount to, where it is of others."""
+    progress: float | None = None
+    """Share that is done, 0 to 1, by weight. Left out before its shards are known."""
+    left_s: float | None = None
+    """Seconds that it still takes at this pace. Left out where nobody can say."""
+    in_work: StageInWork | None = None
+    """Left out where nobody works, or nobody has looked."""
     logged: dict[str, Logged] = msgspec.field(default_factory=dict)
     """What the stage logged, by name. Left out if there is nothing."""
 
@@ -80,8 +120,14 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             lost={reason: amounts for reason, amounts in counts.lost.items() if reason in reasons},
             left_out=counts.left_out,
             unmeasured=counts.unmeasured,
+            progress=counts.progress(),
             logged=dict(counts.logged),
         )
+
+    @property
+    def committed(self) -> StageReport:
+        """Without what moves while nothing is committed."""
+        return msgspec.structs.replace(self, progress=None, left_s=None, in_work=None)
 
     @property
     def complete(self) -> bool:
@@ -115,6 +161,11 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, plain: Mapping[str, Any]) -> RunReport:
         """From the content of `summary.json`. Raises msgspec.ValidationError."""
         return msgspec.convert(plain, cls)
+
+    @property
+    def committed(self) -> dict[str, StageReport]:
+        """Its stages, without what moves while nothing is committed."""
+        return {name: stage.committed for name, stage in self.stages.items()}
 
     @property
     def not_returned(self) -> int:

@@ -132,9 +132,14 @@ class StageFolder:
         """What an attempt that runs alone has in work; beside its claim."""
         return f"{self.claim(shard, attempt)}.task"
 
+    @property
+    def workers(self) -> str:
+        """Heartbeats, by the last two characters of their names."""
+        return f"{self.path}/workers"
+
     def worker(self, worker: str) -> str:
         """Heartbeat of a worker."""
-        return f"{self.path}/workers/{worker[-2:]}/{worker}"
+        return f"{self.workers}/{worker[-2:]}/{worker}"
 
     def round(self, number: int) -> str:
         """Path that the files of round `number` start with: `.ticket`, `.beat`, `.job`, `.over`, `.cancelled`."""

@@ -76,14 +76,16 @@ def test_the_last_lines_say_where_the_run_is_and_what_to_type() -> None:
 def test_status_shows_counts_and_the_first_dead_letters() -> None:
     """How many more there are is in the heading; what was copied to nodes is last."""
     status = Status(
-        run_report(stages={"a": stage_report(failed=3), "b": stage_report(shards=None, shards_done=0, failed=0)}),
+        run_report(
+            stages={"a": stage_report(failed=3), "b": stage_report(shards=None, shards_done=0, failed=0, progress=None)}
+        ),
         (dead_letter("a", "broken"),),
         (Staged(what="weights m", copied_bytes=2_500_000, nodes=1, slowest_s=0.25),),
     )
     lines = status_lines(status)
     assert lines[0] == "r  running: a: round 1 is at work"
     assert [line.split() for line in lines[3:5]] == [
-        ["a", "2/4", "5", "4", "0", "3", "1.0"],
+        ["a", "2/4", "50%", "5", "4", "0", "3", "1.0"],
         ["b", "?", "5", "4", "0", "0", "1.0"],
     ]
     assert lines[5:] == [
@@ -102,7 +104,7 @@ def test_the_screen_shows_progress_queue_and_dead_letters() -> None:
     """From one frozen value; what to type next only once the run has ended."""
     snapshot = Snapshot(
         report=run_report(stages={"a": stage_report(), "b": stage_report(shards=None, shards_done=0)}),
-        samples={"a": (Sample(0.0, 0), Sample(60.0, 2))},
+        samples={"a": (Sample(0.0, 0, 0.0), Sample(60.0, 2, 0.5))},
         jobs=(JobRow(id="7", name="a", state="RUNNING", count=3),),
         newest=(dead_letter("a", "broken"),),
     )

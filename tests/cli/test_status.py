@@ -19,7 +19,7 @@ def test_status_json_is_the_summary(shell: Shell) -> None:
     written = json.loads((shell.store / "runs" / "latest" / "summary.json").read_text())
     assert printed == written
     assert printed["stages"]["word_count"] | {"seconds": 0} == {
-        "in": 3, "out": 3, "dropped": 0, "failed": 0, "shards": 1, "shards_done": 1, "seconds": 0,
+        "in": 3, "out": 3, "dropped": 0, "failed": 0, "shards": 1, "shards_done": 1, "seconds": 0, "progress": 1.0,
     }  # fmt: skip
 
 

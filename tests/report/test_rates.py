@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcurate.report.rates import WINDOW_S, Sample, SampleWindow, duration, seconds_left, shards_per_second
+from hpcurate.report.rates import WINDOW_S, Sample, SampleWindow, duration, percent, seconds_left, shards_per_second
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,29 @@ def test_a_rate_is_not_known_until_something_was_committed(
     assert rate == shards_per_second([Sample(*one) for one in samples])
 
 
-def test_time_left_needs_a_rate_and_a_total() -> None:
-    """None without one of them."""
-    assert (None, None, 8.0) == (seconds_left(None, 9, 1), seconds_left(1.0, None, 1), seconds_left(0.5, 5, 1))
+@pytest.mark.parametrize(
+    ("samples", "left"),
+    [
+        ([], None),
+        ([(0, 0.2)], None),
+        ([(0, 0.2), (9, 0.2)], None),
+        ([(0, None), (9, 0.2)], None),
+        ([(0, 0.3), (9, 0.2)], None),
+        ([(0, None), (5, 0.2), (7, 0.3), (15, 0.6)], 10.0),
+    ],
+)
+def test_time_left_is_by_what_is_done_of_the_work(
+    samples: list[tuple[float, float | None]], left: float | None
+) -> None:
+    """Also of shards that are not committed; not known until something moved."""
+    assert (left if left is None else pytest.approx(left)) == seconds_left(
+        [Sample(at_s, 0, share) for at_s, share in samples]
+    )
+
+
+def test_a_hundred_percent_is_complete() -> None:
+    """Shares are rounded down."""
+    assert ["0%", "42%", "99%", "100%"] == [percent(share) for share in (0.0, 0.429, 0.9999, 1.0)]
 
 
 def test_old_samples_are_forgotten() -> None:

@@ -27,7 +27,16 @@ def dead_letter(stage: str, message: str, source: str = "x.mp4") -> LocatedDeadL
 
 def stage_report(**fields: Any) -> StageReport:
     """Two of four shards done, five tasks in, one failed."""
-    usual = {"tasks_in": 5, "tasks_out": 4, "dropped": 0, "failed": 1, "shards": 4, "shards_done": 2, "seconds": 1.0}
+    usual = {
+        "tasks_in": 5,
+        "tasks_out": 4,
+        "dropped": 0,
+        "failed": 1,
+        "shards": 4,
+        "shards_done": 2,
+        "seconds": 1.0,
+        "progress": 0.5,
+    }
     return StageReport(**{**usual, **fields})
 
 

@@ -13,12 +13,15 @@ from hpcurate.cli.terminal import following, say, say_error, state
 from hpcurate.cli.text import one_line, styled
 from hpcurate.errors import ConfigError, StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
+from hpcurate.report.progress import SHOWN, is_slow
 from hpcurate.report.queue import describe
+from hpcurate.report.rates import duration
 from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import StageGpu
-from hpcurate.runs.summary import RunReport
+from hpcurate.runs.summary import RunReport, StageInWork, TaskInWork
 from hpcurate.store.layout import Store
+from hpcurate.units import plural
 
 STORE_HELP = (
     "folder of the store; also store=DIR; default: HPCURATE_STORE, the site profile's, then that of the last run"
@@ -127,6 +130,36 @@ def gpu_lines(report: RunReport) -> list[str]:
     """What the GPUs of each stage did: `caption: GPU 83% busy, 11.2 GB at most, waited 4% for prepare`."""
     lines = [f"  {name}: {_gpu(stage.gpu)}" for name, stage in report.stages.items() if stage.gpu is not None]
     return ["", *lines] if lines else []
+
+
+def work_lines(report: RunReport) -> list[str]:
+    """What is in work in each stage: tasks that take long, and those of workers that show no sign of life."""
+    at_work = [(name, stage.in_work) for name, stage in report.stages.items() if stage.in_work]
+    lines = [f"  {name}: {line}" for name, work in at_work for line in _work(name, work)]
+    return ["", "in work:", *lines] if lines else []
+
+
+def _work(stage: str, work: StageInWork) -> list[str]:
+    lines = [task_line(stage, one) for one in work.tasks]
+    if work.silent > SHOWN:
+        lines.append(f"{plural(work.silent, 'shard')} in all whose workers show no sign of life")
+    if work.read < work.workers:
+        lines.append(f"{work.read} of {work.workers} workers were looked at, the rest is estimated")
+    return lines
+
+
+def task_line(stage: str, task: TaskInWork) -> str:
+    """A task that is in work: whether it takes long, or its worker shows no sign of life. Pure."""
+    if task.silent_s:
+        where = f"worker {task.worker}" + (f" on {task.node}" if task.node else "")
+        return f"no sign of life of {where} for {duration(task.silent_s)}; it had {one_line(task.name)} in work"
+    line = f"{one_line(task.name)} for {duration(task.seconds)}"
+    line += "" if task.expected_s is None else f", {duration(task.expected_s)} expected"
+    if not is_slow(task):
+        return line
+    limit = f"stages.{stage}.task_timeout"
+    ends = f"{limit} ends it after {duration(task.limit_s)}" if task.limit_s else f"no {limit} would end it"
+    return f"{line}: slow or hung, its worker is alive; {ends}"
 
 
 def note_lines(report: RunReport) -> list[str]:

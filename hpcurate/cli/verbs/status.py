@@ -6,16 +6,26 @@ import argparse
 import json
 
 from hpcurate.cli.terminal import show, table
-from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, note_lines, run_parser, the_run
+from hpcurate.cli.verbs.common import (
+    dead_letter_line,
+    gpu_lines,
+    heading,
+    next_line,
+    note_lines,
+    run_parser,
+    the_run,
+    work_lines,
+)
 from hpcurate.masks import mask_plain
 from hpcurate.report.logged import described
+from hpcurate.report.rates import duration, percent
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
 from hpcurate.runs.summary import RunReport, StageReport
 from hpcurate.units import plural
 
-HEADER = ("stage", "shards", "in", "out", "dropped", "failed", "seconds")
+HEADER = ("stage", "shards", "done", "in", "out", "dropped", "failed", "seconds", "left")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +53,7 @@ def status_lines(status: Status) -> list[str]:
     """What is printed. Pure."""
     report = status.report
     lines = [heading(report), "", *table(HEADER, (_row(*item) for item in report.stages.items()), numbers=True)]
-    lines += note_lines(report) + gpu_lines(report) + logged_lines(report)
+    lines += work_lines(report) + note_lines(report) + gpu_lines(report) + logged_lines(report)
     if report.failed:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]
@@ -72,5 +82,7 @@ def staged_line(one: Staged) -> str:
 
 def _row(name: str, stage: StageReport) -> tuple[str, ...]:
     shards = "?" if stage.shards is None else f"{stage.shards_done}/{stage.shards}"
+    share, left = stage.progress, stage.left_s
     counts = (stage.tasks_in, stage.tasks_out, stage.dropped, stage.failed)
-    return (name, shards, *map(str, counts), f"{stage.seconds:.1f}")
+    done, still = "" if share is None else percent(share), "" if left is None else duration(left)
+    return (name, shards, done, *map(str, counts), f"{stage.seconds:.1f}", still)

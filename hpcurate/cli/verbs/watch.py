@@ -7,15 +7,24 @@ import time
 from collections.abc import Sequence
 
 from hpcurate.cli.terminal import bar, live_screen, say, table
-from hpcurate.cli.verbs.common import dead_letter_line, gpu_lines, heading, next_line, queue_lines, run_parser, the_run
-from hpcurate.report.rates import Sample, duration, seconds_left, shards_per_second
+from hpcurate.cli.verbs.common import (
+    dead_letter_line,
+    gpu_lines,
+    heading,
+    next_line,
+    queue_lines,
+    run_parser,
+    the_run,
+    work_lines,
+)
+from hpcurate.report.rates import Sample, duration, percent, seconds_left, shards_per_second
 from hpcurate.report.watcher import Snapshot, Watcher
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import StageReport
 
 EVERY_S = 2.0
 """Between two looks at the store."""
-HEADER = ("stage", "", "shards", "in", "out", "dropped", "failed", "shards/min", "left")
+HEADER = ("stage", "", "done", "shards", "in", "out", "dropped", "failed", "shards/min", "left")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +49,7 @@ def _watch(watcher: Watcher, *, once: bool) -> int:
     with live_screen() as draw:
         while True:
             snapshot = watcher.look()
-            draw(watch_lines(snapshot))
+            draw(watch_lines(snapshot), snapshot.about)
             if once or snapshot.report.state is not RunState.RUNNING:
                 return snapshot.report.state.exit_status
             time.sleep(EVERY_S)
@@ -50,7 +59,7 @@ def watch_lines(snapshot: Snapshot) -> list[str]:
     """The whole screen. Pure."""
     report = snapshot.report
     rows = [_row(name, stage, snapshot.samples.get(name, ())) for name, stage in report.stages.items()]
-    lines = [heading(report), "", *table(HEADER, rows, numbers=True), *gpu_lines(report)]
+    lines = [heading(report), "", *table(HEADER, rows, numbers=True), *work_lines(report), *gpu_lines(report)]
     lines += queue_lines(snapshot.jobs)
     if snapshot.newest:
         lines += ["", "newest dead letters:", *map(dead_letter_line, snapshot.newest)]
@@ -59,20 +68,22 @@ def watch_lines(snapshot: Snapshot) -> list[str]:
 
 
 def _row(name: str, stage: StageReport, samples: Sequence[Sample]) -> tuple[str, ...]:
-    total, done = stage.shards, stage.shards_done
-    rate = shards_per_second(samples)
+    total, share, rate = stage.shards, stage.progress, shards_per_second(samples)
     return (
         name,
-        bar(done, total),
-        "?" if total is None else f"{done}/{total}",
+        bar(share or 0.0, None if share is None else 1.0),
+        "" if share is None else percent(share),
+        "?" if total is None else f"{stage.shards_done}/{total}",
         *map(str, (stage.tasks_in, stage.tasks_out, stage.dropped, stage.failed)),
         f"{rate * 60:.1f}" if rate else "",
-        _time_left(stage, rate),
+        _time_left(stage, samples),
     )
 
 
-def _time_left(stage: StageReport, rate: float | None) -> str:
+def _time_left(stage: StageReport, samples: Sequence[Sample]) -> str:
+    """As it went while we looked; before that, as long as what is done took."""
     if stage.shards is None or stage.complete:
         return ""
-    left = seconds_left(rate, stage.shards, stage.shards_done)
+    left = seconds_left(samples)
+    left = stage.left_s if left is None else left
     return "?" if left is None else duration(left)
