@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from hpcurate.report.dead_letters import Group, dead_letters, grouped
-from hpcurate.report.drops import Drops, drop_reasons
+from hpcurate.report.drops import Loss, losses
 from hpcurate.report.logs import Tail, error_tails, log_of
 from hpcurate.report.remedies import remedy
 from hpcurate.report.run_view import RunView
@@ -35,7 +35,8 @@ class Causes:
     """The command that may help the first groups; empty where none does."""
     setups: tuple[SetupFailure, ...] = ()
     """Stages that cannot be started."""
-    drops: Drops = attrs.field(factory=dict)
+    losses: tuple[Loss, ...] = ()
+    """What was dropped or left out, with examples."""
     jobs: tuple[JobRow, ...] = ()
     """What the queue has; nothing for a complete run."""
     tails: tuple[Tail, ...] = ()
@@ -50,12 +51,20 @@ class Causes:
             "notes": {name: stage.notes for name, stage in self.report.stages.items() if stage.notes},
             "failed": [{**_plain_group(group), "help": help} for group, help in self._helped()],
             "setups": [failure.plain() for failure in self.setups],
-            "dropped": self.drops,
+            "dropped": self._dropped(),
+            "lost": [loss.plain() for loss in self.losses],
             "next": self.report.next,
         }
 
     def _helped(self) -> Iterable[tuple[Group, str]]:
         return zip(self.groups, itertools.chain(self.helps, itertools.repeat("")), strict=False)
+
+    def _dropped(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for loss in self.losses:
+            if not loss.left_out:
+                found.setdefault(loss.stage, {})[loss.reason] = loss.count
+        return found
 
 
 def causes_of(view: RunView, stage: str | None = None) -> Causes:
@@ -69,7 +78,7 @@ def causes_of(view: RunView, stage: str | None = None) -> Causes:
         logs=tuple(log_of(view.run, group.example) for group in groups[:SHOWN]),
         helps=tuple(remedy(view, group) for group in groups[:SHOWN]),
         setups=() if complete else setup_failures(view.run, view.frozen, report),
-        drops=drop_reasons(view, stage),
+        losses=losses(view, stage),
         jobs=() if complete else view.jobs(),
         tails=() if complete else tuple(error_tails(view.run)),
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import attrs
 
 from hpcurate.failures import DeadLetter
+from hpcurate.report.patterns import Pattern, pattern_of
 from hpcurate.report.run_view import CommittedShard, RunView
 
 
@@ -25,6 +24,11 @@ class LocatedDeadLetter:
         """What a user calls the task: the path of its file if it has one, else its id."""
         task = self.letter.task or {}
         return str(task.get("path") or task.get("source") or self.letter.id)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What messages may call it."""
+        return (self.name, str((self.letter.task or {}).get("source") or ""))
 
 
 def dead_letters(view: RunView, stage: str | None = None) -> Iterator[LocatedDeadLetter]:
@@ -52,32 +56,38 @@ class Group:
     stage: str
     error: str
     pattern: str
-    """Their message without what differs from task to task."""
+    """Their message without what differs among them."""
     count: int
     example: LocatedDeadLetter
 
 
 def grouped(dead: Iterable[LocatedDeadLetter]) -> list[Group]:
-    """By stage, error and pattern of the message; the largest group first. Pure."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    examples: dict[tuple[str, str, str], LocatedDeadLetter] = {}
+    """By stage, error and form of the message; the largest group first. Pure."""
+    found: dict[object, _Same] = {}
     for located in dead:
-        key = (located.letter.stage, located.letter.error, _pattern_of_letter(located))
-        counts[key] += 1
-        examples.setdefault(key, located)
-    return [Group(*key, count, examples[key]) for key, count in counts.most_common()]
+        pattern = pattern_of(located.letter.message, located.names)
+        key = (located.letter.stage, located.letter.error, pattern.form)
+        if key in found:
+            found[key].add(pattern)
+        else:
+            found[key] = _Same(located, pattern, [True] * len(pattern.kinds))
+    return sorted((one.group() for one in found.values()), key=lambda group: -group.count)
 
 
-def _pattern_of_letter(located: LocatedDeadLetter) -> str:
-    message = located.letter.message.replace(located.name, "FILE")
-    source = str((located.letter.task or {}).get("source") or "")
-    return pattern_of(message.replace(source, "FILE") if source else message)
+@attrs.define
+class _Same:
+    """Dead letters whose messages have one form."""
 
+    example: LocatedDeadLetter
+    pattern: Pattern
+    same: list[bool]
+    """Which of the values are those of the first in all of them."""
+    count: int = 1
 
-def pattern_of(message: str) -> str:
-    """A message without what differs from task to task: paths, quoted names, ids, numbers. Pure."""
-    first = message.splitlines()[0] if message else ""
-    first = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", first)
-    first = re.sub(r"(?<![\w…])/[^\s:,;]+", "PATH", first)
-    first = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{12,}\b", "ID", first)
-    return re.sub(r"\d+(\.\d+)?", "N", first)
+    def add(self, pattern: Pattern) -> None:
+        self.count += 1
+        self.same = [s and a == b for s, a, b in zip(self.same, self.pattern.values, pattern.values, strict=True)]
+
+    def group(self) -> Group:
+        letter = self.example.letter
+        return Group(letter.stage, letter.error, self.pattern.masked(self.same), self.count, self.example)

@@ -18,10 +18,12 @@ from hpcurate.cli.verbs.logs import failed_lines
 from hpcurate.cli.verbs.runs import run_lines
 from hpcurate.cli.verbs.status import staged_line, status_lines
 from hpcurate.cli.verbs.watch import watch_lines
-from hpcurate.cli.verbs.why import drop_lines, group_lines, why_lines
+from hpcurate.cli.verbs.why import group_lines, loss_lines, why_lines
 from hpcurate.report.causes import Causes
 from hpcurate.report.comparison import Comparison
 from hpcurate.report.dead_letters import grouped
+from hpcurate.report.drops import Loss
+from hpcurate.report.examples import Example, example_of
 from hpcurate.report.logs import Tail
 from hpcurate.report.rates import Sample
 from hpcurate.report.run_list import RunEntry, RunList
@@ -32,6 +34,7 @@ from hpcurate.report.times import local
 from hpcurate.report.watcher import Snapshot
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import RunState
+from hpcurate.store.stats import LeftOut
 
 # -- the terminal -----------------------------------------------------------------------------------
 
@@ -118,16 +121,44 @@ def test_the_screen_shows_progress_queue_and_dead_letters() -> None:
     assert "next: n" in watch_lines(Snapshot(report=run_report(state=RunState.STALLED)))
 
 
+def test_status_shows_what_tasks_amounted_to() -> None:
+    """Columns without anything are left out; so is the table, where no task says it."""
+    split = stage_report(
+        amounts_in={"seconds": 5400, "bytes": 3e9},
+        amounts_out={"seconds": 4320},
+        lost={"dark": {"seconds": 600}, "still": {"seconds": 300}},
+        left_out={"short": LeftOut(3, {"seconds": 180})},
+        unmeasured=1,
+    )
+    lines = status_lines(Status(run_report(stages={"a": stage_report(), "split": split})))
+    at = lines.index("yield             in    out   dropped  left out")
+    assert lines[at + 1 : at + 3] == [
+        "split  1.5 h, 3.0 GB  1.2 h  15.0 min   3.0 min",
+        "  split: without 1 shard of which it is not known",
+    ]
+    assert not any("yield" in line for line in status_lines(Status(run_report())))
+
+
 # -- why and logs -----------------------------------------------------------------------------------
 
 
 def test_why_lists_groups_drops_queue_and_logs() -> None:
     """In this order, under the state, above what to type next."""
+    clip = {"id": "c", "source": "v.mp4", "start_s": 1.0, "end_s": 2.5}
+    bare = example_of("s", {"id": "17", "stage": "a", "task": None})
+    small = example_of(
+        "s", {"id": "c", "stage": "a", "task": clip, "value": 0.031, "threshold": 0.25, "measure": "motion"}
+    )
+    short = Example(shard="s", id="w", name="w.mp4", stage="a", count=3, amounts={"seconds": 72.0})
     causes = Causes(
         report=run_report(state=RunState.STALLED, reason="no progress"),
         groups=tuple(grouped([dead_letter("a", "bad byte 7")])),
         logs=("/w/0.log:9",),
-        drops={"a": Counter({"too small": 2, "not returned": 3})},
+        losses=(
+            Loss(stage="a", reason="too small", count=2, amounts={"seconds": 4.3}, examples=(small, bare)),
+            Loss(stage="a", reason="not returned", count=3),
+            Loss(stage="a", reason="short", count=9, amounts={"seconds": -0.5}, left_out=True, examples=(short,)),
+        ),
         jobs=(JobRow(id="7", name="a", state="PENDING", reason="Priority"),),
         tails=(Tail(Path("/s/array-7.out"), ("error: killed",)),),
     )
@@ -135,12 +166,18 @@ def test_why_lists_groups_drops_queue_and_logs() -> None:
         "r  stalled: no progress",
         "",
         "1 dead letter, by reason:",
-        "       1  a: E: bad byte N",
-        "          e.g. x.mp4: bad byte 7",
+        "       1  a: E: bad byte 7",
+        "          e.g. x.mp4",
         "          log: /w/0.log:9",
         "",
         "dropped on purpose:",
-        "       2  a: too small",
+        "       2  a: too small (4.3 s)",
+        "          e.g. v.mp4, 1.0–2.5 s: motion 0.031, threshold 0.25",
+        "          e.g. 17",
+        "",
+        "left out of what went on:",
+        "       9  a: short (-0.5 s)",
+        "          e.g. w.mp4: 3, 1.2 min",
         "",
         "not returned, and not dropped with a reason either:",
         "       3  a",
@@ -175,7 +212,7 @@ def test_why_does_not_say_to_type_why() -> None:
 def test_why_says_how_often_a_task_was_tried() -> None:
     """Where it was more than once: else nobody knows whether `retry_on` takes such an error."""
     dead = [attrs.evolve(one, letter=attrs.evolve(one.letter, tries=3)) for one in [dead_letter("a", "HTTP 503")]]
-    assert "          e.g. x.mp4: HTTP 503 (3 tries)" in group_lines(grouped(dead))
+    assert "          e.g. x.mp4 (3 tries)" in group_lines(grouped(dead))
 
 
 def test_why_shows_the_command_that_may_help() -> None:
@@ -204,11 +241,11 @@ def test_a_stage_that_cannot_start_shows_one_traceback() -> None:
 
 def test_many_reasons_are_cut_with_their_number() -> None:
     """The rest is counted; no reason, no line."""
-    lines = drop_lines({"s": Counter({f"reason {chr(97 + k)}": 1 for k in range(20)})})
-    assert lines[-1].strip() == "s: and 12 more reasons"
+    lines = loss_lines([Loss(stage="s", reason=f"reason {chr(97 + k)}", count=1) for k in range(20)])
+    assert lines[-1].strip() == "s: and 12 more reasons; --json lists all"
     groups = grouped(dead_letter("a", f"reason {chr(97 + k)}") for k in range(9))
     assert group_lines(groups)[-1] == "  and 1 more reason; --json lists all"
-    assert [] == group_lines([]) == drop_lines({}) == queue_lines([])
+    assert [] == group_lines([]) == loss_lines([]) == queue_lines([])
 
 
 def test_failed_tasks_are_printed_with_their_tracebacks() -> None:

@@ -17,10 +17,12 @@ def test_why_groups_what_failed_and_says_where_the_log_is(picky: Shell) -> None:
     (log,) = [line.split("log: ")[1] for line in text.splitlines() if "log: " in line]
     path, _, number = log.rpartition(":")
     assert "attempt 1" in Path(path).read_text().splitlines()[int(number) - 1]
-    assert "     1  pick: too small" in text
+    assert "     1  pick: too small (1 B)\n          e.g. tiny.txt: size 1, threshold 2\n" in text
     plain = json.loads(picky.type("why", "--json").stdout)
     assert [group["count"] for group in plain["failed"]] == [4]
     assert plain["dropped"] == {"pick": {"too small": 1}}
+    ((example,),) = [loss["examples"] for loss in plain["lost"]]
+    assert ("tiny.txt", 1.0, 2.0, "size") == tuple(example[key] for key in ("name", "value", "threshold", "measure"))
 
 
 def test_why_of_a_good_run(shell: Shell) -> None:

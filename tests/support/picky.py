@@ -15,7 +15,7 @@ STAGE = (
     "            if task.size > self.limit:\n"
     "                raise ValueError(f'{task.path} has {task.size} bytes')\n"
     "            if task.size == 1:\n"
-    "                self.drop(task, 'too small')\n"
+    "                self.drop(task, 'too small', value=task.size, threshold=2, measure='size')\n"
     "        return [t for t in tasks if t.size > 1]\n"
 )
 PIPELINE = (

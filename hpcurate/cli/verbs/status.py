@@ -17,15 +17,18 @@ from hpcurate.cli.verbs.common import (
     work_lines,
 )
 from hpcurate.masks import mask_plain
+from hpcurate.report.amounts import words
 from hpcurate.report.logged import described
 from hpcurate.report.rates import duration, percent
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
 from hpcurate.runs.summary import RunReport, StageReport
+from hpcurate.store.stats import sum_amounts
 from hpcurate.units import plural
 
 HEADER = ("stage", "shards", "done", "in", "out", "dropped", "failed", "seconds", "left")
+YIELD = ("in", "out", "dropped", "left out", "failed")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,13 +56,29 @@ def status_lines(status: Status) -> list[str]:
     """What is printed. Pure."""
     report = status.report
     lines = [heading(report), "", *table(HEADER, (_row(*item) for item in report.stages.items()), numbers=True)]
-    lines += work_lines(report) + note_lines(report) + gpu_lines(report) + logged_lines(report)
+    lines += yield_lines(report) + work_lines(report) + note_lines(report) + gpu_lines(report)
+    lines += logged_lines(report)
     if report.failed:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]
         lines += [dead_letter_line(one) for one in status.dead_letters]
     lines += ["", f"output: {report.output}", *next_line(report)]
     return lines + [staged_line(one) for one in status.staged]
+
+
+def yield_lines(report: RunReport) -> list[str]:
+    """What tasks amounted to, stage by stage: seconds and bytes of video. Columns without any are left out. Pure."""
+    rows = {name: _amounts(stage) for name, stage in report.stages.items() if stage.amounts_in or stage.amounts_out}
+    shown = [number for number in range(len(YIELD)) if any(row[number] for row in rows.values())]
+    cells = [(name, *(row[number] for number in shown)) for name, row in rows.items()]
+    lines = ["", *table(("yield", *(YIELD[number] for number in shown)), cells, numbers=True)] if cells else []
+    partly = [(name, plural(stage.unmeasured, "shard")) for name, stage in report.stages.items() if stage.unmeasured]
+    return lines + [f"  {name}: without {shards} of which it is not known" for name, shards in partly]
+
+
+def _amounts(stage: StageReport) -> tuple[str, ...]:
+    lost, left_out = sum_amounts(stage.lost.values()), sum_amounts(one.amounts for one in stage.left_out.values())
+    return tuple(map(words, (stage.amounts_in, stage.amounts_out, lost, left_out, stage.amounts_failed)))
 
 
 def logged_lines(report: RunReport) -> list[str]:

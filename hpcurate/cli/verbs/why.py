@@ -13,9 +13,12 @@ from hpcurate.cli.terminal import show
 from hpcurate.cli.text import styled
 from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
 from hpcurate.masks import mask_plain
+from hpcurate.report.amounts import words
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
-from hpcurate.report.drops import Drops, split_drops
+from hpcurate.report.drops import Loss
+from hpcurate.report.examples import Example
+from hpcurate.report.items import described
 from hpcurate.report.logs import Tail
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.state import RunState
@@ -45,7 +48,7 @@ def verb(argv: list[str]) -> int:
 def why_lines(causes: Causes) -> list[str]:
     """What is printed. Pure."""
     lines = note_lines(causes.report) + setup_lines(causes.setups)
-    lines += group_lines(causes.groups, causes.logs, causes.helps) + drop_lines(causes.drops)
+    lines += group_lines(causes.groups, causes.logs, causes.helps) + loss_lines(causes.losses)
     lines += queue_lines(causes.jobs) + tail_lines(causes.tails)
     report = causes.report
     none = ["", "nothing failed and nothing was dropped"] if report.state is RunState.COMPLETE else []
@@ -66,23 +69,46 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = (), helps:
     for place, group in enumerate(groups[:SHOWN]):
         lines.append(f"  {group.count:>6}  {group.stage}: {group.error}: {group.pattern}")
         tries = f" ({group.example.letter.tries} tries)" if group.example.letter.tries > 1 else ""
-        lines.append(f"          e.g. {group.example.name}: {group.example.letter.message}{tries}")
+        message = "" if group.example.letter.message == group.pattern else f": {group.example.letter.message}"
+        lines.append(f"          e.g. {group.example.name}{message}{tries}")
         lines += [f"          log: {log}" for log in logs[place : place + 1] if log]
         lines += ["          what may help: " + styled(help, "command") for help in helps[place : place + 1] if help]
     more = len(groups) - SHOWN
     return lines + ([f"  and {plural(more, 'more reason')}; --json lists all"] if more > 0 else [])
 
 
-def drop_lines(drops: Drops) -> list[str]:
-    """Reasons with their counts, stage by stage; what nobody meant has a heading of its own. Pure."""
-    meant, forgotten = split_drops(drops)
-    lines = ["", "dropped on purpose:"] if meant else []
-    for stage, counts in meant.items():
-        lines += [f"  {count:>6}  {stage}: {reason}" for reason, count in counts.most_common(SHOWN)]
-        more = len(counts) - SHOWN
-        lines += [f"          {stage}: and {plural(more, 'more reason')}"] if more > 0 else []
-    lines += ["", "not returned, and not dropped with a reason either:"] if forgotten else []
-    return lines + [f"  {count:>6}  {stage}" for stage, count in forgotten.items()]
+def loss_lines(losses: Sequence[Loss]) -> list[str]:
+    """Reasons with their counts, seconds and examples, stage by stage; what nobody meant has its own heading. Pure."""
+    meant = [loss for loss in losses if loss.meant]
+    return [
+        *_under("dropped on purpose:", [loss for loss in meant if not loss.left_out]),
+        *_under("left out of what went on:", [loss for loss in meant if loss.left_out]),
+        *_under("not returned, and not dropped with a reason either:", [loss for loss in losses if not loss.meant]),
+    ]
+
+
+def _under(heading: str, losses: Sequence[Loss]) -> list[str]:
+    lines = ["", heading] if losses else []
+    for stage in dict.fromkeys(loss.stage for loss in losses):
+        of_stage = [loss for loss in losses if loss.stage == stage]
+        lines += [line for loss in of_stage[:SHOWN] for line in _loss(loss)]
+        more = len(of_stage) - SHOWN
+        lines += [f"          {stage}: and {plural(more, 'more reason')}; --json lists all"] if more > 0 else []
+    return lines
+
+
+def _loss(loss: Loss) -> list[str]:
+    amounts = f" ({words(loss.amounts)})" if loss.amounts else ""
+    reason = f": {loss.reason}" if loss.meant else ""
+    return [f"  {loss.count:>6}  {loss.stage}{reason}{amounts}", *(_example(one) for one in loss.examples)]
+
+
+def _example(example: Example) -> str:
+    measured = "" if example.value is None else f"{example.measure} {described(example.value)}".strip()
+    needed = "" if example.threshold is None else f"threshold {described(example.threshold)}"
+    left_out = "" if example.count is None else ", ".join(filter(None, [str(example.count), words(example.amounts)]))
+    said = ", ".join(filter(None, [measured, needed, left_out]))
+    return f"          e.g. {example.name}" + (f": {said}" if said else "")
 
 
 def tail_lines(tails: Sequence[Tail]) -> list[str]:
