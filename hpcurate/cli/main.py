@@ -25,6 +25,7 @@ VERBS = {
     "rm": "hpcurate.cli.verbs.rm",
     "retry": "hpcurate.cli.verbs.retry",
     "resume": "hpcurate.cli.verbs.resume",
+    "show": "hpcurate.cli.verbs.show",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
     "runs": "hpcurate.cli.verbs.runs",
@@ -85,6 +86,7 @@ site profile's, else that of the last run started):
   hpcurate watch [RUN]         live: progress, rate, what waits and why
   hpcurate why [RUN]           why it failed or stopped, and what to type
   hpcurate trace ITEM [RUN]    what became of one input, by name, id or file
+  hpcurate show [RUN]          what it is: command, folders, hours, config
   hpcurate logs [RUN]          what workers, stages and gates wrote
   hpcurate report [RUN]        all of it as one HTML page, with pictures
   hpcurate explain [RUN]       why each stage runs or does not; also of

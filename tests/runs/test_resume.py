@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from planned import planned
 from shell import Shell
+
+from hpcurate.cli.verbs.show import hour_rows
+from hpcurate.report.shown_run import StageUse
 
 STAGES = """
 from hpcurate import Stage
@@ -126,6 +131,31 @@ def test_what_a_resumed_run_does_not_take(project: Shell) -> None:
     refused = project.type("resume", "input=other", "--store", str(project.store), status=2).stderr
     assert "input: a run keeps its configuration" in refused
     assert "type `cd " in refused
+
+
+def test_a_run_shows_what_it_is(project: Shell) -> None:
+    """Command, who, folders, hours and what was configured: read out of three files until now."""
+    there, where, name = elsewhere(project), ["--store", str(project.store)], runs(project)[0]
+    said = there.type("show", name, *where).stdout
+    plain = json.loads(there.type("show", name, *where, "--json").stdout)
+    assert plain["command"].startswith(f"cd '{project.cwd}' && hpcurate +pipeline=halves 'input=in it.jsonl' ")
+    assert f"command   {plain['command']}\nor        hpcurate resume {name} --store '{project.store}'\n" in said
+    assert (plain["user"], plain["typed"]["folder"]) == (pwd.getpwuid(os.getuid()).pw_name, str(project.cwd))
+    assert f"  output: {project.store}/runs/{name}/output\n" in said
+    assert [("half", True)] == [(one["stage"], Path(one["folder"]).is_dir()) for one in plain["stages"]]
+    assert "\n  stages.half.tries: 1\n" in said
+    assert ("keys with the usual value: --all" in said, "timing.lease_s" in said) == (True, False)
+    assert "\n  timing.lease_s: 300.0\n" in there.type("show", name, *where, "--all").stdout
+
+
+def test_hours_are_those_of_stage_processes() -> None:
+    """And of the cores and GPUs that each of them asked for; the sum where there are several stages."""
+    stage = planned(resources={"cpus": 4, "gpus": 0.5, "memory": "1GB"})
+    use = StageUse.of(stage, "/s/one", 7200.0)
+    assert (2.0, 8.0, 1.0) == (use.hours, use.core_hours, use.gpu_hours)
+    assert [("one", "2.00", "8.00", "1.00", "current")] == hour_rows([use])
+    assert ("all", "4.00", "16", "2.00", "") == hour_rows([use, use])[-1]
+    assert "<0.01" == hour_rows([StageUse.of(stage, "", 1.0)])[0][1]
 
 
 def test_a_sweep_keeps_words_that_can_be_typed(project: Shell, tmp_path: Path) -> None:
