@@ -460,7 +460,7 @@ class Episode:
             raise Violation(f"I14: everything is complete, and {', '.join(living)} is still there")
 
 
-def _nobody(views: object) -> None:
+def _nobody(*seen: object) -> None:
     """Sees the progress."""
 
 
