@@ -32,13 +32,23 @@ class Tail:
     lines: tuple[str, ...]
 
 
-def worker_logs(run: Run, stage: str | None = None, worker: int | None = None) -> Iterator[Path]:
-    """Logs of workers and, of all workers together, what their arrays wrote; oldest submission of a stage first."""
-    for folder in sorted(Path(run.path, "submissions").glob("*")):
-        if stage is not None and folder.name.rpartition("-")[0] != stage:
-            continue
-        yield from (p for p in sorted((folder / "logs").glob("*.log")) if worker is None or int(p.stem) == worker)
-        yield from (p for p in sorted(folder.glob("array-*.out")) if worker is None and p.stat().st_size)
+def worker_logs(run: Run, stages: Sequence[str], stage: str | None = None, worker: int | None = None) -> Iterator[Path]:
+    """Logs of workers and, of all workers together, what their arrays wrote.
+
+    In the order of `stages`, those of the pipeline; then that of rounds, then that of workers.
+    """
+    order = {name: place for place, name in enumerate(stages)}
+    found = [(*_stage_and_round(folder.name), folder) for folder in Path(run.path, "submissions").glob("*")]
+    for name, _, folder in sorted(found, key=lambda one: (order.get(one[0], len(order)), *one)):
+        if stage is None or name == stage:
+            logs = sorted((int(path.stem), path) for path in (folder / "logs").glob("*.log"))
+            yield from (path for number, path in logs if worker is None or number == worker)
+            yield from (p for p in sorted(folder.glob("array-*.out")) if worker is None and p.stat().st_size)
+
+
+def _stage_and_round(submission: str) -> tuple[str, int]:
+    name, _, number = submission.rpartition("-")
+    return name, int(number) if number.isdigit() else 0
 
 
 def gate_logs(run: Run) -> list[Path]:

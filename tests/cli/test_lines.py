@@ -19,9 +19,10 @@ from hpcurate.cli.verbs.runs import run_lines
 from hpcurate.cli.verbs.status import staged_line, status_lines
 from hpcurate.cli.verbs.watch import watch_lines
 from hpcurate.cli.verbs.why import group_lines, loss_lines, why_lines
+from hpcurate.report.alike import alike
 from hpcurate.report.causes import Causes
 from hpcurate.report.comparison import Comparison
-from hpcurate.report.dead_letters import grouped
+from hpcurate.report.dead_letters import LocatedDeadLetter, grouped
 from hpcurate.report.drops import Loss
 from hpcurate.report.examples import Example, example_of
 from hpcurate.report.logs import Tail
@@ -249,10 +250,24 @@ def test_many_reasons_are_cut_with_their_number() -> None:
 
 
 def test_failed_tasks_are_printed_with_their_tracebacks() -> None:
-    """All, or those whose id or name holds a text."""
-    letters = [dead_letter("a", "broken", "x.mp4"), dead_letter("a", "broken", "y.mp4")]
-    assert list(failed_lines(letters, "y")) == ["== a: y.mp4", "E: broken\n"]
-    assert len(list(failed_lines(letters, ""))) == 4
+    """One for all that raised the same in the same place: twenty tracebacks differed in a file's name."""
+    trace = 'Traceback (most recent call last):\n  File "/s.py", line 7, in process\n    f()\nE: {} is broken'
+    dead = [_raised(trace, f"{name}.mp4 is broken after {k} s", f"{name}.mp4") for k, name in enumerate("xyz")]
+    dead.insert(1, _raised(trace.replace("line 7", "line 8"), "x.mp4 is broken after 0 s", "w\n.mp4"))
+    assert list(failed_lines(alike(dead, lambda path: path))) == [
+        "== a: x.mp4",
+        "E: x.mp4 is broken after 0 s",
+        *trace.format("x.mp4").splitlines(),
+        "and 2 more like it: y.mp4, z.mp4",
+        "== a: w\\n.mp4",
+        "E: x.mp4 is broken after 0 s",
+        *trace.format("w\n.mp4").replace("line 7", "line 8").splitlines(),
+    ]
+
+
+def _raised(trace: str, message: str, source: str) -> LocatedDeadLetter:
+    dead = dead_letter("a", message, source)
+    return attrs.evolve(dead, letter=attrs.evolve(dead.letter, traceback=trace.format(source)))
 
 
 # -- runs and compare -------------------------------------------------------------------------------

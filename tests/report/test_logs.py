@@ -38,11 +38,15 @@ def test_logs_are_found_by_stage_and_worker(run: Run) -> None:
     """What an array wrote belongs to all its workers; an empty one is left out."""
 
     def names(stage: str | None, worker: int | None) -> list[str]:
-        return [str(path.relative_to(Path(run.path, "submissions"))) for path in worker_logs(run, stage, worker)]
+        return [
+            str(path.relative_to(Path(run.path, "submissions")))
+            for path in worker_logs(run, ["b-c", "a"], stage, worker)
+        ]
 
     assert names("a", 0) == ["a-0001/logs/0.log", "a-0002/logs/0.log"]
     assert names("a", None) == ["a-0001/logs/0.log", "a-0001/logs/1.log", "a-0002/logs/0.log", "a-0002/array-8.out"]
     assert names("b-c", None) == ["b-c-0001/logs/0.log"]
+    assert names(None, None)[:2] == ["b-c-0001/logs/0.log", "a-0001/logs/0.log"]  # as in the pipeline
     assert len(names(None, None)) == 5
     assert [path.name for path in gate_logs(run)] == ["gate-a-0001.out"]
 
