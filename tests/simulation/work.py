@@ -387,4 +387,6 @@ class SimStage:
 
 def _timeless(counts: ShardCounts) -> ShardCounts:
     """Without what a real clock has measured: the same seed writes the same bytes."""
-    return attrs.evolve(counts, seconds=0.0, process_seconds=0.0, waiting_seconds=0.0, peak_memory_mb=0.0)
+    return attrs.evolve(
+        counts, seconds=0.0, process_seconds=0.0, waiting_seconds=0.0, peak_memory_mb=0.0, cpu_seconds=0.0
+    )
