@@ -58,6 +58,12 @@ class SiteProfile:
         "trash: 7d}; default: runs for ever, trash 7d",
         check=_check_retention,
     )
+    metrics: str | None = option(
+        None,
+        "folder in which each run keeps a file of metrics, for the textfile collector of a Prometheus node exporter",
+    )
+    price_cpu_hour: float | None = option(None, "what an hour of a CPU costs, for hpcurate usage", minimum=0)
+    price_gpu_hour: float | None = option(None, "what an hour of a GPU costs, for hpcurate usage", minimum=0)
     mail: str | None = option(None, "email address notified when the run ends, and when a gate fails")
     nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job finds out")
     nodes_may_submit: bool | None = option(

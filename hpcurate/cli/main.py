@@ -17,6 +17,7 @@ VERBS = {
     "watch": "hpcurate.cli.verbs.watch",
     "why": "hpcurate.cli.verbs.why",
     "trace": "hpcurate.cli.verbs.trace",
+    "usage": "hpcurate.cli.verbs.usage",
     "logs": "hpcurate.cli.verbs.logs",
     "report": "hpcurate.cli.verbs.report",
     "verify": "hpcurate.cli.verbs.verify",
@@ -87,6 +88,7 @@ site profile's, else that of the last run started):
   hpcurate why [RUN]           why it failed or stopped, and what to type
   hpcurate trace ITEM [RUN]    what became of one input, by name, id or file
   hpcurate show [RUN]          what it is: command, folders, hours, config
+  hpcurate usage [RUN]         hours of CPUs and GPUs: busy, failed, idle
   hpcurate logs [RUN]          what workers, stages and gates wrote
   hpcurate report [RUN]        all of it as one HTML page, with pictures
   hpcurate explain [RUN]       why each stage runs or does not; also of

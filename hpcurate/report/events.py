@@ -75,7 +75,7 @@ class WorkerSpan:
 
 
 def worker_spans(view: RunView, stage: str | None = None) -> list[WorkerSpan]:
-    """The workers of this run, or of one stage of it, those of the first round first."""
+    """The workers of this run, or of one stage of it: in order of stages and rounds."""
     found = []
     for planned in view.planned:
         if stage in (None, planned.name):

@@ -42,6 +42,14 @@ class WorkerRecord:
     """In attempts that came to a commit."""
     lost_seconds: float = 0.0
     """In attempts that did not: failed, or handed back."""
+    cpu_seconds: float = 0.0
+    """Of cores that were really busy in attempts that came to a commit."""
+    gpu_seconds: float | None = None
+    """Of GPUs that ran any kernel in them; None: nobody saw."""
+    committed: int = 0
+    """Attempts."""
+    lost: int = 0
+    tasks_out: int = 0
 
 
 def write_worker_record(filesystem: Filesystem, submission: str, record: WorkerRecord) -> None:

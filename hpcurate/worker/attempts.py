@@ -122,7 +122,7 @@ class Attempts:
             self._hand_back(pick, ShardEnded(Ending.FREE, why), since)
             raise
         patience.worked()
-        self._sheet.worked(since.seconds, committed=won)
+        self._sheet.committed(since.seconds, done) if won else self._sheet.lost(since.seconds)
         self.pace.learn(pick.line.weight, since.seconds)
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt}: {_describe(done, won)}")
         return None
@@ -246,7 +246,7 @@ class Attempts:
         with self._owing:
             self._owed.append((pick, ended, (since.begun, since.until) if since else (0.0, 0.0)))
         if since:
-            self._sheet.worked(since.seconds, committed=False)
+            self._sheet.lost(since.seconds)
         with suppress(OSError):
             self.settle()
         return ended

@@ -8,6 +8,8 @@ import attrs
 
 from hpcurate.node.place import node_name
 from hpcurate.planning.plan import Plan, memory_mb, worker_shape
+from hpcurate.stage_process.messages import Done
+from hpcurate.store.stats import GpuUse
 from hpcurate.store.worker_records import WorkerRecord, write_worker_record
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.clock import Since
@@ -78,11 +80,29 @@ class TimeSheet:
 
     def ready(self) -> None:
         """One of its stage processes is: all until now went by for that."""
-        self._add(setup=self._since.until - self._record.begun)
+        with self._lock:
+            seconds = self._record.setup_seconds + self._since.until - self._record.begun
+            self._record = attrs.evolve(self._record, setup_seconds=round(seconds, 3))
 
-    def worked(self, seconds: float, *, committed: bool) -> None:
-        """One of its stage processes had a shard for so long."""
-        self._add(busy=seconds) if committed else self._add(lost=seconds)
+    def committed(self, seconds: float, done: Done) -> None:
+        """One of its stage processes had a shard for so long, which is committed."""
+        with self._lock:
+            kernels = _kernels(done.gpu, self._record.gpus / self._record.processes)
+            seen = [one for one in (self._record.gpu_seconds, kernels) if one is not None]
+            self._record = attrs.evolve(
+                self._record,
+                busy_seconds=round(self._record.busy_seconds + seconds, 3),
+                cpu_seconds=round(self._record.cpu_seconds + done.counts.cpu_seconds, 3),
+                gpu_seconds=round(sum(seen), 3) if seen else None,
+                committed=self._record.committed + 1,
+                tasks_out=self._record.tasks_out + done.counts.tasks_out,
+            )
+
+    def lost(self, seconds: float) -> None:
+        """One of them had a shard for so long, and nothing came of it."""
+        with self._lock:
+            before, count = self._record.lost_seconds, self._record.lost
+            self._record = attrs.evolve(self._record, lost_seconds=round(before + seconds, 3), lost=count + 1)
 
     def end(self) -> None:
         """The worker leaves."""
@@ -90,15 +110,11 @@ class TimeSheet:
             self._record = attrs.evolve(self._record, ended=self._since.until)
         self._write()
 
-    def _add(self, *, setup: float = 0.0, busy: float = 0.0, lost: float = 0.0) -> None:
-        with self._lock:
-            self._record = attrs.evolve(
-                self._record,
-                setup_seconds=round(self._record.setup_seconds + setup, 3),
-                busy_seconds=round(self._record.busy_seconds + busy, 3),
-                lost_seconds=round(self._record.lost_seconds + lost, 3),
-            )
-
     def _write(self) -> None:
         with suppress(OSError):
             write_worker_record(self._world.filesystem, self._submission, self._record)
+
+
+def _kernels(use: GpuUse | None, gpus: float) -> float | None:
+    """Seconds in which this share of GPUs ran any kernel; None where nobody saw. Pure."""
+    return None if use is None or use.busy is None else use.busy * use.seconds * gpus

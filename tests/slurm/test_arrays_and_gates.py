@@ -18,6 +18,10 @@ from slurm_fixture import SlurmSite, running_slurm
 import hpcurate
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
+from hpcurate.report.hours import hours_by_stage
+from hpcurate.report.run_view import RunView
+from hpcurate.runs.folder import find_run
+from hpcurate.store.layout import Store
 
 pytestmark = pytest.mark.slurm
 
@@ -53,7 +57,7 @@ def test_submits_leaves_and_the_result_is_there_later(
 
 
 def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: SlurmSite, tmp_path: Path) -> None:
-    """Seen in sacct: three stages, one array each, on the partition that was asked for."""
+    """Seen in sacct: three stages, one array each, on the partition that was asked for; hours are those of sacct."""
     store = tmp_path / "words"
     done = command("+pipeline=words", f"store={store}", "launcher=slurm", "launcher.partition=gpu", slurm=slurm)
     assert done.returncode == 0, done.stderr
@@ -70,6 +74,13 @@ def test_one_array_per_stage_on_the_configured_partition(there: Site, slurm: Slu
     while (seen := {(row["Partition"], row["State"]) for row in slurm.sacct(ids)}) != expected:
         assert time.monotonic() < deadline, seen
         time.sleep(0.2)  # accounting learns the partition of short jobs only every five seconds
+    rows = slurm.run("sacct", "-X", "-n", "-P", "-o", "ElapsedRaw,AllocCPUS", "-j", ",".join(ids)).splitlines()
+    accounted = sum(int(seconds) * int(cpus) for seconds, cpus in (row.split("|") for row in rows))
+    hours = hours_by_stage(RunView(find_run(Store(str(store)), None)))
+    counted = 3600 * sum(one.cpu.given for one in hours)
+    workers = sum(one.workers for one in hours)
+    assert accounted - 5 * workers <= counted <= accounted + workers, (rows, hours)  # whole seconds; leaving takes time
+    assert len(rows) == workers
 
 
 def test_processes_see_the_gpus_that_they_asked_for(

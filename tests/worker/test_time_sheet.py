@@ -49,7 +49,10 @@ def test_a_worker_that_leaves_has_written_down_its_time(tmp_path: Path) -> None:
     assert record.ended is not None
     assert before - 0.01 <= record.begun <= record.ended <= time.time() + 0.01
     assert 0.0 < record.setup_seconds + record.busy_seconds <= record.ended - record.begun + 0.01
-    assert 0.0 == record.lost_seconds
+    assert (3, 6, 0, 0.0, None) == (
+        record.committed, record.tasks_out, record.lost, record.lost_seconds, record.gpu_seconds
+    )  # fmt: skip
+    assert 0.0 <= record.cpu_seconds <= record.busy_seconds + 0.5
 
 
 def test_a_shard_says_when_and_where_it_was_in_work(tmp_path: Path) -> None:
@@ -71,7 +74,8 @@ def test_time_in_attempts_that_came_to_nothing_is_lost(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         made.worker().run()
     record = only(made)
-    assert (0.0, True, True) == (record.busy_seconds, record.lost_seconds > 0.0, record.ended is not None)
+    assert (0, 0.0, 1, True) == (record.committed, record.busy_seconds, record.lost, record.lost_seconds > 0.0)
+    assert record.ended is not None
     end = made.store.claims.ending("0001-000000", made.store.claims.latest("0001-000")["0001-000000"])
     assert (record.worker, record.node) == (end.worker, end.node)
     assert record.begun <= end.begun <= end.ended
