@@ -38,6 +38,17 @@ def as_options(words: Sequence[str], options: Sequence[str] | dict[str, Any]) ->
     return [f"--{word}" if keys and word.startswith(keys) else word for word in words]
 
 
+def as_keys(words: Sequence[str]) -> list[str]:
+    """`--store DIR` as `store=DIR`, for what reads the arguments of a run. Pure."""
+    rest, found = list(words), list[str]()
+    while rest:
+        word = rest.pop(0)
+        if word.removeprefix("--") in KEYS and word.startswith("--") and rest:
+            word = f"{word}={rest.pop(0)}"
+        found.append(word.removeprefix("--") if word.startswith(tuple(f"--{key}=" for key in KEYS)) else word)
+    return found
+
+
 def refusal(message: str, options: Sequence[str]) -> str:
     """What argparse refuses: the word that is wrong, what was expected, and what was probably meant. Pure."""
     for pattern, told in _REFUSALS:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from shell import Shell
 
-from hpcurate.cli.arguments import VerbParser, as_options
+from hpcurate.cli.arguments import VerbParser, as_keys, as_options
 from hpcurate.cli.store_choice import StoreChoice, choose_store
 from hpcurate.cli.verbs.common import run_parser
 from hpcurate.errors import ConfigError
@@ -49,6 +49,11 @@ def test_a_key_that_is_no_option_stays_what_it_is() -> None:
     """`runs limit=1` searches for that."""
     assert ["limit=1", "x/store=y"] == as_options(["limit=1", "x/store=y"], {"--store": None})
     assert ["store=y"] == as_options(["store=y"], {})
+
+
+def test_a_command_that_is_explained_takes_the_option_too() -> None:
+    """`explain +pipeline=x --store DIR` was refused: expected key=value."""
+    assert ["+p=x", "store=/s", "site=y", "--store"] == as_keys(["+p=x", "--store", "/s", "--site=y", "--store"])
 
 
 def test_a_store_may_be_that_of_a_site_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

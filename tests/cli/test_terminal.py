@@ -209,6 +209,15 @@ def test_who_wants_no_colours_gets_none(picky: Shell, env: dict[str, str]) -> No
     assert "\x1b" not in typed_on_terminal(picky, "status", columns=80, **env).raw
 
 
+def test_which_store_is_looked_at_is_shown(picky: Shell) -> None:
+    """On a terminal, where nobody named it: HPCURATE_STORE or a profile of another project was not noticed."""
+    named = f"store {picky.store} (of the last run started)"
+    assert named in " ".join(typed_on_terminal(picky, "why", columns=200).lines)
+    assert named not in " ".join(typed_on_terminal(picky, "why", "--json", columns=200).lines)
+    assert named not in " ".join(typed_on_terminal(picky, "why", f"store={picky.store}", columns=200).lines)
+    assert named not in picky.type("why").stderr
+
+
 def test_a_c_locale_and_an_encoding_without_our_characters(picky: Shell) -> None:
     """Nothing raised, whatever is printed by whom."""
     for env in ({"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}):

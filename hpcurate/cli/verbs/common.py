@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hpcurate.cli.arguments import VerbParser
-from hpcurate.cli.store_choice import find_store, last_store
+from hpcurate.cli.store_choice import choose_store, find_store, last_store
 from hpcurate.cli.terminal import following, say, say_error, state
 from hpcurate.cli.text import one_line, styled
 from hpcurate.errors import ConfigError, StoreError, UserError
@@ -64,9 +64,17 @@ def ending_at_once(act: Callable[[], int]) -> int:
     return status
 
 
+def store_path(options: argparse.Namespace) -> str:
+    """Folder of the store that is meant. On a terminal, one that nobody named is shown, with who named it."""
+    choice = choose_store(options.store, options.site)
+    if choice.by and sys.stderr.isatty() and not getattr(options, "json", False):
+        say(styled(f"store {choice.path} ({choice.by})", "dim"))
+    return os.path.abspath(choice.path)
+
+
 def the_store(options: argparse.Namespace) -> Store:
     """The store that is meant. Raises StoreError where there is none."""
-    store = Store(os.path.abspath(find_store(options.store, options.site)))
+    store = Store(store_path(options))
     if not os.path.isdir(store.runs):
         raise StoreError(
             f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs, or see that this "

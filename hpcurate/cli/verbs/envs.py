@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import ending_at_once, store_parser
+from hpcurate.cli.verbs.common import ending_at_once, store_parser, store_path
 from hpcurate.environments.build import is_built, prefix_of, remove
 from hpcurate.environments.files import Buildable, EnvFile, env_folders, env_names
 from hpcurate.environments.locking import lock
@@ -49,7 +48,8 @@ def _verb(argv: list[str]) -> int:
     if options.action == "check":
         from hpcurate.cli.env_check import check
 
-        return check(options.name, options.store, on_node=options.on_node)
+        words = [*options.name, *([f"site={options.site}"] if options.site else [])]
+        return check(words, options.store, on_node=options.on_node)
     actions = {"lock": _lock, "build": _build, "pack": _pack, "remove": _remove}
     for name in options.name:
         actions[options.action](name, options)
@@ -57,7 +57,7 @@ def _verb(argv: list[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    folders, store = env_folders(), find_store(options.store, options.site)
+    folders, store = env_folders(), store_path(options)
     rows = [_row(find_env(name, folders), store) for name in options.name or env_names(folders)]
     show(table(("name", "python and packages", "state"), rows))
     return 0
@@ -86,11 +86,11 @@ def _file(name: str) -> EnvFile:
 
 
 def _build(name: str, options: argparse.Namespace) -> None:
-    print(provide_env(name, env_folders(), find_store(options.store, options.site), say))
+    print(provide_env(name, env_folders(), store_path(options), say))
 
 
 def _pack(name: str, options: argparse.Namespace) -> None:
-    store = find_store(options.store, options.site)
+    store = store_path(options)
     is_prefix = ("/" in name or name.startswith("~")) and not name.startswith(PIXI)
     prefix = name if is_prefix else _built(name, store)
     print(pack(prefix, store, say))
@@ -104,7 +104,7 @@ def _built(name: str, store: str) -> str:
 
 
 def _remove(name: str, options: argparse.Namespace) -> None:
-    store = find_store(options.store, options.site)
+    store = store_path(options)
     prefix = prefix_of(find_env(name, env_folders()), store)
     packed = pack_of(prefix, store)
     there = remove(prefix, store)

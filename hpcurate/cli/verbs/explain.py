@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from hpcurate.cli.arguments import as_keys
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.runs.explanation import Explanation, explain
@@ -24,7 +25,7 @@ def verb(argv: list[str]) -> int:
     if any("=" in word and not word.startswith("--") for word in words):
         from hpcurate.cli.start.launch import previews
 
-        for seen in previews(words):
+        for seen in previews(as_keys(words)):
             show([*input_lines(seen), *explanation_lines(seen.explanations)])
         return 0
     from hpcurate.report.run_view import RunView

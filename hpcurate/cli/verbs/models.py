@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import store_parser
+from hpcurate.cli.verbs.common import store_parser, store_path
 from hpcurate.config_files import conf_folders
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import ModelEntry, Registry, read_registry
@@ -34,7 +33,7 @@ def verb(argv: list[str]) -> int:
     """Do what is asked; the exit status."""
     options = parser().parse_args(argv[1:])
     registry = read_registry(conf_folders(options.config_dir))
-    store = WeightStore(find_store(options.store, options.site))
+    store = WeightStore(store_path(options))
     if options.action == "list":
         return _list(registry, store)
     if not options.name and options.action != "verify":
