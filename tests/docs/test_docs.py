@@ -83,10 +83,10 @@ def test_pages_use_the_words_of_the_field(path: Path) -> None:
 
 
 def command_lines() -> dict[str, str]:
-    """Each line of a code block that begins with `hpcurate` → a page with it; the first day has its own file."""
+    """Each line of a code block that begins with `hpcurate` → a page with it; the first two days have a file of their own."""
     found: dict[str, str] = {}
     for path in PAGES:
-        if path.name == "first-day.md":
+        if path.name in ("first-day.md", "second-day.md"):
             continue
         for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text(), re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
