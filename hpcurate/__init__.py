@@ -21,18 +21,22 @@ _HOME = {
     "Source": "source",
     "NodeInfo": "stage",
     "NodeServer": "server",
+    "OpenRun": "api",
     "Stage": "stage",
     "StageOptions": "planning.options",
     "Step": "planning.build",
     "Task": "task",
     "WorkerInfo": "stage",
+    "open": "api",
     "run": "api",
     "stable_id": "task",
 }
 
-__all__ = list(_HOME)
+__all__ = [name for name in _HOME if name != "open"]  # `from hpcurate import *` leaves Python's own open alone
 
 if TYPE_CHECKING:
+    from hpcurate.api import OpenRun as OpenRun
+    from hpcurate.api import open as open
     from hpcurate.api import run as run
     from hpcurate.planning.build import Step as Step
     from hpcurate.planning.options import Budget as Budget
@@ -60,3 +64,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"hpcurate.{_HOME[name]}"), name)
     raise AttributeError(f"module 'hpcurate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is public, and none of what was imported on the way."""
+    return sorted(_HOME)

@@ -1,4 +1,4 @@
-"""`hpcurate.run(...)`: the same engine from Python, without Hydra."""
+"""`hpcurate.run(...)` and `hpcurate.open(...)`: the same engine from Python, without Hydra."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from typing import Any
 from hpcurate.config_files import conf_folders
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
+from hpcurate.errors import ConfigError
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
 from hpcurate.planning.build import Step
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
+from hpcurate.report.open_run import OpenRun
+from hpcurate.report.run_view import RunView
 from hpcurate.runs.caller import called_here
-from hpcurate.runs.folder import find_run
-from hpcurate.runs.handover import Outcome
+from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
 from hpcurate.runs.retry import Retry
 from hpcurate.runs.start import start
 from hpcurate.runs.start_retry import start_retry
+from hpcurate.site import site_store
 from hpcurate.source import Items, Source
 from hpcurate.source.compare import Edits
 from hpcurate.stage import Stage
 from hpcurate.store.layout import Store
 from hpcurate.task import Task
 
-__all__ = ["Outcome", "run"]
+__all__ = ["OpenRun", "open", "run"]
 
 
 def run(  # noqa: PLR0913 - the one door from Python
@@ -51,7 +54,7 @@ def run(  # noqa: PLR0913 - the one door from Python
     timing: Timing | None = None,
     retry: Retry | None = None,
     echo: Callable[[str], None] = lambda line: None,
-) -> Outcome:
+) -> OpenRun:
     """Run stages over a source.
 
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
@@ -81,8 +84,31 @@ def run(  # noqa: PLR0913 - the one door from Python
         command=called_here(),
     )
     if retry is not None:
-        return start_retry(request, find_run(Store.at(root), retry.run), retry, echo=echo)
-    return start(request, echo=echo)
+        done = start_retry(request, find_run(Store.at(root), retry.run), retry, echo=echo)
+    else:
+        done = start(request, echo=echo)
+    return OpenRun(done.run, done.report)
+
+
+def open(run: str | Path | None = None, store: str | Path | None = None) -> OpenRun:
+    """A run that was started anywhere: by its name, a part of it or its folder; the latest of the store without one.
+
+    `store` is the folder of the store; a path of a run in one has it. Raises StoreError listing the candidates.
+    """
+    given = None if run is None else os.fspath(run)
+    found = find_run(_store_of(given, store), given)
+    return OpenRun(found, RunView(found).look())
+
+
+def _store_of(run: str | None, store: str | Path | None) -> Store:
+    if store is not None:
+        return Store.at(os.fspath(store))
+    if run is not None and os.path.isdir(run):
+        return Run.at(os.path.realpath(run)).store
+    named = os.environ.get("HPCURATE_STORE") or site_store()[1]
+    if named:
+        return Store.at(os.path.expandvars(named))
+    raise ConfigError('hpcurate.open: which store? type hpcurate.open(run, store="/scratch/me/curate")')
 
 
 def _steps(stages: Mapping[str, Stage[Any, Any] | Step] | Sequence[Stage[Any, Any]]) -> dict[str, Step]:

@@ -24,7 +24,7 @@ from hpcurate.report.rates import percent
 from hpcurate.units import plural as plural
 
 if TYPE_CHECKING:
-    from hpcurate.runs.handover import Outcome
+    from hpcurate.runs.outcome import Outcome
     from hpcurate.runs.reconcile import StageView
     from hpcurate.runs.summary import RunReport
     from hpcurate.runs.work_seen import StageWork

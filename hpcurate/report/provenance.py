@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ import attrs
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Story
+from hpcurate.runs.commands import Command, again
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -54,8 +54,12 @@ class Provenance:
     run: str
     store: str
     pipeline: str
-    overrides: tuple[str, ...]
-    """As they were typed."""
+    command: str
+    """That made it, as it is typed again."""
+    by: str
+    """Who typed it, where and when; empty where an earlier hpcurate did not write that down."""
+    checkout: str
+    """What git called the code in the folder where it was typed; empty where that was no checkout."""
     config: str
     """File with the resolved configuration."""
     code: str
@@ -78,7 +82,9 @@ def provenance_of(view: RunView, stories: Iterable[Story], path: str) -> Provena
         run=run.name,
         store=run.store.root,
         pipeline=frozen.pipeline.name,
-        overrides=_overrides(run.path),
+        command=again(frozen.command, run.store.root),
+        by=_by(frozen.command),
+        checkout=frozen.command.checkout,
         config=os.path.join(run.path, "config.yaml"),
         code=frozen.code,
         hpcurate=_version_in(frozen.code),
@@ -125,10 +131,9 @@ def _is_changed(task: dict[str, Any]) -> bool:
     return (now.st_size, now.st_mtime_ns) != (task.get("size"), task["mtime_ns"])
 
 
-def _overrides(run: str) -> tuple[str, ...]:
-    with suppress(OSError, ValueError):
-        return tuple(json.loads(Path(run, "overrides.json").read_text()))
-    return ()
+def _by(command: Command) -> str:
+    where = f"{command.user}@{command.host}" if command.user else ""
+    return f"{where} {command.at}".strip()
 
 
 def _version_in(code: str) -> str:

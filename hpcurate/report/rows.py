@@ -67,6 +67,12 @@ def lines_of(shard: CommittedShard, name: str) -> Iterator[bytes]:
         return
 
 
+def loaded(line: bytes) -> Plain:
+    """A row, whatever bytes are in it."""
+    plain: Plain = json.loads(line)
+    return plain
+
+
 def content_of(shard: CommittedShard, name: str) -> bytes:
     """One file of a shard; empty where it is not there."""
     try:
@@ -77,7 +83,7 @@ def content_of(shard: CommittedShard, name: str) -> bytes:
 
 def plain_of(line: bytes, name: str) -> Plain:
     """The task of a row of that file. Of one that no row could hold, only the id is known."""
-    plain: Plain = json.loads(line)
+    plain = loaded(line)
     if name == TASKS:
         return plain
     return plain.get("task") or {"id": plain["id"]}

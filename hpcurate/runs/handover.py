@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 
@@ -15,40 +14,18 @@ from hpcurate.errors import GateRefused
 from hpcurate.runs.driver import Driver, ShowProgress
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
+from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import RunReport, write_report
+from hpcurate.runs.summary import write_report
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
 
-__all__ = ["Outcome", "Progress", "ShowProgress", "hand_over"]
+__all__ = ["Progress", "ShowProgress", "hand_over"]
 
 STAYING_PATIENCE_S = 3600.0
 """How long a call that stays waits for room under a site's submit limit."""
 Echo = Callable[[str], None]
-
-
-@attrs.define(frozen=True)
-class Outcome:
-    """Where a start left its run."""
-
-    run: Run
-    report: RunReport
-
-    @property
-    def state(self) -> RunState:
-        """Where it stands."""
-        return self.report.state
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The same as in `summary.json`."""
-        return self.report.plain()
-
-    @property
-    def output(self) -> str:
-        """Folder of the run's result."""
-        return self.report.output
 
 
 def hand_over(

@@ -16,8 +16,9 @@ from hpcurate.runs.code import freeze_code, installed_versions
 from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.explanation import code_changes
 from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest, with_retried
-from hpcurate.runs.handover import Outcome, Progress, ShowProgress, hand_over
+from hpcurate.runs.handover import Progress, ShowProgress, hand_over
 from hpcurate.runs.inputs import keep_inputs
+from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.retry_log import Retried
 from hpcurate.source.intake import take_in, write_stage_json

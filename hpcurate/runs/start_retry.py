@@ -11,10 +11,11 @@ from hpcurate.planning.aliases import Aliases, alias_name
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.folder import Frozen, Run, also_means, open_store
-from hpcurate.runs.handover import Outcome, Progress, ShowProgress, hand_over
+from hpcurate.runs.handover import Progress, ShowProgress, hand_over
 from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.retried_files import RetriedFiles, without
 from hpcurate.runs.retry import Dead, Retry, chosen, new_lines, write_lists

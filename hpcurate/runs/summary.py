@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -97,9 +97,11 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Left out where nobody works, or nobody has looked."""
     logged: dict[str, Logged] = msgspec.field(default_factory=dict)
     """What the stage logged, by name. Left out if there is nothing."""
+    folder: str = ""
+    """Where its results are: shards of rows, each with the files that they name."""
 
     @classmethod
-    def of(cls, counts: StageCounts, notes: tuple[str, ...] = ()) -> StageReport:
+    def of(cls, counts: StageCounts, notes: tuple[str, ...] = (), folder: str = "") -> StageReport:
         """From the counts of a look."""
         return cls(
             tasks_in=counts.tasks_in,
@@ -122,12 +124,13 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             unmeasured=counts.unmeasured,
             progress=counts.progress(),
             logged=dict(counts.logged),
+            folder=folder,
         )
 
     @property
     def committed(self) -> StageReport:
-        """Without what moves while nothing is committed."""
-        return msgspec.structs.replace(self, progress=None, left_s=None, in_work=None)
+        """Without what moves while nothing is committed, and what an earlier hpcurate did not write."""
+        return msgspec.structs.replace(self, progress=None, left_s=None, in_work=None, folder="")
 
     @property
     def complete(self) -> bool:
@@ -192,10 +195,16 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
         state=state,
         reason=_with_setup_failure(run, look),
         as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        stages={view.name: StageReport.of(view.counts, notes_of(view)) for view in look.views},
+        stages=_stages(run, frozen, look.views),
         output=frozen.output,
         next=_next(run, frozen, look),
     )
+
+
+def _stages(run: Run, frozen: Frozen, views: Iterable[StageView]) -> dict[str, StageReport]:
+    """Where each stage stands. Pure."""
+    folders = {stage.name: run.store.stage(stage.folder).path for stage in frozen.pipeline.stages}
+    return {view.name: StageReport.of(view.counts, notes_of(view), folders[view.name]) for view in views}
 
 
 def notes_of(view: StageView) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ VERBS = [
     ["runs"],
     ["compare", "latest", "latest"],
     ["note", "latest"],
+    ["trace", "good"],
+    ["results", "pick"],
 ]
 
 

@@ -13,11 +13,15 @@ from shell import LOCAL, Shell
 
 
 def test_status_json_is_the_summary(shell: Shell) -> None:
-    """The same keys as `summary.json`, freshly computed."""
+    """The same keys as `summary.json`, freshly computed; each stage names the folder of its results."""
     shell.type("+pipeline=words", f"store={shell.store}", LOCAL)
     printed = json.loads(shell.type("status", "--json", "--store", str(shell.store)).stdout)
     written = json.loads((shell.store / "runs" / "latest" / "summary.json").read_text())
     assert printed == written
+    folder = printed["stages"]["word_count"].pop("folder")
+    assert [folder] == [str(path) for path in shell.store.glob("stages/word_count-*")]
+    assert f"results: {shell.store}/stages/: " in (text := shell.type("status").stdout)
+    assert folder.rpartition("/")[2] in text
     assert printed["stages"]["word_count"] | {"seconds": 0} == {
         "in": 3, "out": 3, "dropped": 0, "failed": 0, "shards": 1, "shards_done": 1, "seconds": 0, "progress": 1.0,
     }  # fmt: skip

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "runs": f"{CORE} site environments",
     "report": f"{CORE} config_files runs",
     # how it is started
-    "api": f"{USERS} store source planning config_files models environments runs",
+    "api": f"{USERS} store source planning config_files site models environments runs report",
     "hpcurate": f"{CORE} runs api",
     "cli": f"{CORE} {SITE} hpcurate runs report api",
     "__main__": "cli",

@@ -5,71 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
-import attrs
 import pytest
+from films import Films, copy_of, film_run
 from shell import Shell
-from story_stages import Film, Halve, Look, Publish, Split
 
 import hpcurate
-from hpcurate import Chain, Retry, Step
+from hpcurate import Retry
 from hpcurate.cli.verbs.trace import candidate_lines, provenance_lines, trace_lines
 from hpcurate.errors import StoreError
-from hpcurate.planning.options import StageOptions
-from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Became, Story
-from hpcurate.report.trace import Ambiguous, Trace, trace
+from hpcurate.report.trace import Ambiguous
 from hpcurate.runs.folder import Run
 from hpcurate.store.layout import Store
-
-FILMS = {"a/one.mp4": 4, "b/one.mp4": 2, "none.mp4": 0, "bad.mp4": 13, "<b>\n\udcff.mp4": 2}
-
-
-@attrs.define
-class Told:
-    """A run, and its folder."""
-
-    folder: Path
-    run: Run
-
-    def trace(self, wanted: str) -> Trace:
-        """Look anew."""
-        return trace(RunView(self.run), wanted)
-
-    def story(self, wanted: str) -> Story:
-        """The only one."""
-        [story] = self.trace(wanted).stories
-        return story
-
-
-def film_run(folder: Path, store: Path | None = None, **more: Any) -> Told:
-    """Five films: four and two scenes, none, one that fails, one with an odd name; two films in a shard."""
-    (folder / "out").mkdir(exist_ok=True)
-    two, out, store = StageOptions(shard_tasks=2), str(folder / "out"), store or folder / "store"
-    stages = {
-        "split": Step(Split(str(folder / "bug")), two),
-        "look": Step(Chain([Look(), Halve()]), two),
-        "publish": Publish(out),
-    }
-    films = [Film(id=f"film-{name[:5]}", source=name, scenes=count) for name, count in FILMS.items()]
-    budget = hpcurate.Budget(failed=9)
-    return Told(
-        folder, hpcurate.run(stages, films, store=store, launcher="inline", output=out, budget=budget, **more).run
-    )
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """One run for all that only look."""
-    folder = tmp_path_factory.mktemp("films")
-    (folder / "bug").touch()
-    return film_run(folder)
-
-
-def copy_of(told: Told, folder: Path) -> Path:
-    """The same store once more."""
-    return Path(shutil.copytree(told.run.store.root, folder / "store", symlinks=True))
 
 
 def steps(story: Story) -> list[tuple[str, str]]:
@@ -77,16 +25,16 @@ def steps(story: Story) -> list[tuple[str, str]]:
     return [(step.stage, step.became.value) for step in story.steps]
 
 
-def test_an_item_and_all_that_was_made_of_it(told: Told) -> None:
+def test_an_item_and_all_that_was_made_of_it(films: Films) -> None:
     """Down to what members of a chain made and dropped in memory, with measures and thresholds of the run's own code."""
-    film = told.story("a/one.mp4")
+    film = films.story("a/one.mp4")
     assert [("split", "made")] == steps(film)
     scenes = film.steps[0].made
     assert [0, 1, 2, 3] == [scene.first["number"] for scene in scenes]
     blurred = scenes[0].steps[0]
     assert (Became.DROPPED, "Look", "blurred") == (blurred.became, blurred.member, blurred.reason)
     [bound] = blurred.bounds
-    assert ("sharpness", 0.0, "min_sharpness", 1.0) == (bound.field, bound.value, bound.parameter, bound.bound)
+    assert ("sharpness", 0.0, "min_sharpness", 0.5) == (bound.field, bound.value, bound.parameter, bound.bound)
     assert [("look", "made")] == steps(scenes[2])
     halves = scenes[2].steps[0].made
     assert [[("publish", "passed on")]] * 2 == [steps(half) for half in halves]
@@ -94,33 +42,33 @@ def test_an_item_and_all_that_was_made_of_it(told: Told) -> None:
     assert "second half" == scenes[3].steps[0].made[1].steps[0].reason
     for half in halves:
         assert "2\n" == Path(half.files[0]).read_text()
-        assert [f"{told.folder}/out/scenes/{half.id[:2]}/{half.id}.txt"] == list(half.outputs)
+        assert [f"{films.folder}/out/scenes/{half.id[:2]}/{half.id}.txt"] == list(half.outputs)
 
 
-def test_every_item_ends_somewhere(told: Told) -> None:
+def test_every_item_ends_somewhere(films: Films) -> None:
     """A drop with its reason, a dead letter with its error; a name that is no text and holds markup and a line."""
-    dropped, failed = told.story("none").steps[0], told.story("bad").steps[0]
+    dropped, failed = films.story("none").steps[0], films.story("bad").steps[0]
     assert (Became.DROPPED, "no scene") == (dropped.became, dropped.reason)
     assert (Became.FAILED, "ValueError: bad.mp4: cannot be split") == (failed.became, failed.reason)
     assert failed.letter is not None
-    assert 2 == len(told.story("<b>\n\udcff").steps[0].made)
+    assert 2 == len(films.story("<b>\n\udcff").steps[0].made)
 
 
-def test_a_part_of_a_name_may_fit_several(told: Told) -> None:
+def test_a_part_of_a_name_may_fit_several(films: Films) -> None:
     """They are listed with what to type; the whole name is unmistakable."""
     with pytest.raises(Ambiguous) as found:
-        told.trace("one.mp4")
-    lines = candidate_lines("one.mp4", told.run, found.value.hits)
+        films.trace("one.mp4")
+    lines = candidate_lines("one.mp4", films.run, found.value.hits)
     assert "one.mp4: 2 items of" in lines[0]
-    assert f"  hpcurate trace b/one.mp4 {told.run.name} --store {told.folder}/store" == lines[2]
+    assert f"  hpcurate trace b/one.mp4 {films.run.name} --store {films.folder}/store" == lines[2]
     with pytest.raises(StoreError, match=r"its input has 5 items, e\.g\. a/one\.mp4"):
-        told.trace("two.mp4")
+        films.trace("two.mp4")
 
 
-def test_what_was_made_of_an_item_leads_back_to_it(told: Told) -> None:
+def test_what_was_made_of_an_item_leads_back_to_it(films: Films) -> None:
     """By its id, or the beginning of it: only what led to it is told, and all that came of it."""
-    half = told.story("a/one.mp4").steps[0].made[2].steps[0].made[1]
-    found = told.trace(half.id[:13])
+    half = films.story("a/one.mp4").steps[0].made[2].steps[0].made[1]
+    found = films.trace(half.id[:13])
     assert half.id == found.focus
     [film] = found.stories
     [scene] = film.steps[0].made
@@ -128,69 +76,67 @@ def test_what_was_made_of_an_item_leads_back_to_it(told: Told) -> None:
     assert [half] == list(scene.steps[0].made)
 
 
-def test_a_file_leads_back_to_its_item(told: Told) -> None:
+def test_a_file_leads_back_to_its_item(films: Films) -> None:
     """One of the output and one of a shard: with the run, its configuration and code, and the input (D10)."""
-    half = told.story("b/one.mp4").steps[0].made[1].steps[0]
-    assert half.became is Became.DROPPED
-    half = told.story("a/one.mp4").steps[0].made[2].steps[0].made[0]
+    half = films.story("a/one.mp4").steps[0].made[2].steps[0].made[0]
     for path in (half.outputs[0], half.files[0]):
-        found = told.trace(path)
+        found = films.trace(path)
         assert found.provenance is not None
         assert "a/one.mp4" == found.stories[0].name
-        assert [told.run.name, "a/one.mp4"] == [found.provenance.run, found.provenance.input[0].path]
+        assert [films.run.name, "a/one.mp4"] == [found.provenance.run, found.provenance.input[0].path]
         assert ["split", "look", "publish"] == [stage.stage for stage in found.provenance.stages]
         assert os.path.isdir(found.provenance.code)
         assert hpcurate.__version__ == found.provenance.hpcurate
         assert all(len(line) <= 80 or " /" in line for line in provenance_lines(found.provenance))
 
 
-def test_a_file_of_no_item_in_particular_still_has_its_run(told: Told) -> None:
+def test_a_file_of_no_item_in_particular_still_has_its_run(films: Films) -> None:
     """Such as a table of all."""
-    (told.folder / "out" / "table.parquet").touch()
-    found = told.trace(str(told.folder / "out" / "table.parquet"))
+    (films.folder / "out" / "table.parquet").touch()
+    found = films.trace(str(films.folder / "out" / "table.parquet"))
     assert ((), 3) == (found.stories, len(found.provenance.stages) if found.provenance else 0)
 
 
-def test_a_story_is_a_tree_in_plain_text(told: Told) -> None:
+def test_a_story_is_a_tree_in_plain_text(films: Films) -> None:
     """80 columns, one branch for each task; what is left out is counted."""
-    lines = trace_lines(told.trace("a/one.mp4"), width=80, most=2)
+    lines = trace_lines(films.trace("a/one.mp4"), width=80, most=2)
     text = "\n".join(lines)
     assert "split  4 tasks made" in lines
     assert "│  look  dropped by Look: blurred" in lines
-    assert "│        sharpness 0 (min_sharpness 1)" in lines
+    assert "│        sharpness 0 (min_sharpness 0.5)" in lines
     assert "└─ and 2 more (--all): 2 made in look" in lines
     assert "\x1b" not in text
     assert all(len(line) <= 80 for line in lines if "/" not in line)
 
 
-def test_a_dead_letter_that_was_tried_again(told: Told, tmp_path: Path) -> None:
+def test_a_dead_letter_that_was_tried_again(films: Films, tmp_path: Path) -> None:
     """Both are told: how it failed, and what became of it then."""
-    (told.folder / "bug").unlink()
-    again = film_run(told.folder, copy_of(told, tmp_path), retry=Retry(run=told.run.name))
+    (films.folder / "bug").unlink()
+    again = film_run(films.folder, copy_of(films, tmp_path), retry=Retry(run=films.run.name))
     first, then = again.story("bad.mp4").steps
     assert (Became.FAILED, True) == (first.became, first.retried)
     assert (Became.MADE, 13) == (then.became, len(then.made))
     assert "split  failed: ValueError: bad.mp4: cannot be split; tried again" in trace_lines(again.trace("bad.mp4"))
 
 
-def test_a_run_in_the_middle(told: Told, tmp_path: Path) -> None:
-    """What no worker has taken up waits for its stage; what is above that is told."""
-    store = copy_of(told, tmp_path)
+def test_a_run_in_the_middle(films: Films, tmp_path: Path) -> None:
+    """What no worker has taken up waits for its stage; what is above that is films."""
+    store = copy_of(films, tmp_path)
     [shards] = store.glob("stages/look-*/shards/0001-000")
     for path in (*shards.iterdir(), *shards.parents[1].glob("claims/*/*"), *shards.parents[1].glob("done/*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    found = Told(told.folder, Run(Store(str(store)), told.run.name))
+    found = Films(films.folder, Run(Store(str(store)), films.run.name))
     scene = found.story("a/one.mp4").steps[0].made[2]
     assert (Became.WAITS, "not yet taken up by look") == (scene.steps[0].became, scene.steps[0].reason)
     assert "look  waits: not yet taken up by look" in "\n".join(trace_lines(found.trace("a/one.mp4")))
 
 
-def test_trace_is_typed(told: Told, shell: Shell) -> None:
+def test_trace_is_typed(films: Films, shell: Shell) -> None:
     """The run of an output file is found by its path, without --store; JSON has what the tree leaves out."""
-    half = told.story("a/one.mp4").steps[0].made[2].steps[0].made[0]
+    half = films.story("a/one.mp4").steps[0].made[2].steps[0].made[0]
     text = shell.type("trace", half.files[0]).stdout
-    assert f"{told.run.name}  complete" in text
+    assert f"{films.run.name}  complete" in text
     assert "where still.txt comes from" in text
-    plain = shell.type("trace", "a/one.mp4", "--store", str(told.run.store.root), "--json").stdout
+    plain = shell.type("trace", "a/one.mp4", "--store", str(films.run.store.root), "--json").stdout
     assert '"sharpness": 0.0' in plain
-    assert "type one of" in shell.type("trace", "one", "--store", str(told.run.store.root), status=2).stderr
+    assert "type one of" in shell.type("trace", "one", "--store", str(films.run.store.root), status=2).stderr

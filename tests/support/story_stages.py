@@ -54,7 +54,7 @@ class Look(Stage[Scene, Scene]):
 
     version = 1
 
-    def __init__(self, min_sharpness: float = 1.0) -> None:
+    def __init__(self, min_sharpness: float = 0.5) -> None:
         self.min_sharpness = min_sharpness
 
     def process(self, tasks: list[Scene]) -> list[Scene]:
@@ -101,6 +101,6 @@ class Publish(Stage[Scene, Scene]):
         for scene in tasks:
             folder = os.path.join(self.output, "scenes", scene.id[:2])
             os.makedirs(folder, exist_ok=True)
-            with open(os.path.join(folder, f"{scene.id}.txt"), "w") as file:
-                file.write(scene.source)
+            with open(os.path.join(folder, f"{scene.id}.txt"), "wb") as file:
+                file.write(os.fsencode(scene.source))
         return tasks

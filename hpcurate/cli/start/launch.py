@@ -23,7 +23,7 @@ from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import UserError
 from hpcurate.planning.epochs import Epochs
-from hpcurate.runs.handover import Outcome
+from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.prepare import Request
 from hpcurate.runs.preview import Preview, preview
 from hpcurate.runs.start import start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import (
@@ -62,7 +63,7 @@ def status_lines(status: Status) -> list[str]:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]
         lines += [dead_letter_line(one) for one in status.dead_letters]
-    lines += ["", f"output: {report.output}", *next_line(report)]
+    lines += ["", *folder_lines(report), f"output: {report.output}", *next_line(report)]
     return lines + [staged_line(one) for one in status.staged]
 
 
@@ -79,6 +80,13 @@ def yield_lines(report: RunReport) -> list[str]:
 def _amounts(stage: StageReport) -> tuple[str, ...]:
     lost, left_out = sum_amounts(stage.lost.values()), sum_amounts(one.amounts for one in stage.left_out.values())
     return tuple(map(words, (stage.amounts_in, stage.amounts_out, lost, left_out, stage.amounts_failed)))
+
+
+def folder_lines(report: RunReport) -> list[str]:
+    """Where the rows and files of each stage are: the folder that all are in, then theirs in it. Pure."""
+    folders = [stage.folder for stage in report.stages.values() if stage.folder]
+    names = ", ".join(os.path.basename(folder) for folder in folders)
+    return [f"results: {os.path.dirname(folders[0])}/: {names} (hpcurate results STAGE)"] if folders else []
 
 
 def logged_lines(report: RunReport) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,13 +15,14 @@ from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import RUN_HELP, heading, store_parser, the_store
 from hpcurate.errors import StoreError
 from hpcurate.masks import mask_plain
-from hpcurate.report.items import Hit
+from hpcurate.report.items import KEPT, Hit
 from hpcurate.report.provenance import Origin, Provenance
 from hpcurate.report.row_files import is_reference
 from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Became, Step, Story
 from hpcurate.report.trace import Ambiguous, Trace, trace
 from hpcurate.report.traced_run import run_of, store_above
+from hpcurate.runs.commands import verb as verb_line
 from hpcurate.runs.folder import Run, find_run
 from hpcurate.units import bytes_text, plural
 
@@ -64,13 +64,14 @@ def verb(argv: list[str]) -> int:
 
 def candidate_lines(wanted: str, run: Run, hits: Sequence[Hit]) -> list[str]:
     """The items that fit, and what to type for one of them. Pure."""
-    lines = [f"{wanted}: {plural(len(hits), 'item')} of {run.name} fit; type one of"]
+    fit = plural(len(hits), "item") if len(hits) < KEPT else f"{KEPT} items or more"
+    lines = [f"{wanted}: {fit} of {run.name} fit; type one of"]
     names = Counter(hit.name for hit in hits)
     for hit in hits[:CANDIDATES]:
         item = hit.name if names[hit.name] == 1 else hit.id
-        lines.append(f"  hpcurate trace {shlex.quote(item)} {run.name} --store {shlex.quote(run.store.root)}")
+        lines.append(f"  {verb_line('trace', item, run.store.root, run.name)}")
     more = len(hits) - CANDIDATES
-    return lines + ([f"  … and {more} more"] if more > 0 else [])
+    return lines + ([f"  or one of {more} more"] if more > 0 else [])
 
 
 # -- lines, pure ------------------------------------------------------------------------------------
@@ -206,9 +207,11 @@ def provenance_lines(found: Provenance, width: int = WIDTH) -> list[str]:
     packages = ", ".join(f"{name} {version}" for name, version in found.packages.items())
     rows = [
         ("run", f"{found.run} (pipeline {found.pipeline}, store {found.store})"),
-        ("command", " ".join(map(shlex.quote, found.overrides)) or "a call of hpcurate.run in Python"),
+        ("command", found.command),
+        *([("by", found.by)] if found.by else []),
         ("config", found.config),
         ("code", found.code + (f" (hpcurate {found.hpcurate})" if found.hpcurate else "")),
+        *([("git", found.checkout)] if found.checkout else []),
         *([("packages", packages)] if packages else []),
         *(("input", _origin(one)) for one in found.input),
         *((one.stage, ", ".join([*one.classes, *one.models, one.folder])) for one in found.stages),
