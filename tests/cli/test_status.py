@@ -18,11 +18,13 @@ def test_status_json_is_the_summary(shell: Shell) -> None:
     printed = json.loads(shell.type("status", "--json", "--store", str(shell.store)).stdout)
     written = json.loads((shell.store / "runs" / "latest" / "summary.json").read_text())
     assert printed == written
-    folder = printed["stages"]["word_count"].pop("folder")
+    stage = printed["stages"]["word_count"]
+    folder = stage.pop("folder")
+    assert stage.pop("ended") > 0
     assert [folder] == [str(path) for path in shell.store.glob("stages/word_count-*")]
     assert f"results: {shell.store}/stages/: " in (text := shell.type("status").stdout)
     assert folder.rpartition("/")[2] in text
-    assert printed["stages"]["word_count"] | {"seconds": 0} == {
+    assert stage | {"seconds": 0} == {
         "in": 3, "out": 3, "dropped": 0, "failed": 0, "shards": 1, "shards_done": 1, "seconds": 0, "progress": 1.0,
     }  # fmt: skip
 
