@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -86,13 +87,17 @@ class RunView:
         with spelling_out(self.frozen.command, self.run.store.root):
             seen = self._looker.look()
             report = self._in_trouble(self._looker.report_of(seen))
-        if not self._looked:  # so that there is a stamp of now
-            write_report(self.run, report)
-            self._looked = True
-        works = self._work.of(seen.views, self.run.filesystem.stamp(self.run.summary_json))
+        works = self._work.of(seen.views, partial(self._now_ns, report))
         report = with_work(report, {view.name: view.counts for view in seen.views}, works)
         write_report(self.run, report)
         return report
+
+    def _now_ns(self, report: RunReport) -> int:
+        """Stamp of `summary.json`, as it was written by the look before."""
+        if not self._looked:
+            write_report(self.run, report)
+            self._looked = True
+        return self.run.filesystem.stamp(self.run.summary_json)
 
     def _in_trouble(self, report: RunReport) -> RunReport:
         """The same in the light of how the store is, which a look alone does not show: a full one can be read."""

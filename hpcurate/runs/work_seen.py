@@ -7,8 +7,9 @@ far. A path is only read that a listing had.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 
 import attrs
 
@@ -121,23 +122,23 @@ class WorkSeen:
         self._read: dict[str, tuple[float, Beat, float]] = {}
         """Path → when it was read, what it held, and for how long that had stood still."""
 
-    def of(self, views: Sequence[StageView], written_ns: int = 0) -> dict[str, StageWork]:
+    def of(self, views: Sequence[StageView], now_ns: Callable[[], int] = lambda: 0) -> dict[str, StageWork]:
         """Stage → what is in work in it, of each that has workers.
 
-        `written_ns`: stamp that the store gave a file not long ago, for silence that began before the first look.
+        `now_ns`: stamp that the store gave a file not long ago, for silence that began before the first look.
         """
-        found = {}
+        found, now_ns = {}, cache(now_ns)
         for view in views:
             prefixes = prefixes_of(view.rounds) if view.listed and not view.complete else ()
             if prefixes:
-                found[view.name] = self._of(self._pipeline.stage(view.name), prefixes, written_ns)
+                found[view.name] = self._of(self._pipeline.stage(view.name), prefixes, now_ns)
         return found
 
-    def _of(self, stage: PlannedStage, prefixes: tuple[str, ...], written_ns: int) -> StageWork:
+    def _of(self, stage: PlannedStage, prefixes: tuple[str, ...], now_ns: Callable[[], int]) -> StageWork:
         store = self._observer.store(stage.folder)
         names = self._list(store, prefixes)
         read = names[:READ]
-        beats = [(name, *self._beat(store, store.folder.worker(name), written_ns)) for name in read]
+        beats = [(name, *self._beat(store, store.folder.worker(name), now_ns)) for name in read]
         shards = in_work(beats, self._observer.open_weights(stage), OVERDUE * self._heartbeat_s)
         return StageWork(shards=shards, workers=len(names), read=len(read))
 
@@ -151,13 +152,13 @@ class WorkSeen:
             known.prefixes, known.again = prefixes, now + LISTED_S + PER_FOLDER_S * len(fans)
         return known.found
 
-    def _beat(self, store: StageStore, path: str, written_ns: int) -> tuple[Beat, float]:
+    def _beat(self, store: StageStore, path: str, now_ns: Callable[[], int]) -> tuple[Beat, float]:
         asked, known = self._clock.monotonic(), self._read.get(path)
         if known is None or asked - known[0] >= (known[1].every_s or self._heartbeat_s):
             beat = decoded(_content(store, path))
             still_s = self._still.of(path, beat.counter, asked)
             if not self._still.moved(path):
-                still_s = max(still_s, _stood_still_before(path, written_ns))
+                still_s = max(still_s, _stood_still_before(path, now_ns()))
             known = self._read[path] = (asked, beat, still_s)
         return known[1:]
 
@@ -168,8 +169,8 @@ def _content(store: StageStore, path: str) -> bytes:
     return b""
 
 
-def _stood_still_before(path: str, written_ns: int) -> float:
+def _stood_still_before(path: str, now_ns: int) -> float:
     """Seconds, by two stamps of the same store. It says nothing once the counter was seen to move."""
     with suppress(OSError):
-        return max(0.0, (written_ns - os.stat(path).st_mtime_ns) / 1e9)
+        return max(0.0, (now_ns - os.stat(path).st_mtime_ns) / 1e9)
     return 0.0
