@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -42,6 +43,8 @@ VERBS = {
     "reference": "hpcurate.cli.verbs.reference",
 }
 """Each verb and its module, which has `parser()`, and `verb(argv)`: it gets the whole line, and returns the status."""
+STARTING = ("retry", "resume")
+"""Those that start a run, which may work in this very process."""
 RENAMED = {"shard": "split-manifest"}
 """Former names of verbs: refused with the new one."""
 
@@ -163,6 +166,8 @@ def _typed(argv: Sequence[str]) -> str:
 def _dispatch(argv: Sequence[str]) -> int:
     sys.path.insert(0, os.getcwd())  # the console script, too, finds the user's own stages/
     if argv[0] in VERBS:
+        if argv[0] not in STARTING:
+            gc.set_threshold(50_000)  # the default looks for garbage in half the time that a large run takes
         status: int = importlib.import_module(VERBS[argv[0]]).verb(list(argv))
         return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):

@@ -78,7 +78,7 @@ def causes_of(view: RunView, stage: str | None = None) -> Causes:
         logs=tuple(log_of(view.run, group.example) for group in groups[:SHOWN]),
         helps=tuple(remedy(view, group) for group in groups[:SHOWN]),
         setups=() if complete else setup_failures(view.run, view.frozen, report),
-        losses=losses(view, stage),
+        losses=losses(view, report.stages, stage),
         jobs=() if complete else view.jobs(),
         tails=() if complete else tuple(error_tails(view.run)),
     )

@@ -6,14 +6,16 @@ Counts are in the index. Files of shards are opened for examples alone, a few fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
+from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.examples import DROPPED, LEFT_OUT, Example, examples
 from hpcurate.report.run_view import CommittedShard, RunView
-from hpcurate.store.stats import NOT_RETURNED, Amounts, add_amounts, rounded
+from hpcurate.runs.summary import StageReport
+from hpcurate.store.stats import NOT_RETURNED, Amounts, Committed
 
 Drops = dict[str, Counter[str]]
 """Stage → reason → tasks; stages that dropped nothing are left out."""
@@ -55,60 +57,51 @@ def drop_reasons(view: RunView, stage: str | None = None) -> Drops:
     return drops
 
 
-@attrs.define
-class _Sum:
-    """Of one reason of one stage."""
+def losses(view: RunView, stages: Mapping[str, StageReport], stage: str | None = None) -> tuple[Loss, ...]:
+    """Of a run, or of one of its stages, in their order: dropped, then left out, the most frequent first.
 
-    count: int = 0
-    amounts: Amounts = attrs.field(factory=dict)
-    shards: list[CommittedShard] = attrs.field(factory=list)
-    """The first that have it."""
-
-    def add(self, shard: CommittedShard, count: int, amounts: Amounts) -> None:
-        self.count += count
-        add_amounts(self.amounts, amounts)
-        if len(self.shards) < MOST_SHARDS:
-            self.shards.append(shard)
-
-
-def losses(view: RunView, stage: str | None = None) -> tuple[Loss, ...]:
-    """Of a run, or of one of its stages, in their order: dropped, then left out, the most frequent first."""
+    `stages`: where they stand, with the sums of all shards.
+    """
     found: list[Loss] = []
     for planned in view.planned:
         if stage in (None, planned.name):
-            shards = view.committed(planned)
-            found += _of_stage(planned.name, _dropped(shards), DROPPED)
-            found += _of_stage(planned.name, _left_out(shards), LEFT_OUT)
+            one, name = stages[planned.name], planned.name
+            dropped = [
+                Loss(stage=name, reason=reason, count=count, amounts=one.lost.get(reason, {}))
+                for reason, count in one.reasons.items()
+            ]
+            left_out = [
+                Loss(stage=name, reason=reason, count=left.count, amounts=left.amounts, left_out=True)
+                for reason, left in one.left_out.items()
+            ]
+            found += _with_examples(view, planned, dropped, lambda counts: counts.reasons, DROPPED)
+            found += _with_examples(view, planned, left_out, lambda counts: counts.left_out, LEFT_OUT)
     return tuple(found)
 
 
-def _dropped(shards: Iterable[CommittedShard]) -> dict[str, _Sum]:
-    sums: dict[str, _Sum] = {}
-    for shard in shards:
-        for reason, count in shard.counts.reasons.items():
-            sums.setdefault(reason, _Sum()).add(shard, count, shard.counts.lost.get(reason, {}))
-    return sums
+Reasons = Callable[[Committed], Mapping[str, object]]
+"""The reasons that a shard has."""
 
 
-def _left_out(shards: Iterable[CommittedShard]) -> dict[str, _Sum]:
-    sums: dict[str, _Sum] = {}
-    for shard in shards:
-        for reason, left in shard.counts.left_out.items():
-            sums.setdefault(reason, _Sum()).add(shard, left.count, left.amounts)
-    return sums
+def _with_examples(
+    view: RunView, planned: PlannedStage, some: Iterable[Loss], reasons: Reasons, file: str
+) -> list[Loss]:
+    ordered = sorted(some, key=lambda loss: (-loss.count, loss.reason))
+    shards = _first_shards(view, planned, {loss.reason for loss in ordered[:SHOWN]}, reasons)
+    shown = examples(shards, file)
+    return [attrs.evolve(loss, examples=shown.get(loss.reason, ())) for loss in ordered]
 
 
-def _of_stage(stage: str, sums: dict[str, _Sum], file: str) -> Sequence[Loss]:
-    ordered = sorted(sums.items(), key=lambda item: (-item[1].count, item[0]))
-    shown = examples({reason: one.shards for reason, one in ordered[:SHOWN]}, file)
-    return [
-        Loss(
-            stage=stage,
-            reason=reason,
-            count=one.count,
-            amounts=rounded(one.amounts),
-            left_out=file == LEFT_OUT,
-            examples=shown.get(reason, ()),
-        )
-        for reason, one in ordered
-    ]
+def _first_shards(
+    view: RunView, planned: PlannedStage, wanted: set[str], reasons: Reasons
+) -> dict[str, list[CommittedShard]]:
+    """Reason → the first few shards that have it."""
+    found: dict[str, list[CommittedShard]] = {reason: [] for reason in wanted}
+    for shard in view.having(planned, lambda counts: not wanted.isdisjoint(reasons(counts))) if wanted else ():
+        for reason in wanted & reasons(shard.counts).keys():
+            found[reason].append(shard)
+            if len(found[reason]) == MOST_SHARDS:
+                wanted.discard(reason)
+        if not wanted:
+            break
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -125,6 +125,11 @@ class RunView:
         """Its committed shards that are part of this run, in order."""
         store = self.store(stage)
         return [CommittedShard(stage.name, store, counts) for counts in self._looker.observer.done(stage)]
+
+    def having(self, stage: PlannedStage, what: Callable[[Committed], object]) -> Iterator[CommittedShard]:
+        """Those of them that have something: of ten thousand hardly any has a dead letter."""
+        store = self.store(stage)
+        return (CommittedShard(stage.name, store, one) for one in self._looker.observer.done(stage) if what(one))
 
     def retried(self, stage: PlannedStage) -> set[tuple[str, int]]:
         """(shard, row) of its dead letters that are tried again: they are none any more, or stand elsewhere."""

@@ -202,7 +202,9 @@ class CommitsSeen:
 
 def _seen(found: LiveList, shards: Mapping[str, frozenset[str]], fans: Mapping[str, _Fan], now: float) -> SeenList:
     listed = {shard: fans[name] for name, ids in shards.items() for shard in ids & fans[name].names}
-    read = {line.id: listed[line.id].read(line.id) for line in found.lines if line.id in listed}
+    known = {shard: of[1] for name in shards for shard, of in fans[name].known.items()}
+    ids = [line.id for line in found.lines if line.id in listed]
+    read = {shard: known[shard] if shard in known else listed[shard].read(shard) for shard in ids}
     damaged = tuple(shard for shard, counts in read.items() if counts is None)
     return SeenList(
         done=[shard for shard in read.values() if shard is not None],

@@ -27,7 +27,6 @@ from hpcurate.runs.nodes_seen import NodesSeen
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
-from hpcurate.source.taken import take_in_again
 from hpcurate.store.evidence import Evidence
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
@@ -121,6 +120,8 @@ class Observer:
 
     def _source_lost(self) -> str:
         """What a source lacks that was taken in and never changes."""
+        from hpcurate.source.taken import take_in_again  # all kinds of sources, which hardly a look needs
+
         folder = self._pipeline.source.folder
         lists = {name: self._lists.read(folder, name) for name in self._frozen.source_lists}
         names = [name for name, found in lists.items() if found is None]
