@@ -10,7 +10,7 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import limits_of, worker_shape
 from hpcurate.report.dead_letters import Group
 from hpcurate.report.run_view import RunView
-from hpcurate.runs.commands import again, verb
+from hpcurate.runs.commands import retry
 from hpcurate.store.evidence import Evidence
 from hpcurate.verdict import MORE, Allowance
 
@@ -29,9 +29,8 @@ def remedy(view: RunView, group: Group) -> str:
     override = enough(kind, stage, ends, view.frozen.most.get(stage.name))
     if not override:
         return ""
-    if not view.frozen.command.words:
-        return f"{again(view.frozen.command, store, override)}, and retry=hpcurate.Retry(kind={kind!r})"
-    return verb("retry", view.run.name, store, "--stage", stage.name, "--kind", kind, override)
+    line = retry(view.frozen.command, view.run.name, store, stage=stage.name, kind=kind)
+    return f"{line} {override}" if view.frozen.command.words else f"{line}, and {override}"
 
 
 def enough(kind: str, stage: PlannedStage, ends: Sequence[AttemptEnd], most: Allowance | None) -> str:

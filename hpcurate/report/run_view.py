@@ -17,6 +17,7 @@ from hpcurate.runs.commits_seen import SeenList
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.next_steps import next_steps
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport, write_report
@@ -105,7 +106,8 @@ class RunView:
         if not trouble:
             return report
         state = RunState.RUNNING if report.state is RunState.RUNNING else RunState.STALLED
-        return msgspec.structs.replace(report, state=state, reason=trouble)
+        following = next_steps(self.run.name, self.run.store.root, self.frozen.command, state, reason=trouble)
+        return msgspec.structs.replace(report, state=state, reason=trouble, next=following)
 
     @property
     def planned(self) -> tuple[PlannedStage, ...]:

@@ -11,7 +11,18 @@ import attrs
 
 from hpcurate.errors import UserError
 
-__all__ = ["Command", "again", "from_here", "quoted", "spelled_out", "spelling_out", "verb", "within"]
+__all__ = [
+    "Command",
+    "again",
+    "from_here",
+    "of_store",
+    "quoted",
+    "retry",
+    "spelled_out",
+    "spelling_out",
+    "verb",
+    "within",
+]
 
 ONCE = ("rerun", "dry_run", "debug")
 """Keys that hold for one call: typed again they would do finished work again, or none."""
@@ -67,6 +78,19 @@ def within(folder: str, line: str) -> str:
 def from_here(text: str, folder: str) -> str:
     """Commands as somebody types them who is in that folder already. Pure."""
     return text.replace(_enter(folder), "")
+
+
+def of_store(name: str, store: str) -> str:
+    """`hpcurate clean --store STORE`. Pure."""
+    return " ".join(map(quoted, ["hpcurate", name, "--store", store]))
+
+
+def retry(command: Command, run: str, store: str, **which: str) -> str:
+    """What tries dead letters of a run again; of a run that Python started that is a call, too. Pure."""
+    if not command.words:
+        given = "".join(f", {key}={value!r}" for key, value in which.items())
+        return f"{again(command, store)}, with retry=hpcurate.Retry(run={run!r}{given})"
+    return verb("retry", run, store, *(word for key, value in which.items() for word in (f"--{key}", value)))
 
 
 def spelled_out(text: str, command: Command, store: str) -> str:

@@ -149,10 +149,10 @@ class Run:
             plain, log = json.loads(self.filesystem.read(path)), self.retry_log.read()
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read {path}: {error}; {self._typed_again()}") from None
-        plain.setdefault("command", {"words": self._words()})
         try:
-            return with_retried(log, msgspec.convert(_in_todays_form(plain), Frozen))
-        except msgspec.ValidationError as error:
+            plain = _in_todays_form({"command": {"words": self._words()}, **plain})
+            return with_retried(log, msgspec.convert(plain, Frozen))
+        except (msgspec.ValidationError, LookupError, TypeError) as error:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); {self._typed_again()}") from None
 
     def _typed_again(self) -> str:

@@ -13,8 +13,8 @@ import msgspec
 
 from hpcurate.masks import mask_plain
 from hpcurate.planning.plan import submission_name
-from hpcurate.runs.commands import again, verb
 from hpcurate.runs.folder import Frozen, Run
+from hpcurate.runs.next_steps import next_steps
 from hpcurate.runs.reconcile import Look, StageView
 from hpcurate.runs.state import RunState, StageCounts, StageGpu
 from hpcurate.store.reports import read_reports
@@ -197,7 +197,16 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
         as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         stages=_stages(run, frozen, look.views),
         output=frozen.output,
-        next=_next(run, frozen, look),
+        next=next_steps(
+            run.name,
+            run.store.root,
+            frozen.command,
+            state,
+            reason=look.decision.reason,
+            overrides=look.decision.overrides,
+            failed=sum(view.counts.failed for view in look.views),
+            hopeless=any(view.counts.lost_everything for view in look.views),
+        ),
     )
 
 
@@ -226,26 +235,6 @@ def written_report(run: Run) -> RunReport | None:
     with suppress(OSError, ValueError, msgspec.MsgspecError):
         return RunReport.of(json.loads(run.filesystem.read(run.summary_json)))
     return None
-
-
-def _next(run: Run, frozen: Frozen, look: Look) -> str:
-    """What to type, a line for each command, which ends it: there is nothing to take out before it is pasted."""
-    store, state = run.store.root, look.decision.state
-    failed = sum(view.counts.failed for view in look.views)
-    retry = f"fix what failed, then: {verb('retry', run.name, store)}"
-    command = again(frozen.command, store, *look.decision.overrides)
-    lines = {
-        RunState.RUNNING: [verb("status", run.name, store)],
-        RunState.COMPLETE: [retry] if failed else [],
-        RunState.FAILED: [verb("why", run.name, store), retry],
-        RunState.STALLED: [verb("why", run.name, store), f"fix that, then: {command}"],
-        RunState.INCOMPLETE: [command],
-        RunState.CANCELLED: [f"to continue: {command}"],
-    }[state]
-    if state is RunState.FAILED and not any(view.counts.lost_everything for view in look.views):
-        allowed = again(frozen.command, store, f"budget.failed={failed}")  # of a stage that lost everything none is
-        lines.append(f"or accept {failed} failed: {allowed}")
-    return "\n".join(lines)
 
 
 def _with_setup_failure(run: Run, look: Look) -> str:

@@ -17,8 +17,10 @@ import attrs
 
 from hpcurate.errors import FULL_ERRNOS, KEY_ERRNOS, STORE_ERRNOS
 
-__all__ = ["AGAIN", "Room", "amount", "explain", "in_words", "room_of", "standing_trouble"]
+__all__ = ["AGAIN", "MAKE_ROOM", "Room", "amount", "explain", "in_words", "room_of", "standing_trouble"]
 
+MAKE_ROOM = "make room"
+"""Where something can be done about it here."""
 AGAIN = "then type the run's command again"
 SHORT_OF_ALL, SHORT_BYTES = 50, 256 << 20
 """A filesystem with less than a fiftieth of it free, and less than so many bytes, is nearly full."""
@@ -83,13 +85,13 @@ def in_words(path: str, number: int, reason: str, room: Optional[Room] = None, o
 def _full(path: str, number: int, room: Optional[Room]) -> str:
     quota = f"`quota -s`, or `lfs quota -h {path}` on Lustre, shows your quota"
     if number == errno.EDQUOT:
-        return f"; {quota}; make room or ask for more"
+        return f"; {quota}; {MAKE_ROOM} or ask for more"
     if room is None:
-        return "; make room"
+        return f"; {MAKE_ROOM}"
     if room.no_files:
-        return f", {room.free_files} of {room.total_files} files (inodes) free; remove files"
+        return f", {room.free_files} of {room.total_files} files (inodes) free; {MAKE_ROOM}: remove files"
     numbers = f", {amount(room.free_bytes, room.total_bytes)} free"
-    return f"{numbers}; make room" if room.short else f"{numbers}; {quota}; make room"
+    return f"{numbers}; {MAKE_ROOM}" if room.short else f"{numbers}; {quota}; {MAKE_ROOM}"
 
 
 def amount(part: int, total: int) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
 from hpcurate.runs.commands import Command, again, from_here, quoted, spelled_out, verb
+from hpcurate.runs.next_steps import next_steps
+from hpcurate.runs.state import RunState
 
 WORDS = ("+pipeline=words", "input=in.jsonl", "stages.a.max_memory=1GB", "rerun=a", "store=../elsewhere")
 TYPED = Command(words=WORDS, config_dirs=("more conf",), folder="/home/me/my clips")
@@ -83,3 +86,38 @@ def test_a_shell_gives_every_word_back() -> None:
     assert script.isprintable()
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     assert [word.encode("utf-8", "surrogateescape") for word in ODD] == done.stdout.split(b"\0")[:-1]
+
+
+# -- what to type next ------------------------------------------------------------------------------
+
+PLAIN = Command(words=("+pipeline=p",))
+WHY = "hpcurate why r --store /s"
+RETRY = "fix what failed, then: hpcurate retry r --store /s"
+LINE = "hpcurate +pipeline=p store=/s"
+GO = "see what can go: hpcurate clean --store /s"
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "steps"),
+    [
+        ("running", {"failed": 2}, ["hpcurate status r --store /s"]),
+        ("complete", {}, [""]),
+        ("complete", {"failed": 2}, [RETRY]),
+        ("failed", {"failed": 37}, [WHY, RETRY, f"or accept 37 failed: {LINE} budget.failed=37"]),
+        ("failed", {"failed": 9, "hopeless": True}, [WHY, RETRY]),
+        ("incomplete", {}, [LINE]),
+        ("cancelled", {}, [f"to continue: {LINE}"]),
+        ("stalled", {}, [WHY, f"fix that, then: {LINE}"]),
+        ("stalled", {"overrides": ["a=1", "rerun=b"]}, [WHY, f"fix that, then: {LINE} a=1 rerun=b"]),
+        ("stalled", {"reason": "0.0 of 9.0 GB free; make room, then …"}, [GO, f"fix that, then: {LINE}"]),
+    ],
+)
+def test_every_state_has_its_commands(state: str, more: dict[str, Any], steps: list[str]) -> None:
+    """A line each, complete, with the override that helps and its value."""
+    assert "\n".join(steps) == next_steps("r", "/s", PLAIN, RunState(state), **more)
+
+
+def test_a_run_that_python_started_is_retried_by_python() -> None:
+    """The command line refuses it: it does not have the stages."""
+    said = next_steps("r", "/s", Command(folder="/n"), RunState.COMPLETE, failed=1)
+    assert "fix what failed, then: call hpcurate.run(…) again in /n, with retry=hpcurate.Retry(run='r')" == said

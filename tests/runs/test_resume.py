@@ -192,3 +192,15 @@ def test_a_run_of_an_earlier_hpcurate_is_resumed_where_it_is_typed(project: Shel
     project.type("resume", name, "--store", str(project.store))
     command = json.loads(path.read_text())["command"]
     assert (str(project.cwd), "+pipeline=halves") == (command["folder"], command["words"][0])
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"pipeline": 1}', "{"])
+def test_a_run_that_cannot_be_read_has_its_command(project: Shell, content: str) -> None:
+    """Its words are beside its configuration. A list was a traceback."""
+    (name, *_) = runs(project)
+    path = project.store / "runs" / name / "pipeline.json"
+    before = path.read_text()
+    path.write_text(content)
+    said = project.type("status", name, "--store", str(project.store), status=2).stderr
+    path.write_text(before)
+    assert "to continue the run: hpcurate +pipeline=halves 'input=in it.jsonl' " in said
