@@ -17,6 +17,7 @@ from hpcurate.runs.commits_seen import SeenList
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, make_launcher
 from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.metrics import publish
 from hpcurate.runs.next_steps import next_steps
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.state import RunState
@@ -90,7 +91,7 @@ class RunView:
             report = self._in_trouble(self._looker.report_of(seen))
         works = self._work.of(seen.views, partial(self._now_ns, report))
         report = with_work(report, {view.name: view.counts for view in seen.views}, works)
-        write_report(self.run, report)
+        publish(self.run, self.frozen, report)
         return report
 
     def _now_ns(self, report: RunReport) -> int:

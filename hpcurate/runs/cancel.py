@@ -10,10 +10,11 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.launcher import Launcher, Presence, Queue, make_launcher
 from hpcurate.runs.looking import RunLooker
+from hpcurate.runs.metrics import publish
 from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import write_report, written_report
+from hpcurate.runs.summary import written_report
 from hpcurate.store.rounds import Jobs, Round
 from hpcurate.world import World
 
@@ -53,7 +54,7 @@ def cancel(run: Run, world: World | None = None, launcher: Launcher | None = Non
             store.rounds.mark_over(last.number)
         messages.append(f"{stage.name}: round {last.number} {said}")
     messages += _stop_gates(looker, launcher)
-    write_report(run, looker.report())
+    publish(run, looker.frozen, looker.report())
     return messages or ["nothing was queued or running"]
 
 

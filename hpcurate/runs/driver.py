@@ -19,6 +19,7 @@ from hpcurate.runs.indexing import write_index
 from hpcurate.runs.launcher import GateRequest, Launcher, Presence, make_launcher
 from hpcurate.runs.live import Observer
 from hpcurate.runs.looking import gate_watch
+from hpcurate.runs.metrics import publish
 from hpcurate.runs.queues import ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import (
     UNDECIDED,
@@ -37,7 +38,7 @@ from hpcurate.runs.reconcile import (
 )
 from hpcurate.runs.state import RunState
 from hpcurate.runs.submitting import Submitter
-from hpcurate.runs.summary import RunReport, report_of, write_report
+from hpcurate.runs.summary import RunReport, report_of
 from hpcurate.runs.work_seen import StageWork, WorkSeen
 from hpcurate.store.access import keep_private
 from hpcurate.store.rounds import Jobs
@@ -122,7 +123,7 @@ class Driver:
         if not self.stays and (_unsettled(look) or _unanswered(look, elsewhere=True)):
             look = _left_alone(look)
         self._say(look)
-        write_report(self.run, self.report(look))
+        publish(self.run, self.frozen, self.report(look))
         return look
 
     def drive(self, progress: ShowProgress = lambda views, works: None) -> Look:
@@ -140,7 +141,7 @@ class Driver:
                 silent_s = self.world.clock.monotonic() - answered
                 if _unanswered(look, elsewhere=True) or silent_s >= UNANSWERED_S:
                     look = _left_alone(look)
-                    write_report(self.run, self.report(look))
+                    publish(self.run, self.frozen, self.report(look))
                 if look.decision.state is not RunState.RUNNING:
                     self._finish(look)
                     return look
@@ -174,7 +175,7 @@ class Driver:
     def stalled(self, reason: str) -> Look:
         """What was seen last, of a run that a failing store ends. It is written down if that can be done."""
         look = Look(self._views, Decision((), RunState.STALLED, reason))
-        write_report(self.run, self.report(look))
+        publish(self.run, self.frozen, self.report(look))
         return look
 
     def _say(self, look: Look) -> None:

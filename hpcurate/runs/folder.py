@@ -213,6 +213,8 @@ class Frozen:
     forgiven: dict[str, int] = attrs.field(factory=dict)
     """Stage → last round before the user's latest call."""
     output: str = ""
+    metrics: str = ""
+    """Folder for a file of metrics; empty: none is kept."""
     versions: dict[str, str] = attrs.field(factory=dict)
     """Distribution → version of what the stages import, where it was submitted (I13)."""
     command: Command = Command()

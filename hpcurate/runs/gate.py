@@ -22,9 +22,10 @@ from hpcurate.runs.commands import spelled_out
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
+from hpcurate.runs.metrics import publish
 from hpcurate.runs.reconcile import Decision, Look
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import write_report, written_report
+from hpcurate.runs.summary import written_report
 from hpcurate.store.access import keep_private
 from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock, growing
@@ -124,12 +125,12 @@ def _as_state(error: Exception, root: str) -> tuple[RunState, str]:
 def _report_failure(driver: Driver, reason: str, state: RunState = RunState.INCOMPLETE) -> None:
     try:
         look = Look(driver.look().views, Decision((), state, reason))
-        write_report(driver.run, driver.report(look))
+        publish(driver.run, driver.frozen, driver.report(look))
     except FAILURES:  # the same again: what was known before, and why there is no more
         before = written_report(driver.run)
         with suppress(OSError):
             if before is not None:
-                write_report(driver.run, msgspec.structs.replace(before, state=state, reason=reason))
+                publish(driver.run, driver.frozen, msgspec.structs.replace(before, state=state, reason=reason))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from hpcurate.errors import GateRefused
 from hpcurate.runs.driver import Driver, ShowProgress
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import Launcher
+from hpcurate.runs.metrics import publish
 from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
-from hpcurate.runs.summary import write_report
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
 
@@ -60,14 +60,14 @@ def _submit(driver: Driver) -> Look:
             f"an array is queued, its gate is not ({error}); when it is done, type the same again, or now wait=true"
         )
         look = Look(driver.look().views, Decision((), RunState.INCOMPLETE, reason))
-        write_report(driver.run, driver.report(look))
+        publish(driver.run, driver.frozen, driver.report(look))
         return look
 
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
     running = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
-    write_report(run, driver.report(running))
+    publish(run, driver.frozen, driver.report(running))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
     code = run.frozen().code
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))

@@ -61,6 +61,8 @@ class Request:
     """What becomes of items that were changed, or are no longer there, after they were taken in."""
     budget: Budget = Budget()
     timing: Timing = Timing()
+    metrics: str = ""
+    """Folder in which the run keeps a file of metrics; empty: none."""
     config: str = ""
     """Resolved configuration, YAML."""
     command: Command = Command()

@@ -18,6 +18,7 @@ from hpcurate.runs.explanation import code_changes
 from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest, with_retried
 from hpcurate.runs.handover import Progress, ShowProgress, hand_over
 from hpcurate.runs.inputs import keep_inputs
+from hpcurate.runs.metrics import what_is_missing
 from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.retry_log import Retried
@@ -49,6 +50,8 @@ def start(
     scanned = scan(request.source, request.limit, listing)
     for note in scanned.notes:
         echo(f"input: {note}")
+    if request.metrics and (missing := what_is_missing(request.metrics)):
+        echo(f"site.metrics={request.metrics}: no metrics of this run: {missing}")
     with private_files():
         store = open_store(request.store, world.filesystem, echo, request.store_mode)
         world = world.expecting(store)
@@ -115,6 +118,7 @@ def write_run(
         most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
         nodes={stage.name: prepared.launcher.nodes(stage) for stage in pipeline.stages},
         output=request.output or run.output,
+        metrics=request.metrics,
         versions=installed_versions(prepared.stage_modules),
         command=attrs.evolve(request.command, at=f"{world.clock.now():%Y-%m-%dT%H:%M:%SZ}"),
     )

@@ -85,6 +85,10 @@ class StageCounts(Counts):
     """None where nobody saw one."""
     ended: float | None = None
     """When its last shard was done, Unix seconds: for people to read."""
+    cpu_seconds: float = 0.0
+    """Of cores."""
+    peak_memory_mb: float = 0.0
+    """Most main memory of a stage process and its children."""
     unmeasured: int = 0
     """Committed shards of which it is not known what their tasks amount to, where it is of others."""
 
@@ -124,6 +128,8 @@ class StageCounts(Counts):
             seconds=round(sum(s.seconds for s in done), 3),
             gpu=StageGpu.of(done),
             ended=max((s.ended for s in done if s.ended is not None), default=None),
+            cpu_seconds=round(sum(s.cpu_seconds for s in done), 3),
+            peak_memory_mb=max((s.peak_memory_mb for s in done), default=0.0),
             logged=added(s.logged for s in done if s.logged),
             **yields_of(given, done, again),
         )

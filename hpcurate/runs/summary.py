@@ -75,6 +75,10 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Left out where nobody saw a GPU."""
     ended: float | None = None
     """When its last shard was done, Unix seconds: for people to read. Left out where that is not known."""
+    cpu_seconds: float = 0.0
+    """Of cores, user and system. This and the peak are left out of what an earlier hpcurate committed."""
+    peak_memory_mb: float = 0.0
+    """Most main memory of a stage process and its children."""
     notes: tuple[str, ...] = ()
     """Which rounds had more than usual and for what, and which nodes are left out why. Left out if there are none."""
     amounts_in: Amounts = msgspec.field(default_factory=dict)
@@ -114,6 +118,8 @@ class StageReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             seconds=counts.seconds,
             gpu=counts.gpu,
             ended=counts.ended,
+            cpu_seconds=counts.cpu_seconds,
+            peak_memory_mb=counts.peak_memory_mb,
             notes=notes,
             amounts_in=counts.amounts_in,
             amounts_out=counts.amounts_out,

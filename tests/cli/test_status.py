@@ -20,7 +20,7 @@ def test_status_json_is_the_summary(shell: Shell) -> None:
     assert printed == written
     stage = printed["stages"]["word_count"]
     folder = stage.pop("folder")
-    assert stage.pop("ended") > 0
+    assert all(stage.pop(name) > 0 for name in ("ended", "cpu_seconds", "peak_memory_mb"))
     assert [folder] == [str(path) for path in shell.store.glob("stages/word_count-*")]
     assert f"results: {shell.store}/stages/: " in (text := shell.type("status").stdout)
     assert folder.rpartition("/")[2] in text

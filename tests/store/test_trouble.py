@@ -26,7 +26,11 @@ FULL = Room(0, 512 * MB, 1000, 4000)
     [
         (errno.ENOSPC, FULL, "No space left on device, 0.0 of 512.0 MB free; make room"),
         (errno.ENOSPC, None, "No space left on device; make room"),
-        (errno.ENOSPC, Room(99 * MB, 512 * MB, 0, 4000), "left on device, 0 of 4000 files (inodes) free; make room: remove"),
+        (
+            errno.ENOSPC,
+            Room(99 * MB, 512 * MB, 0, 4000),
+            "left on device, 0 of 4000 files (inodes) free; make room: remove",
+        ),
         (errno.ENOSPC, Room(400 * MB, 512 * MB), "400.0 of 512.0 MB free; `quota -s`, or `lfs quota -h /scratch/me/cu"),
         (errno.EDQUOT, FULL, "Disk quota exceeded; `quota -s`, or `lfs quota -h /scratch/me/curate` on Lustre, shows"),
         (errno.EROFS, FULL, "Read-only file system; have it mounted for writing again"),

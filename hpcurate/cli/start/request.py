@@ -65,10 +65,17 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         edits=Edits(changed=settings.changed, vanished=settings.vanished),
         budget=settings.budget,
         timing=settings.timing,
+        metrics=_metrics(settings),
         config=dump(composed.with_output(settings.output or UNNAMED)),
         command=typed_here(typed.words, typed.config_dirs),
         install=install_command(typed, None if settings.debug else store),
     )
+
+
+def _metrics(settings: Settings) -> str:
+    """The folder, as jobs see it, too; none of a trial in this process."""
+    named = "" if settings.debug else load_site(settings.site).metrics or ""
+    return os.path.abspath(os.path.expandvars(os.path.expanduser(named))) if named else ""
 
 
 def install_command(typed: Typed, store: str | None) -> str:
