@@ -14,6 +14,8 @@ SHOWN = 3
 """Tasks of silent workers, and of others, that are named of a stage."""
 SLOW = 5.0
 """A task is slow that takes so many times what is expected of it, and `SLOW_S` at least."""
+LATE, LATE_S = 2.0, 2.0
+"""When it ends is not known of one that takes so many times what is expected of it, and so many seconds more."""
 SLOW_S = 30.0
 
 
@@ -38,6 +40,7 @@ def stage_with_work(report: StageReport, counts: StageCounts, work: StageWork) -
             read=work.read,
             shards=len(work.shards),
             silent=sum(shard.silent_s > 0 for shard in work.shards),
+            starting=dict(work.starting),
             tasks=tuple(shown_tasks(work.shards, pace)),
         ),
     )
@@ -56,7 +59,7 @@ def seconds_left(counts: StageCounts, work: StageWork, pace: float | None) -> fl
 
     None where no pace is known, or nobody works but on tasks that take much longer than that.
     """
-    able = [shard for shard in work.shards if not shard.silent_s and not is_slow(_task(shard, pace))]
+    able = [shard for shard in work.shards if not shard.silent_s and not _is_late(_task(shard, pace))]
     if not pace or not able:
         return None
     left = counts.weight - counts.weight_done - work.weight_done
@@ -75,6 +78,11 @@ def shown_tasks(shards: Iterable[ShardInWork], pace: float | None) -> list[TaskI
 def is_slow(task: TaskInWork) -> bool:
     """Whether it takes much longer than is expected of it."""
     return task.expected_s is not None and task.seconds >= max(SLOW_S, SLOW * task.expected_s)
+
+
+def _is_late(task: TaskInWork) -> bool:
+    """Whether it takes so much longer than expected that nobody can say when it ends."""
+    return task.expected_s is not None and task.seconds > LATE * task.expected_s + LATE_S
 
 
 def _task(shard: ShardInWork, pace: float | None) -> TaskInWork:

@@ -54,6 +54,8 @@ class StageInWork(msgspec.Struct, frozen=True, kw_only=True):
     """In work, by those that were read."""
     silent: int
     """Of them those whose worker shows no sign of life."""
+    starting: dict[str, tuple[int, float]] = msgspec.field(default_factory=dict)
+    """What workers do that have no shard yet → how many do so, and the longest for how many seconds."""
     tasks: tuple[TaskInWork, ...]
     """A few: those of silent workers first, then those that take longest for what they are."""
 

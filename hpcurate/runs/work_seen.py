@@ -26,6 +26,8 @@ READ = 256
 """Heartbeats of one stage that are read."""
 LISTED_S, PER_FOLDER_S = 2.0, 0.1
 """So long after a listing of all workers there is another, and so much longer for each folder that it listed."""
+IDLE_S, PER_WORKER_S = 2.0, 0.05
+"""So long after a heartbeat with nothing in work it is read again, and so much longer for each worker."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class StageWork:
 
     shards: tuple[ShardInWork, ...] = ()
     """One for each: the latest that anybody says of it."""
+    starting: Mapping[str, tuple[int, float]] = attrs.field(factory=dict)
+    """What workers do before they have a shard → how many of those that were read, and the longest for how long."""
     workers: int = 0
     """Of its open rounds, that have begun."""
     read: int = 0
@@ -102,6 +106,17 @@ def in_work(
     )
 
 
+def starting(beats: Iterable[tuple[str, Beat, float]], silent_from_s: float) -> dict[str, tuple[int, float]]:
+    """What workers that show signs of life do before they have a shard: see `StageWork`. Pure."""
+    found: dict[str, tuple[int, float]] = {}
+    for _, beat, still_s in beats:
+        doing = {at.name: at.since_s for at in beat.at_work if not at.shard and still_s < silent_from_s}
+        for what, since_s in doing.items():
+            count, longest_s = found.get(what, (0, 0.0))
+            found[what] = count + 1, max(longest_s, since_s)
+    return found
+
+
 @attrs.define
 class _Names:
     """The workers of one stage that a listing had."""
@@ -138,9 +153,11 @@ class WorkSeen:
         store = self._observer.store(stage.folder)
         names = self._list(store, prefixes)
         read = names[:READ]
-        beats = [(name, *self._beat(store, store.folder.worker(name), now_ns)) for name in read]
-        shards = in_work(beats, self._observer.open_weights(stage), OVERDUE * self._heartbeat_s)
-        return StageWork(shards=shards, workers=len(names), read=len(read))
+        idle_s = min(self._heartbeat_s, IDLE_S + PER_WORKER_S * len(read))
+        beats = [(name, *self._beat(store, store.folder.worker(name), idle_s, now_ns)) for name in read]
+        silent_from_s = OVERDUE * self._heartbeat_s
+        shards = in_work(beats, self._observer.open_weights(stage), silent_from_s)
+        return StageWork(shards=shards, starting=starting(beats, silent_from_s), workers=len(names), read=len(read))
 
     def _list(self, store: StageStore, prefixes: tuple[str, ...]) -> list[str]:
         """In the order of their nonces: any few of them are like the others."""
@@ -152,9 +169,9 @@ class WorkSeen:
             known.prefixes, known.again = prefixes, now + LISTED_S + PER_FOLDER_S * len(fans)
         return known.found
 
-    def _beat(self, store: StageStore, path: str, now_ns: Callable[[], int]) -> tuple[Beat, float]:
+    def _beat(self, store: StageStore, path: str, idle_s: float, now_ns: Callable[[], int]) -> tuple[Beat, float]:
         asked, known = self._clock.monotonic(), self._read.get(path)
-        if known is None or asked - known[0] >= (known[1].every_s or self._heartbeat_s):
+        if known is None or asked - known[0] >= (known[1].every_s or idle_s):
             beat = decoded(_content(store, path))
             still_s = self._still.of(path, beat.counter, asked)
             if not self._still.moved(path):

@@ -24,6 +24,7 @@ class AtWork:
     """A shard that a slot of the worker has in work."""
 
     shard: str
+    """Empty: none yet; `name` is what is done before, for `since_s`."""
     tasks: int
     """That it has."""
     done: int = 0

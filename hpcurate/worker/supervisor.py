@@ -9,8 +9,8 @@ import errno
 import math
 import os
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -47,6 +47,8 @@ from hpcurate.worker.time_sheet import TimeSheet
 from hpcurate.world import World
 
 T = TypeVar("T")
+COPYING, SETTING_UP = "copying to its node", "setting up the stage"
+"""What a worker does before it has a shard, in the words of who looks."""
 ERRORS_IN_A_ROW = 3
 """After this many attempts in a row that could not be written, a worker leaves: its node or the disk is bad."""
 
@@ -94,6 +96,8 @@ class Supervisor:
             self._log,
             self._sheet,
         )
+        self._before: list[tuple[str, float]] = []
+        """What slots do before they have a shard, and since when."""
         self._errors = 0
         self._holds = False
         """Its node may be to blame that it leaves."""
@@ -158,9 +162,20 @@ class Supervisor:
         return lines
 
     def _at_work(self) -> list[AtWork]:
-        """What its slots have in work, for who looks at the run."""
-        found = [host.at_work() for host in self._running]
-        return [one for one in found if one is not None]
+        """What its slots have in work, or do before, for who looks at the run."""
+        now, found = self._world.clock.monotonic(), [host.at_work() for host in self._running]
+        before = [AtWork(shard="", tasks=0, name=what, since_s=round(now - since, 3)) for what, since in self._before]
+        return before + [one for one in found if one is not None]
+
+    @contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        """Before there is a shard: it may take minutes, and is no hang."""
+        this = what, self._world.clock.monotonic()
+        self._before = [*self._before, this]
+        try:
+            yield
+        finally:
+            self._before = [one for one in self._before if one is not this]
 
     def _leaving(self) -> bool:
         return self._draining.is_set() or self._failure is not None
@@ -205,7 +220,8 @@ class Supervisor:
             return
         self._watch = watch_gpus(self.plan.stage.device, self._world.clock)
         try:
-            self._place = self._staging.stage(self._draining.is_set)
+            with self._doing(COPYING):
+                self._place = self._staging.stage(self._draining.is_set)
         except NodeFault as error:
             self._leave(FailureKind.NODE, f"node {node_name()}: {error}")
             return
@@ -274,7 +290,8 @@ class Supervisor:
             host = WatchedHost(host, self._watch, info.gpus, self._world.clock)
         self._running.append(host)
         try:
-            ready = host.start()
+            with self._doing(SETTING_UP):
+                ready = host.start()
         except SetupFailed as error:
             host.close()
             self._store.commits.test_write(self.submission)

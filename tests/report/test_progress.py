@@ -15,7 +15,7 @@ from hpcurate.report.status import Status
 from hpcurate.runs.reconcile import Phase, RoundView, StageView
 from hpcurate.runs.state import StageCounts
 from hpcurate.runs.summary import StageInWork, StageReport, TaskInWork
-from hpcurate.runs.work_seen import ShardInWork, StageWork, in_work, prefixes_of
+from hpcurate.runs.work_seen import ShardInWork, StageWork, in_work, prefixes_of, starting
 from hpcurate.store.heartbeat import AtWork, Beat
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.processes import ProcessIdentity
@@ -157,6 +157,20 @@ def test_the_liveliest_of_those_that_name_a_shard_counts() -> None:
     assert [("new", "n2", 1, 0.0), ("stopped", "", 2, 95.0)] == [
         (o.worker, o.node, o.at.done, o.silent_s) for o in found
     ]
+
+
+def test_who_has_no_shard_yet_says_what_it_does() -> None:
+    """Models may be loaded for minutes: a run looked hung while its workers set up."""
+    setting_up = [AtWork(shard="", tasks=0, name="setting up the stage", since_s=since_s) for since_s in (5.0, 180.0)]
+    beats = [
+        ("a", Beat(counter=b"1", at_work=(setting_up[0],)), 0.0),
+        ("b", Beat(counter=b"1", at_work=tuple(setting_up)), 9.0),
+    ]
+    silent = ("c", Beat(counter=b"1", at_work=(setting_up[0],)), 99.0)
+    doing = starting([*beats, silent], 90.0)
+    assert {"setting up the stage": (2, 180.0)} == doing
+    found = stage_with_work(StageReport.of(NONE_DONE), NONE_DONE, StageWork(starting=doing, workers=3, read=3))
+    assert "  a: 2 workers setting up the stage for 3 min" == work_lines(run_report(stages={"a": found}))[-1]
 
 
 def test_workers_are_known_by_the_jobs_of_open_rounds() -> None:

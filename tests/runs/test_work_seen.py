@@ -99,6 +99,17 @@ def test_a_heartbeat_is_read_as_often_as_it_is_written_and_workers_are_listed_se
     assert LISTED_S + PER_FOLDER_S < EVERY_S
 
 
+def test_a_worker_that_begins_is_seen_soon(ground: Ground) -> None:
+    """One that had nothing in work yet was read again after 30 s: the bars of a short run never moved."""
+    path = ground.store.folder.worker("7-1-r0-aa")
+    os.makedirs(os.path.dirname(path))
+    POSIX.beat(path, b"000000000001\n")
+    assert () == ground.look().shards
+    ground.beat("7-1-r0-aa", 2)
+    ground.clock.sleep(3.0)
+    assert 2.0 == ground.look().weight_done
+
+
 def test_a_worker_is_silent_once_its_counter_stands_still(ground: Ground) -> None:
     """By the clock of who looks; what else its file has says nothing."""
     ground.beat("7-1-r0-aa", 1)

@@ -18,15 +18,20 @@ from hpcurate.store.filesystem import POSIX
 from hpcurate.store.heartbeat import AtWork, Beat, counter_of, decoded, encoded
 from hpcurate.task import FileTask, Task
 from hpcurate.worker.heartbeat import in_work_s
+from hpcurate.worker.supervisor import SETTING_UP
 
 HOSTILE = "/in/<script>\n\udcff\x00{}.mp4"
 ONE = AtWork(shard="0001-000001", tasks=9, done=2, weight=2.5, took_s=4.0, task="id", name=HOSTILE, since_s=7.0)
 
 
 class Slow(Fated):
-    """Waits at each number until there is a file of its name."""
+    """Waits in `setup`, and at each number, until there is a file of that name."""
 
     gate = Path()
+
+    def setup(self, worker: object) -> None:
+        """Models are loaded for minutes."""
+        assert soon((self.gate / "setup").exists)
 
     def process(self, tasks: list[Number]) -> list[Number]:
         """One after the other."""
@@ -88,7 +93,7 @@ def test_a_task_is_called_as_people_call_it() -> None:
 
 
 def test_a_worker_says_which_task_is_in_work_since_when_and_how_many_are_done(tmp_path: Path) -> None:
-    """Until it leaves: then nothing is in work."""
+    """And before that that it sets the stage up; once it has left nothing is in work."""
     one = bench(tmp_path, Slow(["keep"]), numbers(0, 1, 2), 3, batch_size=1, task_timeout=3600)
     Slow.gate = tmp_path
     worker = attrs.evolve(one, plan=attrs.evolve(one.plan, timing=Timing(heartbeat_s=0.02))).worker()
@@ -100,6 +105,8 @@ def test_a_worker_says_which_task_is_in_work_since_when_and_how_many_are_done(tm
         found = decoded(POSIX.read(path)).at_work if Path(path).exists() else ()
         return found[0] if found else AtWork(shard="", tasks=0)
 
+    assert soon(lambda: seen().name == SETTING_UP)
+    (tmp_path / "setup").touch()
     (tmp_path / "0").touch()
     assert soon(lambda: seen().done == 1)
     now = seen()

@@ -149,6 +149,7 @@ def work_lines(report: RunReport) -> list[str]:
 
 def _work(stage: str, work: StageInWork) -> list[str]:
     lines = [task_line(stage, one) for one in work.tasks]
+    lines += [f"{plural(n, 'worker')} {what} for {duration(s)}" for what, (n, s) in work.starting.items()]
     if work.silent > SHOWN:
         lines.append(f"{plural(work.silent, 'shard')} in all whose workers show no sign of life")
     if work.read < work.workers:
