@@ -41,6 +41,7 @@ VERBS = {
     "install": "hpcurate.cli.verbs.install",
     "split-manifest": "hpcurate.cli.verbs.split_manifest",
     "reference": "hpcurate.cli.verbs.reference",
+    "completion": "hpcurate.cli.verbs.completion",
 }
 """Each verb and its module, which has `parser()`, and `verb(argv)`: it gets the whole line, and returns the status."""
 STARTING = ("retry", "resume")
@@ -55,6 +56,7 @@ Set up, once for a cluster and once for each project:
   hpcurate doctor --store DIR --write  look at the cluster, write its profile
   hpcurate init FOLDER                 a small project, ready to run
   hpcurate install +pipeline=NAME …    fetch weights and build environments
+  hpcurate completion bash|zsh|fish    completion with the Tab key
 
 Start or continue a run:
   hpcurate +pipeline=video input=/data/videos store=/scratch/me/curate
@@ -132,6 +134,10 @@ def run(argv: Sequence[str]) -> int:
     if not argv or (argv[0] in ("-h", "--help", "help") and not any("=" in word for word in argv)):
         print(_help(), end="")
         return 0
+    if argv[0] == "__complete":
+        from hpcurate.cli.completion.answer import answer
+
+        return answer(argv[1:])
     if argv[0] == "--version":
         from hpcurate import __version__
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpcurate.cli.arguments import as_keys
 from hpcurate.cli.terminal import show, table
-from hpcurate.cli.verbs.common import run_parser, the_run
+from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
 
@@ -16,7 +16,9 @@ HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "G
 
 def parser() -> argparse.ArgumentParser:
     """See `hpcurate explain --help`."""
-    return run_parser("explain", "why each stage runs, or does not; of a run, or of a command: key=value …")
+    made = store_parser("explain", "why each stage runs, or does not; of a run, or of a command: key=value …")
+    made.add_argument("run", nargs="?", metavar="RUN | +pipeline=NAME …", help=RUN_HELP)
+    return made
 
 
 def verb(argv: list[str]) -> int:
