@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.report.examples import DROPPED, LEFT_OUT, Example, examples
+from hpcurate.report.examples import Example, examples
+from hpcurate.report.rows import DROPPED, LEFT_OUT
 from hpcurate.report.run_view import CommittedShard, RunView
 from hpcurate.runs.summary import StageReport
 from hpcurate.store.stats import NOT_RETURNED, Amounts, Committed

@@ -13,7 +13,6 @@ from hpcurate.report.rows import Plain, lines_of
 from hpcurate.report.run_view import CommittedShard
 from hpcurate.store.stats import Amounts
 
-DROPPED, LEFT_OUT = "dropped.jsonl", "left_out.jsonl"
 MOST = 3
 """Examples of a reason."""
 LOOKED_AT = 100

@@ -15,8 +15,9 @@ import msgspec
 
 from hpcurate.failures import DeadLetter
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.report.rows import DROPPED, TASKS, Head, Plain, Row, head_of, lines_of, plain_of, row_of
+from hpcurate.report.rows import DROPPED, LEFT_OUT, TASKS, Head, Plain, Row, head_of, lines_of, row_of
 from hpcurate.report.run_view import CommittedShard, RunView
+from hpcurate.store.dropped import DroppedRow, LeftOutRow
 from hpcurate.store.lists import ShardLine
 
 
@@ -36,6 +37,8 @@ class Outcome:
     """So many tasks made of it were passed on."""
     drops: list[Drop] = attrs.field(factory=list)
     """Of the task, and of what members of a chain had made of it."""
+    left_out: list[LeftOutRow] = attrs.field(factory=list)
+    """What it, which went on, was left without."""
     letter: DeadLetter | None = None
     again: bool = False
     """A dead letter that a later shard tries again."""
@@ -50,11 +53,14 @@ class Outcome:
 class Drop:
     """A task that ended within a shard."""
 
-    plain: Plain
-    member: str
-    reason: str
+    row: DroppedRow
     own: bool
     """It is the task itself, or all that was left of it."""
+
+    @property
+    def plain(self) -> Plain:
+        """Its row; of one that no row could hold, only the id is known."""
+        return self.row.task or {"id": self.row.id}
 
 
 @attrs.define(frozen=True)
@@ -202,6 +208,8 @@ def _read_ends(shard: CommittedShard, folder: str, outcomes: Mapping[int, Outcom
             outcome.letter = letter
     for line in lines_of(shard, DROPPED):
         _add_drop(line, by_id)
+    for line in lines_of(shard, LEFT_OUT) if shard.counts.left_out else ():
+        _add_left_out(line, by_id)
     for number, line in enumerate(lines_of(shard, TASKS)):
         head = head_of(line)
         named = [name for name in dict.fromkeys((head.id, *head.parents)) if name in by_id]
@@ -218,11 +226,17 @@ def _add_drop(line: bytes, by_id: Mapping[str, list[Outcome]]) -> None:
     found = [one for name in dict.fromkeys((head.id, *parents)) for one in by_id.get(name, ())]
     if not found:
         return
-    row = json.loads(line)
+    row = msgspec.convert(json.loads(line), DroppedRow)
     for outcome in found:
         if outcome.letter is None:
-            own = head.id == outcome.row.id
-            outcome.drops.append(Drop(plain_of(line, DROPPED), row["stage"], row["reason"], own))
+            outcome.drops.append(Drop(row, row.id == outcome.row.id))
+
+
+def _add_left_out(line: bytes, by_id: Mapping[str, list[Outcome]]) -> None:
+    if head_of(line).id in by_id:
+        row = msgspec.convert(json.loads(line), LeftOutRow)
+        for outcome in by_id[row.id]:
+            outcome.left_out.append(row)
 
 
 def _drop_head(line: bytes) -> _DropHead:

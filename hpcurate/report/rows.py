@@ -12,7 +12,7 @@ import msgspec
 
 from hpcurate.report.run_view import CommittedShard
 
-TASKS, DROPPED, FAILED = "tasks.jsonl", "dropped.jsonl", "failed.jsonl"
+TASKS, DROPPED, LEFT_OUT = "tasks.jsonl", "dropped.jsonl", "left_out.jsonl"
 
 Plain = dict[str, Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 
 from hpcurate.failures import DeadLetter
-from hpcurate.report.bounds import Bound
 from hpcurate.report.logs import ShardLog
+from hpcurate.store.dropped import DroppedRow, LeftOutRow
 
 
 class Became(str, enum.Enum):
@@ -44,8 +44,12 @@ class Step:
     """Why it was dropped, how it failed, or what it waits for."""
     values: dict[str, Any] = attrs.field(factory=dict)
     """What the stage has set, and its value by then."""
-    bounds: tuple[Bound, ...] = ()
-    """Of one that was dropped: measures and the parameters that bound them."""
+    drop: DroppedRow | None = None
+    """Its row where it was dropped: with what was measured and what it had to meet, if the stage says that."""
+    parameters: dict[str, Any] = attrs.field(factory=dict)
+    """Of the stage that dropped it, or of the member of the chain, as they were given."""
+    left_out: tuple[LeftOutRow, ...] = ()
+    """What the stage left out of it, and never made a task of."""
     letter: DeadLetter | None = None
     retried: bool = False
     """A dead letter that was tried again: the next step is what became of it then."""
@@ -64,12 +68,16 @@ class Step:
             "member": self.member,
             "reason": self.reason,
             "values": self.values,
-            "bounds": [attrs.asdict(one) for one in self.bounds],
+            "measure": self.drop.measure if self.drop else "",
+            "value": self.drop.value if self.drop else None,
+            "threshold": self.drop.threshold if self.drop else None,
+            "parameters": self.parameters,
+            "left_out": [{"reason": o.reason, "count": o.count, "amounts": o.amounts} for o in self.left_out],
             "letter": attrs.asdict(self.letter) if self.letter else None,
             "retried": self.retried,
             "untold": self.untold,
         }
-        said = {key: value for key, value in known.items() if value}
+        said = {key: value for key, value in known.items() if value or (value == 0.0 and value is not False)}
         return {"stage": self.stage, "became": self.became.value, **said, **log, **made}
 
 

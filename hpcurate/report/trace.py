@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
 from hpcurate.errors import StoreError
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.report.bounds import bounds_of, changed, parameters_of
 from hpcurate.report.following import Drop, Followed, Follower, Outcome
 from hpcurate.report.items import EXACT, PART, Hit, find, id_in, name_of, names_in, store_file
 from hpcurate.report.logs import shard_log
@@ -19,7 +19,9 @@ from hpcurate.report.row_files import OutputFolder, files_of
 from hpcurate.report.rows import TASKS, Plain, Row, content_of, plain_of
 from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Became, Step, Story
+from hpcurate.report.values import changed, parameters_of
 from hpcurate.runs.summary import RunReport
+from hpcurate.store.heartbeat import decoded
 from hpcurate.store.layout import fan_of
 from hpcurate.store.stats import NOT_RETURNED
 
@@ -219,7 +221,7 @@ class _Teller:
         own = next((drop for drop in outcome.drops if drop.own), None)
         made = self._made(outcome)
         in_all = outcome.passed_on + sum(not drop.own for drop in outcome.drops)
-        step = attrs.evolve(step, made=made, untold=in_all - len(made))
+        step = attrs.evolve(step, made=made, untold=in_all - len(made), left_out=tuple(outcome.left_out))
         if outcome.same is not None:
             values = changed(outcome.row.plain, outcome.same.plain)
             step = attrs.evolve(step, became=Became.PASSED, values=values)
@@ -243,16 +245,15 @@ class _Teller:
         )
 
     def _dropped(self, step: Step, outcome: Outcome, drop: Drop) -> Step:
-        values = changed(outcome.row.plain, drop.plain) if len(drop.plain) > 1 else {}
-        member = _member(drop.member)
-        parameters = parameters_of(outcome.stage.spec, member, self._view.frozen.code)
+        member = _member(drop.row.stage)
         return attrs.evolve(
             step,
-            became=Became.NOT_RETURNED if drop.reason == NOT_RETURNED else Became.DROPPED,
+            became=Became.NOT_RETURNED if drop.row.reason == NOT_RETURNED else Became.DROPPED,
             member=member,
-            reason=drop.reason,
-            values=values,
-            bounds=bounds_of(drop.plain, parameters, drop.reason),
+            reason=drop.row.reason,
+            drop=drop.row,
+            values=changed(outcome.row.plain, drop.plain) if drop.row.task else {},
+            parameters=parameters_of(outcome.stage.spec, member),
         )
 
     def _made(self, outcome: Outcome) -> tuple[Story, ...]:
@@ -283,10 +284,22 @@ class _Teller:
         if latest is None:
             return f"not yet taken up by {stage.name}"
         if latest.ending is None:
-            claim = claims.read(outcome.shard, latest.attempt)
-            return f"attempt {latest.attempt} has not ended" + (f", worker {claim.worker}" if claim else "")
+            return f"attempt {latest.attempt} has not ended{self._at_work(outcome, latest.attempt)}"
         end = claims.ending(outcome.shard, latest)
         return f"attempt {latest.attempt} ended: {end.ending.value}" + (f": {end.detail}" if end.detail else "")
+
+    def _at_work(self, outcome: Outcome, attempt: int) -> str:
+        """What its worker says that it has in work; empty where it says nothing of the shard."""
+        store = self._view.store(outcome.stage)
+        claim = store.claims.read(outcome.shard, attempt)
+        if claim is None:
+            return ""
+        with suppress(OSError):
+            beat = decoded(self._view.run.filesystem.read(store.folder.worker(claim.worker)))
+            for at in (one for one in beat.at_work if one.shard == outcome.shard):
+                now = "this one" if at.task == outcome.row.id else at.name or at.task
+                return f": {at.done} of {at.tasks} tasks done" + (f", in work: {now}" if now else "")
+        return f", worker {claim.worker}"
 
     def _log(self, outcome: Outcome, *, mentioned: bool = False) -> Any:
         words = [word for word in (outcome.row.id, os.path.basename(name_of(outcome.row.plain))) if word]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -17,7 +18,8 @@ from hpcurate.errors import StoreError
 from hpcurate.report.story import Became, Story
 from hpcurate.report.trace import Ambiguous
 from hpcurate.runs.folder import Run
-from hpcurate.store.layout import Store
+from hpcurate.store.heartbeat import AtWork, Beat, encoded
+from hpcurate.store.layout import StageFolder, Store
 
 
 def steps(story: Story) -> list[tuple[str, str]]:
@@ -26,15 +28,15 @@ def steps(story: Story) -> list[tuple[str, str]]:
 
 
 def test_an_item_and_all_that_was_made_of_it(films: Films) -> None:
-    """Down to what members of a chain made and dropped in memory, with measures and thresholds of the run's own code."""
+    """Down to what members of a chain made and dropped in memory, with measure and threshold."""
     film = films.story("a/one.mp4")
     assert [("split", "made")] == steps(film)
     scenes = film.steps[0].made
     assert [0, 1, 2, 3] == [scene.first["number"] for scene in scenes]
     blurred = scenes[0].steps[0]
     assert (Became.DROPPED, "Look", "blurred") == (blurred.became, blurred.member, blurred.reason)
-    [bound] = blurred.bounds
-    assert ("sharpness", 0.0, "min_sharpness", 0.5) == (bound.field, bound.value, bound.parameter, bound.bound)
+    assert blurred.drop is not None
+    assert ("sharpness", 0.0, 0.5) == (blurred.drop.measure, blurred.drop.value, blurred.drop.threshold)
     assert [("look", "made")] == steps(scenes[2])
     halves = scenes[2].steps[0].made
     assert [[("publish", "passed on")]] * 2 == [steps(half) for half in halves]
@@ -103,7 +105,8 @@ def test_a_story_is_a_tree_in_plain_text(films: Films) -> None:
     text = "\n".join(lines)
     assert "split  4 tasks made" in lines
     assert "│  look  dropped by Look: blurred" in lines
-    assert "│        sharpness 0 (min_sharpness 0.5)" in lines
+    assert "│        sharpness 0 (threshold 0.5)" in lines
+    assert "       left out of it: 3 shorter than 2 s (4.1 s)" in lines
     assert "└─ and 2 more (--all): 2 made in look" in lines
     assert "\x1b" not in text
     assert all(len(line) <= 80 for line in lines if "/" not in line)
@@ -120,15 +123,22 @@ def test_a_dead_letter_that_was_tried_again(films: Films, tmp_path: Path) -> Non
 
 
 def test_a_run_in_the_middle(films: Films, tmp_path: Path) -> None:
-    """What no worker has taken up waits for its stage; what is above that is films."""
+    """What no worker has taken up waits for its stage; of what one has, its heartbeat says how far it is."""
     store = copy_of(films, tmp_path)
-    [shards] = store.glob("stages/look-*/shards/0001-000")
-    for path in (*shards.iterdir(), *shards.parents[1].glob("claims/*/*"), *shards.parents[1].glob("done/*")):
+    [stage] = store.glob("stages/look-*")
+    for path in (*stage.glob("shards/*/*"), *stage.glob("claims/*/0001-000000.*"), *stage.glob("done/*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     found = Films(films.folder, Run(Store(str(store)), films.run.name))
-    scene = found.story("a/one.mp4").steps[0].made[2]
-    assert (Became.WAITS, "not yet taken up by look") == (scene.steps[0].became, scene.steps[0].reason)
-    assert "look  waits: not yet taken up by look" in "\n".join(trace_lines(found.trace("a/one.mp4")))
+    waiting, working = (found.story("a/one.mp4").steps[0].made[k] for k in (0, 2))
+    assert (Became.WAITS, "not yet taken up by look") == (waiting.steps[0].became, waiting.steps[0].reason)
+    claim = json.loads((stage / "claims" / "0001-000" / "0001-000001.1").read_text())
+    assert f"attempt 1 has not ended, worker {claim['worker']}" == working.steps[0].reason
+    beat = Path(StageFolder(str(stage)).worker(claim["worker"]))
+    beat.parent.mkdir(parents=True, exist_ok=True)
+    at = AtWork(shard="0001-000001", tasks=2, done=0, task=working.id)
+    beat.write_bytes(encoded(Beat(counter=b"7", node="n1", at_work=(at,))))
+    lines = trace_lines(found.trace("a/one.mp4"))
+    assert "│  look  waits: attempt 1 has not ended: 0 of 2 tasks done, in work: this one" in lines
 
 
 def test_trace_is_typed(films: Films, shell: Shell) -> None:
@@ -139,4 +149,6 @@ def test_trace_is_typed(films: Films, shell: Shell) -> None:
     assert "where still.txt comes from" in text
     plain = shell.type("trace", "a/one.mp4", "--store", str(films.run.store.root), "--json").stdout
     assert '"sharpness": 0.0' in plain
+    assert '"measure": "sharpness",' in plain
+    assert '"threshold": 0.5' in plain
     assert "type one of" in shell.type("trace", "one", "--store", str(films.run.store.root), status=2).stderr

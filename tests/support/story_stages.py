@@ -45,6 +45,8 @@ class Split(Stage[Film, Scene]):
                 raise ValueError(f"{film.source}: cannot be split")
             if not film.scenes:
                 self.drop(film, "no scene")
+            if film.scenes == 4:
+                self.left_out(film, "shorter than 2 s", count=3, seconds=4.1)
             made += [self.child(film, Scene, source=film.source, number=n) for n in range(film.scenes)]
         return made
 
@@ -63,7 +65,7 @@ class Look(Stage[Scene, Scene]):
         for scene in tasks:
             scene.sharpness = scene.number / 2
             if scene.sharpness < self.min_sharpness:
-                self.drop(scene, "blurred")
+                self.drop(scene, "blurred", value=scene.sharpness, threshold=self.min_sharpness, measure="sharpness")
                 continue
             scene.still = self.file(scene, "still.txt")
             with open(scene.still, "w") as file:

@@ -15,6 +15,7 @@ from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import RUN_HELP, heading, store_parser, the_store
 from hpcurate.errors import StoreError
 from hpcurate.masks import mask_plain
+from hpcurate.report.amounts import words
 from hpcurate.report.items import KEPT, Hit
 from hpcurate.report.provenance import Origin, Provenance
 from hpcurate.report.row_files import is_reference
@@ -24,6 +25,7 @@ from hpcurate.report.trace import Ambiguous, Trace, trace
 from hpcurate.report.traced_run import run_of, store_above
 from hpcurate.runs.commands import verb as verb_line
 from hpcurate.runs.folder import Run, find_run
+from hpcurate.store.dropped import LeftOutRow
 from hpcurate.units import bytes_text, plural
 
 WIDTH = 80
@@ -116,13 +118,29 @@ def _together(steps: Iterable[Step]) -> list[Step]:
 def _step(step: Step, column: int, width: int, most: int | None) -> list[str]:
     indent = " " * column
     lines = _wrapped(_what(step).split(" "), f"{step.stage:<{column}}", width, " ")
-    shown = {one.field for one in step.bounds}
-    lines += [f"{indent}{one.field} {_value(one.value)} ({one.parameter} {_value(one.bound)})" for one in step.bounds]
-    lines += _wrapped(_values({k: v for k, v in step.values.items() if k not in shown}), indent, width)
+    lines += [f"{indent}{one}" for one in _measured(step)]
+    shown = {k: v for k, v in step.values.items() if step.drop is None or k != step.drop.measure}
+    lines += _wrapped(_values(shown), indent, width)
+    lines += [f"{indent}left out of it: {_left_out(one)}" for one in step.left_out]
     if step.log is not None:
         lines.append(f"{indent}log {step.log.path}:{step.log.line}")
         lines += [f"{indent}  {line}" for line in step.log.mentions]
     return lines + _tree(step.made, width, most)
+
+
+def _measured(step: Step) -> list[str]:
+    """What a dropped task measured and what it had to meet; where its stage does not say that, the parameters."""
+    drop = step.drop
+    if drop is not None and drop.value is not None:
+        had_to = f" (threshold {_value(drop.threshold)})" if drop.threshold is not None else ""
+        return [f"{drop.measure or 'value'} {_value(drop.value)}{had_to}"]
+    given = [f"{name}={_value(value)}" for name, value in step.parameters.items() if not isinstance(value, list | dict)]
+    return [f"with {', '.join(given)}"] if given else []
+
+
+def _left_out(one: LeftOutRow) -> str:
+    amounts = f" ({words(one.amounts)})" if one.amounts else ""
+    return f"{one.count} {one.reason}{amounts}"
 
 
 def _what(step: Step) -> str:
