@@ -16,6 +16,7 @@ from hpcurate.masks import Sieve, known, mask
 from hpcurate.report.columns import Column, cell, columns_of, json_text, readable
 from hpcurate.report.results import Results
 from hpcurate.report.row_files import references
+from hpcurate.runs.commands import verb
 
 MANIFEST = "manifest.jsonl"
 """Rows of a folder of results, written last: a folder without it is not complete."""
@@ -104,13 +105,24 @@ def new_file(path: str) -> Iterator[BinaryIO]:
     refuse_existing(path)
     folder, name = os.path.split(os.path.abspath(path))
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
+    with _refusing(path):
+        file = open(temporary, "xb")  # noqa: SIM115 - closed below
     try:
-        with open(temporary, "xb") as file:
+        with file:
             yield file
         _publish(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+@contextmanager
+def _refusing(path: str) -> Iterator[None]:
+    """A place where nothing can be made is the user's mistake. Raises ConfigError."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise ConfigError(f"{readable(path)}: cannot be made: {error.strerror}; name another place") from None
 
 
 def refuse_existing(path: str) -> None:
@@ -138,7 +150,8 @@ def write_folder(results: Results, folder: str, *, copy: bool = False) -> int:
         raise ConfigError(
             f"--to {readable(folder)}: exists and is not an empty folder; name another, or remove it first"
         )
-    os.makedirs(folder, exist_ok=True)
+    with _refusing(folder):
+        os.makedirs(folder, exist_ok=True)
     placed: set[str] = set()
     for row in results.rows(lambda reference: reference):
         for reference in references(row):
@@ -166,8 +179,8 @@ def _place(results: Results, reference: str, target: str, copy: bool) -> None:
             (_copy if copy else _link)(source, target)
     except FileNotFoundError:
         raise StoreError(
-            f"{readable(source)}: is not there any more; `hpcurate verify {results.run}` lists what is gone, and with "
-            "--repair how to make it again"
+            f"{readable(source)}: is not there any more; type {verb('verify', results.run, results.store)} to see what "
+            "else is gone, and how to make it again"
         ) from None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import attrs
 import msgspec
 
+from hpcurate.errors import StoreError
 from hpcurate.failures import DeadLetter
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.rows import DROPPED, LEFT_OUT, TASKS, Head, Plain, Row, head_of, lines_of, row_of
@@ -40,6 +41,8 @@ class Outcome:
     left_out: list[LeftOutRow] = attrs.field(factory=list)
     """What it, which went on, was left without."""
     letter: DeadLetter | None = None
+    damage: str = ""
+    """Why its shard cannot be read."""
     again: bool = False
     """A dead letter that a later shard tries again."""
 
@@ -141,7 +144,11 @@ class Follower:
         shard = self.shards(stage).get(name)
         outcomes = [Outcome(stage, place.row, name, committed=shard is not None) for place in places]
         if shard is not None:
-            _read_ends(shard, stage.folder, dict(zip([place.ordinal for place in places], outcomes, strict=True)))
+            try:
+                _read_ends(shard, stage.folder, dict(zip([place.ordinal for place in places], outcomes, strict=True)))
+            except StoreError as error:
+                for outcome in outcomes:
+                    outcome.damage = str(error)
         return outcomes
 
     # -- up -----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Results:
     """What is committed of one stage now."""
 
     run: str
+    store: str
     stage: str
     stages: str
     """Folder that the files of rows start from."""
@@ -57,4 +58,12 @@ def results_of(view: RunView, stage: str) -> Results:
         if not found.complete:
             of = "its shards are not known yet" if found.shards is None else f"{len(shards)} of {found.shards} shards"
             missing = f"{stage} is not complete: {of}; {report.run} is {report.state.value}"
-    return Results(run=view.run.name, stage=stage, stages=view.run.store.stages, shards=tuple(shards), missing=missing)
+    store = view.run.store
+    return Results(
+        run=view.run.name,
+        store=store.root,
+        stage=stage,
+        stages=store.stages,
+        shards=tuple(shards),
+        missing=missing,
+    )

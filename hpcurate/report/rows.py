@@ -10,7 +10,9 @@ from typing import Any
 import attrs
 import msgspec
 
+from hpcurate.errors import StoreError
 from hpcurate.report.run_view import CommittedShard
+from hpcurate.units import plural
 
 TASKS, DROPPED, LEFT_OUT = "tasks.jsonl", "dropped.jsonl", "left_out.jsonl"
 
@@ -59,12 +61,17 @@ def head_of(line: bytes) -> Head:
 
 
 def lines_of(shard: CommittedShard, name: str) -> Iterator[bytes]:
-    """The rows of one file of a shard; none where there is no such file."""
+    """The rows of one file of a shard; none where there is no such file. Raises StoreError where one has to be."""
+    path = Path(shard.path, name)
     try:
-        with open(Path(shard.path, name), "rb") as file:
+        with open(path, "rb") as file:
             yield from (line for line in file if line.strip())
     except FileNotFoundError:
-        return
+        if name == TASKS and shard.counts.tasks_out:
+            raise StoreError(
+                f"{path}: is gone, and had {plural(shard.counts.tasks_out, 'row')}; `hpcurate verify` lists what else "
+                "is gone, `hpcurate verify --repair` has it made again"
+            ) from None
 
 
 def loaded(line: bytes) -> Plain:

@@ -27,7 +27,7 @@ class Became(str, enum.Enum):
     WAITS = "waits"
     """The stage has not finished with it, or not begun."""
     UNKNOWN = "unknown"
-    """It was passed on, and no row names it."""
+    """Its shard is damaged, or no row names it."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Step:
     member: str = ""
     """Of a chain, that dropped it or failed."""
     reason: str = ""
-    """Why it was dropped, how it failed, or what it waits for."""
+    """Why it was dropped, how it failed, what it waits for, or what is damaged."""
     values: dict[str, Any] = attrs.field(factory=dict)
     """What the stage has set, and its value by then."""
     drop: DroppedRow | None = None
@@ -97,6 +97,8 @@ class Story:
     steps: tuple[Step, ...] = ()
     files: tuple[str, ...] = ()
     """That its row names, in the store."""
+    gone: tuple[str, ...] = ()
+    """Those of them that are no longer there."""
     outputs: tuple[str, ...] = ()
     """That are named by it in the output folder."""
 
@@ -115,5 +117,5 @@ class Story:
     def plain(self) -> dict[str, Any]:
         """For `--json`."""
         steps = [step.plain() for step in self.steps]
-        files = {"files": list(self.files), "outputs": list(self.outputs)}
+        files = {"files": list(self.files), "gone": list(self.gone), "outputs": list(self.outputs)}
         return {"id": self.id, "name": self.name, "first": self.first, "task": self.task, **files, "steps": steps}

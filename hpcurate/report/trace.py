@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.errors import StoreError
+from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.following import Drop, Followed, Follower, Outcome
 from hpcurate.report.items import EXACT, PART, Hit, find, id_in, name_of, names_in, store_file
@@ -20,6 +20,7 @@ from hpcurate.report.rows import TASKS, Plain, Row, content_of, plain_of
 from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Became, Step, Story
 from hpcurate.report.values import changed, parameters_of
+from hpcurate.runs.commands import quoted
 from hpcurate.runs.summary import RunReport
 from hpcurate.store.heartbeat import decoded
 from hpcurate.store.layout import fan_of
@@ -66,6 +67,8 @@ class Ambiguous(Exception):
 
 def trace(view: RunView, wanted: str) -> Trace:
     """The story of an item. Raises Ambiguous, and StoreError where there is none."""
+    if not wanted.strip():
+        raise ConfigError("trace: no item was named; type a name, a part of a path, an id or a file")
     report = view.look()
     path = os.path.abspath(os.path.expanduser(wanted))
     follower = Follower(view)
@@ -104,7 +107,7 @@ def _no_such_item(view: RunView, wanted: str) -> StoreError:
     count = sum(shard.counts.tasks_out for shard in view.source())
     return StoreError(
         f"{wanted}: no task of {view.run.name} has that in its id, path or name; its input has {count} items{example}. "
-        "A newer or older run may have it: hpcurate runs lists them"
+        f"Another run may have it: type hpcurate runs --store {quoted(view.run.store.root)}"
     )
 
 
@@ -192,6 +195,7 @@ class _Teller:
         name, ends = name_of(first), {Became.DROPPED, Became.FAILED, Became.NOT_RETURNED}
         self._looked += 1
         sought = self._looked <= MOST_OUTPUTS and not (steps and steps[-1].became in ends)
+        files = files_of(plain, self._view.run.store.stages)
         return Story(
             id=str(plain["id"]),
             name=name,
@@ -199,7 +203,8 @@ class _Teller:
             task=plain,
             values={} if parent is None else changed(parent, first),
             steps=tuple(steps),
-            files=files_of(plain, self._view.run.store.stages),
+            files=files,
+            gone=tuple(path for path in files if not os.path.lexists(path)),
             outputs=self._outputs.of(str(plain["id"]), "" if plain.get("parents") else name) if sought else (),
         )
 
@@ -213,7 +218,7 @@ class _Teller:
     # -- one step -----------------------------------------------------------------------------------
 
     def _step(self, outcome: Outcome) -> Step:
-        step = Step(stage=outcome.stage.name, became=Became.UNKNOWN, shard=outcome.shard)
+        step = Step(stage=outcome.stage.name, became=Became.UNKNOWN, shard=outcome.shard, reason=outcome.damage)
         if not outcome.committed:
             return self._waiting(step, outcome)
         if outcome.letter is not None:

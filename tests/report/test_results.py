@@ -71,7 +71,7 @@ def test_a_folder_has_the_files_beside_their_rows(looked: Results, tmp_path: Pat
 
 def test_a_file_that_is_gone_is_named(looked: Results, tmp_path: Path) -> None:
     """With what to type; the folder has no manifest, so that nobody takes it for whole."""
-    with pytest.raises(StoreError, match=r"still\.txt: is not there any more; `hpcurate verify"):
+    with pytest.raises(StoreError, match=r"still\.txt: is not there any more; type hpcurate verify"):
         write_folder(attrs.evolve(looked, stages=str(tmp_path)), str(tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.jsonl").exists()
 
@@ -142,4 +142,5 @@ def test_results_are_typed(films: Films, shell: Shell) -> None:
     assert "9 tasks in a.csv" in shell.type("results", "publish", *store, "--output", "a.csv").stderr
     before = (shell.cwd / "a.csv").read_bytes()
     assert "nothing is overwritten" in shell.type("results", "publish", *store, "--output", "a.csv", status=2).stderr
+    assert "cannot be made" in shell.type("results", "look", *store, "--output", "no/a.csv", status=2).stderr
     assert (before, ["a.csv"]) == ((shell.cwd / "a.csv").read_bytes(), os.listdir(shell.cwd))

@@ -15,6 +15,8 @@ import hpcurate
 from hpcurate import Retry
 from hpcurate.cli.verbs.trace import candidate_lines, provenance_lines, trace_lines
 from hpcurate.errors import StoreError
+from hpcurate.report.results import results_of
+from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Became, Story
 from hpcurate.report.trace import Ambiguous
 from hpcurate.runs.folder import Run
@@ -139,6 +141,21 @@ def test_a_run_in_the_middle(films: Films, tmp_path: Path) -> None:
     beat.write_bytes(encoded(Beat(counter=b"7", node="n1", at_work=(at,))))
     lines = trace_lines(found.trace("a/one.mp4"))
     assert "│  look  waits: attempt 1 has not ended: 0 of 2 tasks done, in work: this one" in lines
+
+
+def test_a_damaged_shard_is_named(films: Films, tmp_path: Path) -> None:
+    """What became of an item there is not known, and nothing is left out without a word."""
+    store = copy_of(films, tmp_path)
+    [rows] = store.glob("stages/publish-*/shards/*/*/tasks.jsonl")
+    rows.unlink()
+    found = Films(films.folder, Run(Store(str(store)), films.run.name))
+    half = found.story("a/one.mp4").steps[0].made[2].steps[0].made[0]
+    assert (Became.UNKNOWN, f"{rows}: is gone, and had 9 rows") == (
+        half.steps[0].became,
+        half.steps[0].reason.split(";")[0],
+    )
+    with pytest.raises(StoreError, match="is gone, and had 9 rows"):
+        list(results_of(RunView(found.run), "publish").rows())
 
 
 def test_trace_is_typed(films: Films, shell: Shell) -> None:

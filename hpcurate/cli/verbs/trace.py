@@ -99,7 +99,7 @@ def _steps(story: Story, width: int, most: int | None) -> list[str]:
     steps = _together(story.steps)
     column = max((len(step.stage) for step in steps), default=0) + 2
     lines = [line for step in steps for line in _step(step, column, width, most)]
-    paths = story.outputs or story.files
+    paths = story.outputs or [f"{path} (gone)" if path in story.gone else path for path in story.files]
     return [*lines, *(f"{'files' if not place else '':<{column}}{path}" for place, path in enumerate(paths))]
 
 
@@ -154,7 +154,7 @@ def _what(step: Step) -> str:
         Became.NOT_RETURNED: f"neither passed on nor dropped{by}",
         Became.FAILED: f"failed{of}: {step.reason}{again}",
         Became.WAITS: f"waits: {step.reason}",
-        Became.UNKNOWN: "passed on, and no row names it",
+        Became.UNKNOWN: step.reason or "passed on, and no row names it",
     }[step.became]
 
 
