@@ -11,8 +11,8 @@ from hpcurate.cli.wrapping import split_lines, wrapped, wrapped_cell
 
 _SHORT_BAR = 6
 """Cells that are left of a bar where there is no room."""
-_LEAST = 8
-"""Cells of a column that is shortened."""
+_LEAST = 12
+"""Cells that a column keeps: there is little to gain from a date or a state."""
 _LEAST_WRAPPED = 24
 """Cells of a last column, whose text is wrapped."""
 _GAP = 2
@@ -60,11 +60,11 @@ class Table:
         """Columns that can be narrower, and the least that each should keep."""
         heads = [cells(text) for text in self.cells[0]]
         yield from ((column, _SHORT_BAR) for column in range(len(widths)) if self._is_bar(column))
-        texts = [column for column, right in enumerate(self.right) if not (right or self._is_bar(column))]
-        by_width = sorted(texts[texts[:1] == [0] :], key=lambda column: -widths[column])
-        for column in by_width:
+        wide = [column for column, width in enumerate(widths) if width > _LEAST and not self.right[column]]
+        texts = sorted((c for c in wide if c > 0 and not self._is_bar(c)), key=lambda column: -widths[column])
+        for column in texts:
             yield column, max(_LEAST_WRAPPED if self._wraps(column) else _LEAST, heads[column])
-        for column in (*by_width, *([] if self.whole else texts[:1])):
+        for column in (*texts, *([0] if 0 in wide and not self.whole else [])):
             yield column, max(_LEAST, heads[column])
 
     def _is_bar(self, column: int) -> bool:

@@ -18,10 +18,21 @@ from typing import TYPE_CHECKING, Any, TextIO
 import attrs
 
 from hpcurate.cli.tables import Row, Table, fitting
-from hpcurate.cli.text import BAR, Bar, Styled, harmless, in_colours, in_encoding, one_line, parts_of, styled
+from hpcurate.cli.text import (
+    BAR,
+    Bar,
+    Styled,
+    harmless,
+    in_colours,
+    in_encoding,
+    one_line,
+    parts_of,
+    styled,
+    with_commands,
+)
 from hpcurate.masks import mask
 from hpcurate.report.rates import percent
-from hpcurate.units import plural as plural
+from hpcurate.units import plural
 
 if TYPE_CHECKING:
     from hpcurate.runs.outcome import Outcome
@@ -58,7 +69,7 @@ def say(line: str) -> None:
 
 def say_error(message: str) -> None:
     """Print what was refused or went wrong, to stderr."""
-    say(styled("hpcurate:", "bad") + f" {message}")
+    say(styled("hpcurate:", "bad") + " " + with_commands(message))
 
 
 def table(
@@ -203,7 +214,8 @@ class Bars:
         at_work = works()
         for view in views:
             counts, work = view.counts, at_work.get(view.name)
-            detail = f"{counts.tasks_in} in, {counts.tasks_out} out, {counts.dropped} dropped, {counts.failed} failed"
+            ends = {"in": counts.tasks_in, "out": counts.tasks_out, "dropped": counts.dropped, "failed": counts.failed}
+            detail = ", ".join(f"{count:,} {end}" for end, count in ends.items() if count)
             share = counts.progress(work.weight_done if work else 0.0)
             shards = "?" if counts.shards is None else f"{counts.shards_done}/{counts.shards}"
             self._update(view.name, share, shards, detail if counts.shards else "")
@@ -233,14 +245,15 @@ class Bars:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+            console = Console(stderr=True)
             columns = (
                 TextColumn("{task.description:>12}"),
-                BarColumn(BAR),
+                BarColumn(BAR if console.width > 100 else BAR // 3),
                 TextColumn("{task.fields[done]:>4}"),
                 TextColumn("{task.fields[count]:>7}"),
                 TextColumn("{task.fields[detail]}"),
             )
-            self._progress = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+            self._progress = Progress(*columns, TimeElapsedColumn(), console=console)
             self._progress.start()
         return self._progress
 
@@ -267,9 +280,10 @@ def live_screen() -> Iterator[Draw]:
     from rich.live import Live
     from rich.text import Text
 
+    stream = sys.stdout  # while it is live, sys.stdout is something else
     with Live(auto_refresh=False, vertical_overflow="crop") as live:
         yield lambda lines, about: live.update(
-            Text.from_ansi("\n".join(drawn(lines, Terminal.of(sys.stdout))), no_wrap=True), refresh=True
+            Text.from_ansi("\n".join(drawn(lines, Terminal.of(stream))), no_wrap=True), refresh=True
         )
 
 

@@ -65,6 +65,12 @@ def styled(text: str, style: str) -> Styled:
     return Styled((text, style))
 
 
+def with_commands(text: str) -> Styled:
+    """What stands in backticks is a command."""
+    parts = re.split(r"(`[^`\n]+`)", text)
+    return Styled(*((part, "command" if place % 2 else "") for place, part in enumerate(parts)))
+
+
 def parts_of(text: str) -> tuple[tuple[str, str], ...]:
     """Parts of a text, styled or not."""
     return text.parts if isinstance(text, Styled) else ((text, ""),)

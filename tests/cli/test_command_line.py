@@ -19,6 +19,7 @@ def test_a_run_ends_with_its_name_and_state(shell: Shell) -> None:
     """The last line names run and state; the log holds what the stage printed."""
     done = shell.type("+pipeline=words", f"store={shell.store}", SMALL)
     assert re.fullmatch(r"\d{8}-\d{6}-words-\w{6}: complete", done.stdout.splitlines()[-1])
+    assert "\x1b" not in done.stdout + done.stderr  # no colours and no bars where no terminal is
     assert "once upon a time" in shell.type("logs", "--stage", "show").stdout
 
 

@@ -11,7 +11,7 @@ import attrs
 from reports import dead_letter, run_report, stage_report
 
 from hpcurate.cli.setups import setup_lines
-from hpcurate.cli.terminal import bar, end_lines, plural, printable, table
+from hpcurate.cli.terminal import bar, end_lines, printable, table
 from hpcurate.cli.verbs.common import queue_lines
 from hpcurate.cli.verbs.compare import compare_lines
 from hpcurate.cli.verbs.logs import failed_lines
@@ -36,6 +36,7 @@ from hpcurate.report.watcher import Snapshot
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import RunState
 from hpcurate.store.stats import LeftOut
+from hpcurate.units import plural
 
 # -- the terminal -----------------------------------------------------------------------------------
 

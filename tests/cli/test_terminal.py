@@ -6,12 +6,14 @@ import re
 import subprocess
 
 import pytest
-from on_terminal import typed_on_terminal
+from on_terminal import terminal, typed_on_terminal
 from shell import Shell
 
 from hpcurate.cli.tables import Table
-from hpcurate.cli.terminal import Terminal, bar, drawn, printable, state, table, wants_colours
-from hpcurate.cli.text import Styled, cells, shortened, styled
+from hpcurate.cli.terminal import Bars, Terminal, bar, drawn, printable, state, table, wants_colours
+from hpcurate.cli.text import Styled, cells, shortened, styled, with_commands
+from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.state import StageCounts
 
 WIDE = Terminal(200, colours=False, encoding="utf-8")
 NARROW = Terminal(80, colours=False, encoding="utf-8")
@@ -104,9 +106,9 @@ def test_what_gives_way_first() -> None:
         "b      ████████████████████     1/1   5    4        0       1",
     ]
     assert on(NARROW, *runs())[:3] == [
-        "run                           state   stages  overrides  note",
-        f"{RUN}  failed  2/3     stages.c…  a note that is too long",
-        "                                                         for a line of eighty",
+        "run                           state   stages  overrides     note",
+        f"{RUN}  failed  2/3     stages.coun…  a note that is too",
+        "                                                            long for a line of",
     ]
 
 
@@ -134,6 +136,9 @@ def test_a_command_that_wraps_can_be_copied() -> None:
     line = "next: " + styled("hpcurate retry r --store /scratch/me", "command") + " or wait"
     shown = on(Terminal(30, colours=False, encoding="utf-8"), line)
     assert shown == ["next: hpcurate retry r \\", "  --store /scratch/me or wait"]
+    line = with_commands("r: it is broken; type `hpcurate logs r --gate`, then wait")
+    shown = on(Terminal(34, colours=False, encoding="utf-8"), line)
+    assert shown == ["r: it is broken; type `hpcurate \\", "  logs r --gate`, then wait"]
 
 
 @pytest.mark.parametrize("word", ["'my long videos of May'", r"$'it\'s a b\xff c d e f'", "'a'\\''b c d e f g h i'"])
@@ -166,7 +171,7 @@ def test_an_encoding_without_our_characters_gets_others() -> None:
     """`…` and bars have ASCII for them, other characters are escaped; nothing raises."""
     assert on(ASCII, "1 → 2 …", "ü \udcff") == ["1 -> 2 ...", "\\xfc \\udcff"]
     assert on(ASCII, *counts("split", "1/10"))[1].startswith("split  ######......")
-    assert on(ASCII, *runs())[1].startswith(f"{RUN}  failed  2/3     stages.c~")
+    assert on(ASCII, *runs())[1].startswith(f"{RUN}  failed  2/3     stages.coun~")
 
 
 def test_an_empty_table_has_a_header() -> None:
@@ -199,6 +204,20 @@ def test_every_verb_fits_a_terminal(picky: Shell, words: list[str], columns: int
     assert lines
     assert [] == [line for line in lines if cells(line) > columns and len(line.split()) > 1]
     assert [] == [line for line in lines if re.search(r"[\x00-\x1f\x7f]", line)]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_bars_fit_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts that are 0 are left out, none is cut."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    counts = StageCounts(shards=1000, shards_done=370, tasks_in=37_000, tasks_out=36_998, failed=2, passed=36_998)
+    with terminal(columns) as screen:
+        bars = Bars()
+        bars([StageView(name="word_count", ready=True, listed=True, counts=counts)])
+        bars.close()
+    assert all(cells(line) <= columns for line in screen.lines)
+    assert "37,000 in, 36,998 out, 2 failed" in screen.lines[-1]
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])

@@ -131,7 +131,7 @@ def next_line(report: RunReport) -> list[str]:
 def dead_letter_line(located: LocatedDeadLetter) -> str:
     """A dead letter in one line."""
     letter = located.letter
-    return f"  {letter.stage}: {one_line(located.name)}: {letter.error}: {letter.message}"
+    return f"  {letter.stage}: {one_line(located.name)}: {letter.error}: {one_line(letter.message)}"
 
 
 def gpu_lines(report: RunReport) -> list[str]:

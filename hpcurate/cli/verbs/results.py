@@ -7,12 +7,13 @@ import os
 import sys
 from typing import BinaryIO
 
-from hpcurate.cli.terminal import plural, say
+from hpcurate.cli.terminal import say
 from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
 from hpcurate.errors import ConfigError
 from hpcurate.report.exporting import FORMATS, MANIFEST, new_file, write_folder
 from hpcurate.report.results import Results, results_of
 from hpcurate.report.run_view import RunView
+from hpcurate.units import plural
 
 NO_FOLDERS = ("json", "ndjson", "jsonlines", "tsv", "xlsx", "pq", "arrow", "feather", "pandas", "table", "text", "txt")
 """Words that name another format rather than a folder."""

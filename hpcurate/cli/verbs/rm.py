@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 
-from hpcurate.cli.terminal import plural, show
+from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.errors import StoreError
 from hpcurate.report.cleaning import left_by
@@ -15,7 +15,7 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.remove import remove_run
 from hpcurate.runs.state import RunState
 from hpcurate.store.usage import Meter, Usage
-from hpcurate.units import bytes_text
+from hpcurate.units import bytes_text, plural
 
 
 def parser() -> argparse.ArgumentParser:

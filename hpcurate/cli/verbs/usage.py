@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 
-from hpcurate.cli.terminal import plural, say, show, table
+from hpcurate.cli.terminal import say, show, table
 from hpcurate.cli.verbs.common import run_parser, the_run, the_store
 from hpcurate.errors import ConfigError
 from hpcurate.masks import mask_plain
@@ -17,6 +17,7 @@ from hpcurate.report.hours import Hours, Prices, StageHours, hours_by_stage, hou
 from hpcurate.report.run_view import RunView
 from hpcurate.site import SiteProfile, site_profile
 from hpcurate.store.access import private_files
+from hpcurate.units import plural
 
 HEADER = ("workers", "hours", "busy", "set-up", "failed", "idle", "used")
 NONE = (

@@ -10,7 +10,7 @@ import msgspec
 
 from hpcurate.cli.setups import setup_lines
 from hpcurate.cli.terminal import show
-from hpcurate.cli.text import styled
+from hpcurate.cli.text import one_line, styled
 from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
 from hpcurate.masks import mask_plain
 from hpcurate.report.amounts import words
@@ -70,7 +70,7 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = (), helps:
         lines.append(f"  {group.count:>6}  {group.stage}: {group.error}: {group.pattern}")
         tries = f" ({group.example.letter.tries} tries)" if group.example.letter.tries > 1 else ""
         message = "" if group.example.letter.message == group.pattern else f": {group.example.letter.message}"
-        lines.append(f"          e.g. {group.example.name}{message}{tries}")
+        lines.append(f"          e.g. {one_line(group.example.name + message)}{tries}")
         lines += [f"          log: {log}" for log in logs[place : place + 1] if log]
         lines += ["          what may help: " + styled(help, "command") for help in helps[place : place + 1] if help]
     more = len(groups) - SHOWN
