@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,7 +18,7 @@ from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
 from hpcurate.units import plural
 
-__all__ = ["NOTHING", "Explanation", "code_changes", "explain", "part_differences"]
+__all__ = ["NOTHING", "Explanation", "code_changes", "explain", "near_folders", "part_differences"]
 
 NOTHING = "nothing to do: "
 """Begins the reason of a stage whose shards are all committed."""
@@ -54,6 +55,22 @@ def code_changes(store: Store, pipeline: Pipeline) -> list[str]:
             if own and all("code: " in line or STAGE in line for line in own):
                 lines.append(f"{stage.name}: runs again, it differs from {nearest[0]}: {'; '.join(own)}")
     return lines
+
+
+def near_folders(store: Store, pipeline: Pipeline) -> dict[str, list[str]]:
+    """Stage → folders of the same class, its own first, then those with the fewest differences. Only reads."""
+    known = _known(store, pipeline)
+    return {stage.name: _near(stage, known) for stage in pipeline.stages}
+
+
+def _near(stage: PlannedStage, known: dict[str, dict[str, Any]]) -> list[str]:
+    others = [name for name in known if name.rpartition("-")[0] == stage.name and name != stage.folder]
+    found = [(part_differences(known[name]["parts"], stage.identity), name) for name in others]
+    same = [(len(lines), name) for lines, name in found if not any(_CLASS.match(line) for line in lines)]
+    return [stage.folder] * (stage.folder in known) + [name for _, name in sorted(same)]
+
+
+_CLASS = re.compile(r"(\S+\.)?class: ")
 
 
 def _known(store: Store, pipeline: Pipeline) -> dict[str, dict[str, Any]]:

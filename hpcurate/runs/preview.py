@@ -12,6 +12,7 @@ import attrs
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import submission_name, worker_count
 from hpcurate.runs.code import frozen_path
+from hpcurate.runs.expected import Expected, expected_of, needs_of
 from hpcurate.runs.explanation import NOTHING, Explanation, explain
 from hpcurate.runs.folder import Frozen, Run, peek_run
 from hpcurate.runs.launcher import Launcher, Submission
@@ -47,8 +48,6 @@ class StagePreview:
     done: int
     workers: int
     """Of the next round; the most there may be while the shards are not known."""
-    gpu_hours: float | None
-    """For what is left, from the shards committed so far; None if nothing is known."""
     script: str | None
     """Exact text of its sbatch script, where there is one."""
 
@@ -62,6 +61,8 @@ class Preview:
     input: tuple[str, ...]
     """What the run would say of its source."""
     stages: list[StagePreview]
+    expected: list[Expected]
+    """What is left of each stage, in hours and disk."""
     explanations: list[Explanation]
 
 
@@ -87,8 +88,14 @@ def preview(request: Request) -> Preview:
         run=run,
         input=(*scanned.notes, *intake.lines(request.edits)),
         stages=stages,
+        expected=_expected(store, pipeline, views, len(tasks)),
         explanations=_with_news(explain(store, pipeline, views), intake),
     )
+
+
+def _expected(store: Store, pipeline: Pipeline, views: Sequence[StageView], tasks: int) -> list[Expected]:
+    counts = {view.name: view.counts for view in views}
+    return expected_of(pipeline.stages, counts, tasks, needs_of(store, pipeline))
 
 
 def _with_news(explanations: list[Explanation], intake: Intake) -> list[Explanation]:
@@ -153,15 +160,5 @@ def _stage_preview(
         shards=shards,
         done=counts.shards_done,
         workers=worker_count(left, stage.processes, stage.workers, most) if left else 0,
-        gpu_hours=gpu_hours(stage, counts.seconds, counts.shards_done, shards),
         script=launcher.script(submission) if left else None,
     )
-
-
-def gpu_hours(stage: PlannedStage, seconds: float, done: int, shards: int | None) -> float | None:
-    """GPU-hours for the shards that are left, if those done took `seconds` of a stage process in all. Pure."""
-    if not stage.resources.gpus:
-        return 0.0
-    if not done or shards is None:
-        return None
-    return seconds / done * (shards - done) * stage.resources.gpus / 3600

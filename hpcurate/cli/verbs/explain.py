@@ -6,12 +6,15 @@ import argparse
 from collections.abc import Sequence
 
 from hpcurate.cli.arguments import as_keys
-from hpcurate.cli.terminal import show, table
+from hpcurate.cli.terminal import plural, show, table
 from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
+from hpcurate.runs.expected import Expected, total
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
+from hpcurate.units import bytes_text
 
-HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "GPU-hours", "env")
+HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "env")
+EXPECTED = ("still to do", "tasks", "core-hours", "GPU-hours", "disk", "as in")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,15 +59,40 @@ def preview_lines(seen: Preview) -> list[str]:
     """What `dry_run=true` prints: the plan, the reasons, and the sbatch scripts. Pure."""
     lines = [f"run: {seen.run.name if seen.run else 'a new one'}", *input_lines(seen), ""]
     lines += table(HEADER, map(_row, seen.stages))
-    lines += ["", *explanation_lines(seen.explanations)]
+    lines += ["", *expected_lines(seen.expected), "", *explanation_lines(seen.explanations)]
     for one in seen.stages:
         if one.script:
             lines += ["", f"== sbatch script of {one.stage.name}", *one.script.rstrip().splitlines()]
     return [*lines, "", "dry_run=true: nothing was written or submitted"]
 
 
+def expected_lines(expected: Sequence[Expected]) -> list[str]:
+    """What is left, by what the stages have needed so far. Pure."""
+    left = [one for one in expected if one.tasks != 0]
+    if not left:
+        return ["still to do: nothing"]
+    if not any(one.by for one in left):
+        return ["still to do: hours and disk are unknown, nothing of these stages was done in this store yet"]
+    rows = [*left, total(left)] if len(left) > 1 else left
+    return table(EXPECTED, map(_expected_row, rows), numbers=True)
+
+
+def _expected_row(one: Expected) -> tuple[str, ...]:
+    tasks = "" if one.stage == "total" else "?" if one.tasks is None else f"{one.tasks:,.0f}"
+    hours = [_hours(one.core_hours), _hours(one.gpu_hours)]
+    disk = "?" if one.bytes is None else bytes_text(round(one.bytes))
+    by = f"{one.by.folder} ({plural(one.by.shards, 'shard')})" if one.by else ""
+    return (one.stage, tasks, *hours, disk, by)
+
+
+def _hours(hours: float | None) -> str:
+    """`?`, `-`, `<0.01`, `0.31`, `12`. Pure."""
+    if not hours:
+        return "?" if hours is None else "-"
+    return "<0.01" if hours < 0.01 else f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
+
+
 def _row(one: StagePreview) -> tuple[str, ...]:
-    hours = "?" if one.gpu_hours is None else f"{one.gpu_hours:.2g}" if one.gpu_hours else "-"
     workers = f"<={one.workers}" if one.shards is None else str(one.workers)
     return (
         one.stage.name,
@@ -74,7 +102,6 @@ def _row(one: StagePreview) -> tuple[str, ...]:
         _or_unknown(one.shards),
         str(one.done),
         workers,
-        hours,
         str(one.stage.env),
     )
 
