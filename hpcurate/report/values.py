@@ -20,15 +20,15 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
 
 def parameters_of(spec: StageSpec, member: str) -> dict[str, Any]:
     """Parameters that were given to a stage, or to the member of a chain that goes by that name."""
-    name, members = re.sub(r"-\d+$", "", member), list(_members(spec))
+    name, members = re.sub(r"-\d+$", "", member), list(members_of(spec))
     found = next((one for one in members if one.target.rpartition(":")[2] == name), members[0])
     return dict(found.parameters)
 
 
-def _members(spec: StageSpec) -> Iterator[StageSpec]:
+def members_of(spec: StageSpec) -> Iterator[StageSpec]:
     """A stage, or the members of a chain."""
     inner = [one[STAGE] for one in spec.parameters.get("stages", ()) if isinstance(one, dict) and STAGE in one]
     for one in inner:
-        yield from _members(StageSpec(one["target"], one["parameters"]))
+        yield from members_of(StageSpec(one["target"], one["parameters"]))
     if not inner:
         yield spec

@@ -7,13 +7,13 @@ from array import array
 import pytest
 
 from hpcurate.report.page import dag
-from hpcurate.report.page.items import Fate, Group, Samples, fair, mixed
 from hpcurate.report.page.measures import Threshold, Values, measure_of
 from hpcurate.report.page.pictures import candidates
 from hpcurate.report.page.render import embedded
-from hpcurate.report.page.rows import name_of, numbers, texts
+from hpcurate.report.page.rows import label_of, numbers, texts
+from hpcurate.report.page.samples import Fate, Group, Samples, fair, mixed
 from hpcurate.report.page.text import number, share, shown, size, span
-from hpcurate.report.page.thresholds import thresholds_of
+from hpcurate.report.page.thresholds import threshold_of_drop, thresholds_of
 
 
 def test_what_cannot_be_seen_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_numbers_are_short() -> None:
     assert ["0\u202f%", "< 1\u202f%", "33\u202f%"] == [share(part, 300) for part in (0, 1, 100)]
     assert ["12\u202fB", "1.23\u202fGB"] == [size(12), size(1.23e9)]
     spans = [span(seconds) for seconds in (0.5, 42, 300, 7200, 4.5e6)]
-    assert ["0.5\u202fs", "42\u202fs", "5\u202fmin", "2.0\u202fh", "1\u202f250\u202fh"] == spans
+    assert ["0.5\u202fs", "42\u202fs", "5.0\u202fmin", "2.0\u202fh", "1\u202f250\u202fh"] == spans
 
 
 def test_a_row_gives_numbers_and_texts() -> None:
@@ -45,8 +45,8 @@ def test_a_row_gives_numbers_and_texts() -> None:
 
 def test_a_task_is_called_by_its_file_and_span() -> None:
     """By its id, where it has no file."""
-    assert "a.mp4 · 1.0–2.5 s" == name_of({"source": "a.mp4", "start_s": 1, "end_s": 2.5, "id": "x"})
-    assert "x" == name_of({"id": "x"})
+    assert "a.mp4 · 1.0–2.5 s" == label_of({"source": "a.mp4", "start_s": 1, "end_s": 2.5, "id": "x"})
+    assert "x" == label_of({"id": "x"})
 
 
 def test_each_kind_of_end_has_its_share() -> None:
@@ -90,37 +90,38 @@ def test_one_value_has_a_histogram() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "parameters", "expected"),
+    ("stage", "parameters", "expected"),
     [
-        ("a:Motion", {"threshold": 0.25}, {"motion": Threshold(least=0.25)}),
-        ("a:Quality", {"min_black": 0.1, "max_black": 0.5}, {"black": Threshold(0.1, 0.5)}),
-        ("a:Aesthetic", {"min_score": 4.5}, {"aesthetic_score": Threshold(least=4.5)}),
-        ("a:TextShare", {"max_share": 0.1}, {"text_share": Threshold(most=0.1)}),
-        ("a:Split", {"threshold": 27, "min_s": 2.0, "max_pixels": True}, {}),
-        (
-            "hpcurate.stage:Chain",
-            {"stages": [{"$stage": {"target": "a:Motion", "parameters": {"threshold": 1}}}]},
-            {"motion": Threshold(least=1)},
-        ),
+        ("Motion", {"threshold": 0.25}, {"motion": Threshold(least=0.25)}),
+        ("Quality", {"min_black": 0.1, "max_black": 0.5}, {"black": Threshold(0.1, 0.5)}),
+        ("Aesthetic", {"min_score": 4.5}, {"aesthetic_score": Threshold(least=4.5)}),
+        ("TextShare", {"max_share": 0.1}, {"text_share": Threshold(most=0.1)}),
+        ("Split", {"threshold": 27, "min_s": 2.0, "max_pixels": True}, {}),
     ],
 )
 def test_parameters_are_thresholds_of_measures(
-    target: str, parameters: dict[str, object], expected: dict[str, Threshold]
+    stage: str, parameters: dict[str, object], expected: dict[str, Threshold]
 ) -> None:
-    """As the filters that come with hpcurate call them, also within a chain."""
-    assert expected == thresholds_of(parameters, target, {"motion", "black", "aesthetic_score", "text_share"})
+    """As the filters that come with hpcurate call them."""
+    assert expected == thresholds_of([(stage, parameters)], {"motion", "black", "aesthetic_score", "text_share"})
+
+
+def test_a_drop_says_what_was_asked() -> None:
+    """From the side on which its value is."""
+    assert ("m", Threshold(least=2)) == threshold_of_drop({"measure": "m", "value": 1, "threshold": 2})
+    assert ("m", Threshold(most=2)) == threshold_of_drop({"measure": "m", "value": 3.5, "threshold": 2})
+    assert threshold_of_drop({"measure": "m", "value": "x", "threshold": "y"}) is None
+    assert threshold_of_drop({"reason": "r"}) is None
 
 
 def test_pictures_are_sought_within_the_store() -> None:
     """A preview before the clip, the source last; nothing that leads out of the store."""
+    files = "s-0123456789ab/shards/0001-000/0001-000000/files/x"
     row = {
-        "path": "/in/a.mp4",
-        "clip": "s/f/c.mp4",
-        "preview": "s/f/p.webp",
-        "evil": "../../x.png",
-        "root": "/etc/x.png",
-    }
-    assert ["/store/s/f/p.webp", "/store/s/f/c.mp4", "/in/a.mp4"] == candidates(row, "/store")
+        "path": "/in/a.mp4", "clip": f"{files}/c.mp4", "preview": f"{files}/p.webp", "more": [f"{files}/d.parquet"],
+        "evil": f"{files}/../../../../../../x.png", "root": "/etc/x.png",
+    }  # fmt: skip
+    assert [f"/store/{files}/p.webp", f"/store/{files}/c.mp4", "/in/a.mp4"] == candidates(row, "/store")
 
 
 def test_the_graph_is_wrapped_like_text() -> None:

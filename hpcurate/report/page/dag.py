@@ -57,6 +57,7 @@ def places(boxes: Sequence[Box], columns: int) -> tuple[dict[str, Place], list[i
         stacks.setdefault(layer, []).append(name)
     found: dict[str, Place] = {}
     bottoms: list[int] = []
+    left = 2 if len(stacks) <= columns else ACROSS // 2
     for first in range(0, max(stacks, default=-1) + 1, columns):
         shown = range(first, min(first + columns, max(stacks) + 1))
         top = bottoms[-1] + DOWN if bottoms else 2
@@ -64,7 +65,7 @@ def places(boxes: Sequence[Box], columns: int) -> tuple[dict[str, Place], list[i
         for layer in shown:
             shift = (tallest - len(stacks[layer])) * (HEIGHT + DOWN) // 2
             for place, name in enumerate(stacks[layer]):
-                x = 2 + (layer - first) * (WIDTH + ACROSS)
+                x = left + (layer - first) * (WIDTH + ACROSS)
                 found[name] = Place(x, top + shift + place * (HEIGHT + DOWN), layer, len(bottoms))
         bottoms.append(top + tallest * (HEIGHT + DOWN) - DOWN)
     return found, bottoms

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpcurate.report.page.items import Fate, Item
 from hpcurate.report.page.model import Page
-from hpcurate.report.page.rows import name_of, numbers, texts
+from hpcurate.report.page.rows import label_of, numbers, texts
+from hpcurate.report.page.samples import Fate, Item
 from hpcurate.report.page.text import shown
 
 MOST_FIELDS = 40
@@ -27,7 +27,7 @@ def item_data(page: Page) -> dict[str, Any]:
         "pictures": [[picture.data, picture.frames, picture.ratio] for picture in page.pictures.values()],
         "items": [
             [
-                shown(name_of(item.row)),
+                shown(label_of(item.row)),
                 shown(item.row.get("id", "")),
                 groups.index(item.group),
                 pictures.get(place, -1),

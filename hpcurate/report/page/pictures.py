@@ -12,20 +12,21 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
-from hpcurate.report.page.rows import Row
+from hpcurate.report.row_files import files_of
+from hpcurate.report.rows import Plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-HEIGHT = 108
+HEIGHT = 126
 """Pixels of a picture."""
-WIDEST = 240
-FRAMES = 5
-"""Of a strip."""
+WIDEST = 280
+FRAMES, FIRST = 5, 16
+"""Of a strip, and from how many of an animation: each needs those before it."""
 QUALITY = 55
 MOST_PIXELS = 64_000_000
 """Of an image that is opened."""
@@ -53,11 +54,11 @@ class Limits:
     """What all pictures of a page may take."""
 
     count: int = 200
-    bytes: int = 6_000_000
+    bytes: int = 12_000_000
     seconds: float = 10.0
 
 
-def pictures_of(rows: Iterable[tuple[int, Row]], stages: str, limits: Limits) -> dict[int, Picture]:
+def pictures_of(rows: Iterable[tuple[int, Plain]], stages: str, limits: Limits) -> dict[int, Picture]:
     """Number of a row → its picture, in this order, as far as the limits allow. `stages`: where files are."""
     found: dict[int, Picture] = {}
     until, left = time.monotonic() + limits.seconds, limits.bytes
@@ -71,21 +72,11 @@ def pictures_of(rows: Iterable[tuple[int, Row]], stages: str, limits: Limits) ->
     return found
 
 
-def candidates(row: Row, stages: str) -> list[str]:
+def candidates(row: Plain, stages: str) -> list[str]:
     """Files that show the task: images before movies, what a stage made of it before its source. Touches no file."""
-    own = [_within(stages, value) for name, value in row.items() if name not in ("source", "path") and _is_shown(value)]
-    given = [str(row["path"])] if _is_shown(row.get("path")) else []
-    return sorted([path for path in [*own, *given] if path], key=lambda path: path.lower().endswith(MOVIES))
-
-
-def _is_shown(value: Any) -> bool:
-    return isinstance(value, str) and value.lower().endswith((*IMAGES, *MOVIES))
-
-
-def _within(stages: str, reference: str) -> str:
-    """The path that a reference means; empty for what would lead out of the store."""
-    parts = PurePosixPath(reference).parts
-    return "" if ".." in parts or reference.startswith("/") else os.path.join(stages, reference)
+    made = [path for path in files_of(row, stages) if ".." not in PurePosixPath(path).parts]
+    shown = [path for path in (*made, str(row.get("path"))) if path.lower().endswith((*IMAGES, *MOVIES))]
+    return sorted(shown, key=lambda path: path.lower().endswith(MOVIES))
 
 
 def can_draw() -> bool:
@@ -97,7 +88,7 @@ def can_draw() -> bool:
     return False
 
 
-def picture_of(path: str, row: Row) -> Picture | None:
+def picture_of(path: str, row: Plain) -> Picture | None:
     """The strip of a file; None where it is gone, is none, or cannot be decoded here."""
     with suppress(Exception):  # a decoder may raise anything about a broken file; then there is no picture of it
         if not can_draw():
@@ -121,7 +112,7 @@ def _frames_of_image(path: str) -> Iterator[Image]:
     with Image.open(path) as image:
         if image.width * image.height > MOST_PIXELS:
             return
-        count = getattr(image, "n_frames", 1)
+        count = min(FIRST, getattr(image, "n_frames", 1))
         image.draft("RGB", (WIDEST * 2, HEIGHT * 2))  # a JPEG is decoded small
         for number in _spread(count):
             image.seek(number)
@@ -134,7 +125,7 @@ def _spread(count: int) -> list[int]:
     return [(2 * place + 1) * count // (2 * wanted) for place in range(wanted)]
 
 
-def _frames_of_movie(path: str, row: Row) -> Iterator[Image]:
+def _frames_of_movie(path: str, row: Plain) -> Iterator[Image]:
     """One, from the middle of the task's span if a key frame is near: a seek each is what takes time."""
     import av
 
@@ -151,7 +142,7 @@ def _frames_of_movie(path: str, row: Row) -> Iterator[Image]:
                 return
 
 
-def _span_in_file(path: str, row: Row, length: float) -> tuple[float, float]:
+def _span_in_file(path: str, row: Plain, length: float) -> tuple[float, float]:
     """Seconds of a file that are the task: all of a file of its own, else what its source's span says."""
     start, end = row.get("start_s"), row.get("end_s")
     if path == row.get("path") and isinstance(start, (int, float)) and isinstance(end, (int, float)):

@@ -34,6 +34,8 @@ def render(page: Page) -> str:
         headline=headline(page),
         graphs=[(columns, dag.graph(boxes, columns, _in_words(boxes))) for columns in COLUMNS],
         histogram=charts.histogram,
+        draw_lanes=charts.lanes,
+        draw_curve=charts.curve,
         measure_title=measure_title,
         share=SHARE,
         style=Markup(_asset("style.css")),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-Row = Mapping[str, Any]
+from hpcurate.report import items
+from hpcurate.report.rows import Plain, content_of
+from hpcurate.report.run_view import CommittedShard
+
 NO_MEASURES = ("id", "parents", "weight", "mtime_ns")
 """Fields that every pipeline has, and nobody judges a task by."""
 LEAST_TEXT = 20
@@ -21,28 +23,21 @@ DEEPEST = 3
 _decoder = msgspec.json.Decoder()
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a file; none if it is not there (any more)."""
+def rows_of(shard: CommittedShard, name: str) -> list[Plain]:
+    """Rows of one file of a shard; none if it is not there (any more)."""
+    data = content_of(shard, name)
     try:
-        data = path.read_bytes()
-    except OSError:
-        return []
-    try:
-        rows: list[Row] = _decoder.decode_lines(data)
-    except (
-        msgspec.DecodeError,
-        UnicodeDecodeError,
-    ):  # NaN, and names that are no text
-        rows = [row for line in data.splitlines() for row in _loaded(line)]
-    return rows
+        return [row for row in _decoder.decode_lines(data) if isinstance(row, dict)]
+    except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, and names that are no text
+        return [row for line in data.splitlines() for row in _loaded(line)]
 
 
-def _loaded(line: bytes) -> Iterator[Row]:
+def _loaded(line: bytes) -> Iterator[Plain]:
     with suppress(ValueError):  # a line cut short: `hpcurate verify` says so
         yield json.loads(line)
 
 
-def numbers(row: Row) -> Iterator[tuple[str, float]]:
+def numbers(row: Plain) -> Iterator[tuple[str, float]]:
     """Its numeric fields, those of a dict in it by `field.key`; no truth values, no NaN."""
     for name, value in row.items():
         kind = type(value)
@@ -55,7 +50,7 @@ def numbers(row: Row) -> Iterator[tuple[str, float]]:
                     yield f"{name}.{inner}", one
 
 
-def texts(row: Row) -> list[tuple[str, str]]:
+def texts(row: Plain) -> list[tuple[str, str]]:
     """What is written to be read, as (field, text): captions, answers, prompts, wherever in the row."""
     return [found for name, value in row.items() for found in _texts(name, value, 0)]
 
@@ -72,10 +67,9 @@ def _texts(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
             yield from _texts(name, one, depth + 1)
 
 
-def name_of(row: Row) -> str:
-    """What a user calls a task: its file, and the seconds of it where it is a span; else its id."""
-    name = str(row.get("source") or row.get("path") or row.get("id") or "")
-    start, end = row.get("start_s"), row.get("end_s")
+def label_of(row: Plain) -> str:
+    """What a user calls a task, and the seconds of it where it is a span."""
+    name, start, end = items.name_of(row), row.get("start_s"), row.get("end_s")
     if isinstance(start, (int, float)) and isinstance(end, (int, float)):
         return f"{name} · {start:.1f}–{end:.1f} s"
     return name

@@ -25,13 +25,24 @@ def headline(page: Page) -> list[Figure]:
     first, last = stages[0], stages[-1]
     dropped, failed = (sum(getattr(one.report, name) for one in stages) for name in ("dropped", "failed"))
     figures = [
-        Figure(number(first.report.tasks_in), "in", _amounts(first.amounts_in)),
-        Figure(number(last.report.tasks_out), "out", _amounts(last.amounts_out)),
+        Figure(number(first.report.tasks_in), "in", _amounts(first.report.amounts_in)),
+        Figure(number(last.report.tasks_out), "out", _amounts(last.report.amounts_out)),
         Figure(number(dropped), "dropped", "on purpose"),
-        Figure(number(failed), "failed", "dead letters" if failed else ""),
+        Figure(number(failed), "failed", "" if not failed else "dead letter" if failed == 1 else "dead letters"),
     ]
-    seconds = sum(one.report.seconds for one in stages)
-    return [*figures, Figure(span(seconds), "of work", "stage processes, all stages")]
+    return [*figures, *_hours(page, last.report.tasks_out)]
+
+
+def _hours(page: Page, tasks: int) -> list[Figure]:
+    hours, options = page.hours, page.options
+    each = f"{hours.per_1000(tasks)} per 1\u202f000 out" if tasks else ""
+    figures = [Figure(span(3600 * hours.cpu), "of cores", each)]
+    figures += [Figure(span(3600 * hours.gpu), "of GPUs")] if hours.gpu else []
+    if options.cpu_price is None and options.gpu_price is None:
+        return figures
+    cost = hours.cpu * (options.cpu_price or 0.0) + hours.gpu * (options.gpu_price or 0.0)
+    each = f"{number(1000 * cost / tasks)} per 1\u202f000 out" if tasks else ""
+    return [*figures, Figure(number(cost), "cost", each)]
 
 
 def _amounts(amounts: dict[str, float]) -> str:

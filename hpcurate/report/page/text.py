@@ -47,9 +47,9 @@ def size(amount: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """`42 s`, `5 min`, `3.2 h`, `1 240 h`: hours are not made days of, for it is hours that are paid."""
-    for unit, length, digits in (("h", 3600.0, 1), ("min", 60.0, 0)):
+    """`42 s`, `5.3 min`, `3.2 h`, `1 240 h`: hours are not made days of, for it is hours that are paid."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= length:
             amount = seconds / length
-            return f"{amount:,.{0 if amount >= 100 else digits}f}\u202f{unit}".replace(",", "\u202f")
+            return f"{amount:,.{0 if amount >= 20 else 1}f}\u202f{unit}".replace(",", "\u202f")
     return f"{seconds:.3g}\u202fs" if seconds < 10 else f"{seconds:.0f}\u202fs"

@@ -1,30 +1,33 @@
-"""Which threshold belongs to which measure, by the names of parameters. Pure."""
+"""Which threshold belongs to which measure: as filters wrote with their drops, else by parameters' names. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeGuard
 
 from hpcurate.report.page.measures import Threshold
-from hpcurate.spec import STAGE
+from hpcurate.report.rows import Plain
 
 _BOUND = re.compile(r"(min|max)_(\w+)")
 
+Members = Iterable[tuple[str, Mapping[str, Any]]]
+"""(class, parameters as they were given) of a stage, or of the members of a chain."""
 
-def thresholds_of(parameters: Mapping[str, Any], target: str, fields: Collection[str]) -> dict[str, Threshold]:
-    """Field → what a stage, or a member of a chain, asks of it; only of the fields that it may have measured.
+
+def thresholds_of(members: Members, fields: Collection[str]) -> dict[str, Threshold]:
+    """Field → what a stage asks of it; only of fields that it may have measured.
 
     `max_black` is of `black`, `min_score` of Aesthetic of `aesthetic_score`, `threshold` of Motion of `motion`,
     `max_share` of TextShare of `text_share`.
     """
     found: dict[str, Threshold] = {}
-    for name, own in _members(target, parameters):
-        for key, value in own.items():
+    for name, parameters in members:
+        for key, value in parameters.items():
             bound = _BOUND.fullmatch(key)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not (bound or key == "threshold"):
+            if not _is_number(value) or not (bound or key == "threshold"):
                 continue
-            field = _field(name, bound[2] if bound else "", fields)
+            field = _field(snake(name), bound[2] if bound else "", fields)
             if field:
                 before = found.get(field, Threshold())
                 most = bool(bound) and key.startswith("max")
@@ -32,14 +35,16 @@ def thresholds_of(parameters: Mapping[str, Any], target: str, fields: Collection
     return found
 
 
-def _members(target: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(name as a field would be called, parameters) of a stage, and of those in it."""
-    yield snake(target.rpartition(":")[2].rpartition(".")[2]), parameters
-    for value in parameters.values():
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict) and isinstance(inner.get(STAGE), dict):
-                spec = inner[STAGE]
-                yield from _members(str(spec.get("target", "")), spec.get("parameters", {}))
+def threshold_of_drop(drop: Plain) -> tuple[str, Threshold] | None:
+    """(field, what a filter asked of it), where a row of a drop says so."""
+    measure, value, asked = drop.get("measure"), drop.get("value"), drop.get("threshold")
+    if not isinstance(measure, str) or not (_is_number(value) and _is_number(asked)):
+        return None
+    return measure, Threshold(least=asked) if value < asked else Threshold(most=asked)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _field(stage: str, word: str, fields: Collection[str]) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from hpcurate.report.page.rows import Row
+from hpcurate.report.rows import Plain
 
 
 class Fate(enum.Enum):
@@ -35,7 +35,7 @@ class Item:
     """One task, with what is known of it."""
 
     group: Group
-    row: Row
+    row: Plain
     rank: int
     """By its id alone: among many tasks those with the lowest are a fair sample."""
 
@@ -53,7 +53,7 @@ class Sample:
     offered: int = 0
     _heap: list[tuple[int, int, Item]] = attrs.field(factory=list)
 
-    def offer(self, group: Group, row: Row) -> None:
+    def offer(self, group: Group, row: Plain) -> None:
         """Take it if it is among the lowest so far."""
         self.offered += 1
         rank = rank_of(str(row.get("id", "")))
@@ -80,7 +80,7 @@ class Samples:
     """Items of a group that are kept in memory."""
     by_group: dict[Group, Sample] = attrs.field(factory=dict)
 
-    def offer(self, group: Group, row: Row) -> None:
+    def offer(self, group: Group, row: Plain) -> None:
         """A task that ended there."""
         self.by_group.setdefault(group, Sample(self.most)).offer(group, row)
 
