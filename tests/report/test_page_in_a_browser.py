@@ -112,6 +112,17 @@ def test_measures_have_their_threshold(visit: Visit) -> None:
     assert f"{DROPPED} of {KEPT + DROPPED} dropped here" in first.inner_text()
 
 
+def test_time_and_results_are_seen(visit: Visit) -> None:
+    """A lane for each worker, what each stage needed, and what it logged: number, curve, table and figure."""
+    assert ["look", "bright"] == visit.texts(".team .who b")
+    assert 2 == visit.page.locator(".lanes g path.kept").count()
+    assert ["look", "bright"] == visit.texts(".needs tbody th")
+    assert "busy" in visit.texts(".needs tbody tr")[0]
+    results = visit.page.locator("#results")
+    assert all(text in results.inner_text() for text in ("squares", "brightness so far", "<b>name</b>", "00.png"))
+    assert results.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
+
+
 def test_light_and_dark(browser: Any, page: Path) -> None:
     """As the system has it; as the user chooses, also after a reload."""
     visit = Visit.of(browser, page.as_uri(), color_scheme="dark")

@@ -25,8 +25,16 @@ class Looked(FileTask):
 
 
 class Look(Stage[FileTask, Looked]):
+    steps = 0
+
     def process(self, tasks):
-        return [self.look(task) for task in tasks]
+        looked = [self.look(task) for task in tasks]
+        self.steps += 1
+        self.log("brightness so far", looked[-1].brightness, step=self.steps)
+        self.log("squares", len(looked))
+        self.log("names", [{"<b>name</b>": task.source, "side": 64} for task in tasks])
+        self.log("a square", tasks[0].path)
+        return looked
 
     def look(self, task):
         with Image.open(task.path) as image:

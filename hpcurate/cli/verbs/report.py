@@ -9,8 +9,10 @@ from contextlib import suppress
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.terminal import show
 from hpcurate.cli.verbs.common import run_parser, the_run
+from hpcurate.cli.verbs.usage import prices_of
 from hpcurate.errors import UserError
 from hpcurate.report.run_view import RunView
+from hpcurate.site import site_profile
 
 
 def parser() -> VerbParser:
@@ -19,8 +21,6 @@ def parser() -> VerbParser:
     parser.add_argument("--output", metavar="FILE", help="where to write it; default: report.html in the run's folder")
     parser.add_argument("--items", type=_count, default=4000, help="tasks to look at, at most; default: %(default)s")
     parser.add_argument("--pictures", type=_count, default=200, help="of them, at most; default: %(default)s")
-    parser.add_argument("--cpu-price", type=_price, metavar="P", help="of an hour of one core, for the cost")
-    parser.add_argument("--gpu-price", type=_price, metavar="P", help="of an hour of one GPU")
     return parser
 
 
@@ -33,11 +33,11 @@ def verb(argv: list[str]) -> int:
 
     options = parser().parse_args(argv[1:])
     run = the_run(options)
-    prices = {"cpu_price": options.cpu_price, "gpu_price": options.gpu_price}
-    wanted = Options(version=__version__, items=options.items, pictures=Limits(count=options.pictures), **prices)
+    prices = prices_of(site_profile(options.site)[1])
+    wanted = Options(version=__version__, items=options.items, pictures=Limits(count=options.pictures), prices=prices)
     path = os.path.abspath(options.output or os.path.join(run.path, "report.html"))
     page = page_of(RunView(run), wanted)
-    size = _write(path, render(page).encode())
+    size = _write(path, render(page).encode("utf-8", "backslashreplace"))
     show([f"{path}  ({size / 1e6:.1f} MB; open it in any browser, it needs no server)"])
     return 0
 
@@ -61,10 +61,3 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text}: expected 0 or more")
     return number
-
-
-def _price(text: str) -> float:
-    price = float(text)
-    if not 0 <= price < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 or more")
-    return price

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.dead_letters import Group, LocatedDeadLetter, dead_letters, grouped
-from hpcurate.report.events import WorkerSpan, attempts, worker_spans
+from hpcurate.report.events import attempts, worker_spans
+from hpcurate.report.hours import Prices, StageHours, hours_by_stage
 from hpcurate.report.logged import results_of
 from hpcurate.report.page.gather import gather
 from hpcurate.report.page.logged import StageLogged, stage_logged
@@ -19,7 +20,7 @@ from hpcurate.report.page.samples import Item, mixed
 from hpcurate.report.page.text import span
 from hpcurate.report.page.timeline import Timeline, timeline_of
 from hpcurate.report.rows import Plain
-from hpcurate.report.run_view import CommittedShard, RunView
+from hpcurate.report.run_view import RunView
 from hpcurate.runs.commands import Command, again
 from hpcurate.runs.summary import RunReport, StageReport
 from hpcurate.store.stats import Amounts
@@ -38,28 +39,23 @@ class Options:
     items: int = 4000
     """Tasks to look at, at most."""
     pictures: Limits = attrs.field(factory=Limits)
-    cpu_price: float | None = None
-    """Of an hour of one core."""
-    gpu_price: float | None = None
-    """Of an hour of one GPU."""
+    prices: Prices = Prices()
 
 
 @attrs.define(frozen=True)
-class Hours:
-    """Of cores and GPUs."""
+class Spent:
+    """Hours of CPUs and GPUs: as workers of this run were given them, or of work that other runs have committed."""
 
     cpu: float
     gpu: float
-    paid: bool
-    """Whether they are those that workers of this run were given; else those of the work that is committed."""
 
-    def __add__(self, other: Hours) -> Hours:
-        return Hours(self.cpu + other.cpu, self.gpu + other.gpu, self.paid and other.paid)
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.cpu + other.cpu, self.gpu + other.gpu)
 
-    def per_1000(self, tasks: int) -> str:
-        """For so many tasks, in words."""
-        cores, gpus = (span(3600 * 1000 * hours / tasks) for hours in (self.cpu, self.gpu))
-        return f"{cores} of cores, {gpus} of GPUs" if self.gpu else cores
+    def each_1000(self, tasks: int) -> str:
+        """For a thousand tasks of so many, in words."""
+        cpu, gpu = (span(3600 * 1000 * hours / tasks) for hours in (self.cpu, self.gpu))
+        return f"{cpu} of CPUs, {gpu} of GPUs" if self.gpu else cpu
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -72,7 +68,8 @@ class StagePart:
     """Of the cores that were asked for, how many were busy; None where nobody has counted."""
     memory_mb: float
     """Most that a stage process used; 0: not known."""
-    hours: Hours
+    hours: StageHours | None
+    """Of its workers in this run; None where there were none."""
     waiting: float
     """Share of its work that `process` waited for `prepare`."""
 
@@ -80,6 +77,23 @@ class StagePart:
     def name(self) -> str:
         """Its name in the pipeline."""
         return self.planned.name
+
+    @property
+    def spent(self) -> Spent:
+        """Where no worker of this run was there, what the shards took that others have made."""
+        if self.hours is not None:
+            return Spent(self.hours.cpu.given, self.hours.gpu.given)
+        needs, hours = self.planned.resources, self.report.seconds / 3600
+        return Spent(hours * needs.cpus, hours * needs.gpus if self.planned.device == "cuda" else 0.0)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What the time of its workers went by with, as parts of 1; empty where there were none."""
+        if self.hours is None or not self.hours.cpu.given:
+            return {}
+        cpu, waited = self.hours.cpu, self.hours.cpu.busy * self.waiting
+        parts = {"busy": cpu.busy - waited, "waiting": waited, "setup": cpu.setup, "lost": cpu.failed, "idle": cpu.idle}
+        return {name: hours / cpu.given for name, hours in parts.items()}
 
     @property
     def asked_mb(self) -> float:
@@ -126,14 +140,9 @@ class Page:
     options: Options
 
     @property
-    def hours(self) -> Hours:
+    def spent(self) -> Spent:
         """Of all stages."""
-        return sum((part.hours for part in self.stages), Hours(0.0, 0.0, True))
-
-    def shares_of(self, stage: str) -> Mapping[str, float]:
-        """What the time of a stage's workers went by with; empty where there were none."""
-        lanes = self.timeline.stages if self.timeline else ()
-        return next((one.share for one in lanes if one.stage == stage), {})
+        return sum((part.spent for part in self.stages), Spent(0.0, 0.0))
 
 
 def page_of(view: RunView, options: Options) -> Page:
@@ -142,14 +151,14 @@ def page_of(view: RunView, options: Options) -> Page:
     dead = _some(dead_letters(view)) if report.failed else []
     found = gather(view, dead, options.items)
     items = tuple(mixed(found.samples.chosen(options.items)))
-    spans = worker_spans(view)
-    parts = tuple(_part(stage, report.stages[stage.name], view.committed(stage), spans) for stage in view.planned)
+    hours = {one.stage: one for one in hours_by_stage(view)}
+    parts = tuple(_part(view, stage, report.stages[stage.name], hours.get(stage.name)) for stage in view.planned)
     return Page(
         report=report,
         command=view.frozen.command,
         again=again(view.frozen.command, view.run.store.root),
         stages=parts,
-        timeline=_timeline(view, parts, spans),
+        timeline=_timeline(view),
         logged=tuple(stage_logged(results_of(view, part.planned)) for part in parts if part.report.logged),
         dead=tuple(grouped(dead)),
         measures=tuple(found.measures),
@@ -164,9 +173,9 @@ def page_of(view: RunView, options: Options) -> Page:
     )
 
 
-def _timeline(view: RunView, parts: Iterable[StagePart], spans: Sequence[WorkerSpan]) -> Timeline | None:
-    names, waiting = [stage.name for stage in view.planned], {part.name: part.waiting for part in parts}
-    return timeline_of(names, spans, attempts(view), waiting) if spans else None
+def _timeline(view: RunView) -> Timeline | None:
+    spans = worker_spans(view)
+    return timeline_of([stage.name for stage in view.planned], spans, attempts(view)) if spans else None
 
 
 def _some(letters: Iterable[LocatedDeadLetter]) -> list[LocatedDeadLetter]:
@@ -177,10 +186,8 @@ def _rows(items: Iterable[Item]) -> list[tuple[int, Plain]]:
     return [(place, item.row) for place, item in enumerate(items)]
 
 
-def _part(
-    stage: PlannedStage, report: StageReport, shards: Iterable[CommittedShard], spans: Sequence[WorkerSpan]
-) -> StagePart:
-    counts = [shard.counts for shard in shards]
+def _part(view: RunView, stage: PlannedStage, report: StageReport, hours: StageHours | None) -> StagePart:
+    counts = [shard.counts for shard in view.committed(stage)]
     counted = [one for one in counts if one.cpu_seconds]
     cores = sum(one.seconds for one in counted) * stage.resources.cpus
     waiting, working = sum(one.waiting_seconds for one in counts), sum(one.process_seconds for one in counts)
@@ -189,15 +196,6 @@ def _part(
         report=report,
         cpu_share=sum(one.cpu_seconds for one in counted) / cores if cores else None,
         memory_mb=max((one.peak_memory_mb for one in counts), default=0.0),
-        hours=_hours(stage, report.seconds, [span for span in spans if span.record.stage == stage.name]),
+        hours=hours,
         waiting=waiting / (waiting + working) if waiting + working else 0.0,
     )
-
-
-def _hours(stage: PlannedStage, seconds: float, spans: Sequence[WorkerSpan]) -> Hours:
-    if spans:
-        times = [(span.seconds / 3600, span.record) for span in spans]
-        return Hours(sum(t * one.cpus for t, one in times), sum(t * one.gpus for t, one in times), True)
-    needs = stage.resources
-    gpus = needs.gpus if stage.device == "cuda" else 0.0
-    return Hours(seconds / 3600 * needs.cpus, seconds / 3600 * gpus, not seconds)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hpcurate.report.page import charts, dag, text
 from hpcurate.report.page.item_data import item_data
@@ -67,6 +67,11 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text()
 
 
+def _lined(value: str) -> Markup:
+    """A text of several lines."""
+    return escape(text.shown(value, lines=True))
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     """Everything that a template writes is escaped, and all text passes `shown`, whoever wrote the template."""
@@ -74,9 +79,9 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: text.shown(value, lines=True) if type(value) is str else value,
+        finalize=lambda value: text.shown(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({**FILTERS, "shown": text.shown})
+    environment.filters.update({**FILTERS, "lined": _lined})
     return environment

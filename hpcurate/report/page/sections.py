@@ -9,6 +9,8 @@ from hpcurate.report.page.measures import Measure, Threshold
 from hpcurate.report.page.model import Page, StagePart
 from hpcurate.report.page.text import number, shown, size, span
 
+EACH = " per 1\u202f000 out"
+
 
 @attrs.define(frozen=True)
 class Figure:
@@ -34,15 +36,15 @@ def headline(page: Page) -> list[Figure]:
 
 
 def _hours(page: Page, tasks: int) -> list[Figure]:
-    hours, options = page.hours, page.options
-    each = f"{hours.per_1000(tasks)} per 1\u202f000 out" if tasks else ""
-    figures = [Figure(span(3600 * hours.cpu), "of cores", each)]
-    figures += [Figure(span(3600 * hours.gpu), "of GPUs")] if hours.gpu else []
-    if options.cpu_price is None and options.gpu_price is None:
-        return figures
-    cost = hours.cpu * (options.cpu_price or 0.0) + hours.gpu * (options.gpu_price or 0.0)
-    each = f"{number(1000 * cost / tasks)} per 1\u202f000 out" if tasks else ""
-    return [*figures, Figure(number(cost), "cost", each)]
+    spent, prices = page.spent, page.options.prices
+    figures = [Figure(span(3600 * spent.cpu), "CPU time", f"{span(3.6e6 * spent.cpu / tasks)}{EACH}" if tasks else "")]
+    if spent.gpu:
+        each = f"{span(3.6e6 * spent.gpu / tasks)}{EACH}" if tasks else ""
+        figures.append(Figure(span(3600 * spent.gpu), "GPU time", each))
+    if prices:
+        cost = spent.cpu * prices.cpu_hour + spent.gpu * prices.gpu_hour
+        figures.append(Figure(number(cost), "cost", f"{number(1000 * cost / tasks)}{EACH}" if tasks else ""))
+    return figures
 
 
 def _amounts(amounts: dict[str, float]) -> str:

@@ -50,8 +50,6 @@ class StageLanes:
     """All of them, also those that are not drawn."""
     lanes: tuple[Lane, ...]
     killed: int
-    share: Mapping[str, float]
-    """What the time of its workers went by with: `busy`, `waiting` for `prepare`, `lost`, `setup`, `idle`."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -144,10 +142,8 @@ def _joined(spans: Iterable[tuple[float, float]], gap: float = 0.0) -> list[tupl
     return found
 
 
-def timeline_of(
-    stages: Sequence[str], spans: Iterable[WorkerSpan], attempts: Iterable[Attempt], waiting: Mapping[str, float]
-) -> Timeline | None:
-    """Of the workers of a run; None where none has left a record. `waiting`: stage → share of work spent waiting."""
+def timeline_of(stages: Sequence[str], spans: Iterable[WorkerSpan], attempts: Iterable[Attempt]) -> Timeline | None:
+    """Of the workers of a run; None where none has left a record."""
     workers: dict[str, list[WorkerSpan]] = {}
     for span in spans:
         workers.setdefault(span.record.stage, []).append(span)
@@ -158,9 +154,7 @@ def timeline_of(
     if not workers:
         return None
     return Timeline(
-        stages=tuple(
-            _stage_lanes(name, workers[name], did, axis, waiting.get(name, 0.0)) for name in stages if name in workers
-        ),
+        stages=tuple(_stage_lanes(name, workers[name], did, axis) for name in stages if name in workers),
         ticks=axis.ticks(),
         breaks=axis.breaks(),
         seconds=axis.seconds,
@@ -168,7 +162,7 @@ def timeline_of(
 
 
 def _stage_lanes(
-    stage: str, spans: Sequence[WorkerSpan], did: Mapping[str, Sequence[Attempt]], axis: Axis, waiting: float
+    stage: str, spans: Sequence[WorkerSpan], did: Mapping[str, Sequence[Attempt]], axis: Axis
 ) -> StageLanes:
     ordered = sorted(spans, key=lambda span: (span.record.begun, span.record.index))
     every = -(-len(ordered) // LANES)
@@ -178,26 +172,7 @@ def _stage_lanes(
         workers=len(ordered),
         lanes=tuple(_lane(span, did.get(span.record.worker, ()), axis) for span in drawn),
         killed=sum(span.fate == "killed" for span in ordered),
-        share=shares(ordered, did, waiting),
     )
-
-
-def shares(spans: Iterable[WorkerSpan], did: Mapping[str, Sequence[Attempt]], waiting: float) -> dict[str, float]:
-    """What the time of stage processes went by with; sums to 1, and is empty where there was none.
-
-    Who has not left, or was killed, has not written down how it worked; its commits say so.
-    """
-    total = busy = lost = setup = 0.0
-    for span in spans:
-        record = span.record
-        total += span.seconds * record.processes
-        busy += record.busy_seconds or sum(one.seconds for one in did.get(record.worker, ()) if one.ending == COMMITTED)
-        lost, setup = lost + record.lost_seconds, setup + record.setup_seconds
-    total = max(total, busy + lost + setup)
-    if not total:
-        return {}
-    parts = {"busy": busy * (1 - waiting), "waiting": busy * waiting, "setup": setup, "lost": lost}
-    return {name: amount / total for name, amount in {**parts, "idle": total - busy - lost - setup}.items()}
 
 
 def _lane(span: WorkerSpan, attempts: Iterable[Attempt], axis: Axis) -> Lane:
