@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 
 from hpcurate.cli.arguments import as_keys
-from hpcurate.cli.terminal import plural, show, table
+from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
 from hpcurate.runs.expected import Expected, total
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
-from hpcurate.units import bytes_text
+from hpcurate.units import bytes_text, plural
 
 HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "env")
 EXPECTED = ("still to do", "tasks", "core-hours", "GPU-hours", "disk", "as in")
