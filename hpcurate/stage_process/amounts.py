@@ -13,7 +13,7 @@ from hpcurate.task import Task
 
 MOST_UNITS = 16
 """Of one task: a unit is a name such as `seconds`, and not something of the task's own."""
-LONGEST = 200
+LONGEST = 80
 """Characters of a value in words."""
 _wrong: set[type] = set()
 """Classes of which it was printed that their amounts cannot be used."""

@@ -14,6 +14,9 @@ from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, entry_of
 from hpcurate.task import File, Task, stable_id
 
+LONGEST_REASON = 300
+"""Characters of a reason that are kept: it is counted, and stands in every report."""
+
 
 class BatchScope:
     """Gives one stage the means to make children, drop tasks and write files, for one batch."""
@@ -43,7 +46,7 @@ class BatchScope:
     def drop(self, task: Task, reason: str, value: object, threshold: object, measure: str) -> None:
         """See `Scope`."""
         told = {"value": plain(value), "threshold": plain(threshold), "measure": str(measure)}
-        self.drops.append(Drop(task, str(reason), self.stage, **told))  # type: ignore[arg-type]
+        self.drops.append(Drop(task, str(reason)[:LONGEST_REASON], self.stage, **told))  # type: ignore[arg-type]
 
     def left_out(self, task: Task, reason: str, count: int, amounts: Mapping[str, float]) -> None:
         """See `Scope`. Raises StageError for what cannot be added up."""
@@ -52,7 +55,7 @@ class BatchScope:
             many = range(operator.index(count))
         except (TypeError, ValueError, OverflowError) as error:
             raise StageError(f"{self.stage}: left_out(…): {error}") from None
-        self.omissions.append(Omission(task, str(reason), self.stage, len(many), found))
+        self.omissions.append(Omission(task, str(reason)[:LONGEST_REASON], self.stage, len(many), found))
 
     def file(self, task: Task, name: str) -> File:
         """See `Scope`."""

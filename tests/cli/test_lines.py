@@ -250,6 +250,13 @@ def test_many_reasons_are_cut_with_their_number() -> None:
     assert [] == group_lines([]) == loss_lines([]) == queue_lines([])
 
 
+def test_a_reason_of_several_lines_is_one_line() -> None:
+    """Reasons, names, measures and values are a stage's and a user's: they may hold anything."""
+    row = {"id": "x", "stage": "a", "task": {"id": "a\nb"}, "value": "1\n2", "measure": "m\x1b[31m"}
+    loss = Loss(stage="a", reason="<b>\nno", count=1, examples=(example_of("s", row),))
+    assert not any("\n" in line or "\x1b" in line for line in loss_lines([loss, attrs.evolve(loss, reason="")]))
+
+
 def test_failed_tasks_are_printed_with_their_tracebacks() -> None:
     """One for all that raised the same in the same place: twenty tracebacks differed in a file's name."""
     trace = 'Traceback (most recent call last):\n  File "/s.py", line 7, in process\n    f()\nE: {} is broken'

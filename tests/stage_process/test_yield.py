@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hpcurate import Chain, Stage, Task
 from hpcurate.stage_process.output import MOST_REASONS, OTHER_REASONS
+from hpcurate.stage_process.scope import LONGEST_REASON
 from hpcurate.store.stats import NOT_RETURNED, LeftOut
 from hpcurate.testing import Outcome, try_stage
 
@@ -140,6 +141,12 @@ def test_amounts_that_are_none_cost_no_task(what: str, capsys: pytest.CaptureFix
     assert (2, 0, {}, {}) == (found.counts.dropped, found.counts.failed, found.counts.amounts_in, found.counts.lost)
     assert 1 == capsys.readouterr().out.count("Says.amounts(): ")
     assert ["a Unwritable", "nan"] * 2 == [row[key] for row in found.dropped for key in ("value", "threshold")]
+
+
+def test_a_reason_is_short() -> None:
+    """It stands in every report; a traceback in it does not."""
+    (row,) = outcome_of(Drops(), [Says(id="i" * 5000, what="nan")]).dropped
+    assert LONGEST_REASON == len(row["reason"])
 
 
 def test_a_stage_with_a_reason_for_each_task_is_counted_within_bounds() -> None:

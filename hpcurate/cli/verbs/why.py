@@ -25,6 +25,8 @@ from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport
 from hpcurate.units import plural
 
+NO_REASON = "(an empty reason)"
+
 
 def parser() -> argparse.ArgumentParser:
     """See `hpcurate why --help`."""
@@ -67,7 +69,7 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = (), helps:
         return []
     lines = ["", f"{plural(sum(group.count for group in groups), 'dead letter')}, by reason:"]
     for place, group in enumerate(groups[:SHOWN]):
-        lines.append(f"  {group.count:>6}  {group.stage}: {group.error}: {group.pattern}")
+        lines.append(f"  {group.count:>6}  {group.stage}: {group.error}: {one_line(group.pattern)}")
         tries = f" ({group.example.letter.tries} tries)" if group.example.letter.tries > 1 else ""
         message = "" if group.example.letter.message == group.pattern else f": {group.example.letter.message}"
         lines.append(f"          e.g. {one_line(group.example.name + message)}{tries}")
@@ -99,8 +101,9 @@ def _under(heading: str, losses: Sequence[Loss]) -> list[str]:
 
 def _loss(loss: Loss) -> list[str]:
     amounts = f" ({words(loss.amounts)})" if loss.amounts else ""
-    reason = f": {loss.reason}" if loss.meant else ""
-    return [f"  {loss.count:>6}  {loss.stage}{reason}{amounts}", *(_example(one) for one in loss.examples)]
+    reason = f": {loss.reason or NO_REASON}" if loss.meant else ""
+    head = f"{loss.count:>6}  {loss.stage}{reason}{amounts}"
+    return [f"  {one_line(head)}", *(f"          e.g. {one_line(_example(one))}" for one in loss.examples)]
 
 
 def _example(example: Example) -> str:
@@ -108,7 +111,7 @@ def _example(example: Example) -> str:
     needed = "" if example.threshold is None else f"threshold {described(example.threshold)}"
     left_out = "" if example.count is None else ", ".join(filter(None, [str(example.count), words(example.amounts)]))
     said = ", ".join(filter(None, [measured, needed, left_out]))
-    return f"          e.g. {example.name}" + (f": {said}" if said else "")
+    return example.name + (f": {said}" if said else "")
 
 
 def tail_lines(tails: Sequence[Tail]) -> list[str]:
