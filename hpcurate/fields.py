@@ -56,7 +56,12 @@ def option(
     more = {"formerly": formerly, "minimum": minimum, "choices": tuple(choices), "check": check}
     metadata = {"help": help, **{name: value for name, value in more.items() if value not in (None, (), "")}}
     made = attrs.Factory(default) if callable(default) else default
-    return attrs.field(default=made, metadata=metadata, converter=converter)
+    return attrs.field(default=made, metadata=metadata, converter=_as_tuple if converter is tuple else converter)
+
+
+def _as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    """`tuple`, with a signature that attrs finds without compiling Python's own grammar."""
+    return tuple(values)
 
 
 def names_of(cls: type) -> list[str]:

@@ -6,7 +6,6 @@ import gc
 import importlib
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 
 from hpcurate.cli.terminal import say_error, take_any_text
@@ -187,6 +186,8 @@ def _dispatch(argv: Sequence[str]) -> int:
 
 def _help() -> str:
     """For a terminal of 80 columns."""
+    import textwrap
+
     names = ", ".join(names_in(conf_folders(), "pipeline")) or "none"
     filled = textwrap.wrap(f"Pipelines here: {names}", 80, subsequent_indent="  ", break_long_words=False)
     return HELP.format(pipelines="\n".join(filled))

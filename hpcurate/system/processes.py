@@ -10,7 +10,6 @@ import ctypes
 import os
 import resource
 import signal
-import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -82,7 +81,7 @@ def this_host() -> str:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:  # no /proc: a host name has to do, and liveness is then unknown anyway
         boot = namespace = "?"
-    return f"{socket.gethostname()} {boot} {namespace}"
+    return f"{os.uname().nodename} {boot} {namespace}"
 
 
 def start_time(pid: int) -> Optional[int]:
