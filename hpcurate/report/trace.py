@@ -142,15 +142,15 @@ def _in_shard(view: RunView, follower: Follower, path: str) -> list[Hit]:
 
 def _told(view: RunView, report: RunReport, follower: Follower, hit: Hit) -> tuple[Story, ...]:
     roots, ids = _roots(follower, hit)
-    below: set[Row] = {root for root in roots if root.id == hit.id}
+    below = {hit.id}
 
     def keep(row: Row, child: Row) -> bool:
-        if row in below or child.id == hit.id:
-            below.add(child)
-        return row in below or child.id in ids
+        if row.id in below:
+            below.add(child.id)
+        return child.id in below or child.id in ids
 
     followed = follower.down(roots, keep)
-    teller = _Teller(view, report, followed, lambda row, drop: row in below or drop in ids)
+    teller = _Teller(view, report, followed, lambda row, drop: row.id in below or drop in ids)
     return tuple(teller.story(root) for root in roots)
 
 
@@ -230,7 +230,7 @@ class _Teller:
         if outcome.same is not None:
             values = changed(outcome.row.plain, outcome.same.plain)
             step = attrs.evolve(step, became=Became.PASSED, values=values)
-        elif outcome.children or (made and own is None):
+        elif outcome.passed_on or (in_all and own is None):
             step = attrs.evolve(step, became=Became.MADE)
         elif own is not None:
             step = self._dropped(step, outcome, own)

@@ -41,8 +41,8 @@ def test_an_item_and_all_that_was_made_of_it(films: Films) -> None:
     assert ("sharpness", 0.0, 0.5) == (blurred.drop.measure, blurred.drop.value, blurred.drop.threshold)
     assert [("look", "made")] == steps(scenes[2])
     halves = scenes[2].steps[0].made
-    assert [[("publish", "passed on")]] * 2 == [steps(half) for half in halves]
-    assert [[Became.PASSED], [Became.DROPPED]] == [[s.became for s in half.steps] for half in scenes[3].steps[0].made]
+    assert [[("publish", "passed on"), ("whole", "made")]] * 2 == [steps(half) for half in halves]
+    assert [Became.PASSED, Became.DROPPED] == [half.steps[0].became for half in scenes[3].steps[0].made]
     assert "second half" == scenes[3].steps[0].made[1].steps[0].reason
     for half in halves:
         assert "2\n" == Path(half.files[0]).read_text()
@@ -77,7 +77,19 @@ def test_what_was_made_of_an_item_leads_back_to_it(films: Films) -> None:
     [film] = found.stories
     [scene] = film.steps[0].made
     assert ("a/one.mp4", 3) == (film.name, film.steps[0].untold)
-    assert [half] == list(scene.steps[0].made)
+    assert [half.id] == [told.id for told in scene.steps[0].made]
+    assert steps(half) == steps(scene.steps[0].made[0])
+
+
+def test_what_was_made_of_many(films: Films) -> None:
+    """Is made of each of them, and told once; by itself it is followed up to its parents, as long as these are few."""
+    whole = [step for story in films.story("a/one.mp4").stories() for step in story.steps if step.stage == "whole"]
+    assert [1, 0, 0, 0, 0] == [len(step.made) for step in whole]
+    [made] = whole[0].made
+    assert 9 == len(made.first["parents"])
+    found = films.trace(made.id)
+    assert {"a/one.mp4", "b/one.mp4", "<b>\n\udcff.mp4"} == {story.name for story in found.stories}
+    assert "made of 9 tasks, source whole, number 9" in "\n".join(trace_lines(found))
 
 
 def test_a_file_leads_back_to_its_item(films: Films) -> None:
@@ -88,7 +100,7 @@ def test_a_file_leads_back_to_its_item(films: Films) -> None:
         assert found.provenance is not None
         assert "a/one.mp4" == found.stories[0].name
         assert [films.run.name, "a/one.mp4"] == [found.provenance.run, found.provenance.input[0].path]
-        assert ["split", "look", "publish"] == [stage.stage for stage in found.provenance.stages]
+        assert ["split", "look", "publish", "whole"] == [stage.stage for stage in found.provenance.stages]
         assert os.path.isdir(found.provenance.code)
         assert hpcurate.__version__ == found.provenance.hpcurate
         assert all(len(line) <= 80 or " /" in line for line in provenance_lines(found.provenance))
@@ -98,7 +110,7 @@ def test_a_file_of_no_item_in_particular_still_has_its_run(films: Films) -> None
     """Such as a table of all."""
     (films.folder / "out" / "table.parquet").touch()
     found = films.trace(str(films.folder / "out" / "table.parquet"))
-    assert ((), 3) == (found.stories, len(found.provenance.stages) if found.provenance else 0)
+    assert ((), 4) == (found.stories, len(found.provenance.stages) if found.provenance else 0)
 
 
 def test_a_story_is_a_tree_in_plain_text(films: Films) -> None:

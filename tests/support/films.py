@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from story_stages import Film, Halve, Look, Publish, Split
+from story_stages import Film, Halve, Look, Publish, Split, Whole
 
 import hpcurate
 from hpcurate import Chain, Step
@@ -50,6 +50,7 @@ def film_run(folder: Path, store: Path | None = None, **more: Any) -> Films:
         "split": Step(Split(str(folder / "bug")), two),
         "look": Step(Chain([Look(), Halve()]), two),
         "publish": Publish(out),
+        "whole": Whole(),
     }
     films = [Film(id=f"film-{name[:5]}", source=name, scenes=count) for name, count in FILMS.items()]
     budget = hpcurate.Budget(failed=9)

@@ -106,3 +106,14 @@ class Publish(Stage[Scene, Scene]):
             with open(os.path.join(folder, f"{scene.id}.txt"), "wb") as file:
                 file.write(os.fsencode(scene.source))
         return tasks
+
+
+class Whole(Stage[Scene, Scene]):
+    """One of all."""
+
+    version = 1
+    gather = True
+
+    def process(self, tasks: list[Scene]) -> list[Scene]:
+        """A child of every scene."""
+        return [self.child(tasks, Scene, source="whole", number=len(tasks))]

@@ -91,14 +91,20 @@ def _title(story: Story, width: int) -> list[str]:
     first = story.first
     known = [first["path"]] if first.get("path") not in (None, story.name) else []
     known += [bytes_text(first["size"])] if isinstance(first.get("size"), int) else []
-    return [story.name, *_wrapped([*known, f"id {story.id}"], "  ", width)]
+    return [story.name, *_wrapped([*known, f"id {story.id}", *_parents(story)], "  ", width)]
+
+
+def _parents(story: Story) -> list[str]:
+    """That it was made of several tasks."""
+    count = len(story.first.get("parents") or ())
+    return [f"made of {count} tasks"] if count > 1 else []
 
 
 def _steps(story: Story, width: int, most: int | None) -> list[str]:
     """The steps of a task, and the tasks made in each below it."""
     steps = _together(story.steps)
     column = max((len(step.stage) for step in steps), default=0) + 2
-    lines = [line for step in steps for line in _step(step, column, width, most)]
+    lines = [line for step in steps for line in _step(step, column, width, most)] or ["no stage reads it"]
     paths = story.outputs or [f"{path} (gone)" if path in story.gone else path for path in story.files]
     return [*lines, *(f"{'files' if not place else '':<{column}}{path}" for place, path in enumerate(paths))]
 
@@ -172,7 +178,8 @@ def _tree(stories: Sequence[Story], width: int, most: int | None) -> list[str]:
         last = place == len(shown) - 1 and not rest
         bar = "   " if last else "│  "
         lines.append(f"{'└─' if last else '├─'} {story.id}")
-        inner = [*_wrapped(_values(story.values), "", width - 3), *_steps(story, width - 3, most)]
+        values = [*_parents(story), *_values(story.values)]
+        inner = [*_wrapped(values, "", width - 3), *_steps(story, width - 3, most)]
         lines += [f"{bar}{line}".rstrip() for line in inner]
     return lines + ([f"└─ and {len(rest)} more (--all): {_endings(rest)}"] if rest else [])
 
