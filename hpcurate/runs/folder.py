@@ -150,8 +150,8 @@ class Run:
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read {path}: {error}; {self._typed_again()}") from None
         try:
-            plain = _in_todays_form({"command": {"words": self._words()}, **plain})
-            return with_retried(log, msgspec.convert(plain, Frozen))
+            typed = {} if "command" in plain else {"command": {"words": self._words()}}
+            return with_retried(log, msgspec.convert(_in_todays_form({**typed, **plain}), Frozen))
         except (msgspec.ValidationError, LookupError, TypeError) as error:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); {self._typed_again()}") from None
 
