@@ -27,9 +27,8 @@ class VerbParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse what was typed."""
         told = refusal(message, list(self._option_string_actions))
-        raise ConfigError(
-            f"{self.prog.removeprefix('hpcurate ')}: {told}; `{self.prog} --help` shows all".replace("?;", "?")
-        )
+        more = "" if "; there are: " in told else f"; `{self.prog} --help` shows all"
+        raise ConfigError(f"{self.prog.removeprefix('hpcurate ')}: {told}{more}".replace("?;", "?"))
 
 
 def as_options(words: Sequence[str], options: Sequence[str] | dict[str, Any]) -> list[str]:

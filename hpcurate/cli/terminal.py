@@ -145,9 +145,14 @@ def drawn(lines: Iterable[str], terminal: Terminal) -> Iterator[str]:
 
 
 def take_any_text() -> None:
-    """From now on no character stops a line from being printed: whatever the encoding lacks is escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    """From now on nothing stops a line from being printed: what the encoding lacks is escaped, and a stream that was
+    closed (`>&-`) takes it.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -9,6 +9,7 @@ import pytest
 from on_terminal import terminal, typed_on_terminal
 from shell import Shell
 
+from hpcurate.cli.main import run
 from hpcurate.cli.tables import Table
 from hpcurate.cli.terminal import Bars, Terminal, bar, drawn, printable, state, table, wants_colours
 from hpcurate.cli.text import Styled, cells, shortened, styled, with_commands
@@ -226,6 +227,21 @@ def test_who_wants_no_colours_gets_none(picky: Shell, env: dict[str, str]) -> No
     assert "\x1b[31m" in typed_on_terminal(picky, "status", "--stroe", columns=80).raw
     assert "\x1b" not in typed_on_terminal(picky, "status", "--stroe", columns=80, **env).raw
     assert "\x1b" not in typed_on_terminal(picky, "status", columns=80, **env).raw
+
+
+def test_a_closed_stream_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`hpcurate status >&-` ended with a traceback, and so did a cron job without stderr."""
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert 0 == run(["--version"])
+    assert 2 == run(["statsu"])
+
+
+@pytest.mark.parametrize("columns", [1, 7, 20, 39])
+def test_a_tiny_terminal_stops_nothing(picky: Shell, columns: int) -> None:
+    """Lines are longer than that, and all there."""
+    for words in (["status"], ["runs"], ["why"], ["watch", "--once"]):
+        assert "picky" in "".join(typed_on_terminal(picky, *words, columns=columns).lines)
 
 
 def test_which_store_is_looked_at_is_shown(picky: Shell) -> None:

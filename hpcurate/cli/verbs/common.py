@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import choose_store, find_store, last_store
 from hpcurate.cli.terminal import following, say, say_error, state
-from hpcurate.cli.text import one_line, styled
+from hpcurate.cli.text import Styled, one_line, styled
 from hpcurate.errors import ConfigError, StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.progress import SHOWN, is_slow
@@ -19,7 +19,7 @@ from hpcurate.report.rates import duration
 from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import StageGpu
-from hpcurate.runs.summary import RunReport, StageInWork, TaskInWork
+from hpcurate.runs.summary import RunReport, StageInWork, StageReport, TaskInWork
 from hpcurate.store.layout import Store
 from hpcurate.units import plural
 
@@ -121,6 +121,11 @@ def heading(report: RunReport) -> str:
     """`RUN  STATE: REASON`."""
     reason = f": {report.reason}" if report.reason else ""
     return styled(report.run, "heading") + "  " + state(report.state.value) + reason
+
+
+def failed_count(stage: StageReport) -> Styled:
+    """Of a stage's dead letters: any stands out."""
+    return styled(str(stage.failed), "bad" if stage.failed else "")
 
 
 def next_line(report: RunReport) -> list[str]:

@@ -9,6 +9,7 @@ import os
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
+    failed_count,
     gpu_lines,
     heading,
     next_line,
@@ -110,6 +111,6 @@ def staged_line(one: Staged) -> str:
 def _row(name: str, stage: StageReport) -> tuple[str, ...]:
     shards = "?" if stage.shards is None else f"{stage.shards_done}/{stage.shards}"
     share, left = stage.progress, stage.left_s
-    counts = (stage.tasks_in, stage.tasks_out, stage.dropped, stage.failed)
+    counts = (str(stage.tasks_in), str(stage.tasks_out), str(stage.dropped), failed_count(stage))
     done, still = "" if share is None else percent(share), "" if left is None else duration(left)
-    return (name, shards, done, *map(str, counts), f"{stage.seconds:.1f}", still)
+    return (name, shards, done, *counts, f"{stage.seconds:.1f}", still)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hpcurate.cli.terminal import bar, live_screen, say, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
+    failed_count,
     gpu_lines,
     heading,
     next_line,
@@ -74,7 +75,8 @@ def _row(name: str, stage: StageReport, samples: Sequence[Sample]) -> tuple[str,
         bar(share or 0.0, None if share is None else 1.0),
         "" if share is None else percent(share),
         "?" if total is None else f"{stage.shards_done}/{total}",
-        *map(str, (stage.tasks_in, stage.tasks_out, stage.dropped, stage.failed)),
+        *map(str, (stage.tasks_in, stage.tasks_out, stage.dropped)),
+        failed_count(stage),
         f"{rate * 60:.1f}" if rate else "",
         _time_left(stage, samples),
     )
