@@ -6,17 +6,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+import msgspec
 import pytest
 from browser import Visit, chromium
 from pictured import DROPPED, KEPT, SECRET, pictured_run
+from shell import Shell
+
+from hpcurate.report.hours import Hours, Prices, StageHours
+from hpcurate.report.page.model import Options, page_of
+from hpcurate.report.page.render import render
+from hpcurate.report.run_view import RunView
+from hpcurate.runs.folder import find_run
+from hpcurate.runs.state import StageGpu
+from hpcurate.store.layout import Store
+from hpcurate.store.stats import LeftOut
 
 pytestmark = pytest.mark.video
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run, as the verb writes it."""
-    shell = pictured_run(tmp_path_factory.mktemp("pictured"))
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """One run for all tests of this file."""
+    return pictured_run(tmp_path_factory.mktemp("pictured"))
+
+
+@pytest.fixture(scope="module")
+def page(shell: Shell) -> Path:
+    """The page of the run, as the verb writes it."""
     (path,) = [line.split("  (")[0] for line in shell.type("report").stdout.splitlines()]
     assert path.endswith("/report.html")
     return Path(path)
@@ -141,4 +158,45 @@ def test_on_a_phone(browser: Any, page: Path) -> None:
     visit = Visit.of(browser, page.as_uri(), width=375)
     assert 375 == visit.page.evaluate("document.documentElement.scrollWidth")
     assert 1 == visit.page.locator(".dag:visible").count()
+    assert [] == visit.wrong
+
+
+def test_a_page_with_all_that_this_run_has_not(shell: Shell, browser: Any, tmp_path: Path) -> None:
+    """GPUs, prices, samples, left-out spans, a stage that has not begun, a gap in time; without pictures or items."""
+    whole = page_of(RunView(find_run(Store(str(shell.store)), None)), Options(items=0, prices=Prices(gpu_hour=2.0)))
+    assert ((), {}) == (whole.items, whole.pictures)
+    look, bright = whole.stages
+    report = msgspec.structs.replace(
+        look.report, gpu=StageGpu(busy=0.5, memory_mb=900.0), amounts_in={"seconds": 90.0}, amounts_out={"seconds": 60.0},
+        left_out={"too <i>short</i>": LeftOut(3, {"seconds": 30.0})},
+    )  # fmt: skip
+    hours = StageHours(run="r", stage="look", gpu=Hours(given=3.0), cpu=Hours(given=4.0, busy=3.0, idle=1.0))
+    open_end = msgspec.structs.replace(bright.report, shards=None, shards_done=0, tasks_in=0, tasks_out=0)
+    assert whole.timeline is not None
+    odd = attrs.evolve(
+        whole,
+        stages=(
+            attrs.evolve(look, report=report, hours=hours, waiting=0.25),
+            attrs.evolve(bright, report=open_end, hours=None),
+        ),
+        timeline=attrs.evolve(whole.timeline, breaks=((0.5, 90000.0),)),
+        sampled=True,
+        can_draw=False,
+    )
+    (tmp_path / "odd.html").write_text(render(odd))
+    visit = Visit.of(browser, (tmp_path / "odd.html").as_uri())
+    text = visit.page.locator("main").inner_text()
+    shown = (
+        "3 too <i>short</i>, 30 s in all",
+        "GPU time",
+        "50 %, 944 MB",
+        "56 % busy, 19 % waiting for prepare, 25 % idle",
+        "not begun",
+    )
+    assert [] == [
+        part
+        for part in shown
+        if part.replace(" %", "\u202f%").replace(" s ", "\u202fs ").replace(" MB", "\u202fMB") not in text
+    ]
+    assert "6" == visit.page.locator(".figures div", has_text="cost").locator("b").inner_text()
     assert [] == visit.wrong

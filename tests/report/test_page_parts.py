@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from array import array
 
+import attrs
 import pytest
+from planned import planned
 
 from hpcurate.report.page import dag
+from hpcurate.report.page.gather import final_stages
 from hpcurate.report.page.measures import Threshold, Values, measure_of
 from hpcurate.report.page.pictures import candidates
 from hpcurate.report.page.render import embedded
@@ -143,3 +146,14 @@ def test_embedded_data_ends_no_script() -> None:
     """Whatever it holds, and it reads as it was."""
     text = embedded({"a": "</script><!--<script>&", "b": "\u2028"})
     assert not {"<", ">", "&", "\u2028"} & set(text)
+
+
+def test_items_are_those_of_the_last_stages_that_made_any() -> None:
+    """While a run works, those of an earlier stage; a stage that makes one task of all is no last one."""
+    stages = [
+        attrs.evolve(planned(), name=name, after=after)
+        for name, after in (("a", ()), ("b", ("a",)), ("c", ("a",)), ("sum", ("c",)))
+    ]
+    assert {"b", "c"} == final_stages(stages, {"a": (9, 90), "b": (90, 90), "c": (90, 80), "sum": (80, 1)})
+    assert {"b", "a"} == final_stages(stages, {"a": (9, 90), "b": (90, 90)})
+    assert {"a"} == final_stages(stages, {})

@@ -13,6 +13,7 @@ from hpcurate.cli.verbs.usage import prices_of
 from hpcurate.errors import UserError
 from hpcurate.report.run_view import RunView
 from hpcurate.site import site_profile
+from hpcurate.units import bytes_text
 
 
 def parser() -> VerbParser:
@@ -38,7 +39,7 @@ def verb(argv: list[str]) -> int:
     path = os.path.abspath(options.output or os.path.join(run.path, "report.html"))
     page = page_of(RunView(run), wanted)
     size = _write(path, render(page).encode("utf-8", "backslashreplace"))
-    show([f"{path}  ({size / 1e6:.1f} MB; open it in any browser, it needs no server)"])
+    show([f"{path}  ({bytes_text(size)}; open it in any browser, it needs no server)"])
     return 0
 
 

@@ -79,12 +79,15 @@ class _Columns:
 def gather(view: RunView, dead: Iterable[LocatedDeadLetter], items: int) -> Gathered:
     """Read every stage once, first to last; of each group keep so many items at most.
 
-    A measure belongs to the filter that asks for it, else to the first stage in which it varies.
+    A measure belongs to the filter that asks for it, else to the first stage in which it varies; where a stage makes
+    other tasks (clips of videos), fields of the same name are other measures, and those are shown.
     """
     found = Gathered(Samples(items))
     last = final_stages(view.planned, {stage.name: _tasks_of(view.committed(stage)) for stage in view.planned})
     known: set[str] = set()
     for stage in view.planned:
+        if makes_others(view.committed(stage)):
+            known, found.unset = set(), {}
         members = _members(stage)
         columns = _Columns(frozenset(known - thresholds_of(members, known).keys()), found.unset)
         _read_stage(view.committed(stage), stage.name in last, columns, found)
@@ -105,6 +108,12 @@ def gather(view: RunView, dead: Iterable[LocatedDeadLetter], items: int) -> Gath
 def _tasks_of(shards: Iterable[CommittedShard]) -> tuple[int, int]:
     counts = [shard.counts for shard in shards]
     return sum(one.passed for one in counts), sum(one.tasks_out for one in counts)
+
+
+def makes_others(shards: Iterable[CommittedShard]) -> bool:
+    """Whether a stage makes more tasks than it passes on: they are not those that it was given."""
+    counts = [shard.counts for shard in shards]
+    return sum(one.tasks_out for one in counts) > sum(one.passed for one in counts)
 
 
 def _members(stage: PlannedStage) -> Members:

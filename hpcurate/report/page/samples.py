@@ -59,13 +59,13 @@ class Sample:
         rank = rank_of(str(row.get("id", "")))
         if len(self._heap) < self.most:
             heapq.heappush(self._heap, (-rank, self.offered, Item(group=group, row=row, rank=rank)))
-        elif rank < -self._heap[0][0]:
+        elif self._heap and rank < -self._heap[0][0]:
             heapq.heapreplace(self._heap, (-rank, self.offered, Item(group=group, row=row, rank=rank)))
 
     @property
     def of_kept(self) -> bool:
         """Whether it is one of tasks that were kept."""
-        return self._heap[0][2].group.fate is Fate.KEPT
+        return any(item.group.fate is Fate.KEPT for _, _, item in self._heap[:1])
 
     def items(self) -> list[Item]:
         """Lowest rank first."""

@@ -122,7 +122,7 @@
     if (some.length) words.append(make("span", { className: "values" }, ...some.slice(0, 3).map((field) =>
       make("span", {}, `${fields[field]} `, make("b", {}, shown(item[VALUES][field]))))));
     if (item[TEXTS].length) words.append(make("span", { className: "text" }, item[TEXTS].at(-1)[1]));
-    const button = make("button", { type: "button", className: "card" }, shot(item), words);
+    const button = make("button", { type: "button", className: "card" }, ...(pictures.length ? [shot(item)] : []), words);
     button.addEventListener("click", () => detail(item));
     return button;
   }
@@ -136,7 +136,7 @@
     const texts = item[TEXTS].map(([field, text]) => make("div", {}, make("span", { className: "soft" }, field), make("blockquote", {}, text)));
     const parts = [name, fateOf(item)];
     if (pictures[item[PICTURE]]) parts.push(shot(item));
-    parts.push(...texts, values, make("p", { className: "soft" }, "id ", make("code", {}, item[ID])));
+    parts.push(...texts, values, make("p", { className: "soft" }, "its story: ", make("code", {}, `hpcurate trace ${item[ID]}`)));
     $("detail-body").replaceChildren(...parts);
     $("detail").showModal();
   }
