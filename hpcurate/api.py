@@ -50,6 +50,7 @@ def run(  # noqa: PLR0913 - the one door from Python
     changed: str = "keep",
     vanished: str = "keep",
     rerun: Sequence[str] = (),
+    keep: str = "all",
     budget: Budget | None = None,
     timing: Timing | None = None,
     retry: Retry | None = None,
@@ -59,10 +60,10 @@ def run(  # noqa: PLR0913 - the one door from Python
 
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
-    `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone;
-    `rerun` names stages to do again; `retry` tries dead letters of a run of the store again, whose stages and source
-    these are; `store_mode="group"` makes a new store its group's, too. Raises UserError before anything is written if
-    something does not fit.
+    `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone; `rerun`
+    names stages to do again; `keep="results"` frees files that no stage needs any more; `retry` tries dead letters
+    of a run of the store again, whose stages and source these are; `store_mode="group"` makes a new store its
+    group's, too. Raises UserError before anything is written if something does not fit.
     """
     steps, root = _steps(stages), os.fspath(store)
     request = Request(
@@ -79,6 +80,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         wait=wait,
         limit=limit,
         edits=Edits(changed=changed, vanished=vanished),
+        keep=keep,
         budget=budget or Budget(),
         timing=timing or Timing(),
         command=called_here(),

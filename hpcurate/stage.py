@@ -135,6 +135,8 @@ class Stage(Generic[In, Out]):
     """Raise it when the output changes meaning; None: a digest of the module's syntax tree."""
     deterministic: ClassVar[bool] = True
     """False if two attempts may give different bytes."""
+    publishes: ClassVar[bool] = False
+    """True where the result is what it writes outside the store: nobody needs the files that its rows name."""
     gather: ClassVar[bool] = False
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
@@ -338,6 +340,7 @@ class Chain(Stage[Task, Task]):
         self.batch_size = first.batch_size  # type: ignore[misc]
         self.gather = first.gather  # type: ignore[misc]
         self.counts_upstream = any(stage.counts_upstream for stage in self.stages)  # type: ignore[misc]
+        self.publishes = self.stages[-1].publishes  # type: ignore[misc]
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
         self.resources = _largest([stage.resources for stage in self.stages])  # type: ignore[misc]
         flat = members(self)

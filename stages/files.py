@@ -19,6 +19,7 @@ class WriteJson(Stage[FileTask, FileTask]):
     """Write each file's record under `output`, by its path relative to the input."""
 
     version = 1
+    publishes = True
     resources = SMALL
     batch_size = 100
 
@@ -50,6 +51,7 @@ class ExportTriplets(Stage[GroupTask, GroupTask]):
     """Write all items of several files into one JSONL file, sorted; `hpcurate.source.Triplets` reads it."""
 
     version = 1
+    publishes = True
     resources = SMALL
     gather = True
 

@@ -180,6 +180,7 @@ def _plan(
         max_memory=options.max_memory,
         max_time=options.max_time,
         deterministic=stage.deterministic,
+        publishes=stage.publishes,
         sbatch=dict(options.sbatch),
         weights=models,
         node_setup=f"setup-{name}-{digest(_made_on_node(identity))[:12]}",

@@ -131,6 +131,8 @@ class PlannedStage:
     max_time: str | None = None
     """Of a job, in a round for what was not done in time; None: the partition's limit."""
     deterministic: bool = True
+    publishes: bool = False
+    """Its result is what it writes outside the store."""
     sbatch: dict[str, Any] = attrs.field(factory=dict)
     weights: tuple[WeightsRef, ...] = ()
     node_setup: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,7 @@ import attrs
 
 from hpcurate.report.run_view import CommittedShard, RunView, StoredList
 from hpcurate.runs.indexing import forget
+from hpcurate.store.freed import FilesState
 from hpcurate.store.stats import ShardStats
 
 THREADS = 16
@@ -74,11 +75,19 @@ def _faults(shard: CommittedShard) -> tuple[list[str], int]:
         stats = shard.stats()
     except (OSError, ValueError) as error:
         return [f"stats.json cannot be read: {error}"], 0
-    return [*_files(shard, stats), *_rows(shard, stats)], len(stats.files)
+    freed = _are_freed(shard)
+    files = {name: size for name, size in stats.files.items() if not (freed and name.startswith("files/"))}
+    return [*_files(shard, files), *_rows(shard, stats)], len(files)
 
 
-def _files(shard: CommittedShard, stats: ShardStats) -> Iterator[str]:
-    for name, size in stats.files.items():
+def _are_freed(shard: CommittedShard) -> bool:
+    """Whether its files were given up on purpose, and are not there again."""
+    _, state = shard.store.freed.states([shard.id]).get(shard.id, (0, FilesState.BACK))
+    return state is not FilesState.BACK
+
+
+def _files(shard: CommittedShard, files: Mapping[str, int]) -> Iterator[str]:
+    for name, size in files.items():
         try:
             now = os.stat(shard.path / name).st_size
         except OSError:

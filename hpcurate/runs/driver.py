@@ -12,8 +12,10 @@ from functools import partial
 import attrs
 
 from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError, SubmissionUnknown
+from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
+from hpcurate.runs.freeing import ask_for_files, carry_out, free_files
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
 from hpcurate.runs.launcher import GateRequest, Launcher, Presence, make_launcher
@@ -24,7 +26,10 @@ from hpcurate.runs.queues import ThrottledQueue, queue_named
 from hpcurate.runs.reconcile import (
     UNDECIDED,
     Action,
+    AskForFiles,
+    CarryOut,
     Decision,
+    FreeFiles,
     Look,
     MakeLists,
     MarkOver,
@@ -232,7 +237,28 @@ class Driver:
                 return self._store(stage).rounds.is_taken(number)
             case Watch():
                 self._watch(action)
+            case FreeFiles() | CarryOut() | AskForFiles():
+                self._do_to_files(action)
         return True
+
+    def _do_to_files(self, action: FreeFiles | CarryOut | AskForFiles) -> None:
+        store = self._store(action.stage)
+        match action:
+            case FreeFiles(stage, kept):
+                self._free_files(self._pipeline.stage(stage), kept)
+            case CarryOut(stage, number):
+                self._echo(f"{stage}: files are freed, as was decided when no run needed them")
+                carry_out(store, number)
+            case AskForFiles(stage, shards):
+                self._echo(f"{stage}: files of {len(shards)} shards were freed and are needed: they are made again")
+                ask_for_files(store, shards)
+
+    def _free_files(self, stage: PlannedStage, kept: tuple[str, ...]) -> None:
+        lists, since = self.observer.live_lists(stage), self.frozen.uses.get(stage.folder, 0)
+        freed = free_files(self._store(stage.name), self.run, since, lists, kept)
+        self.observer.files.freed[stage.folder] = kept
+        if freed:
+            self._echo(f"{stage.name}: files of {freed} shards were freed (keep=results)")
 
     def mark_over(self, stage: str, number: int, jobs: Jobs | None = None) -> bool:
         """Write down that no worker of a round is left, and how its jobs ended as far as their scheduler knows.

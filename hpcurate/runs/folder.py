@@ -212,6 +212,10 @@ class Frozen:
     """Stage → nodes that it may run on, if there is a choice."""
     forgiven: dict[str, int] = attrs.field(factory=dict)
     """Stage → last round before the user's latest call."""
+    keep: str = "all"
+    """`results`: files that nothing of the run needs any more are freed while it works."""
+    uses: dict[str, int] = attrs.field(factory=dict)
+    """Folder of a stage → the entry of `uses/` with which this call said that it needs the files there."""
     output: str = ""
     metrics: str = ""
     """Folder for a file of metrics; empty: none is kept."""

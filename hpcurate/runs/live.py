@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
+from hpcurate.planning.file_needs import StageFiles
 from hpcurate.planning.job_time import Load
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import limits_of
 from hpcurate.planning.relations import Upstream
 from hpcurate.runs.commits_seen import CommitsSeen, SeenList
+from hpcurate.runs.files_seen import FilesOf, FilesSeen
 from hpcurate.runs.folder import Frozen
 from hpcurate.runs.launcher import Queue
 from hpcurate.runs.left import Left, left_of
@@ -60,6 +62,7 @@ class Observer:
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
         """Stage → its lists in this look."""
         self.commits = CommitsSeen(world.clock, self.store)
+        self.files = FilesSeen(self.store, keeps_results=frozen.keep == "results")
 
     # -- the whole run ------------------------------------------------------------------------------
 
@@ -67,10 +70,37 @@ class Observer:
         """Every stage, in topological order."""
         self._expected_lists.clear()
         self.commits.next_look()
-        stages, views = self._pipeline.stages, [self._view(stage) for stage in self._pipeline.stages]
+        stages, views = self._pipeline.stages, self._with_files([self._view(one) for one in self._pipeline.stages])
         pairs = list(zip(stages, views, strict=True))
         told = {one.name: self._nodes.told(one, self.store(one.folder), view) for one, view in pairs}
         return tuple(attrs.evolve(view, nodes=self._nodes.of(one, told)) for one, view in pairs)
+
+    def _with_files(self, views: list[StageView]) -> list[StageView]:
+        """With what is known of files that were freed, and of those that may be. A shard whose files this run needs
+        again is open.
+        """
+        stages = [
+            StageFiles(
+                stage=stage,
+                complete=view.complete,
+                lines=self.lines(stage) if view.listed else {},
+                done={shard.shard: shard for shard in self.done(stage)},
+            )
+            for stage, view in zip(self._pipeline.stages, views, strict=True)
+        ]
+        files = self.files.of(stages)
+        return [self._again(one, view, files[view.name]) for one, view in zip(stages, views, strict=True)]
+
+    def _again(self, one: StageFiles, view: StageView, files: FilesOf) -> StageView:
+        open_again = len(files.again) + bool(files.differs)
+        done = view.counts.shards_done - open_again
+        view = attrs.evolve(view, files=files, counts=attrs.evolve(view.counts, shards_done=done))
+        if not open_again or not view.may_go_on:
+            return view
+        again = {*files.again, *(one.lines.keys() - one.done.keys())}
+        return attrs.evolve(
+            view, left=self._left_of(one.stage, {id: line.count for id, line in one.lines.items() if id in again})
+        )
 
     def store(self, folder: str) -> StageStore:
         """A stage's part of the store, by the name of its folder."""
@@ -104,7 +134,12 @@ class Observer:
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""
         done = {shard.shard for one in seen for shard in one.done}
-        tasks = {line.id: line.count for found in lists for line in found.lines if line.id not in done}
+        return self._left_of(
+            stage, {line.id: line.count for found in lists for line in found.lines if line.id not in done}
+        )
+
+    def _left_of(self, stage: PlannedStage, tasks: Mapping[str, int]) -> Left:
+        """`tasks`: of each open shard."""
         tried = Evidence(self.store(stage.folder)).of_open(tasks)
         limits = limits_of(stage, self._frozen.most.get(stage.name))
         return left_of(stage, len(tasks) - len(tried), tried.items(), limits, tasks)

@@ -21,6 +21,7 @@ from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.runs.commands import Command
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
+from hpcurate.runs.freeing import KEEPS
 from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.secrets import refuse_typed
 from hpcurate.source import Source
@@ -59,6 +60,7 @@ class Request:
     limit: int | None = option(None, "only the first so many tasks of the source", minimum=1)
     edits: Edits = Edits()
     """What becomes of items that were changed, or are no longer there, after they were taken in."""
+    keep: str = option("all", "which files stay", choices=KEEPS)
     budget: Budget = Budget()
     timing: Timing = Timing()
     metrics: str = ""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from hpcurate.planning.options import Budget
+from hpcurate.runs.files_seen import FilesOf
 from hpcurate.runs.left import Group, Left
 from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.state import RunState, StageCounts
@@ -20,8 +21,8 @@ from hpcurate.units import plural
 from hpcurate.verdict import Allowance
 
 __all__ = [
-    "UNDECIDED", "Action", "Decision", "Look", "MakeLists", "MarkOver", "Phase", "RecordJobs", "RoundView", "StageView",
-    "Submit", "Watch", "WriteIndex", "reconcile",
+    "UNDECIDED", "Action", "AskForFiles", "CarryOut", "Decision", "FreeFiles", "Look", "MakeLists", "MarkOver",
+    "Phase", "RecordJobs", "RoundView", "StageView", "Submit", "Watch", "WriteIndex", "reconcile",
 ]  # fmt: skip
 
 ROUNDS_WITHOUT_PROGRESS = 2
@@ -121,6 +122,8 @@ class StageView:
     """Shards that were committed before and are not listed any more, until a second listing confirms it."""
     blocked: str = ""
     """Why it cannot become ready by itself."""
+    files: FilesOf = FilesOf()
+    """Of its shards, and of what it reads: freed, needed again, or spare."""
 
     @property
     def may_go_on(self) -> bool:
@@ -189,7 +192,32 @@ class Watch:
     jobs: Jobs
 
 
-Action = RecordJobs | MarkOver | WriteIndex | MakeLists | Submit | Watch
+@attrs.define(frozen=True)
+class FreeFiles:
+    """Say that this run needs no more files of a stage but for those of some shards, and free them if nobody does."""
+
+    stage: str
+    kept: tuple[str, ...]
+
+
+@attrs.define(frozen=True)
+class CarryOut:
+    """Carry out a decision to free files of a stage, which somebody has left undone."""
+
+    stage: str
+    number: int
+
+
+@attrs.define(frozen=True)
+class AskForFiles:
+    """Have shards done again for their files, which were freed."""
+
+    stage: str
+    shards: tuple[tuple[str, int], ...]
+    """And the decision that freed them."""
+
+
+Action = RecordJobs | MarkOver | WriteIndex | MakeLists | Submit | Watch | FreeFiles | CarryOut | AskForFiles
 
 
 @attrs.define(frozen=True)
@@ -225,6 +253,9 @@ def _records(stages: Sequence[StageView]) -> list[Action]:
             found += [] if last.jobs_recorded else [RecordJobs(stage.name, last.number, last.jobs)]
             found += [] if last.over_recorded else [MarkOver(stage.name, last.number, last.jobs)]
         found += [WriteIndex(folder, fan) for folder, fan in stage.unindexed]
+        found += [CarryOut(stage.name, number) for number in stage.files.undone]
+        found += [AskForFiles(stage.name, stage.files.ask)] if stage.files.ask and not stage.files.undone else []
+        found += [] if stage.files.spare is None else [FreeFiles(stage.name, stage.files.spare)]
     return list(dict.fromkeys(found))
 
 
@@ -262,6 +293,10 @@ def _step(stage: StageView) -> Action | Decision:
     """The one next thing for a stage that has work left, or why there is none."""
     if not stage.listed:
         return MakeLists(stage.name)
+    if stage.files.differs:
+        return RunState.STALLED, _differs(stage)
+    if stage.files.waits:
+        return RunState.INCOMPLETE, stage.files.waits
     last = stage.rounds[-1] if stage.rounds else None
     if stage.missing and (last is None or last.phase is Phase.OVER):
         return _nothing(RunState.RUNNING, _missing(stage))
@@ -284,6 +319,13 @@ _WAITING = {
     Phase.UNKNOWN: "is in an unknown state",
     Phase.ACTIVE: "is at work",
 }
+
+
+def _differs(stage: StageView) -> str:
+    return (
+        f"{stage.name}: the files of shard {stage.files.differs} were freed, and it was done again with other rows or "
+        f"files than before; type the run's command with rerun={stage.name}"
+    )
 
 
 def _missing(stage: StageView) -> str:

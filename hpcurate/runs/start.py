@@ -16,6 +16,7 @@ from hpcurate.runs.code import freeze_code, installed_versions
 from hpcurate.runs.commands import spelling_out
 from hpcurate.runs.explanation import code_changes
 from hpcurate.runs.folder import Frozen, Run, open_run, open_store, point_latest, with_retried
+from hpcurate.runs.freeing import needs_files
 from hpcurate.runs.handover import Progress, ShowProgress, hand_over
 from hpcurate.runs.inputs import keep_inputs
 from hpcurate.runs.metrics import what_is_missing
@@ -117,6 +118,7 @@ def write_run(
         code=code,
         most={stage.name: prepared.launcher.most(stage) for stage in pipeline.stages},
         nodes={stage.name: prepared.launcher.nodes(stage) for stage in pipeline.stages},
+        keep=request.keep,
         output=request.output or run.output,
         metrics=request.metrics,
         versions=installed_versions(prepared.stage_modules),
@@ -133,11 +135,12 @@ def freeze_run(run: Run, frozen: Frozen, echo: Echo, world: World) -> None:
     """
     pipeline = frozen.pipeline
     _want_stages(run, pipeline, echo)
+    uses = {s.folder: needs_files(world.stage(run.store, s.folder), run.name) for s in pipeline.stages}
     forgiven = {s.name: world.stage(run.store, s.folder).rounds.count() for s in pipeline.stages}
     if frozen.retries:
         run.retry_log.add(Retried(frozen.retries, frozen.tried))
     before = run.latest()
-    run.freeze(attrs.evolve(with_retried([before] if before else [], frozen), forgiven=forgiven))
+    run.freeze(attrs.evolve(with_retried([before] if before else [], frozen), forgiven=forgiven, uses=uses))
     run.unmark_cancelled()
 
 

@@ -39,6 +39,8 @@ class AttemptFiles:
         self._named: dict[str, str] = {}
         """Path relative to the attempt's folder → id of a task whose row names it."""
         self._recorded: dict[str, Optional[frozenset[str]]] = {}
+        self.others: set[str] = set()
+        """Folders of other stages, or other shards of this one, whose files rows name."""
         self.failed: Optional[StoreFailed] = None
         """Set once no folder could be made: user code may hide the error, and pass tasks on without their files."""
 
@@ -91,6 +93,8 @@ class AttemptFiles:
             if path is not None:
                 self._named.setdefault(path, task.id)
                 self._kept.add(path.split("/")[1])
+            else:
+                self.others.add(ref.split("/")[0])
 
     def finish(self) -> None:
         """Remove what nobody needs; look again that what rows name is there. Raises StageError."""

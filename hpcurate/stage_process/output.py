@@ -259,4 +259,5 @@ def give_up(job: ShardJob, stage: str, reason: Blame, files: Files = REAL) -> Sh
             task = json.loads(line)
             letter = {"id": task["id"], "error": "exhausted", "message": reason.why, "task": task, "row": row}
             output.dead_letter(DeadLetter(stage=stage, kind=kind, **letter))
+        output.counts.names_files_of = []
     return output.counts

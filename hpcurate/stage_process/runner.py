@@ -77,6 +77,7 @@ class ShardRunner:
                     done += 1
                 attempt.note(NOTHING)
                 attempt.files.finish()
+                output.counts.names_files_of = sorted(attempt.files.others)
         except PrepareDied:
             self._drop_held()
             raise

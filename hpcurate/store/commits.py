@@ -12,6 +12,7 @@ import msgspec
 
 from hpcurate.failures import DeadLetter
 from hpcurate.store.filesystem import Filesystem
+from hpcurate.store.freed import Freed
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed, ShardStats
@@ -22,7 +23,7 @@ from hpcurate.system.processes import nonce
 __all__ = ["INDEX_FORMAT", "Commits", "FanIndex", "read_dead_letter"]
 
 
-INDEX_FORMAT = 2
+INDEX_FORMAT = 3
 """Raised with each field of `Committed` that readers would take for nothing where an older index lacks it."""
 
 
@@ -52,6 +53,7 @@ class Commits:
 
     def __init__(self, filesystem: Filesystem, folder: StageFolder, trash: str) -> None:
         self._filesystem, self._folder, self._trash = filesystem, folder, trash
+        self.freed = Freed(filesystem, folder, trash)
 
     # -- making one ---------------------------------------------------------------------------------
 
@@ -84,6 +86,8 @@ class Commits:
             standing = self.nonce(stats.shard)
             if standing is None:
                 raise
+            if standing != stats.nonce and self.freed.lacking([stats.shard]):
+                self.freed.put_back(attempt_path, stats.shard, self.stats(stats.shard).files)
             with suppress(OSError):  # gone if it is what stands
                 self.discard(attempt_path)
             if standing != stats.nonce:
@@ -113,9 +117,9 @@ class Commits:
         return self.read(shard).nonce
 
     def stands(self, shard: str) -> bool:
-        """Whether the shard is committed, by opening it: what a stale listing hides."""
+        """Whether the shard is committed, by opening it: what a stale listing hides; and nobody lacks its files."""
         try:
-            return bool(self._stats_json(shard))
+            return bool(self._stats_json(shard)) and not self.freed.lacking([shard])
         except (FileNotFoundError, NotADirectoryError):
             return False
 
@@ -136,12 +140,12 @@ class Commits:
         return [read_dead_letter(row) for row in rows]
 
     def names(self, lines: Sequence[ShardLine]) -> set[str]:
-        """Ids of the list's shards that are committed; one listing a fan-out folder."""
+        """Ids of the list's shards that are committed, and not to be done again; one listing a fan-out folder."""
         wanted = {line.id for line in lines}
         found: set[str] = set()
         for fan in dict.fromkeys(fan_of(line.id) for line in lines):
             found.update(wanted.intersection(self._filesystem.names(self._folder.shards(fan))))
-        return found
+        return found - self.freed.lacking(found)
 
     def _stats_json(self, shard: str) -> bytes:
         return self._filesystem.read(os.path.join(self._folder.shard(shard), "stats.json"))

@@ -2,7 +2,7 @@
 
 <store>/format.json
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
-                              rounds/<n>/, wanted/<run>, done/<fan>.json}
+                              rounds/<n>/, wanted/<run>, uses/<n>, freed/<fan>/, done/<fan>.json}
 <store>/runs/<run>/{config.yaml, pipeline.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
                     submissions/<stage>-<n>/, summary.json, output/}
 <store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
@@ -98,6 +98,28 @@ class StageFolder:
     def list_file(self, name: str) -> str:
         """One shard list."""
         return f"{self.lists}/{name}.jsonl"
+
+    @property
+    def uses(self) -> str:
+        """Who needs the files of the shards."""
+        return f"{self.path}/uses"
+
+    def use(self, number: int) -> str:
+        """One entry of that log."""
+        return f"{self.uses}/{number:04d}"
+
+    @property
+    def freed(self) -> str:
+        """Files that were freed, and are made again."""
+        return f"{self.path}/freed"
+
+    def freed_fan(self, fan: str) -> str:
+        """Those of one fan-out folder."""
+        return f"{self.freed}/{fan}"
+
+    def freed_files(self, shard: str, number: int) -> str:
+        """What was `files/` of a shard until decision `number`."""
+        return f"{self.freed_fan(fan_of(shard))}/{shard}.{number}"
 
     @property
     def indexes(self) -> str:

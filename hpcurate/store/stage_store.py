@@ -7,9 +7,11 @@ from functools import cached_property
 from hpcurate.store.claims import Claims
 from hpcurate.store.commits import Commits
 from hpcurate.store.filesystem import Filesystem
+from hpcurate.store.freed import Freed
 from hpcurate.store.layout import StageFolder
 from hpcurate.store.lists import Lists
 from hpcurate.store.rounds import Rounds
+from hpcurate.store.uses import Uses
 
 
 class StageStore:
@@ -37,6 +39,16 @@ class StageStore:
     def rounds(self) -> Rounds:
         """What was submitted."""
         return Rounds(self.filesystem, self.folder)
+
+    @cached_property
+    def uses(self) -> Uses:
+        """Who needs the files of its shards."""
+        return Uses(self.filesystem, self.folder)
+
+    @cached_property
+    def freed(self) -> Freed:
+        """Files that were given up."""
+        return self.commits.freed
 
     def wanted_by(self) -> list[str]:
         """Runs that refer to the stage."""

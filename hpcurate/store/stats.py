@@ -135,6 +135,8 @@ class ShardCounts(Counts):
     """What a stage process counts of one shard."""
 
     weight_out: float = 0.0
+    names_files_of: Optional[list[str]] = None
+    """Folders of stages whose files its rows name; None: of a release that did not write that down."""
     errors: dict[str, int] = attrs.field(factory=dict)
     """Type of error → tasks."""
     tries: dict[str, int] = attrs.field(factory=dict)
@@ -202,6 +204,7 @@ class Committed(Counts):
     shard: str
     nonce: str
     weight_out: float
+    names_files_of: Optional[list[str]] = None
     process_seconds: float = 0.0
     waiting_seconds: float = 0.0
     cpu_seconds: float = 0.0

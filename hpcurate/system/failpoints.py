@@ -36,6 +36,8 @@ HOUSE_POINTS = (
     "rm.folder",
 )
 """Those of verbs that remove something."""
+FREE_POINTS = ("free.use", "free.moved", "free.put_back")
+"""Those of a run that keeps only results."""
 
 
 def _parse(text: str) -> dict[str, str]:

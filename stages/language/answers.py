@@ -74,6 +74,7 @@ class WriteAnswers(Stage[PromptTask, PromptTask]):
     counts_upstream = True
     resources = Resources(cpus=1, memory="4GB", time="1h")
     version = 1
+    publishes = True
 
     def __init__(self, output: str) -> None:
         """Set where to write.

@@ -101,6 +101,7 @@ class WriteFrames(Stage[FrameTask, FrameTask]):
 
     batch_size = 256
     version = 2
+    publishes = True
 
     def __init__(self, output: str) -> None:
         """Set where to write.

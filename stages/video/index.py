@@ -28,6 +28,7 @@ class Index(Stage[ClipTask, ClipTask]):
     gather = True
     counts_upstream = True
     version = 2
+    publishes = True
 
     def __init__(self, output: str, fan: int = 1) -> None:
         """Set where to write.

@@ -22,6 +22,7 @@ class Write(Stage[ClipTask, ClipTask]):
 
     batch_size = 64
     version = 2
+    publishes = True
 
     def __init__(self, output: str, fan: int = 1) -> None:
         """Set where to write.

@@ -61,6 +61,7 @@ class WriteImages(Stage[ImageTask, ImageTask]):
 
     batch_size = 256
     version = 1
+    publishes = True
 
     def __init__(self, output: str, fan: int = 1) -> None:
         """Set where to write.
@@ -93,6 +94,7 @@ class IndexImages(Stage[ImageTask, ImageTask]):
     gather = True
     counts_upstream = True
     version = 1
+    publishes = True
 
     def __init__(self, output: str, fan: int = 1) -> None:
         """Set where to write.

@@ -63,6 +63,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         wait=settings.wait,
         limit=settings.limit,
         edits=Edits(changed=settings.changed, vanished=settings.vanished),
+        keep=settings.keep,
         budget=settings.budget,
         timing=settings.timing,
         metrics=_metrics(settings),

@@ -13,6 +13,7 @@ from hpcurate.fields import check_keys, check_renamed, convert, names_of, option
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.folder import check_name
+from hpcurate.runs.freeing import KEEPS
 from hpcurate.store.mode import MODES
 
 
@@ -55,6 +56,12 @@ class Settings:
     )
     vanished: str = option(
         "keep", "items no longer there: keep reports them, drop leaves them out", choices=("keep", "drop")
+    )
+    keep: str = option(
+        "all",
+        "all; or results: files of a stage are freed while the run works, once every stage that reads them is done; "
+        "rows stay, and what needs the files later makes them again",
+        choices=KEEPS,
     )
     rerun: list[str] = option(list, "stages to do again, and so everything after them: rerun=split, rerun=[a,b]")
     dry_run: bool = option(False, "true: print the plan and the sbatch scripts; write and submit nothing")

@@ -1,0 +1,102 @@
+"""Files of shards in the light of a look: which were freed and are needed again, and which may be freed. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from hpcurate.planning.file_needs import StageFiles, needed_by_open, rows_are_enough
+from hpcurate.store.freed import FilesState
+from hpcurate.store.stage_store import StageStore
+
+__all__ = ["FilesOf", "FilesSeen"]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class FilesOf:
+    """What a look says of the files of one stage, and of those that it reads."""
+
+    again: tuple[str, ...] = ()
+    """Shards that are committed, and are to be done again for their files, which this run needs."""
+    ask: tuple[tuple[str, int], ...] = ()
+    """Shards of which nobody has said that yet, and the decision that freed their files."""
+    undone: tuple[int, ...] = ()
+    """Decisions to free files of the stage, which are not carried out; this run needs some of its files."""
+    spare: tuple[str, ...] | None = None
+    """Nobody in this run needs the files of the stage any more, but for those of these shards. None: somebody does."""
+    waits: str = ""
+    """Why nothing of the stage can be worked on: files that it reads were freed."""
+    differs: str = ""
+    """A shard whose files cannot be made again: its rows are others now."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the stage is to be done again."""
+        return not (self.again or self.ask or self.undone or self.differs)
+
+
+class FilesSeen:
+    """Looks of one process at the files of one run."""
+
+    def __init__(self, store: Callable[[str], StageStore], *, keeps_results: bool) -> None:
+        self._store, self._keeps_results = store, keeps_results
+        self._settled: set[str] = set()
+        """Stage folders in which no decision is open; while this run needs the files there will be no other."""
+        self.freed: dict[str, tuple[str, ...]] = {}
+        """Stage folder → what stayed, where this process has seen to it."""
+
+    def of(self, stages: Sequence[StageFiles]) -> dict[str, FilesOf]:
+        """By stage. `stages`: all of the run, in topological order."""
+        found = {one.stage.name: FilesOf() for one in stages}
+        if not all(one.complete for one in stages):
+            self._needed(stages, found)
+        if self._keeps_results:
+            stages = [attrs.evolve(one, complete=one.complete and found[one.stage.name].whole) for one in stages]
+            for one in stages:
+                found[one.stage.name] = attrs.evolve(found[one.stage.name], spare=self._spare(stages, one))
+        return found
+
+    def _spare(self, stages: Sequence[StageFiles], one: StageFiles) -> tuple[str, ...] | None:
+        spare = rows_are_enough(stages, one)
+        if spare is None:
+            self.freed.pop(one.stage.folder, None)
+        return None if self.freed.get(one.stage.folder) == spare else spare
+
+    def _needed(self, stages: Sequence[StageFiles], found: dict[str, FilesOf]) -> None:
+        """From the last stage to the first: what is to be done again may need files of what is above."""
+        open_shards = {one.stage.name: set(one.lines.keys() - one.done.keys()) for one in stages if not one.complete}
+        for one in reversed(stages):
+            needed = needed_by_open(stages, one, open_shards) if one.done else {}
+            store = self._store(one.stage.folder)
+            if not needed or (not (undone := self._undone(store)) and not store.freed.any):
+                continue
+            states = store.freed.states(set().union(*needed.values()))
+            seen = _seen(one.stage.name, states, undone)
+            found[one.stage.name] = attrs.evolve(seen, waits=found[one.stage.name].waits)
+            gone = {shard for shard, (_, state) in states.items() if state is not FilesState.BACK}
+            for name, shards in needed.items():
+                if undone or shards & gone:
+                    why = f"{name}: waits for files of {one.stage.name}, which were freed and are made again"
+                    found[name] = attrs.evolve(found[name], waits=why)
+            if seen.again:
+                open_shards.setdefault(one.stage.name, set()).update(seen.again)
+
+    def _undone(self, store: StageStore) -> tuple[int, ...]:
+        folder = store.folder.path
+        if folder in self._settled:
+            return ()
+        undone = tuple(store.uses.open_decisions())
+        if not undone:
+            self._settled.add(folder)
+        return undone
+
+
+def _seen(stage: str, states: Mapping[str, tuple[int, FilesState]], undone: tuple[int, ...]) -> FilesOf:
+    ordered = sorted(states.items())
+    return FilesOf(
+        again=tuple(shard for shard, (_, state) in ordered if state is FilesState.AGAIN),
+        ask=tuple((shard, number) for shard, (number, state) in ordered if state is FilesState.FREED),
+        undone=undone,
+        differs=next((shard for shard, (_, state) in ordered if state is FilesState.DIFFERS), ""),
+    )
