@@ -39,8 +39,9 @@ class FilesOf:
 class FilesSeen:
     """Looks of one process at the files of one run."""
 
-    def __init__(self, store: Callable[[str], StageStore], *, keeps_results: bool) -> None:
-        self._store, self._keeps_results = store, keeps_results
+    def __init__(self, store: Callable[[str], StageStore], uses: Mapping[str, int], *, keeps_results: bool) -> None:
+        """`uses`: see `Frozen.uses`."""
+        self._store, self._uses, self._keeps_results = store, uses, keeps_results
         self._settled: set[str] = set()
         """Stage folders in which no decision is open; while this run needs the files there will be no other."""
         self.freed: dict[str, tuple[str, ...]] = {}
@@ -52,10 +53,23 @@ class FilesSeen:
         if not all(one.complete for one in stages):
             self._needed(stages, found)
         if self._keeps_results:
-            stages = [attrs.evolve(one, complete=one.complete and found[one.stage.name].whole) for one in stages]
-            for one in stages:
-                found[one.stage.name] = attrs.evolve(found[one.stage.name], spare=self._spare(stages, one))
+            sure = self._not_done_again(stages, found)
+            for one in sure:
+                found[one.stage.name] = attrs.evolve(found[one.stage.name], spare=self._spare(sure, one))
         return found
+
+    def _not_done_again(self, stages: Sequence[StageFiles], found: Mapping[str, FilesOf]) -> list[StageFiles]:
+        """The stages, none of them complete that may yet be done again for its files: for that it needs those above.
+
+        Which of its shards that are, is not known before the lists below are there.
+        """
+        sure = [attrs.evolve(one, complete=one.complete and found[one.stage.name].whole) for one in stages]
+        for place, one in reversed(list(enumerate(sure))):
+            freed = self._store(one.stage.folder).freed
+            if one.complete and rows_are_enough(sure, one) is None and freed.any:
+                gone = any(state is not FilesState.BACK for _, state in freed.states(one.done).values())
+                sure[place] = attrs.evolve(one, complete=not gone)
+        return sure
 
     def _spare(self, stages: Sequence[StageFiles], one: StageFiles) -> tuple[str, ...] | None:
         spare = rows_are_enough(stages, one)
@@ -69,30 +83,37 @@ class FilesSeen:
         for one in reversed(stages):
             needed = needed_by_open(stages, one, open_shards) if one.done else {}
             store = self._store(one.stage.folder)
-            if not needed or (not (undone := self._undone(store)) and not store.freed.any):
+            undone = self._undone(store, self._uses.get(one.stage.folder, 0)) if needed else ()
+            if not needed or (undone == () and not store.freed.any):
                 continue
             states = store.freed.states(set().union(*needed.values()))
-            seen = _seen(one.stage.name, states, undone)
+            seen = _seen(states, undone or ())
             found[one.stage.name] = attrs.evolve(seen, waits=found[one.stage.name].waits)
             gone = {shard for shard, (_, state) in states.items() if state is not FilesState.BACK}
             for name, shards in needed.items():
-                if undone or shards & gone:
+                if undone != () or shards & gone:
                     why = f"{name}: waits for files of {one.stage.name}, which were freed and are made again"
                     found[name] = attrs.evolve(found[name], waits=why)
             if seen.again:
                 open_shards.setdefault(one.stage.name, set()).update(seen.again)
 
-    def _undone(self, store: StageStore) -> tuple[int, ...]:
+    def _undone(self, store: StageStore, since: int) -> tuple[int, ...] | None:
+        """Decisions that are not carried out; None where this host does not see all that stands before our own entry.
+
+        After that there is no other while this run needs the files.
+        """
         folder = store.folder.path
-        if folder in self._settled:
+        if folder in self._settled or not since:
             return ()
+        if len(store.uses.read()) < since:
+            return None
         undone = tuple(store.uses.open_decisions())
         if not undone:
             self._settled.add(folder)
         return undone
 
 
-def _seen(stage: str, states: Mapping[str, tuple[int, FilesState]], undone: tuple[int, ...]) -> FilesOf:
+def _seen(states: Mapping[str, tuple[int, FilesState]], undone: tuple[int, ...]) -> FilesOf:
     ordered = sorted(states.items())
     return FilesOf(
         again=tuple(shard for shard, (_, state) in ordered if state is FilesState.AGAIN),

@@ -66,15 +66,15 @@ def ask_for_files(store: StageStore, shards: Iterable[tuple[str, int]]) -> None:
 
     The attempts that made them are over, whatever their processes do: the next ones may begin.
     """
+    won = [shard for shard, number in shards if store.freed.ask(shard, number)]
     latest: dict[str, Latest] = {}
-    for shard, number in shards:
-        if shard not in latest:
-            latest |= store.claims.latest(fan_of(shard))
+    for fan in sorted({fan_of(shard) for shard in won}):
+        latest |= store.claims.latest(fan)
+    for shard in won:
         found = latest.get(shard)
         claim = store.claims.read(shard, found.attempt) if found and found.ending is None else None
         if claim is not None:
             store.claims.end(claim, Ending.LOST, FREED)
-        store.freed.ask(shard, number)
 
 
 def _shards(store: StageStore, name: str) -> Iterable[str]:

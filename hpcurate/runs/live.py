@@ -62,7 +62,7 @@ class Observer:
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
         """Stage → its lists in this look."""
         self.commits = CommitsSeen(world.clock, self.store)
-        self.files = FilesSeen(self.store, keeps_results=frozen.keep == "results")
+        self.files = FilesSeen(self.store, frozen.uses, keeps_results=frozen.keep == "results")
 
     # -- the whole run ------------------------------------------------------------------------------
 

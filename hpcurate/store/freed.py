@@ -77,9 +77,9 @@ class Freed:
                 if name != TOMBSTONE:
                     self._filesystem.discard(os.path.join(target, name), self._trash)
 
-    def ask(self, shard: str, number: int) -> None:
-        """Write down that the files are needed: the shard is done again."""
-        self._filesystem.create(f"{self._folder.freed_files(shard, number)}.{FilesState.AGAIN.value}", b"")
+    def ask(self, shard: str, number: int) -> bool:
+        """Write down that the files are needed: the shard is done again. True if this call did."""
+        return self._filesystem.create(f"{self._folder.freed_files(shard, number)}.{FilesState.AGAIN.value}", b"")
 
     def put_back(self, attempt: str, shard: str, recorded: Mapping[str, int]) -> bool:
         """Give a shard the files of an attempt that has made the same once more; whether they are there. OSError.

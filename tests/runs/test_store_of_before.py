@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -72,13 +73,13 @@ def below_stages(site: Site) -> Snapshot:
 
 
 def test_a_complete_run_is_found_complete_and_nothing_is_touched(site: Site) -> None:
-    """The same run, no attempt, not one file of a stage changed; what is added are indexes of the form of now."""
+    """The same run, no attempt, not one file of a stage changed; what is added are marks of today's call, and indexes."""
     before = below_stages(site)
     outcome = again(site, 0.0, 16)
     assert (COMPLETE, RunState.COMPLETE) == (outcome.run.name, outcome.state)
     changed = difference(before, below_stages(site))
     assert {"added"} == set(changed.values())
-    assert ["done"] * 3 == [name.split("/")[1] for name in changed]
+    assert {"done": 3, "uses": 2, "wanted": 1} == Counter(name.split("/")[1] for name in changed)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(site: Site) -> None:
@@ -120,7 +121,8 @@ def test_a_continued_run_touches_no_file_of_before(site: Site) -> None:
     changed = difference(before, below_stages(site))
     assert [] == [name for name, how in changed.items() if how != "added"]
     other = [name for name in changed if not name.startswith(("double-78007d673316/", "digits-e3bb19c23f71/"))]
-    assert ["source-9e33edad6cb1/done/0001.8d38ff8e-000.json"] == other  # the index, in the form of now
+    source = "source-9e33edad6cb1"
+    assert [f"{source}/done/0001.8d38ff8e-000.json", f"{source}/wanted/{INTERRUPTED}"] == sorted(other)
 
 
 def test_a_continued_run_has_what_an_undisturbed_one_has(site: Site, tmp_path: Path) -> None:

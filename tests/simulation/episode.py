@@ -141,6 +141,7 @@ class Episode:
             most = {stage.name: make_launcher(config).most(stage) for stage in pipeline.stages}
             frozen = Frozen(
                 pipeline=pipeline, source_lists=intake.lists, launcher=config, most=most, code="", output=run.output,
+                keep="results" if self.plan.keeps_results else "all",
             )  # fmt: skip
             freeze_run(run, frozen, self.kernel.note, world)
             return self.hand_over(process, run, frozen, started, world, stays)
@@ -252,7 +253,7 @@ class Episode:
         if plan.at_once:
             self.call("run'", self.type_run, after=first + self.dice.uniform(0, 1))
         if plan.sweep:
-            self.call("sweep", lambda p: self.type_run(p, variant=1), after=first + self.dice.uniform(0, 5))
+            self.call("sweep", lambda p: self.type_run(p, variant=1), after=first + self.dice.uniform(0, plan.sweep_s))
         for n, when in enumerate(self._times(plan.again)):
             self.call(f"again{n}", self.type_run, after=when)
         for n, when in enumerate(self._times(plan.cancels)):

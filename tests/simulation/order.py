@@ -137,6 +137,8 @@ class Order:
     def _needless(self, folder: str, shard: str) -> None:
         """What is committed is not begun again: who looked it up in vain believes that for a while."""
         since, me = self._committed.get((folder, shard)), self._me
+        if self.truth.disk.listed(f"{self.truth.store}/stages/{folder}/freed/{fan_of(shard)}"):
+            return  # done again for its files
         path = f"{self._shards_of(folder, fan_of(shard))}/{shard}/stats.json"
         if (
             self.truth.mayhem

@@ -13,6 +13,8 @@ class Plan:
     """What an episode is made of: everything but the order of steps, which follows from the seed. All 0: undisturbed."""
 
     stages: tuple[str, ...] = ("double",)
+    keeps_results: bool = False
+    """Files of shards are freed while the runs work."""
     tasks: int = 3
     shard_tasks: int = 1
     workers: int = 2
@@ -91,6 +93,8 @@ class Plan:
     """2: the same pipeline in another store, too, by the same user, with runs of the same names."""
     sweep: bool = False
     """Another run that shares all stages but the last."""
+    sweep_s: float = 5.0
+    """It begins so much later at most."""
     growth: int = 0
     changes: int = 0
     cancels: int = 0

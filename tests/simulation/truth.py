@@ -77,6 +77,8 @@ class Truth:
         folder, kind, rest = names[3], names[4], names[5:]
         if kind == "claims" and len(rest) == 2:
             self._claims(what, folder, rest[0], rest[1], node)
+        elif kind == "shards" and rest[2:] == ["files"] and not rest[1].startswith("."):
+            self._files(what, folder, rest[0], rest[1])
         elif kind == "shards" and len(rest) >= 2 and not rest[1].startswith("."):
             self._shards(what, folder, rest[0], rest[1], len(rest) > 2)
         elif kind == "lists":
@@ -146,6 +148,8 @@ class Truth:
         owner, running = self.process_of(content), self.site.kernel.running
         if running is None or owner is running.process or not content:  # purged, or not yet written
             return
+        if ending == Ending.LOST.value and self.disk.listed(f"{self.store}/stages/{folder}/freed"):
+            return  # whoever needs files that were freed ends the attempt that made them
         if self.purged and (ending == Ending.LOST.value or any("/claims/" in path for path in self.purged)):
             return  # where claims were purged, two attempts may have the same number
         raise Violation(f"I4: {running.process.label} ends {claim} of {folder}, an attempt of {owner and owner.label}")
@@ -211,6 +215,14 @@ class Truth:
             self.made[f"{self.store}/stages/{folder}/shards/{fan}/{shard}"] = self.site.kernel.now
             if not folder.startswith("source-"):
                 self.check_shard(folder, shard)
+
+    def _files(self, what: str, folder: str, fan: str, shard: str) -> None:
+        """The files of a committed shard go and come as a whole: they go where a decision says so."""
+        uses = f"{self.store}/stages/{folder}/uses"
+        if what == "take" and not any(b'"use": "free"' in node.data for _, node in self.disk.below(uses)):
+            raise Violation(f"I11: the files of {shard} of {folder} go, and nobody has decided that")
+        if what == "over":
+            raise Violation(f"I11: the files of {shard} of {folder} were replaced")
 
     def stats(self, folder: str, shard: str) -> dict[str, Any]:
         """`stats.json` of a committed shard."""

@@ -32,7 +32,7 @@ from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.stats import ShardCounts
 from hpcurate.worker.hosts import Ahead, Hosts, Log, ShardEnded
 from hpcurate.worker.node_staging import Place
-from tests.simulation.filesystem import Client
+from tests.simulation.filesystem import Client, Disk
 from tests.simulation.kernel import Process, Thread, Violation
 
 
@@ -89,6 +89,20 @@ class Sift(Worked):
         return super().one(task)
 
 
+class Make(Worked):
+    """Always makes the same of a task, and a file for each shard, which the stage after it reads."""
+
+    deterministic = True
+
+    def one(self, task: Number) -> Number | None:
+        """See `Worked`."""
+        return Number(id=task.id, value=task.value, made_by=f"{task.made_by}/same")
+
+
+class Copy(Make):
+    """The same once more."""
+
+
 class Collect(Worked):
     """The sum of all, in one task."""
 
@@ -102,7 +116,8 @@ class Collect(Worked):
         return [Number(id="all", parents=tuple(task.id for task in tasks), value=total, made_by=made_by)]
 
 
-STAGES: dict[str, type[Worked]] = {"double": Double, "sift": Sift, "collect": Collect}
+STAGES: dict[str, type[Worked]] = {"double": Double, "sift": Sift, "collect": Collect, "make": Make, "copy": Copy}
+MAKES_FILES = ("make", "copy")
 POISON = 1000
 """Values from here on kill their stage process whenever they are in work."""
 DOOM = "d"
@@ -180,9 +195,9 @@ def made(stage: str, rows: Sequence[dict[str, Any]], nonce: str) -> list[dict[st
         total = sum(row["value"] for row in rows if row["value"] < POISON)
         digest = hashlib.sha256("".join(sorted(row["made_by"] for row in rows)).encode()).hexdigest()[:8]
         return [row_of("all", total, f"{digest}/{nonce}", [row["id"] for row in rows])]
-    factor = 2 if stage == "double" else 1
+    factor, maker = 2 if stage == "double" else 1, "same" if stage in MAKES_FILES else nonce
     kept = [row for row in rows if outcome(stage, row) == "passed"]
-    return [row_of(row["id"], row["value"] * factor, f"{row['made_by']}/{nonce}") for row in kept]
+    return [row_of(row["id"], row["value"] * factor, f"{row['made_by']}/{maker}") for row in kept]
 
 
 def row_of(name: str, value: int, made_by: str = "", parents: Sequence[str] = ()) -> dict[str, Any]:
@@ -231,6 +246,7 @@ class SimHosts(Hosts):
     ) -> None:
         self._process, self._files, self._work_s = process, Files(client.open, client.append, are_real=False), work_s
         self._ahead, self._unlucky, self._starves = ahead, unlucky, starves
+        self._client = client
 
     def prepare(self, plan: Plan, infos: list[WorkerInfo]) -> None:
         """See `Hosts`."""
@@ -242,6 +258,7 @@ class SimHosts(Hosts):
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
         stage = SimStage(self._process, self._files, plan.stage.name, self._work_s, self._ahead)
+        stage.client = self._client
         limits = plan.limits
         stage.share = limits.here.memory_mb / limits.ordinary.memory_mb if limits.ordinary else 1.0
         stage.unlucky, stage.starves = self._unlucky, self._starves
@@ -289,6 +306,7 @@ class SimStage:
         """Whom to ask for the next shard, while this one is in work."""
         self._next: ShardJob | None = None
         """Being prepared."""
+        self.client: Client | None = None
         self.share = 1.0
         """Of the usual memory, that its worker has."""
         self.starves: Callable[[str, float], None] = lambda task, share: None
@@ -308,6 +326,9 @@ class SimStage:
         self._ask, self._next = ahead if looks else None, None
         try:
             done = Done(counts=_timeless(self._runner.run(job, self._report)), environment={})
+            if self.client is not None and self._makes_files:
+                self._read_files(job, self.client.disk)
+                self._make_file(job, self.client)
         except Gone:
             if self._killed:
                 raise self._ended(Ending.FREE, "its stage process was asked to leave") from None
@@ -321,6 +342,29 @@ class SimStage:
         if self._next is not None and ahead is not None:
             ahead.begin()
         return done
+
+    @property
+    def _makes_files(self) -> bool:
+        return type(self._stage) in (Make, Copy)
+
+    def _read_files(self, job: ShardJob, disk: Disk) -> None:
+        """Whoever works on what is yet to be done has the files of what it reads, up to its end."""
+        target = f"{job.directory.rpartition('/')[0]}/{job.shard}"
+        if disk.find(f"{target}/files") is not None:
+            return  # a zombie: others have done it
+        if disk.find(target) is not None and not is_lacking(disk, target):
+            return
+        for path, *_ in job.inputs:
+            shard, stage = path.rpartition("/")[0], path.split("/")[3].rpartition("-")[0]
+            if stage in MAKES_FILES and disk.find(shard) is not None and disk.find(f"{shard}/files/data") is None:
+                raise Violation(f"I11: {target} is made of {shard}, whose files were freed")
+
+    def _make_file(self, job: ShardJob, client: Client) -> None:
+        try:
+            client.make_folders(f"{job.directory}/files")
+            client.create(f"{job.directory}/files/data", job.shard.encode())
+        except OSError as error:
+            raise StoreFailed(str(error)) from error
 
     def _ended(self, ending: Ending, detail: str) -> ShardEnded:
         """With the shard ahead, whose first tasks are being prepared."""
@@ -383,6 +427,15 @@ class SimStage:
 
     def close(self) -> None:
         """See `StageHost`."""
+
+
+def is_lacking(disk: Disk, shard: str) -> bool:
+    """Whether a committed shard is to be done again for its files."""
+    stage, _, rest = shard.partition("/shards/")
+    fan, _, name = rest.partition("/")
+    found = disk.listed(f"{stage}/freed/{fan}")
+    asked = [one for one in found if one.startswith(f"{name}.") and one.endswith(".again")]
+    return any(one.removesuffix(".again") + ".back" not in found for one in asked)
 
 
 def _timeless(counts: ShardCounts) -> ShardCounts:
