@@ -73,6 +73,7 @@ Start or continue a run:
   dry_run=            true: only print the plan
   debug=              true: 3 tasks in this process, breakpoints work
   rerun=              stages to run again
+  keep=               results: free files that no stage needs any more
   changed=            redo: edited items again
   vanished=           drop: leave out items that are no longer there
   budget.failed=      how many tasks may fail; budget.fraction= a share of them

@@ -54,7 +54,8 @@ def carry_out(store: StageStore, number: int) -> int:
     entry = store.uses.read()[number - 1]
     shards = sorted({shard for name in entry.lists for shard in _shards(store, name)}.difference(entry.kept))
     states = store.freed.states(shards)
-    todo = [shard for shard in shards if states.get(shard, (0, FilesState.FREED))[0] < number]
+    moved = (number, FilesState.FREED)  # and maybe not deleted
+    todo = [shard for shard in shards if (state := states.get(shard, moved))[0] < number or state == moved]
     for shard in todo:
         store.freed.free(shard, number)
     store.uses.mark_done(number)

@@ -294,9 +294,9 @@ def _step(stage: StageView) -> Action | Decision:
     if not stage.listed:
         return MakeLists(stage.name)
     if stage.files.differs:
-        return RunState.STALLED, _differs(stage)
+        return _nothing(RunState.STALLED, _differs(stage), (f"rerun={stage.name}",))
     if stage.files.waits:
-        return RunState.INCOMPLETE, stage.files.waits
+        return _nothing(RunState.INCOMPLETE, stage.files.waits)
     last = stage.rounds[-1] if stage.rounds else None
     if stage.missing and (last is None or last.phase is Phase.OVER):
         return _nothing(RunState.RUNNING, _missing(stage))

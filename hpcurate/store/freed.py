@@ -65,17 +65,18 @@ class Freed:
         """Carry out decision `number` for one shard: again and again, by whomever. Raises OSError."""
         target = self._folder.freed_files(shard, number)
         self._filesystem.make_folders(os.path.dirname(target))
-        with suppress(FileNotFoundError):  # it has none, or has none any more
-            try:
-                self._filesystem.rename(os.path.join(self._folder.shard(shard), "files"), target)
-            except OSError:
-                if not self._filesystem.names(target):
-                    raise
-            failpoint("free.moved")
-            self._filesystem.create(os.path.join(target, TOMBSTONE), b"")
-            for name in self._filesystem.names(target):
-                if name != TOMBSTONE:
-                    self._filesystem.discard(os.path.join(target, name), self._trash)
+        try:
+            self._filesystem.rename(os.path.join(self._folder.shard(shard), "files"), target)
+        except OSError as error:
+            if not self._filesystem.names(target):  # else it was moved before
+                if isinstance(error, FileNotFoundError):
+                    return  # it has none
+                raise
+        failpoint("free.moved")
+        self._filesystem.create(os.path.join(target, TOMBSTONE), b"")
+        for name in self._filesystem.names(target):
+            if name != TOMBSTONE:
+                self._filesystem.discard(os.path.join(target, name), self._trash)
 
     def ask(self, shard: str, number: int) -> bool:
         """Write down that the files are needed: the shard is done again. True if this call did."""
@@ -88,8 +89,9 @@ class Freed:
         """
         number, _ = self.states([shard])[shard]
         there = os.path.join(self._folder.shard(shard), "files")
-        same = self._same(attempt, shard, recorded)
-        if same:
+        made, had = _below_files(self._filesystem.sizes(attempt)), _below_files(recorded)
+        same = self._same_rows(attempt, shard) and (made == had or (not made and bool(self._filesystem.names(there))))
+        if same and made:  # else a rename that failed has moved them
             with suppress(FileExistsError):  # another attempt's, which made the same
                 self._filesystem.rename(os.path.join(attempt, "files"), there)
             failpoint("free.put_back")
@@ -97,13 +99,9 @@ class Freed:
         self._filesystem.create(f"{self._folder.freed_files(shard, number)}.{state.value}", b"")
         return same
 
-    def _same(self, attempt: str, shard: str, recorded: Mapping[str, int]) -> bool:
-        """Whether the attempt has the rows and files that are committed."""
+    def _same_rows(self, attempt: str, shard: str) -> bool:
         read, rows = self._filesystem.read, "tasks.jsonl"
-        if read(os.path.join(attempt, rows)) != read(os.path.join(self._folder.shard(shard), rows)):
-            return False
-        made = _below_files(self._filesystem.sizes(attempt))
-        return bool(made) and made == _below_files(recorded)
+        return read(os.path.join(attempt, rows)) == read(os.path.join(self._folder.shard(shard), rows))
 
 
 def _below_files(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -27,13 +27,14 @@ import greenlet  # noqa: F401 - imported once, for all children
 import msgspec  # noqa: F401
 
 from tests.simulation.found import FOUND
+from tests.simulation.keep_mutants import KEEPING
 from tests.simulation.mutants import MUTANTS as PROTOCOL
 from tests.simulation.mutants import Mutant
 from tests.simulation.needs import NEEDS
 from tests.simulation.retry_mutants import RETRYING
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING)
+MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING)
 MOST = 400
 """Episodes that are played with one mutant at most."""
 MOST_S = 25.0
