@@ -15,7 +15,7 @@ from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError, Submission
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
-from hpcurate.runs.freeing import ask_for_files, carry_out, free_files
+from hpcurate.runs.freeing import ask_for_files, carry_out, free_files, needs_files
 from hpcurate.runs.gate_files import GateFiles
 from hpcurate.runs.indexing import write_index
 from hpcurate.runs.launcher import GateRequest, Launcher, Presence, make_launcher
@@ -29,10 +29,12 @@ from hpcurate.runs.reconcile import (
     AskForFiles,
     CarryOut,
     Decision,
+    FilesAction,
     FreeFiles,
     Look,
     MakeLists,
     MarkOver,
+    NeedFiles,
     Phase,
     RecordJobs,
     StageView,
@@ -237,11 +239,11 @@ class Driver:
                 return self._store(stage).rounds.is_taken(number)
             case Watch():
                 self._watch(action)
-            case FreeFiles() | CarryOut() | AskForFiles():
+            case FreeFiles() | CarryOut() | NeedFiles() | AskForFiles():
                 self._do_to_files(action)
         return True
 
-    def _do_to_files(self, action: FreeFiles | CarryOut | AskForFiles) -> None:
+    def _do_to_files(self, action: FilesAction) -> None:
         store = self._store(action.stage)
         match action:
             case FreeFiles(stage, kept):
@@ -249,6 +251,9 @@ class Driver:
             case CarryOut(stage, number):
                 self._echo(f"{stage}: files are freed, as was decided when no run needed them")
                 carry_out(store, number)
+            case NeedFiles():
+                folder = self._pipeline.stage(action.stage).folder
+                self.observer.files.uses[folder] = needs_files(store, self.run.name)
             case AskForFiles(stage, shards):
                 self._echo(f"{stage}: files of {len(shards)} shards were freed and are needed: they are made again")
                 ask_for_files(store, shards)

@@ -25,6 +25,8 @@ class FilesOf:
     """Decisions to free files of the stage, which are not carried out; this run needs some of its files."""
     spare: tuple[str, ...] | None = None
     """Nobody in this run needs the files of the stage any more, but for those of these shards. None: somebody does."""
+    unsure: bool = False
+    """This host does not see all of the log up to where this run said that it needs files; or it was purged."""
     waits: str = ""
     """Why nothing of the stage can be worked on: files that it reads were freed."""
     differs: str = ""
@@ -41,7 +43,8 @@ class FilesSeen:
 
     def __init__(self, store: Callable[[str], StageStore], uses: Mapping[str, int], *, keeps_results: bool) -> None:
         """`uses`: see `Frozen.uses`."""
-        self._store, self._uses, self._keeps_results = store, uses, keeps_results
+        self._store, self._keeps_results = store, keeps_results
+        self.uses = dict(uses)
         self._settled: set[str] = set()
         """Stage folders in which no decision is open; while this run needs the files there will be no other."""
         self.freed: dict[str, tuple[str, ...]] = {}
@@ -83,11 +86,11 @@ class FilesSeen:
         for one in reversed(stages):
             needed = needed_by_open(stages, one, open_shards) if one.done else {}
             store = self._store(one.stage.folder)
-            undone = self._undone(store, self._uses.get(one.stage.folder, 0)) if needed else ()
+            undone = self._undone(store, self.uses.get(one.stage.folder, 0)) if needed else ()
             if not needed or (undone == () and not store.freed.any):
                 continue
             states = store.freed.states(set().union(*needed.values()))
-            seen = _seen(states, undone or ())
+            seen = attrs.evolve(_seen(states, undone or ()), unsure=undone is None)
             found[one.stage.name] = attrs.evolve(seen, waits=found[one.stage.name].waits)
             gone = {shard for shard, (_, state) in states.items() if state is not FilesState.BACK}
             for name, shards in needed.items():

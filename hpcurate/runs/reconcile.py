@@ -21,8 +21,9 @@ from hpcurate.units import plural
 from hpcurate.verdict import Allowance
 
 __all__ = [
-    "UNDECIDED", "Action", "AskForFiles", "CarryOut", "Decision", "FreeFiles", "Look", "MakeLists", "MarkOver",
-    "Phase", "RecordJobs", "RoundView", "StageView", "Submit", "Watch", "WriteIndex", "reconcile",
+    "UNDECIDED", "Action", "AskForFiles", "CarryOut", "Decision", "FilesAction", "FreeFiles", "Look", "MakeLists",
+    "MarkOver", "NeedFiles", "Phase", "RecordJobs", "RoundView", "StageView", "Submit", "Watch", "WriteIndex",
+    "reconcile",
 ]  # fmt: skip
 
 ROUNDS_WITHOUT_PROGRESS = 2
@@ -209,6 +210,13 @@ class CarryOut:
 
 
 @attrs.define(frozen=True)
+class NeedFiles:
+    """Say once more that files of a stage are needed: only who adds to the log knows what is in it."""
+
+    stage: str
+
+
+@attrs.define(frozen=True)
 class AskForFiles:
     """Have shards done again for their files, which were freed."""
 
@@ -217,7 +225,8 @@ class AskForFiles:
     """And the decision that freed them."""
 
 
-Action = RecordJobs | MarkOver | WriteIndex | MakeLists | Submit | Watch | FreeFiles | CarryOut | AskForFiles
+FilesAction = FreeFiles | CarryOut | NeedFiles | AskForFiles
+Action = RecordJobs | MarkOver | WriteIndex | MakeLists | Submit | Watch | FilesAction
 
 
 @attrs.define(frozen=True)
@@ -253,6 +262,7 @@ def _records(stages: Sequence[StageView]) -> list[Action]:
             found += [] if last.jobs_recorded else [RecordJobs(stage.name, last.number, last.jobs)]
             found += [] if last.over_recorded else [MarkOver(stage.name, last.number, last.jobs)]
         found += [WriteIndex(folder, fan) for folder, fan in stage.unindexed]
+        found += [NeedFiles(stage.name)] if stage.files.unsure else []
         found += [CarryOut(stage.name, number) for number in stage.files.undone]
         found += [AskForFiles(stage.name, stage.files.ask)] if stage.files.ask and not stage.files.undone else []
         found += [] if stage.files.spare is None else [FreeFiles(stage.name, stage.files.spare)]
