@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tests.simulation.mutants import Edit, Mutant, _mutant
 
-USES, FREED, NEEDS = "store/uses.py", "store/freed.py", "planning/file_needs.py"
+USES, NEEDS = "store/uses.py", "planning/file_needs.py"
 
 KEEPING: tuple[Mutant, ...] = (
     _mutant(
         "files are freed whoever needs them",
         Edit(USES, "if any(entry.use != ROWS for entry in users.values()) or any(", "if any("),
         scenario="results alone",
+        seed=48,
     ),
     _mutant(
         "files are freed before the stage that reads them is complete",
@@ -21,16 +22,5 @@ KEEPING: tuple[Mutant, ...] = (
             "if shard in by_name[name].done and by_name[name].done[shard].failed",
         ),
         scenario="results alone",
-    ),
-    _mutant(
-        "whoever begins says nothing about files",
-        Edit("runs/start.py", "needs_files(world.stage(run.store, s.folder), run.name)", "1"),
-        scenario="results alone",
-    ),
-    _mutant(
-        "files that were moved back by a failing rename count as others",
-        Edit(FREED, "(made == had or (not made and bool(self._filesystem.names(there))))", "made == had"),
-        scenario="results alone, local",
-        seed=51,
     ),
 )
