@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
+from picky import picky_run
 from shell import Shell
+
+
+@pytest.fixture(scope="module")
+def picky(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """The run that all verbs are tried on, in a store of its own: more runs are added here."""
+    return picky_run(tmp_path_factory.mktemp("compared"))
 
 
 def test_compare_sets_two_runs_side_by_side(picky: Shell) -> None:

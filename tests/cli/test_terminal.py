@@ -253,6 +253,12 @@ def test_which_store_is_looked_at_is_shown(picky: Shell) -> None:
     assert named not in picky.type("why").stderr
 
 
+def test_explain_takes_the_store_as_a_key(picky: Shell) -> None:
+    """It took `explain RUN store=DIR` for a command that is not typed yet."""
+    explained = typed_on_terminal(picky, "explain", "picky", f"store={picky.store}", columns=80).lines
+    assert explained == ["pick  nothing to do: all committed (1 shard)"]
+
+
 def test_a_c_locale_and_an_encoding_without_our_characters(picky: Shell) -> None:
     """Nothing raised, whatever is printed by whom."""
     for env in ({"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}):

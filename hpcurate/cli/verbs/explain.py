@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from hpcurate.cli.arguments import as_keys
+from hpcurate.cli.arguments import KEYS, as_keys
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
 from hpcurate.runs.expected import Expected, total
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 def verb(argv: list[str]) -> int:
     """`hpcurate explain [RUN]`, or `hpcurate explain +pipeline=… key=value …` for a command not yet typed."""
     words = argv[1:]
-    if any("=" in word and not word.startswith("--") for word in words):
+    if any("=" in word and not word.startswith(("--", *(f"{key}=" for key in KEYS))) for word in words):
         from hpcurate.cli.start.launch import previews
 
         for seen in previews(as_keys(words)):
