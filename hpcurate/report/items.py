@@ -50,11 +50,6 @@ class Hit:
         return str(self.plain["id"])
 
     @property
-    def parents(self) -> tuple[str, ...]:
-        """Ids of the tasks that it was made from."""
-        return tuple(self.plain.get("parents") or ())
-
-    @property
     def name(self) -> str:
         """What a user calls it."""
         return name_of(self.plain)
@@ -193,6 +188,3 @@ def described(value: Any) -> str:
     """A value in one line. Pure."""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return " ".join(text.split())
-
-
-__all__ = ["EXACT", "PART", "Hit", "StoreFile", "described", "find", "id_in", "name_of", "names_in", "store_file"]

@@ -45,11 +45,6 @@ class Row:
         """Id of the task."""
         return str(self.plain["id"])
 
-    @property
-    def parents(self) -> tuple[str, ...]:
-        """Ids of the tasks that it was made from."""
-        return tuple(self.plain.get("parents") or ())
-
 
 def head_of(line: bytes) -> Head:
     """Id and parents of a row."""
