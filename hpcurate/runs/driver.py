@@ -55,6 +55,7 @@ from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
 from hpcurate.system.patience import Patience
+from hpcurate.units import plural
 from hpcurate.world import World
 
 POLL_S = 2.0
@@ -255,7 +256,8 @@ class Driver:
                 folder = self._pipeline.stage(action.stage).folder
                 self.observer.files.uses[folder] = needs_files(store, self.run.name)
             case AskForFiles(stage, shards):
-                self._echo(f"{stage}: files of {len(shards)} shards were freed and are needed: they are made again")
+                again = "are needed again: they are made once more"
+                self._echo(f"{stage}: freed files of {plural(len(shards), 'shard')} {again}")
                 ask_for_files(store, shards)
 
     def _free_files(self, stage: PlannedStage, kept: tuple[str, ...]) -> None:
@@ -263,7 +265,7 @@ class Driver:
         freed = free_files(self._store(stage.name), self.run, since, lists, kept)
         self.observer.files.freed[stage.folder] = kept
         if freed:
-            self._echo(f"{stage.name}: files of {freed} shards were freed (keep=results)")
+            self._echo(f"{stage.name}: the files of {plural(freed, 'shard')} were freed (keep=results)")
 
     def mark_over(self, stage: str, number: int, jobs: Jobs | None = None) -> bool:
         """Write down that no worker of a round is left, and how its jobs ended as far as their scheduler knows.

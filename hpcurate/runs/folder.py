@@ -21,7 +21,7 @@ from hpcurate.runs.commands import Command, again
 from hpcurate.runs.retry_log import Retried, RetryLog
 from hpcurate.store import access
 from hpcurate.store.filesystem import POSIX, Filesystem
-from hpcurate.store.layout import CONTINUED, FORMAT, Store
+from hpcurate.store.layout import CONTINUED, FORMAT, WITH_FREED_FILES, Store
 from hpcurate.store.mode import GROUP, PRIVATE, may_read, mode_of, owner_of, sharer
 from hpcurate.store.trouble import explain
 from hpcurate.system.clock import Clock, SystemClock
@@ -245,10 +245,13 @@ def open_store(
     filesystem: Filesystem = POSIX,
     echo: Callable[[str], None] = lambda line: None,
     mode: str | None = None,
+    *,
+    frees: bool = False,
 ) -> Store:
     """The store at `root`, made if missing; one of an earlier format is continued. Raises StoreError otherwise.
 
-    A new one is its owner's alone, unless `mode` says that it is the group's.
+    A new one is its owner's alone, unless `mode` says that it is the group's. With `frees` it gets the format of stores
+    whose files may be freed.
     """
     store, mode = Store.at(root), mode or mode_of(root) or PRIVATE
     try:
@@ -264,16 +267,18 @@ def open_store(
         raise StoreError(f"store={root}: cannot be used as a store: {explain(error, store.root)}") from None
     except (ValueError, KeyError) as error:
         raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
-    if found in CONTINUED:  # its modes stay, and say whose it is
-        filesystem.replace(store.format_json, json.dumps({"format": FORMAT}).encode() + b"\n")
-        echo(
-            f"store={root}: had format {found}, and has {FORMAT} from now on: what is committed stands, and an earlier "
-            "hpcurate refuses the store"
-        )
-    elif found != FORMAT:
+    wanted = max(WITH_FREED_FILES if frees else FORMAT, found if found == WITH_FREED_FILES else FORMAT)
+    if found not in (*CONTINUED, FORMAT, WITH_FREED_FILES):
         raise StoreError(
-            f"store={root}: has format {found}, this hpcurate writes {FORMAT}; "
+            f"store={root}: has format {found}, this hpcurate writes {wanted}; "
             "use the hpcurate that made it, or name a new store"
+        )
+    if found != wanted:  # its modes stay, and say whose it is
+        there = json.loads(filesystem.read(store.format_json))
+        filesystem.replace(store.format_json, json.dumps({**there, "format": wanted}).encode() + b"\n")
+        echo(
+            f"store={root}: had format {found}, and has {wanted} from now on: what is committed stands, and an earlier "
+            "hpcurate refuses the store"
         )
     return store
 

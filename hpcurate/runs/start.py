@@ -54,7 +54,7 @@ def start(
     if request.metrics and (missing := what_is_missing(request.metrics)):
         echo(f"site.metrics={request.metrics}: no metrics of this run: {missing}")
     with private_files():
-        store = open_store(request.store, world.filesystem, echo, request.store_mode)
+        store = open_store(request.store, world.filesystem, echo, request.store_mode, frees=request.keep == "results")
         world = world.expecting(store)
         request.environments.provide(echo)
         with _there(store, world):

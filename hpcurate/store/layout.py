@@ -21,6 +21,8 @@ import attrs
 FORMAT = 2
 """Version of this layout; a store of a later version is refused. 2: lists have versions, lists and shards may be named
 by their content, attempts may end as `lost` or `store`, indexes are per fan-out folder."""
+WITH_FREED_FILES = 3
+"""Of a store in which a run has kept only results: an earlier hpcurate would miss the files that were freed there."""
 CONTINUED = (1,)
 """Earlier versions whose stores are continued; from then on they have this version."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -57,8 +58,6 @@ def rows(store: Path) -> dict[str, str]:
 
 def nonces(store: Path) -> dict[str, str]:
     """Of every committed shard."""
-    import json
-
     found = store.glob("stages/*/shards/*/[!.]*/stats.json")
     return {str(path.parent.relative_to(store)): json.loads(path.read_text())["nonce"] for path in found}
 
@@ -79,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("made") / "s"
     said: list[str] = []
     assert run(store, four(), echo=said.append) is RunState.COMPLETE
-    assert "one: files of 3 shards were freed (keep=results)" in said
+    assert "one: the files of 3 shards were freed (keep=results)" in said
     return store
 
 
@@ -114,6 +113,7 @@ def test_only_the_result_has_its_files_at_the_end(store: Path) -> None:
     """Rows of all stages stay, `verify` misses nothing, and the same command changes nothing."""
     assert [0, 0, 0, 3] == [len(files(store, name)) for name in ("one", "two", "three", "four")]
     assert () == faults(store)
+    assert 3 == json.loads((store / "format.json").read_text())["format"]  # an earlier hpcurate would miss the files
     before = rows(store), nonces(store)
     assert run(store, four()) is RunState.COMPLETE
     assert before == (rows(store), nonces(store))
@@ -127,7 +127,7 @@ def test_what_needs_freed_files_later_makes_them_again(store: Path) -> None:
     before = nonces(store)
     said: list[str] = []
     assert run(store, {**four(), "three": Step(Copy(33), SHARD)}, echo=said.append) is RunState.COMPLETE
-    assert "two: files of 3 shards were freed and are needed: they are made again" in said
+    assert "two: freed files of 3 shards are needed again: they are made once more" in said
     assert before.items() <= nonces(store).items()
     assert [0, 0, 0, 3] == [len(files(store, name)) for name in ("one", "two", "three", "four")]
     assert (

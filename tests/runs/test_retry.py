@@ -220,7 +220,10 @@ def test_a_run_that_failed_over_its_budget_goes_on(factory: Factory) -> None:
     factory.bugs(12, 13, 14)
     factory.budget = 1
     first = factory.run()
-    assert (RunState.FAILED, True) == (first.state, f"hpcurate retry {first.run.name}" in first.summary["next"])
+    assert (RunState.FAILED, True) == (
+        first.state,
+        f"retry=hpcurate.Retry(run={first.run.name!r}" in first.summary["next"],
+    )
     factory.bugs(13)
     outcome = factory.run(Retry())
     assert (RunState.COMPLETE, {"one": 1}) == (outcome.state, failed(outcome))

@@ -170,7 +170,7 @@ def test_the_store_gets_the_format_of_now_and_a_line_says_so(site: Site) -> None
     assert "had format 1, and has 2 from now on: what is committed stands" in lines[0][0]
 
 
-@pytest.mark.parametrize("found", [0, 3, "new"])
+@pytest.mark.parametrize("found", [0, 4, "new"])
 def test_a_store_of_a_format_that_is_not_known_is_refused(site: Site, found: object) -> None:
     """And left as it is."""
     (site.store / "format.json").write_text(json.dumps({"format": found}))
