@@ -18,6 +18,7 @@ VERBS = {
     "why": "hpcurate.cli.verbs.why",
     "trace": "hpcurate.cli.verbs.trace",
     "usage": "hpcurate.cli.verbs.usage",
+    "advise": "hpcurate.cli.verbs.advise",
     "results": "hpcurate.cli.verbs.results",
     "logs": "hpcurate.cli.verbs.logs",
     "report": "hpcurate.cli.verbs.report",
@@ -96,6 +97,7 @@ site profile's, else that of the last run started):
   hpcurate show [RUN]          what it is: command, folders, hours, config
   hpcurate usage [RUN]         hours of CPUs and GPUs: busy, failed, idle
   hpcurate results STAGE [RUN] its rows and files, for other programs
+  hpcurate advise [RUN]        what it asked for and did not need
   hpcurate logs [RUN]          what workers, stages and gates wrote
   hpcurate report [RUN]        all of it as one HTML page, with pictures
   hpcurate explain [RUN]       why each stage runs or does not; also of

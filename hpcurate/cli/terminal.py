@@ -161,7 +161,7 @@ def take_any_text() -> None:
 
 def show_end(outcome: Outcome) -> None:
     """Print the last lines of a call: why a stage cannot be started, where the run is, and what to type next."""
-    show([*_setup_lines(outcome), *end_lines(outcome.report)])
+    show([*_setup_lines(outcome), *_advice_lines(outcome), *end_lines(outcome.report)])
 
 
 def _setup_lines(outcome: Outcome) -> list[str]:
@@ -172,6 +172,16 @@ def _setup_lines(outcome: Outcome) -> list[str]:
     if outcome.state is not RunState.STALLED:
         return []
     return setup_lines(setup_failures(outcome.run, outcome.run.frozen(), outcome.report))
+
+
+def _advice_lines(outcome: Outcome) -> list[str]:
+    from hpcurate.runs.state import RunState
+
+    if outcome.state is not RunState.COMPLETE:
+        return []
+    from hpcurate.cli.verbs.advise import after_run
+
+    return after_run(outcome.run, outcome.report)
 
 
 def end_lines(report: RunReport) -> list[str]:

@@ -167,6 +167,8 @@ class GpuUse:
     decoder: Optional[float] = None
     memory_mb: float = 0.0
     """Most that torch took on one of them in this process; of others, all that was in use there, by whomever."""
+    device_mb: float = 0.0
+    """That the smallest of them has; 0: not known."""
 
 
 @attrs.define(kw_only=True)

@@ -18,6 +18,8 @@ class GpuSample:
     decoder: float | None = None
     memory_mb: float | None = None
     """In use on the device, by whomever."""
+    device_mb: float | None = None
+    """That it has."""
 
 
 class Gpus(Protocol):
@@ -91,6 +93,7 @@ class Nvml:
             encoder=self._share(lambda: lib.nvmlDeviceGetEncoderUtilization(handle)[0]),
             decoder=self._share(lambda: lib.nvmlDeviceGetDecoderUtilization(handle)[0]),
             memory_mb=self._asked(lambda: lib.nvmlDeviceGetMemoryInfo(handle).used / 2**20),
+            device_mb=self._asked(lambda: lib.nvmlDeviceGetMemoryInfo(handle).total / 2**20),
         )
 
     def _share(self, ask: Any) -> float | None:

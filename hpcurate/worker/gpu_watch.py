@@ -31,6 +31,7 @@ def used(samples: Iterable[GpuSample], seconds: float, own_mb: float = 0.0) -> G
         encoder=_mean([one.encoder for one in known]),
         decoder=_mean([one.decoder for one in known]),
         memory_mb=round(own_mb or max(memory), 1),
+        device_mb=round(min((one.device_mb for one in known if one.device_mb), default=0.0), 1),
     )
 
 
