@@ -40,6 +40,7 @@ def test_a_row_gives_numbers_and_texts() -> None:
     """Numbers of dicts in it, too; no truth values; texts wherever they are, but no paths."""
     row = {
         "id": "x", "weight": 2, "path": "/a b/some long name of a file.mp4", "good": True, "motion": 0.5, "nan": float("nan"),
+        "huge": 10**400, "infinite": float("inf"),
         "scores": {"cat": 1, "name": "c"}, "windows": [{"caption": "a dog runs over the grass"}], "codec": "h264",
     }  # fmt: skip
     assert [("motion", 0.5), ("scores.cat", 1)] == list(numbers(row))

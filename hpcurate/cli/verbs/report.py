@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from contextlib import suppress
 
 from hpcurate.cli.arguments import VerbParser
@@ -19,7 +20,7 @@ from hpcurate.units import bytes_text
 def parser() -> VerbParser:
     """`hpcurate report [RUN] [--output FILE]`."""
     parser = run_parser("report", "one HTML page of a run, with everything that it shows inside")
-    parser.add_argument("--output", metavar="FILE", help="where to write it; default: report.html in the run's folder")
+    parser.add_argument("--output", metavar="FILE", help="default: report.html in the run's folder; - is stdout")
     parser.add_argument("--items", type=_count, default=4000, help="tasks to look at, at most; default: %(default)s")
     parser.add_argument("--pictures", type=_count, default=200, help="of them, at most; default: %(default)s")
     return parser
@@ -36,15 +37,18 @@ def verb(argv: list[str]) -> int:
     run = the_run(options)
     prices = prices_of(site_profile(options.site)[1])
     wanted = Options(version=__version__, items=options.items, pictures=Limits(count=options.pictures), prices=prices)
-    path = os.path.abspath(options.output or os.path.join(run.path, "report.html"))
-    page = page_of(RunView(run), wanted)
-    size = _write(path, render(page).encode("utf-8", "backslashreplace"))
-    show([f"{path}  ({bytes_text(size)}; open it in any browser, it needs no server)"])
+    data = render(page_of(RunView(run), wanted)).encode("utf-8", "backslashreplace")
+    if options.output == "-":
+        sys.stdout.buffer.write(data)
+    else:
+        path = os.path.abspath(options.output or os.path.join(run.path, "report.html"))
+        _write(path, data)
+        show([f"{path}  ({bytes_text(len(data))}; open it in any browser, it needs no server)"])
     return 0
 
 
-def _write(path: str, data: bytes) -> int:
-    """All of it or nothing; returns its bytes. Raises UserError."""
+def _write(path: str, data: bytes) -> None:
+    """All of it or nothing. Raises UserError."""
     temporary = f"{path}.{os.getpid()}"
     try:
         with open(temporary, "wb") as file:
@@ -54,7 +58,6 @@ def _write(path: str, data: bytes) -> int:
         with suppress(OSError):
             os.unlink(temporary)
         raise UserError(f"{path}: cannot be written: {error.strerror}; name a file with --output FILE") from None
-    return len(data)
 
 
 def _count(text: str) -> int:

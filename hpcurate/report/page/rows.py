@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -19,6 +18,8 @@ NO_MEASURES = ("id", "parents", "weight", "mtime_ns")
 LEAST_TEXT = 20
 """Characters of a text that may be a caption: names of codecs and formats are shorter."""
 DEEPEST = 3
+LARGEST = 1e300
+"""Beyond it lie infinity, and whole numbers that are no float."""
 
 _decoder = msgspec.json.Decoder()
 
@@ -27,9 +28,10 @@ def rows_of(shard: CommittedShard, name: str) -> list[Plain]:
     """Rows of one file of a shard; none if it is not there (any more)."""
     data = content_of(shard, name)
     try:
-        return [row for row in _decoder.decode_lines(data) if isinstance(row, dict)]
+        rows = _decoder.decode_lines(data)
     except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, and names that are no text
-        return [row for line in data.splitlines() for row in _loaded(line)]
+        rows = [row for line in data.splitlines() for row in _loaded(line)]
+    return [row for row in rows if isinstance(row, dict) and "id" in row]
 
 
 def _loaded(line: bytes) -> Iterator[Plain]:
@@ -42,11 +44,11 @@ def numbers(row: Plain) -> Iterator[tuple[str, float]]:
     for name, value in row.items():
         kind = type(value)
         if kind is int or kind is float:
-            if name not in NO_MEASURES and math.isfinite(value):
+            if name not in NO_MEASURES and abs(value) < LARGEST:
                 yield name, value
         elif kind is dict:
             for inner, one in value.items():
-                if type(one) in (int, float) and math.isfinite(one):
+                if type(one) in (int, float) and abs(one) < LARGEST:
                     yield f"{name}.{inner}", one
 
 
