@@ -193,12 +193,12 @@ class Cleaner:
         if first.stages or first.attempts or first.probation:
             self._wait(wait_s, "looking a second time")
         found = first.both(self.look(self.now()))
-        meter, freed = Meter(), 0
-        for _, path in found.attempts:
-            freed += meter.measure(path).bytes
-            self._filesystem.discard(path, self._store.trash)
         probation = [*found.probation, *(name for name in map(self._on_probation, found.stages) if name)]
         failpoint("clean.on_probation")
+        meter, freed = Meter(), 0
+        for _, path in found.attempts:  # takes its time, in which somebody might begin with a stage that was to go
+            freed += meter.measure(path).bytes
+            self._filesystem.discard(path, self._store.trash)
         if probation:
             self._wait(wait_s, "looking whether somebody has begun to want what is in trash/ now")
         put_back = self._put_back(probation)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -26,7 +27,7 @@ from hpcurate.runs.retry_log import Retried
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import Scan, scan
 from hpcurate.store.access import private_files
-from hpcurate.store.layout import Store
+from hpcurate.store.layout import StageFolder, Store
 from hpcurate.world import World
 
 __all__ = ["freeze_run", "start", "write_run"]
@@ -163,23 +164,33 @@ def _check_unedited(prepared: Prepared) -> None:
 
 def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:
     """Each stage's folder, with what the stage is, and this run among those that want it."""
-    filesystem = run.filesystem
     for stage in pipeline.stages:
-        folder = run.store.stage(stage.folder)
         above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
         parts = {"stage": stage.name, "fingerprint": stage.fingerprint, "parts": stage.identity, "upstream": above}
         beside = {"deterministic": stage.deterministic, "environment": stage.env.digest, "code": stage.code}
-        before = write_stage_json(filesystem, folder, {**parts, **beside}).get("environment", stage.env.digest)
+        before = _want(run, stage.folder, {**parts, **beside}).get("environment", stage.env.digest)
         if before != stage.env.digest:
             echo(_other_environment(stage.name, before, stage.env.digest))
-        _want(run, stage.folder)
 
 
-def _want(run: Run, folder: str) -> None:
-    """From here on nobody cleans a folder: what is found there will be there."""
-    wanted = run.store.stage(folder).wanted
-    run.filesystem.make_folders(wanted)
-    run.filesystem.create(os.path.join(wanted, run.name), b"")
+def _want(run: Run, folder: str, plain: dict[str, object] | None = None) -> dict[str, Any]:
+    """From here on nobody cleans a folder: what is found there will be there. `plain`: what the stage is.
+
+    What was said first of that. A clean that saw nobody here may move the folder away meanwhile: then all of it again.
+    """
+    stage = run.store.stage(folder)
+    for _ in range(2):
+        with suppress(FileNotFoundError):
+            first = _mark(run, stage, plain)
+            if run.name in run.filesystem.names(stage.wanted):
+                return first
+    return _mark(run, stage, plain)
+
+
+def _mark(run: Run, stage: StageFolder, plain: dict[str, object] | None) -> dict[str, Any]:
+    run.filesystem.make_folders(stage.wanted)
+    run.filesystem.create(os.path.join(stage.wanted, run.name), b"")
+    return write_stage_json(run.filesystem, stage, plain) if plain else {}
 
 
 def _other_environment(stage: str, before: str, now: str) -> str:

@@ -29,7 +29,7 @@ def called(task: Task) -> str:
 
 def weight_of(tasks: Sequence[Task]) -> float:
     """All of them; 0 where the stage's `prepare` has made something else of their weights."""
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         weight = float(sum(task.weight for task in tasks))
         return weight if math.isfinite(weight) else 0.0
     return 0.0

@@ -13,9 +13,11 @@ import pytest
 from shell import Shell
 
 from hpcurate.runs.clean import Cleaner
-from hpcurate.runs.folder import find_run
+from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.references import read_references
 from hpcurate.runs.remove import remove_run
+from hpcurate.runs.start import _want_stages
+from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.system import failpoints
 from hpcurate.system.clock import SystemClock
@@ -165,6 +167,33 @@ def test_a_stage_that_is_begun_again_stands(store: Store) -> None:
 
     assert clean(store, begins).clean(1.0).put_back == ()
     assert ["wanted"] == os.listdir(Path(store.stages, alone))
+
+
+class Moving(PosixFilesystem):
+    """A clean moves the folder away while a file is made in it; once."""
+
+    def __init__(self, name: str) -> None:
+        self.names_left = [name]
+
+    def create(self, path: str, data: bytes) -> bool:
+        """The first file of that name."""
+        if os.path.basename(path) in self.names_left:
+            self.names_left.remove(os.path.basename(path))
+            stage = Path(path.partition("/stages/")[0], "stages", path.partition("/stages/")[2].partition("/")[0])
+            stage.rename(stage.parent / f".{stage.name}")
+        return super().create(path, data)
+
+
+@pytest.mark.parametrize("file", ["stage.json", "20990101-000000-late"])
+def test_a_run_that_begins_while_its_folder_is_moved_away_makes_it_once_more(store: Store, file: str) -> None:
+    """With all that belongs there. Before, `hpcurate clean --yes` beside it ended its command in a traceback."""
+    pipeline = find_run(store, names(store)[0]).frozen().pipeline
+    first = store.stage(pipeline.stages[0].folder)
+    os.unlink(first.stage_json)
+    late = Run(store, "20990101-000000-late", Moving(file))
+    _want_stages(late, pipeline, lambda line: None)
+    assert os.path.exists(first.stage_json)
+    assert [late.name in os.listdir(store.stage(one.folder).wanted) for one in pipeline.stages] == [True] * 3
 
 
 def test_attempts_without_a_result_go_with_their_files(store: Store) -> None:

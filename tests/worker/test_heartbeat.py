@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,13 @@ from unit_stages import Fated, Number, numbers
 
 from hpcurate.planning.pipeline import Timing
 from hpcurate.stage_process.reached import called, weight_of
-from hpcurate.store.filesystem import POSIX
+from hpcurate.store.filesystem import POSIX, PosixFilesystem
 from hpcurate.store.heartbeat import AtWork, Beat, counter_of, decoded, encoded
+from hpcurate.store.layout import StageFolder
 from hpcurate.task import FileTask, Task
-from hpcurate.worker.heartbeat import in_work_s
+from hpcurate.worker.heartbeat import Heartbeat, in_work_s
 from hpcurate.worker.supervisor import SETTING_UP
+from hpcurate.world import World
 
 HOSTILE = "/in/<script>\n\udcff\x00{}.mp4"
 ONE = AtWork(shard="0001-000001", tasks=9, done=2, weight=2.5, took_s=4.0, task="id", name=HOSTILE, since_s=7.0)
@@ -78,6 +82,38 @@ def test_a_shorter_content_leaves_nothing_of_a_longer_one(tmp_path: Path) -> Non
     assert b"000000000008" == counter_of(POSIX.read(path))
 
 
+class Full(PosixFilesystem):
+    """Of a full disk: no file grows any more."""
+
+    def beat(self, path: str, data: bytes) -> None:
+        """As NFS says it: nothing of the call was written."""
+        if Path(path).exists() and len(data) > Path(path).stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        super().beat(path, data)
+
+
+def falls_over() -> list[AtWork]:
+    """What is in work cannot be said."""
+    raise RuntimeError("dictionary changed size during iteration")
+
+
+@pytest.mark.parametrize(("filesystem", "at_work"), [(Full(), lambda: [ONE]), (POSIX, falls_over)])
+def test_the_counter_goes_through_whatever_becomes_of_the_rest(
+    tmp_path: Path, filesystem: PosixFilesystem, at_work: Callable[[], list[AtWork]]
+) -> None:
+    """A longer file did not fit on a full disk, an exception ended the thread: the worker was taken for dead."""
+    folder = StageFolder(str(tmp_path))
+    path = Path(folder.worker("7-0-r0-aa"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"000000000000\n")
+    heart = Heartbeat(World(filesystem=filesystem), folder, "7-0-r0-aa", 0.01, at_work=at_work)
+    heart.start()
+    began = heart.gapless_since
+    assert soon(lambda: counter_of(path.read_bytes()) > b"000000000003")
+    assert heart.gapless_since == began
+    heart.stop()
+
+
 def test_many_workers_write_seldom_and_few_often() -> None:
     """Together about as often; none less often than it promised."""
     assert [2.0, 2.0, 10.0, 30.0, 30.0] == [in_work_s(30.0, workers) for workers in (1, 32, 160, 480, 9000)]
@@ -88,8 +124,8 @@ def test_a_task_is_called_as_people_call_it() -> None:
     """By its file if it has one."""
     file = FileTask(id="i", source="a.mp4", path="/in/a.mp4", size=1, mtime_ns=1)
     assert ("/in/a.mp4", "i") == (called(file), called(Task(id="i")))
-    odd = Task(id="i", weight=None)  # type: ignore[arg-type]
-    assert (3.0, 0.0) == (weight_of([Task(id="i", weight=1.5)] * 2), weight_of([file, odd]))
+    odd, huge = Task(id="i", weight=None), Task(id="i", weight=10**400)  # type: ignore[arg-type]
+    assert [3.0, 0.0, 0.0] == [weight_of(tasks) for tasks in ([Task(id="i", weight=1.5)] * 2, [file, odd], [huge])]
 
 
 def test_a_worker_says_which_task_is_in_work_since_when_and_how_many_are_done(tmp_path: Path) -> None:
