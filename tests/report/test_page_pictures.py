@@ -48,6 +48,14 @@ def test_a_video_shows_the_span_of_its_task(tmp_path: Path) -> None:
     assert (1, (128, 96)) == strip(path)
 
 
+def test_no_picture_is_better_than_one_of_another_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far from a key frame the page showed whatever it had decoded last: one picture for all clips of a video."""
+    path = make_video(tmp_path / "a.mp4", frames=48, sound=None, gop=48)
+    assert strip(path, start_s=1.0, end_s=2.0)
+    monkeypatch.setattr(pictures, "MOST_DECODED", 5)
+    assert strip(path, start_s=1.0, end_s=2.0) is None
+
+
 def test_what_cannot_be_decoded_has_no_picture(tmp_path: Path) -> None:
     """Broken, gone, or not what its name says."""
     for name in ("a.png", "a.mp4"):

@@ -30,8 +30,8 @@ FRAMES, FIRST = 5, 16
 QUALITY = 55
 MOST_PIXELS = 64_000_000
 """Of an image that is opened."""
-MOST_DECODED = 100
-"""Frames between a key frame and the span that is wanted."""
+MOST_DECODED = 600
+"""Frames between a key frame and the span that is wanted; where it is farther away there is no picture."""
 PLAIN_BYTES = 30_000
 """Of an image that is embedded as it is, where nothing can make it smaller."""
 IMAGES = {".webp": "webp", ".gif": "gif", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -126,7 +126,7 @@ def _spread(count: int) -> list[int]:
 
 
 def _frames_of_movie(path: str, row: Plain) -> Iterator[Image]:
-    """One, from the middle of the task's span if a key frame is near: a seek each is what takes time."""
+    """One, a second into the task's span or from its middle; none where no key frame is near."""
     import av
 
     with av.open(path) as movie:
@@ -135,10 +135,12 @@ def _frames_of_movie(path: str, row: Plain) -> Iterator[Image]:
         unit = float(stream.time_base or 0)
         begins = float(stream.start_time or 0) * unit
         start, end = _span_in_file(path, row, float(stream.duration or 0) * unit)
-        movie.seek(int((begins + (start + end) / 2) * 1_000_000))
+        wanted = begins + min((start + end) / 2, start + 1.0)
+        movie.seek(int(wanted * 1_000_000))
         for count, frame in enumerate(movie.decode(stream)):
-            if (frame.time or 0.0) - begins >= start or count >= MOST_DECODED:
+            if (frame.time or 0.0) >= wanted:
                 yield _small(frame.to_image())  # type: ignore[no-untyped-call]
+            if (frame.time or 0.0) >= wanted or count >= MOST_DECODED:
                 return
 
 
