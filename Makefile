@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo hello test test-long test-newest test-oldest lint format clean
+.PHONY: help setup demo hello test packages test-long test-newest test-oldest lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,9 +31,8 @@ hello: $(READY) ## A pipeline with small models (191 MB, by pip) that answers in
 	@echo "answers, tables, vectors:    ls -R demo/store/runs/latest/output"
 	@echo "prompts of your own:         $(PY) -m hpcurate +pipeline=prompts store=demo/store launcher=local input=prompts.jsonl"
 
-test: $(READY) ## All checks and tests (13 minutes on 2 cores); as root on Debian installs Slurm first
-	scripts/install-test-deps
-	$(MAKE) --no-print-directory lint
+test: ## All checks and tests (13 minutes on 2 cores); as root on Debian installs Slurm and a browser first
+	$(MAKE) --no-print-directory -j2 packages lint
 	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) ## The long campaigns, and only these
@@ -52,6 +51,9 @@ test-oldest: ## The tests with the lowest version of everything that pyproject.t
 	$(PYTHON) scripts/oldest-versions > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e '.[dev,video]'
 	.venv-oldest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+packages: # beside the checks, which do not need them
+	scripts/install-test-deps
 
 lint: $(READY) ## Style and types
 	$(PY) -m ruff check
