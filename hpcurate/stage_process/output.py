@@ -26,7 +26,7 @@ from hpcurate.store.files import REAL, Files
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import NOT_RETURNED, Amounts, LeftOut, Logged, ShardCounts, add_amounts, rounded
 from hpcurate.system.memory import peaks_mb
-from hpcurate.system.processes import cpu_seconds
+from hpcurate.system.processes import cpu_seconds, descendants
 from hpcurate.task import Task
 
 MOST_REASONS = 100
@@ -66,8 +66,9 @@ class ShardOutput:
             self.counts.peak_gpu_memory_mb = peak_gpu_mb()
             self._round()
         self.counts.seconds = time.monotonic() - self._started
-        self.counts.cpu_seconds = max(0.0, round(cpu_seconds() - self._cpu, 3))
-        self.counts.peak_memory_mb = round(peaks_mb(), 1)
+        below = descendants(os.getpid())
+        self.counts.cpu_seconds = max(0.0, round(cpu_seconds(below) - self._cpu, 3))
+        self.counts.peak_memory_mb = round(peaks_mb(below), 1)
 
     def batch(
         self,

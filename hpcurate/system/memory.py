@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import attrs
-
-from hpcurate.system.processes import descendants
 
 MOUNTED = "/sys/fs/cgroup"
 _JOB = re.compile(r"job_\d+")
@@ -77,13 +75,13 @@ def _killed(folder: str) -> int:
     return 0
 
 
-def peaks_mb() -> float:
-    """MiB that this process and all below it have had in use, each at most, as if all did so at once.
+def peaks_mb(pids: Sequence[int]) -> float:
+    """MiB that this process and those below it, `pids`, have had in use, each at most, as if all did so at once.
 
     Those that have left count as one, the largest.
     """
     own, left = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return (own + left + sum(_peak_kb(pid) for pid in descendants(os.getpid()))) / 1024
+    return (own + left + sum(map(_peak_kb, pids))) / 1024
 
 
 def _peak_kb(pid: int) -> int:

@@ -164,10 +164,14 @@ def resident_mb(pids: Sequence[int]) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-def cpu_seconds() -> float:
-    """User and system time of this process and of all below it, those included that they have waited for."""
+def cpu_seconds(pids: Optional[Sequence[int]] = None) -> float:
+    """User and system time of this process and of all below it, those included that they have waited for.
+
+    `pids`: those below it, where they are known.
+    """
+    pids = descendants(os.getpid()) if pids is None else pids
     waited = resource.getrusage(resource.RUSAGE_CHILDREN)
-    below = sum(_cpu_ticks(pid) for pid in descendants(os.getpid())) / os.sysconf("SC_CLK_TCK")
+    below = sum(map(_cpu_ticks, pids)) / os.sysconf("SC_CLK_TCK")
     return time.process_time() + waited.ru_utime + waited.ru_stime + below
 
 

@@ -9,10 +9,10 @@ import pytest
 from engine_stages import Digits, Double, Number
 
 import hpcurate
-from hpcurate.api import Outcome
 from hpcurate.cli.main import run
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
+from hpcurate.runs.outcome import Outcome
 
 SMALL = StageOptions(shard_tasks=3, resources={"cpus": 2, "memory": "100MB"})
 NUMBERS = [Number(id=f"n{i}", value=i) for i in range(1, 8)]

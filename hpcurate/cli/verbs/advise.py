@@ -47,7 +47,7 @@ def advise_lines(found: Sequence[Advice], facts: Sequence[StageFacts]) -> list[s
     if found:
         typed = " ".join(quoted(word) for one in found for word in one.overrides)
         lines.append("in the command of the next run: " + styled(typed, "command"))
-    else:
+    elif len(little) < len(facts):
         lines.append("nothing to advise: what its stages asked for fits what they needed")
     if little:
         least = f"fewer than {FEW_SHARDS} shards, or less than {LITTLE_S:.0f} s of work"

@@ -93,7 +93,9 @@ def _cells(hours: Hours) -> tuple[str, ...]:
 
 
 def _hours(hours: float) -> str:
-    """`0.004`, `0.31`, `12.3`, `1,234`."""
+    """`<0.001`, `0.004`, `0.31`, `12.3`, `1,234`."""
+    if 0 < hours < 0.001:
+        return "<0.001"
     digits = 3 if hours < 0.1 else 2 if hours < 10 else 1 if hours < 1000 else 0
     return f"{hours:,.{digits}f}"
 
