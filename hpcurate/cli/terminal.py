@@ -30,7 +30,8 @@ from hpcurate.cli.text import (
     styled,
     with_commands,
 )
-from hpcurate.masks import mask
+from hpcurate.masks import mask, mask_plain
+from hpcurate.report.columns import json_text
 from hpcurate.report.rates import percent
 from hpcurate.units import plural
 
@@ -59,6 +60,11 @@ def show(lines: Iterable[str]) -> None:
     for line in drawn(lines, Terminal.of(sys.stdout)):
         print(line)
     sys.stdout.flush()
+
+
+def show_json(plain: Any) -> None:
+    """Print what `--json` asks for, with secrets masked, as JSON that every reader takes."""
+    print(json_text(mask_plain(plain), indent=1), flush=True)
 
 
 def say(line: str) -> None:

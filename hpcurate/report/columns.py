@@ -79,12 +79,12 @@ def cell(value: Any, column: Column) -> Any:
     return float(value) if column.kind == "double" else readable(value) if isinstance(value, str) else value
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
     """As JSON that every reader takes: NaN and infinity are null."""
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(value))
+        return json.dumps(_finite(value), indent=indent)
 
 
 def readable(text: str) -> str:
@@ -95,6 +95,6 @@ def readable(text: str) -> str:
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import subprocess
 
@@ -11,7 +13,7 @@ from shell import Shell
 
 from hpcurate.cli.main import run
 from hpcurate.cli.tables import Table
-from hpcurate.cli.terminal import Bars, Terminal, bar, drawn, printable, state, table, wants_colours
+from hpcurate.cli.terminal import Bars, Terminal, bar, drawn, printable, show_json, state, table, wants_colours
 from hpcurate.cli.text import Styled, cells, shortened, styled, with_commands
 from hpcurate.runs.reconcile import StageView
 from hpcurate.runs.state import StageCounts
@@ -27,6 +29,15 @@ LONG = "a note that is too long for a line of eighty columns, and so wraps betwe
 def on(terminal: Terminal, *lines: str) -> list[str]:
     """What it shows."""
     return list(drawn(lines, terminal))
+
+
+def test_json_is_what_every_reader_takes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task with a field of NaN: `hpcurate why --json | jq` and JSON.parse refused all of it."""
+    monkeypatch.setenv("MY_TOKEN", "hunter2hunter2")
+    plain = {"a": [math.nan, (1.5, -math.inf)], "b": {"c": "hunter2hunter2 \udcff"}}
+    show_json(plain)
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert {"a": [None, [1.5, None]], "b": {"c": "***MY_TOKEN*** \udcff"}} == told
 
 
 def runs() -> list[str]:

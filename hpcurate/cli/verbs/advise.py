@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 
-from hpcurate.cli.terminal import show
+from hpcurate.cli.terminal import show, show_json
 from hpcurate.cli.text import styled
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.errors import UserError
@@ -34,7 +33,7 @@ def verb(argv: list[str]) -> int:
     facts = facts_of(RunView(the_run(options)))
     found = advice_on(facts)
     if options.json:
-        print(json.dumps([one.plain() for one in found], indent=1))
+        show_json([one.plain() for one in found])
     else:
         show(advise_lines(found, facts))
     return 0

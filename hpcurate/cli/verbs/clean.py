@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 
-from hpcurate.cli.terminal import say, show, table
+from hpcurate.cli.terminal import say, show, show_json, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.report.cleaning import Cleanable, cleanable
 from hpcurate.runs.clean import Cleaned, Cleaner
@@ -40,10 +39,14 @@ def verb(argv: list[str]) -> int:
     trash_s, runs_s = site.retention_s("trash") or float("inf"), site.retention_s("runs")
     if options.yes:
         done = Cleaner(store, trash_s=trash_s, say=say).clean(options.wait)
-        show([json.dumps(done.plain(), indent=1)] if options.json else cleaned_lines(done))
-        return 0
-    found = cleanable(store, trash_s=trash_s, runs_s=runs_s)
-    show([json.dumps(found.plain(), indent=1)] if options.json else cleanable_lines(found))
+        plain, lines = done.plain(), cleaned_lines(done)
+    else:
+        found = cleanable(store, trash_s=trash_s, runs_s=runs_s)
+        plain, lines = found.plain(), cleanable_lines(found)
+    if options.json:
+        show_json(plain)
+    else:
+        show(lines)
     return 0
 
 

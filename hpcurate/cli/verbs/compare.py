@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from hpcurate.cli.start.settings import Settings
-from hpcurate.cli.terminal import show, table
+from hpcurate.cli.terminal import show, show_json, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.fields import defaults_of
 from hpcurate.report.comparison import Comparison, compare
@@ -33,7 +32,7 @@ def verb(argv: list[str]) -> int:
     one, two = find_run(store, options.a), find_run(store, options.b)
     comparison = compare(one, two, defaults_of(Settings))
     if options.json:
-        print(json.dumps(comparison.plain(), indent=1))
+        show_json(comparison.plain())
     else:
         show(compare_lines(one.name, two.name, comparison))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import attrs
 
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store
-from hpcurate.cli.terminal import show
+from hpcurate.cli.terminal import show, show_json
 from hpcurate.errors import ConfigError
 from hpcurate.runs.folder import check_store_writable
 from hpcurate.runs.launcher import LAUNCHERS, DiagnosisReport, make_launcher
@@ -50,7 +49,7 @@ def verb(argv: list[str]) -> int:
         _store(options.store), known=load_site({"use": "auto"}), wait_s=None if options.no_job else options.wait
     )
     if options.json:
-        print(json.dumps(_plain(report), indent=1))
+        show_json(_plain(report))
     else:
         show(_lines(report))
         _write_profile(report.profile, options)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from hpcurate.cli.terminal import show, table
+from hpcurate.cli.terminal import show, show_json, table
 from hpcurate.cli.verbs.common import run_parser, the_store
 from hpcurate.report.disk import DiskUse, RunUse, StageUse, disk_use
 from hpcurate.runs.folder import find_run
@@ -30,7 +29,7 @@ def verb(argv: list[str]) -> int:
     run = find_run(store, options.run).name if options.run else None
     use = disk_use(store)
     if options.json:
-        print(json.dumps(use.plain(), indent=1))
+        show_json(use.plain())
     else:
         show(du_lines(use, run))
     return 0

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 
 import attrs
 
-from hpcurate.cli.terminal import show, state, table
+from hpcurate.cli.terminal import show, show_json, state, table
 from hpcurate.cli.text import styled
 from hpcurate.cli.verbs.common import store_parser, the_store
-from hpcurate.masks import mask_plain
 from hpcurate.report.rates import duration
 from hpcurate.report.run_list import RunEntry, RunList, list_runs
 from hpcurate.report.times import local, started_of
@@ -40,7 +38,7 @@ def verb(argv: list[str]) -> int:
     most = None if options.json or options.n <= 0 else options.n
     found = list_runs(the_store(options), now, options.pattern, options.state, most)
     if options.json:
-        print(json.dumps(mask_plain([attrs.asdict(entry) for entry in found.entries]), indent=1))
+        show_json([attrs.asdict(entry) for entry in found.entries])
     else:
         show(run_lines(found, now))
     return 0

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpcurate.cli.start.settings import Settings
-from hpcurate.cli.terminal import show, state, table
+from hpcurate.cli.terminal import show, show_json, state, table
 from hpcurate.cli.text import one_line, styled
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.fields import defaults_of
-from hpcurate.masks import mask_plain
 from hpcurate.report.rates import duration
 from hpcurate.report.run_view import RunView
 from hpcurate.report.shown_run import ShownRun, StageUse, in_a_line, shown_run
@@ -39,7 +37,7 @@ def verb(argv: list[str]) -> int:
     now = datetime.datetime.now(datetime.UTC)
     found = shown_run(RunView(the_run(options)), defaults_of(Settings), now)
     if options.json:
-        print(json.dumps(mask_plain(found.plain()), indent=1))
+        show_json(found.plain())
     else:
         show(shown_lines(found, now, everything=options.all))
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 
-from hpcurate.cli.terminal import show, table
+from hpcurate.cli.terminal import show, show_json, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
     failed_count,
@@ -18,7 +17,6 @@ from hpcurate.cli.verbs.common import (
     the_run,
     work_lines,
 )
-from hpcurate.masks import mask_plain
 from hpcurate.report.amounts import words
 from hpcurate.report.logged import described
 from hpcurate.report.rates import duration, percent
@@ -46,7 +44,7 @@ def verb(argv: list[str]) -> int:
     view = RunView(the_run(options))
     if options.json:
         report = view.look()
-        print(json.dumps(mask_plain(report.plain()), indent=1))
+        show_json(report.plain())
     else:
         status = status_of(view)
         report = status.report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,10 +10,9 @@ from typing import Any
 
 import attrs
 
-from hpcurate.cli.terminal import show
+from hpcurate.cli.terminal import show, show_json
 from hpcurate.cli.verbs.common import RUN_HELP, heading, store_parser, the_store
 from hpcurate.errors import StoreError
-from hpcurate.masks import mask_plain
 from hpcurate.report.amounts import words
 from hpcurate.report.items import KEPT, Hit
 from hpcurate.report.provenance import Origin, Provenance
@@ -58,7 +56,7 @@ def verb(argv: list[str]) -> int:
     except Ambiguous as error:
         raise StoreError("\n".join(candidate_lines(options.item, run, error.hits))) from None
     if options.json:
-        print(json.dumps(mask_plain(found.plain()), indent=1))
+        show_json(found.plain())
     else:
         show(trace_lines(found, most=None if options.all else CHILDREN))
     return 0

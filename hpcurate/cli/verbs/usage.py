@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 from collections.abc import Iterable, Sequence
 
-from hpcurate.cli.terminal import say, show, table
+from hpcurate.cli.terminal import say, show, show_json, table
 from hpcurate.cli.verbs.common import run_parser, the_run, the_store
 from hpcurate.errors import ConfigError
 from hpcurate.masks import mask_plain
+from hpcurate.report.columns import json_text
 from hpcurate.report.events import Attempt, attempts
 from hpcurate.report.hours import Hours, Prices, StageHours, hours_by_stage, hours_since, since_of, total
 from hpcurate.report.run_view import RunView
@@ -49,7 +49,7 @@ def verb(argv: list[str]) -> int:
     else:
         found = hours_by_stage(RunView(the_run(options)))
     if options.json:
-        print(json.dumps([one.plain(prices) for one in found], indent=1))
+        show_json([one.plain(prices) for one in found])
     else:
         show(usage_lines(found, prices))
     return 0
@@ -138,4 +138,4 @@ def _write_events(view: RunView, path: str) -> int:
 
 def _line(one: Attempt) -> str:
     """In ASCII: names may be any bytes."""
-    return json.dumps(mask_plain(one.plain()))
+    return json_text(mask_plain(one.plain()))

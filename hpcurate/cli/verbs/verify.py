@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from hpcurate.cli.terminal import show
+from hpcurate.cli.terminal import show, show_json
 from hpcurate.cli.verbs.common import run_parser, the_run, the_run_without_doubt
 from hpcurate.report.run_view import RunView
 from hpcurate.report.verification import Fault, Verification, by_stage, repair, verify
@@ -34,7 +33,7 @@ def verb(argv: list[str]) -> int:
     found = verify(view)
     moved = repair(view, found) if options.repair else []
     if options.json:
-        print(json.dumps({**found.plain(), "moved": moved}, indent=1))
+        show_json({**found.plain(), "moved": moved})
     else:
         root = view.run.store.root
         show(verify_lines(found, len(moved) if options.repair else None, root, again(view.frozen.command, root)))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 import msgspec
 
 from hpcurate.cli.setups import setup_lines
-from hpcurate.cli.terminal import show
+from hpcurate.cli.terminal import show, show_json
 from hpcurate.cli.text import one_line, styled
 from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
-from hpcurate.masks import mask_plain
 from hpcurate.report.amounts import words
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
@@ -41,7 +39,7 @@ def verb(argv: list[str]) -> int:
     options = parser().parse_args(argv[1:])
     causes = causes_of(RunView(the_run(options)), options.stage)
     if options.json:
-        print(json.dumps(mask_plain(causes.plain()), indent=1))
+        show_json(causes.plain())
     else:
         show(why_lines(causes))
     return 0
