@@ -66,3 +66,29 @@ def bytes_text(count: float) -> str:
         if abs(count) >= size * 0.9995:
             return f"{count / size:.1f} {unit}"
     return f"{count:.0f} B"
+
+
+def memory_text(mb: float) -> str:
+    """`816 MB`, `16.0 GB`: in powers of two, as Slurm counts memory and `megabytes` reads it. Pure."""
+    return f"{mb / 1024:.1f} GB" if mb >= 1024 else f"{mb:.0f} MB"
+
+
+def memory_value(mb: int) -> str:
+    """The least memory that one types for so much: `3328MB`, `2GB`, `13GB`. Pure."""
+    return f"{mb}MB" if mb % 1024 and mb < 10240 else f"{math.ceil(mb / 1024)}GB"
+
+
+def duration(seconds: float, exact: bool = False) -> str:
+    """`42 s`, `5 min`, `3.2 h`, `2.1 d`; exactly `42.0 s`, `5.3 min`. Pure."""
+    for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, int(exact))):
+        if seconds >= size * 0.9995:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.{int(exact)}f} s"
+
+
+def hours_text(hours: float) -> str:
+    """`0`, `<0.001`, `0.004`, `0.31`, `12.3`, `1,234`. Pure."""
+    if 0 < hours < 0.001:
+        return "<0.001"
+    digits = next((digits for below, digits in ((0.1, 3), (10, 2), (100, 1)) if hours < below), 0)
+    return f"{hours:,.{digits}f}" if hours else "0"

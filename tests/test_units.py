@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcurate.errors import ConfigError
-from hpcurate.units import megabytes, minutes
+from hpcurate.units import duration, hours_text, megabytes, memory_text, memory_value, minutes
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,21 @@ def test_every_clock_time_is_read_right(days: int, hours: int, mins: int, second
     """D-HH:MM:SS."""
     expected = max(1, days * 1440 + hours * 60 + mins + (seconds > 0))
     assert expected == minutes(f"{days}-{hours:02d}:{mins:02d}:{seconds:02d}")
+
+
+def test_durations_have_one_unit() -> None:
+    """The largest that fits."""
+    assert ["42 s", "5 min", "3.2 h", "2.1 d"] == [duration(s) for s in (42, 300, 11500, 181000)]
+    assert ["41.7 s", "5.0 min"] == [duration(s, exact=True) for s in (41.7, 300)]
+
+
+def test_memory_is_said_in_powers_of_two_as_it_is_asked_for() -> None:
+    """The page said 17.2 GB of the 16GB that a stage had asked for, `advise` 16.0 GB."""
+    assert ["816 MB", "16.0 GB"] == [memory_text(mb) for mb in (816, megabytes("16GB"))]
+    assert ["3328MB", "2GB", "13GB"] == [memory_value(mb) for mb in (3328, 2048, 12345)]
+
+
+def test_hours_have_three_digits_or_so() -> None:
+    """As `usage`, `show` and a dry run have them."""
+    hours = (0.0, 0.0001, 0.0042, 0.314, 12.34, 1234.5)
+    assert ["0", "<0.001", "0.004", "0.31", "12.3", "1,234"] == [hours_text(one) for one in hours]

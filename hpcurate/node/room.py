@@ -11,6 +11,7 @@ import attrs
 
 from hpcurate.node.items import NodeItems, size_of
 from hpcurate.node.locks import try_exclusive
+from hpcurate.units import bytes_text
 
 
 class NoRoom(Exception):
@@ -30,7 +31,7 @@ class Room:
         """Remove items until one of `needed` bytes fits under the quota and into free space. Raises NoRoom."""
         self._empty_trash()
         if self.quota is not None and needed > self.quota:
-            raise NoRoom(f"{name} has {_size(needed)}, the quota on this node is {_size(self.quota)}")
+            raise NoRoom(f"{name} has {bytes_text(needed)}, the quota on this node is {bytes_text(self.quota)}")
         others = [other for other in self.items.names() if other != name]
         while (problem := self._problem(name, needed)) is not None:
             if not others:
@@ -49,12 +50,13 @@ class Room:
         """Why the item does not fit now."""
         used = sum(self.items.state(other).bytes for other in self.items.names() if other != name)
         if self.quota is not None and used + needed > self.quota:
-            return f"{name} has {_size(needed)}; {_size(used)} of {_size(self.quota)} are taken by items in use"
+            taken = f"{bytes_text(used)} of {bytes_text(self.quota)}"
+            return f"{name} has {bytes_text(needed)}; {taken} are taken by items in use"
         missing = needed - _bytes_below(self.items.part(name))
         free = shutil.disk_usage(self.items.folder).free
         if missing <= free:
             return None
-        return f"{name} needs {_size(missing)}, {self.items.folder} has {_size(free)} free"
+        return f"{name} needs {bytes_text(missing)}, {self.items.folder} has {bytes_text(free)} free"
 
     def _last_use(self, name: str) -> float:
         try:
@@ -73,7 +75,3 @@ class Room:
 def _bytes_below(folder: str) -> int:
     paths: Sequence[Path] = list(Path(folder).rglob("*")) if os.path.isdir(folder) else []
     return sum(size_of(str(path)) or 0 for path in paths)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -21,7 +21,7 @@ from hpcurate.report.events import worker_spans
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.state import StageGpu
 from hpcurate.store.stats import Committed
-from hpcurate.units import AUTO, job_minutes, megabytes
+from hpcurate.units import AUTO, duration, job_minutes, megabytes, memory_text, memory_value
 
 FEW_SHARDS, LITTLE_S = 5, 60.0
 """Of fewer shards, or of less time of stage processes, nothing is concluded."""
@@ -137,7 +137,8 @@ def _short_shards(one: StageFacts) -> Iterator[Advice]:
         return
     mean_s = one.seconds / one.shards
     if mean_s < SHORT_S:
-        why = f"its {one.shards:,} shards took {_seconds(mean_s)} each, hardly more than what a claim and a commit take"
+        each = duration(mean_s, exact=True)
+        why = f"its {one.shards:,} shards took {each} each, hardly more than what a claim and a commit take"
         yield Advice(stage=one.stage, why=why, overrides=_larger(one, one.slicing, AIM_SHORT_S / mean_s))
 
 
@@ -145,7 +146,7 @@ def _long_shards(one: StageFacts) -> Iterator[Advice]:
     mean_tasks = one.tasks / one.shards if one.shards else 0.0
     if one.slicing is None or one.longest_s < LONG_S or mean_tasks < 2:
         return
-    why = f"one of its shards took {_seconds(one.longest_s)}: so much is done again when a job ends"
+    why = f"one of its shards took {duration(one.longest_s)}: so much is done again when a job ends"
     yield Advice(stage=one.stage, why=why, overrides=_larger(one, one.slicing, AIM_LONG_S / one.longest_s))
 
 
@@ -163,8 +164,9 @@ def _memory(one: StageFacts) -> Iterator[Advice]:
     if not one.known or one.special or not one.peak_memory_mb:
         return
     if one.memory_mb >= MUCH * one.peak_memory_mb and one.memory_mb - wanted >= SAVED_MB:
-        why = f"its processes used {_size(one.peak_memory_mb)} of memory at most, of {_size(one.memory_mb)} each"
-        yield _of(one, why, "resources.memory", _memory_text(wanted))
+        most, asked = memory_text(one.peak_memory_mb), memory_text(one.memory_mb)
+        why = f"its processes used {most} of memory at most, of {asked} each"
+        yield _of(one, why, "resources.memory", memory_value(wanted))
 
 
 def _time(one: StageFacts) -> Iterator[Advice]:
@@ -172,7 +174,7 @@ def _time(one: StageFacts) -> Iterator[Advice]:
         return
     if one.minutes >= MUCH * one.longest_job_min and one.minutes - one.longest_job_min >= SAVED_MIN:
         why = (
-            f"its longest job took {_seconds(one.longest_job_min * 60)} of {_seconds(one.minutes * 60)}; "
+            f"its longest job took {duration(one.longest_job_min * 60)} of {duration(one.minutes * 60)}; "
             "a shorter one starts sooner"
         )
         yield _of(one, why, "resources.time", AUTO)
@@ -187,7 +189,7 @@ def _gpu_share(one: StageFacts) -> Iterator[Advice]:
     share = next((share for share in SHARES if share >= needed - 1e-9), 1.0)
     if share <= one.gpus / 2:
         each = "of its GPU" if one.gpus == 1 else f"of the GPU of which it has {one.gpus:g}"
-        memory = f"{_size(gpu.memory_mb)} of {_size(one.gpu_memory_mb)}"
+        memory = f"{memory_text(gpu.memory_mb)} of {memory_text(one.gpu_memory_mb)}"
         yield Advice(
             stage=one.stage,
             why=f"{each} it used {gpu.busy:.0%} of the time and {memory}; {round(1 / share)} processes can share one",
@@ -239,25 +241,9 @@ def _memory_for(peak_mb: float) -> int:
     return max(LEAST_MB, math.ceil((ROOM * peak_mb + SPARE_MB) / STEP_MB) * STEP_MB)
 
 
-def _memory_text(mb: int) -> str:
-    return f"{mb // 1024}GB" if mb % 1024 == 0 else f"{mb}MB"
-
-
-def _size(mb: float) -> str:
-    return f"{mb / 1024:.1f} GB" if mb >= 1024 else f"{mb:.0f} MB"
-
-
 def _rounded(value: float) -> float:
     """To two digits."""
     return float(f"{value:.2g}")
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _times(one: float, other: float) -> str:

@@ -58,11 +58,3 @@ def seconds_left(samples: Sequence[Sample]) -> float | None:
 def percent(share: float) -> str:
     """`42%`, rounded down: 100% is complete."""
     return f"{math.floor(share * 100)}%"
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `5 min`, `3.2 h`, `2.1 d`."""
-    for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 0)):
-        if seconds >= size:
-            return f"{seconds / size:.{digits}f} {unit}"
-    return f"{seconds:.0f} s"

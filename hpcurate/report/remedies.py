@@ -12,6 +12,7 @@ from hpcurate.report.dead_letters import Group
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.commands import retry
 from hpcurate.store.evidence import Evidence
+from hpcurate.units import memory_value
 from hpcurate.verdict import MORE, Allowance
 
 ROOM = 1.25
@@ -53,8 +54,4 @@ def _memory(stage: PlannedStage, short: Sequence[AttemptEnd], most: Allowance | 
     largest = limits_of(stage, most).most.memory_mb
     if stage.max_memory is None and needed > largest < MORE * MORE * usual:  # no node here has more
         return f"stages.{stage.name}.sbatch.partition={NAME}"
-    return f"stages.{stage.name}.resources.memory={_size(math.ceil(needed / stage.processes))}"
-
-
-def _size(megabytes: int) -> str:
-    return f"{megabytes}MB" if megabytes < 10240 else f"{math.ceil(megabytes / 1024)}GB"
+    return f"stages.{stage.name}.resources.memory={memory_value(math.ceil(needed / stage.processes))}"

@@ -189,7 +189,7 @@ def test_a_page_with_all_that_this_run_has_not(shell: Shell, browser: Any, tmp_p
     shown = (
         "3 too <i>short</i>, 30 s in all",
         "GPU time",
-        "50 %, 944 MB",
+        "50 %, 900 MB",
         "56 % busy, 19 % waiting for prepare, 25 % idle",
         "not begun",
     )

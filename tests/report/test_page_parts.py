@@ -31,7 +31,7 @@ def test_numbers_are_short() -> None:
     values = (0.25713, 12, 123456, 1234.56, -0.5, None, float("nan"))
     assert ["0.257", "12", "123\u202f456", "1\u202f235", "\u22120.5", "–", "–"] == [number(value) for value in values]
     assert ["0\u202f%", "< 1\u202f%", "33\u202f%"] == [share(part, 300) for part in (0, 1, 100)]
-    assert ["12\u202fB", "1.23\u202fGB"] == [size(12), size(1.23e9)]
+    assert ["12\u202fB", "1.2\u202fGB"] == [size(12), size(1.23e9)]
     spans = [span(seconds) for seconds in (0.5, 42, 300, 7200, 4.5e6)]
     assert ["0.5\u202fs", "42\u202fs", "5.0\u202fmin", "2.0\u202fh", "1\u202f250\u202fh"] == spans
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcurate.report.rates import WINDOW_S, Sample, SampleWindow, duration, percent, seconds_left, shards_per_second
+from hpcurate.report.rates import WINDOW_S, Sample, SampleWindow, percent, seconds_left, shards_per_second
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,3 @@ def test_old_samples_are_forgotten() -> None:
     window.add(Sample(0.0, 0))
     window.add(Sample(1.0, 3))
     assert (Sample(1.0, 3), Sample(WINDOW_S + 1, 9)) == window.add(Sample(WINDOW_S + 1, 9))
-
-
-def test_durations_have_one_unit() -> None:
-    """The largest that fits."""
-    assert ["42 s", "5 min", "3.2 h", "2.1 d"] == [duration(s) for s in (42, 300, 11500, 181000)]

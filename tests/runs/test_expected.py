@@ -96,10 +96,10 @@ def test_the_lines_of_what_is_to_come() -> None:
     one = Expected(stage="split", tasks=1200, core_hours=12.3, gpu_hours=0.0, bytes=3.2e12, by=NEED)
     other = Expected(stage="caption", tasks=None, core_hours=None, gpu_hours=None, bytes=None)
     assert [
-        "still to do  tasks  core-hours  GPU-hours    disk                as in",
-        "split        1,200          12          -  3.2 TB  double-1 (3 shards)",
-        "caption          ?           ?          ?       ?",
-        "total                        ?          ?       ?",
+        "still to do  tasks  CPU hours  GPU hours    disk                as in",
+        "split        1,200       12.3          -  3.2 TB  double-1 (3 shards)",
+        "caption          ?          ?          ?       ?",
+        "total                       ?          ?       ?",
     ] == [str(line).rstrip() for line in expected_lines([one, other])]
     assert ["still to do: nothing"] == expected_lines([attrs.evolve(one, tasks=0)])
     assert "unknown" in expected_lines([other])[0]

@@ -154,8 +154,8 @@ def test_hours_are_those_of_stage_processes() -> None:
     use = StageUse.of(stage, "/s/one", 7200.0)
     assert (2.0, 8.0, 1.0) == (use.hours, use.core_hours, use.gpu_hours)
     assert [("one", "2.00", "8.00", "1.00", "current")] == hour_rows([use])
-    assert ("all", "4.00", "16", "2.00", "") == hour_rows([use, use])[-1]
-    assert "<0.01" == hour_rows([StageUse.of(stage, "", 1.0)])[0][1]
+    assert ("all", "4.00", "16.0", "2.00", "") == hour_rows([use, use])[-1]
+    assert "<0.001" == hour_rows([StageUse.of(stage, "", 1.0)])[0][1]
 
 
 def test_a_sweep_keeps_words_that_can_be_typed(project: Shell, tmp_path: Path) -> None:

@@ -15,13 +15,12 @@ from hpcurate.errors import ConfigError, StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.progress import SHOWN, is_slow
 from hpcurate.report.queue import describe
-from hpcurate.report.rates import duration
 from hpcurate.runs.folder import Run, find_run
 from hpcurate.runs.launcher import JobRow
 from hpcurate.runs.state import StageGpu
 from hpcurate.runs.summary import RunReport, StageInWork, StageReport, TaskInWork
 from hpcurate.store.layout import Store
-from hpcurate.units import plural
+from hpcurate.units import duration, memory_text, plural
 
 STORE_HELP = (
     "folder of the store; also store=DIR; default: HPCURATE_STORE, the site profile's, then that of the last run"
@@ -185,7 +184,7 @@ def note_lines(report: RunReport) -> list[str]:
 def _gpu(gpu: StageGpu) -> str:
     busy = "GPU" if gpu.busy is None else f"GPU {gpu.busy:.0%} busy"
     video = [f"{name} {share:.0%}" for name, share in (("decoder", gpu.decoder), ("encoder", gpu.encoder)) if share]
-    return ", ".join([busy, f"{gpu.memory_mb / 1024:.1f} GB at most", *video, f"waited {gpu.waited:.0%} for prepare"])
+    return ", ".join([busy, f"{memory_text(gpu.memory_mb)} at most", *video, f"waited {gpu.waited:.0%} for prepare"])
 
 
 def queue_lines(rows: Sequence[JobRow]) -> list[str]:

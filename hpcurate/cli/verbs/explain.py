@@ -11,10 +11,10 @@ from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
 from hpcurate.runs.expected import Expected, total
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.preview import Preview, StagePreview
-from hpcurate.units import bytes_text, plural
+from hpcurate.units import bytes_text, hours_text, plural
 
 HEADER = ("stage", "follows", "folder", "tasks", "shards", "done", "workers", "env")
-EXPECTED = ("still to do", "tasks", "core-hours", "GPU-hours", "disk", "as in")
+EXPECTED = ("still to do", "tasks", "CPU hours", "GPU hours", "disk", "as in")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,10 +86,8 @@ def _expected_row(one: Expected) -> tuple[str, ...]:
 
 
 def _hours(hours: float | None) -> str:
-    """`?`, `-`, `<0.01`, `0.31`, `12`. Pure."""
-    if not hours:
-        return "?" if hours is None else "-"
-    return "<0.01" if hours < 0.01 else f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
+    """`?`, `-`, `0.31`, `12.3`. Pure."""
+    return "?" if hours is None else hours_text(hours) if hours else "-"
 
 
 def _row(one: StagePreview) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from hpcurate.planning.missing import Need, NotInstalled
 from hpcurate.planning.pipeline import Environment, WeightsRef
 from hpcurate.runs.code import merge_packages
 from hpcurate.source import Source
-from hpcurate.units import megabytes
+from hpcurate.units import bytes_text, megabytes
 
 ABOUT = (
     "build the environments and fetch the weights that a run with the same arguments needs, and check those that are "
@@ -163,7 +163,7 @@ def _room(wanted: Sequence[_Wanted], found: Sequence[_Look]) -> list[str]:
 
 
 def _bytes(weights: Weights) -> str:
-    return f"{sum(file.size for file in files_of(weights.path)) / 1e6:.1f} MB"
+    return bytes_text(sum(file.size for file in files_of(weights.path)))
 
 
 # -- doing it ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hpcurate.models.registry import ModelEntry, Registry, read_registry
 from hpcurate.models.weights import WeightStore, faults, files_of
 from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
+from hpcurate.units import bytes_text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,9 +56,7 @@ def _list(registry: Registry, store: WeightStore) -> int:
 def _row(entry: ModelEntry, store: WeightStore) -> tuple[str, ...]:
     weights = store.find(entry)
     size = sum(file.size for file in files_of(weights.path)) if weights else 0
-    there = (
-        f"{size / 1e6:.1f} MB, {weights.version[:12]}" if weights else f"no{f', {entry.size}' if entry.size else ''}"
-    )
+    there = f"{bytes_text(size)}, {weights.version[:12]}" if weights else f"no{f', {entry.size}' if entry.size else ''}"
     return (entry.name, entry.origin.text, entry.licence or "-", there + (", untried" if entry.untried else ""))
 
 

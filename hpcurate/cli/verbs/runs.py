@@ -10,10 +10,10 @@ import attrs
 from hpcurate.cli.terminal import show, show_json, state, table
 from hpcurate.cli.text import styled
 from hpcurate.cli.verbs.common import store_parser, the_store
-from hpcurate.report.rates import duration
 from hpcurate.report.run_list import RunEntry, RunList, list_runs
 from hpcurate.report.times import local, started_of
 from hpcurate.runs.state import RunState
+from hpcurate.units import duration
 
 HEADER = ("run", "started", "took", "state", "overrides  # note")
 SHOWN = 20

@@ -12,13 +12,12 @@ from hpcurate.cli.terminal import show, show_json, state, table
 from hpcurate.cli.text import one_line, styled
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.fields import defaults_of
-from hpcurate.report.rates import duration
 from hpcurate.report.run_view import RunView
 from hpcurate.report.shown_run import ShownRun, StageUse, in_a_line, shown_run
 from hpcurate.report.times import local, started_of
-from hpcurate.units import plural
+from hpcurate.units import duration, hours_text, plural
 
-HEADER = ("stage", "hours", "core-hours", "GPU-hours", "environment")
+HEADER = ("stage", "hours", "CPU hours", "GPU hours", "environment")
 SOME = 12
 """Distributions that are named."""
 
@@ -78,13 +77,9 @@ def _versions(versions: Mapping[str, str], everything: bool) -> str:
 
 def hour_rows(stages: Sequence[StageUse]) -> list[tuple[str, ...]]:
     """A row for each stage, and one for all of them where there are several. Pure."""
-    rows = [(one.stage, *map(_hours, one.amounts), one.env) for one in stages]
+    rows = [(one.stage, *map(hours_text, one.amounts), one.env) for one in stages]
     sums = [sum(column) for column in zip(*(one.amounts for one in stages), strict=True)]
-    return rows + ([("all", *map(_hours, sums), "")] if len(rows) > 1 else [])
-
-
-def _hours(hours: float) -> str:
-    return "<0.01" if 0 < hours < 0.01 else f"{hours:,.2f}" if 0 < hours < 10 else f"{hours:,.0f}"
+    return rows + ([("all", *map(hours_text, sums), "")] if len(rows) > 1 else [])
 
 
 def _folders(found: ShownRun) -> dict[str, str]:

@@ -19,13 +19,13 @@ from hpcurate.cli.verbs.common import (
 )
 from hpcurate.report.amounts import words
 from hpcurate.report.logged import described
-from hpcurate.report.rates import duration, percent
+from hpcurate.report.rates import percent
 from hpcurate.report.run_view import RunView
 from hpcurate.report.staging import Staged
 from hpcurate.report.status import Status, status_of
 from hpcurate.runs.summary import RunReport, StageReport
 from hpcurate.store.stats import sum_amounts
-from hpcurate.units import plural
+from hpcurate.units import bytes_text, duration, plural
 
 HEADER = ("stage", "shards", "done", "in", "out", "dropped", "failed", "seconds", "left")
 YIELD = ("in", "out", "dropped", "left out", "failed")
@@ -101,7 +101,7 @@ def logged_lines(report: RunReport) -> list[str]:
 def staged_line(one: Staged) -> str:
     """How much was copied, to how many nodes, and how long the slowest copy took. Pure."""
     return (
-        f"{one.what}: {one.copied_bytes / 1e6:.1f} MB copied to {plural(one.nodes, 'node')}, "
+        f"{one.what}: {bytes_text(one.copied_bytes)} copied to {plural(one.nodes, 'node')}, "
         f"slowest {one.slowest_s:.1f} s"
     )
 

@@ -17,7 +17,7 @@ from hpcurate.report.hours import Hours, Prices, StageHours, hours_by_stage, hou
 from hpcurate.report.run_view import RunView
 from hpcurate.site import SiteProfile, site_profile
 from hpcurate.store.access import private_files
-from hpcurate.units import plural
+from hpcurate.units import hours_text, plural
 
 HEADER = ("workers", "hours", "busy", "set-up", "failed", "idle", "used")
 NONE = (
@@ -89,15 +89,7 @@ def _cells(hours: Hours) -> tuple[str, ...]:
     parts = [hours.busy, hours.setup, hours.failed, hours.idle]
     shares = [f"{part / hours.given:.0%}" if hours.given else "-" for part in parts]
     used = "?" if hours.used is None else f"{hours.used / hours.given:.0%}" if hours.given else "-"
-    return (_hours(hours.given), *shares, used)
-
-
-def _hours(hours: float) -> str:
-    """`<0.001`, `0.004`, `0.31`, `12.3`, `1,234`."""
-    if 0 < hours < 0.001:
-        return "<0.001"
-    digits = 3 if hours < 0.1 else 2 if hours < 10 else 1 if hours < 1000 else 0
-    return f"{hours:,.{digits}f}"
+    return (hours_text(hours.given), *shares, used)
 
 
 def _killed(found: Iterable[StageHours]) -> list[str]:

@@ -18,10 +18,11 @@ from hpcurate.cli.verbs.common import (
     the_run,
     work_lines,
 )
-from hpcurate.report.rates import Sample, duration, percent, seconds_left, shards_per_second
+from hpcurate.report.rates import Sample, percent, seconds_left, shards_per_second
 from hpcurate.report.watcher import Snapshot, Watcher
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import StageReport
+from hpcurate.units import duration
 
 EVERY_S = 2.0
 """Between two looks at the store."""

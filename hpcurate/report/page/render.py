@@ -20,7 +20,7 @@ from hpcurate.report.page.sections import graph_boxes, headline, measure_title
 ASSETS = Path(__file__).with_name("assets")
 COLUMNS = (6, 4, 2)
 """Boxes of the graph beside each other on a wide, a middle and a narrow screen."""
-FILTERS = {"number": text.number, "size": text.size, "span": text.span}
+FILTERS = {"number": text.number, "memory": text.memory, "span": text.span}
 SHARE = text.share
 
 

@@ -6,6 +6,7 @@ import math
 import re
 
 from hpcurate.masks import mask
+from hpcurate.units import bytes_text, memory_text
 
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What would not be seen, or would turn the direction of what follows; and bytes that are no text."""
@@ -39,11 +40,12 @@ def share(part: float, whole: float) -> str:
 
 def size(amount: float) -> str:
     """`1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(amount) < 999.5 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{amount:.3g}\u202f{unit}"
+    return bytes_text(amount).replace(" ", "\u202f")
+
+
+def memory(mb: float) -> str:
+    """`16.0 GB`, as Slurm counts it."""
+    return memory_text(mb).replace(" ", "\u202f")
 
 
 def span(seconds: float) -> str:
