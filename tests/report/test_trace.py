@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import attrs
 import pytest
 from films import Films, copy_of, film_run
 from shell import Shell
@@ -124,6 +125,15 @@ def test_a_story_is_a_tree_in_plain_text(films: Films) -> None:
     assert "└─ and 2 more (--all): 2 made in look" in lines
     assert "\x1b" not in text
     assert all(len(line) <= 80 for line in lines if "/" not in line)
+
+
+def test_a_name_of_two_lines_is_one_line(films: Films) -> None:
+    """It looked like a line of ours: `a.mp4`, then `split  passed on`."""
+    found = films.trace("a/one.mp4")
+    story = attrs.evolve(found.stories[0], name="a.mp4\nsplit  passed on")
+    lines = trace_lines(attrs.evolve(found, stories=(story,)))
+    assert "a.mp4\\nsplit  passed on" in lines
+    assert not [line for line in lines if "\n" in line]
 
 
 def test_a_dead_letter_that_was_tried_again(films: Films, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.terminal import show, show_json
+from hpcurate.cli.text import one_line
 from hpcurate.cli.verbs.common import RUN_HELP, heading, store_parser, the_store
 from hpcurate.errors import StoreError
 from hpcurate.report.amounts import words
@@ -82,7 +83,8 @@ def trace_lines(found: Trace, width: int = WIDTH, most: int | None = CHILDREN) -
     lines = [heading(found.report)]
     for story in found.stories:
         lines += ["", *_title(story, width), "", *_steps(story, width, most)]
-    return lines + (["", *provenance_lines(found.provenance, width)] if found.provenance else [])
+    lines += ["", *provenance_lines(found.provenance, width)] if found.provenance else []
+    return [one_line(line) for line in lines]
 
 
 def _title(story: Story, width: int) -> list[str]:
