@@ -198,7 +198,12 @@ def end_lines(report: RunReport) -> list[str]:
     failed = f", {plural(report.failed, 'dead letter')} (hpcurate why)" if report.failed else ""
     lost = f", {plural(report.not_returned, 'task')} not returned (hpcurate why)" if report.not_returned else ""
     where = styled(report.run, "heading") + ": " + state(report.state.value)
-    return [f"output: {report.output}", *following(report), where + f"{reason}{failed}{lost}"]
+    return [*output_line(report), *following(report), where + f"{reason}{failed}{lost}"]
+
+
+def output_line(report: RunReport) -> list[str]:
+    """Where the result is, of a run that has a stage that writes one. Pure."""
+    return [f"output: {report.output}"] if report.output else []
 
 
 def following(report: RunReport, folder: str | None = None) -> list[str]:

@@ -23,7 +23,9 @@ _ONE_LINE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} 
 }
 """Characters that move a cursor, turn the direction of text, or end a line."""
 _HOSTILE = {code: shown for code, shown in _ONE_LINE.items() if chr(code) not in "\n\t"}
-_PLAIN = str.maketrans({"█": "#", "░": ".", "→": "->", "–": "-", "×": "x", "≤": "<=", "≥": ">="})
+_PLAIN = str.maketrans(
+    {"█": "#", "░": ".", "→": "->", "–": "-", "×": "x", "≤": "<=", "≥": ">=", "├": "|", "│": "|", "└": "`", "─": "-"}
+)
 """What we print ourselves, for encodings that have no such characters."""
 
 

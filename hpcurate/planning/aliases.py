@@ -18,7 +18,7 @@ from hpcurate.digest import digest
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
 
-__all__ = ["Aliases", "KeptOf", "alias_name", "differs_in_code_alone", "is_aliased"]
+__all__ = ["Aliases", "KeptOf", "alias_name", "differs_in_code_alone", "has_no_version", "is_aliased"]
 
 KeptOf = Callable[[str, Mapping[str, Any]], str | None]
 """(stage, its identity) → fingerprint of the folder in which it goes on; None: its own."""
@@ -41,6 +41,12 @@ def differs_in_code_alone(old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     """
     same = digest(_without_code({**old, "epoch": 0})) == digest(_without_code({**new, "epoch": 0}))
     return same and digest(old) != digest(new)
+
+
+def has_no_version(identity: Mapping[str, Any]) -> bool:
+    """Whether a stage, or a member of its chain, is another one as soon as its code is edited. Pure."""
+    plain = dict(identity)
+    return bool(_without_code(plain) != plain)
 
 
 def _without_code(value: Any) -> Any:

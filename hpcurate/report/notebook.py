@@ -49,7 +49,7 @@ def page(view: RunView, report: RunReport) -> str:
         f"<p><b>{_text(report.run)}</b> {_text(report.state.value + reason)}</p>",
         graph([_box(stage, report.stages[stage.name]) for stage in view.planned], COLUMNS, "the stages of the run"),
         _table([(name, *_counts(stage)) for name, stage in report.stages.items()]),
-        f"<p>output: <code>{_text(report.output)}</code></p>",
+        *([f"<p>output: <code>{_text(report.output)}</code></p>"] if report.output else []),
         *([f"<p>next: <code>{_text(report.next)}</code></p>"] if report.next else []),
         *_gallery(_pictures(view)),
     ]

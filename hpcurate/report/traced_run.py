@@ -44,6 +44,6 @@ def _that_writes_to(store: Store, path: str) -> Run | None:
     """The newest run whose output folder has the path."""
     for name in reversed(run_names(store)):
         report = written_report(Run(store, name))
-        if report is not None and path.startswith(f"{report.output.rstrip('/')}/"):
+        if report is not None and report.output and path.startswith(f"{report.output.rstrip('/')}/"):
             return Run(store, name)
     return None

@@ -21,16 +21,19 @@ def next_steps(
     overrides: Sequence[str] = (),
     failed: int = 0,
     hopeless: bool = False,
+    unversioned: bool = False,
 ) -> str:
     """`overrides`: without these it does not help to type the command; `failed`: dead letters, which no budget allows
-    where they are `hopeless`.
+    where they are `hopeless`; `unversioned`: of a stage that is another one as soon as its code is edited.
     """
     why, typed = verb("why", run, store), again(command, store, *overrides)
-    try_failed = f"fix what failed, then: {retry(command, run, store)}"
+    try_failed = [f"fix what failed, then: {retry(command, run, store)}"]
+    if unversioned and command.words:
+        try_failed.append(f"or, if you edited code: {verb('retry', run, store, '--keep-done')}")
     lines = {
-        RunState.RUNNING: [verb("status", run, store)],
-        RunState.COMPLETE: [try_failed] if failed else [],
-        RunState.FAILED: [why, try_failed],
+        RunState.RUNNING: [verb("watch", run, store)],
+        RunState.COMPLETE: try_failed if failed else [],
+        RunState.FAILED: [why, *try_failed],
         RunState.STALLED: [why, f"fix that, then: {typed}"],
         RunState.INCOMPLETE: [typed],
         RunState.CANCELLED: [f"to continue: {typed}"],

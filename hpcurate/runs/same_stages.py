@@ -9,6 +9,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import PipelineError
 from hpcurate.planning.aliases import KeptOf, differs_in_code_alone, is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.runs.commands import verb
 from hpcurate.runs.explanation import part_differences
 
 __all__ = ["check_code", "check_same", "code_differences", "differences", "edited_stages", "keeping"]
@@ -66,7 +67,7 @@ def edited_stages(now: Pipeline, aliases: KeptOf) -> list[PlannedStage]:
     ]
 
 
-def check_code(run: str, before: Pipeline, edited: list[PlannedStage]) -> None:
+def check_code(run: str, store: str, before: Pipeline, edited: list[PlannedStage]) -> None:
     """Raise PipelineError for stages that have results of other code, and no version that would say that they are
     the same.
     """
@@ -74,7 +75,7 @@ def check_code(run: str, before: Pipeline, edited: list[PlannedStage]) -> None:
         changes = "; ".join(f"stages.{one.name}: {code_differences(before, one)}" for one in edited)
         raise PipelineError(
             f"{changes}: {run} was begun with other code, and without a `version` that counts as another stage. "
-            f"`hpcurate retry {run} --keep-done` keeps what succeeded and tries only what failed; "
+            f"`{verb('retry', run, store, '--keep-done')}` keeps what succeeded and tries only what failed; "
             "the run's command does these stages again"
         )
 

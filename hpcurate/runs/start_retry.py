@@ -66,7 +66,7 @@ def _start(
     lists = {stage.folder: new_lines(stage, dead) for stage, dead in failed}
     edited = edited_stages(pipeline, Aliases(request.store, filesystem=world.filesystem))
     if not which.keep_done:
-        check_code(run.name, before.pipeline, edited)
+        check_code(run.name, run.store.root, before.pipeline, edited)
     tried = {stage.folder: _tried(stage, files.tried(stage, lists[stage.folder]), echo) for stage, _ in failed}
     with private_files():
         request.environments.provide(echo)

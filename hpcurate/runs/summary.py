@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hpcurate.masks import mask_plain
+from hpcurate.planning.aliases import has_no_version
 from hpcurate.planning.plan import submission_name
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.next_steps import next_steps
@@ -164,7 +165,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, StageReport]
     """In the order of the pipeline."""
     output: str
-    """Folder of the result."""
+    """Folder of the result; empty where no stage writes to it."""
     next: str
     """What to type now, a command to a line; empty for a complete run without dead letters."""
 
@@ -197,6 +198,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> RunReport:
     """Where the run stands, after a look at it at that time (UTC)."""
     state = look.decision.state
+    unversioned = {stage.name for stage in frozen.pipeline.stages if has_no_version(stage.identity)}
     return RunReport(
         run=run.name,
         pipeline=frozen.pipeline.name,
@@ -204,7 +206,7 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
         reason=_with_setup_failure(run, look),
         as_of=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         stages=_stages(run, frozen, look.views),
-        output=frozen.output,
+        output=_result_folder(frozen),
         next=next_steps(
             run.name,
             run.store.root,
@@ -213,9 +215,17 @@ def report_of(run: Run, frozen: Frozen, look: Look, now: datetime.datetime) -> R
             reason=look.decision.reason,
             overrides=look.decision.overrides,
             failed=sum(view.counts.failed for view in look.views),
+            unversioned=any(view.counts.failed and view.name in unversioned for view in look.views),
             hopeless=any(view.counts.lost_everything for view in look.views),
         ),
     )
+
+
+def _result_folder(frozen: Frozen) -> str:
+    """Where stages publish, or what a parameter of one names; empty if none does. Pure."""
+    stages = frozen.pipeline.stages
+    used = any(stage.publishes or frozen.output in str(stage.spec.parameters) for stage in stages)
+    return frozen.output if used else ""
 
 
 def _stages(run: Run, frozen: Frozen, views: Iterable[StageView]) -> dict[str, StageReport]:

@@ -75,6 +75,15 @@ def test_the_last_lines_say_where_the_run_is_and_what_to_type() -> None:
     assert end_lines(run_report(stages={}, next="")) == ["output: /o", "r: running"]
 
 
+def test_a_folder_that_no_stage_writes_to_is_no_output() -> None:
+    """It was named although it is not there."""
+    report = run_report(stages={}, next="", output="")
+    assert (["r: running"], []) == (
+        end_lines(report),
+        [line for line in status_lines(Status(report)) if "output" in line],
+    )
+
+
 # -- status and watch -------------------------------------------------------------------------------
 
 
@@ -90,7 +99,7 @@ def test_status_shows_counts_and_the_first_dead_letters() -> None:
     lines = status_lines(status)
     assert lines[0] == "r  running: a: round 1 is at work"
     assert [line.split() for line in lines[3:5]] == [
-        ["a", "2/4", "50%", "5", "4", "0", "3", "1.0"],
+        ["a", "50%", "2/4", "5", "4", "0", "3", "1.0"],
         ["b", "?", "5", "4", "0", "0", "1.0"],
     ]
     assert lines[5:] == [

@@ -133,6 +133,11 @@ def test_where_no_table_fits_a_row_is_a_few_lines() -> None:
     ]
 
 
+def test_a_tree_in_ascii() -> None:
+    """Its lines were the numbers of their characters."""
+    assert on(ASCII, "├─ a", "│  └─ b") == ["|- a", "|  `- b"]
+
+
 def test_lines_wrap_between_words() -> None:
     """Further lines begin below the text after a first column, or two further in; a path is never broken."""
     assert on(Terminal(30, colours=False, encoding="utf-8"), "     2  split: the words of a long reason") == [

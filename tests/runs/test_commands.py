@@ -93,6 +93,7 @@ def test_a_shell_gives_every_word_back() -> None:
 PLAIN = Command(words=("+pipeline=p",))
 WHY = "hpcurate why r --store /s"
 RETRY = "fix what failed, then: hpcurate retry r --store /s"
+KEEPING = "or, if you edited code: hpcurate retry r --keep-done --store /s"
 LINE = "hpcurate +pipeline=p store=/s"
 GO = "see what can go: hpcurate clean --store /s"
 
@@ -100,9 +101,10 @@ GO = "see what can go: hpcurate clean --store /s"
 @pytest.mark.parametrize(
     ("state", "more", "steps"),
     [
-        ("running", {"failed": 2}, ["hpcurate status r --store /s"]),
+        ("running", {"failed": 2}, ["hpcurate watch r --store /s"]),
         ("complete", {}, [""]),
         ("complete", {"failed": 2}, [RETRY]),
+        ("complete", {"failed": 2, "unversioned": True}, [RETRY, KEEPING]),
         ("failed", {"failed": 37}, [WHY, RETRY, f"or accept 37 failed: {LINE} budget.failed=37"]),
         ("failed", {"failed": 9, "hopeless": True}, [WHY, RETRY]),
         ("incomplete", {}, [LINE]),

@@ -144,7 +144,10 @@ def test_37_of_1000_of_a_stage_without_a_version(tmp_path: Path, never_failed: P
     before = project.shards()
     refused = project.retry(status=2).stderr
     assert (True, before) == ("stages.halve: code: helping/measures.py differs" in refused, project.shards())
-    assert "--keep-done` keeps what succeeded and tries only what failed" in refused
+    keeping = f"--keep-done --store {project.store}"
+    assert f"{keeping}` keeps what succeeded and tries only what failed" in refused  # it named no store
+    following = project.typed("status", "--store", str(project.store)).stdout
+    assert f"or, if you edited code: hpcurate retry {project.output.parent.resolve().name} {keeping}" in following
     project.retry("--keep-done")
     assert {"halve": 37, "write": 37, "index": 1000} == tried(before, project.shards())
     assert "equal: 1001 files\n" == same_trees(project.output, never_failed)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hpcurate.cli.arguments import VerbParser
-from hpcurate.cli.store_choice import choose_store, find_store, last_store
+from hpcurate.cli.store_choice import StoreChoice, choose_store, last_store
 from hpcurate.cli.terminal import following, say, say_error, state
 from hpcurate.cli.text import Styled, one_line, styled
 from hpcurate.errors import ConfigError, StoreError, UserError
@@ -67,20 +67,24 @@ def store_path(options: argparse.Namespace) -> str:
     """Folder of the store that is meant. On a terminal, one that nobody named is shown, with who named it."""
     choice = choose_store(options.store, options.site)
     if choice.by and sys.stderr.isatty() and not getattr(options, "json", False):
-        say(styled(f"store {choice.path} ({choice.by})", "dim"))
+        say(styled(_chosen(choice), "dim"))
     return os.path.abspath(choice.path)
 
 
 def the_store(options: argparse.Namespace) -> Store:
     """The store that is meant. Raises StoreError where there is none."""
-    store = Store(store_path(options))
+    choice = choose_store(options.store, options.site)
+    store = Store(os.path.abspath(choice.path))
     if not os.path.isdir(store.runs):
         raise StoreError(
             f"--store {store.root}: not a store, it has no runs/ folder; name a store that has runs, or see that this "
             "one is mounted"
         )
-    for line in _doubt(options, store):
-        say(line)
+    doubt = _doubt(choice, store)
+    if doubt:
+        say(doubt)
+    else:
+        store_path(options)
     return store
 
 
@@ -91,9 +95,10 @@ def the_run(options: argparse.Namespace) -> Run:
 
 def the_run_without_doubt(options: argparse.Namespace) -> Run:
     """The run that is meant, for a verb that changes something. Raises StoreError where another could be."""
-    store = Store(os.path.abspath(find_store(options.store, options.site)))
-    for line in _doubt(options, store) if options.run is None else ():
-        raise StoreError(f"{line}; name the run or its store")
+    choice = choose_store(options.store, options.site)
+    doubt = _doubt(choice, Store(os.path.abspath(choice.path)))
+    if doubt and options.run is None:
+        raise StoreError(f"{doubt}; name the run or its store")
     return the_run(options)
 
 
@@ -105,12 +110,17 @@ def one_name(name: str, words: Sequence[str]) -> str | None:
     return next(iter(runs), None)
 
 
-def _doubt(options: argparse.Namespace, store: Store) -> list[str]:
-    """That nobody has named the store, and the last run was started in another one."""
-    last = None if options.store else last_store()
+def _doubt(choice: StoreChoice, store: Store) -> str:
+    """That nobody has named the store, and the last run was started in another one; empty if there is no doubt."""
+    last = last_store() if choice.by else None
     if last is None or not os.path.isdir(Store(last).runs) or os.path.samefile(last, store.root):
-        return []
-    return [f"store={store.root} (HPCURATE_STORE or the site profile); the last run is in --store {last}"]
+        return ""
+    return f"{_chosen(choice)}; the last run is in --store {last}"
+
+
+def _chosen(choice: StoreChoice) -> str:
+    """Which store is meant, and who named it. Pure."""
+    return f"store {choice.path} ({choice.by})"
 
 
 # -- lines, pure ------------------------------------------------------------------------------------

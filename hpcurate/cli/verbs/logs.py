@@ -20,6 +20,7 @@ from hpcurate.report.logs import gate_logs, shard_of_task, worker_logs, worker_o
 from hpcurate.report.run_view import RunView
 from hpcurate.report.setups import setup_failures
 from hpcurate.report.tracebacks import places
+from hpcurate.runs.commands import verb as verb_line
 from hpcurate.runs.state import RunState
 
 FOLLOWED = 10
@@ -53,9 +54,12 @@ def verb(argv: list[str]) -> int:
         raise ConfigError("hpcurate logs -f --failed: dead letters do not grow; leave out one of the two")
     view = RunView(the_run(options), repeated=options.follow)
     if options.failed:
-        show(setup_lines(setup_failures(view.run, view.frozen, view.look())))
+        setups = setup_lines(setup_failures(view.run, view.frozen, view.look()))[1:]  # without the line above them
         dead = _with_task(dead_letters(view, options.stage), options.task or "")
-        show(failed_lines(alike(dead, places(view.frozen.command.folder))))
+        lines = [*setups, *failed_lines(alike(dead, places(view.frozen.command.folder)))]
+        show(lines)
+        if not lines:
+            say(f"{view.run.name}: nothing failed that is meant here; `hpcurate why` says what was dropped, too")
     elif options.follow:
         _follow(view, _finder(view, options), FOLLOWED if options.lines is None else options.lines)
     else:
@@ -100,7 +104,8 @@ def _follow(view: RunView, logs: Callable[[], list[Path]], lines: int) -> None:
         printer(growing.news(_some(view, logs), to_the_end=True))
         say(heading(report))
     except KeyboardInterrupt:
-        say(f"{view.run.name} is not stopped; to follow it again: hpcurate logs -f {view.run.name}")
+        again = verb_line("logs", view.run.name, view.run.store.root, "-f")
+        say(f"{view.run.name} is not stopped; to follow it again: {again}")
 
 
 class _Printer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from hpcurate.cli.terminal import show, show_json, table
+from hpcurate.cli.terminal import output_line, show, show_json, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
     failed_count,
@@ -27,7 +27,7 @@ from hpcurate.runs.summary import RunReport, StageReport
 from hpcurate.store.stats import sum_amounts
 from hpcurate.units import bytes_text, duration, plural
 
-HEADER = ("stage", "shards", "done", "in", "out", "dropped", "failed", "seconds", "left")
+HEADER = ("stage", "done", "shards", "in", "out", "dropped", "failed", "seconds", "left")
 YIELD = ("in", "out", "dropped", "left out", "failed")
 
 
@@ -62,7 +62,7 @@ def status_lines(status: Status) -> list[str]:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]
         lines += [dead_letter_line(one) for one in status.dead_letters]
-    lines += ["", *folder_lines(report), f"output: {report.output}", *next_line(report)]
+    lines += ["", *folder_lines(report), *output_line(report), *next_line(report)]
     return lines + [staged_line(one) for one in status.staged]
 
 
@@ -111,4 +111,4 @@ def _row(name: str, stage: StageReport) -> tuple[str, ...]:
     share, left = stage.progress, stage.left_s
     counts = (str(stage.tasks_in), str(stage.tasks_out), str(stage.dropped), failed_count(stage))
     done, still = "" if share is None else percent(share), "" if left is None else duration(left)
-    return (name, shards, done, *counts, f"{stage.seconds:.1f}", still)
+    return (name, done, shards, *counts, f"{stage.seconds:.1f}", still)

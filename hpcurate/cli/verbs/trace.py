@@ -166,7 +166,7 @@ def _what(step: Step) -> str:
 
 def _made(step: Step) -> str:
     count = len(step.made) + step.untold
-    which = f", {len(step.made)} of them told here" if step.untold and step.made else ""
+    which = f", {len(step.made)} of them shown" if step.untold and step.made else ""
     return f"{plural(count, 'task')} made{which}"
 
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from hpcurate.cli.terminal import bar, live_screen, say, table
+from hpcurate.cli.terminal import bar, live_screen, output_line, say, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
     failed_count,
@@ -20,6 +20,7 @@ from hpcurate.cli.verbs.common import (
 )
 from hpcurate.report.rates import Sample, percent, seconds_left, shards_per_second
 from hpcurate.report.watcher import Snapshot, Watcher
+from hpcurate.runs.commands import verb as verb_line
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import StageReport
 from hpcurate.units import duration
@@ -43,7 +44,8 @@ def verb(argv: list[str]) -> int:
     try:
         return _watch(watcher, once=options.once)
     except KeyboardInterrupt:
-        say(f"{watcher.run.name} is not stopped; to watch it again: hpcurate watch {watcher.run.name}")
+        again = verb_line("watch", watcher.run.name, watcher.run.store.root)
+        say(f"{watcher.run.name} is not stopped; to watch it again: {again}")
         return 0
 
 
@@ -66,7 +68,8 @@ def watch_lines(snapshot: Snapshot) -> list[str]:
     if snapshot.newest:
         lines += ["", "newest dead letters:", *map(dead_letter_line, snapshot.newest)]
     following = [] if report.state is RunState.RUNNING else next_line(report)
-    return [*lines, "", f"output: {report.output}", *following]
+    ends = [*output_line(report), *following]
+    return [*lines, "", *ends] if ends else lines
 
 
 def _row(name: str, stage: StageReport, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import msgspec
 from hpcurate.cli.setups import setup_lines
 from hpcurate.cli.terminal import show, show_json
 from hpcurate.cli.text import one_line, styled
-from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run
+from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run, work_lines
 from hpcurate.report.amounts import words
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
@@ -49,7 +49,7 @@ def why_lines(causes: Causes) -> list[str]:
     """What is printed. Pure."""
     lines = note_lines(causes.report) + setup_lines(causes.setups)
     lines += group_lines(causes.groups, causes.logs, causes.helps) + loss_lines(causes.losses)
-    lines += queue_lines(causes.jobs) + tail_lines(causes.tails)
+    lines += work_lines(causes.report) + queue_lines(causes.jobs) + tail_lines(causes.tails)
     report = causes.report
     none = ["", "nothing failed and nothing was dropped"] if report.state is RunState.COMPLETE else []
     return [heading(report), *(lines or none), *next_line(_after_why(report))]
