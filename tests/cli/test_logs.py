@@ -55,7 +55,7 @@ def test_logs_are_followed_until_the_run_ends(shell: Shell) -> None:
         stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert run.stderr is not None
-    assert any(line.startswith("run ") for line in run.stderr)
+    assert any("round 1" in line for line in run.stderr)
     followed = shell.type("logs", "-f")
     assert 0 == run.wait(60)
     run.stderr.close()
