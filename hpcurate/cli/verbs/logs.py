@@ -59,7 +59,7 @@ def verb(argv: list[str]) -> int:
         lines = [*setups, *failed_lines(alike(dead, places(view.frozen.command.folder)))]
         show(lines)
         if not lines:
-            say(f"{view.run.name}: nothing failed that is meant here; `hpcurate why` says what was dropped, too")
+            say(f"no dead letters of {view.run.name}; next: {verb_line('why', view.run.name, view.run.store.root)}")
     elif options.follow:
         _follow(view, _finder(view, options), FOLLOWED if options.lines is None else options.lines)
     else:

@@ -56,7 +56,7 @@ def verb(argv: list[str]) -> int:
             outcome = start_retry(request, run, which, echo=echo, progress=progress)
     except NothingChosen as error:
         offers = _offers(run)
-        raise ConfigError("\n".join([f"{run.name}: {error if offers else NONE}", *offers])) from None
+        raise ConfigError("\n".join([f"{run.name}: {error}" if offers else f"{run.name} {NONE}", *offers])) from None
     show_end(outcome)
     return outcome.state.exit_status
 
