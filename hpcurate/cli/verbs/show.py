@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hpcurate.cli.start.settings import Settings
@@ -55,7 +56,7 @@ def _facts(found: ShownRun, now: datetime.datetime, everything: bool) -> list[st
     typed, started = found.typed, started_of(found.entry.run)
     when = [local(started, now)] if started else []
     took = [f"took {duration(found.entry.seconds)}"] if found.entry.seconds is not None else []
-    again = [f"last typed {typed.at} on {typed.host}"] if typed.at else []
+    again = [f"last typed {_typed_at(typed.at, now)} on {typed.host}"] if typed.at else []
     facts = {
         "command": styled(found.command, "command") if typed.words else found.command,
         "or": styled(found.resume, "command"),
@@ -67,6 +68,13 @@ def _facts(found: ShownRun, now: datetime.datetime, everything: bool) -> list[st
     }
     width = max(map(len, facts)) + 2
     return [styled(f"{name:<{width}}", "") + fact for name, fact in facts.items() if fact]
+
+
+def _typed_at(at: str, now: datetime.datetime) -> str:
+    """In this machine's zone, as the other times are; as it is if that is no time."""
+    with suppress(ValueError):
+        return local(datetime.datetime.fromisoformat(at), now)
+    return at
 
 
 def _versions(versions: Mapping[str, str], everything: bool) -> str:
