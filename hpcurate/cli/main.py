@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -171,11 +170,14 @@ def _typed(argv: Sequence[str]) -> str:
     return " ".join(map(quoted, ["hpcurate", *argv]))
 
 
+def only_looks(argv: Sequence[str]) -> bool:
+    """Whether a verb is typed that starts no run, so that this process ends soon."""
+    return bool(argv) and argv[0] in VERBS and argv[0] not in STARTING
+
+
 def _dispatch(argv: Sequence[str]) -> int:
     sys.path.insert(0, os.getcwd())  # the console script, too, finds the user's own stages/
     if argv[0] in VERBS:
-        if argv[0] not in STARTING:
-            gc.set_threshold(50_000)  # the default looks for garbage in half the time that a large run takes
         status: int = importlib.import_module(VERBS[argv[0]]).verb(list(argv))
         return status
     if "=" not in argv[0] and not argv[0].startswith(("-", "+", "~")):

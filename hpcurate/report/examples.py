@@ -8,8 +8,7 @@ from contextlib import suppress
 
 import attrs
 
-from hpcurate.report.items import name_of
-from hpcurate.report.rows import Plain, lines_of
+from hpcurate.report.rows import Plain, lines_of, name_of
 from hpcurate.report.run_view import CommittedShard
 from hpcurate.store.stats import Amounts
 

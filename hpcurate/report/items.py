@@ -9,13 +9,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.report.rows import DROPPED, TASKS, Plain, content_of, plain_of, spelled
+from hpcurate.report.rows import DROPPED, TASKS, Plain, content_of, described, name_of, plain_of, spelled
 from hpcurate.report.run_view import CommittedShard, RunView
 
 THREADS = 16
@@ -53,11 +52,6 @@ class Hit:
     def name(self) -> str:
         """What a user calls it."""
         return name_of(self.plain)
-
-
-def name_of(plain: Plain) -> str:
-    """What a user calls a task: its name in the input if it has one, else its id. Pure."""
-    return str(plain.get("source") or plain.get("path") or plain["id"])
 
 
 # -- how well a row fits: pure ----------------------------------------------------------------------
@@ -184,7 +178,3 @@ def id_in(task_folder: str) -> str:
     return unquote_to_bytes(task_folder).decode("utf-8", "surrogateescape")
 
 
-def described(value: Any) -> str:
-    """A value in one line. Pure."""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return " ".join(text.split())

@@ -101,3 +101,14 @@ def spelled(text: str) -> tuple[bytes, ...]:
     escaped = json.dumps(text)[1:-1].encode()
     plain = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
     return (escaped,) if escaped == plain else (escaped, plain)
+
+
+def name_of(plain: Plain) -> str:
+    """What a user calls a task: its name in the input if it has one, else its id. Pure."""
+    return str(plain.get("source") or plain.get("path") or plain["id"])
+
+
+def described(value: Any) -> str:
+    """A value in one line. Pure."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return " ".join(text.split())

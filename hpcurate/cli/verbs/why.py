@@ -16,8 +16,8 @@ from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
 from hpcurate.report.drops import Loss
 from hpcurate.report.examples import Example
-from hpcurate.report.items import described
 from hpcurate.report.logs import Tail
+from hpcurate.report.rows import described
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import RunReport
