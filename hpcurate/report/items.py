@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.report.rows import DROPPED, TASKS, Plain, content_of, described, name_of, plain_of, spelled
+from hpcurate.report.rows import DROPPED, TASKS, Plain, content_of, name_of, plain_of, spelled
 from hpcurate.report.run_view import CommittedShard, RunView
 
 THREADS = 16
@@ -176,5 +176,3 @@ def _without_suffixes(path: str) -> Iterator[str]:
 def id_in(task_folder: str) -> str:
     """The id that a folder of a task's files is named by. Pure."""
     return unquote_to_bytes(task_folder).decode("utf-8", "surrogateescape")
-
-

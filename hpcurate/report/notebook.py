@@ -11,10 +11,10 @@ from html import escape
 from hpcurate.masks import mask
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.columns import readable
-from hpcurate.report.items import name_of
 from hpcurate.report.page.dag import Box, graph
 from hpcurate.report.results import Results, results_of
 from hpcurate.report.row_files import references
+from hpcurate.report.rows import name_of
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.summary import RunReport, StageReport
 

@@ -9,10 +9,9 @@ from contextlib import suppress
 import attrs
 
 from hpcurate.report.following import Drop, Followed, Outcome
-from hpcurate.report.items import name_of
 from hpcurate.report.logs import ShardLog, shard_log
 from hpcurate.report.row_files import OutputFolder, files_of
-from hpcurate.report.rows import Plain, Row
+from hpcurate.report.rows import Plain, Row, name_of
 from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Became, Step, Story
 from hpcurate.report.values import changed, parameters_of

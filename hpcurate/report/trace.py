@@ -10,10 +10,10 @@ import attrs
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.following import Follower
-from hpcurate.report.items import EXACT, PART, Hit, find, id_in, name_of, names_in, store_file
+from hpcurate.report.items import EXACT, PART, Hit, find, id_in, names_in, store_file
 from hpcurate.report.provenance import Provenance, provenance_of
 from hpcurate.report.row_files import files_of
-from hpcurate.report.rows import TASKS, Plain, Row, content_of, plain_of
+from hpcurate.report.rows import TASKS, Plain, Row, content_of, name_of, plain_of
 from hpcurate.report.run_view import RunView
 from hpcurate.report.story import Story
 from hpcurate.report.telling import Teller

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hpcurate.report import items
-from hpcurate.report.rows import Plain, content_of
+from hpcurate.report.rows import Plain, content_of, name_of
 from hpcurate.report.run_view import CommittedShard
 
 NO_MEASURES = ("id", "parents", "weight", "mtime_ns")
@@ -71,7 +70,7 @@ def _texts(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
 
 def label_of(row: Plain) -> str:
     """What a user calls a task, and the seconds of it where it is a span."""
-    name, start, end = items.name_of(row), row.get("start_s"), row.get("end_s")
+    name, start, end = name_of(row), row.get("start_s"), row.get("end_s")
     if isinstance(start, (int, float)) and isinstance(end, (int, float)):
         return f"{name} · {start:.1f}–{end:.1f} s"
     return name
