@@ -79,9 +79,10 @@ def test_each_step_is_a_line_that_ends_with_its_command(project: Shell) -> None:
     where = f"--store '{project.store}'"
     words = "hpcurate +pipeline=halves 'input=in it.jsonl' budget.failed=1 launcher=inline stages.half.tries=1"
     line = f"{words} 'store={project.store}'"
-    assert said.rstrip().splitlines()[-3:] == [
+    assert said.rstrip().splitlines()[-4:] == [
         f"next: hpcurate why {name} {where}",
         f"      fix what failed, then: hpcurate retry {name} {where}",
+        f"      or, if you edited code: hpcurate retry {name} --keep-done {where}",
         f"      or accept 1 failed: cd '{project.cwd}' && {line}",
     ]
     here = project.typed("status", "--store", str(project.store)).stdout
@@ -141,7 +142,8 @@ def test_a_run_shows_what_it_is(project: Shell) -> None:
     assert plain["command"].startswith(f"cd '{project.cwd}' && hpcurate +pipeline=halves 'input=in it.jsonl' ")
     assert f"command   {plain['command']}\nor        hpcurate resume {name} --store '{project.store}'\n" in said
     assert (plain["user"], plain["typed"]["folder"]) == (pwd.getpwuid(os.getuid()).pw_name, str(project.cwd))
-    assert f"  output: {project.store}/runs/{name}/output\n" in said
+    assert f"  run: {project.store}/runs/{name}\n" in said
+    assert "  output: /" not in said  # no stage of it writes there
     assert [("half", True)] == [(one["stage"], Path(one["folder"]).is_dir()) for one in plain["stages"]]
     assert "\n  stages.half.tries: 1\n" in said
     assert ("keys with the usual value: --all" in said, "timing.lease_s" in said) == (True, False)
