@@ -17,6 +17,8 @@ from hpcurate.store.stats import Logged
 
 LIMITS = {"names": 200, "values": 100_000, "rows of a table": 10_000, "columns": 100, "bytes of a figure": 5_000_000}
 """Of one shard, or of one table or figure."""
+LARGEST = 2**53
+"""Of whole numbers: a page's JavaScript has no other ones, and JSON of an index none of more than 64 bits."""
 SUFFIXES = ("png", "jpg", "jpeg", "webp", "gif", "svg")
 """Of files that are figures."""
 
@@ -50,13 +52,13 @@ class Entry:
         return json.dumps({**plain, "value": value}, separators=(",", ":")).encode() + b"\n"
 
 
-def entry_of(stage: str, name: str, value: Any, step: Optional[int]) -> Entry:
+def entry_of(stage: str, name: Any, value: Any, step: Any) -> Entry:
     """What a stage asks to keep. Raises StageError for what can be none of the three."""
-    if not name.strip() or not name.isprintable() or len(name) > 100:
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 100:
         raise StageError(f"{stage}: log({name!r}, …): a name has 1 to 100 printable characters")
     where = f"{stage}: log({name!r})"
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
-        raise StageError(f"{where}: step={step!r} is no whole number")
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int) or abs(step) > LARGEST):
+        raise StageError(f"{where}: step={step!r} is no whole number of at most 53 bits")
     number = _number(value)
     if number is not None:
         finite = number if math.isfinite(number) else None
@@ -89,6 +91,8 @@ def _number(value: Any) -> Optional[float]:
         return None
     try:
         return float(value.item() if hasattr(value, "item") else value)
+    except OverflowError:
+        return math.inf
     except (TypeError, ValueError, RuntimeError):  # an array
         return None
 
@@ -110,7 +114,7 @@ def _table(where: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 
 def _cell(value: Any) -> Any:
     """A number, a text, a truth value or nothing; of anything else, how it prints."""
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, str)) or (isinstance(value, int) and abs(value) <= LARGEST):
         return value
     number = _number(value)
     if number is None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from unit_stages import Number, numbers
 
 import hpcurate
 from hpcurate import Stage
 from hpcurate.cli.verbs.compare import compare_lines
-from hpcurate.cli.verbs.status import status_lines
+from hpcurate.cli.verbs.status import logged_lines, status_lines
 from hpcurate.report.comparison import compare
 from hpcurate.report.logged import results_of
 from hpcurate.report.run_view import RunView
 from hpcurate.report.status import status_of
+from hpcurate.store.stats import Logged
 
 
 class Trains(Stage[Number, Number]):
@@ -75,3 +77,13 @@ def test_compare_shows_it_side_by_side(runs: list[RunView]) -> None:
     lines = compare_lines("a", "b", compare(runs[0].run, runs[1].run, {}))
     assert "  train: loss: 1 at step 0, 0.4 at step 3" in lines
     assert any(line.startswith("  plus: by: 1") and "→ 2" in line for line in lines)
+
+
+def test_status_shows_the_first_of_many_names(runs: list[RunView]) -> None:
+    """200 lines of them pushed the stages off the screen."""
+    report = runs[0].look()
+    many = {f"n{number:03d}": Logged.of("number", 1.0, None) for number in range(200)}
+    stages = {name: msgspec.structs.replace(stage, logged=many) for name, stage in report.stages.items()}
+    lines = logged_lines(msgspec.structs.replace(report, stages=stages))
+    assert 2 + 2 * 11 == len(lines)
+    assert "  plus: and 190 more names; --json lists all" == lines[-1]

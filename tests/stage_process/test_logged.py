@@ -83,6 +83,12 @@ def test_a_number_that_is_not_finite_is_a_gap(tmp_path: Path) -> None:
     assert "no finite number" == described(Logged.of("number", None, 3))
 
 
+@pytest.mark.parametrize("value", [10**400, [{"n": 10**400}]])
+def test_a_number_beyond_all_others_is_not_finite(value: Any, tmp_path: Path) -> None:
+    """It ended the task in an OverflowError, or in one of the JSON that was to hold it."""
+    assert logged_of(value, tmp_path / "t")["value"] in (None, [{"n": None}])
+
+
 def test_a_table_keeps_what_json_can_hold(tmp_path: Path) -> None:
     """Anything else as it prints."""
     rows = [{"word": "a", "n": np.int64(2), "where": Path("x"), "share": math.inf, "none": None, 3: True}]
@@ -107,18 +113,20 @@ def test_figures_lie_in_the_shard(tmp_path: Path) -> None:
     [
         ("", 1, "a name has 1 to 100"),
         ("a\nb", 1, "a name has 1 to 100"),
+        (5, 1, "a name has 1 to 100"),
         ("x", "text", "is not the path of a picture"),
         ("x", object(), "is neither a number, nor"),
         ("x", np.array([1, 2]), "is neither a number, nor"),
         ("x", [{}] * 10_001, "10001 rows of a table"),
     ],
 )
-def test_anything_else_is_refused(name: str, value: Any, says: str) -> None:
+def test_anything_else_is_refused(name: Any, value: Any, says: str) -> None:
     """With what may be logged."""
     with pytest.raises(StageError, match=says):
         entry_of("Says", name, value, None)
-    with pytest.raises(StageError, match=r"step=1\.5 is no whole number"):
-        entry_of("Says", "x", 1, 1.5)  # type: ignore[arg-type]
+    for step in (1.5, 10**30):
+        with pytest.raises(StageError, match=f"step={step} is no whole number"):
+            entry_of("Says", "x", 1, step)
 
 
 def test_a_name_is_one_kind_of_thing_and_names_are_few() -> None:

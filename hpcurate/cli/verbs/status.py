@@ -27,6 +27,8 @@ from hpcurate.runs.summary import RunReport, StageReport
 from hpcurate.store.stats import sum_amounts
 from hpcurate.units import bytes_text, duration, plural
 
+LOGGED = 10
+"""Names of one stage that are shown."""
 HEADER = ("stage", "done", "shards", "in", "out", "dropped", "failed", "seconds", "left")
 YIELD = ("in", "out", "dropped", "left out", "failed")
 
@@ -89,13 +91,15 @@ def folder_lines(report: RunReport) -> list[str]:
 
 
 def logged_lines(report: RunReport) -> list[str]:
-    """What stages logged beside their tasks. Pure."""
-    lines = [
-        f"  {stage}: {name}: {described(one)}"
-        for stage, where in report.stages.items()
-        for name, one in where.logged.items()
-    ]
+    """What stages logged beside their tasks: of many names the first, so that the rest stays on the screen. Pure."""
+    lines = [line for stage, where in report.stages.items() for line in _logged(stage, where)]
     return ["", "logged:", *lines] if lines else []
+
+
+def _logged(stage: str, where: StageReport) -> list[str]:
+    shown, more = list(where.logged.items())[:LOGGED], len(where.logged) - LOGGED
+    lines = [f"  {stage}: {name}: {described(one)}" for name, one in shown]
+    return lines + ([f"  {stage}: and {plural(more, 'more name')}; --json lists all"] if more > 0 else [])
 
 
 def staged_line(one: Staged) -> str:
