@@ -142,6 +142,11 @@ class PlannedStage:
     code: dict[str, str] = attrs.field(factory=dict)
     """`package/module.py` → digest, of the user's code behind a version; recorded, no part of the fingerprint."""
 
+    @property
+    def gpus(self) -> float:
+        """GPUs of one stage process."""
+        return self.resources.gpus if self.device == "cuda" else 0.0
+
 
 @attrs.define(frozen=True, kw_only=True)
 class Pipeline:

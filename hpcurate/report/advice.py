@@ -280,7 +280,7 @@ def _facts(
     return StageFacts(
         stage=stage.name,
         cpus=needs.cpus,
-        gpus=needs.gpus if stage.device == "cuda" else 0.0,
+        gpus=stage.gpus,
         memory_mb=megabytes(needs.memory),
         minutes=None if needs.time == AUTO or longest_job_min is None else job_minutes(needs.time),
         slicing=stage.relation.slicing if isinstance(stage.relation, Slices) else None,

@@ -75,7 +75,7 @@ def causes_of(view: RunView, stage: str | None = None) -> Causes:
     return Causes(
         report=report,
         groups=groups,
-        logs=tuple(log_of(view.run, group.example) for group in groups[:SHOWN]),
+        logs=tuple(log_of(view, group.example) for group in groups[:SHOWN]),
         helps=tuple(remedy(view, group) for group in groups[:SHOWN]),
         setups=() if complete else setup_failures(view.run, view.frozen, report),
         losses=losses(view, report.stages, stage),

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import attrs
 
-from hpcurate.report.rows import Plain, lines_of, name_of
+from hpcurate.report.rows import Plain, label_of, lines_of, loaded
 from hpcurate.report.run_view import CommittedShard
 from hpcurate.store.stats import Amounts
 
@@ -79,7 +79,7 @@ def _read(shard: CommittedShard, file: str, wanted: Sequence[_Found]) -> None:
     for line in lines_of(shard, file) if wanted else ():
         for one in wanted:
             if one.needle in line and not one.enough:
-                one.add(shard.id, json.loads(line))
+                one.add(shard.id, loaded(line))
         if all(one.enough for one in wanted):
             return
 
@@ -89,11 +89,4 @@ def example_of(shard: str, row: Plain) -> Example:
     task: Plain = row.get("task") or {"id": row["id"]}
     fields = ("value", "threshold", "measure", "count", "amounts")
     given = {name: row[name] for name in fields if row.get(name) is not None}
-    return Example(shard=shard, id=row["id"], name=name_of(task) + _span(task), stage=row["stage"], **given)
-
-
-def _span(task: Plain) -> str:
-    ends = (task.get("start_s"), task.get("end_s"))
-    if not all(isinstance(end, (int, float)) for end in ends):
-        return ""
-    return f", {ends[0]:.1f}–{ends[1]:.1f} s"
+    return Example(shard=shard, id=row["id"], name=label_of(task), stage=row["stage"], **given)

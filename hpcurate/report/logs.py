@@ -14,6 +14,7 @@ from hpcurate.planning.plan import log_path, submission_name
 from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import Run
+from hpcurate.store.claims import Claim
 from hpcurate.store.layout import fan_of
 
 ROWS = ("tasks.jsonl", "dropped.jsonl", "failed.jsonl")
@@ -61,12 +62,15 @@ def worker_of(view: RunView, shard: str, stage: str | None = None) -> tuple[str,
     for planned in view.planned:
         if stage not in (None, planned.name):
             continue
-        claims = view.store(planned).claims
-        latest = claims.latest(fan_of(shard)).get(shard)
-        claim = claims.read(shard, latest.attempt) if latest else None
-        if claim:
+        if claim := _latest_claim(view, planned, shard):
             return planned.name, worker_index(claim.worker)
     return None
+
+
+def _latest_claim(view: RunView, stage: PlannedStage, shard: str) -> Claim | None:
+    claims = view.store(stage).claims
+    latest = claims.latest(fan_of(shard)).get(shard)
+    return claims.read(shard, latest.attempt) if latest else None
 
 
 def worker_index(worker: str) -> int:
@@ -92,16 +96,10 @@ def _names_of(row: bytes) -> str:
     return " ".join(str(task.get(key, "")) for key in ("id", "path", "source"))
 
 
-def log_of(run: Run, located: LocatedDeadLetter) -> str | None:
-    """`file:line` where the worker's log reports the shard; None if the log is gone, or belongs to another run."""
-    wanted, worker = f"shard {located.shard.id} attempt", located.shard.stats().worker or ""
-    logs = Path(run.path, "submissions").glob(f"{located.shard.stage}-*/logs/*.log")
-    for path in sorted(logs, reverse=True):
-        lines = path.read_text(errors="backslashreplace").splitlines()
-        if any(worker in line for line in lines):
-            number = next((i for i, line in enumerate(lines, 1) if line.startswith(wanted)), 1)
-            return f"{path}:{number}"
-    return None
+def log_of(view: RunView, located: LocatedDeadLetter) -> str | None:
+    """`file:line` where the worker's log reports the shard; None where there is no such log, or it is not ours."""
+    found = shard_log(view, view.frozen.pipeline.stage(located.shard.stage), located.shard.id)
+    return f"{found.path}:{found.line}" if found else None
 
 
 @attrs.define(frozen=True)
@@ -117,10 +115,8 @@ class ShardLog:
 
 def shard_log(view: RunView, stage: PlannedStage, shard: str, words: Sequence[str] = ()) -> ShardLog | None:
     """Of the latest attempt of a shard, also of another run; None where there is no such log, or it is not ours."""
-    store = view.store(stage)
-    latest = store.claims.latest(fan_of(shard)).get(shard)
-    claim = store.claims.read(shard, latest.attempt) if latest else None
-    tickets = {found.number: found.ticket for found in store.rounds.read()} if claim else {}
+    claim = _latest_claim(view, stage, shard)
+    tickets = {found.number: found.ticket for found in view.store(stage).rounds.read()} if claim else {}
     if claim is None or claim.round not in tickets:
         return None
     run = view.run.store.run(tickets[claim.round].run or view.run.name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 
 import attrs
 
 from hpcurate.report.row_files import with_files
-from hpcurate.report.rows import TASKS, Plain, lines_of
+from hpcurate.report.rows import TASKS, Plain, lines_of, loaded
 from hpcurate.report.run_view import CommittedShard, RunView
 
 INPUT = "input"
@@ -42,7 +41,7 @@ class Results:
     def rows(self, place: Callable[[str], str] | None = None) -> Iterator[Plain]:
         """The rows. Files are absolute paths, or what `place` makes of a reference."""
         for line in self.lines():
-            yield with_files(json.loads(line), place or self.path)
+            yield with_files(loaded(line), place or self.path)
 
     def path(self, reference: str) -> str:
         """Where a file of a row lies."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Head(msgspec.Struct, frozen=True):
     parents: tuple[str, ...] = ()
 
 
-_head = msgspec.json.Decoder(Head)
+_head, _rows = msgspec.json.Decoder(Head), msgspec.json.Decoder()
 
 
 @attrs.define(frozen=True, eq=False)
@@ -51,7 +52,7 @@ def head_of(line: bytes) -> Head:
     try:
         return _head.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):  # names may be any bytes, which this decoder refuses
-        plain = json.loads(line)
+        plain = loaded(line)
         return Head(plain["id"], tuple(plain.get("parents") or ()))
 
 
@@ -83,6 +84,21 @@ def content_of(shard: CommittedShard, name: str) -> bytes:
         return b""
 
 
+def rows_of(shard: CommittedShard, name: str) -> list[Plain]:
+    """Rows of one file of a shard at once, also of one that is damaged; none if it is not there (any more)."""
+    data = content_of(shard, name)
+    try:
+        rows = _rows.decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, and names that are no text
+        rows = [row for line in data.splitlines() for row in _readable(line)]
+    return [row for row in rows if isinstance(row, dict) and "id" in row]
+
+
+def _readable(line: bytes) -> Iterator[Plain]:
+    with suppress(ValueError):  # a line cut short: `hpcurate verify` says so
+        yield loaded(line)
+
+
 def plain_of(line: bytes, name: str) -> Plain:
     """The task of a row of that file. Of one that no row could hold, only the id is known."""
     plain = loaded(line)
@@ -93,7 +109,7 @@ def plain_of(line: bytes, name: str) -> Plain:
 
 def row_of(folder: str, shard: CommittedShard, number: int, line: bytes) -> Row:
     """One row of a shard's `tasks.jsonl`."""
-    return Row(folder, shard.id, shard.counts.nonce, number, json.loads(line))
+    return Row(folder, shard.id, shard.counts.nonce, number, loaded(line))
 
 
 def spelled(text: str) -> tuple[bytes, ...]:
@@ -106,6 +122,13 @@ def spelled(text: str) -> tuple[bytes, ...]:
 def name_of(plain: Plain) -> str:
     """What a user calls a task: its name in the input if it has one, else its id. Pure."""
     return str(plain.get("source") or plain.get("path") or plain["id"])
+
+
+def label_of(plain: Plain) -> str:
+    """What a user calls a task, and the seconds of it where it is a span: `v2d.mp4, 3.2–5.5 s`. Pure."""
+    start, end = plain.get("start_s"), plain.get("end_s")
+    is_span = isinstance(start, (int, float)) and isinstance(end, (int, float))
+    return name_of(plain) + (f", {start:.1f}–{end:.1f} s" if is_span else "")
 
 
 def described(value: Any) -> str:

@@ -25,7 +25,7 @@ from hpcurate.store.mode import owner_of
 
 
 @attrs.define(frozen=True, kw_only=True)
-class StageUse:
+class ShownStage:
     """Where a stage of a run has its results, and what they took, whichever run made them."""
 
     stage: str
@@ -33,26 +33,26 @@ class StageUse:
     env: str
     hours: float
     """Of its stage processes."""
-    core_hours: float
+    cpu_hours: float
     """These times the cores that each had asked for."""
     gpu_hours: float
 
     @property
     def amounts(self) -> tuple[float, float, float]:
         """All of them."""
-        return self.hours, self.core_hours, self.gpu_hours
+        return self.hours, self.cpu_hours, self.gpu_hours
 
     @classmethod
-    def of(cls, stage: PlannedStage, folder: str, seconds: float) -> StageUse:
+    def of(cls, stage: PlannedStage, folder: str, seconds: float) -> ShownStage:
         """From the seconds of its committed shards, each of which had a stage process."""
-        hours, needs = seconds / 3600, stage.resources
+        hours = seconds / 3600
         return cls(
             stage=stage.name,
             folder=folder,
             env=str(stage.env),
             hours=hours,
-            core_hours=hours * needs.cpus,
-            gpu_hours=hours * needs.gpus,
+            cpu_hours=hours * stage.resources.cpus,
+            gpu_hours=hours * stage.gpus,
         )
 
 
@@ -70,7 +70,7 @@ class ShownRun:
     resume: str
     folders: dict[str, str]
     """What → where."""
-    stages: tuple[StageUse, ...]
+    stages: tuple[ShownStage, ...]
     versions: dict[str, str]
     """Distribution → version of what the stages import, where it was submitted."""
     config: dict[str, Any]
@@ -111,9 +111,9 @@ def _folders(run: Run, frozen: Frozen, report: RunReport) -> dict[str, str]:
     return {name: path for name, path in found.items() if path}
 
 
-def _uses(run: Run, frozen: Frozen, report: RunReport) -> Iterator[StageUse]:
+def _uses(run: Run, frozen: Frozen, report: RunReport) -> Iterator[ShownStage]:
     for stage in frozen.pipeline.stages:
-        yield StageUse.of(stage, run.store.stage(stage.folder).path, report.stages[stage.name].seconds)
+        yield ShownStage.of(stage, run.store.stage(stage.folder).path, report.stages[stage.name].seconds)
 
 
 def _config(run: Run) -> dict[str, Any]:

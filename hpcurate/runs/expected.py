@@ -61,7 +61,7 @@ class Expected:
 
     stage: str
     tasks: float | None = None
-    core_hours: float | None = None
+    cpu_hours: float | None = None
     gpu_hours: float | None = None
     bytes: float | None = None
     by: Need | None = None
@@ -95,8 +95,8 @@ def _expected(stage: PlannedStage, left: float | None, need: Need | None) -> Exp
     return Expected(
         stage=stage.name,
         tasks=left,
-        core_hours=_times(hours, stage.resources.cpus),
-        gpu_hours=_times(hours, stage.resources.gpus) if stage.resources.gpus else 0.0,
+        cpu_hours=_times(hours, stage.resources.cpus),
+        gpu_hours=_times(hours, stage.gpus) if stage.gpus else 0.0,
         bytes=disk,
         by=need,
     )
@@ -116,7 +116,7 @@ def total(expected: Sequence[Expected]) -> Expected:
     """All together; unknown where any is. Pure."""
     return Expected(
         stage="total",
-        core_hours=_sum(one.core_hours for one in expected),
+        cpu_hours=_sum(one.cpu_hours for one in expected),
         gpu_hours=_sum(one.gpu_hours for one in expected),
         bytes=_sum(one.bytes for one in expected),
     )

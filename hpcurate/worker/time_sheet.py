@@ -36,7 +36,7 @@ def given(plan: Plan, allocation: Allocation, *, whole_job: bool) -> Given:
     shape, stage = worker_shape(plan.stage), plan.stage
     if whole_job:
         return Given(allocation.cpus or shape.cpus, shape.gpus, allocation.memory_mb or memory_mb(plan))
-    gpus = stage.resources.gpus * stage.processes if stage.device == "cuda" else 0.0
+    gpus = stage.gpus * stage.processes
     return Given(shape.cpus, gpus, memory_mb(plan))
 
 

@@ -9,14 +9,15 @@ import pytest
 from planned import planned
 
 from hpcurate.report.page import dag
+from hpcurate.report.page.fields import numbers, texts
 from hpcurate.report.page.gather import final_stages
 from hpcurate.report.page.measures import Threshold, Values, measure_of
 from hpcurate.report.page.pictures import candidates
 from hpcurate.report.page.render import embedded
-from hpcurate.report.page.rows import label_of, numbers, texts
 from hpcurate.report.page.samples import Fate, Group, Samples, fair, mixed
 from hpcurate.report.page.text import number, share, shown, size, span
 from hpcurate.report.page.thresholds import threshold_of_drop, thresholds_of
+from hpcurate.report.rows import label_of
 
 
 def test_what_cannot_be_seen_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ def test_a_row_gives_numbers_and_texts() -> None:
 
 def test_a_task_is_called_by_its_file_and_span() -> None:
     """By its id, where it has no file."""
-    assert "a.mp4 · 1.0–2.5 s" == label_of({"source": "a.mp4", "start_s": 1, "end_s": 2.5, "id": "x"})
+    assert "a.mp4, 1.0–2.5 s" == label_of({"source": "a.mp4", "start_s": 1, "end_s": 2.5, "id": "x"})
     assert "x" == label_of({"id": "x"})
 
 

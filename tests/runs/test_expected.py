@@ -40,10 +40,10 @@ def test_what_a_stage_gives_is_what_the_next_one_gets(stages: tuple[PlannedStage
     """1000 tasks become 3000, and each takes its time; a GPU's share counts as such."""
     needs = {"double": NEED, "digits": attrs.evolve(NEED, seconds=3.6, bytes=0.0)}
     first, second = expected_of(stages, {"double": counts(), "digits": counts()}, 1000, needs)
-    assert (1000, pytest.approx(10.0), 0.0, 1e9) == (first.tasks, first.core_hours, first.gpu_hours, first.bytes)
-    assert (3000, pytest.approx(6.0), pytest.approx(1.5)) == (second.tasks, second.core_hours, second.gpu_hours)
+    assert (1000, pytest.approx(10.0), 0.0, 1e9) == (first.tasks, first.cpu_hours, first.gpu_hours, first.bytes)
+    assert (3000, pytest.approx(6.0), pytest.approx(1.5)) == (second.tasks, second.cpu_hours, second.gpu_hours)
     assert (pytest.approx(16.0), pytest.approx(1.5), 1e9) == (
-        (both := total([first, second])).core_hours, both.gpu_hours, both.bytes
+        (both := total([first, second])).cpu_hours, both.gpu_hours, both.bytes
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_what_is_done_is_not_still_to_do(stages: tuple[PlannedStage, ...]) -> No
     assert (600, 1300 + 600 * 3) == (first.tasks, second.tasks)
     done = counts(shards=10, shards_done=10, tasks_in=1000, tasks_out=70)
     first, second = expected_of(stages, {"double": done, "digits": counts()}, 1000, {})
-    assert (0, 0.0, 0.0, 70) == (first.tasks, first.core_hours, first.bytes, second.tasks)
+    assert (0, 0.0, 0.0, 70) == (first.tasks, first.cpu_hours, first.bytes, second.tasks)
     both = {"double": done, "digits": counts(shards=1, shards_done=1, tasks_in=69)}
     assert [0, 0] == [one.tasks for one in expected_of(stages, both, 1000, {})]
 
@@ -69,9 +69,9 @@ def test_what_is_new_in_the_input_is_still_to_do(stages: tuple[PlannedStage, ...
 def test_what_nobody_has_done_is_unknown(stages: tuple[PlannedStage, ...]) -> None:
     """And so is what follows it; a stage without GPUs needs none all the same."""
     first, second = expected_of(stages, {"double": counts(), "digits": counts()}, 1000, {"digits": NEED})
-    assert (1000, None, 0.0, None) == (first.tasks, first.core_hours, first.gpu_hours, first.bytes)
-    assert (None, None, None) == (second.tasks, second.core_hours, second.gpu_hours)
-    assert (None, None) == (total([first, second]).core_hours, total([first, second]).bytes)
+    assert (1000, None, 0.0, None) == (first.tasks, first.cpu_hours, first.gpu_hours, first.bytes)
+    assert (None, None, None) == (second.tasks, second.cpu_hours, second.gpu_hours)
+    assert (None, None) == (total([first, second]).cpu_hours, total([first, second]).bytes)
 
 
 def test_a_need_is_that_of_a_task() -> None:
@@ -93,8 +93,8 @@ def test_shards_are_read_over_all_their_length() -> None:
 
 def test_the_lines_of_what_is_to_come() -> None:
     """Unknown is a question mark, none a dash."""
-    one = Expected(stage="split", tasks=1200, core_hours=12.3, gpu_hours=0.0, bytes=3.2e12, by=NEED)
-    other = Expected(stage="caption", tasks=None, core_hours=None, gpu_hours=None, bytes=None)
+    one = Expected(stage="split", tasks=1200, cpu_hours=12.3, gpu_hours=0.0, bytes=3.2e12, by=NEED)
+    other = Expected(stage="caption", tasks=None, cpu_hours=None, gpu_hours=None, bytes=None)
     assert [
         "still to do  tasks  CPU hours  GPU hours    disk                as in",
         "split        1,200       12.3          -  3.2 TB  double-1 (3 shards)",

@@ -14,7 +14,7 @@ from planned import planned
 from shell import Shell
 
 from hpcurate.cli.verbs.show import hour_rows
-from hpcurate.report.shown_run import StageUse
+from hpcurate.report.shown_run import ShownStage
 
 STAGES = """
 from hpcurate import Stage
@@ -153,11 +153,11 @@ def test_a_run_shows_what_it_is(project: Shell) -> None:
 def test_hours_are_those_of_stage_processes() -> None:
     """And of the cores and GPUs that each of them asked for; the sum where there are several stages."""
     stage = planned(resources={"cpus": 4, "gpus": 0.5, "memory": "1GB"})
-    use = StageUse.of(stage, "/s/one", 7200.0)
-    assert (2.0, 8.0, 1.0) == (use.hours, use.core_hours, use.gpu_hours)
+    use = ShownStage.of(stage, "/s/one", 7200.0)
+    assert (2.0, 8.0, 1.0) == (use.hours, use.cpu_hours, use.gpu_hours)
     assert [("one", "2.00", "8.00", "1.00", "current")] == hour_rows([use])
     assert ("all", "4.00", "16.0", "2.00", "") == hour_rows([use, use])[-1]
-    assert "<0.001" == hour_rows([StageUse.of(stage, "", 1.0)])[0][1]
+    assert "<0.001" == hour_rows([ShownStage.of(stage, "", 1.0)])[0][1]
 
 
 def test_a_sweep_keeps_words_that_can_be_typed(project: Shell, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import StoreChoice, choose_store, last_store
-from hpcurate.cli.terminal import following, say, say_error, state
+from hpcurate.cli.terminal import say, say_error, state
 from hpcurate.cli.text import Styled, one_line, styled
 from hpcurate.errors import ConfigError, StoreError, UserError
 from hpcurate.report.dead_letters import LocatedDeadLetter
@@ -135,11 +135,6 @@ def heading(report: RunReport) -> str:
 def failed_count(stage: StageReport) -> Styled:
     """Of a stage's dead letters: any stands out."""
     return styled(str(stage.failed), "bad" if stage.failed else "")
-
-
-def next_line(report: RunReport) -> list[str]:
-    """What to type now, if anything."""
-    return following(report)
 
 
 def dead_letter_line(located: LocatedDeadLetter) -> str:

@@ -79,7 +79,7 @@ def expected_lines(expected: Sequence[Expected]) -> list[str]:
 
 def _expected_row(one: Expected) -> tuple[str, ...]:
     tasks = "" if one.stage == "total" else "?" if one.tasks is None else f"{one.tasks:,.0f}"
-    hours = [_hours(one.core_hours), _hours(one.gpu_hours)]
+    hours = [_hours(one.cpu_hours), _hours(one.gpu_hours)]
     disk = "?" if one.bytes is None else bytes_text(round(one.bytes))
     by = f"{one.by.folder} ({plural(one.by.shards, 'shard')})" if one.by else ""
     return (one.stage, tasks, *hours, disk, by)

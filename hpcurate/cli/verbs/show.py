@@ -14,7 +14,7 @@ from hpcurate.cli.text import one_line, styled
 from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.fields import defaults_of
 from hpcurate.report.run_view import RunView
-from hpcurate.report.shown_run import ShownRun, StageUse, in_a_line, shown_run
+from hpcurate.report.shown_run import ShownRun, ShownStage, in_a_line, shown_run
 from hpcurate.report.times import local, started_of
 from hpcurate.units import duration, hours_text, plural
 
@@ -83,7 +83,7 @@ def _versions(versions: Mapping[str, str], everything: bool) -> str:
     return ", ".join(named[:-more] if more else named) + (f" and {more} more" if more else "")
 
 
-def hour_rows(stages: Sequence[StageUse]) -> list[tuple[str, ...]]:
+def hour_rows(stages: Sequence[ShownStage]) -> list[tuple[str, ...]]:
     """A row for each stage, and one for all of them where there are several. Pure."""
     rows = [(one.stage, *map(hours_text, one.amounts), one.env) for one in stages]
     sums = [sum(column) for column in zip(*(one.amounts for one in stages), strict=True)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
-from hpcurate.cli.terminal import output_line, show, show_json, table
+from hpcurate.cli.terminal import following, output_line, show, show_json, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
     failed_count,
     gpu_lines,
     heading,
-    next_line,
     note_lines,
     run_parser,
     the_run,
@@ -59,13 +59,12 @@ def status_lines(status: Status) -> list[str]:
     report = status.report
     lines = [heading(report), "", *table(HEADER, (_row(*item) for item in report.stages.items()), numbers=True)]
     lines += yield_lines(report) + work_lines(report) + note_lines(report) + gpu_lines(report)
-    lines += logged_lines(report)
+    lines += logged_lines(report) + staged_lines(status.staged)
     if report.failed:
         some = f", the first {len(status.dead_letters)}:" if report.failed > len(status.dead_letters) else ":"
         lines += ["", f"{plural(report.failed, 'dead letter')}{some}"]
         lines += [dead_letter_line(one) for one in status.dead_letters]
-    lines += ["", *folder_lines(report), *output_line(report), *next_line(report)]
-    return lines + [staged_line(one) for one in status.staged]
+    return [*lines, "", *folder_lines(report), *output_line(report), *following(report)]
 
 
 def yield_lines(report: RunReport) -> list[str]:
@@ -102,12 +101,14 @@ def _logged(stage: str, where: StageReport) -> list[str]:
     return lines + ([f"  {stage}: and {plural(more, 'more name')}; --json lists all"] if more > 0 else [])
 
 
-def staged_line(one: Staged) -> str:
+def staged_lines(staged: Sequence[Staged]) -> list[str]:
     """How much was copied, to how many nodes, and how long the slowest copy took. Pure."""
-    return (
-        f"{one.what}: {bytes_text(one.copied_bytes)} copied to {plural(one.nodes, 'node')}, "
-        f"slowest {one.slowest_s:.1f} s"
-    )
+    lines = [
+        f"  {one.what}: {bytes_text(one.copied_bytes)} copied to {plural(one.nodes, 'node')}, "
+        f"slowest {duration(one.slowest_s, exact=True)}"
+        for one in staged
+    ]
+    return ["", *lines] if lines else []
 
 
 def _row(name: str, stage: StageReport) -> tuple[str, ...]:

@@ -6,13 +6,12 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from hpcurate.cli.terminal import bar, live_screen, output_line, say, table
+from hpcurate.cli.terminal import bar, following, live_screen, output_line, say, table
 from hpcurate.cli.verbs.common import (
     dead_letter_line,
     failed_count,
     gpu_lines,
     heading,
-    next_line,
     queue_lines,
     run_parser,
     the_run,
@@ -67,8 +66,8 @@ def watch_lines(snapshot: Snapshot) -> list[str]:
     lines += queue_lines(snapshot.jobs)
     if snapshot.newest:
         lines += ["", "newest dead letters:", *map(dead_letter_line, snapshot.newest)]
-    following = [] if report.state is RunState.RUNNING else next_line(report)
-    ends = [*output_line(report), *following]
+    steps = [] if report.state is RunState.RUNNING else following(report)
+    ends = [*output_line(report), *steps]
     return [*lines, "", *ends] if ends else lines
 
 

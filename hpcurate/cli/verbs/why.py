@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from hpcurate.cli.setups import setup_lines
-from hpcurate.cli.terminal import show, show_json
+from hpcurate.cli.terminal import following, show, show_json
 from hpcurate.cli.text import one_line, styled
-from hpcurate.cli.verbs.common import heading, next_line, note_lines, queue_lines, run_parser, the_run, work_lines
+from hpcurate.cli.verbs.common import heading, note_lines, queue_lines, run_parser, the_run, work_lines
 from hpcurate.report.amounts import words
 from hpcurate.report.causes import SHOWN, Causes, causes_of
 from hpcurate.report.dead_letters import Group
@@ -52,13 +52,13 @@ def why_lines(causes: Causes) -> list[str]:
     lines += work_lines(causes.report) + queue_lines(causes.jobs) + tail_lines(causes.tails)
     report = causes.report
     none = ["", "nothing failed and nothing was dropped"] if report.state is RunState.COMPLETE else []
-    return [heading(report), *(lines or none), *next_line(_after_why(report))]
+    return [heading(report), *(lines or none), *following(_after_why(report))]
 
 
 def _after_why(report: RunReport) -> RunReport:
     """Without what its reader has just typed."""
-    following = [line for line in report.next.splitlines() if not line.startswith(f"hpcurate why {report.run}")]
-    return msgspec.structs.replace(report, next="\n".join(following))
+    steps = [line for line in report.next.splitlines() if not line.startswith(f"hpcurate why {report.run}")]
+    return msgspec.structs.replace(report, next="\n".join(steps))
 
 
 def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = (), helps: Sequence[str] = ()) -> list[str]:

@@ -9,11 +9,11 @@ import attrs
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.dead_letters import LocatedDeadLetter
+from hpcurate.report.page.fields import numbers
 from hpcurate.report.page.measures import Measure, Threshold, Values, measure_of
-from hpcurate.report.page.rows import numbers, rows_of
 from hpcurate.report.page.samples import Fate, Group, Samples
 from hpcurate.report.page.thresholds import Members, threshold_of_drop, thresholds_of
-from hpcurate.report.rows import DROPPED, TASKS, Plain
+from hpcurate.report.rows import DROPPED, TASKS, Plain, rows_of
 from hpcurate.report.run_view import CommittedShard, RunView
 from hpcurate.report.values import members_of
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpcurate.report.page.fields import numbers, texts
 from hpcurate.report.page.model import Page
-from hpcurate.report.page.rows import label_of, numbers, texts
 from hpcurate.report.page.samples import Fate, Item
 from hpcurate.report.page.text import shown
+from hpcurate.report.rows import label_of
 
 MOST_FIELDS = 40
 MOST_TEXT = 2000

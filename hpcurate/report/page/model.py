@@ -83,8 +83,8 @@ class StagePart:
         """Where no worker of this run was there, what the shards took that others have made."""
         if self.hours is not None:
             return Spent(self.hours.cpu.given, self.hours.gpu.given)
-        needs, hours = self.planned.resources, self.report.seconds / 3600
-        return Spent(hours * needs.cpus, hours * needs.gpus if self.planned.device == "cuda" else 0.0)
+        hours = self.report.seconds / 3600
+        return Spent(hours * self.planned.resources.cpus, hours * self.planned.gpus)
 
     @property
     def shares(self) -> dict[str, float]:

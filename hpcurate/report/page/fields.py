@@ -1,16 +1,11 @@
-"""Rows of committed shards as plain values, and what in them are measures and texts. Reads files; the rest is pure."""
+"""What in a row are measures and texts. Pure."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
-import msgspec
-
-from hpcurate.report.rows import Plain, content_of, name_of
-from hpcurate.report.run_view import CommittedShard
+from hpcurate.report.rows import Plain
 
 NO_MEASURES = ("id", "parents", "weight", "mtime_ns")
 """Fields that every pipeline has, and nobody judges a task by."""
@@ -19,23 +14,6 @@ LEAST_TEXT = 20
 DEEPEST = 3
 LARGEST = 1e300
 """Beyond it lie infinity, and whole numbers that are no float."""
-
-_decoder = msgspec.json.Decoder()
-
-
-def rows_of(shard: CommittedShard, name: str) -> list[Plain]:
-    """Rows of one file of a shard; none if it is not there (any more)."""
-    data = content_of(shard, name)
-    try:
-        rows = _decoder.decode_lines(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, and names that are no text
-        rows = [row for line in data.splitlines() for row in _loaded(line)]
-    return [row for row in rows if isinstance(row, dict) and "id" in row]
-
-
-def _loaded(line: bytes) -> Iterator[Plain]:
-    with suppress(ValueError):  # a line cut short: `hpcurate verify` says so
-        yield json.loads(line)
 
 
 def numbers(row: Plain) -> Iterator[tuple[str, float]]:
@@ -66,11 +44,3 @@ def _texts(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list) and depth < DEEPEST:
         for one in value:
             yield from _texts(name, one, depth + 1)
-
-
-def label_of(row: Plain) -> str:
-    """What a user calls a task, and the seconds of it where it is a span."""
-    name, start, end = name_of(row), row.get("start_s"), row.get("end_s")
-    if isinstance(start, (int, float)) and isinstance(end, (int, float)):
-        return f"{name} · {start:.1f}–{end:.1f} s"
-    return name
