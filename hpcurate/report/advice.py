@@ -253,11 +253,6 @@ def _times(one: float, other: float) -> str:
 # -- a run ------------------------------------------------------------------------------------------
 
 
-def advice_of(view: RunView) -> list[Advice]:
-    """For a run, by all that is committed of its stages."""
-    return advice_on(facts_of(view))
-
-
 def facts_of(view: RunView) -> list[StageFacts]:
     """Of each stage, in order."""
     config = _stages_of_config(view)
