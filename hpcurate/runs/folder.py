@@ -147,6 +147,8 @@ class Run:
         path = os.path.join(self.path, "pipeline.json")
         try:
             plain, log = json.loads(self.filesystem.read(path)), self.retry_log.read()
+        except PermissionError:
+            raise StoreError(f"{self.name} is another user's: only they may read {path}") from None
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read {path}: {error}; {self._typed_again()}") from None
         try:
@@ -156,6 +158,8 @@ class Run:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); {self._typed_again()}") from None
 
     def _typed_again(self) -> str:
+        if "overrides.json" not in self.filesystem.names(self.path):
+            return "its start was cut short: start it again as it was started"
         return f"to continue the run: {again(Command(words=self._words()), self.store.root)}"
 
     def _words(self) -> tuple[str, ...]:

@@ -27,6 +27,14 @@ def composed(*words: str, config_dirs: Sequence[str] = ()) -> Composed:
     return compose(typed.overrides, typed.paths, config_dirs)
 
 
+@pytest.mark.parametrize("name", ["it's mine", 'a "b", c=d', "back\\slash\\", "two\nlines", "100%"])
+def test_a_folder_of_configuration_has_any_name(tmp_path: Path, name: str) -> None:
+    """With a quote in it nothing could be started: Hydra refused what we had made of it."""
+    (tmp_path / name / "pipeline").mkdir(parents=True)
+    (tmp_path / name / "pipeline" / "own.yaml").write_text("# @package _global_\nname: own\n")
+    assert "own" == composed("+pipeline=own", config_dirs=[str(tmp_path / name)]).draft()["name"]
+
+
 @pytest.fixture
 def writing(tmp_path: Path) -> str:
     """A conf folder with `+pipeline=writing`, whose stages use the output."""

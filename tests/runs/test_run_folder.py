@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import attrs
 import pytest
 
+from hpcurate.errors import StoreError
 from hpcurate.runs.folder import Run
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
@@ -36,6 +38,27 @@ def test_a_note_of_the_driver_replaces_a_longer_one_in_place(run: Run) -> None:
     assert (first, size) == (path.stat().st_ino, path.stat().st_size)
     assert run.driver_lives(SystemProcesses())
     assert beat != run.driver_beat()
+
+
+def test_a_run_whose_start_was_cut_short_says_that(run: Run) -> None:
+    """It was said to be a run of Python's, to be continued by calling hpcurate.run."""
+    Path(run.path, "pipeline.json").unlink()
+    with pytest.raises(StoreError, match="its start was cut short: start it again as it was started"):
+        run.frozen()
+
+
+class Private(PosixFilesystem):
+    """Of a run that another user started: its owner alone may read it."""
+
+    def read(self, path: str) -> bytes:
+        """Refused."""
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def test_a_run_of_another_user_says_that(run: Run) -> None:
+    """It said how to continue the run."""
+    with pytest.raises(StoreError, match=r"^r is another user's: only they may read "):
+        Run(run.store, run.name, Private()).frozen()
 
 
 def test_a_run_is_cancelled_until_it_is_started_again(run: Run) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.cli.start.overrides import quoted
 from hpcurate.cli.start.removal import remove
 from hpcurate.cli.start.settings import Settings, typed_keys
 from hpcurate.config_files import conf_folders, groups_in, names_in, not_text, shipped_conf, yaml_problem
@@ -102,7 +103,7 @@ def _hydra(overrides: Sequence[str], folders: Sequence[Path]) -> Any:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
-    more = ",".join(f"'file://{folder}'" for folder in folders if folder != shipped_conf())
+    more = ",".join(quoted(f"file://{folder}") for folder in folders if folder != shipped_conf())
     search = [f"hydra.searchpath=[{more}]"] if more else []
     with initialize_config_dir(config_dir=str(shipped_conf()), version_base="1.3"):
         return hydra_compose(config_name="config", overrides=[*search, *overrides], return_hydra_config=True)
