@@ -88,7 +88,7 @@ def test_a_folder_that_no_stage_writes_to_is_no_output() -> None:
 
 
 def test_status_shows_counts_and_the_first_dead_letters() -> None:
-    """How many more there are is in the heading; what was copied to nodes is last."""
+    """How many more there are is in the heading; the end is what to type next."""
     status = Status(
         run_report(
             stages={"a": stage_report(failed=3), "b": stage_report(shards=None, shards_done=0, failed=0, progress=None)}
