@@ -119,7 +119,7 @@ class Cleaner:
         """What may go. `now`: by the clock that gives the files their times, as near as it is known."""
         references = read_references(self._store, self._filesystem)
         open_rounds = {name: self._open_round(self._store.stage(name)) for name in references.stages}
-        busy = [name for name, why in open_rounds.items() if why]
+        busy = [*(name for name, why in open_rounds.items() if why), *references.maybe_read]
         stages, without = dead_stages(references, busy), dead_stages(references)
         attempts = [
             (name, path)
@@ -134,7 +134,13 @@ class Cleaner:
             attempts=tuple(attempts),
             probation=tuple(sorted(name for name in in_trash if name.startswith(PROBATION))),
             trash=tuple(sorted(name for name in in_trash if self._is_old(name, now))),
-            kept=tuple(f"{name}: {open_rounds[name]}" for name in without if open_rounds[name]),
+            kept=(
+                *(f"{name}: {open_rounds[name]}" for name in without if open_rounds[name]),
+                *(
+                    f"{name}: its stage.json cannot be read, so all that it may read stays"
+                    for name in references.unknown
+                ),
+            ),
         )
 
     def _open_round(self, folder: StageFolder) -> str:

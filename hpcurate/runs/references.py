@@ -30,6 +30,13 @@ class References:
     """Stage folder → the runs that refer to it: sources, too."""
     upstream: dict[str, tuple[str, ...]]
     """Stage folder → folders that it reads."""
+    unknown: tuple[str, ...] = ()
+    """Stages whose `stage.json` cannot be read: nobody knows what they read."""
+
+    @property
+    def maybe_read(self) -> tuple[str, ...]:
+        """Folders that one of the unknown may read: of those above it, a source or another stage."""
+        return tuple(name for name in self.stages if name not in self.unknown) if self.unknown else ()
 
     def runs_of(self, folder: str) -> tuple[str, ...]:
         """Runs that refer to a stage, or to a source through a stage."""
@@ -67,7 +74,17 @@ def read_references(store: Store, filesystem: Filesystem = POSIX) -> References:
         runs=runs,
         stages={name: tuple(run for run in runs if run in marks[name] or name in named[run]) for name in folders},
         upstream={name: upstream_of(folder, filesystem) for name, folder in folders.items()},
+        unknown=tuple(name for name, folder in folders.items() if not _is_known(name, folder, filesystem)),
     )
+
+
+def _is_known(name: str, folder: StageFolder, filesystem: Filesystem) -> bool:
+    """Whether a stage says what it reads; a source reads nothing, and does not say so."""
+    if name.startswith("source-"):
+        return True
+    with suppress(OSError, ValueError):
+        return isinstance(json.loads(filesystem.read(folder.stage_json)), dict)
+    return False
 
 
 def upstream_of(folder: StageFolder, filesystem: Filesystem = POSIX) -> tuple[str, ...]:

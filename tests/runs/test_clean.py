@@ -107,6 +107,18 @@ def test_everything_goes_with_the_last_run(store: Store) -> None:
     assert done.stages[0].startswith("word_count-")
 
 
+def test_what_a_damaged_stage_may_read_stays(store: Store) -> None:
+    """With pipeline.json damaged too, in a store without marks, the sources of complete runs were removed."""
+    for path in (*Path(store.stages).glob("*/wanted/*"), *Path(store.stages).glob("*/stage.json")):
+        path.unlink()
+    for name in names(store):
+        Path(store.run(name), "pipeline.json").write_text("{")
+    before = folders(store)
+    done = clean(store).clean()
+    sources = {name for name in before if name.startswith("source-")}
+    assert sources <= folders(store), done
+
+
 def test_a_run_of_another_user_counts_by_its_marks(store: Store) -> None:
     """Its folder cannot be read. What its stages are made from counts, too: the source has no mark of an old release."""
     for name in names(store):
