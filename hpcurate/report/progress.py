@@ -94,6 +94,7 @@ def _task(shard: ShardInWork, pace: float | None) -> TaskInWork:
         worker=shard.worker,
         node=shard.node,
         seconds=at.since_s,
+        batch=max(at.batch, 1),
         expected_s=round(pace * at.weighs, 3) if pace and at.weighs > 0 else None,
         limit_s=at.limit_s,
         silent_s=round(shard.silent_s, 1),

@@ -36,6 +36,8 @@ class TaskInWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node: str
     seconds: float
     """For how long, as its worker last said."""
+    batch: int = 1
+    """Tasks that are in work together with it, itself included. Left out of one by itself."""
     expected_s: float | None = None
     """What its batch takes if it is like the others of its stage, by weight; None: nothing of the stage is done yet."""
     limit_s: float = 0.0

@@ -129,13 +129,13 @@ def test_a_slow_task_is_told_from_a_silent_worker() -> None:
     ends, never = "stages.cut.task_timeout ends it after 30 min", "no stages.cut.task_timeout would end it"
     assert [
         "  cut: /v/<b>\\n.mp4 for 14 min",
-        "  cut: /v/<b>\\n.mp4 for 14 min, 12 min expected",
+        "  cut: /v/<b>\\n.mp4 and 12 more for 14 min, 12 min expected",
         f"  cut: /v/<b>\\n.mp4 for 14 min, 20 s expected: slow or hung, its worker is alive; {ends}",
         f"  cut: /v/<b>\\n.mp4 for 14 min, 20 s expected: slow or hung, its worker is alive; {never}",
         "  cut: no sign of life of worker 7-3-r0-ab on n1 for 3 min; it had /v/<b>\\n.mp4 in work",
         "  cut: 9 shards in all whose workers show no sign of life",
     ] == lines(
-        task(), task(expected_s=700.0), task(expected_s=20.0, limit_s=1800.0), task(expected_s=20.0),
+        task(), task(expected_s=700.0, batch=13), task(expected_s=20.0, limit_s=1800.0), task(expected_s=20.0),
         task(silent_s=180.0), silent=9,
     )  # fmt: skip
 

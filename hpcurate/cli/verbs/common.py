@@ -168,10 +168,11 @@ def _work(stage: str, work: StageInWork) -> list[str]:
 
 def task_line(stage: str, task: TaskInWork) -> str:
     """A task that is in work: whether it takes long, or its worker shows no sign of life. Pure."""
+    name = one_line(task.name) + (f" and {task.batch - 1} more" if task.batch > 1 else "")
     if task.silent_s:
         where = f"worker {task.worker}" + (f" on {task.node}" if task.node else "")
-        return f"no sign of life of {where} for {duration(task.silent_s)}; it had {one_line(task.name)} in work"
-    line = f"{one_line(task.name)} for {duration(task.seconds)}"
+        return f"no sign of life of {where} for {duration(task.silent_s)}; it had {name} in work"
+    line = f"{name} for {duration(task.seconds)}"
     line += "" if task.expected_s is None else f", {duration(task.expected_s)} expected"
     if not is_slow(task):
         return line

@@ -22,7 +22,7 @@ NO_FOLDERS = ("json", "ndjson", "jsonlines", "tsv", "xlsx", "pq", "arrow", "feat
 def parser() -> argparse.ArgumentParser:
     """See `hpcurate results --help`."""
     made = store_parser("results", "the tasks that a stage has passed on, in this run: rows, and the files they name")
-    made.add_argument("stage", metavar="STAGE", help="name of a stage, or `input` for what was taken in")
+    made.add_argument("stage", nargs="?", metavar="STAGE", help="name of a stage, or `input` for what was taken in")
     made.add_argument("run", nargs="?", metavar="RUN", help=RUN_HELP)
     to = "jsonl (default), csv or parquet; or a new folder, for the files with a manifest.jsonl beside them"
     made.add_argument("--to", metavar="FORMAT|DIR", help=to)
@@ -35,7 +35,11 @@ def verb(argv: list[str]) -> int:
     """Write them; 0 also where more is to come. Raises ConfigError."""
     options = parser().parse_args(argv[1:])
     to = chosen(options.to, options.output, options.copy)
-    results = results_of(RunView(the_run(options)), options.stage)
+    view = RunView(the_run(options))
+    if options.stage is None:
+        names = [stage.name for stage in view.planned]
+        raise ConfigError(f"of which stage? expected one of {', '.join(names)}, or input: hpcurate results {names[-1]}")
+    results = results_of(view, options.stage)
     if results.missing:
         say(f"partial: {results.missing}; these are the {plural(results.tasks, 'task')} that are committed")
     if to not in FORMATS:
