@@ -153,8 +153,9 @@ def _long_shards(one: StageFacts) -> Iterator[Advice]:
 def _larger(one: StageFacts, slicing: Slicing, factor: float) -> tuple[str, ...]:
     """Shards so many times as large, by the bounds that they have."""
     tasks = one.tasks / one.shards * factor
-    found = [f"stages.{one.stage}.shard_weight={_rounded(slicing.weight * factor):g}"] if slicing.weight else []
-    if slicing.tasks and (not slicing.weight or tasks > slicing.tasks):
+    weight = _rounded(slicing.weight * factor) if slicing.weight else 0.0
+    found = [f"stages.{one.stage}.shard_weight={weight:g}"] if weight else []
+    if not found or tasks > slicing.tasks > 0:
         found.append(f"stages.{one.stage}.shard_tasks={max(1, round(_rounded(tasks)))}")
     return tuple(found)
 

@@ -14,7 +14,7 @@ FOUND: tuple[Mutant, ...] = (
         scenario="typed again",
         errors=0.02,
         unanswered=0.6,
-        seed=44,
+        seed=66,
     ),
     _mutant(
         "one listing is enough",
@@ -41,7 +41,7 @@ FOUND: tuple[Mutant, ...] = (
         stops=0.01,
         kills=2,
         alone=False,
-        seed=390,
+        seed=567,
     ),
     _mutant(
         "a list that is being written is empty",
@@ -92,7 +92,7 @@ FOUND: tuple[Mutant, ...] = (
         unanswered=0.6,
         again=4,
         hangs=0.0,
-        seed=0,
+        seed=10,
     ),
     _mutant(
         "an answer that is long on its way is silence",
@@ -108,6 +108,7 @@ FOUND: tuple[Mutant, ...] = (
         stops=0.0,
         nodes=3,
         slowest_s=400.0,
+        seed=177,
     ),
     _mutant(
         "a shard that was looked for too early is damaged",
@@ -136,22 +137,6 @@ FOUND: tuple[Mutant, ...] = (
         errors=0.05,
     ),
     _mutant(
-        "two failed reads of a counter are a counter that stands still",
-        Edit(
-            "worker/picker.py",
-            "        except OSError:  # no answer: two of them are not the same counter twice\n            return False\n",
-            '        except OSError:\n            counter = b""\n',
-        ),
-        scenario="workers alone",
-        seed=152522,
-        workers=3,
-        nodes=3,
-        stale_s=60.0,
-        errors=0.02,
-        hangs=0.01,
-        slowest_s=400.0,
-    ),
-    _mutant(
         "of two calls at once one forgets what the other retries",
         Edit("runs/start.py", "    if frozen.retries:\n", "    if False:\n"),
         scenario="retry",
@@ -160,6 +145,6 @@ FOUND: tuple[Mutant, ...] = (
         tasks=1,
         stops=0.02,
         slowest_s=5.0,
-        seed=76,
+        seed=298,
     ),
 )
