@@ -31,6 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Two runs that share all stages but the last."""
     shell = Shell(tmp_path_factory.mktemp("clean"))
     shell.inline(*RUN)
+    time.sleep(1.0)  # names of runs sort by the second
     shell.inline(*RUN, f"rerun={LAST}")
     return shell
 
