@@ -35,10 +35,11 @@ from hpcurate.models.fetch import fetch
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import WeightStore
 from hpcurate.testing import try_stage
-from stages.video.detectors import TOGETHER, ShotNetwork
+from stages.video.detectors import TOGETHER
 from stages.video.media.decode import open_video
 from stages.video.media.shots import ShotFinder, small_picture
 from stages.video.probe import Probe
+from stages.video.shot_network import ShotNetwork
 from stages.video.split import Split
 from stages.video.tasks import VideoTask
 

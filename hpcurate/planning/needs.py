@@ -74,9 +74,10 @@ def _foreign(stage: Stage[Any, Any], given: type[Task]) -> set[str]:
     seen: set[tuple[str, str]] = set()
     foreign: set[str] = set()
     waiting = list(_classes(stage, given))
+    own = set(waiting)
     while waiting:
         module, name = waiting.pop()
-        if (module, name) in seen:
+        if (module, name) in seen or ((module, name) not in own and _is_model(module, name)):
             continue
         seen.add((module, name))
         source = _source(module)
@@ -86,6 +87,12 @@ def _foreign(stage: Stage[Any, Any], given: type[Task]) -> set[str]:
         for one in imports_of(source, None if name == _EVERYTHING else [name]):
             waiting.append(_place(one))
     return foreign
+
+
+def _is_model(module: str, name: str) -> bool:
+    """Whether it is a class of models: the one that a stage has counts, and no other that it could have had."""
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and issubclass(found, Model)
 
 
 def _classes(stage: Stage[Any, Any], given: type[Task]) -> Iterator[tuple[str, str]]:

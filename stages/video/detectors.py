@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.model import Model, get_local_dir_for_weights_name
+from hpcurate.model import Model
 from hpcurate.stage import WorkerInfo
 from stages.video.media.container import Decoder
 from stages.video.media.decode import open_video
 from stages.video.media.shots import ShotFinder, first_frames, small_picture
+from stages.video.shot_network import ShotNetwork
 from stages.video.tasks import VideoTask
 from stages.video.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-    from stages.video.media.shots import Picture, Predict
+    from stages.video.media.shots import Picture
 
 Name = Literal["content", "transnetv2"]
 CONTENT_THRESHOLD = 27.0
@@ -151,47 +152,6 @@ class Shots:
             for picture in prepared.pictures:
                 finder.add(picture)
         return timeline, timeline.frames(first_frames(finder.chances(), self._threshold))
-
-
-class ShotNetwork(Model):
-    """TransNetV2 with its published weights."""
-
-    NAME = "transnetv2"
-    device = "cpu"
-    """Where it computes; the stage sets it."""
-    threads = 1
-    """Cores it may use; the stage sets them."""
-
-    @property
-    def model_id_names(self) -> list[str]:
-        """Its entry in conf/models."""
-        return [self.NAME]
-
-    def setup(self) -> None:
-        """Load it where the stage said. Raises ConfigError without torch."""
-        try:
-            import torch
-        except ImportError:
-            raise ConfigError(
-                "detector=transnetv2 needs torch in the stage's environment; install it (`pip install torch`), name an "
-                "environment that has it, or use detector=content"
-            ) from None
-        from stages.vision.networks.transnetv2 import load
-
-        if self.device == "cpu":
-            torch.set_num_threads(max(1, self.threads))
-        self._network: Any = load(get_local_dir_for_weights_name(self.NAME), self.device)
-
-    @property
-    def predict(self) -> Predict:
-        """Windows of small pictures become chances."""
-        import torch
-
-        def run(windows: Picture) -> Any:
-            with torch.inference_mode():
-                return self._network(torch.from_numpy(windows).to(self.device)).cpu().numpy()
-
-        return run
 
 
 def _read(task: VideoTask, look: Callable[[VideoFrame], object] | None, decoder: Decoder = "cpu") -> Timeline:

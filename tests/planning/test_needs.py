@@ -172,3 +172,13 @@ def test_members_without_an_environment_follow_the_one_that_has_a_choice(stages:
 
     with pytest.raises(PipelineError, match="share one env, these differ: the current one or vision, vlm"):
         Chain([stage("Heavy"), Fixed()])
+
+
+def test_a_model_that_a_stage_could_have_had_is_not_needed() -> None:
+    """`make demo` was refused where torch is not installed: `Split` refers to a network that it does not choose."""
+    from stages.video.split import Split
+    from stages.video.tasks import VideoTask
+
+    assert "torch" not in packages_of(Split(), VideoTask)
+    assert "torch" in packages_of(Split(detector="transnetv2"), VideoTask)
+    assert ("video",) == extras_with(each for each in packages_of(Split(), VideoTask) if each not in RUNTIME)

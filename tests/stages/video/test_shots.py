@@ -26,8 +26,9 @@ from hpcurate.models.registry import ModelEntry, read_registry
 from hpcurate.stage import WorkerInfo
 from hpcurate.testing import try_stage
 from stages.video import detectors
-from stages.video.detectors import SHOT_THRESHOLD, ShotNetwork
+from stages.video.detectors import SHOT_THRESHOLD
 from stages.video.media.shots import ShotFinder, first_frames, small_picture
+from stages.video.shot_network import ShotNetwork
 from stages.video.split import Split
 
 pytestmark = pytest.mark.video
