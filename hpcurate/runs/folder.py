@@ -266,19 +266,19 @@ def open_store(
             filesystem.create(store.format_json, mark)
         if not filesystem.read(store.format_json):  # who made it died before it had content
             filesystem.replace(store.format_json, mark)
-        found = json.loads(filesystem.read(store.format_json))["format"]
+        there = json.loads(filesystem.read(store.format_json))
+        found = there["format"]
     except OSError as error:
         raise StoreError(f"store={root}: cannot be used as a store: {explain(error, store.root)}") from None
     except (ValueError, KeyError) as error:
         raise StoreError(f"store={root}: cannot be used as a store: {error}") from None
-    wanted = max(WITH_FREED_FILES if frees else FORMAT, found if found == WITH_FREED_FILES else FORMAT)
+    wanted = WITH_FREED_FILES if frees or found == WITH_FREED_FILES else FORMAT
     if found not in (*CONTINUED, FORMAT, WITH_FREED_FILES):
         raise StoreError(
             f"store={root}: has format {found}, this hpcurate writes {wanted}; "
             "use the hpcurate that made it, or name a new store"
         )
     if found != wanted:  # its modes stay, and say whose it is
-        there = json.loads(filesystem.read(store.format_json))
         filesystem.replace(store.format_json, json.dumps({**there, "format": wanted}).encode() + b"\n")
         echo(
             f"store={root}: had format {found}, and has {wanted} from now on: what is committed stands, and an earlier "
