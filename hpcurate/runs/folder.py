@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import json
 import os
@@ -34,6 +35,7 @@ UNNAMED = "<run>/output"
 """Stands for the run's own output folder while the run has no name yet."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CANCELLED = "cancelled"
+_SECOND = "%Y%m%d-%H%M%S"
 _BEAT_BYTES = 512
 """Of `driver.json`, which is written in place: longer than what any host, process and counter take."""
 
@@ -325,7 +327,7 @@ def open_run(
     identity = _users_own(store, run_identity(draft, output, limit))
     entry = _name_file(store, identity)
     filesystem.make_folders(os.path.dirname(entry))
-    stamp = (clock or SystemClock()).now().strftime("%Y%m%d-%H%M%S")
+    stamp = stamp_after(run_names(store, others=True), (clock or SystemClock()).now())
     filesystem.create(entry, f"{stamp}-{draft.name}-{identity[:6]}\n".encode())
     name = filesystem.read(entry).decode().strip()
     if not name:
@@ -336,6 +338,17 @@ def open_run(
     run = Run(store, name, filesystem)
     filesystem.make_folders(run.path, mode=access.OWNER)
     return run
+
+
+def stamp_after(names: Iterable[str], now: datetime.datetime) -> str:
+    """How the name of a new run begins: the second of now, or the one after that of the newest run there is.
+
+    Runs of a sweep, or of a script, begin within one second, and clocks of login nodes differ by some: their names
+    still sort as they were begun. A run of more than a minute ahead is one of a clock that was wrong. Pure.
+    """
+    soon = [(now + datetime.timedelta(seconds=n)).strftime(_SECOND) for n in range(61)]
+    newest = max((name[:15] for name in names if name[:1].isdigit()), default="")
+    return soon[soon.index(newest) + 1] if newest in soon[:-1] else soon[0]
 
 
 def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:
@@ -396,6 +409,12 @@ def _latest(store: Store) -> str:
     """The symbolic link to the latest run; in a store of a group each user has one."""
     user = sharer(store.root)
     return os.path.join(store.runs, f"latest-{user}" if user else "latest")
+
+
+def point_to_newest(store: Store, filesystem: Filesystem = POSIX) -> None:
+    """Let `runs/latest` point to the newest run, where it points to one that was removed."""
+    if not os.path.isdir(_latest(store)) and (names := run_names(store)):
+        point_latest(Run(store, names[-1], filesystem))
 
 
 def run_names(store: Store, *, others: bool = False) -> list[str]:

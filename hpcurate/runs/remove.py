@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
-from hpcurate.runs.folder import Run, name_entries, point_latest, run_names
+from hpcurate.runs.folder import Run, name_entries, point_to_newest
 from hpcurate.runs.references import stage_names
 from hpcurate.system.failpoints import failpoint
 
@@ -28,5 +27,4 @@ def remove_run(run: Run) -> None:
         wanted = store.stage(name).wanted
         if run.name in filesystem.names(wanted):
             filesystem.discard(os.path.join(wanted, run.name), store.trash)
-    with suppress(IndexError):
-        point_latest(Run(store, run_names(store)[-1], filesystem))
+    point_to_newest(store, filesystem)

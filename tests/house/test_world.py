@@ -35,6 +35,7 @@ EXCEPTIONS = {
     ("runs.folder", "check_store_writable"): "the same",
     ("runs.folder", "find_run"): "`runs/latest` is for people",
     ("runs.folder", "point_latest"): "the same",
+    ("runs.folder", "point_to_newest"): "the same",
     ("runs.folder", "Run.job_name"): "the store's real path, of which only a digest goes into job names",
     ("runs.gate", "leave_on_sigterm"): PROCESS,
     ("store.commits", "nonce"): "`verify` moves a damaged shard away, no worker does",

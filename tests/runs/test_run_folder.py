@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import json
 import os
@@ -12,7 +13,8 @@ import attrs
 import pytest
 
 from hpcurate.errors import StoreError
-from hpcurate.runs.folder import Run
+from hpcurate.runs.folder import Run, find_run, point_latest, stamp_after
+from hpcurate.runs.remove import remove_run
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses
@@ -91,3 +93,32 @@ class Failing(PosixFilesystem):
 def test_a_run_on_storage_that_fails_is_not_gone(run: Run) -> None:
     """Before, a gate took one failed look at the folder for its end, and left the run."""
     assert not attrs.evolve(run, filesystem=Failing()).gone
+
+
+@pytest.mark.parametrize(
+    ("names", "stamp"),
+    [
+        ([], "20261231-235930"),
+        (["20261231-235929-a-1"], "20261231-235930"),
+        (["20261231-235930-a-1", "20261230-000000-b-2"], "20261231-235931"),
+        (["20261231-235959-a-1"], "20270101-000000"),
+        (["20270101-000031-a-1"], "20261231-235930"),
+        (["20261231-235930-a-1", "latest", ".names"], "20261231-235931"),
+        (["20261231-235967-mine"], "20261231-235930"),
+    ],
+)
+def test_runs_of_the_same_second_sort_as_they_were_begun(names: list[str], stamp: str) -> None:
+    """The last part of the name, a digest, decided which of two runs of a sweep was the newer one."""
+    assert stamp == stamp_after(names, datetime.datetime(2026, 12, 31, 23, 59, 30, 999, tzinfo=datetime.UTC))
+
+
+def test_the_latest_run_stays_the_latest_when_another_is_removed(tmp_path: Path) -> None:
+    """It became the newest one, though an older one had been continued since."""
+    runs = [Run(Store(str(tmp_path)), f"20260101-00000{n}-r") for n in range(3)]
+    for run in runs:
+        Path(run.path).mkdir(parents=True)
+    point_latest(runs[0])
+    remove_run(runs[1])
+    assert runs[0] == find_run(runs[0].store, None)
+    remove_run(runs[0])
+    assert (runs[2].name, runs[2]) == (os.readlink(f"{tmp_path}/runs/latest"), find_run(runs[0].store, None))
