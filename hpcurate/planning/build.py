@@ -21,7 +21,7 @@ from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.needs import extras_with, lacking, whole
 from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
-from hpcurate.planning.placing import in_order, upstreams
+from hpcurate.planning.placing import in_order, needed, topological, upstreams
 from hpcurate.planning.relations import Gather, Relation, Slices
 from hpcurate.planning.slicing import Slicing
 from hpcurate.planning.task_classes import resolved_classes
@@ -94,7 +94,7 @@ def build(
     """
     if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
-    after, order = _arranged(steps, places)
+    after, needs, order = _arranged(steps, places)
     takes = resolved_classes(source, _stages(steps), after, order)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
@@ -104,7 +104,7 @@ def build(
     for stage in order:
         upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
         planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, kept, here[stage].weights)
-        planned[stage] = attrs.evolve(planned[stage], env=here[stage].env, takes=takes[stage])
+        planned[stage] = attrs.evolve(planned[stage], env=here[stage].env, takes=takes[stage], needs=needs[stage])
     return Pipeline(
         name=name,
         source=origin,
@@ -114,12 +114,17 @@ def build(
     )
 
 
-def _arranged(steps: Mapping[str, Step], places: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """(upstreams of each stage, all in topological order)."""
+Links = dict[str, tuple[str, ...]]
+"""Stage → other stages."""
+
+
+def _arranged(steps: Mapping[str, Step], places: Sequence[str]) -> tuple[Links, Links, list[str]]:
+    """(what each stage reads, what it needs besides, all in topological order)."""
     options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
     line = in_order(options, places)
     after = {stage: upstreams(stage, line, options[stage]) for stage in line}
-    return after, _topological(after)
+    needs = {stage: needed(stage, line, options[stage]) for stage in line}
+    return after, needs, topological(after, needs)
 
 
 def _check_methods(name: str, stage: Stage[Any, Any]) -> None:
@@ -230,7 +235,7 @@ def installed(
     source: Source, steps: Mapping[str, Step], places: Sequence[str], weights: WeightsOf, environment: EnvironmentOf
 ) -> dict[str, Installed]:
     """What each stage needs of the store. Raises NotInstalled with all that is missing, of all stages at once."""
-    after, order = _arranged(steps, places)
+    after, _, order = _arranged(steps, places)
     return _installed(steps, resolved_classes(source, _stages(steps), after, order), weights, environment)
 
 
@@ -333,15 +338,3 @@ def _key(stage: str) -> str:
     if not _NAME.fullmatch(stage):
         raise ConfigError(f"stages.{stage}: a stage name is lower case letters, digits and _, e.g. split_2")
     return f"stages.{stage}"
-
-
-def _topological(after: Mapping[str, Sequence[str]]) -> list[str]:
-    order: list[str] = []
-    waiting = list(after)
-    while waiting:
-        ready = [s for s in waiting if all(u in order for u in after[s])]
-        if not ready:
-            raise ConfigError(f"stages.{waiting[0]}.after: the stages {', '.join(waiting)} wait for each other")
-        order += ready
-        waiting = [s for s in waiting if s not in ready]
-    return order

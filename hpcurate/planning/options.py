@@ -25,6 +25,7 @@ class StageOptions:
         "reads, wherever it stands; default: the one before it",
     )
     before: str | None = option(None, "a name: directly before that stage, which then follows this one")
+    needs: list[str] = option(list, "stages that have to be complete before this one begins, and pass it no tasks")
     place: str | None = option(None, "named place of the pipeline where this stage stands, one of its `places`")
     resources: dict[str, Any] = option(dict, "cpus, gpus, memory, time, nodes, disk of one stage process")
     device: str = option(

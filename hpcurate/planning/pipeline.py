@@ -102,6 +102,8 @@ class PlannedStage:
     """Stages whose output this one reads; empty: the source."""
     relation: Relation
     """How it reads them."""
+    needs: tuple[str, ...] = ()
+    """Stages that have to be complete before it begins, and pass it no tasks."""
     resources: Resources = Resources()
     """Of one stage process."""
     prepare: str = "threads"
@@ -141,6 +143,11 @@ class PlannedStage:
     """Names the server that its nodes run beside it, by its command and its model's weights; empty: there is none."""
     code: dict[str, str] = attrs.field(factory=dict)
     """`package/module.py` → digest, of the user's code behind a version; recorded, no part of the fingerprint."""
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """All stages that have to be complete before it begins; without any: the source alone."""
+        return tuple(dict.fromkeys((*self.after, *self.needs)))
 
     @property
     def gpus(self) -> float:

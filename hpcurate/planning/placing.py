@@ -34,6 +34,40 @@ def upstreams(name: str, order: Sequence[str], options: StageOptions) -> tuple[s
     return tuple(dict.fromkeys(options.after))
 
 
+def needed(name: str, order: Sequence[str], options: StageOptions) -> tuple[str, ...]:
+    """The stages that have to be complete before a stage begins, and that it does not read. Raises ConfigError."""
+    for other in options.needs:
+        _check_known(f"stages.{name}.needs", other, order)
+    return tuple(dict.fromkeys(options.needs))
+
+
+def topological(after: Mapping[str, Sequence[str]], needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The stages, each behind those that it reads and those that it needs. Raises ConfigError naming a cycle."""
+    above = {name: (*after[name], *needs[name]) for name in after}
+    order: list[str] = []
+    waiting = list(above)
+    while waiting:
+        ready = [s for s in waiting if all(u in order for u in above[s])]
+        if not ready:
+            raise ConfigError(_cycle(waiting, above, after))
+        order += ready
+        waiting = [s for s in waiting if s not in ready]
+    return order
+
+
+def _cycle(waiting: Sequence[str], above: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> str:
+    """Which of these stages, none of which can begin, wait for each other."""
+    way = [waiting[0]]
+    while way.count(way[-1]) < 2:
+        way.append(next(name for name in above[way[-1]] if name in waiting))
+    circle = way[way.index(way[-1]) : -1]
+    first = min(circle, key=list(above).index)
+    found = [name for name in above if name in circle]
+    key = "after" if any(name in circle for name in after[first]) else "needs"
+    what = f"the stages {', '.join(found)} wait for each other" if len(found) > 1 else "a stage cannot wait for itself"
+    return f"stages.{first}.{key}: {what}"
+
+
 def _anchor(name: str, options: StageOptions) -> str | None:
     """The stage that this one is put before or after."""
     after = options.after if isinstance(options.after, str) else None

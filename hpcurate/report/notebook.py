@@ -59,7 +59,7 @@ def page(view: RunView, report: RunReport) -> str:
 def _box(stage: PlannedStage, report: StageReport) -> Box:
     share = report.shards_done / report.shards if report.shards else float(report.shards == 0)
     line = "not begun" if report.shards is None else f"{report.tasks_in} → {report.tasks_out}"
-    return Box(name=stage.name, after=stage.after, line=line, done=share, failed=bool(report.failed))
+    return Box(name=stage.name, after=stage.behind, line=line, done=share, failed=bool(report.failed))
 
 
 def _text(value: object) -> str:

@@ -130,7 +130,7 @@ class Teller:
     def _waits_for(self, outcome: Outcome) -> str:
         stage = outcome.stage
         if not outcome.shard:
-            open_ones = [name for name in stage.after if not self._report.stages[name].complete]
+            open_ones = [name for name in stage.behind if not self._report.stages[name].complete]
             what = [f"{name} is at {_share(self._report, name)}" for name in open_ones]
             return "; ".join(what) or "in no shard yet"
         claims = self._view.store(stage).claims

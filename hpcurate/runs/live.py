@@ -111,7 +111,7 @@ class Observer:
     def _view(self, stage: PlannedStage) -> StageView:
         expected, rounds = self._expected(stage), self._rounds.views(stage, self.store(stage.folder))
         if expected is None:
-            blocked = "" if stage.after else self._source_lost()
+            blocked = "" if stage.after or not self._needs_are_met(stage) else self._source_lost()
             return StageView(name=stage.name, ready=False, rounds=rounds, blocked=blocked)
         seen = self.seen(stage)
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._frozen.forgiven.get(stage.name, 0))
@@ -274,8 +274,15 @@ class Observer:
                 before += retries.found.lines if retries.found else ()
         return lists
 
+    def _needs_are_met(self, stage: PlannedStage) -> bool:
+        """Whether what has to be complete first, and is not read, is."""
+        needs = [self._pipeline.stage(name) for name in stage.needs]
+        return all(self._upstream(one.folder, self._names(one)) is not None for one in needs)
+
     def _upstreams(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
-        """What the stage reads. None while any of it is incomplete."""
+        """What the stage reads. None while any of it is incomplete, or of what has to be complete first."""
+        if not self._needs_are_met(stage):
+            return None
         above = [self._pipeline.stage(name) for name in stage.after]
         found = [self._upstream(one.folder, self._names(one)) for one in above]
         if not above:

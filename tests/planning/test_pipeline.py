@@ -70,6 +70,15 @@ def test_an_empty_after_reads_the_source() -> None:
     assert () == pipeline(a=Tuned(), b=with_options(after=[])).stage("b").after
 
 
+def test_what_a_stage_needs_comes_before_it_and_is_no_part_of_it() -> None:
+    """It passes no tasks, so the fingerprint and the folder are the same."""
+    without = pipeline(a=Tuned(), b=with_options(after=[]), c=with_options(after=["a"]))
+    made = pipeline(c=with_options(after=["a"], needs=["b"]), a=with_options(after=[]), b=with_options(after=[]))
+    assert (("a",), ("b",), ("a", "b")) == ((stage := made.stage("c")).after, stage.needs, stage.behind)
+    assert "c" == made.stages[-1].name
+    assert without.stage("c").folder == stage.folder
+
+
 @pytest.mark.parametrize(
     ("nodes", "said"),
     [
@@ -79,7 +88,17 @@ def test_an_empty_after_reads_the_source() -> None:
             {"a": with_options(after=["b"]), "b": with_options(after=["a"])},
             "stages.a.after: the stages a, b wait for each other",
         ),
-        ({"a": with_options(after=["a"])}, "stages.a.after: the stages a wait for each other"),
+        (
+            {"a": with_options(after=["c"]), "b": Tuned(), "c": with_options(needs=["b"])},
+            "stages.a.after: the stages a, b, c wait for each other",
+        ),
+        (
+            {"a": Tuned(), "b": with_options(needs=["d"]), "c": Tuned(), "d": with_options(after=["b"])},
+            "stages.b.needs: the stages b, d wait for each other",
+        ),
+        ({"a": with_options(after=["a"])}, "stages.a.after: a stage cannot wait for itself"),
+        ({"a": with_options(needs=["a"])}, "stages.a.needs: a stage cannot wait for itself"),
+        ({"a": with_options(needs=["bb"]), "b": Tuned()}, "stages.a.needs: there is no stage 'bb'; did you mean 'b'?"),
         ({"Cut": Tuned()}, "stages.Cut: a stage name is lower case letters, digits and _, e.g. split_2"),
         ({"a/b": Tuned()}, "stages.a/b: a stage name is lower case letters, digits and _, e.g. split_2"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -267,6 +268,22 @@ class FromOther(Stage[Other, Other]):
 
 class NoVersion(Stage[Number, Number]):
     """Its identity is its module's syntax tree."""
+
+
+@attrs.define
+class Growing:
+    """A source of which only a name counts: other numbers are growth."""
+
+    values: tuple[int, ...]
+    task_type = Number
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"source": "growing"}
+
+    def tasks(self) -> Iterator[Number]:
+        """See `Source`."""
+        return (Number(id=str(value), value=value) for value in self.values)
 
 
 def numbers(*values: int) -> list[Number]:

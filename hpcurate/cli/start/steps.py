@@ -39,7 +39,7 @@ def _check_neighbours(entries: dict[str, Any]) -> None:
     mappings = {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
     chains = {member: name for name, entry in mappings.items() for member in entry.get("chain") or {}}
     for name, entry in mappings.items():
-        for key in ("before", "after"):
+        for key in ("before", "after", "needs"):
             named = entry.get(key)
             for member in named if isinstance(named, list) else [named]:
                 if isinstance(member, str) and member in chains.keys() - entries.keys():

@@ -94,7 +94,7 @@ def _row(one: StagePreview) -> tuple[str, ...]:
     workers = f"<={one.workers}" if one.shards is None else str(one.workers)
     return (
         one.stage.name,
-        ", ".join(one.stage.after) or "the source",
+        ", ".join((*(one.stage.after or ("the source",)), *one.stage.needs)),
         one.stage.folder,
         _or_unknown(one.tasks),
         _or_unknown(one.shards),

@@ -64,7 +64,7 @@ def _box(part: StagePart) -> Box:
     known = report.shards is not None
     return Box(
         name=part.name,
-        after=part.planned.after or ("input",),
+        after=(*(part.planned.after or ("input",)), *part.planned.needs),
         line=f"{number(report.tasks_in)} → {number(report.tasks_out)}" if known else "not begun",
         done=(report.shards_done / report.shards if report.shards else 1.0) if known else 0.0,
         failed=bool(report.failed),
