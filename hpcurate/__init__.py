@@ -12,10 +12,12 @@ __version__ = "0.1.0"
 _HOME = {
     "Budget": "planning.options",
     "Chain": "stage",
+    "Command": "command",
     "CurrentOr": "stage",
     "File": "task",
     "FileTask": "task",
     "Files": "source",
+    "Record": "task",
     "Resources": "stage",
     "Retry": "runs.retry",
     "Source": "source",
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from hpcurate.api import OpenRun as OpenRun
     from hpcurate.api import open as open
     from hpcurate.api import run as run
+    from hpcurate.command import Command as Command
     from hpcurate.planning.build import Step as Step
     from hpcurate.planning.options import Budget as Budget
     from hpcurate.planning.options import StageOptions as StageOptions
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from hpcurate.stage import WorkerInfo as WorkerInfo
     from hpcurate.task import File as File
     from hpcurate.task import FileTask as FileTask
+    from hpcurate.task import Record as Record
     from hpcurate.task import Task as Task
     from hpcurate.task import stable_id as stable_id
 

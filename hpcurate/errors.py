@@ -78,3 +78,31 @@ class SetupLost(HpcurateError):
 
     No task is to blame: the shard is handed back, and its worker leaves as it does where `setup` itself fails.
     """
+
+
+class ProgramFailed(HpcurateError):
+    """A program that a `Command` runs did not do its work; `details` are its command and the end of its output."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class ProgramNotFound(ProgramFailed):
+    """There is no such program, or it may not be run."""
+
+
+class OutputMissing(ProgramFailed):
+    """The program ended well, and has not written an output that it was to write."""
+
+
+class BadValues(ProgramFailed):
+    """The program ended well, and the values that it wrote are not those that were declared."""
+
+
+class ProgramKilled(HpcurateError):
+    """A signal that we did not send ended a program: its stage process ends by the same one, and blames no task yet."""
+
+    def __init__(self, number: int, details: str = "") -> None:
+        super().__init__(f"the program was killed by signal {number}")
+        self.number, self.details = number, details

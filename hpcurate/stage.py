@@ -168,6 +168,11 @@ class Stage(Generic[In, Out]):
     def accept(self, given: type[In]) -> None:
         """Once in the driver: raise PipelineError for a class of tasks that the stage cannot work on."""
 
+    def gives(self, given: type[Task]) -> type[Task]:
+        """The class of what goes out where tasks of class `given` come in: as declared; the same, if both are."""
+        takes, returns = task_types(type(self))
+        return given if returns is takes else returns
+
     def setup_on_node(self, node: NodeInfo) -> None:
         """Once per node over all workers and jobs of this stage with these parameters, before any `setup` there.
 
@@ -423,17 +428,17 @@ def resolved_types(
 ) -> list[tuple[type[Task], type[Task]]]:
     """The classes that each member of the stage takes and gives, where tasks of class `given` come in. Pure.
 
-    A stage takes any subclass of what it declares. One that declares to return what it takes passes on the class that
-    came in; any other gives what it declares. `name` and `before` are for the message: PipelineError.
+    A stage takes any subclass of what it declares; what it gives, `Stage.gives` answers. `name` and `before` are for
+    the message: PipelineError.
     """
     name = name or type(stage).__qualname__
     found: list[tuple[type[Task], type[Task]]] = []
     for number, member in enumerate(members(stage)):
-        takes, returns = task_types(type(member))
+        takes = task_types(type(member))[0]
         if not issubclass(given, takes):
             who = f"{name} ({type(member).__name__})" if number else name
             raise PipelineError(f"{who} takes {takes.__qualname__}, but {before} gives {given.__qualname__}")
-        found.append((given, given if returns is takes else returns))
+        found.append((given, member.gives(given)))
         given, before = found[-1][1], type(member).__name__
     return found
 

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 import attrs
 
-__all__ = ["File", "FileTask", "StageSums", "Task", "stable_id"]
+__all__ = ["File", "FileTask", "Record", "StageSums", "Task", "stable_id"]
 
 NAMESPACE = uuid.UUID("6f1d9a3e-5d0c-5c1b-9a55-0b6b6f0e6f10")
 
@@ -105,6 +105,15 @@ class File(os.PathLike):  # type: ignore[type-arg]
 
     def __repr__(self) -> str:
         return f"File({self.ref!r})"
+
+
+@attrs.define(kw_only=True)
+class Record(Task):
+    """What a `Command` returns: values and files by name, its own and those of the task that came in."""
+
+    values: dict[str, Any] = attrs.field(factory=dict)
+    """Plain data: numbers, texts, lists, dicts."""
+    files: dict[str, File] = attrs.field(factory=dict)
 
 
 @attrs.define(frozen=True)

@@ -12,7 +12,6 @@ It is forked before any code of the user's runs, and starts nothing itself.
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import socket
@@ -20,7 +19,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn, Optional
 
-from hpcurate.system.processes import adopt_orphans, descendants, die_with_parent
+from hpcurate.system.processes import adopt_orphans, descendants, die_with_parent, end_by
 
 TEARDOWN_S = 10.0
 """How long a stage may take to tear down where only the channel's end tells that the supervisor is gone."""
@@ -122,9 +121,5 @@ def _any_left() -> bool:
 def _end_as(status: int) -> NoReturn:
     """End with the exit status, or by the signal, of the stage process."""
     if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # it dumped its own
-        with suppress(OSError):  # SIGKILL has no other action
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        end_by(os.WTERMSIG(status))
     os._exit(os.WEXITSTATUS(status))

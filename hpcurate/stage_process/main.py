@@ -21,7 +21,7 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.errors import PipelineError, SetupLost, StoreFailed
+from hpcurate.errors import PipelineError, ProgramKilled, SetupLost, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.masks import known, mask
 from hpcurate.model import provide_weights
@@ -50,7 +50,7 @@ from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trac
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.stage_process.stacks import write_on_signal
 from hpcurate.system.memory import used_mb
-from hpcurate.system.processes import pin
+from hpcurate.system.processes import end_by, pin
 
 
 def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
@@ -199,6 +199,9 @@ def _read(channel: Channel, runner: ShardRunner, jobs: queue.SimpleQueue[Any]) -
 def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> None:
     try:
         counts = runner.run(job, channel.send)
+    except ProgramKilled as error:
+        end_by(error.number)
+        raise
     except RAISED as error:
         kind, message, trace = described(error)
         channel.send(Broken(kind=_ending(error), error=kind, message=mask(message), traceback=trace, peak_mb=used_mb()))

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Collection
 from typing import Optional
 
-from hpcurate.errors import SetupLost
+from hpcurate.errors import ProgramFailed, ProgramKilled, SetupLost
 from hpcurate.failures import TRACE
 from hpcurate.masks import mask
 from hpcurate.stage_process.store_errors import links, may_be_the_store
@@ -50,6 +50,8 @@ def described(error: BaseException) -> tuple[str, str, str]:
     """(type, message, traceback), as a dead letter has them."""
     if isinstance(error, Raised):
         return error.kind, error.message, error.trace
+    if isinstance(error, ProgramFailed):  # where in our code it was raised says nothing
+        return type(error).__name__, str(error), mask(error.details)
     return type(error).__name__, str(error), trace_of(error)
 
 
@@ -66,6 +68,11 @@ def setup_lost(error: BaseException) -> Optional[SetupLost]:
     if isinstance(error, Raised):
         return SetupLost(error.message) if named("hpcurate.errors.SetupLost", error.names) else None
     return next((link for link in links(error) if isinstance(link, SetupLost)), None)
+
+
+def killed(error: BaseException) -> Optional[ProgramKilled]:
+    """The error, or the one behind it, that says that a signal ended a program of the stage; else None."""
+    return next((link for link in links(error) if isinstance(link, ProgramKilled)), None)
 
 
 def out_of_memory(error: BaseException) -> bool:

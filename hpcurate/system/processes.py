@@ -118,6 +118,15 @@ def die_with_parent(parent: int, how: int = signal.SIGKILL) -> None:
         os.kill(os.getpid(), how)
 
 
+def end_by(number: int) -> None:
+    """End this process as one that has ended by this signal, which may have dumped its own core."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with suppress(OSError):  # SIGKILL has no other action
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
+
+
 def adopt_orphans() -> None:
     """From now on who loses its parent below this process becomes its child (prctl(2), PR_SET_CHILD_SUBREAPER)."""
     with suppress(OSError, AttributeError):  # not Linux

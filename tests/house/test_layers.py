@@ -32,6 +32,8 @@ MAY_IMPORT = {
     "server": "errors fields",
     "stage": f"{GROUND} task model server",
     "spec": f"{GROUND} task model server stage",
+    "placeholders": "errors",
+    "command": f"{USERS} placeholders stage_process",
     "inference": "errors fields task stage",
     "testing": f"{USERS} store stage_process",
     # the core
@@ -39,7 +41,7 @@ MAY_IMPORT = {
     "store": f"{GROUND} task system",
     "world": f"{GROUND} system store",
     "source": f"{USERS} system store world",
-    "planning": f"{USERS} system store world source",
+    "planning": f"{USERS} command placeholders system store world source",
     # in a job
     "stage_process": f"{USERS} system store node",
     "node": f"{GROUND} system store",
@@ -53,7 +55,7 @@ MAY_IMPORT = {
     "report": f"{CORE} config_files runs",
     # how it is started
     "api": f"{USERS} store source planning config_files site models environments runs report",
-    "hpcurate": f"{CORE} runs api",
+    "hpcurate": f"{CORE} command runs api",
     "cli": f"{CORE} {SITE} hpcurate runs report api",
     "__main__": "cli",
     "launchers": f"{GROUND} system store world planning runs site worker",
@@ -115,7 +117,7 @@ def test_modules_do_not_import_each_other() -> None:
 # -- the wall: what runs on Python 3.9 in a stage's own environment -------------------------------------------
 
 WALL = {module_name(path) for pattern in wall_patterns() for path in files_of(pattern)}
-USERS_OWN = {"hpcurate.testing", "hpcurate.inference"}
+USERS_OWN = {"hpcurate.command", "hpcurate.inference", "hpcurate.testing"}
 """What users' tests and stages import in a stage's environment, and nothing of a stage process does."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from hpcurate.errors import SetupLost, StoreFailed
+from hpcurate.errors import ProgramKilled, SetupLost, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.masks import mask
 from hpcurate.planning.plan import Plan
@@ -57,6 +57,8 @@ class InProcess:
             raise ShardEnded(Ending.STORE, str(error)) from error
         except SetupLost as error:
             raise SetupFailed(mask(str(error)), trace_of(error)) from error
+        except ProgramKilled as error:
+            raise ShardEnded(Ending.CRASH, mask(str(error)), in_work[0].tasks if in_work else ()) from error
         except RAISED as error:
             kind, message, _ = described(error)
             if not out_of_memory(error):
