@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcurate.config_files import conf_folders
+from hpcurate.environments.binds import parse_binds
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError
@@ -51,6 +52,7 @@ def run(  # noqa: PLR0913 - the one door from Python
     vanished: str = "keep",
     rerun: Sequence[str] = (),
     keep: str = "all",
+    binds: Sequence[str] = (),
     budget: Budget | None = None,
     timing: Timing | None = None,
     retry: Retry | None = None,
@@ -61,9 +63,10 @@ def run(  # noqa: PLR0913 - the one door from Python
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
     `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone; `rerun`
-    names stages to do again; `keep="results"` frees files that no stage needs any more; `retry` tries dead letters
-    of a run of the store again, whose stages and source these are; `store_mode="group"` makes a new store its
-    group's, too. Raises UserError before anything is written if something does not fit.
+    names stages to do again; `keep="results"` frees files that no stage needs any more; `binds` are folders that
+    containers see, such as `["/data", "/scratch:/mnt/scratch:ro"]`; `retry` tries dead letters of a run of the store
+    again, whose stages and source these are; `store_mode="group"` makes a new store its group's, too. Raises UserError
+    before anything is written if something does not fit.
     """
     steps, root = _steps(stages), os.fspath(store)
     request = Request(
@@ -75,7 +78,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         output=None if output is None else os.fspath(output),
         launcher={"_target_": LAUNCHERS[launcher]} if isinstance(launcher, str) else dict(launcher),
         weights=weights_of(root, read_registry(conf_folders()), echo),
-        environments=Environments(root, env_folders()),
+        environments=Environments(root, env_folders(), parse_binds(binds)),
         epochs=Epochs(root, rerun),
         wait=wait,
         limit=limit,

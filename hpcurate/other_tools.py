@@ -26,7 +26,7 @@ KEYS = {
     "slurm_job_name": "name=NAME, of the run",
     # Cosmos-Curate, NeMo Curator
     "num_workers": "stages.NAME.workers=16",
-    "num_workers_per_node": "stages.NAME.workers=16, stages.NAME.processes=4 of one worker",
+    "num_workers_per_node": "stages.NAME.workers_per_node=4, each worker on a node of its own",
     "stage_batch_size": "stages.NAME.batch_size=16",
     "num_gpus": "stages.NAME.resources.gpus=1",
     "entire_gpu": "stages.NAME.resources.gpus=1",

@@ -51,6 +51,9 @@ class SiteProfile:
     gpu_probe: bool = option(
         True, "whether a worker looks at its GPUs before it begins a stage that needs CUDA; false: for emulated ones"
     )
+    binds: list[str] = option(
+        list, "folders that every container sees, e.g. [/data, /scratch:/mnt/scratch:ro]; the key `binds` adds to them"
+    )
     store: str | None = option(None, "store of commands that name none")
     retention: dict[str, str] = option(
         dict,

@@ -50,6 +50,8 @@ class Machine:
 
     def room_for(self, stage: PlannedStage) -> int:
         """Workers of the stage that fit at once; at least one, which then has the machine to itself. Pure."""
+        if stage.whole_node:
+            return 1
         processes = stage.processes
         limits = [self.cpus / (stage.resources.cpus * processes)]
         limits.append(self.memory_mb / (megabytes(stage.resources.memory) * processes))

@@ -18,6 +18,7 @@ from hpcurate.cli.start.launch import read_request
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, table
+from hpcurate.environments.binds import parse_binds
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, LauncherError
@@ -28,6 +29,7 @@ from hpcurate.runs.code import freeze_code
 from hpcurate.runs.folder import open_store
 from hpcurate.runs.launcher import EnvironmentChecks, Launcher, Queue
 from hpcurate.runs.prepare import prepare
+from hpcurate.site import site_profile
 from hpcurate.spec import StageSpec
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.programs import output_tail
@@ -94,7 +96,7 @@ def _answers(asked: _Asked, folder: str, on_node: bool) -> list[dict[str, Any]]:
 
 def _of_names(words: list[str], store: str | None) -> _Asked:
     root = open_store(find_store(store)).root
-    environments = Environments(root, env_folders())
+    environments = Environments(root, env_folders(), parse_binds(site_profile()[1].binds))
     parts = []
     for number, word in enumerate(words):
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from hpcurate.environments.binds import Bind, mounts
 from hpcurate.environments.build import activation_variables, is_built, prefix_of
 from hpcurate.environments.pack import is_packed, pack_of
 from hpcurate.environments.pixi import PIXI, find_env
@@ -22,19 +23,17 @@ from hpcurate.planning.pipeline import Environment
 from hpcurate.store.layout import Store
 
 CONTAINERS: dict[str, tuple[str, ...]] = {
-    "apptainer": ("apptainer", "exec", "--bind", "{store},{node}", "{image}", "python3"),
-    "singularity": ("singularity", "exec", "--bind", "{store},{node}", "{image}", "python3"),
-    "charliecloud": ("ch-run", "--bind", "{store}", "--bind", "{node}", "{image}", "--", "python3"),
-    "enroot": (
-        "enroot", "start", "--mount", "{store}:{store}", "--mount", "{node}:{node}", "{image}", "python3",
-    ),
+    "apptainer": ("apptainer", "exec", "--bind", "{binds}", "{image}", "python3"),
+    "singularity": ("singularity", "exec", "--bind", "{binds}", "{image}", "python3"),
+    "charliecloud": ("ch-run", "--bind={bind}", "{image}", "--", "python3"),
+    "enroot": ("enroot", "start", "--mount={bind}", "{image}", "python3"),
     "pyxis": (
-        "srun", "--overlap", "--ntasks=1", "--container-image={image}",
-        "--container-mounts={store}:{store},{node}:{node}", "python3",
+        "srun", "--overlap", "--ntasks=1", "--container-image={image}", "--container-mounts={binds}", "python3",
     ),
 }  # fmt: skip
-"""How each runtime starts a Python in an image that sees the store and the node's folder. GPUs: by variables that the
-stage process is started with (`APPTAINER_NV`), or by the runtime's own hooks (enroot, Pyxis)."""
+"""How each runtime starts a Python in an image that sees the store, the node's folder and what is declared (`binds`).
+GPUs: by variables that the stage process is started with (`APPTAINER_NV`), or by the runtime's own hooks (enroot,
+Pyxis)."""
 ONLY_IN_JOBS = ("srun",)
 """Commands that are never tried on the login node: they would start a job."""
 
@@ -42,9 +41,10 @@ ONLY_IN_JOBS = ("srun",)
 class Environments:
     """Resolves the environments of a pipeline on one store, each once."""
 
-    def __init__(self, store: str, folders: Sequence[Path]) -> None:
+    def __init__(self, store: str, folders: Sequence[Path], binds: Sequence[Bind] = ()) -> None:
         self._store = Store.at(store).root
         self._folders = list(folders)
+        self._binds = binds
         self._inspected: dict[tuple[str, ...], PythonFacts | None] = {}
         self._resolved: dict[tuple[str, bool], Environment] = {}
 
@@ -126,6 +126,11 @@ class Environments:
             )
         if to_node:
             raise ConfigError(f"stage_to_node: only conda prefixes can be packed, not {command[0]}")
+        what, named = f"env={' '.join(command)}", command
+        try:
+            command = self._with_mounts(command)
+        except ConfigError as error:
+            raise ConfigError(f"{what}: binds: {error}") from None
         folder = self._store  # or the nearest folder that exists: nothing is made before a run starts
         while not os.path.isdir(folder):
             folder = os.path.dirname(folder)
@@ -133,9 +138,17 @@ class Environments:
         if os.path.basename(command[0]) in ONLY_IN_JOBS or shutil.which(command[0]) is None:
             self._inspected[here] = None
         else:
-            self._inspected[here] = inspect_python(here, f"env={' '.join(command)}")
-        digest = hashlib.sha256("\0".join(command).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-        return Environment(python=command, container=True, digest=digest)
+            self._inspected[here] = inspect_python(here, what)
+        digest = hashlib.sha256("\0".join(named).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        sources = tuple(bind.source for bind in self._binds)
+        return Environment(python=command, container=True, digest=digest, binds=sources)
+
+    def _with_mounts(self, command: tuple[str, ...]) -> tuple[str, ...]:
+        """The command with the words that mount what is declared; all of that is here. Raises ConfigError."""
+        missing = [bind.source for bind in self._binds if not os.path.exists(bind.source)]
+        if missing:
+            raise ConfigError(f"{missing[0]} is missing on this machine; name what every node has")
+        return mounts(command, self._binds)
 
 
 __all__ = ["CONTAINERS", "Environments"]

@@ -175,7 +175,8 @@ def _plan(
         relation=relation,
         batch_size=_batch_size(stage, options, relation),
         workers=options.workers,
-        processes=processes_per_worker(resources, options.processes),
+        processes=processes_per_worker(resources, _processes(name, resources, options)),
+        whole_node=options.workers_per_node is not None,
         attempts=options.attempts,
         tries=options.tries,
         retry_on=None if options.retry_on is None else tuple(options.retry_on),
@@ -220,6 +221,16 @@ def _batch_size(stage: Stage[Any, Any], options: StageOptions, relation: Relatio
     if relation.whole:
         return 0
     return stage.batch_size if options.batch_size is None else options.batch_size
+
+
+def _processes(name: str, resources: Resources, options: StageOptions) -> int | None:
+    """As many as are set for a worker, which may have a node to itself. Raises ConfigError."""
+    key, wanted = f"stages.{name}.workers_per_node={options.workers_per_node}", options.workers_per_node
+    if wanted and options.processes:
+        raise ConfigError(f"{key}: stages.{name}.processes={options.processes} says otherwise; leave one of them out")
+    if wanted and resources.nodes > 1:
+        raise ConfigError(f"{key}: a worker has {resources.nodes} nodes (stages.{name}.resources.nodes); leave one out")
+    return wanted or options.processes
 
 
 def processes_per_worker(resources: Resources, wanted: int | None) -> int:

@@ -52,6 +52,12 @@ class StageOptions:
         None, "array elements at most; default: as many as are needed, up to what the launcher allows", minimum=1
     )
     processes: int | None = option(None, "stage processes of one worker; default: as many as fill its GPU", minimum=1)
+    workers_per_node: int | None = option(
+        None,
+        "stage processes of the whole node: each worker has a node to itself, for stages bound by its disk; `workers` "
+        "are nodes then; default: nodes are shared",
+        minimum=1,
+    )
     attempts: int = option(
         5,
         "attempts that crash, run out of memory, hang, or break, and name no task, after which all tasks of a shard "

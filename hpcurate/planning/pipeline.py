@@ -68,6 +68,8 @@ class Environment:
     """What the activation scripts of a prefix that we have not built set."""
     container: bool = False
     """Whether the command leads into a container, which inherits neither descriptors nor, perhaps, variables."""
+    binds: tuple[str, ...] = ()
+    """What it mounts of its node beside these folders."""
     pack: str | None = None
     """Folder of the packed prefix, which is unpacked on the node."""
     digest: str = ""
@@ -116,6 +118,8 @@ class PlannedStage:
     """Array elements at most; None: as many as are needed."""
     processes: int = 1
     """Stage processes of one worker."""
+    whole_node: bool = False
+    """Whether each worker has a node to itself."""
     attempts: int = 5
     """Attempts without a result after which a shard's tasks become dead letters."""
     tries: int = 1

@@ -90,6 +90,9 @@ class NodeStaging:
     def _environment(self, folder: str, stop: Callable[[], bool]) -> Environment:
         env = self._plan.stage.env
         if env.container:
+            missing = [path for path in env.binds if not os.path.exists(path)]
+            if missing:
+                raise NodeFault(f"binds: {missing[0]} is missing on it")
             filled = (word.replace("{store}", self._plan.store).replace("{node}", folder) for word in env.python)
             return attrs.evolve(env, python=tuple(filled))
         if env.pack is None or not self._copies:

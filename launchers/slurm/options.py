@@ -87,6 +87,8 @@ class JobSettings:
             "signal": f"B:USR2@{drain_seconds(drain_s, needs.time)}",
             "nodes": needs.nodes,
         }
+        if stage.whole_node:
+            asked["exclusive"] = True
         if shape.gpus:
             key, _, value = self.profile.gres.format(n=shape.gpus).partition("=")
             asked[key] = value

@@ -87,7 +87,7 @@ def _problem(stage: str, asked: Asked, name: str, facts: SiteFacts) -> str | Non
         if most is not None and (most or key == "gpus") and wanted > most:
             return (
                 f"{where}.{key}: one worker asks for {wanted} {unit}, the largest node of partition {name} has {most}; "
-                f"lower it (or stages.{stage}.processes), or choose another partition"
+                f"lower it (or stages.{stage}.processes, .workers_per_node), or choose another partition"
             )
     return None
 

@@ -101,7 +101,7 @@ def test_the_table_is_what_the_parsers_and_the_fields_say() -> None:
         (["+pipeline=own", "stages."], [f"stages.{name}." for name in ("first", "caption", "mine", "both", "made", "motion")]),
         (["+pipeline=own", "stages.mine.li"], ["stages.mine.limit="]),
         (["+pipeline=own", "stages.caption.col"], ["stages.caption.colour="]),
-        (["+pipeline=own", "stages.made.w"], ["stages.made.wide=", "stages.made.workers="]),
+        (["+pipeline=own", "stages.made.w"], ["stages.made.wide=", "stages.made.workers=", "stages.made.workers_per_node="]),
         (["+pipeline=own", "stages.motion.thr"], ["stages.motion.threshold="]),
         (["+pipeline=own", "stages.mine.device=c"], ["stages.mine.device=cuda", "stages.mine.device=cpu"]),
         (["+pipeline=own", "stages.mine.resources.cp"], ["stages.mine.resources.cpus="]),

@@ -40,6 +40,12 @@ def test_workers_fit_by_what_is_scarcest(resources: Resources, workers: int) -> 
     assert workers == BIG.room_for(planned(resources=attrs.asdict(resources)))
 
 
+def test_this_machine_is_one_node() -> None:
+    """`workers_per_node`: so many stage processes, in one worker."""
+    stage = planned(workers_per_node=3)
+    assert (1, 3) == (BIG.room_for(stage), stage.processes)
+
+
 @pytest.mark.parametrize(
     ("taken", "wanted", "expected"),
     [

@@ -195,6 +195,19 @@ def test_a_quarter_of_a_gpu_makes_four_processes() -> None:
     assert [4, 2] == [s.processes for s in made.stages]
 
 
+@pytest.mark.parametrize(
+    ("also", "said"),
+    [
+        ({"processes": 3}, "stages.a.workers_per_node=2: stages.a.processes=3 says otherwise"),
+        ({"resources": {"nodes": 2}}, r"stages.a.workers_per_node=2: a worker has 2 nodes \(stages.a.resources.nodes"),
+    ],
+)
+def test_what_contradicts_workers_of_a_node_is_refused(also: dict[str, Any], said: str) -> None:
+    """Rather than one of the two being ignored."""
+    with pytest.raises(ConfigError, match=said):
+        pipeline(a=with_options(workers_per_node=2, **also))
+
+
 def test_an_unknown_stage_is_answered_with_the_nearest() -> None:
     """For the command line's sake."""
     with pytest.raises(ConfigError, match="there is no stage 'spilt'; did you mean 'split'"):
@@ -226,7 +239,7 @@ def test_a_changed_source_moves_everything() -> None:
     "options",
     [
         {"resources": {"memory": "64GB", "gpus": 2}}, {"workers": 3}, {"shard_tasks": 1}, {"shard_weight": 5.0},
-        {"batch_size": 9}, {"attempts": 1}, {"task_timeout": 1.0}, {"processes": 3}, {"sbatch": {"partition": "gpu"}},
+        {"batch_size": 9}, {"attempts": 1}, {"task_timeout": 1.0}, {"processes": 3}, {"workers_per_node": 2}, {"sbatch": {"partition": "gpu"}},
         {"device": "cuda", "resources": {"gpus": 1}},
     ],
 )  # fmt: skip

@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from driven import Site, comparable, no_double_commit
-from engine_stages import Number, SeesGpus
+from engine_stages import Number, SeesGpus, SeesNode
 from slurm_fixture import SlurmSite, running_slurm
 
 import hpcurate
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
+from hpcurate.planning.pipeline import Timing
 from hpcurate.report.hours import hours_by_stage
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import find_run
+from hpcurate.store.filesystem import POSIX
 from hpcurate.store.layout import Store
+from hpcurate.store.worker_records import read_worker_records
 
 pytestmark = pytest.mark.slurm
 
@@ -104,6 +108,25 @@ def test_processes_see_the_gpus_that_they_asked_for(
     )
     [(tokens, device, share)] = seen["two"]
     assert (2, "cuda", "1") == (len(set(tokens.split(","))), device, share)
+
+
+def test_so_many_processes_on_each_node(slurm: SlurmSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`workers_per_node=2`: two on each of two nodes, though one has room for all four: each worker
+    has all of its node.
+    """
+    monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
+    options = StageOptions(workers_per_node=2, workers=2, shard_tasks=1, resources={"memory": "200MB", "time": "5m"})
+    steps = {"bound": Step(SeesNode(str(tmp_path / "seen")), options)}
+    numbers = [Number(id=str(k), value=k) for k in range(8)]
+    outcome = hpcurate.run(
+        steps, numbers, store=tmp_path / "store", launcher="slurm", wait=True, timing=Timing(ask_s=1)
+    )
+    assert "complete" == outcome.state.value
+    seen = Counter(path.read_text() for path in (tmp_path / "seen").iterdir())
+    assert {"cpu0": 2, "cpu1": 2} == seen
+    (submission,) = (tmp_path / "store").glob("runs/2*/submissions/bound-*")
+    records = read_worker_records(POSIX, str(submission))
+    assert {("cpu0", 2, 16), ("cpu1", 2, 16)} == {(one.node, one.processes, one.cpus) for one in records}
 
 
 def test_an_element_killed_alone_is_made_up_for(there: Site, slurm: SlurmSite, undisturbed: dict[str, str]) -> None:

@@ -186,6 +186,28 @@ class SeesGpus(Double):
             file.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {worker.device} {worker.gpu_share:g}")
 
 
+class SeesNode(Double):
+    """Says on which node each of its processes is; each takes its time for a task."""
+
+    version = 1
+    batch_size = 1
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """One file a process: its node."""
+        os.makedirs(self.folder, exist_ok=True)
+        with open(os.path.join(self.folder, str(os.getpid())), "w") as file:
+            file.write(os.environ["SLURMD_NODENAME"])
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """So long that every process has something to do."""
+        time.sleep(0.3)
+        return super().process(tasks)
+
+
 class OneLong(Double):
     """Takes its time for the task of value 1 alone: until a file has two lines."""
 

@@ -19,6 +19,7 @@ from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say
 from hpcurate.config_files import conf_folders
+from hpcurate.environments.binds import Bind, parse_binds
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError
@@ -58,7 +59,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         output=settings.output,
         launcher=_launcher(settings),
         weights=weights_of(store, read_registry(conf_folders(typed.config_dirs), settings.models), say),
-        environments=Environments(store, env_folders()),
+        environments=Environments(store, env_folders(), binds_of(settings)),
         epochs=epochs or Epochs(store, settings.rerun),
         wait=settings.wait,
         limit=settings.limit,
@@ -71,6 +72,15 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         command=typed_here(typed.words, typed.config_dirs),
         install=install_command(typed, None if settings.debug else store),
     )
+
+
+def binds_of(settings: Settings) -> tuple[Bind, ...]:
+    """Those of the site profile, and the run's, which replace what the site has at the same place."""
+    try:
+        of_site = parse_binds(load_site(settings.site).binds)
+    except ConfigError as error:
+        raise ConfigError(f"site.binds: {error}") from None
+    return tuple({bind.target: bind for bind in (*of_site, *parse_binds(settings.binds))}.values())
 
 
 def _metrics(settings: Settings) -> str:

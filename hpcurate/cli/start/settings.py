@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from hpcurate.config_files import conf_folders, groups_in
+from hpcurate.environments.binds import parse_binds
 from hpcurate.fields import check_keys, check_renamed, convert, names_of, option
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
@@ -48,6 +49,11 @@ class Settings:
     models: dict[str, Any] = option(
         dict, "changes to the registry, e.g. models.gpt2.revision=main; conf/models has the rest"
     )
+    binds: list[str] = option(
+        list,
+        "folders that the container of each stage sees, beside the store: [/data, /scratch:/mnt/scratch, /raw:/raw:ro]",
+        check=parse_binds,
+    )
     limit: int | None = option(None, "only the first n tasks: a trial, whose work the full run reuses")
     changed: str = option(
         "keep",
@@ -76,8 +82,9 @@ def read_settings(plain: dict[str, Any]) -> Settings:
     """Check the top level. Raises ConfigError with the full key."""
     check_renamed(plain, Settings)
     check_keys(plain, names_of(Settings), also=_groups(conf_folders()))
-    rerun = plain.get("rerun") or []
-    return convert(Settings, {**plain, "rerun": [rerun] if isinstance(rerun, str) else rerun})
+    several = {key: plain.get(key) or [] for key in ("rerun", "binds")}
+    several = {key: [value] if isinstance(value, str) else value for key, value in several.items()}
+    return convert(Settings, {**plain, **several})
 
 
 def typed_keys(folders: Sequence[Path]) -> list[str]:

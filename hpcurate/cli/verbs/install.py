@@ -15,12 +15,13 @@ from hpcurate.cli.start.compose import compose
 from hpcurate.cli.start.inputs import read_source
 from hpcurate.cli.start.launch import combinations_of
 from hpcurate.cli.start.overrides import Typed, sort_arguments
-from hpcurate.cli.start.request import settings_of
+from hpcurate.cli.start.request import binds_of, settings_of
 from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, say_error, show, table
 from hpcurate.cli.verbs.common import ending_at_once, store_parser
 from hpcurate.config_files import conf_folders
+from hpcurate.environments.binds import Bind
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.needed import provide_env
 from hpcurate.environments.pack import pack
@@ -89,6 +90,7 @@ class _Wanted:
     steps: Mapping[str, Step]
     places: Sequence[str]
     source: Source
+    binds: Sequence[Bind]
 
 
 @attrs.define(frozen=True)
@@ -108,11 +110,12 @@ def _wanted(typed: Typed) -> _Wanted:
     settings = settings_of(composed)
     registry = read_registry(conf_folders(typed.config_dirs), settings.models)
     store = WeightStore(find_store(settings.store, settings.site))
-    return _Wanted(store, registry, read_steps(settings.stages), settings.places, read_source(settings.source))
+    steps, source = read_steps(settings.stages), read_source(settings.source)
+    return _Wanted(store, registry, steps, settings.places, source, binds_of(settings))
 
 
 def _look(wanted: _Wanted) -> _Look:
-    store, environments = wanted.store, Environments(wanted.store.root, env_folders())
+    store, environments = wanted.store, Environments(wanted.store.root, env_folders(), wanted.binds)
     here: dict[str, Weights] = {}
     rows: dict[str, tuple[str, ...]] = {}
 

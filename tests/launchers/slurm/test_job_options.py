@@ -49,6 +49,15 @@ def test_a_worker_asks_for_all_its_processes_together() -> None:
     } == SlurmLauncher().settings.of_stage(stage, worker_shape(stage), 120)  # fmt: skip
 
 
+def test_workers_of_a_node_have_it_to_themselves() -> None:
+    """So there are as many on each, however many nodes there are: one element a node, all its processes together."""
+    stage = planned(workers_per_node=2, workers=3, resources={"cpus": 4, "memory": "2GB", "time": "4m"})
+    asked = SlurmLauncher().settings.of_stage(stage, worker_shape(stage), 120)
+    expected = {"exclusive": True, "nodes": 1, "cpus-per-task": 8, "mem": "4096M"}
+    assert expected == {key: asked[key] for key in expected}
+    assert "--exclusive" in flags(asked)
+
+
 @pytest.mark.parametrize(("drain_s", "time", "seconds"), [(120, "1h", 120), (120, "4m", 60), (30, "1m", 15)])
 def test_the_signal_leaves_most_of_a_short_job(drain_s: float, time: str, seconds: int) -> None:
     """Never more than a quarter of the wall time before its end."""
