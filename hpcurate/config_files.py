@@ -66,7 +66,8 @@ def yaml_problem(error: Exception, path: str = "") -> str:
     context = getattr(error, "context", None)
     where = path or (mark.name if mark else getattr(error, "name", "configuration"))
     line = f":{mark.line + 1}" if mark else ""
-    return " ".join(f"{where}{line}: not YAML: {what}{f' ({context})' if context else ''}".split())
+    quotes = "; within braces, ??? has quotes: '???'" if "found '?'" in str(what) else ""
+    return " ".join(f"{where}{line}: not YAML: {what}{f' ({context})' if context else ''}{quotes}".split())
 
 
 def not_text(folders: Iterable[Path]) -> Path | None:

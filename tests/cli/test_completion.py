@@ -30,6 +30,7 @@ STAGE = (
 PIPELINE = (
     "# @package _global_\ndefaults:\n  - other\n  - /caption: mine\nstages:\n  mine: {_target_: stages.own.Mine}\n"
     "  both:\n    chain:\n      made: {_target_: stages.own.Made}\n      motion: {_target_: stages.video.motion.Motion}\n"
+    "params:\n  least: {default: a, choices: [a, b]}\n  data: {type: path}\n"
 )
 
 
@@ -40,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {
         "stages/own.py": STAGE,
         "conf/pipeline/own.yaml": PIPELINE,
-        "conf/pipeline/other.yaml": "# @package _global_\nstages:\n  first: {_target_: stages.hello.Prnt}\n",
+        "conf/pipeline/other.yaml": "# @package _global_\nparams: {deep: false}\nstages:\n  first: {_target_: stages.hello.Prnt}\n",
         "conf/pipeline/odd.yaml": "stages: [\n",
         "conf/caption/mine.yaml": "# @package stages.caption\n_target_: stages.own.Mine\n",
         "conf/site/here.yaml": "store: store\n",
@@ -105,6 +106,12 @@ def test_the_table_is_what_the_parsers_and_the_fields_say() -> None:
         (["+pipeline=own", "stages.motion.thr"], ["stages.motion.threshold="]),
         (["+pipeline=own", "stages.mine.device=c"], ["stages.mine.device=cuda", "stages.mine.device=cpu"]),
         (["+pipeline=own", "stages.mine.resources.cp"], ["stages.mine.resources.cpus="]),
+        (["+pipeline=own", "para"], ["params."]),
+        (["para"], []),
+        (["+pipeline=own", "params."], ["params.deep=", "params.least=", "params.data="]),
+        (["+pipeline=own", "params.least="], ["params.least=a", "params.least=b"]),
+        (["+pipeline=own", "params.deep=t"], ["params.deep=true"]),
+        (["+pipeline=own", "params.data=data/"], ["params.data=data/one/"]),
         (["+pipeline=own", "rerun=m"], ["rerun=mine", "rerun=made", "rerun=motion"]),
         (["+pipeline=own", "~stages.mi"], ["~stages.mine"]),
         (["+pipeline=own", "launcher=in"], ["launcher=inline"]),

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpcurate.cli.completion.table import Value
+from hpcurate.cli.start.parameters import Parameter, declared
 from hpcurate.config_files import conf_folders, groups_in, names_in, read_yaml
 
 _DEPTH = 8
@@ -53,16 +55,21 @@ class Here:
     def stages(self, words: Sequence[str]) -> dict[str, list[str]]:
         """See `Places`."""
         found: dict[str, dict[str, Any]] = {}
-        groups = self.groups()
+        for _, plain in self._files(words):
+            for stage, entry in (plain.get("stages") or {}).items():
+                found[stage] = {**found.get(stage, {}), **(entry if isinstance(entry, dict) else {})}
         for word in words:
             key, equals, value = word.lstrip("+").partition("=")
-            if equals and key in groups:
-                self._add(found, key, value, _DEPTH)
-            elif (named := re.fullmatch(r"stages\.([^.]+)\.(_target_|file)", key)) and equals:
+            if (named := re.fullmatch(r"stages\.([^.]+)\.(_target_|file)", key)) and equals:
                 found.setdefault(named[1], {})[named[2]] = value
         for entry in list(found.values()):
             found |= {name: inner for name, inner in (entry.get("chain") or {}).items() if isinstance(inner, dict)}
         return {name: _parameters(entry) for name, entry in found.items()}
+
+    def params(self, words: Sequence[str]) -> dict[str, Value]:
+        """See `Places`."""
+        layers = [(str(path), plain["params"]) for path, plain in self._files(words) if plain.get("params")]
+        return {name: _value(one) for name, one in declared(layers).items()}
 
     def files(self, beginning: str, *, folders: bool) -> list[str]:
         """See `Places`."""
@@ -72,20 +79,32 @@ class Here:
         shown = [one for one in there if (one[1] or not folders) and (name or not one[0].startswith("."))]
         return [os.path.join(above, one) + "/" * is_folder for one, is_folder in sorted(shown)]
 
-    def _add(self, found: dict[str, dict[str, Any]], group: str, name: str, depth: int) -> None:
-        """Stages of a config file and of those that it names in `defaults`."""
+    def _files(self, words: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Config files that the words choose and those that these name in `defaults`, which they add to."""
+        groups = self.groups()
+        for word in words:
+            key, equals, value = word.lstrip("+").partition("=")
+            if equals and key in groups:
+                yield from self._with_defaults(key, value, _DEPTH)
+
+    def _with_defaults(self, group: str, name: str, depth: int) -> Iterator[tuple[Path, dict[str, Any]]]:
         path = next((p for folder in self._folders if (p := folder / group / f"{name}.yaml").is_file()), None)
         if path is None or not depth:
             return
         plain = read_yaml(path)
         for default in plain.get("defaults") or []:
             for key, value in default.items() if isinstance(default, dict) else [(group, default)]:
-                self._add(found, str(key).removeprefix("override ").strip("/ ").partition("@")[0], value, depth - 1)
+                named = str(key).removeprefix("override ").strip("/ ").partition("@")[0]
+                yield from self._with_defaults(named, value, depth - 1)
         package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.M)
-        if package and package[1].startswith("stages."):
-            plain = {"stages": {package[1].split(".")[1]: plain}}
-        for stage, entry in (plain.get("stages") or {}).items():
-            found[stage] = {**found.get(stage, {}), **(entry if isinstance(entry, dict) else {})}
+        for key in reversed(package[1].split(".") if package and package[1] != "_global_" else ()):
+            plain = {key: plain}
+        yield path, plain
+
+
+def _value(one: Parameter) -> Value:
+    choices = ("true", "false") if one.type == "bool" else tuple(map(str, one.choices))
+    return Value("file" if one.type == "path" else "", choices, one.help)
 
 
 # -- parameters of a stage, from its source -----------------------------------------------------------

@@ -50,6 +50,9 @@ class Places(Protocol):
     def stages(self, words: Sequence[str]) -> dict[str, list[str]]:
         """Stages of the pipeline that the words of a command choose → parameters of their classes."""
 
+    def params(self, words: Sequence[str]) -> dict[str, Value]:
+        """Parameters of that pipeline."""
+
     def files(self, beginning: str, *, folders: bool) -> list[str]:
         """Paths that begin so; folders end in `/`."""
 
@@ -158,17 +161,19 @@ def _of_a_run(before: Sequence[str], current: str, table: Table, places: Places)
     if "." in current:
         return _keys_below(current, before, table, places)
     keys = [Word(f"{key}=", value.help) for key, value in table.keys[""].items() if key not in _SECTIONS]
-    sections = [Word(f"{name}.") for name in _SECTIONS]
+    sections = [Word(f"{name}.") for name in _SECTIONS if name != "params" or places.params(before)]
     return [Word("+pipeline=", "which pipeline"), *keys, *sections, *(Word(f"{name}=") for name in WITHOUT_PLUS)]
 
 
-_SECTIONS = ("stages", "budget", "timing", "launcher", "site", "source", "models")
+_SECTIONS = ("stages", "params", "budget", "timing", "launcher", "site", "source", "models")
 """Keys of the top level that are mappings."""
 
 
 def _keys_below(current: str, before: Sequence[str], table: Table, places: Places) -> list[Word]:
     """`budget.failed=`, `stages.split.threshold=`, `stages.split.resources.cpus=`."""
     section, *path = current.split(".")
+    if section == "params":
+        return _after("params.", [Word(f"{name}=", value.help) for name, value in places.params(before).items()])
     if section != "stages":
         return _after(f"{section}.", [Word(f"{key}=", v.help) for key, v in table.keys.get(section, {}).items()])
     stages = places.stages(before)
@@ -190,7 +195,8 @@ def _values_of(key: str, typed: str, before: Sequence[str], table: Table, places
         return _after(beginning + comma, [Word(name) for name in places.names(plain)])
     *path, name = plain.split(".")
     section = ".".join(["stage", *path[2:]] if path[:1] == ["stages"] else path)
-    value = table.keys.get(section, {}).get(name, Value())
+    known = places.params(before) if section == "params" else table.keys.get(section, {})
+    value = known.get(name, Value())
     return _Look(table, places, before).values(value, typed)
 
 

@@ -8,16 +8,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
-from hpcurate.cli.start.overrides import quoted
+from hpcurate.cli.start.parameters import (
+    Parameter,
+    checked,
+    declared,
+    given,
+    refuse_taken,
+    refuse_without_effect,
+    split_off,
+    unused,
+)
 from hpcurate.cli.start.removal import remove
 from hpcurate.cli.start.settings import Settings, typed_keys
-from hpcurate.config_files import conf_folders, groups_in, names_in, not_text, shipped_conf, yaml_problem
+from hpcurate.cli.start.with_hydra import composed_by_hydra, plain_of
+from hpcurate.config_files import conf_folders, groups_in, names_in, not_text, yaml_problem
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_renamed, defaults_of, names_of, suggestion
+from hpcurate.fields import check_renamed, names_of, suggestion
 from hpcurate.masks import refuse_known
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.secrets import MAY_BE_SECRET, is_secret, refuse_typed
@@ -30,6 +41,10 @@ class Composed:
     """
 
     _config: Any
+    parameters: Mapping[str, Parameter] = MappingProxyType({})
+    """What its files declare; of the frozen configuration of a run only the values are left."""
+    unused: Sequence[Parameter] = ()
+    """Those that nothing refers to."""
 
     @property
     def output(self) -> str | None:
@@ -43,11 +58,7 @@ class Composed:
 
     def unresolved(self) -> dict[str, Any]:
         """The configuration as it is written: what refers to something else, or is still to be given, stays so."""
-        from omegaconf import OmegaConf
-
-        plain = OmegaConf.to_container(self._config, resolve=False)
-        assert isinstance(plain, dict)
-        return {str(key): value for key, value in plain.items()}
+        return {str(key): value for key, value in plain_of(self._config, resolve=False).items()}
 
     def with_output(self, output: str) -> dict[str, Any]:
         """The configuration, resolved, with this folder for the result. Raises ConfigError."""
@@ -56,10 +67,11 @@ class Composed:
         config = copy.deepcopy(self._config)
         config["output"] = _literal(output)
         with _readable_errors():
-            _check_missing(OmegaConf.missing_keys(config))
             OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
-            plain = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(plain, dict)
+            if self.parameters:
+                config["params"] = _again(checked(self.parameters, plain_of(config["params"])))
+            _check_missing(OmegaConf.missing_keys(config))
+            plain = plain_of(config)
         refuse_typed(plain)
         refuse_known(plain)
         return {str(key): value for key, value in plain.items()}
@@ -74,8 +86,11 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
     folders = _folders(config_dirs)
     _check_pipeline(overrides, folders)
     removed = [override for override in overrides if override.startswith("~stages.") and "=" not in override]
+    of_parameters, overrides = split_off(overrides, groups_in(folders))
+    unknown = [override for override in overrides if _is_unknown(override, folders)]
+    for_hydra = [override for override in overrides if override not in (*removed, *unknown)]
     with _readable_errors(folders):
-        config = _hydra([override for override in overrides if override not in removed], folders)
+        config, layers = composed_by_hydra(for_hydra, folders)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
         _check_headers(config, folders)
@@ -83,30 +98,42 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
             remove(config["stages"], override)
         for key, value in paths.items():
             config[key] = _literal(value)
-    return Composed(config)
+        parameters = declared(layers)
+        _refuse_unknown(unknown, parameters, folders)
+        return _with_parameters(config, parameters, of_parameters, folders)
+
+
+def _with_parameters(
+    config: Any, parameters: Mapping[str, Parameter], overrides: Sequence[str], folders: Sequence[Path]
+) -> Composed:
+    """The configuration with a value for each parameter, in the place of its declaration. Raises ConfigError."""
+    refuse_taken(parameters, _taken(config["stages"], folders))
+    values = given(parameters, overrides)
+    config["params"] = {name: values.get(name, one.default) for name, one in parameters.items()}
+    composed = Composed(config, parameters, unused(parameters, plain_of(config, resolve=False)))
+    refuse_without_effect(composed.unused, values)
+    return composed
+
+
+def _taken(stages: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Sequence[str]]:
+    """Names that no parameter may have, by what they are."""
+    members = [member for entry in stages.values() if isinstance(entry, Mapping) for member in entry.get("chain") or ()]
+    return {
+        "an option of a run": names_of(Settings),
+        "a stage of this pipeline": [*map(str, stages), *members],
+        "a group of config files": groups_in(folders),
+    }
 
 
 def chosen(overrides: Sequence[str], config_dirs: Sequence[str]) -> dict[str, str]:
     """Which file of each group a command line means: `embed` → `clip`. Raises ConfigError."""
     folders = _folders(config_dirs)
     with _readable_errors(folders):
-        config = _hydra([override for override in overrides if not override.startswith("~stages.")], folders)
+        words = [word for word in split_off(overrides, groups_in(folders))[1] if not word.startswith("~stages.")]
+        config, _ = composed_by_hydra(words, folders)
         choices = config["hydra"]["runtime"]["choices"]
     names = groups_in(folders)
     return {str(group): str(choice) for group, choice in choices.items() if group in names and choice is not None}
-
-
-def _hydra(overrides: Sequence[str], folders: Sequence[Path]) -> Any:
-    """What Hydra composes, with its own configuration beside ours."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(group="hpcurate", name="settings", node=defaults_of(Settings), package="_global_")
-    more = ",".join(quoted(f"file://{folder}") for folder in folders if folder != shipped_conf())
-    search = [f"hydra.searchpath=[{more}]"] if more else []
-    with initialize_config_dir(config_dir=str(shipped_conf()), version_base="1.3"):
-        return hydra_compose(config_name="config", overrides=[*search, *overrides], return_hydra_config=True)
 
 
 def frozen_config(text: str, given: Mapping[str, Any]) -> Composed:
@@ -178,6 +205,20 @@ def _check_keys(overrides: Sequence[str]) -> None:
                 "--config-dir DIR for hydra.searchpath, output= for hydra.run.dir, launcher= for hydra/launcher, "
                 "-m for hydra/sweeper"
             )
+
+
+def _is_unknown(override: str, folders: Sequence[Path]) -> bool:
+    """Whether it sets a key of the top level that is none, nor a group of config files."""
+    key = override.partition("=")[0]
+    return key.isidentifier() and key not in names_of(Settings) and not names_in(folders, key)
+
+
+def _refuse_unknown(overrides: Sequence[str], parameters: Mapping[str, Parameter], folders: Sequence[Path]) -> None:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        typed = f"it is a parameter of this pipeline: type params.{key}={value}"
+        near = typed if key in parameters else suggestion(key, typed_keys(folders))
+        raise ConfigError(f"{key}: there is no such key; {near}")
 
 
 def _check_secrets(overrides: Sequence[str]) -> None:

@@ -50,6 +50,8 @@ def read_request(typed: Typed, epochs: Epochs | None = None) -> tuple[Request, S
     """What a command line asks for. Raises UserError."""
     composed = compose(typed.overrides, typed.paths, typed.config_dirs)
     settings = settings_of(composed)
+    for one in composed.unused:
+        say(f"params.{one.name}: declared in {one.file}, and nothing of this pipeline uses it")
     read_source(settings.source)  # what is wrong with source and stages is reported before a scheduler is asked
     read_steps(settings.stages)
     settings, note = for_debug(settings) if settings.debug else choose_launcher(settings)

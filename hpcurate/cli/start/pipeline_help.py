@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import attrs
 from hpcurate.cli.config_fields import Field, fields_of, first_line, parameters_of
 from hpcurate.cli.start.compose import chosen, compose
 from hpcurate.cli.start.overrides import Typed
+from hpcurate.cli.start.parameters import UNSET, Parameter
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.start.stage_file import stage_in_file
 from hpcurate.cli.terminal import show
 from hpcurate.config_files import conf_folders, groups_in, names_in
 from hpcurate.fields import names_of
 from hpcurate.planning.options import StageOptions
+from hpcurate.report.shown_run import in_a_line
 from hpcurate.spec import find_class
 from hpcurate.stage import Resources
 from hpcurate.system.classes import load_class
@@ -43,18 +45,32 @@ def show_help(typed: Typed) -> int:
     """Print it. Raises UserError where the pipeline cannot be composed, or has a class that is not there."""
     folders = conf_folders(typed.config_dirs)
     choices = chosen(typed.overrides, typed.config_dirs)
-    plain = compose(typed.overrides, typed.paths, typed.config_dirs).unresolved()
+    composed = compose(typed.overrides, typed.paths, typed.config_dirs)
+    plain = composed.unresolved()
     file = _file_of(folders, choices.get("pipeline", ""))
     groups = {name: names_in(folders, name) for name in groups_in(folders) if name not in NEVER_ADDED}
-    show(help_lines(about_file(file) if file else [], str(plain["name"]), list(entries(plain)), groups))
+    about = [f"pipeline {plain['name']}", *(f"  {line}" for line in (about_file(file) if file else []))]
+    about += parameter_lines(composed.parameters.values(), plain["params"])
+    show([*about, *help_lines(list(entries(plain)), groups)])
     return 0
 
 
-def help_lines(
-    about: Sequence[str], name: str, parts: Sequence[Entry], groups: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """The whole page. Pure."""
-    lines = [f"pipeline {name}", *(f"  {line}" for line in about)]
+def parameter_lines(parameters: Collection[Parameter], values: Mapping[str, Any]) -> list[str]:
+    """What a pipeline's files declare, and what is typed for it. Pure."""
+    lines = ["", "parameters, params.NAME=VALUE:"] if parameters else []
+    for one in parameters:
+        value = values[one.name]
+        shown = "REQUIRED" if value == UNSET else f"= {in_a_line(value)}"
+        usual = "" if value == one.default or one.required else f", by default {in_a_line(one.default)}"
+        choices = f", one of {', '.join(map(in_a_line, one.choices))}" if one.choices else ""
+        lines.append(f"    params.{one.name} ({one.type or 'any'}) {shown}{usual}{choices}")
+        lines += [f"        {line}" for line in one.help.splitlines()]
+    return lines
+
+
+def help_lines(parts: Sequence[Entry], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The rest of the page: what stages, the run and groups have. Pure."""
+    lines: list[str] = []
     for part in parts:
         lines += ["", f"{part.key}: {part.target}", *([f"  {part.about}"] if part.about else [])]
         for field in part.fields:

@@ -34,6 +34,11 @@ class Settings:
         choices=MODES,
     )
     output: str | None = option(None, "folder of the result; default: the run's own output/")
+    params: dict[str, Any] = option(
+        dict,
+        "parameters of the pipeline, which its stages use as ${params.NAME}: a default, or a mapping of default, help, "
+        "type and choices; given as params.NAME=VALUE",
+    )
     source: Any = option(None, "where the first tasks come from: _target_ and its parameters")
     part: str | None = option(
         None, "a part of the input, i/n with i from 0, e.g. 0/4; nested 0/4,1/2", formerly="shard"
