@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from hpcurate.cli.arguments import KEYS, as_keys
+from hpcurate.cli.diagram import diagram
 from hpcurate.cli.terminal import show, table
 from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
 from hpcurate.runs.expected import Expected, total
@@ -56,9 +57,12 @@ def input_lines(seen: Preview) -> list[str]:
 
 
 def preview_lines(seen: Preview) -> list[str]:
-    """What `dry_run=true` prints: the plan, the reasons, and the sbatch scripts. Pure."""
+    """What `dry_run=true` prints: the plan, its graph where that is no line, the reasons, the sbatch scripts. Pure."""
     lines = [f"run: {seen.run.name if seen.run else 'a new one'}", *input_lines(seen), ""]
     lines += table(HEADER, map(_row, seen.stages))
+    stages = [one.stage for one in seen.stages]
+    drawn = diagram({one.name: one.after for one in stages}, {one.name: one.needs for one in stages})
+    lines += ["", *drawn] if drawn else []
     lines += ["", *expected_lines(seen.expected), "", *explanation_lines(seen.explanations)]
     for one in seen.stages:
         if one.script:
