@@ -213,6 +213,8 @@ class AttemptEnd:
     """Time that it had in its job, where that was over; the limit of a batch that took longer."""
     worker: str = ""
     node: str = ""
+    moved: bool = False
+    """The shard's checkpoints moved on meanwhile: the next attempt has less to do."""
     begun: float = 0.0
     """Unix seconds, for people to read; 0: it was never in work, or that is not known. `ended` likewise."""
     ended: float = 0.0

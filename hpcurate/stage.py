@@ -111,6 +111,9 @@ class Scope(Protocol):
     def log(self, name: str, value: Any, step: Optional[int]) -> None:
         """Keep a result of the stage's own."""
 
+    def checkpoint(self, task: Task) -> str:
+        """Folder of what `task` has reached."""
+
 
 class Stage(Generic[In, Out]):
     """Base of all stages. Only `process` must be written.
@@ -141,6 +144,8 @@ class Stage(Generic[In, Out]):
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
     """Parameters that never change the result, such as a number of processes: they are not part of the fingerprint."""
+    checkpoints: bool = False
+    """True: `self.checkpoint(task)` is a folder that outlives attempts."""
     counts_upstream: ClassVar[bool] = False
     """True, with `gather`: `self.upstream` says what became of the tasks in each stage above. Other counts there are
     another result, even if the tasks that come in are the same."""
@@ -249,6 +254,15 @@ class Stage(Generic[In, Out]):
         """
         self._current().log(name, value, step)
 
+    def checkpoint(self, task: Task) -> str:
+        """A folder for what a long `process` has reached of `task`, with `checkpoints = True`: it outlives attempts.
+
+        It is there, and holds what an earlier attempt of the task has left. Write a file under another name, with the
+        process in it, and rename it: so a kill leaves none half written. It is removed once the task is done, and kept
+        for `hpcurate retry` if the task fails. Raises StageError for a stage without checkpoints.
+        """
+        return self._current().checkpoint(task)
+
     @property
     def task_types(self) -> tuple[type[Task], type[Task]]:
         """The classes of what comes in and of what goes out: as declared, or a subclass that the upstream gives."""
@@ -283,7 +297,9 @@ class Stage(Generic[In, Out]):
 
     def _current(self) -> Scope:
         if self._scope is None:
-            raise StageError("child(), drop(), left_out(), file() and log() work only while process() runs")
+            raise StageError(
+                "child(), drop(), left_out(), file(), log() and checkpoint() work only while process() runs"
+            )
         return self._scope
 
 

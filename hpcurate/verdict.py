@@ -16,6 +16,9 @@ TRIES_IN_VAIN = 2
 MORE = 2
 """A further round has so many times the memory, or the time, that was not enough."""
 
+EXCUSED = 20
+"""So many endings count for nothing because the shard's checkpoints had moved on: then a shard has had enough (I14)."""
+
 
 @attrs.define(frozen=True, kw_only=True)
 class Allowance:
@@ -88,9 +91,9 @@ def judge(history: Iterable[AttemptEnd], attempts: int, limits: Limits | None = 
     Endings that blame nobody count towards `attempts` if they are evidence against the shard; so a shard with several
     poison tasks still passes its good ones on, and the mere death of workers never condemns a shard. An ending that
     was shared with another shard blames nobody and does not count: either may have been the cause, so both run one
-    task at a time, and share no more.
+    task at a time, and share no more. Nor does one whose attempt had moved a checkpoint: the next has less to do.
     """
-    ends, limits = tuple(history), limits or Limits()
+    ends, limits = _without_excused(history), limits or Limits()
     counted = [end for end in ends if AGAINST[end.ending] in (Against.TASK, Against.SHARD)]
     own = [end for end in counted if not end.shared]
     unnamed = [end for end in own if len(end.in_flight) != 1 and end.ending is not Ending.DEAD]
@@ -105,6 +108,12 @@ def judge(history: Iterable[AttemptEnd], attempts: int, limits: Limits | None = 
         stuck=stuck,
         patience=MORE if any(end.ending is Ending.TIMEOUT for end in ends) else 1,
     )
+
+
+def _without_excused(history: Iterable[AttemptEnd]) -> tuple[AttemptEnd, ...]:
+    ends = tuple(history)
+    excused = [n for n, end in enumerate(ends) if end.moved and AGAINST[end.ending] is not Against.NOTHING][:EXCUSED]
+    return tuple(end for n, end in enumerate(ends) if n not in excused)
 
 
 _OF_WHOLE_WORKERS = frozenset([Ending.DEAD, Ending.OOM])

@@ -187,6 +187,7 @@ def _plan(
         max_time=options.max_time,
         deterministic=stage.deterministic,
         publishes=stage.publishes,
+        checkpoints=_checkpoints(name, stage),
         sbatch=dict(options.sbatch),
         weights=models,
         node_setup=f"setup-{name}-{digest(_made_on_node(identity))[:12]}",
@@ -208,6 +209,15 @@ def _node_server(name: str, stage: Stage[Any, Any], models: tuple[WeightsRef, ..
         return ""
     checked(server, f"stages.{name}.node_server")
     return digest({"server": attrs.asdict(server), "models": [one.identity for one in models]})[:12]
+
+
+def _checkpoints(name: str, stage: Stage[Any, Any]) -> bool:
+    keeping = [type(member).__qualname__ for member in members(stage) if member.checkpoints]
+    if len(keeping) > 1:  # a task that passes through keeps its id
+        raise PipelineError(
+            f"stages.{name}: {' and '.join(keeping)} would share a task's checkpoints; make them steps of their own"
+        )
+    return bool(keeping)
 
 
 def _relation(stage: Stage[Any, Any], options: StageOptions) -> Relation:

@@ -137,6 +137,8 @@ class PlannedStage:
     max_time: str | None = None
     """Of a job, in a round for what was not done in time; None: the partition's limit."""
     deterministic: bool = True
+    checkpoints: bool = False
+    """What its tasks have reached outlives an attempt."""
     publishes: bool = False
     """Its result is what it writes outside the store."""
     sbatch: dict[str, Any] = attrs.field(factory=dict)

@@ -17,6 +17,7 @@ import attrs
 from hpcurate.planning.aliases import aliases_of
 from hpcurate.runs.commits_seen import CONFIRM_S
 from hpcurate.runs.references import References, live_stages, read_references, upstream_of
+from hpcurate.store.checkpoints import numbers_of
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import StageFolder, Store
 from hpcurate.store.rounds import Rounds
@@ -51,7 +52,8 @@ class Removable:
     signs: Mapping[str, Signs]
     """Of each of them, and of each with leftovers."""
     attempts: tuple[tuple[str, str], ...]
-    """(stage folder, path): what attempts have left that ended without a commit, in stages that stay."""
+    """(stage folder, path): what attempts have left that ended without a commit, and checkpoints that nobody goes on
+    from, but for a retry of dead letters; in stages that stay."""
     probation: tuple[str, ...]
     """Names in the trash: an earlier clean was killed before it could decide."""
     trash: tuple[str, ...]
@@ -164,12 +166,23 @@ class Cleaner:
 
     def _attempts(self, folder: StageFolder) -> list[str]:
         """Folders of attempts: nobody of them is left."""
-        return [
+        return self._checkpoints(folder) + [
             f"{folder.shards(fan)}/{name}"
             for fan in sorted(self._filesystem.names(f"{folder.path}/shards"))
             for name in sorted(self._filesystem.names(folder.shards(fan)))
             if _is_attempt(name)
         ]
+
+    def _checkpoints(self, folder: StageFolder) -> list[str]:
+        """Those of committed shards, and of attempts before the one that came furthest."""
+        found = []
+        for fan in sorted(self._filesystem.names(f"{folder.path}/checkpoints")):
+            names, done = self._filesystem.names(folder.checkpoints(fan)), self._filesystem.names(folder.shards(fan))
+            for name in sorted(names):
+                shard, _, number = name.rpartition(".")
+                if shard in done or (number.isdigit() and int(number) < max(numbers_of(shard, names))):
+                    found.append(f"{folder.checkpoints(fan)}/{name}")
+        return found
 
     def _is_old(self, name: str, now: float) -> bool:
         """Whether something was moved into the trash long ago; a folder on probation is not of that kind."""

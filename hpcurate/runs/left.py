@@ -46,7 +46,8 @@ class Left:
     overrides: tuple[str, ...] = ()
     """What lets one finish them."""
     told: int = 0
-    """Attempts of them whose ending the verdicts on them rest on: with each more, the next round knows more."""
+    """Attempts of them whose ending the verdicts on them rest on: with each more, the next round knows more. And those
+    that moved a checkpoint: with each more, it has less to do."""
 
 
 def left_of(
@@ -92,8 +93,10 @@ def _whole(has: Allowance) -> Allowance:
 def tells(end: AttemptEnd, before: History = ()) -> bool:
     """Whether a verdict rests on it: not on the mere death of a worker, nor on no more time than was too short before.
 
-    Pure.
+    Or whether its attempt moved a checkpoint, however it ended: that is progress, too. Pure.
     """
+    if end.moved:
+        return True
     if end.ending is Ending.WALLTIME:
         return end.seconds > LONGER * max((one.seconds for one in before if one.ending is Ending.WALLTIME), default=0.0)
     return AGAINST[end.ending] is not Against.NOTHING and (end.ending is not Ending.DEAD or len(end.in_flight) == 1)

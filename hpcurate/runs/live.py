@@ -140,7 +140,7 @@ class Observer:
 
     def _left_of(self, stage: PlannedStage, tasks: Mapping[str, int]) -> Left:
         """`tasks`: of each open shard."""
-        tried = Evidence(self.store(stage.folder)).of_open(tasks)
+        tried = Evidence(self.store(stage.folder), checkpoints=stage.checkpoints).of_open(tasks)
         limits = limits_of(stage, self._frozen.most.get(stage.name))
         return left_of(stage, len(tasks) - len(tried), tried.items(), limits, tasks)
 

@@ -302,7 +302,7 @@ class Attempt:
         for stage, name, types in zip(self._stage.members, self._stage.names, self._stage.types):
             if not tasks and not self._job.whole:
                 break
-            scope = BatchScope(name, self.files)
+            scope = BatchScope(name, self.files, self._job.checkpoint)
             stage.bind(scope)
             try:
                 tasks = self._member(stage, name, types, tasks, scope, lineage)

@@ -76,6 +76,8 @@ class ShardJob:
     """Seconds before the second try; each further pause is twice as long."""
     timeout: Optional[float] = None
     """Seconds one batch may take."""
+    checkpoint: str = ""
+    """Folder of its tasks' checkpoints, with what earlier attempts have left; empty: the stage keeps none."""
     note: str = ""
     """File to write each task to before it begins, so that it is known when the whole job is killed; empty: none."""
     ahead: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import uuid
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,10 @@ from typing import Any, Optional
 
 from hpcurate.errors import StageError
 from hpcurate.stage_process.amounts import numbers, plain
-from hpcurate.stage_process.files import AttemptFiles
+from hpcurate.stage_process.files import AttemptFiles, files_folder
 from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, entry_of
+from hpcurate.store.access import make_folder
 from hpcurate.task import File, Task, stable_id
 
 LONGEST_REASON = 300
@@ -21,8 +23,9 @@ LONGEST_REASON = 300
 class BatchScope:
     """Gives one stage the means to make children, drop tasks and write files, for one batch."""
 
-    def __init__(self, stage: str, files: AttemptFiles) -> None:
-        self.stage = stage
+    def __init__(self, stage: str, files: AttemptFiles, checkpoints: str = "") -> None:
+        """`checkpoints`: the folder of those of the shard's tasks; empty where the stage keeps none."""
+        self.stage, self._checkpoints = stage, checkpoints
         self._files = files
         self.drops: list[Drop] = []
         self.logged: list[Entry] = []
@@ -62,6 +65,15 @@ class BatchScope:
         file = self._files.place(self.stage, task, name)
         self.owners.add(task.id)
         return file
+
+    def checkpoint(self, task: Task) -> str:
+        """See `Stage.checkpoint`. The folder of the shard is never made here: without it another attempt goes on."""
+        if not self._checkpoints:
+            raise StageError(f"{self.stage}: keeps no checkpoints; write `checkpoints = True` into the class")
+        path = f"{self._checkpoints}/{files_folder(task.id)}"
+        with contextlib.suppress(FileExistsError):
+            make_folder(path)
+        return path
 
     def log(self, name: str, value: Any, step: Optional[int]) -> None:
         """See `Stage.log`."""

@@ -54,6 +54,8 @@ class Claim:
     seconds: float = 0.0
     """Wall time that its worker had left; 0: without end, or not known."""
     node: str = ""
+    checkpoint: str = ""
+    """State of the shard's checkpoints when it was claimed: if it is another one later, the attempt has moved them."""
     at: float = 0.0
     """When it was claimed, in Unix seconds: for people to read. 0: of an earlier release."""
 

@@ -23,20 +23,31 @@ UNEXPLAINED = frozenset([Ending.DEAD, Ending.LOST])
 class Evidence:
     """What the store holds about the ends of attempts."""
 
-    def __init__(self, store: StageStore) -> None:
-        self._store = store
+    def __init__(self, store: StageStore, *, checkpoints: bool = False) -> None:
+        """`checkpoints`: the stage keeps them."""
+        self._store, self._checkpoints = store, checkpoints
         self.over: Collection[int] = ()
         """Rounds that are over, as last listed: of these there may be a word of the scheduler's."""
         self._said: dict[int, dict[str, JobEnd]] = {}
 
     def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         """How all attempts up to the newest one, which is over, have ended."""
-        return tuple(self._explained(shard, end) for end in self._store.claims.history(shard, latest))
+        *before, last = (self._explained(shard, end) for end in self._store.claims.history(shard, latest))
+        return (*before, attrs.evolve(last, moved=self._has_moved(shard, latest.attempt)))
+
+    def checkpoint(self, shard: str) -> str:
+        """The state of its checkpoints, see `Checkpoints.state`; nothing where the stage keeps none."""
+        return self._store.checkpoints.state(shard) if self._checkpoints else ""
+
+    def _has_moved(self, shard: str, attempt: int) -> bool:
+        """Whether checkpoints are others than when that attempt, the newest, was claimed. No worker has to say so."""
+        claim = self._store.claims.read(shard, attempt) if self._checkpoints else None
+        return claim is not None and self.checkpoint(shard) not in ("", claim.checkpoint)
 
     def of_open(self, shards: Iterable[str]) -> dict[str, tuple[AttemptEnd, ...]]:
         """The same of those that were tried, all rounds being over; where they are only left to others, nothing.
 
-        One that was handed back in its only attempt has nothing to tell, and is not read.
+        One that was handed back in its only attempt has nothing to tell, and is not read, unless it has checkpoints.
         """
         self.over, by_fan, found = self._store.rounds.over(), defaultdict[str, list[str]](list), {}
         for shard in shards:
@@ -44,7 +55,7 @@ class Evidence:
         for fan, names in by_fan.items():
             latest = self._store.claims.latest(fan)
             for shard in names:
-                if shard in latest and not latest[shard].untold:
+                if shard in latest and (self._checkpoints or not latest[shard].untold):
                     found[shard] = self.history(shard, latest[shard])
         return found
 

@@ -2,7 +2,8 @@
 
 <store>/format.json
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
-                              rounds/<n>/, wanted/<run>, uses/<n>, freed/<fan>/, done/<fan>.json}
+                              rounds/<n>/, wanted/<run>, uses/<n>, freed/<fan>/, checkpoints/<fan>/<shard>.<n>/,
+                              done/<fan>.json}
 <store>/runs/<run>/{config.yaml, pipeline.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
                     submissions/<stage>-<n>/, summary.json, output/}
 <store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
@@ -155,6 +156,14 @@ class StageFolder:
     def note(self, shard: str, attempt: int) -> str:
         """What an attempt that runs alone has in work; beside its claim."""
         return f"{self.claim(shard, attempt)}.task"
+
+    def checkpoints(self, fan: str) -> str:
+        """Checkpoints of one fan-out folder."""
+        return f"{self.path}/checkpoints/{fan}"
+
+    def checkpoint(self, shard: str, attempt: int) -> str:
+        """What the tasks of a shard have reached, where attempt `attempt` may write it."""
+        return f"{self.checkpoints(fan_of(shard))}/{shard}.{attempt}"
 
     @property
     def workers(self) -> str:

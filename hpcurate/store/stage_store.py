@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from hpcurate.store.checkpoints import Checkpoints
 from hpcurate.store.claims import Claims
 from hpcurate.store.commits import Commits
 from hpcurate.store.filesystem import Filesystem
@@ -29,6 +30,11 @@ class StageStore:
     def claims(self) -> Claims:
         """Who works on what."""
         return Claims(self.filesystem, self.folder)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """What its unfinished tasks have reached."""
+        return Checkpoints(self.filesystem, self.folder, self._trash)
 
     @cached_property
     def commits(self) -> Commits:

@@ -40,6 +40,15 @@ FREE_POINTS = ("free.use", "free.moved", "free.put_back")
 """Those of a run that keeps only results."""
 
 
+CHECKPOINT_POINTS = (
+    "checkpoint.before",
+    "checkpoint.taken",
+    "checkpoint.left",
+    "checkpoint.before_removal",
+)
+"""Those of a stage that keeps checkpoints."""
+
+
 def _parse(text: str) -> dict[str, str]:
     command = " ".join(getattr(sys, "orig_argv", sys.argv))
     armed = {}

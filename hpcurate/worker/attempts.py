@@ -11,6 +11,7 @@ import attrs
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
+from hpcurate.stage_process.files import files_folder
 from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.claims import Claim
 from hpcurate.store.layout import Store
@@ -98,17 +99,28 @@ class Attempts:
         """Ready to run: its directory is there. Raises OSError: then it is handed back."""
         try:
             self._store.commits.begin(pick.line.id, pick.claim.attempt, pick.claim.nonce)
+            checkpoint = self._checkpoint(pick) if self._plan.stage.checkpoints else ""
         except OSError as error:
             self._hand_back(pick, self._by_the_store(error))
             raise
         verdict = judge(pick.claim.history, self._plan.stage.attempts, self._plan.limits)
-        return Attempt(pick, self._job(pick, verdict), verdict)
+        return Attempt(pick, attrs.evolve(self._job(pick, verdict), checkpoint=checkpoint), verdict)
+
+    def _checkpoint(self, pick: Pick) -> str:
+        """The folder of what earlier attempts of its tasks have reached, also of those that ended as dead letters."""
+        checkpoints, path = self._store.checkpoints, self._store.checkpoints.take(pick.line.id, pick.claim.attempt)
+        for before in pick.line.retries:
+            for letter in self._store.commits.dead_letters(before.shard):
+                if letter.row is None or before.lo <= letter.row < before.hi:
+                    checkpoints.adopt(files_folder(letter.id), before.shard, path)
+        return path
 
     def work(self, host: StageHost, attempt: Attempt, patience: Patience, ahead: NextShard) -> ShardEnded | None:
         """One attempt: None if the shard is committed now, else how the attempt ended. Raises SetupFailed."""
         pick, since, ahead.before = attempt.pick, Since.now(self._clock), attempt.pick.line.weight
         try:
             done = self._run(host, attempt, ahead)
+            self._leave_checkpoints(pick, done)
             won = self._commit(attempt.job.directory, self._stats(pick, done, since), patience)
         except ShardEnded as ended:
             ended = self._blamed(ended, attempt.job.directory)
@@ -121,11 +133,27 @@ class Attempts:
             why = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "interrupted"
             self._hand_back(pick, ShardEnded(Ending.FREE, why), since)
             raise
+        self._end_checkpoints(pick, won)
         patience.worked()
         self._sheet.committed(since.seconds, done) if won else self._sheet.lost(since.seconds)
         self.pace.learn(pick.line.weight, since.seconds)
         self._log(f"shard {pick.line.id} attempt {pick.claim.attempt}: {_describe(done, won)}")
         return None
+
+    def _leave_checkpoints(self, pick: Pick, done: Done) -> None:
+        """What failed because another attempt took its checkpoint may not end the shard. Raises OSError, ShardEnded."""
+        keeps = self._plan.stage.checkpoints and done.counts.failed
+        if keeps and not self._store.checkpoints.leave(pick.line.id, pick.claim.attempt):
+            raise ShardEnded(Ending.FREE, "another attempt has taken its checkpoints, and goes on")
+
+    def _end_checkpoints(self, pick: Pick, won: bool) -> None:
+        """What cannot be removed, `hpcurate clean` removes."""
+        if not self._plan.stage.checkpoints:
+            return
+        shard = pick.line.id
+        with suppress(OSError):
+            dead = {files_folder(letter.id) for letter in self._store.commits.dead_letters(shard)} if won else set()
+            self._store.checkpoints.done(shard, pick.claim.attempt, dead)
 
     def _in_full(self, ended: ShardEnded, claim: Claim, lasted: float) -> ShardEnded:
         """With why it was in work no longer, where its worker was told to leave; who has begun nothing is only free.

@@ -62,7 +62,8 @@ class Who:
     memory_mb: int = 0
     """MiB that it has."""
     attempts: int = 5
-    """See `PlannedStage`."""
+    """See `PlannedStage`; `checkpoints` likewise."""
+    checkpoints: bool = False
 
 
 @attrs.define(frozen=True)
@@ -89,7 +90,11 @@ class Picker:
     ) -> None:
         self._world, self._store, self._heartbeat, self._who = world, store, heartbeat, who
         self._order = order_of_trial(lines, who.index, who.workers)
-        self._listing_s, self._watch, self._evidence = listing_s, LeaseWatch(lease_s), Evidence(store)
+        self._listing_s, self._watch, self._evidence = (
+            listing_s,
+            LeaseWatch(lease_s),
+            Evidence(store, checkpoints=who.checkpoints),
+        )
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
         self._taken: dict[str, Latest] = {}
@@ -185,6 +190,7 @@ class Picker:
             round=self._who.round,
             element=self._who.element,
             history=self._history(line.id, latest) if latest else (),
+            checkpoint=self._evidence.checkpoint(line.id),
             ahead=ahead,
             memory_mb=self._who.memory_mb,
             seconds=room.left if room.left < math.inf else 0.0,

@@ -203,6 +203,7 @@ class Supervisor:
                 node=node_name(),
                 memory_mb=memory_mb(self.plan),
                 attempts=self.plan.stage.attempts,
+                checkpoints=self.plan.stage.checkpoints,
             ),
             listing_s=self.plan.timing.listing_s,
             lease_s=self.plan.timing.lease_s,

@@ -264,3 +264,17 @@ def test_what_is_typed(made: Shell, tmp_path: Path) -> None:
     shell.inline(*RUN)
     (again,) = {*names(Store(str(shell.store)))} - {first}
     assert again > second
+
+
+def test_checkpoints_that_nobody_goes_on_from_go(store: Store) -> None:
+    """Those of committed shards, and of attempts before the newest; what a training has reached stays."""
+    counted = next(name for name in sorted(folders(store)) if name.startswith("word_count-"))
+    folder = store.stage(counted)
+    (shard,) = (path.name for path in Path(folder.path, "shards").glob("*/[!.]*"))
+    for name in (f"{shard}.0", "9999-000001.2", "9999-000001.10"):
+        number = name.rpartition(".")
+        Path(folder.checkpoint(number[0], int(number[2])), "task").mkdir(parents=True)
+    done = clean(store).clean()
+    assert done.attempts == 2
+    left = sorted(path.name for path in Path(folder.path, "checkpoints").glob("*/*"))
+    assert ["9999-000001.10"] == left

@@ -26,6 +26,7 @@ import attrs
 import greenlet  # noqa: F401 - imported once, for all children
 import msgspec  # noqa: F401
 
+from tests.simulation.checkpoint_mutants import CHECKPOINTING
 from tests.simulation.found import FOUND
 from tests.simulation.keep_mutants import KEEPING
 from tests.simulation.mutants import MUTANTS as PROTOCOL
@@ -34,7 +35,7 @@ from tests.simulation.needs import NEEDS
 from tests.simulation.retry_mutants import RETRYING
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING)
+MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING, *CHECKPOINTING)
 MOST = 400
 """Episodes that are played with one mutant at most."""
 MOST_S = 25.0

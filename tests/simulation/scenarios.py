@@ -190,6 +190,21 @@ def _keeping(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def _training(dice: random.Random) -> dict[str, Any]:
+    """What tasks have reached outlives attempts. Zombies are many: paused, cut off, and declared dead by others."""
+    return {
+        "stages": ("train",),
+        "tasks": dice.randint(1, 2),
+        "shard_tasks": dice.choice((1, 1, 2)),
+        "poison": 0,
+        "stops": dice.choice((0.002, 0.01, 0.02)),
+        "preempted": dice.randint(0, 2),
+        "slowest_s": dice.choice((60.0, 400.0, 1500.0)),
+        "workers": dice.randint(2, 3),
+        "nodes": dice.randint(2, 3),
+    }
+
+
 SCENARIOS: dict[str, Draw] = {
     "workers alone": _array,
     "one run": _slurm,
@@ -267,6 +282,8 @@ SCENARIOS: dict[str, Draw] = {
     "local, retry": lambda dice: {**_local(dice), **_buggy(dice)},
     "results alone": lambda dice: {**_slurm(dice), **_keeping(dice)},
     "results alone, local": lambda dice: {**_local(dice), **_keeping(dice)},
+    "checkpoints": lambda dice: {**_slurm(dice), **_training(dice), "again": dice.randint(0, 1)},
+    "checkpoints, workers alone": lambda dice: {**_array(dice), **_training(dice), "poison": 0},
     "local": _local,
     "local, typed again": lambda dice: {**_local(dice), "again": dice.randint(1, 2)},
     "taken over": lambda dice: {**_local(dice), "logout": True, "again": dice.randint(1, 2)},

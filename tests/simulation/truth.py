@@ -77,16 +77,22 @@ class Truth:
         folder, kind, rest = names[3], names[4], names[5:]
         if kind == "claims" and len(rest) == 2:
             self._claims(what, folder, rest[0], rest[1], node)
-        elif kind == "shards" and rest[2:] == ["files"] and not rest[1].startswith("."):
-            self._files(what, folder, rest[0], rest[1])
         elif kind == "shards" and len(rest) >= 2 and not rest[1].startswith("."):
-            self._shards(what, folder, rest[0], rest[1], len(rest) > 2)
+            self._of_shard(what, folder, rest)
+        elif kind == "checkpoints" and what == "put" and len(rest) == 2:
+            self._checkpoint(folder, rest[0], rest[1], node)
         elif kind == "lists":
             self._lists(what, folder, rest[0])
         elif kind == "rounds":
             self._rounds(what, folder, rest[0], node)
         if what == "write" and (kind == "workers" or rest[-1].endswith(".beat")):
             self._beaten("/".join(names))
+
+    def _of_shard(self, what: str, folder: str, rest: list[str]) -> None:
+        if rest[2:] == ["files"]:
+            self._files(what, folder, rest[0], rest[1])
+        else:
+            self._shards(what, folder, rest[0], rest[1], len(rest) > 2)
 
     def _of_run(self, run: str, name: str, node: Node) -> None:
         """What a user has cancelled is cancelled, and nothing else."""
@@ -105,6 +111,21 @@ class Truth:
         """Whether a counter has stood still for a lease at some time since then: who saw that may act later."""
         still = [*self.gaps.get(path, ()), (self._beats.get(path, since), self.site.kernel.now)]
         return any(end - max(begin, since) >= self.lease_s * DRIFT for begin, end in still)
+
+    # -- I5 -----------------------------------------------------------------------------------------
+
+    def _checkpoint(self, folder: str, fan: str, name: str, node: Node | None) -> None:
+        """An attempt begins without a checkpoint: then none before it has left one."""
+        if node is not None and node.names:
+            return
+        shard, _, attempt = name.rpartition(".")
+        place = f"{self.store}/stages/{folder}/checkpoints/{fan}"
+        for other in self.disk.listed(place):
+            of, _, number = other.rpartition(".")
+            if of == shard and int(number) < int(attempt) and self.disk.listed(f"{place}/{other}"):
+                raise Violation(
+                    f"I5: attempt {attempt} of {shard} of {folder} begins from nothing, and there is {other}"
+                )
 
     # -- I4 -----------------------------------------------------------------------------------------
 

@@ -116,7 +116,16 @@ class Collect(Worked):
         return [Number(id="all", parents=tuple(task.id for task in tasks), value=total, made_by=made_by)]
 
 
-STAGES: dict[str, type[Worked]] = {"double": Double, "sift": Sift, "collect": Collect, "make": Make, "copy": Copy}
+class Train(Worked):
+    """Takes its time in steps, of which the last is kept."""
+
+    checkpoints = True
+
+
+STAGES: dict[str, type[Worked]] = {
+    "double": Double, "sift": Sift, "collect": Collect, "make": Make, "copy": Copy, "train": Train
+}  # fmt: skip
+STEPS = 3
 MAKES_FILES = ("make", "copy")
 POISON = 1000
 """Values from here on kill their stage process whenever they are in work."""
@@ -306,6 +315,7 @@ class SimStage:
         """Whom to ask for the next shard, while this one is in work."""
         self._next: ShardJob | None = None
         """Being prepared."""
+        self._checkpoint = ""
         self.client: Client | None = None
         self.share = 1.0
         """Of the usual memory, that its worker has."""
@@ -321,6 +331,7 @@ class SimStage:
 
     def run(self, job: ShardJob, ahead: Ahead | None = None) -> Done:
         """See `StageHost`. Raises ShardEnded."""
+        self._checkpoint = job.checkpoint
         self._stage.nonce, self._stage.bugs = job.directory.rpartition(".")[2], self.bugs
         looks = self._share and not job.isolate and not job.whole and self._process.kernel.random.random() < self._share
         self._ask, self._next = ahead if looks else None, None
@@ -388,10 +399,10 @@ class SimStage:
             self._next = ask.claim()
             if self._next is not None and (self._next.isolate or self._next.whole):
                 raise Violation(f"I6: {self._next.shard} is prepared beside another, and a culprit is sought there")
-        while kernel.now < end and not self._killed:
-            kernel.suspend(end)
-        if self._killed:
-            raise Gone
+        for step in range(STEPS, 0, -1) if self._checkpoint else (1,):
+            self._wait(kernel.now + (end - kernel.now) / step)
+            if self._checkpoint:
+                self._train(tasks)
         if self._stage.gather:
             if any(task.id.startswith(DOOM) for task in tasks):
                 raise Gone
@@ -403,6 +414,25 @@ class SimStage:
             kernel.kill(self._process)
         if worst >= POISON or self._has_an_accident(tasks):
             raise Gone
+
+    def _wait(self, end: float) -> None:
+        while self._process.kernel.now < end and not self._killed:
+            self._process.kernel.suspend(end)
+        if self._killed:
+            raise Gone
+
+    def _train(self, tasks: list[Number]) -> None:
+        """One more step. Without the folder of its checkpoints a program fails, for whatever reason it is not there."""
+        assert self.client is not None
+        for task in tasks:
+            path = f"{self._checkpoint}/{task.id}"
+            node = self.client.disk.find(path)
+            try:
+                self.client.replace(path, b"%d" % (int(node.data) + 1 if node else 1))
+            except FileNotFoundError:
+                raise ValueError(f"there is no {path}") from None
+            except OSError as error:
+                raise StoreFailed(str(error)) from error
 
     def _runs_out_of_memory(self, tasks: list[Number]) -> bool:
         """Then it dies, or its whole job does."""
