@@ -40,11 +40,17 @@ def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> lis
     """For each stage why it runs or not, and which parts differ from the nearest folder."""
     known = _known(store, pipeline)
     new = {stage.name for stage in pipeline.stages if stage.folder not in known}
-    return [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
+    found = [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
+    return [
+        attrs.evolve(one, differences=(*one.differences, *_left_behind(store, stage, known)))
+        for one, stage in zip(found, pipeline.stages, strict=True)
+    ]
 
 
 def code_changes(store: Store, pipeline: Pipeline) -> list[str]:
-    """A line for each stage that runs again because of its code, or that continues in spite of it. Only reads."""
+    """A line for each stage that runs again because of its code, or continues in spite of it, or does not go on from
+    checkpoints of another version. Only reads.
+    """
     known = _known(store, pipeline)
     lines = []
     for stage in pipeline.stages:
@@ -54,6 +60,7 @@ def code_changes(store: Store, pipeline: Pipeline) -> list[str]:
             own = _own(nearest[1])
             if own and all("code: " in line or STAGE in line for line in own):
                 lines.append(f"{stage.name}: runs again, it differs from {nearest[0]}: {'; '.join(own)}")
+        lines += [f"{stage.name}: {line}" for line in _left_behind(store, stage, known)]
     return lines
 
 
@@ -103,6 +110,18 @@ def _explain(stage: PlannedStage, view: StageView, known: dict[str, dict[str, An
     return Explanation(stage=stage.name, folder=stage.folder, reason=reason, differences=own)
 
 
+def _left_behind(store: Store, stage: PlannedStage, known: dict[str, dict[str, Any]]) -> list[str]:
+    """What an unfinished stage of another version has reached, which a new one begins without."""
+    nearest = _nearest(stage, known) if stage.checkpoints and stage.folder not in known else None
+    if nearest is None:
+        return []
+    folder = store.stage(nearest[0])
+    fans = POSIX.names(f"{folder.path}/checkpoints")
+    count = sum(len(POSIX.names(folder.checkpoints(fan))) for fan in fans)
+    what = "checkpoints: begins from the start; those of"
+    return [f"{what} {plural(count, 'shard')} in {nearest[0]} are of another version, and stay there"] if count else []
+
+
 def _nearest(stage: PlannedStage, known: dict[str, dict[str, Any]]) -> tuple[str, list[str]] | None:
     """The folder of that stage with the fewest differences, and these."""
     others = [name for name in known if name.rpartition("-")[0] == stage.name]
@@ -119,6 +138,7 @@ def _kept_in_spite(stage: PlannedStage, plain: dict[str, Any]) -> list[str]:
     if is_aliased(stage.identity, stage.fingerprint):
         code = "; ".join(one for one in part_differences(plain["parts"], stage.identity) if "code: " in one)
         kept = "what other code has committed stays (`hpcurate retry --keep-done`)"
+        kept += ", and its checkpoints are gone on from" * stage.checkpoints
         return [f"{code}; {kept}: rerun={stage.name} does it again"]
     before = plain.get("code")
     if not before or not stage.code or before == stage.code:  # a store of before has none: nothing is known

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from shell import Shell
+from training_stages import Model, Train
+
+from hpcurate.planning.build import Step, build
+from hpcurate.runs.explanation import code_changes, explain
+from hpcurate.runs.reconcile import StageView
+from hpcurate.source.items import Items
+from hpcurate.store.layout import Store
 
 STAGE = """
 from hpcurate import Stage
@@ -158,3 +166,20 @@ def test_a_store_without_recorded_code_is_continued_without_a_word(project: Shel
     write(project, "version = 1", "'?'")
     again = project.run(*WORDS).stderr
     assert ("nothing to do" in again, "code:" in again) == (True, False)
+
+
+def test_checkpoints_of_another_version_are_named_before_anything_starts(tmp_path: Path) -> None:
+    """They lie in another folder, so a training begins from the start: days later somebody would have found that out."""
+    planned = [build("p", Items([Model(id="m")]), {"train": Step(Train("stops", last))}) for last in (4, 8)]
+    store, old = Store(str(tmp_path)), planned[0].stages[0]
+    Path(store.stage(old.folder).checkpoint("0001-000000", 2)).mkdir(parents=True)
+    Path(store.stage(old.folder).stage_json).write_text(json.dumps({"parts": old.identity}))
+    assert [
+        f"train: checkpoints: begins from the start; those of 1 shard in {old.folder} are of another version, and stay there"
+    ] == code_changes(store, planned[1])
+    (said,) = explain(store, planned[1], [StageView(name="train", ready=True)])
+    assert ["parameters.last: default → 8", "checkpoints: begins from"] == [
+        said.differences[0],
+        said.differences[1][:24],
+    ]
+    assert [] == code_changes(store, planned[0])
