@@ -46,6 +46,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 SMALL_SHARDS = ["stages.probe.shard_tasks=2", "stages.split.shard_tasks=1", "stages.clips.shard_weight=20"]
 """So that the small samples make several shards of each stage."""
+QUICK = ("stages.cut.preset=ultrafast", "stages.cut.crf=35", "stages.preview.effort=0")
+"""Where it does not matter how small a clip is: half of the time of a run."""
 
 
 def run_pipeline(
@@ -71,7 +73,9 @@ def run_pipeline(
 def curated(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Store, output and decode log of one run over the samples."""
     folder = tmp_path_factory.mktemp("curated")
-    run_pipeline(samples, folder / "store", folder / "out", HPCURATE_DECODE_LOG=str(folder / "decoded"))
+    run_pipeline(
+        samples, folder / "store", folder / "out", "local", *QUICK, HPCURATE_DECODE_LOG=str(folder / "decoded")
+    )
     return folder
 
 
@@ -93,6 +97,12 @@ def clips(path: Path, folder: Path) -> Outcome:
     probed = try_stage(Probe(), [file_task(path)], folder / "probe")
     split = try_stage(Split(min_s=0.5), probed.tasks, folder / "split")
     return try_stage(Chain([Cut(), Motion(threshold=0), Preview()]), split.tasks, folder / "cut")
+
+
+@pytest.fixture(scope="session")
+def cuts(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> list[ClipTask]:
+    """The scenes of one of them, cut as by default."""
+    return clips(samples / "cuts.mp4", tmp_path_factory.mktemp("cuts")).tasks
 
 
 def test_hard_cuts_are_found_within_one_frame(samples: Path, tmp_path: Path) -> None:
@@ -135,10 +145,9 @@ def test_strides_short_and_long_ones(
     assert spans(samples / "cuts.mp4", tmp_path, method="stride", **parameters) == expected
 
 
-def test_a_clip_has_exactly_the_frames_of_its_span(samples: Path, tmp_path: Path) -> None:
+def test_a_clip_has_exactly_the_frames_of_its_span(cuts: list[ClipTask]) -> None:
     """Counted by decoding; sound is kept and as long."""
-    outcome = clips(samples / "cuts.mp4", tmp_path)
-    for clip in outcome.tasks:
+    for clip in cuts:
         with av.open(os.fspath(clip.clip)) as container:
             frames = sum(1 for _ in container.decode(video=0))
             assert container.streams.video[0].codec_context.name == "h264"
@@ -147,11 +156,11 @@ def test_a_clip_has_exactly_the_frames_of_its_span(samples: Path, tmp_path: Path
         assert frames == clip.end_frame - clip.start_frame == clip.frames
 
 
-def test_first_frame_of_a_clip_is_that_of_its_scene(samples: Path, tmp_path: Path) -> None:
+def test_first_frame_of_a_clip_is_that_of_its_scene(samples: Path, cuts: list[ClipTask]) -> None:
     """Frame-accurate, not at the nearest keyframe."""
     with av.open(os.fspath(samples / "cuts.mp4")) as container:
         source = [f.to_ndarray(format="gray") for f in container.decode(video=0)]
-    for clip in clips(samples / "cuts.mp4", tmp_path).tasks:
+    for clip in cuts:
         with av.open(os.fspath(clip.clip)) as container:
             first = next(container.decode(video=0)).to_ndarray(format="gray")
         assert np.abs(first.astype(int) - source[clip.start_frame].astype(int)).mean() < 4
@@ -227,7 +236,7 @@ def test_the_broken_file_is_a_dead_letter_and_the_second_call_does_nothing(curat
     assert row["task"]["source"] == "broken.mp4"
     assert "truncated" in row["message"]
     before = sorted(curated.glob("store/stages/*/claims/*/*"))
-    done = run_pipeline(samples, curated / "store", curated / "out")
+    done = run_pipeline(samples, curated / "store", curated / "out", "local", *QUICK)
     assert "nothing to do" in done.stderr
     assert sorted(curated.glob("store/stages/*/claims/*/*")) == before
 
@@ -250,17 +259,17 @@ def test_frames_are_decoded_at_most_twice(curated: Path, samples: Path) -> None:
 
 def test_inline_and_local_give_the_same_result(curated: Path, samples: Path, tmp_path: Path) -> None:
     """By the one comparer of trees."""
-    run_pipeline(samples, tmp_path / "store", tmp_path / "out", "inline")
+    run_pipeline(samples, tmp_path / "store", tmp_path / "out", "inline", *QUICK)
     assert same_tree(curated / "out", tmp_path / "out") == ""
 
 
 @pytest.mark.slurm
 def test_slurm_gives_the_same_result_on_real_videos(real_videos: Path, tmp_path: Path, slurm) -> None:  # type: ignore[no-untyped-def]
     """Five real videos: `slurm` and `local` agree, frames are decoded at most twice."""
-    log, quick = tmp_path / "decoded", ("stages.cut.preset=ultrafast", "stages.cut.crf=35", "stages.preview.effort=0")
+    log = tmp_path / "decoded"
     log_env = {"HPCURATE_DECODE_LOG": str(log)}
-    run_pipeline(real_videos, tmp_path / "a" / "store", tmp_path / "a" / "out", "local", *quick, **log_env)
-    run_pipeline(real_videos, tmp_path / "b" / "store", tmp_path / "b" / "out", "slurm", *quick, **slurm.env)
+    run_pipeline(real_videos, tmp_path / "a" / "store", tmp_path / "a" / "out", "local", *QUICK, **log_env)
+    run_pipeline(real_videos, tmp_path / "b" / "store", tmp_path / "b" / "out", "slurm", *QUICK, **slurm.env)
     assert same_tree(tmp_path / "a" / "out", tmp_path / "b" / "out") == ""
     for source, frames in decoded(log).items():
         with av.open(os.fspath(real_videos / source)) as container:
