@@ -63,11 +63,15 @@ def _masked(text: str, values: Mapping[str, str]) -> str:
 
 def mask_plain(value: Any) -> Any:
     """Plain data whose texts, not its keys, are masked."""
+    return _masked_plain(value, known())
+
+
+def _masked_plain(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return _masked(value, values)
     if isinstance(value, (list, tuple)):
-        return [mask_plain(inner) for inner in value]
-    return {key: mask_plain(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+        return [_masked_plain(inner, values) for inner in value]
+    return {key: _masked_plain(inner, values) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 def refuse_known(value: Any, key: str = "") -> None:

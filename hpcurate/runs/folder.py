@@ -346,9 +346,11 @@ def stamp_after(names: Iterable[str], now: datetime.datetime) -> str:
     Runs of a sweep, or of a script, begin within one second, and clocks of login nodes differ by some: their names
     still sort as they were begun. A run of more than a minute ahead is one of a clock that was wrong. Pure.
     """
+    stamp, newest = now.strftime(_SECOND), max((name[:15] for name in names if name[:1].isdigit()), default="")
+    if newest < stamp:
+        return stamp
     soon = [(now + datetime.timedelta(seconds=n)).strftime(_SECOND) for n in range(61)]
-    newest = max((name[:15] for name in names if name[:1].isdigit()), default="")
-    return soon[soon.index(newest) + 1] if newest in soon[:-1] else soon[0]
+    return soon[soon.index(newest) + 1] if newest in soon[:-1] else stamp
 
 
 def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:

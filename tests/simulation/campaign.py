@@ -15,6 +15,7 @@ import attrs
 
 from tests.simulation.episode import play
 from tests.simulation.scenarios import plan_of
+from tests.simulation.work import measure_nothing
 
 A_PROCESS = 300
 """Episodes in one process: what it imports, reads and plans first costs as much as twenty of them. Nothing of an episode
@@ -93,6 +94,7 @@ def some(tasks: Sequence[Task]) -> list[Played]:
 
 
 def _child(tasks: Sequence[Task], answer: Any) -> None:
+    measure_nothing()
     answer.send(some(tasks))
     answer.close()
     os._exit(0)

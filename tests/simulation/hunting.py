@@ -1,7 +1,7 @@
 """Does the simulation catch what is wrong? Each mutant is played until it does: `python -m tests.simulation mutants`.
 
-This process imports nothing of hpcurate. It forks a child for each mutant, which imports all of it anew: the changed
-files in their changed form.
+This process imports hpcurate once and forks a child for each mutant. There a change within functions becomes their
+code; one that is also outside of functions is imported: all of hpcurate once more, with the changed files.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import json
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import attrs
@@ -41,6 +43,7 @@ MOST = 400
 MOST_S = 25.0
 """So long is one looked for at most."""
 SIDE_BY_SIDE = 2
+SIMULATED = "tests.simulation."
 
 
 @attrs.define(frozen=True)
@@ -80,6 +83,54 @@ def changed_sources(mutant: Mutant) -> dict[str, str]:
     return found
 
 
+def take_over(sources: dict[str, str]) -> None:
+    """From here on this process runs the changed text of these modules, of which it has imported the old one."""
+    changed: dict[tuple[str, str], CodeType] = {}
+    for module, text in sources.items():
+        file = sys.modules[module].__file__ or ""
+        found = changed_functions(compile(Path(file).read_text(), file, "exec"), compile(text, file, "exec"))
+        if found is None:
+            return _import_again(sources)
+        changed |= {(file, name): code for name, code in found.items()}
+    for one in gc.get_objects():
+        if type(one) is FunctionType and (one.__code__.co_filename, one.__code__.co_qualname) in changed:
+            one.__code__ = changed[one.__code__.co_filename, one.__code__.co_qualname]
+    return None
+
+
+def changed_functions(old: CodeType, new: CodeType) -> dict[str, CodeType] | None:
+    """Name within its module → the new code of what is not nested in another one; None for a change outside. Pure."""
+    before, after = list(_functions(old)), list(_functions(new))
+    names = [code.co_qualname for code in after]
+    if [*_bodies(old)] != [*_bodies(new)] or names != [c.co_qualname for c in before] or len({*names}) < len(names):
+        return None
+    if any(a.co_freevars != b.co_freevars for a, b in zip(before, after, strict=True)):
+        return None
+    return {b.co_qualname: b for a, b in zip(before, after, strict=True) if a != b}
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    """Of a module or the body of a class. The latter is run once: it is what has no local variables of its own."""
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from [inner] if inner.co_flags & inspect.CO_OPTIMIZED else _functions(inner)
+
+
+def _bodies(code: CodeType) -> Iterator[Any]:
+    """What a module and its classes do by themselves, without their functions."""
+    plain = [one for one in code.co_consts if not isinstance(one, CodeType)]
+    yield code.co_code, code.co_names, plain
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType) and not inner.co_flags & inspect.CO_OPTIMIZED:
+            yield from _bodies(inner)
+
+
+def _import_again(sources: dict[str, str]) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hpcurate" or name.startswith(SIMULATED)]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, Changed(sources))
+
+
 class Changed(importlib.abc.MetaPathFinder):
     """Finds some modules in a changed form."""
 
@@ -116,8 +167,8 @@ def _play(mutant: Mutant, seed: int, tracing: bool = False) -> Any:
 
 
 def hunt(mutant: Mutant, most: int = MOST) -> Outcome:
-    """Play with a mutant until it is caught. In a process of its own, which has not imported hpcurate."""
-    sys.meta_path.insert(0, Changed(changed_sources(mutant)))
+    """Play with a mutant until it is caught. In a process of its own."""
+    take_over(changed_sources(mutant))
     started = time.process_time()
     outcome = Outcome(mutant.name, mutant.scenario)
     for played, seed in enumerate(range(mutant.seed, mutant.seed + most), 1):
@@ -137,7 +188,7 @@ def controls(caught: Sequence[tuple[Mutant, int]]) -> list[str]:
 
 def trace(mutant: Mutant, seed: int) -> list[str]:
     """What happens with a mutant, line by line. In a process of its own."""
-    sys.meta_path.insert(0, Changed(changed_sources(mutant)))
+    take_over(changed_sources(mutant))
     result = _play(mutant, seed, tracing=True)
     return [*map(str, result.trace), result.violation]
 
@@ -218,6 +269,7 @@ def main() -> int:
         m for m in (FOUND if given.found else MUTANTS) if not given.name or any(word in m.name for word in given.name)
     ]
     started = time.monotonic()
+    importlib.import_module("tests.simulation.array")
     outcomes = hunt_all(mutants, given.most)
     if given.json:
         print(json.dumps([attrs.asdict(one) for one in outcomes]))
