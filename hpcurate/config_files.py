@@ -59,6 +59,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return plain or {}
 
 
+_NEED_QUOTES = {"found '?'": "???", "but got '{'": "${…}"}
+"""End of a parser's message → what it was most likely about."""
+
+
 def yaml_problem(error: Exception, path: str = "") -> str:
     """`FILE:LINE: not YAML: …` in one line, from an error of the parser; of a file, or of one that the error names."""
     mark = getattr(error, "problem_mark", None)
@@ -66,7 +70,8 @@ def yaml_problem(error: Exception, path: str = "") -> str:
     context = getattr(error, "context", None)
     where = path or (mark.name if mark else getattr(error, "name", "configuration"))
     line = f":{mark.line + 1}" if mark else ""
-    quotes = "; within braces, ??? has quotes: '???'" if "found '?'" in str(what) else ""
+    bare = next((text for end, text in _NEED_QUOTES.items() if str(what).endswith(end)), "")
+    quotes = f"; within braces and brackets, {bare} has quotes: '{bare}'" if bare else ""
     return " ".join(f"{where}{line}: not YAML: {what}{f' ({context})' if context else ''}{quotes}".split())
 
 

@@ -122,11 +122,13 @@ def test_a_wrong_declaration_is_refused_with_its_file(entry: Any, says: str) -> 
     assert str(refused.value).startswith(says)
 
 
-def test_required_within_braces_has_quotes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bare", ["???", "${…}"])
+def test_what_needs_quotes_within_braces_is_named(tmp_path: Path, bare: str) -> None:
     """The parser's own words do not say so."""
-    (tmp_path / "x.yaml").write_text("params:\n  x: {default: ???}\n")
-    with pytest.raises(ConfigError, match=r"x\.yaml:2: not YAML: .*; within braces, \?\?\? has quotes: '\?\?\?'"):
+    (tmp_path / "x.yaml").write_text(f"params:\n  x: {{default: {bare}}}\n")
+    with pytest.raises(ConfigError) as refused:
         read_yaml(tmp_path / "x.yaml")
+    assert str(refused.value).endswith(f"; within braces and brackets, {bare} has quotes: '{bare}'")
 
 
 def test_a_later_file_changes_a_default_and_keeps_the_rest() -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from shell import Shell
 
+from hpcurate.cli.verbs.reference import about
+from hpcurate.errors import ConfigError
+
 STAGE = '''"""A stage of the user's own."""
 
 from hpcurate import Stage
@@ -85,6 +88,10 @@ def test_reference_of_a_name(project: Shell) -> None:
     assert "bytes of a file at least." in project.type("reference", "stages.weigh.Weigh").stdout
     assert "+pipeline=heavy --help" in project.type("reference", "heavy", status=2).stderr
     assert "stages.NAME.resources.memory" in project.type("reference", "mem_gb", status=2).stderr
+    with pytest.raises(
+        ConfigError, match=r"params\.n: a pipeline has parameters of its own: type hpcurate \+pipeline="
+    ):
+        about("params.n")
 
 
 def test_cfg_and_info_are_spelt_as_hydra_has_them(project: Shell) -> None:

@@ -67,6 +67,8 @@ def about(name: str) -> list[Section]:
     """What is known of a key or a class, the user's own included. Raises ConfigError."""
     known = list(sections())
     *before, word = name.lower().split(".")
+    if before == ["params"]:
+        raise ConfigError(f"{name}: a pipeline has parameters of its own: type hpcurate +pipeline=NAME --help")
     keys = [(title, "", [one for one in fields if one.key.lower() == word]) for title, _, fields in known]
     keys = [section for section in keys if section[2]]
     if before:  # stages.motion.threshold: of several stages that have it, the one that is named
