@@ -173,6 +173,14 @@ def test_a_name_that_means_something_else_is_refused(name: str, says: str) -> No
     assert str(refused.value).startswith(says)
 
 
+def test_a_pipeline_without_any_is_answered_with_its_help() -> None:
+    """Nothing could be suggested."""
+    with pytest.raises(
+        ConfigError, match=r"^params\.x: this pipeline has no parameters; type --help after \+pipeline="
+    ):
+        given({}, ["params.x=2"])
+
+
 # -- files -------------------------------------------------------------------------------------------
 
 PIPELINE = """# @package _global_
@@ -246,11 +254,10 @@ def test_what_nothing_uses_is_named_and_given_it_is_refused(conf: Path, base: Co
     [
         (["+pipeline=taken"], "params.inner: 'inner' is a stage of this pipeline"),
         (["+pipeline=base", "least=2"], "least: there is no such key; it is a parameter of this pipeline: type params.least=2"),
-        (["params.least=2"], "params.least: this pipeline has no parameters; type --help after +pipeline=NAME"),
     ],
 )  # fmt: skip
 def test_other_names_are_refused(conf: Path, words: list[str], says: str) -> None:
-    """A member of a chain, a parameter without `params.`, a pipeline without any."""
+    """A member of a chain, a parameter without `params.`."""
     with pytest.raises(ConfigError) as refused:
         composed(conf, *words)
     assert str(refused.value).startswith(says)
