@@ -5,41 +5,30 @@ This module runs in every stage environment: Python 3.9 or newer, attrs, msgspec
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
-from types import TracebackType
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import attrs
-import msgspec
 
-from hpcurate.errors import BadValues, ConfigError, OutputMissing, ProgramFailed, StageError
-from hpcurate.fields import suggestion
-from hpcurate.placeholders import filled, names_in
-from hpcurate.secrets import SYMBOL
-from hpcurate.spec import coerce_parameters
+from hpcurate.command_checks import OWN, Declared, arguments_of, as_text, is_literal
+from hpcurate.errors import ConfigError, ProgramNotFound, StageError
+from hpcurate.placeholders import filled
+from hpcurate.project_files import check_scripts, in_project, modules_of, project_files
+from hpcurate.spec import InputFile, coerce_parameters, find_task
 from hpcurate.stage import Stage, WorkerInfo
-from hpcurate.stage_process.program import run_program, shown
+from hpcurate.stage_process.program import Program, in_shell, run_program
+from hpcurate.stage_process.records import Names, Returned, agreed, carried, checked_values, line_of, made_of, text_of
+from hpcurate.stage_process.room import Room, Rooms, check_output
 from hpcurate.task import File, Record, Task
 
-__all__ = ["OWN", "TYPES", "Command", "task_names"]
+__all__ = ["Command"]
 
-OWN = {
-    "values": "a file where the program writes one JSON object with the declared values",
-    "cpus": "cores that it may use",
-    "gpus": "GPUs that it may use",
-    "scratch": "an empty folder on the node's own disk, the current one, removed afterwards",
-}
-"""Placeholders that are no name of a task: each with what stands for it."""
-TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
-"""Types of values."""
-_BASE = frozenset(field.name for field in attrs.fields(Task))
+JUDGED_S = 0.05
+"""How long an exit code waits: where the job was signalled, this process ends, too, and judges nothing."""
 
 
 class Command(Stage[Task, Task]):
@@ -48,8 +37,11 @@ class Command(Stage[Task, Task]):
     `argv=["ffmpeg", "-i", "{path}", "{out.clip}"]`, `outputs={"clip": "clip.mp4"}`: a task's fields stand in braces,
     `{out.NAME}` is the path where the program writes that output, and `{values}` one where it writes a JSON object with
     the declared `values`. With either it returns a `Record`, else the task that came in. It runs in an empty folder.
-    Exit code 0: done; one of `drop_on`: the task is dropped; another: it fails (`ProgramFailed`). With `gather` it runs
-    once for all tasks of the run, and a name is that which they agree on.
+    Exit code 0: done; one of `drop_on`: the task is dropped; another: it fails (`ProgramFailed`).
+
+    With `{tasks}` it runs once for a batch; what it returns it may write to `{returned}`, as tasks of the class
+    `returns`. With `gather` it runs once for all tasks of the run, and a name is that in which they agree. Files of the
+    project that `argv` names, and those of `files`, are copied with the run. `variables` are its environment's.
     """
 
     version = 1
@@ -61,252 +53,241 @@ class Command(Stage[Task, Task]):
         values: Optional[dict[str, str]] = None,
         drop_on: Optional[list[int]] = None,
         gather: bool = False,
+        files: Any = None,
         variables: Optional[dict[str, Any]] = None,
+        returns: Optional[str] = None,
     ) -> None:
         given = coerce_parameters(type(self), self._arguments)
-        self.argv = _checked_argv(given["argv"])
-        self.outputs: dict[str, str] = given.get("outputs") or {}
-        self.values: dict[str, str] = given.get("values") or {}
-        self.drop_on = frozenset(given.get("drop_on") or ())
-        self.variables = {name: _text(name, value) for name, value in (given.get("variables") or {}).items()}
-        self.gather = given.get("gather", False)  # type: ignore[misc]
-        self._check()
-        self._worker = WorkerInfo(index=0, process=0, cpus=1)
+        self.declared = Declared(
+            argv=arguments_of(given["argv"]),
+            variables={name: as_text(f"variables.{name}", v) for name, v in (given.get("variables") or {}).items()},
+            outputs=given.get("outputs") or {},
+            values=given.get("values") or {},
+            drop_on=frozenset(given.get("drop_on") or ()),
+            gather=bool(given.get("gather")),
+            returns=given.get("returns") or "",
+        )
+        self.declared.check()
+        self.gather = self.declared.gather  # type: ignore[misc]
+        if self.declared.batch:
+            self.batch_size = 0  # type: ignore[misc]
+        self.files = self._project_files(given.get("files"))
+        self._worker, self._project = WorkerInfo(index=0, process=0, cpus=1), ""
+        self._rooms: Optional[Rooms] = None
 
     def arguments(self) -> dict[str, Any]:
-        """See `Stage`. What is empty was not given."""
-        return {name: value for name, value in super().arguments().items() if value or name == "argv"}
+        """See `Stage`. What is empty was not given; project files as what they are."""
+        given = {**super().arguments(), "files": self.files}
+        return {name: value for name, value in given.items() if value or name == "argv"}
 
     def gives(self, given: type[Task]) -> type[Task]:
         """See `Stage`."""
-        return Record if self.outputs or self.values else given
+        if self.declared.returns:
+            return find_task(self.declared.returns)
+        return Record if self.declared.records else given
+
+    def modules(self) -> tuple[str, ...]:
+        """Modules that it runs: `python -m NAME`."""
+        return modules_of(self.declared.argv)
+
+    def lacks(self) -> tuple[str, ...]:
+        """The program, if it is not found here."""
+        program = self.declared.argv[0]
+        if "{" in program or program in self.files or os.path.normpath(program) in self.files:
+            return ()
+        return () if shutil.which(program, path=self._environment()["PATH"]) else (program,)
 
     def setup(self, worker: WorkerInfo) -> None:
         """See `Stage`."""
+        for program in self.lacks():
+            raise ProgramNotFound(f"{program}: there is no such program in PATH here")
         self._worker = worker
+        self._lay_out()
+
+    def teardown(self) -> None:
+        """See `Stage`."""
+        if self._rooms:
+            self._rooms.close()
+            self._rooms = None
 
     def process(self, tasks: list[Task]) -> list[Task]:
         """See `Stage`."""
         if self.gather:
-            return self._together(tasks)
-        return [made for task in tasks for made in self._each(task)]
+            return self._gathered(tasks)
+        if self.declared.batch:
+            return self._batch(tasks)
+        return [made for task in tasks for made in self._batch([task])]
 
-    # -- one run of the program ---------------------------------------------------------------------
+    # -- runs of the program ------------------------------------------------------------------------
 
-    def _each(self, task: Task) -> list[Task]:
-        known = task_names(task)
-        places = {name: self.file(task, path) for name, path in self.outputs.items()}
-        with _Room() as room:
-            if code := self._run(room, known, places):
-                self.drop(task, self._reason(code))
-                return []
-            if self.gives(type(task)) is not Record:
-                return [task]
-            values, files = self._written(room, known, places)
-        return [Record(id=task.id, parents=task.parents, weight=task.weight, values=values, files=files)]
-
-    def _together(self, tasks: list[Task]) -> list[Task]:
-        known = _agreed([task_names(task) for task in tasks])
-        record = self.child(tasks, Record)
-        places = {name: self.file(record, path) for name, path in self.outputs.items()}
-        with _Room() as room:
-            if code := self._run(room, known, places):
-                for task in tasks:
-                    self.drop(task, self._reason(code))
-                return []
-            if not (self.outputs or self.values):
+    def _batch(self, tasks: list[Task]) -> list[Task]:
+        """One run for these tasks, each with outputs of its own."""
+        places = {task.id: self._places(task) for task in tasks}
+        with self._lay_out().room() as room:
+            if "tasks" in self.declared.placeholders:
+                room.write_tasks([line_of(task, places[task.id]) for task in tasks])
+            alone = tasks[0] if len(tasks) == 1 else None
+            if code := self._run(room, tasks, places[alone.id] if alone else {}):
+                return self._dropped(tasks, code)
+            if self.declared.returned:
+                return self._returned(room, tasks, places)
+            if not self.declared.records:
                 return tasks
-            values, files = self._written(room, known, places)
-        return [attrs.evolve(record, values=values, files=files)]
+            return [self._record(room, task, places[task.id]) for task in tasks]
 
-    def _run(self, room: _Room, known: Mapping[str, Any], places: Mapping[str, File]) -> int:
+    def _gathered(self, tasks: list[Task]) -> list[Task]:
+        """One run for all tasks, with outputs that belong to none of them."""
+        joined = self.child(tasks, Record)
+        places = self._places(joined)
+        with self._lay_out().room() as room:
+            if "tasks" in self.declared.placeholders:
+                room.write_tasks([line_of(task, {}) for task in tasks])
+            if code := self._run(room, tasks, places):
+                return self._dropped(tasks, code)
+            if self.declared.returned:
+                return self._returned(room, tasks, {task.id: places for task in tasks})
+            if not self.declared.records:
+                return tasks
+            values, files = self._written(room, tasks, places)
+        return [attrs.evolve(joined, values=values, files=files)]
+
+    def _run(self, room: Room, tasks: Sequence[Task], places: Mapping[str, File]) -> int:
         """The exit code: 0, or one that drops. Raises ProgramFailed."""
+        known, own = agreed(tasks), self._own(room)
 
         def value(name: str) -> str:
             if name.startswith("out."):
                 return str(places[name[len("out.") :]].path)
-            return room.own(self._worker).get(name) or _text_of(name, known)
+            return own[name] if name in own else text_of(name, known, list(OWN))
 
-        argv = [_fill(part, value) for part in self.argv]
-        more = {name: _fill(part, value) for name, part in self.variables.items()}
-        code, end = run_program(argv, room.work, {**_environment(), **more})
-        if code and code not in self.drop_on:
+        argv = [self._filled(part, value) for part in self.declared.argv]
+        variables = {name: self._filled(part, value) for name, part in self.declared.variables.items()}
+        folders = sorted({os.path.dirname(str(place.path)) for place in places.values()})
+        program = Program(argv, room.work, {**self._environment(), **variables}, in_shell(argv, variables), folders)
+        code, end = run_program(program)
+        if code and code not in self.declared.drop_on:
+            time.sleep(JUDGED_S)
             last = end.rpartition("\n")[2]
-            raise ProgramFailed(f"{argv[0]}: exit code {code}{f': {last}' if last else ''}", f"{shown(argv)}\n{end}")
+            raise program.failed(f"exit code {code}{_meaning(code)}{f': {last}' if last else ''}", end)
         return code
 
-    def _written(
-        self, room: _Room, known: Mapping[str, Any], places: Mapping[str, File]
-    ) -> tuple[dict[str, Any], dict[str, File]]:
-        """(values, files) of the Record: what the program wrote, and what the task before it had."""
-        for name, file in places.items():
-            if not os.path.lexists(file):
-                raise OutputMissing(f"{self.argv[0]}: exit code 0, and its output {name!r} is not there: {file.path}")
-        values = room.read_values(self.values) if self.values else {}
-        carried = {name: value for name, value in known.items() if name not in _BASE}
-        files = {name: value for name, value in carried.items() if isinstance(value, File)}
-        kept = {name: _plain(value) for name, value in carried.items() if name not in files and _is_plain(value)}
-        return {**kept, **values}, {**files, **places}
+    def _filled(self, part: str, value: Callable[[str], str]) -> str:
+        if is_literal(part):
+            return part
+        return filled(part, value) if "{" in part else in_project(part, self.files, self._project)
 
-    def _reason(self, code: int) -> str:
-        return f"{os.path.basename(self.argv[0])}: exit code {code}"
-
-    # -- before it runs -----------------------------------------------------------------------------
-
-    def _check(self) -> None:
-        """Raise ConfigError for what could never run."""
-        for name, kind in self.values.items():
-            if kind not in TYPES:
-                raise ConfigError(f"values.{name}={kind!r}: there is no such type; there are: {', '.join(TYPES)}")
-        for name, path in self.outputs.items():
-            if not path or path.startswith("/") or {"", ".", ".."} & set(path.rstrip("/").split("/")):
-                raise ConfigError(f"outputs.{name}={path!r}: a relative path is expected, such as {name}.bin")
-        if 0 in self.drop_on:
-            raise ConfigError("drop_on: exit code 0 means that the program did its work; it drops nothing")
-        self._check_own_names()
-
-    def _check_own_names(self) -> None:
-        names = self.placeholders()
-        for name in names:
-            if name.startswith("out.") and name[len("out.") :] not in self.outputs:
-                raise ConfigError(f"argv: {{{name}}}: there is no such output; {suggestion(name[4:], self.outputs)}")
-        for name in self.outputs:
-            if f"out.{name}" not in names:
-                raise ConfigError(f"outputs.{name}: the program does not get its path; put {{out.{name}}} in argv")
-        if self.values and "values" not in names:
-            raise ConfigError("values: the program does not get the path where to write them; put {values} in argv")
-
-    def placeholders(self) -> tuple[str, ...]:
-        """All that stand in `argv` and `variables`, in order."""
-        parts = [*self.argv, *self.variables.values()]
-        return tuple(dict.fromkeys(name for part in parts if not SYMBOL.fullmatch(part) for name in names_in(part)))
-
-
-class _Room:
-    """Where one run of a program happens: an empty folder for it, and beside that what it exchanges with us."""
-
-    def __enter__(self) -> _Room:
-        self._folder = tempfile.mkdtemp(prefix="hpcurate-program-")
-        self.work, self.values = os.path.join(self._folder, "work"), os.path.join(self._folder, "values.json")
-        os.mkdir(self.work)
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def own(self, worker: WorkerInfo) -> dict[str, str]:
+    def _own(self, room: Room) -> dict[str, str]:
         """What stands for the placeholders in OWN."""
-        return {"values": self.values, "cpus": str(worker.cpus), "gpus": str(len(worker.gpus)), "scratch": self.work}
+        return {
+            "values": room.values,
+            "tasks": room.tasks,
+            "returned": room.returned,
+            "cpus": str(self._worker.cpus),
+            "gpus": str(len(self._worker.gpus)),
+            "scratch": room.work,
+        }
 
-    def read_values(self, declared: Mapping[str, str]) -> dict[str, Any]:
-        """What the program wrote there. Raises BadValues."""
-        try:
-            with open(self.values, "rb") as file:
-                found = json.loads(file.read())
-        except FileNotFoundError:
-            raise BadValues("the program ended well, and did not write its {values}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadValues(f"{{values}}: the program did not write JSON there: {error}") from None
-        return checked_values(found, declared)
+    def _environment(self) -> dict[str, str]:
+        """That of the stage; `python` is its own, and finds the modules that the stage finds."""
+        own, here = os.path.dirname(sys.executable), os.getcwd()
+        found = {**os.environ, "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
+        if {"", here} & set(sys.path):  # in the driver itself: elsewhere the frozen code is on PYTHONPATH
+            found["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+        return found
 
+    def _lay_out(self) -> Rooms:
+        """The folder for its runs, with the project's files."""
+        if self._rooms is None:
+            self._rooms = Rooms()
+            self._project = self._rooms.project(self.files)
+        return self._rooms
 
-def checked_values(found: Any, declared: Mapping[str, str]) -> dict[str, Any]:
-    """The values as declared; a whole number may stand for a real one. Raises BadValues. Pure."""
-    if not isinstance(found, dict):
-        raise BadValues(f"{{values}}: expected a JSON object, got {type(found).__name__}")
-    for name in found.keys() - declared.keys():
-        raise BadValues(f"{{values}}: {name!r} is not declared; {suggestion(name, declared)}")
-    return {name: _of_type(name, found, TYPES[kind]) for name, kind in declared.items()}
+    def _places(self, task: Task) -> dict[str, File]:
+        """Where the outputs of a task belong. A path that ends in `/` is a folder, which is made."""
+        places = {name: self.file(task, path.rstrip("/")) for name, path in self.declared.outputs.items()}
+        for name, place in places.items():
+            if os.path.lexists(place):
+                raise StageError(
+                    f"outputs.{name}: another member of the chain wrote {self.declared.outputs[name]!r}; rename one"
+                )
+            if self.declared.outputs[name].endswith("/"):
+                os.mkdir(place)
+        return places
 
+    # -- what comes of one --------------------------------------------------------------------------
 
-def _of_type(name: str, found: Mapping[str, Any], kind: type) -> Any:
-    if name not in found:
-        raise BadValues(f"{{values}}: there is no {name!r}, which is declared")
-    value = float(found[name]) if kind is float and type(found[name]) is int else found[name]
-    if type(value) is not kind:
-        raise BadValues(f"{{values}}: {name}: expected {kind.__name__}, got {json.dumps(value)[:80]}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadValues(f"{{values}}: {name} is {value}, which is no JSON")
-    return value
+    def _dropped(self, tasks: Sequence[Task], code: int) -> list[Task]:
+        for task in tasks:
+            self.drop(task, f"{os.path.basename(self.declared.argv[0])}: exit code {code}")
+        return []
 
+    def _record(self, room: Room, task: Task, places: Mapping[str, File]) -> Record:
+        values, files = self._written(room, [task], places)
+        return Record(id=task.id, parents=task.parents, weight=task.weight, values=values, files=files)
 
-def task_names(task: Task) -> dict[str, Any]:
-    """What `{name}` may mean in a command that is given this task: its fields; of a Record, values, then files, too."""
-    fields = {field.name: getattr(task, field.name) for field in attrs.fields(type(task))}
-    if not isinstance(task, Record):
-        return fields
-    own = {name: value for name, value in fields.items() if name not in ("values", "files")}
-    return {**task.files, **task.values, **own}
+    def _written(
+        self, room: Room, tasks: Sequence[Task], places: Mapping[str, File]
+    ) -> tuple[dict[str, Any], dict[str, File]]:
+        """(values, files): what the program wrote, and what the tasks before it had."""
+        for name, place in places.items():
+            check_output(name, str(place.path))
+        own = checked_values(room.read_values(), self.declared.values) if self.declared.values else {}
+        values, files = carried(agreed(tasks))
+        return {**values, **own}, {**files, **places}
 
+    def _returned(self, room: Room, tasks: Sequence[Task], places: Mapping[str, Mapping[str, File]]) -> list[Task]:
+        by_id: dict[str, list[Task]] = {}
+        for task in tasks:
+            by_id.setdefault(task.id, []).append(task)
+        made = [self._made(line, by_id, places) for line in room.read_returned()]
+        return [task for task in made if task is not None]
 
-def _agreed(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Each name with its value wherever it is; DIFFERS where there are several."""
-    found: dict[str, Any] = {}
-    for names in tasks:
-        for name, value in names.items():
-            if found.setdefault(name, value) != value:
-                found[name] = _DIFFERS
-    return {name: value for name, value in found.items() if name not in _BASE}
+    def _made(
+        self, line: Returned, by_id: Mapping[str, list[Task]], places: Mapping[str, Mapping[str, File]]
+    ) -> Optional[Task]:
+        named = line.parents or (tuple(by_id) if self.gather or len(by_id) == 1 else ())
+        parents = [task for one in named for task in by_id.get(one, ())]
+        if not parents or not by_id.keys() >= set(named):
+            raise line.wrong(f"parent: expected the id of a task in {{tasks}}, got {list(line.parents)}")
+        if line.drop is not None:
+            for task in parents:
+                self.drop(task, line.drop)
+            return None
+        base, where = agreed(parents), [place for one in named for place in places[one].values()]
+        kind = self.gives(type(parents[0]))
+        fields = made_of(line, kind, base, self.declared.values, lambda path: _file_at(path, where, base))
+        wanted = line.fields.get("id")
+        if wanted in named:
+            fields.setdefault("weight", parents[0].weight)
+            return kind(id=wanted, parents=parents[0].parents, **fields)
+        return self.child(parents, kind, id=wanted, **fields)
 
-
-_DIFFERS = object()
-
-
-def _text_of(name: str, known: Mapping[str, Any]) -> str:
-    """What stands for a name of the task. Raises StageError."""
-    if name not in known:
-        raise StageError(f"{{{name}}}: the task has no such field, value or file; {suggestion(name, [*known, *OWN])}")
-    value = known[name]
-    if value is _DIFFERS:
-        raise StageError(f"{{{name}}}: the tasks that come together here differ in it")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    if isinstance(value, (File, PurePath)):
-        return os.fspath(value)
-    raise StageError(f"{{{name}}}: {value!r:.80} is no text, number or file, so it cannot stand in an argument")
-
-
-def _fill(part: str, value: Any) -> str:
-    return part if SYMBOL.fullmatch(part) else filled(part, value)
-
-
-def _checked_argv(argv: Any) -> list[str]:
-    if isinstance(argv, str):
-        raise ConfigError(f"argv={argv!r}: a list of arguments is expected, as no shell takes it apart: {argv.split()}")
-    if not isinstance(argv, (list, tuple)) or not argv:
-        raise ConfigError('argv: a list of arguments is expected, the program first: ["ffmpeg", "-i", "{path}"]')
-    return [_text(f"argv[{place}]", part) for place, part in enumerate(argv)]
-
-
-def _text(key: str, value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ConfigError(f"{key}={value!r}: a text or a number is expected")
-    return str(value)
-
-
-def _is_plain(value: Any) -> bool:
-    return value is not _DIFFERS and _plain(value) is not msgspec.UNSET
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it; UNSET for what it cannot hold."""
-    try:
-        return msgspec.to_builtins(value, enc_hook=_path)
-    except (TypeError, ValueError):
-        return msgspec.UNSET
+    def _project_files(self, given: Any) -> dict[str, InputFile]:
+        """Name in the project → where it lies: found where the command is typed, given elsewhere."""
+        if isinstance(given, Mapping):
+            return {str(name): InputFile(path) for name, path in given.items()}
+        if given is not None and not isinstance(given, (list, tuple)):
+            raise ConfigError(f"files={given!r}: a list of paths is expected")
+        check_scripts(self.declared.argv)
+        return {name: InputFile(name) for name in project_files(self.declared.argv, map(str, given or ()))}
 
 
-def _path(value: Any) -> str:
-    if isinstance(value, PurePath):
-        return os.fspath(value)
-    raise TypeError(type(value))
+def _file_at(path: str, places: Sequence[File], known: Names) -> File:
+    """The File at an absolute path: below one of these places, or one that came in. Raises ValueError."""
+    path = os.path.normpath(path)
+    for file in (value for value in known.values() if isinstance(value, File)):
+        if path == os.path.normpath(str(file.path)):
+            return file
+    for place in places:
+        top = str(place.path)
+        if path == top or path.startswith(top + os.sep):
+            check_output(os.path.relpath(path, os.path.dirname(top)), path)
+            return File(place.ref + path[len(top) :], path)
+    raise ValueError(f"{path!r} is no file of these tasks, and lies in none of their outputs")
 
 
-def _environment() -> dict[str, str]:
-    """That of the stage; `python` is its own."""
-    own = os.path.dirname(sys.executable)
-    return {**os.environ, "PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
+def _meaning(code: int) -> str:
+    """What shells and `env` mean by some codes."""
+    if code in (126, 127):
+        return " (it found no such program, or may not run it)"
+    return f" (something that it ran was killed by signal {code - 128})" if 128 < code < 160 else ""

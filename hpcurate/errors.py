@@ -96,13 +96,25 @@ class OutputMissing(ProgramFailed):
     """The program ended well, and has not written an output that it was to write."""
 
 
+class BadOutput(ProgramFailed):
+    """The program ended well, and an output is nothing that a shard keeps: a link, a pipe, an empty folder."""
+
+
 class BadValues(ProgramFailed):
     """The program ended well, and the values that it wrote are not those that were declared."""
+
+
+class BadReturned(ProgramFailed):
+    """The program ended well, and what it returned are no tasks."""
+
+
+class StillWriting(ProgramFailed):
+    """The program ended well, and left a process behind that still wrote an output."""
 
 
 class ProgramKilled(HpcurateError):
     """A signal that we did not send ended a program: its stage process ends by the same one, and blames no task yet."""
 
-    def __init__(self, number: int, details: str = "") -> None:
-        super().__init__(f"the program was killed by signal {number}")
+    def __init__(self, number: int, message: str, details: str = "") -> None:
+        super().__init__(message)
         self.number, self.details = number, details

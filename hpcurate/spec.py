@@ -29,6 +29,7 @@ __all__ = [
     "STAGE",
     "InputContent",
     "InputFile",
+    "Secret",
     "StageSpec",
     "coerce_parameters",
     "find_class",
@@ -45,6 +46,10 @@ STAGE, FILE = "$stage", "$file"
 
 class InputFile(str):
     """Parameter type: the path of a file that the stage reads. Fingerprinted by content, not by name."""
+
+
+class Secret(str):
+    """A parameter's value that was read from the environment: it is what it is, and no text with places for others."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -245,4 +250,4 @@ def _secret(value: str) -> Optional[str]:
     if found is None:
         raise ConfigError(f"environment variable {match[1]} is not set on this node; export it before submitting")
     keep(match[1], found)
-    return found
+    return Secret(found)

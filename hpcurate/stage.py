@@ -291,6 +291,10 @@ class Stage(Generic[In, Out]):
         """Constructor arguments as given, by name."""
         return dict(self._arguments)
 
+    def lacks(self) -> tuple[str, ...]:
+        """What it needs and is not found here, beside modules: a `Command`'s program."""
+        return ()
+
     def member_names(self) -> tuple[str, ...]:
         """Names under which failures and drops are reported."""
         return (type(self).__qualname__,)

@@ -34,6 +34,7 @@ class InlineLauncher:
     node_local = ()
     node_quota = None
     gpu_probe = True
+    same_path = True
     other_python = False
 
     def check(self, pipeline: Pipeline, store: str) -> None:

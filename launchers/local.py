@@ -186,6 +186,7 @@ class LocalLauncher:
     gates = None
     checks = None
     diagnosis = None
+    same_path = True
     other_python = False
     children: LocalWorkers = attrs.field(factory=LocalWorkers, init=False)
 

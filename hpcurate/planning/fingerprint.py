@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hpcurate.command import Command
 from hpcurate.errors import PipelineError
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.modules import imported_names, own_code, syntax_digest
+from hpcurate.planning.programs import program_modules
 from hpcurate.spec import STAGE, InputContent, InputFile, coerce_parameters, input_arguments, plain_value, to_spec
 from hpcurate.stage import Chain, Stage, constructor
 
@@ -25,12 +27,15 @@ def stage_identity(stage: Stage[Any, Any], read: Read = read_input) -> dict[str,
 
     Without a version the code takes its place: the class's module, and each of the user's modules that it imports.
     A chain's identity is that of its members. Resources, environment and slicing are not part of it, and parameters
-    that the class lists as `operational` are not.
+    that the class lists as `operational` are not. Modules that a command runs are.
     """
     if isinstance(stage, Chain):
         return {"chain": [stage_identity(member, read) for member in stage.stages]}
     cls = type(stage)
     identity = {"class": to_spec(stage).target, "version": f"v{stage.version}", "parameters": _parameters(stage, read)}
+    if isinstance(stage, Command):
+        code = own_code(program_modules(stage))
+        return {**identity, **({"code": code} if code else {})}
     if stage.version is not None:
         return identity
     source = _source(stage)

@@ -7,12 +7,13 @@ from typing import Any
 
 import attrs
 
+from hpcurate.command import Command
 from hpcurate.errors import PipelineError
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task
 from hpcurate.stage import Stage, declared_input, members, resolved_types, task_types
 from hpcurate.store.rows import check_task_type
-from hpcurate.task import Task
+from hpcurate.task import Record, Task
 
 
 def resolved_classes(
@@ -25,19 +26,45 @@ def resolved_classes(
     """
     gives: dict[str, type[Task]] = {}
     takes: dict[str, str] = {}
+    names: dict[str, KnownNames] = {}
     for name in order:
         before, comes = _coming(name, after[name], gives) if after[name] else ("the source", _task_type(source))
         try:
             types = resolved_types(stages[name], comes, name=f"stages.{name}", before=before)
         except PipelineError as error:
             raise PipelineError(f"{error}; put a stage between them, or change stages.{name}.after") from None
+        known = _joined([names[one] for one in after[name]])
         for member, (given, returned) in zip(members(stages[name]), types):
             _check_member(name, member, given, returned)
+            known = _names_after(name, member, given, known)
+        names[name] = known
         gives[name] = types[-1][1]
         for kind in (comes, gives[name]):
             check_task_type(kind)
         takes[name] = "" if comes is declared_input(stages[name]) else _named(name, comes)
     return takes
+
+
+KnownNames = frozenset[str] | None
+"""Names that a command's arguments may have of a task; None: not known, as a stage of the user's makes its Records."""
+
+
+def _names_after(name: str, member: Stage[Any, Any], given: type[Task], records: KnownNames) -> KnownNames:
+    """Those of the tasks that it returns. `records`: those of the Records that come in. Raises PipelineError."""
+    known = records if issubclass(given, Record) else frozenset(field.name for field in attrs.fields(given))
+    if not isinstance(member, Command):
+        return None
+    try:
+        member.declared.check_known(known)
+    except PipelineError as error:
+        raise PipelineError(f"stages.{name}: {error}") from None
+    return member.declared.known_after(known)
+
+
+def _joined(several: Sequence[KnownNames]) -> KnownNames:
+    """Those of tasks that come together."""
+    known = [names for names in several if names is not None]
+    return frozenset().union(*known) if several and len(known) == len(several) else None
 
 
 def _check_member(name: str, member: Stage[Any, Any], given: type[Task], returned: type[Task]) -> None:

@@ -257,6 +257,10 @@ class Launcher(Protocol):
         """Whether workers look at their GPUs before they begin."""
 
     @property
+    def same_path(self) -> bool:
+        """Whether its jobs find the programs that are found here: nothing changes their PATH on the way."""
+
+    @property
     def other_python(self) -> bool:
         """Whether workers run another Python than the one that submits."""
 

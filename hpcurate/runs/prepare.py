@@ -19,6 +19,7 @@ from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
+from hpcurate.planning.programs import check_programs, program_modules
 from hpcurate.runs.commands import Command
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
 from hpcurate.runs.freeing import KEEPS
@@ -129,12 +130,15 @@ def prepare(request: Request) -> Prepared:
     request.epochs.check(stage.name for stage in draft.stages)
     launcher = make_launcher(request.launcher)
     modules = tuple(type(member).__module__ for step in steps.values() for member in members(step.stage))
+    modules += tuple(module for step in steps.values() for module in program_modules(step.stage))
     modules += tuple(stage.takes.partition(":")[0] for stage in draft.stages if stage.takes)
     if "__main__" in modules and not launcher.in_process:
         raise PipelineError(
             "a stage class, or one of its tasks, is defined in the script itself, which workers cannot import; "
             "move it into a module of its own (mystages.py), or use launcher='inline'"
         )
+    if launcher.same_path:
+        check_programs({name: step.stage for name, step in steps.items()}, {one.name: one for one in draft.stages})
     check_weights(steps, draft, Store.at(request.store).weights)
     launcher.check(draft, Store.at(request.store).root)
     check_mode(request.store, request.store_mode)

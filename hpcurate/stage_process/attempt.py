@@ -22,7 +22,7 @@ from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.logged import Entry
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
-from hpcurate.stage_process.raised import MEMORY, RAISED, killed, setup_lost
+from hpcurate.stage_process.raised import MEMORY, RAISED, Raised, killed, setup_lost
 from hpcurate.stage_process.reached import reached_by, weight_of
 from hpcurate.stage_process.scope import BatchScope
 from hpcurate.stage_process.set_up import SetUpStage, wrong_type
@@ -147,7 +147,7 @@ class Attempt:
         """None once it is processed. The error itself is let go: it refers to all that was in work, GPU memory too."""
         try:
             self._process(batch)
-        except (StoreFailed, GpuLost, SetupLost, ProgramKilled):
+        except (StoreFailed, GpuLost, SetupLost, ProgramKilled, Raised):
             raise
         except MemberFailed as failed:
             return self._fault(failed.member, failed.__cause__ or failed)
@@ -271,7 +271,15 @@ class Attempt:
     def _not_the_tasks(self, error: BaseException) -> Optional[Exception]:
         """What ends the attempt instead: the store fails, or this process can do no more."""
         store = blame_store(error, self._job.directory, self._stage.files)
-        return store or gpu_lost(error) or setup_lost(error) or killed(error)
+        return store or gpu_lost(error) or setup_lost(error) or self._killed(error)
+
+    def _killed(self, error: BaseException) -> Optional[Exception]:
+        """What ends the attempt where a signal ended a program of the stage: the kernel may have sent it."""
+        found = killed(error)
+        if found is None:
+            return None
+        fault = self._fault(self._stage.names[0], found)
+        return fault.raised() if fault.of_memory else found
 
     def note(self, line: bytes) -> None:
         """Make durable what is in work from now on, where that is asked for."""

@@ -46,6 +46,7 @@ from hpcurate.stage_process.messages import (
     ShardJob,
 )
 from hpcurate.stage_process.prepare import Preparer, has_prepare
+from hpcurate.stage_process.program import own_crash
 from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trace_of
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.stage_process.stacks import write_on_signal
@@ -102,12 +103,12 @@ def check_imports(hello: Hello) -> list[str]:
     """Construct the stage, and import what its classes need; `module: reason` of each that fails."""
     os.environ.update(hello.variables)
     stage = construct(hello)
+    found = [f"{name}: there is no such program in PATH" for member in members(stage) for name in member.lacks()]
     files: dict[str, set[str]] = {}
     for kind in {type(member) for member in members(stage)}:
         path = getattr(sys.modules[kind.__module__], "__file__", None)
         if path:
             files.setdefault(path, set()).add(kind.__qualname__.partition(".")[0])
-    found: list[str] = []
     for path, classes in sorted(files.items()):
         with open(path, encoding="utf-8") as file:
             found += not_imported(file.read(), classes)
@@ -199,10 +200,9 @@ def _read(channel: Channel, runner: ShardRunner, jobs: queue.SimpleQueue[Any]) -
 def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> None:
     try:
         counts = runner.run(job, channel.send)
-    except ProgramKilled as error:
-        end_by(error.number)
-        raise
     except RAISED as error:
+        if isinstance(error, ProgramKilled) and not own_crash(error.number):
+            end_by(error.number)
         kind, message, trace = described(error)
         channel.send(Broken(kind=_ending(error), error=kind, message=mask(message), traceback=trace, peak_mb=used_mb()))
         return
@@ -212,7 +212,7 @@ def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> N
 def _ending(error: BaseException) -> Ending:
     if out_of_memory(error):
         return Ending.OOM
-    if isinstance(error, (GpuLost, PrepareDied)):
+    if isinstance(error, (GpuLost, PrepareDied, ProgramKilled)):
         return Ending.CRASH
     if isinstance(error, SetupLost):
         return Ending.FREE

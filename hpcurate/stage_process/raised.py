@@ -50,7 +50,7 @@ def described(error: BaseException) -> tuple[str, str, str]:
     """(type, message, traceback), as a dead letter has them."""
     if isinstance(error, Raised):
         return error.kind, error.message, error.trace
-    if isinstance(error, ProgramFailed):  # where in our code it was raised says nothing
+    if isinstance(error, (ProgramFailed, ProgramKilled)):  # where in our code it was raised says nothing
         return type(error).__name__, str(error), mask(error.details)
     return type(error).__name__, str(error), trace_of(error)
 

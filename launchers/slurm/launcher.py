@@ -104,6 +104,11 @@ class SlurmLauncher:
         return self.profile.gpu_probe
 
     @property
+    def same_path(self) -> bool:
+        """See `Launcher`. Lines that run before the worker may load modules."""
+        return self.python is None and not self.settings.setup_lines
+
+    @property
     def other_python(self) -> bool:
         """See `Launcher`. Where `launcher.python` names another."""
         return self.python is not None

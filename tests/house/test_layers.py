@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "stage": f"{GROUND} task model server",
     "spec": f"{GROUND} task model server stage",
     "placeholders": "errors",
-    "command": f"{USERS} placeholders stage_process",
+    "project_files": "errors imports",
+    "command_checks": f"{USERS} placeholders stage_process",
+    "command": f"{USERS} command_checks placeholders project_files stage_process",
     "inference": "errors fields task stage",
     "testing": f"{USERS} store stage_process",
     # the core
@@ -41,7 +43,7 @@ MAY_IMPORT = {
     "store": f"{GROUND} task system",
     "world": f"{GROUND} system store",
     "source": f"{USERS} system store world",
-    "planning": f"{USERS} command placeholders system store world source",
+    "planning": f"{USERS} command system store world source",
     # in a job
     "stage_process": f"{USERS} system store node",
     "node": f"{GROUND} system store",

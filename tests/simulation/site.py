@@ -201,6 +201,7 @@ class SimSlurm:
     node_local = ()
     node_quota = None
     gpu_probe = True
+    same_path = True
     other_python = False
     stays = False
 
@@ -355,6 +356,7 @@ class SimLocal:
     node_local = ()
     node_quota = None
     gpu_probe = True
+    same_path = True
     other_python = False
     children: SimChildren = attrs.field(factory=SimChildren, init=False)
 

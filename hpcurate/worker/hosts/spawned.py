@@ -212,8 +212,8 @@ class StageProcess:
         if message.kind is Ending.OOM:
             detail, of_next = f"not enough main memory: {message.said}", Ending.FREE
         else:
-            lost = "lost its GPU and" if message.error == "GpuLost" else "lost a process of `prepare` and"
-            detail, of_next = f"the stage process {lost} was ended: {message.message}", message.kind
+            lost = _LOST.get(message.error, "lost a process of `prepare`")
+            detail, of_next = f"the stage process {lost} and was ended: {message.message}", message.kind
         self._log(f"{message.traceback}\n{detail} ({message.kind.value}); {self._in_flight(job)}")
         ended = self._end_of(job, message.kind, detail, of_next=of_next)
         return self._with_peak(ended, message.peak_mb)
@@ -348,6 +348,7 @@ class StageProcess:
 
 LEAVE_S = 5.0
 """How long a container's command, or a keeper, may take to end what is below it, before it is killed."""
+_LOST = {"GpuLost": "lost its GPU", "ProgramKilled": "lost its program"}
 KILL_S = 0.05
 """How often it is looked again whether anything is left."""
 INTRUDER = "the stage's code wrote to a descriptor that it did not open, the channel to its worker"

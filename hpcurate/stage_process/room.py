@@ -1,0 +1,155 @@
+"""Where programs run: an empty folder for each run, what it exchanges with us beside that, and frozen project files.
+
+All of it lies on the node's own disk and is removed afterwards; what a killed process left there, the next one of the
+same user on the node removes. Python 3.9.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from hpcurate.errors import BadOutput, BadReturned, BadValues, OutputMissing
+from hpcurate.node.place import own_folder
+from hpcurate.stage_process.records import Returned, returned_lines
+from hpcurate.system.processes import start_time, this_host
+
+COPIED_UP_TO = 64 * 2**20
+"""Bytes of a project file that is copied to the node; a larger one is linked."""
+
+
+class Rooms:
+    """The rooms of one process, and its copy of the project's files."""
+
+    def __init__(self) -> None:
+        above = os.path.join(own_folder(), "programs")
+        os.makedirs(above, mode=0o700, exist_ok=True)
+        _remove_left(above)
+        self._folder = tempfile.mkdtemp(prefix=f"{_host()}-{os.getpid()}-{start_time(os.getpid())}-", dir=above)
+
+    def project(self, files: Mapping[str, str]) -> str:
+        """Lay the files out as they lie in the project; the folder."""
+        folder = os.path.join(self._folder, "project")
+        for name, path in files.items():
+            place = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if os.path.getsize(path) > COPIED_UP_TO:
+                os.symlink(path, place)
+                continue
+            shutil.copyfile(path, place)
+            os.chmod(place, 0o500)
+        return folder
+
+    def room(self) -> Room:
+        """One more."""
+        return Room(tempfile.mkdtemp(dir=self._folder))
+
+    def close(self) -> None:
+        """Remove all of it."""
+        _remove(self._folder)
+
+
+class Room:
+    """Where one run of a program happens."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.work, self.values, self.tasks, self.returned = (
+            os.path.join(folder, name) for name in ("work", "values.json", "tasks.jsonl", "returned.jsonl")
+        )
+
+    def __enter__(self) -> Room:
+        os.mkdir(self.work)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _remove(self._folder)
+
+    def write_tasks(self, lines: Sequence[bytes]) -> None:
+        """What the program reads as `{tasks}`."""
+        with open(self.tasks, "wb") as file:
+            file.writelines(lines)
+
+    def read_values(self) -> Any:
+        """What it wrote as `{values}`. Raises BadValues."""
+        try:
+            with open(self.values, "rb") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            raise BadValues("values: the program did not write them") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadValues(f"values: the program did not write JSON: {error}") from None
+
+    def read_returned(self) -> list[Returned]:
+        """What it wrote as `{returned}`. Raises BadReturned."""
+        try:
+            with open(self.returned, "rb") as file:
+                return returned_lines(file.read())
+        except OSError as error:
+            raise BadReturned(f"returned: the program did not write it: {error.strerror}") from None
+
+
+def check_output(name: str, path: str) -> None:
+    """Whether a shard can keep what the program wrote there. Raises OutputMissing, BadOutput."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError as error:
+        raise OutputMissing(f"output {name}: the program did not write it: {error.strerror}: {path}") from None
+    wrong = _wrong_with(path, os.path.realpath(path)) if stat.S_ISDIR(mode) else _kind(path, mode)
+    if wrong:
+        raise BadOutput(f"output {name}: {wrong}")
+
+
+def _kind(path: str, mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return f"{path} is a symbolic link to {os.readlink(path)!r}, and what it leads to is not kept; copy it there"
+    return "" if stat.S_ISREG(mode) else f"{path} is no file: a pipe, a socket or a device"
+
+
+def _wrong_with(folder: str, top: str) -> str:
+    """What in a folder cannot be kept; links within it can."""
+    files = 0
+    for base, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = os.path.join(base, name)
+            mode = os.lstat(path).st_mode
+            files += stat.S_ISREG(mode)
+            if stat.S_ISLNK(mode) and not os.path.isabs(os.readlink(path)) and _within(path, top):
+                continue
+            if not stat.S_ISDIR(mode) and (wrong := _kind(path, mode)):
+                return wrong
+    return "" if files else f"{folder} is a folder without a file"
+
+
+def _within(path: str, top: str) -> bool:
+    return os.path.exists(path) and os.path.realpath(path).startswith(os.path.join(top, ""))
+
+
+def _host() -> str:
+    """Names machine and pid namespace: pids mean the same only there."""
+    return hashlib.sha256(this_host().encode()).hexdigest()[:12]
+
+
+def _remove_left(above: str) -> None:
+    """Of processes of this machine that are gone."""
+    for name in os.listdir(above):
+        host, _, process = name.partition("-")
+        pid, start, *_ = [*process.split("-"), "", ""]
+        if host == _host() and pid.isdigit() and str(start_time(int(pid))) != start:
+            _remove(os.path.join(above, name))
+
+
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.isdir(folder):  # a program has made folders in it read-only
+        for base, _, _ in os.walk(folder):
+            with suppress(OSError):
+                os.chmod(base, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)
