@@ -20,7 +20,7 @@ from hpcurate.placeholders import filled
 from hpcurate.project_files import check_scripts, in_project, modules_of, project_files
 from hpcurate.spec import InputFile, coerce_parameters, find_task
 from hpcurate.stage import Stage, WorkerInfo
-from hpcurate.stage_process.program import Program, in_shell, run_program
+from hpcurate.stage_process.program import Program, in_shell, last_line, run_program
 from hpcurate.stage_process.records import Names, Returned, agreed, carried, checked_values, line_of, made_of, text_of
 from hpcurate.stage_process.room import Room, Rooms, check_output
 from hpcurate.task import File, Record, Task
@@ -167,8 +167,7 @@ class Command(Stage[Task, Task]):
         code, end = run_program(program)
         if code and code not in self.declared.drop_on:
             time.sleep(JUDGED_S)
-            last = end.rpartition("\n")[2]
-            raise program.failed(f"exit code {code}{_meaning(code)}{f': {last}' if last else ''}", end)
+            raise program.failed(f"exit code {code}{_meaning(code)}{last_line(end)}", end)
         return code
 
     def _filled(self, part: str, value: Callable[[str], str]) -> str:

@@ -123,7 +123,7 @@ class Declared:
             if name not in OWN and name not in known:
                 there = ", ".join(f"{{{one}}}" for one in (*sorted(known), *OWN))
                 close = suggestion(name, [*known, *OWN])
-                hint = f"{close}; " if close.startswith("did") else ""
+                hint = f"{close} " if close.startswith("did") else ""
                 raise PipelineError(f"argv: {{{name}}} stands for nothing; {hint}there are: {there}")
 
     def known_after(self, known: Collection[str] | None) -> frozenset[str] | None:

@@ -21,7 +21,8 @@ _INTERPRETERS = ("python", "bash", "sh", "Rscript", "perl", "julia", "node", "ru
 
 def project_files(argv: Sequence[str], further: Iterable[str]) -> list[str]:
     """Relative paths, sorted. Raises ConfigError for a further one that is not there, or lies elsewhere."""
-    named = [path for part in argv for path in (_named(part),) if path and os.path.isfile(path)]
+    paths = [_named(tail) for part in argv for _, tail in _readings(part)]
+    named = [path for path in paths if path and os.path.isfile(path)]
     found: dict[str, None] = {}
     for path in [*named, *(one for given in further for one in _further(given))]:
         for one in _with_imported(path):
@@ -33,8 +34,7 @@ def project_files(argv: Sequence[str], further: Iterable[str]) -> list[str]:
 
 def in_project(part: str, files: Mapping[str, object], folder: str) -> str:
     """The argument, with the place below `folder` for a project file that it is, or that stands after its `=`. Pure."""
-    before, _, path = part.rpartition("=")
-    for head, tail in (("", part), (f"{before}=", path)):
+    for head, tail in _readings(part):
         name = _named(tail)
         if name in files or (tail.endswith("/") and any(one.startswith(f"{name}/") for one in files)):
             return f"{head}{os.path.join(folder, name)}"
@@ -59,6 +59,12 @@ def modules_of(argv: Sequence[str]) -> tuple[str, ...]:
     if not os.path.basename(argv[0]).startswith("python"):
         return ()
     return tuple(name for flag, name in zip(argv, argv[1:]) if flag == "-m" and name.replace(".", "").isidentifier())
+
+
+def _readings(part: str) -> list[tuple[str, str]]:
+    """(what stands before, what may be a path): all of an argument, or what follows its `=`."""
+    before, equals, after = part.rpartition("=")
+    return [("", part), (before + equals, after)] if equals else [("", part)]
 
 
 def _named(part: str) -> str:

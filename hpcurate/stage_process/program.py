@@ -62,6 +62,12 @@ def in_shell(argv: Sequence[str], variables: Mapping[str, str]) -> str:
     return shlex.join([*before, *argv])
 
 
+def last_line(end: str) -> str:
+    """The last line of its output, to follow what is said."""
+    last = end.rpartition("\n")[2]
+    return f": {last}" if last else ""
+
+
 def run_program(program: Program) -> tuple[int, str]:
     """(exit code, the end of its output). Nothing of it is left, whatever happens.
 
@@ -77,8 +83,8 @@ def run_program(program: Program) -> tuple[int, str]:
             _rest(pipe, output)
             output.close()
     if process.returncode < 0:
-        number, said = -process.returncode, program.failed("", output.end()).details
-        raise ProgramKilled(number, f"{os.path.basename(program.argv[0])} was killed by {_name(number)}", said)
+        killed = program.failed(f"killed by {_name(-process.returncode)}{last_line(output.end())}", output.end())
+        raise ProgramKilled(-process.returncode, str(killed), killed.details)
     if writing:
         raise program.failed(f"it ended, and left {writing} behind, which still wrote", output.end(), StillWriting)
     return process.returncode, output.end()

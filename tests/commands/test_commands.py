@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from engine_stages import Number
 
 import hpcurate
@@ -18,8 +17,7 @@ WRITES = (
 JOINS = "import sys; open(sys.argv[2], 'w').write(sys.argv[1])"
 
 
-@pytest.mark.parametrize("launcher", ["inline", "local"])
-def test_what_a_program_writes_is_there_for_the_next(tmp_path: Path, launcher: str) -> None:
+def test_what_a_program_writes_is_there_for_the_next(tmp_path: Path) -> None:
     """Outputs are files and values of a Record, which carries on what came in; a later command names all of it."""
     steps = {
         "double": Command(
@@ -31,7 +29,7 @@ def test_what_a_program_writes_is_there_for_the_next(tmp_path: Path, launcher: s
         "join": Command(argv=["python", "-c", JOINS, "{kind}", "{out.all}"], outputs={"all": "a.txt"}, gather=True),
     }
     numbers = [Number(id="a", value=1), Number(id="b", value=2), Number(id="c", value=10)]
-    done = hpcurate.run(steps, numbers, store=tmp_path, launcher=launcher)
+    done = hpcurate.run(steps, numbers, store=tmp_path, launcher="inline")
     assert RunState.COMPLETE is done.state
     doubled = {task.id: (task.values, Path(task.files["text"]).read_text()) for task in done.tasks("double")}
     assert [("number", 1, "11"), ("number", 2, "22"), ("number", 10, "1010")] == [

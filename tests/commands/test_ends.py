@@ -192,7 +192,7 @@ def test_an_output_that_is_still_being_written_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", ["KILL", "TERM", "SEGV"])
 def test_a_signal_is_no_verdict_about_the_task(tmp_path: Path, number: str) -> None:
     """The stage process is to end by it, so that the rules for crashes hold."""
-    with pytest.raises(ProgramKilled, match=f"sh was killed by SIG{number}"):
+    with pytest.raises(ProgramKilled, match=f"^sh: killed by SIG{number}$"):
         ended(shell(f"kill -{number} $$"), tmp_path / "t")
 
 

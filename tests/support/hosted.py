@@ -1,7 +1,7 @@
 """A supervisor's part in small: one stage process runs two shards; a line of JSON for each.
 
 `python hosted.py FOLDER forked|spawned WHAT NOTES [OPTIONS]`: WHAT is what `Odd` does at the second task of the first
-shard; OPTIONS, as JSON, change the job or the stage.
+shard; OPTIONS, as JSON, change the job or the stage; with `argv` among them it is that command instead.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
 from engine_stages import Number
 from process_stages import Odd
 
+from hpcurate.command import Command
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.plan import Plan
 from hpcurate.source import Items
-from hpcurate.stage import WorkerInfo
+from hpcurate.stage import Stage, WorkerInfo
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.store.rows import codec
 from hpcurate.worker.hosts import SetupFailed, ShardEnded, StageHost
@@ -31,6 +32,7 @@ from hpcurate.worker.hosts.spawned import ProcessHosts
 from hpcurate.worker.node_staging import NodeStaging
 
 OPTIONS = json.loads(sys.argv[5] if len(sys.argv) > 5 else "{}")
+ARGV = OPTIONS.pop("argv", None)
 OF_STAGE = {name: OPTIONS.pop(name) for name in ("prepare", "setup_timeout") if name in OPTIONS}
 
 
@@ -63,7 +65,8 @@ def run(host: StageHost, shard: ShardJob) -> None:
 def main() -> None:
     """Both shards, unless the stage cannot be set up."""
     folder, kind, what, notes = Path(sys.argv[1]), *sys.argv[2:5]
-    pipeline = build("p", Items((Number(id="n", value=1),)), {"odd": Step(Odd(what, notes), StageOptions(**OF_STAGE))})
+    stage: Stage[Any, Any] = Command(ARGV) if ARGV else Odd(what, notes)
+    pipeline = build("p", Items((Number(id="n", value=1),)), {"odd": Step(stage, StageOptions(**OF_STAGE))})
     plan = Plan(stage=pipeline.stages[0], run="r", store=str(folder), lists=(), round=1, workers=1)
     info = WorkerInfo(index=0, process=0, cpus=1)
     hosts = ProcessHosts()

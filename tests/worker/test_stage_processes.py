@@ -230,6 +230,47 @@ def test_a_hang_in_a_process_of_prepare(start: Start, tmp_path: Path) -> None:
     assert "in _hang" in (tmp_path / "log").read_text().partition("stacks of shard first")[2]
 
 
+# -- programs -------------------------------------------------------------------------------------------
+
+
+def program(line: str, *more: str) -> list[str]:
+    """Of a shell, that does this for the number 2."""
+    return ["sh", "-c", f"test $0 -ne 2 || {{{{ {line}; }}}}", "{value}", *more]
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_program_that_crashes_counts_as_a_crash(start: Start) -> None:
+    """It was an exception of its task. What it printed last is said."""
+    first, second = said(start("", argv=program("echo row 17; kill -SEGV $$")))
+    assert ("crash", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "lost its program and was ended: sh: killed by SIGSEGV: row 17" in first["detail"]
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_program_that_somebody_kills_takes_its_stage_process_along(start: Start) -> None:
+    """By the same signal: who sent it, and to whom else, is for the supervisor to judge."""
+    first, second = said(start("", argv=program("kill -KILL $$")))
+    assert ("crash", "the stage process was killed by SIGKILL", PASSED) == (first["ending"], first["detail"], second)
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+def test_a_program_that_ignores_sigterm_ends_with_its_time(start: Start, tmp_path: Path) -> None:
+    """With a daemon of its own, and a child that is stopped."""
+    line = "trap : TERM; sleep 600 & echo $! >> $1; kill -STOP $!; setsid sleep 600 & echo $! >> $1; echo $$ >> $1; wait; wait; wait"
+    first, second = said(start("", argv=program(line, str(tmp_path / "notes")), timeout=1))
+    assert ("timeout", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert (3, []) == (len(noted(tmp_path)), alive(tmp_path))
+
+
+@pytest.mark.parametrize("start", ["forked"], indirect=True)
+@pytest.mark.parametrize("line", ["exec python -c 'bytearray(400 << 20)'", "python -c 'bytearray(400 << 20)'; exit 3"])
+def test_a_program_of_a_command_killed_for_memory(start: Start, small_job: tuple[str, ...], line: str) -> None:
+    """Also where a shell around it ends with a code of its own: the kernel's counter is asked first."""
+    first, second = said(start("", *small_job, argv=program(line)))
+    assert ("oom", ["n2"], PASSED) == (first["ending"], first["in_flight"], second)
+    assert "meanwhile the kernel killed a process here" in first["detail"]
+
+
 # -- main memory ----------------------------------------------------------------------------------------
 
 
