@@ -57,6 +57,18 @@ class Command(Stage[Task, Task]):
         variables: Optional[dict[str, Any]] = None,
         returns: Optional[str] = None,
     ) -> None:
+        """Check it.
+
+        Args:
+            argv: the program and its arguments, a list; names of the task and others stand in braces.
+            outputs: name → relative path of a file or folder that it writes to `{out.NAME}`.
+            values: name → type (int, float, str, bool, list, dict) of what it writes as JSON to `{values}`.
+            drop_on: exit codes that drop the task.
+            gather: run once, for all tasks of the run.
+            files: further files of the project that are copied with the run, relative paths.
+            variables: environment variables, with the same names in braces.
+            returns: class of the tasks that a batch writes to `{returned}`, module.Class.
+        """
         given = coerce_parameters(type(self), self._arguments)
         self.declared = Declared(
             argv=arguments_of(given["argv"]),

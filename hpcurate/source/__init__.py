@@ -3,7 +3,7 @@
 from hpcurate.source.base import FolderTask, GroupTask, RecordTask, Source
 from hpcurate.source.files import FileList, Files, Folders
 from hpcurate.source.groups import Groups, Triplets
-from hpcurate.source.items import Items
+from hpcurate.source.items import Items, Once
 from hpcurate.source.parts import Part, Undone
 from hpcurate.source.tables import Csv, Jsonl, Parquet
 
@@ -17,6 +17,7 @@ __all__ = [
     "Groups",
     "Items",
     "Jsonl",
+    "Once",
     "Parquet",
     "Part",
     "RecordTask",

@@ -1,4 +1,4 @@
-"""Tasks given outright."""
+"""Tasks given outright, and the one task of a pipeline that has no input."""
 
 from __future__ import annotations
 
@@ -52,3 +52,23 @@ class Items:
     def tasks(self) -> Iterator[Task]:
         """See `Source`."""
         return iter(self.items)
+
+
+@attrs.define(frozen=True)
+class Once:
+    """One task without content: for pipelines whose steps get all they need from parameters."""
+
+    name: str = option("run", "id of the task")
+
+    @property
+    def task_type(self) -> type[Task]:
+        """See `Source`."""
+        return Task
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"once": self.name}
+
+    def tasks(self) -> Iterator[Task]:
+        """See `Source`."""
+        yield Task(id=self.name)

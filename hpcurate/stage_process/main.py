@@ -27,7 +27,7 @@ from hpcurate.masks import known, mask
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import find_task, from_spec
-from hpcurate.stage import NodeInfo, Stage, members, resolve_types
+from hpcurate.stage import NodeInfo, Stage, declared_input, members, resolve_types
 from hpcurate.stage_process.batches import PrepareDied
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.device import keep_to_share, seen_gpu
@@ -88,14 +88,13 @@ def _preparer(hello: Hello) -> Optional[Preparer]:
 def construct(hello: Hello, *, secrets: bool = False) -> Stage[Any, Any]:
     """The stage, for the class of tasks that it is given. Raises PipelineError or ConfigError."""
     stage = from_spec(hello.spec, secrets=secrets)
-    if hello.takes:
-        try:
-            resolve_types(stage, find_task(hello.takes))
-        except PipelineError as error:
-            raise PipelineError(
-                f"{error}; {hello.stage} is given these tasks: their class belongs into a module that imports only "
-                "what all the environments after it have"
-            ) from None
+    try:
+        resolve_types(stage, find_task(hello.takes) if hello.takes else declared_input(stage))
+    except PipelineError as error:
+        raise PipelineError(
+            f"{error}; {hello.stage} is given these tasks: their class belongs into a module that imports only "
+            "what all the environments after it have"
+        ) from None
     return stage
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import attrs
 import pytest
+from planned import planned
 
 from hpcurate.environments.binds import Bind, mounts, parse_binds
 from hpcurate.environments.resolve import CONTAINERS
 from hpcurate.errors import ConfigError
+from hpcurate.planning.pipeline import Environment
+from hpcurate.planning.plan import Plan
+from hpcurate.worker.node_staging import NodeFault, NodeStaging
 
 DATA = parse_binds(["/data", "/scratch:/mnt/scratch:ro"])
 
@@ -71,3 +78,12 @@ def test_a_command_of_ones_own_says_where() -> None:
     assert silent == mounts(silent, ())
     with pytest.raises(ConfigError, match=r"does not say where mounts are named: write a word with \{bind\}"):
         mounts(silent, DATA)
+
+
+def test_a_node_without_what_is_declared_is_not_used(tmp_path: Path) -> None:
+    """It is at fault, not the stage: others are tried."""
+    environment = Environment(python=("ch-run",), container=True, binds=(str(tmp_path), str(tmp_path / "gone")))
+    stage = attrs.evolve(planned(), env=environment)
+    plan = Plan(stage=stage, run="r", store=str(tmp_path), lists=(), round=1, workers=1)
+    with pytest.raises(NodeFault, match=r"binds: .*/gone is missing on it"):
+        NodeStaging(plan, str(tmp_path)).stage()

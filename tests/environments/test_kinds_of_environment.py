@@ -142,7 +142,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
         pytest.skip("no ch-run: apt-get install charliecloud-runtime")
     minor, home = python_of(OTHERS)
     root = tmp_path_factory.mktemp("image")
-    for name in ("dev", "etc", "home", "mnt/own", "mnt/seen", "proc", "sys", "tmp", "usr/bin", "usr/lib"):
+    for name in ("dev", "etc", "home", "mnt/seen", "proc", "sys", "tmp", "usr/bin", "usr/lib"):
         (root / name).mkdir(parents=True)
     for name in ("lib", "lib64", "bin"):
         (root / name).symlink_to(f"usr/{'bin' if name == 'bin' else 'lib'}")
@@ -155,6 +155,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     shutil.copytree(library, root / "usr" / "lib" / f"python{minor}", ignore=ignored)
     python = os.path.realpath(home / "bin" / "python3")
     shutil.copy2(python, root / "usr" / "bin" / "python3")
+    (root / "usr" / "bin" / "python").symlink_to("python3")
     needed = subprocess.run(
         ["ldd", python, *library.glob("lib-dynload/*.so")], capture_output=True, text=True, check=True
     )
@@ -181,43 +182,40 @@ def test_a_stage_in_a_container(project: Shell, image: tuple[str, Path]) -> None
     assert "fine" in checked
 
 
-SEES = (
-    "import os\n\nfrom hpcurate import FileTask, Stage\n\n\n"
-    "class Loses(Stage[FileTask, FileTask]):\n"
-    "    def __init__(self, folder: str = '') -> None:\n        self.folder = folder\n\n"
-    "    def process(self, tasks):\n        if self.folder:\n            os.rename(self.folder, self.folder + '.gone')\n"
-    "        return tasks\n\n\n"
-    "class Sees(Stage[FileTask, FileTask]):\n"
-    "    def process(self, tasks):\n        for task in tasks:\n"
-    "            task.source = '|'.join(os.listdir('/mnt/seen') + os.listdir('/mnt/own'))\n        return tasks\n"
-)
-TWO = (
-    "# @package _global_\nname: sees\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
-    "stages:\n  loses: {file: sees.py, _target_: Loses}\n  sees: {file: sees.py, _target_: Sees}\n"
-)
+AFTER_CONVERT = [
+    "pull",
+    "train",
+    "evaluate",
+    "prune",
+    "retrain",
+    "reevaluate",
+    "infer",
+    "export",
+    "calibrate",
+    "export_int8",
+    "engine",
+]
 
 
-def test_declared_once_every_container_sees_it(project: Shell, image: tuple[str, Path]) -> None:
-    """`binds` of the site profile and of the run. What is missing where it is typed is refused, with its key; what is
-    missing on the node only ends there, by name.
+def test_declared_once_every_container_sees_it(shell: Shell, image: tuple[str, Path]) -> None:
+    """`binds` of the site profile, and of the run, which replace the site's at the same place; what is missing is
+    refused with its key. Programs run in the image, with the project's modules.
     """
-    (project.cwd / "sees.py").write_text(SEES)
-    (project.cwd / "conf" / "pipeline" / "sees.yaml").write_text(TWO)
-    data, own = project.folder / "of the site", project.folder / "my own"
-    for folder in (data, own):
-        folder.mkdir()
-        (folder / f"file {folder.name}").touch()
-    (project.folder / "config" / "hpcurate").mkdir(parents=True)
-    (project.folder / "config" / "hpcurate" / "site.yaml").write_text(f"binds: ['{data}:/mnt/seen']\n")
-    project.extra = {"USER": "root", "HOME": "/root"}
-    words = ["+pipeline=sees", "input=sees.py", f"stages.sees.env=charliecloud:{image[1]}"]
-    wrong = project.run(*words, "binds=/no/such/folder", status=2).stderr
+    of_site, own = shell.folder / "of the site", shell.folder / "my own"
+    of_site.mkdir()
+    for split in ("train", "val", "test"):
+        (own / split / "car").mkdir(parents=True)
+        (own / split / "car" / "1.pgm").write_bytes(b"P5 8 8 255\n" + bytes(64))
+    (shell.folder / "config" / "hpcurate").mkdir(parents=True)
+    (shell.folder / "config" / "hpcurate" / "site.yaml").write_text(f"binds: ['{of_site}:/mnt/seen']\n")
+    shell.extra = {"USER": "root", "HOME": "/root"}
+    words = ["+pipeline=tao", "params.pictures_from=/mnt/seen", f"params.container=charliecloud:{image[1]}"]
+    words += [f"~stages.{name}" for name in AFTER_CONVERT]
+    wrong = shell.run(*words, "binds=/no/such/folder", status=2).stderr
     assert "binds: /no/such/folder is missing on this machine" in wrong
-    assert not project.store.exists()
-    project.run(*words, f"binds=[{own}:/mnt/own]")
-    assert "file of the site|file my own" == json.loads(project.rows("sees")[0])["source"]
-    gone = project.run(*words, f"binds=[{own}:/mnt/own]", f"stages.loses.folder={own}", status=1)
-    assert f"binds: {own} is missing on it" in gone.stdout
+    assert not shell.store.exists()
+    shell.run(*words, f"binds=[{own}:/mnt/seen]")
+    assert {"pictures": 3} == json.loads(shell.rows("convert")[0])["values"]
 
 
 def test_a_container_that_does_not_start(project: Shell, image: tuple[str, Path]) -> None:

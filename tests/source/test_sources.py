@@ -9,7 +9,7 @@ import pytest
 from unit_stages import Number, Other, numbers
 
 from hpcurate.errors import ConfigError
-from hpcurate.source import Files, Items
+from hpcurate.source import Files, Items, Once
 from hpcurate.source.scan import scan
 
 
@@ -197,3 +197,9 @@ def test_an_item_that_no_row_can_hold_is_refused() -> None:
         scan(Items([*numbers(1), Number(id="", value=1)]))
     with pytest.raises(ConfigError, match="source: a Number has an empty id"):
         Items([Number(id="", value=1)]).identity()
+
+
+def test_a_pipeline_without_input_has_one_task() -> None:
+    """Of which its name is all that is known, and identifies it."""
+    assert ["run"] == [task.id for task in Once().tasks()]
+    assert Once("a").identity() != Once("b").identity()

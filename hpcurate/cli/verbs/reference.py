@@ -26,7 +26,7 @@ from hpcurate.spec import find_class
 from hpcurate.stage import Resources
 from hpcurate.system.classes import load_class
 
-SOURCES = ("Files", "FileList", "Folders", "Groups", "Triplets", "Jsonl", "Csv", "Parquet", "Items")
+SOURCES = ("Files", "FileList", "Folders", "Groups", "Triplets", "Jsonl", "Csv", "Parquet", "Items", "Once")
 STAGES = ("stages.files.WriteJson", "stages.files.ExportTriplets")
 """Ready-made stages that no shipped pipeline has."""
 HEAD = """\
