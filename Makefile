@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo hello test packages test-long test-newest test-oldest lint format clean
+.PHONY: help setup demo hello test packages asserts test-long test-newest test-oldest lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ hello: $(READY) ## A pipeline with small models (191 MB, by pip) that answers in
 	@echo "prompts of your own:         $(PY) -m hpcurate +pipeline=prompts store=demo/store launcher=local input=prompts.jsonl"
 
 test: ## All checks and tests (15 minutes on 2 cores); as root on Debian installs Slurm and a browser first
-	$(MAKE) --no-print-directory -j2 packages lint
+	$(MAKE) --no-print-directory -j2 packages lint asserts
 	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) ## The long campaigns, and only these
@@ -54,6 +54,10 @@ test-oldest: ## The tests with the lowest version of everything that pyproject.t
 
 packages: # beside the checks, which do not need them
 	scripts/install-test-deps
+
+# What pytest makes of the tests is kept, so that its processes read it: in each of them it would take five seconds.
+asserts: $(READY)
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest --collect-only -qq > .venv/collected || cat .venv/collected
 
 lint: $(READY) ## Style and types
 	$(PY) -m ruff check

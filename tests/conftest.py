@@ -38,7 +38,7 @@ def pytest_configure() -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the checkout once: with PYTHONDONTWRITEBYTECODE, which containers set, each process would do it again."""
     if not hasattr(session.config, "workerinput"):
-        for name in ("hpcurate", "launchers", "stages", "tests/support"):
+        for name in ("hpcurate", "launchers", "stages", "tests/support", "tests/simulation", "tests/campaign"):
             compileall.compile_dir(ROOT / name, quiet=2)
 
 
