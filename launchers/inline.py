@@ -30,6 +30,7 @@ class InlineLauncher:
     gates = None
     children = None
     checks = None
+    compiler = None
     diagnosis = None
     node_local = ()
     node_quota = None

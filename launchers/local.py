@@ -185,6 +185,7 @@ class LocalLauncher:
     queue = LocalQueue()
     gates = None
     checks = None
+    compiler = None
     diagnosis = None
     same_path = True
     other_python = False

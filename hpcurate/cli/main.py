@@ -30,6 +30,7 @@ VERBS = {
     "show": "hpcurate.cli.verbs.show",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
+    "compile": "hpcurate.cli.verbs.compile",
     "runs": "hpcurate.cli.verbs.runs",
     "note": "hpcurate.cli.verbs.note",
     "compare": "hpcurate.cli.verbs.compare",
@@ -85,6 +86,9 @@ Start or continue a run:
   ~stages.NAME        leave a stage out, also a member of a chain
   --cfg, --info       print the resolved configuration, or where it comes from
   --help              with +pipeline=NAME: all keys of it and of its stages
+
+  hpcurate compile +pipeline=NAME … DIR
+                      the run as a folder of sbatch scripts, to submit yourself
 
 Look at a run (RUN: a name or a part of one; without it, the latest of the
 store, which is that of --store DIR or store=DIR, else HPCURATE_STORE, else the

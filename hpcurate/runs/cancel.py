@@ -15,6 +15,7 @@ from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import Phase, RoundView
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import written_report
+from hpcurate.runs.waiting_jobs import WaitingJobs
 from hpcurate.store.rounds import Jobs, Round
 from hpcurate.world import World
 
@@ -54,6 +55,7 @@ def cancel(run: Run, world: World | None = None, launcher: Launcher | None = Non
             store.rounds.mark_over(last.number)
         messages.append(f"{stage.name}: round {last.number} {said}")
     messages += _stop_gates(looker, launcher)
+    messages += _stop_waiting(looker, launcher)
     publish(run, looker.frozen, looker.report())
     return messages or ["nothing was queued or running"]
 
@@ -69,6 +71,15 @@ def _stop_gates(looker: RunLooker, launcher: Launcher) -> list[str]:
         return [f"gates of cluster {', '.join(away)} were left: type `hpcurate cancel` again where it answers"]
     launcher.queue.cancel(gates)
     return []
+
+
+def _stop_waiting(looker: RunLooker, launcher: Launcher) -> list[str]:
+    """Jobs of a compiled folder that wait for it, and would find nothing to do."""
+    left = WaitingJobs(looker.run, launcher).left(stage.name for stage in looker.frozen.pipeline.stages)
+    if not left:
+        return []
+    launcher.queue.cancel(left)
+    return [f"jobs of the compiled folder that waited: stopped ({left})"]
 
 
 class _Stopping:

@@ -66,11 +66,16 @@ def frozen_path(modules: Iterable[str], folder: str) -> str:
 
 def _frozen(modules: Iterable[str], folder: str) -> tuple[list[tuple[str, Path]], str]:
     """Files to copy, and the folder that is named by their content."""
-    files = sorted(_files_to_copy(modules).items())
+    files = sorted(files_to_copy(modules).items())
+    return files, os.path.join(folder, code_name(files))
+
+
+def code_name(files: Iterable[tuple[str, Path]]) -> str:
+    """Name of the folder that holds these files."""
     digest = hashlib.sha256()
     for name, path in files:
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return files, os.path.join(folder, f"code-{digest.hexdigest()[:12]}")
+    return f"code-{digest.hexdigest()[:12]}"
 
 
 def _copy(files: list[tuple[str, Path]], target: str) -> None:
@@ -94,8 +99,11 @@ def _folders_above(name: str) -> Iterator[str]:
         yield name
 
 
-def _files_to_copy(modules: Iterable[str]) -> dict[str, Path]:
-    """Relative name → file, for every package or module reached by imports and not installed."""
+def files_to_copy(modules: Iterable[str], skip: Set[str] = NOT_IN_JOBS) -> dict[str, Path]:
+    """Relative name → file, for every package or module reached by imports and not installed.
+
+    `skip`: folders of hpcurate that are left out.
+    """
     found: dict[str, Path] = {}
     seen: set[str] = set()
     waiting = ["hpcurate", *modules]
@@ -104,14 +112,14 @@ def _files_to_copy(modules: Iterable[str]) -> dict[str, Path]:
         if top in seen or top in sys.stdlib_module_names or top == "__main__":
             continue
         seen.add(top)
-        for name, path in _own_files(top):
+        for name, path in _own_files(top, skip):
             found[name] = path
             if path.suffix == ".py" and top != "hpcurate":  # which imports nothing of the user's
                 waiting.extend(_imports(path))
     return found
 
 
-def _own_files(top: str) -> list[tuple[str, Path]]:
+def _own_files(top: str, skip: Set[str] = NOT_IN_JOBS) -> list[tuple[str, Path]]:
     """Files of a top-level module or package outside installed distributions, over all its portions."""
     try:
         spec = importlib.util.find_spec(top)
@@ -125,7 +133,7 @@ def _own_files(top: str) -> list[tuple[str, Path]]:
     files: list[tuple[str, Path]] = []
     for location in reversed(list(spec.submodule_search_locations)):
         if top in OURS or not installed(Path(location)):
-            files += _package(top, Path(location), _SKIP | NOT_IN_JOBS if top == "hpcurate" else _SKIP)
+            files += _package(top, Path(location), _SKIP | skip if top == "hpcurate" else _SKIP)
     return files
 
 

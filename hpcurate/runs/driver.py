@@ -313,6 +313,8 @@ class Driver:
         One whose sbatch was not answered is looked for by its name, and submitted again if it is not there: a gate too
         many does no harm, but each of them would look after the next.
         """
+        if job := self._submitter.waiting.gate(action.stage, action.round, action.jobs):
+            return job
         request = self._gate_request(action)
         clock, gates, pauses = self.world.clock, self.launcher.gates, growing(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         deadline = clock.monotonic() + (gates.patience_s if gates else 0.0)

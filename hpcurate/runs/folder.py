@@ -355,9 +355,13 @@ def stamp_after(names: Iterable[str], now: datetime.datetime) -> str:
 
 def peek_run(store: Store, draft: Pipeline, output: str | None, limit: int | None = None) -> Run | None:
     """The run that `open_run` would continue, or None if it would make a new one. Writes nothing."""
-    entry = _name_file(store, _users_own(store, run_identity(draft, output, limit)))
+    return run_of(store, run_identity(draft, output, limit))
+
+
+def run_of(store: Store, identity: str) -> Run | None:
+    """The run of that identity, if there is one. Writes nothing."""
     with suppress(OSError):
-        return Run(store, POSIX.read(entry).decode().strip())
+        return Run(store, POSIX.read(_name_file(store, _users_own(store, identity))).decode().strip())
     return None
 
 

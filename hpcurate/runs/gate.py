@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     launcher.set_patience(float(patience))  # no longer: a gate that Slurm ends cannot report
     driver = Driver(run, launcher, echo=lambda line: print(line, flush=True), world=world)
     leave_on_sigterm()
-    return reporting(driver, lambda: move_on(driver, stage, int(number), float(patience)))
+    return reporting(driver, lambda: move_on(driver, stage, int(number or 0), float(patience)))
 
 
 def run_and_world(path: str) -> tuple[Run, World]:
@@ -64,10 +64,14 @@ def run_and_world(path: str) -> tuple[Run, World]:
 
 
 def move_on(driver: Driver, stage: str, number: int, patience_s: float) -> Look:
-    """After the jobs of a round: write down that it is over, and do what comes next. Raises LauncherError, OSError."""
+    """After the jobs of a round: write down that it is over, and do what comes next. Raises LauncherError, OSError.
+
+    A gate of a compiled folder that no round has only does what comes next: `stage` is empty.
+    """
 
     def move() -> Look:
-        driver.mark_over(stage, number)  # its dependency was fulfilled: Slurm's word
+        if stage:
+            driver.mark_over(stage, number)  # its dependency was fulfilled: Slurm's word
         return driver.step(settle_s=patience_s / 2)
 
     return patiently(move, driver.world.clock, patience_s, lambda: not driver.run.gone)

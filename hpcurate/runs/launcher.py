@@ -2,14 +2,14 @@
 
 A `Launcher` turns plans into running workers. Its `queue` answers for jobs that a scheduler has; `gates` is there where
 jobs of their own move a run on, `children` where the workers live and die with the process that started them,
-`checks` where an environment can be checked in a job, and `diagnosis` where there is a cluster to look at. Nobody
-asks a launcher which one it is.
+`checks` where an environment can be checked in a job, `compiler` where jobs can be written down for a user to submit,
+and `diagnosis` where there is a cluster to look at. Nobody asks a launcher which one it is.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -19,6 +19,7 @@ from hpcurate.failures import JobEnd
 from hpcurate.fields import convert, names_of
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan
+from hpcurate.runs.compiled import Compiled
 from hpcurate.site import SiteProfile
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.classes import load_class
@@ -173,6 +174,21 @@ class Children(Protocol):
         """Have all of them hand their shards back, and wait for them."""
 
 
+class Compiler(Protocol):
+    """Writing a run down as jobs that its user submits, and seeing those that wait."""
+
+    def scripts(self, folder: str, pipeline: Pipeline, compiled: Compiled) -> dict[str, str]:
+        """Each job's script, and one that submits all of them, by their names in the folder. Raises LauncherError."""
+
+    def waiting(self, names: Sequence[str], after: str = "") -> list[JobRow] | None:
+        """This user's jobs of exactly these names of which no element has begun, the oldest first; with `after` those
+        alone that still wait for that job. None: the queue does not answer.
+        """
+
+    def shorten(self, job: JobRow, elements: int) -> None:
+        """Have an array that has not begun only so many of its elements."""
+
+
 class EnvironmentChecks(Protocol):
     """Trying a stage's environment in a job."""
 
@@ -239,6 +255,10 @@ class Launcher(Protocol):
     @property
     def checks(self) -> EnvironmentChecks | None:
         """How an environment is tried on a node; None where that is this machine."""
+
+    @property
+    def compiler(self) -> Compiler | None:
+        """Writes a run down as jobs that its user submits; None where there are no jobs."""
 
     @property
     def diagnosis(self) -> Diagnosis | None:

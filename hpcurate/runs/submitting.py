@@ -11,16 +11,19 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+import attrs
+
 from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.job_time import Load, with_time
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, having, limits_of, submission_name, worker_count
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
-from hpcurate.runs.launcher import Launcher, Started, Submission
+from hpcurate.runs.launcher import JobRow, Launcher, Started, Submission
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import StageView, Submit
+from hpcurate.runs.waiting_jobs import WaitingJobs
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
@@ -44,6 +47,7 @@ class Submitter:
     ) -> None:
         self._run, self._frozen, self._launcher, self._observer = run, frozen, launcher, observer
         self._world, self._echo = world, echo
+        self.waiting = WaitingJobs(run, launcher)
         self._signs: dict[tuple[str, int], Beating] = {}
         self.children: dict[tuple[str, int], str] = {}
         """Rounds whose workers are children of this process, and their submissions' folders."""
@@ -56,11 +60,16 @@ class Submitter:
         stage, key = self._frozen.pipeline.stage(action.stage), (action.stage, action.round)
         if not self._observer.still_listed(stage):
             return None
-        lists, load = self._observer.live_lists(stage), self._observer.load(stage)
+        lists, job = self._observer.live_lists(stage), self.waiting.array(action)
+        load = Load() if job else self._observer.load(stage)  # one that waits asks for what nobody knew more of
         plan = plan_round(stage, self._run, lists, action, self._launcher, self._frozen, load)
-        self._launcher.make_room(plan)
+        if job:
+            plan = attrs.evolve(plan, workers=min(plan.workers, job.count))
+        else:
+            self._launcher.make_room(plan)
         self._observer.store(stage.folder).commits.test_write(self._run.path)  # a ticket without a plan is a lost round
-        ticket = self._ticket(action, view, plan.limits.here)
+        name = job.name if job else self._run.job_name(stage.folder, action.round)
+        ticket = self._ticket(action, view, plan.limits.here, name)
         if self._run.cancelled or not self._rounds(key).take_ticket(action.round, ticket):
             return None
         try:
@@ -69,11 +78,11 @@ class Submitter:
             )
             self._signs[key].start()
             submission = self._write(plan, key)
-            self._echo(f"{stage.name}: {_in_words(action, plan)}")
+            self._echo(f"{stage.name}: {_in_words(action, plan)}{f', by job {job.id}, which waits' if job else ''}")
         except BaseException:
             self._end(key)
             raise
-        started = self._start(submission, key)
+        started = self._start(submission, key, job)
         return None if started is None else self._record(started, key)
 
     def record(self, stage: str, number: int, jobs: Jobs) -> bool:
@@ -112,14 +121,14 @@ class Submitter:
     def _rounds(self, key: tuple[str, int]) -> Rounds:
         return self._observer.store(self._frozen.pipeline.stage(key[0]).folder).rounds
 
-    def _ticket(self, action: Submit, view: StageView, has: Allowance) -> Ticket:
-        queue, stage = self._launcher.queue, self._frozen.pipeline.stage(action.stage)
+    def _ticket(self, action: Submit, view: StageView, has: Allowance, name: str) -> Ticket:
+        queue = self._launcher.queue
         return Ticket(
             run=self._run.name,
             launcher=self._launcher.name,
             queue=queue.name or None,
             cluster=self._cluster(),
-            name=self._run.job_name(stage.folder, action.round),
+            name=name,
             submitter=self._world.processes.mine(),
             lists=view.lists,
             done_before=view.counts.shards_done,
@@ -155,13 +164,16 @@ class Submitter:
         plan.save(path, self._run.filesystem)
         return Submission(plan=plan, path=path, name=self._rounds(key).one(key[1]).ticket.name)
 
-    def _start(self, submission: Submission, key: tuple[str, int]) -> Started | None:
+    def _start(self, submission: Submission, key: tuple[str, int], job: JobRow | None) -> Started | None:
         """Have the workers started; None where only the scheduler knows whether they were."""
         if self._launcher.children is not None:
             self.children[key] = submission.path
         try:
             failpoint("submit.before")
-            started = self._launcher.submit(submission)
+            if job:
+                started = self.waiting.take(job, *key, submission.plan.workers)
+            else:
+                started = self._launcher.submit(submission)
             failpoint("submit.after")
             return started
         except SubmissionUnknown as error:

@@ -23,6 +23,7 @@ from hpcurate.verdict import Allowance
 from launchers.slurm.arrays import array_job, submit_array
 from launchers.slurm.checks import SlurmChecks
 from launchers.slurm.clients import missing_clients
+from launchers.slurm.compiler import SlurmCompiler
 from launchers.slurm.doctor import SlurmDiagnosis
 from launchers.slurm.facts import SiteFacts, probe
 from launchers.slurm.gates import SlurmGates
@@ -81,6 +82,11 @@ class SlurmLauncher:
     def checks(self) -> SlurmChecks:
         """See `Launcher`."""
         return SlurmChecks(self.settings)
+
+    @property
+    def compiler(self) -> SlurmCompiler:
+        """See `Launcher`."""
+        return SlurmCompiler(self.settings, self._limit, self.most_workers, self.most)
 
     @property
     def diagnosis(self) -> SlurmDiagnosis | None:

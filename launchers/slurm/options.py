@@ -159,6 +159,16 @@ def gate_command(python: str, gate: GateRequest, patience_s: int) -> str:
     return _with_code([python, "-P", "-m", "hpcurate.runs.gate", *words], gate.code)
 
 
+def compiled_command(python: str, words: Sequence[str], code: str) -> str:
+    """Of an array element or a gate of a compiled folder: it finds out what it is to do as it begins."""
+    return _with_code([python, "-P", "-m", "hpcurate.runs.compiled_job", *words], code)
+
+
+def start_command(python: str, folder: str, code: str) -> str:
+    """Of the job that starts the run of a compiled folder."""
+    return _with_code([python, "-P", "-m", "hpcurate.cli.start.compiled", folder], code)
+
+
 def check_command(python: str, code: str | None, folder: str, name: str) -> str:
     """Of a job that checks an environment."""
     return _with_code([python, "-P", "-m", "hpcurate.worker.check", folder, name], code)

@@ -117,16 +117,18 @@ def _gpus(options: Mapping[str, Any]) -> int:
     return 0
 
 
-def store_problem(store: str, node_local: Sequence[str], nodes_see_store: bool | None, known: str | None) -> str | None:
+def store_problem(
+    store: str, node_local: Sequence[str], nodes_see_store: bool | None, known: str | None, what: str = "store="
+) -> str | None:
     """Why no compute node would find the store, or sbatch could not name it, or nothing. Pure."""
     if "\\" in store or UNPRINTED.search(store):
         return (
-            f"store={store!a}: a path with a backslash, a line break or another control character cannot be written "
+            f"{what}{store!a}: a path with a backslash, a line break or another control character cannot be written "
             "into an sbatch script; name another folder"
         )
     local = next((f for f in node_local if f and f"{store}/".startswith(f"{f.rstrip('/')}/")), None)
     if local:
-        return f"store={store}: lies in {local}, which is each node's own disk; name a folder on shared storage"
+        return f"{what}{store}: lies in {local}, which is each node's own disk; name a folder on shared storage"
     if nodes_see_store is False and known is not None and f"{store}/".startswith(f"{known.rstrip('/')}/"):
-        return f"store={store}: the doctor's probe job did not see it; name a folder on shared storage"
+        return f"{what}{store}: the doctor's probe job did not see it; name a folder on shared storage"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
@@ -17,6 +17,8 @@ from launchers.slurm.endings import ACCOUNT_FORMAT, FINAL, STATE_FORMAT, endings
 
 QUEUE_FORMAT = "%i|%T|%r|%S|%j"
 """Id, state, reason, expected start, name; the name last, it may hold anything."""
+WAITING_FORMAT = "%i|%T|%E|%j"
+"""Id, state, what it still waits for, name."""
 REMEMBERED = "now-7days"
 """How far back accounting is searched for a job."""
 LATE_S = (1.0, 2.0, 3.0, 4.0)
@@ -119,6 +121,23 @@ def parse_queue(text: str) -> list[JobRow]:
         JobRow(id=id, name=name, state=state, reason=reason, start=start, count=count)
         for (id, name, state, reason, start), count in found.items()
     ]
+
+
+def waiting_jobs(text: str, names: Collection[str], after: str = "") -> list[JobRow]:
+    """Rows of `squeue -h -o WAITING_FORMAT` for jobs of these names of which no element has begun, the oldest first.
+
+    `after`: those alone that still wait for this job.
+    """
+    found: dict[str, JobRow] = {}
+    begun: set[str] = set()
+    for line in text.splitlines():
+        id, state, held, name = line.split("|", 3)
+        job = id.partition("_")[0]
+        begun |= {job} if state != "PENDING" else set()
+        if name in names and (not after or re.search(rf":{after}(?!\d)", held)):
+            count = elements(id) + (found[job].count if job in found else 0)
+            found[job] = JobRow(id=job, name=name, state=state, count=count)
+    return [found[job] for job in sorted(found, key=int) if job not in begun]
 
 
 def elements(id: str) -> int:

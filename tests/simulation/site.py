@@ -197,6 +197,7 @@ class SimSlurm:
     in_process = False
     children = None
     checks = None
+    compiler = None
     diagnosis = None
     node_local = ()
     node_quota = None
@@ -352,6 +353,7 @@ class SimLocal:
     queue = SimLocalQueue()
     gates = None
     checks = None
+    compiler = None
     diagnosis = None
     node_local = ()
     node_quota = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hpcurate.cli.start.stage_file import stage_in_file
@@ -19,6 +20,19 @@ def read_steps(stages: dict[str, Any]) -> dict[str, Step]:
     _move_to_members(entries)
     _check_neighbours(entries)
     return {name: _step(name, entry) for name, entry in entries.items() if entry is not None}
+
+
+def named_by_target(stages: Mapping[str, Any]) -> dict[str, Any]:
+    """The same stages, with `module:Class` where a file was named: what the frozen code is found by."""
+
+    def named(where: str, entry: Any) -> Any:
+        if not isinstance(entry, dict):
+            return entry
+        inner = {k: named(f"{where}.chain.{k}", v) for k, v in (entry.get("chain") or {}).items()}
+        entry = {**entry, "chain": inner} if inner else entry
+        return _of_file(where, entry) if "file" in entry else entry
+
+    return {name: named(f"stages.{name}", entry) for name, entry in stages.items()}
 
 
 def _move_to_members(entries: dict[str, Any]) -> None:

@@ -1,0 +1,98 @@
+"""Jobs of a compiled folder that wait for a run: which of them it takes.
+
+A compiled folder has a job that starts the run, an array and a gate for each stage, each held by those that it needs.
+Whoever moves such a run on takes an array that waits instead of submitting another, and the gate that waits for that
+array; in all else it is a run like others. A job that nobody has taken leaves at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+
+from hpcurate.errors import LauncherError
+from hpcurate.planning.plan import submission_name
+from hpcurate.runs.compiled import Compiled, read_compiled
+from hpcurate.runs.folder import Run
+from hpcurate.runs.launcher import JobRow, Launcher, Started
+from hpcurate.runs.reconcile import Submit
+from hpcurate.store.rounds import Jobs
+
+
+class WaitingJobs:
+    """The jobs of a compiled folder, as the run sees them: the one place where it is decided which of them it takes."""
+
+    def __init__(self, run: Run, launcher: Launcher) -> None:
+        self._run, self._launcher = run, launcher
+
+    def remember(self, compiled: Compiled) -> None:
+        """From now on the run takes jobs of that folder."""
+        self._run.filesystem.make_folders(os.path.dirname(self._names), mode=0o700)
+        self._run.filesystem.replace(self._names, compiled.text().encode())
+
+    @property
+    def _names(self) -> str:
+        return _path(self._run, "compiled.json")
+
+    @cached_property
+    def _compiled(self) -> Compiled | None:
+        try:
+            return read_compiled(self._run.filesystem.read(self._names), self._names)
+        except FileNotFoundError:
+            return None
+
+    def array(self, action: Submit) -> JobRow | None:
+        """The one that waits for an ordinary round of a stage. None also where a round is to have more than usual, or
+        to leave nodes out: what an array asks for was decided before. Raises LauncherError while the queue is silent.
+        """
+        if self._compiled is None or action.group.has or action.group.least_s or action.exclude:
+            return None
+        return next(iter(self._waiting([self._compiled.array(action.stage)])), None)
+
+    def take(self, job: JobRow, stage: str, number: int, elements: int) -> Started:
+        """Have an array work for a round, with so many elements: each asks for that as it begins."""
+        self._note(job.id, submission_name(stage, number))
+        compiler = self._launcher.compiler
+        if compiler is not None and elements < job.count:
+            compiler.shorten(job, elements)
+        return Started(Jobs(ids=(job.id,)))
+
+    def gate(self, stage: str, number: int, jobs: Jobs) -> str | None:
+        """The gate that waits for an array which the run has taken for a round; that gate is its own from now on."""
+        if self._compiled is None or not any(submission_of(self._run, job) for job in jobs.ids):
+            return None
+        for gate in self._waiting([self._compiled.gate(stage)], after=jobs.ids[-1]):
+            self._note(gate.id, submission_name(stage, number))
+            return gate.id
+        return None
+
+    def left(self, stages: Iterable[str]) -> Jobs:
+        """Jobs of it that wait and that the run has not taken. None where the queue does not answer."""
+        if self._compiled is None:
+            return Jobs()
+        names = [name(stage) for stage in stages for name in (self._compiled.array, self._compiled.gate)]
+        rows = self._launcher.compiler.waiting([self._compiled.start, *names]) if self._launcher.compiler else None
+        return Jobs(tuple(row.id for row in rows or () if not submission_of(self._run, row.id)))
+
+    def _note(self, job: str, submission: str) -> None:
+        self._run.filesystem.replace(_path(self._run, job), submission.encode())
+
+    def _waiting(self, names: list[str], after: str = "") -> list[JobRow]:
+        compiler = self._launcher.compiler
+        rows = compiler.waiting(names, after) if compiler else []
+        if rows is None:
+            raise LauncherError("the queue does not answer, and jobs of the compiled folder may wait in it")
+        return rows
+
+
+def submission_of(run: Run, job: str) -> str:
+    """Name of the submission that a job was taken for; empty: for none. Opened, not looked for in a listing."""
+    try:
+        return run.filesystem.read(_path(run, job)).decode()
+    except FileNotFoundError:
+        return ""
+
+
+def _path(run: Run, name: str) -> str:
+    return os.path.join(run.path, "compiled", name)
