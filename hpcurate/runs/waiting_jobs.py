@@ -18,6 +18,11 @@ from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import JobRow, Launcher, Started
 from hpcurate.runs.reconcile import Submit
 from hpcurate.store.rounds import Jobs
+from hpcurate.system.clock import growing
+
+ASKED_S = 60.0
+"""How long the queue is asked, beside the time that each question takes."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 
 
 class WaitingJobs:
@@ -79,10 +84,16 @@ class WaitingJobs:
         self._run.filesystem.replace(_path(self._run, job), submission.encode())
 
     def _waiting(self, names: list[str], after: str = "") -> list[JobRow]:
-        compiler = self._launcher.compiler
-        rows = compiler.waiting(names, after) if compiler else []
-        if rows is None:
-            raise LauncherError("the queue does not answer, and jobs of the compiled folder may wait in it")
+        """Asked until there is an answer: another array beside one that waits would be one too many."""
+        if self._launcher.compiler is None:
+            return []
+        pauses, waited_s = growing(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0.0
+        while (rows := self._launcher.compiler.waiting(names, after)) is None:
+            if waited_s >= ASKED_S:
+                raise LauncherError(f"the queue does not answer, in which {' or '.join(names)} may wait")
+            pause_s = next(pauses)
+            waited_s += pause_s
+            self._launcher.wait(pause_s)
         return rows
 
 

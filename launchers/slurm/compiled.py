@@ -120,7 +120,7 @@ def submit_script(folder: str, pipeline: Pipeline) -> str:
 def _lines(pipeline: Pipeline, stage: PlannedStage) -> Sequence[str]:
     number = {other.name: 1 + place for place, other in enumerate(pipeline.stages)}
     own, (array, gate) = number[stage.name], files_of(pipeline, stage)
-    before = "".join(f":$gate{number[name]}" for name in stage.after)
+    before = "".join(f":$gate{number[name]}" for name in stage.behind)
     held = f"afterok:$start{f',afterany{before}' if before else ''}"
     return (
         f'submit --dependency="{held}" {shlex.quote(array)}; array{own}=$id',

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Mapping, Sequence
 
 from hpcurate.cli.arguments import VerbParser, as_keys
@@ -38,10 +37,11 @@ def verb(argv: list[str]) -> int:
     words, folder, dirs = _arguments(argv[1:])
     merge_packages()
     typed = sort_arguments([*words, *(word for one in dirs for word in ("--config-dir", one))])
-    _check_once(typed)
+    _check_any_time(typed)
     made = contents(folder, *read_request(typed))
     if _write(folder, made):
-        say(f"{folder}: {len([name for name in made if re.fullmatch(r'[^/]+[.]sbatch', name)])} jobs; nothing is submitted")
+        jobs = [name for name in made if name.endswith(".sbatch") and "/" not in name]
+        say(f"{folder}: {len(jobs)} jobs; nothing is submitted")
     else:
         say(f"{folder}: is as it would be written; nothing to do")
     show([f"to submit it: {quoted(os.path.join(folder, 'submit.sh'))}"])
@@ -64,7 +64,8 @@ def _is_of_run(word: str) -> bool:
     return word.startswith("~stages.") or ("=" in word and "/" not in word.partition("=")[0])
 
 
-def _check_once(typed: Typed) -> None:
+def _check_any_time(typed: Typed) -> None:
+    """Whether it means the same whenever it is submitted. Raises ConfigError."""
     once = [key for word in typed.words if (key := key_of(word)) in ONCE]
     if once:
         raise ConfigError(f"compile: {once[0]}= holds for one call, and a folder can be submitted again; leave it out")

@@ -60,7 +60,7 @@ def test_a_compiled_folder() -> None:
 
 def test_submitting_stops_where_sbatch_does(tmp_path: Path) -> None:
     """What is queued is released, in a folder of any name, whatever a site's sbatch prints beside the id."""
-    folder, bin = tmp_path / "50%'s of \"it\"", tmp_path / "bin"
+    folder, bin = tmp_path / '50%\'s of "it"', tmp_path / "bin"
     folder.mkdir()
     bin.mkdir()
     said = 'echo "sbatch: info: hello"; n=$(cat n 2>/dev/null || echo 6); [ $n -lt 9 ] || exit 1; echo $((n + 1)) > n'
@@ -126,7 +126,7 @@ def test_sites_that_no_folder_would_work_on() -> None:
     assert isinstance(compiler, SlurmCompiler)
     with pytest.raises(LauncherError, match=r"site\.nodes_may_submit=false: gates .* type the run's command instead"):
         compiler.scripts(FOLDER, dag(), COMPILED)
-    with pytest.raises(LauncherError, match="compile: /scratch/x: lies in /scratch, .* name a folder on shared"):
+    with pytest.raises(LauncherError, match=r"compile: /scratch/x: lies in /scratch, .* name a folder on shared"):
         SlurmLauncher(site={"node_local": ["/scratch"]}).compiler.scripts("/scratch/x", dag(), COMPILED)
 
 
