@@ -8,7 +8,7 @@ array; in all else it is a run like others. A job that nobody has taken leaves a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from hpcurate.errors import LauncherError
@@ -42,6 +42,8 @@ class WaitingJobs:
 
     @cached_property
     def _compiled(self) -> Compiled | None:
+        if self._launcher.compiler is None:
+            return None
         try:
             return read_compiled(self._run.filesystem.read(self._names), self._names)
         except FileNotFoundError:
@@ -77,24 +79,26 @@ class WaitingJobs:
         if self._compiled is None:
             return Jobs()
         names = [name(stage) for stage in stages for name in (self._compiled.array, self._compiled.gate)]
-        rows = self._launcher.compiler.waiting([self._compiled.start, *names]) if self._launcher.compiler else None
-        return Jobs(tuple(row.id for row in rows or () if not submission_of(self._run, row.id)))
+        rows = self._asked([self._compiled.start, *names]) or []
+        return Jobs(tuple(row.id for row in rows if not submission_of(self._run, row.id)))
 
     def _note(self, job: str, submission: str) -> None:
         self._run.filesystem.replace(_path(self._run, job), submission.encode())
 
     def _waiting(self, names: list[str], after: str = "") -> list[JobRow]:
         """Asked until there is an answer: another array beside one that waits would be one too many."""
-        if self._launcher.compiler is None:
-            return []
         pauses, waited_s = growing(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0.0
-        while (rows := self._launcher.compiler.waiting(names, after)) is None:
+        while (rows := self._asked(names, after)) is None:
             if waited_s >= ASKED_S:
                 raise LauncherError(f"the queue does not answer, in which {' or '.join(names)} may wait")
             pause_s = next(pauses)
             waited_s += pause_s
             self._launcher.wait(pause_s)
         return rows
+
+    def _asked(self, names: Sequence[str], after: str = "") -> list[JobRow] | None:
+        compiler = self._launcher.compiler
+        return compiler.waiting(names, after) if compiler else []
 
 
 def submission_of(run: Run, job: str) -> str:
