@@ -10,8 +10,9 @@ import attrs
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import suggestion
 from hpcurate.placeholders import names_in
+from hpcurate.results import result_of
 from hpcurate.secrets import SYMBOL
-from hpcurate.spec import Secret
+from hpcurate.spec import Given
 from hpcurate.stage_process.records import BASE, TYPES
 
 __all__ = ["OWN", "Declared", "arguments_of", "as_text", "is_literal"]
@@ -132,8 +133,8 @@ class Declared:
 
 
 def is_literal(part: str) -> bool:
-    """Whether it is no text with places: a value of the environment, or the symbol for one."""
-    return isinstance(part, Secret) or bool(SYMBOL.fullmatch(part))
+    """Whether it is no text with places: a value of the environment, a result, or what stands for either."""
+    return isinstance(part, Given) or bool(SYMBOL.fullmatch(part)) or result_of(part) is not None
 
 
 def arguments_of(argv: Any) -> list[str]:

@@ -12,7 +12,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, Optional, get_args, get_type_hints
+from typing import Any, Optional, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, choices_of, no_such_choice
 from hpcurate.masks import keep
+from hpcurate.results import RESULT, Result, is_result, result_of, results_in
 from hpcurate.secrets import SYMBOL
 from hpcurate.stage import Stage, constructor
 from hpcurate.task import Task
@@ -27,11 +28,12 @@ from hpcurate.task import Task
 __all__ = [
     "FILE",
     "STAGE",
+    "Given",
     "InputContent",
     "InputFile",
-    "Secret",
     "StageSpec",
     "coerce_parameters",
+    "construct",
     "find_class",
     "find_task",
     "from_spec",
@@ -48,8 +50,8 @@ class InputFile(str):
     """Parameter type: the path of a file that the stage reads. Fingerprinted by content, not by name."""
 
 
-class Secret(str):
-    """A parameter's value that was read from the environment: it is what it is, and no text with places for others."""
+class Given(str):
+    """A text that was read from the environment, or is a result: it is what it is, and has no places for others."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -108,8 +110,51 @@ def from_spec(spec: StageSpec, *, secrets: bool = False) -> Stage[Any, Any]:
     Raises PipelineError or ConfigError naming the parameter.
     """
     cls = find_class(spec.target)
-    given = {name: _alive(value, secrets) for name, value in spec.parameters.items()}
-    return cls(**coerce_parameters(cls, given))
+    return construct(cls, {name: _alive(value, secrets) for name, value in spec.parameters.items()})
+
+
+def construct(cls: type[Stage[Any, Any]], given: dict[str, Any]) -> Stage[Any, Any]:
+    """A stage with these parameters. One that is a result, not known yet, has its default until it is.
+
+    Raises ConfigError whose message starts with the parameter's name.
+    """
+    unknown = {name: value for name, value in given.items() if _holds_result(name, value)}
+    written = {name for name, value in unknown.items() if _takes_text(cls, name, value)}
+    now = {name: value for name, value in given.items() if name not in unknown or name in written}
+    signature = constructor(cls)
+    for name in unknown.keys() - now.keys():
+        parameter = signature.get(name)
+        if parameter is not None and parameter.default is inspect.Parameter.empty:
+            (_, result), *_ = results_in(unknown[name])
+            raise ConfigError(
+                f"{name}: {result} is known only when {result.stage} is done, and {cls.__qualname__} is constructed "
+                f"before: the parameter needs a default, e.g. {name}=None"
+            )
+    stage = cls(**coerce_parameters(cls, now))
+    stage.remember(unknown)
+    return stage
+
+
+def _holds_result(name: str, value: Any) -> bool:
+    """Raises ConfigError for what is meant as one, and is none."""
+    try:
+        return any(True for _ in results_in(value))
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _takes_text(cls: type[Stage[Any, Any]], name: str, value: Any) -> bool:
+    """Whether a list or mapping may have a text where a result will stand: then it is given as it is written."""
+    if result_of(value) is not None:
+        return False
+    try:
+        hint = type_hints(cls).get(name, Any)
+        msgspec.convert(value, hint, strict=True, dec_hook=_from_text)
+    except msgspec.ValidationError:
+        return False
+    except TypeError:
+        return True
+    return True
 
 
 def find_class(target: str) -> type[Stage[Any, Any]]:
@@ -186,10 +231,13 @@ def type_hints(cls: type) -> dict[str, Any]:
 def _convert(name: str, value: Any, hint: Any) -> Any:
     if hint is Any or _holds_stage(value) or (isinstance(value, str) and SYMBOL.fullmatch(value)):
         return value
+    if _holds_result(name, value):
+        return value
     if hint is str and not isinstance(value, str):
         return str(value)
     try:
-        return msgspec.convert(value, hint, strict=not isinstance(value, str) or hint is str, dec_hook=_from_text)
+        plain, strict = _as_text(value, hint), not isinstance(value, str) or hint is str
+        return msgspec.convert(plain, hint, strict=strict, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         listed = choices_of(hint)
         if listed:
@@ -197,6 +245,17 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
         raise ConfigError(f"{name}: {error}, got {value!r}") from None
     except TypeError:
         return value
+
+
+def _as_text(value: Any, hint: Any) -> Any:
+    """A number in a list or mapping of text is the text that it is, as it is by itself."""
+    options = [one for one in get_args(hint) if one is not type(None)] if type(None) in get_args(hint) else []
+    hint = options[0] if len(options) == 1 else hint
+    if isinstance(value, list) and get_origin(hint) is list:
+        return [_as_text(one, *get_args(hint)) for one in value]
+    if isinstance(value, dict) and get_origin(hint) is dict:
+        return {key: _as_text(one, get_args(hint)[1]) for key, one in value.items()}
+    return str(value) if hint is str and isinstance(value, (int, float)) else value
 
 
 def _from_text(kind: type, value: Any) -> Any:
@@ -223,6 +282,9 @@ def plain_value(value: Any, read: Optional[Callable[[str], InputContent]] = None
         return str(value) if read is None else {FILE: attrs.asdict(read(value))}
     if isinstance(value, PurePath):
         return os.fspath(value)
+    found = result_of(value)
+    if found is not None:
+        return found.plain
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise PipelineError(f"a stage parameter must be plain data (number, text, list, dict), got {value!r}")
@@ -234,12 +296,24 @@ def _alive(value: Any, secrets: bool) -> Any:
             return from_spec(StageSpec(**value[STAGE]), secrets=secrets)
         if set(value) == {FILE}:
             return InputFile(value[FILE]["path"])
+        if is_result(value):
+            return _result(value[RESULT], secrets)
         return {k: _alive(v, secrets) for k, v in value.items()}
     if isinstance(value, list):
         return [_alive(v, secrets) for v in value]
     if secrets and isinstance(value, str):
         return _secret(value)
     return value
+
+
+def _result(plain: dict[str, Any], runs: bool) -> Any:
+    """Its value; the text that it is as long as nobody knows that."""
+    if "value" in plain:
+        return Given(plain["value"]) if isinstance(plain["value"], str) else plain["value"]
+    result = Result(plain["stage"], plain["field"])
+    if runs:
+        raise PipelineError(f"{result} is not known, and the stage is to run with it")
+    return str(result)
 
 
 def _secret(value: str) -> Optional[str]:
@@ -250,4 +324,4 @@ def _secret(value: str) -> Optional[str]:
     if found is None:
         raise ConfigError(f"environment variable {match[1]} is not set on this node; export it before submitting")
     keep(match[1], found)
-    return Secret(found)
+    return Given(found)

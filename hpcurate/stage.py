@@ -6,7 +6,7 @@ This module runs in every stage environment: Python 3.9 or newer, attrs, msgspec
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -273,6 +273,18 @@ class Stage(Generic[In, Out]):
         """What became of the tasks in each stage above, in order; with `counts_upstream` alone."""
         return self._upstream
 
+    def with_results(self, **fields: str) -> Stage[In, Out]:
+        """This stage, with parameters that are fields of the one task that a gather stage returns.
+
+        `Prune(threshold=0.5).with_results(threshold="measure.p10")`: what the constructor was given holds until the
+        value is known. The same as `threshold: ${result:measure.p10}` in a pipeline file.
+        """
+        unknown = fields.keys() - constructor(type(self)).keys()
+        if unknown:
+            raise PipelineError(f"{type(self).__qualname__} has no parameter {min(unknown)!r}")
+        self.remember({name: f"${{result:{field}}}" for name, field in fields.items()})
+        return self
+
     # -- used by the engine -------------------------------------------------------------------------
 
     def bind(self, scope: Optional[Scope]) -> None:
@@ -294,6 +306,10 @@ class Stage(Generic[In, Out]):
     def lacks(self) -> tuple[str, ...]:
         """What it needs and is not found here, beside modules: a `Command`'s program."""
         return ()
+
+    def remember(self, arguments: Mapping[str, Any]) -> None:
+        """Have these among the arguments instead of those that the constructor was given."""
+        self._arguments.update(arguments)
 
     def member_names(self) -> tuple[str, ...]:
         """Names under which failures and drops are reported."""
@@ -428,6 +444,18 @@ def members(stage: Stage[Any, Any]) -> list[Stage[Any, Any]]:
     if isinstance(stage, Chain):
         return [inner for member in stage.stages for inner in members(member)]
     return [stage]
+
+
+def stages_in(value: Any) -> Iterator[Stage[Any, Any]]:
+    """A stage, and every stage among its parameters."""
+    if isinstance(value, Stage):
+        yield value
+        value = value.arguments()
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from stages_in(inner)
 
 
 def node_server_of(stage: Stage[Any, Any]) -> Optional[NodeServer]:

@@ -23,11 +23,23 @@ from hpcurate.planning.options import Budget, StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.placing import in_order, needed, topological, upstreams
 from hpcurate.planning.relations import Gather, Relation, Slices
+from hpcurate.planning.results import PlannedResult, Wanted, wanted
+from hpcurate.planning.results import planned as planned_result
 from hpcurate.planning.slicing import Slicing
 from hpcurate.planning.task_classes import resolved_classes
+from hpcurate.results import RESULT, replaced
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec
-from hpcurate.stage import CurrentOr, Resources, Stage, declared_input, environment_of, members, node_server_of
+from hpcurate.stage import (
+    CurrentOr,
+    Resources,
+    Stage,
+    declared_input,
+    environment_of,
+    members,
+    node_server_of,
+    resolved_types,
+)
 from hpcurate.task import Task
 
 __all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]
@@ -94,37 +106,63 @@ def build(
     """
     if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
-    after, needs, order = _arranged(steps, places)
-    takes = resolved_classes(source, _stages(steps), after, order)
+    there = _Arranged.of(steps, places)
+    takes = resolved_classes(source, _stages(steps), there.after, there.order)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
     origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
     here = _installed(steps, takes, weights, environment)
     planned: dict[str, PlannedStage] = {}
-    for stage in order:
-        upstream = [planned[u].fingerprint for u in after[stage]] or [origin_print]
-        planned[stage] = _plan(stage, steps[stage], after[stage], upstream, epoch, kept, here[stage].weights)
-        planned[stage] = attrs.evolve(planned[stage], env=here[stage].env, takes=takes[stage], needs=needs[stage])
+    for stage in there.order:
+        upstream = [planned[u].fingerprint for u in there.after[stage]] or [origin_print]
+        prints = {name: planned[name].fingerprint for name in there.needs[stage] + there.after[stage]}
+        one = _plan(stage, steps[stage], there.after[stage], upstream, prints, epoch, kept, here[stage].weights)
+        results = tuple(_result(each, steps, takes) for each in there.wanted[stage])
+        one = attrs.evolve(one, needs=there.needs[stage], results=results)
+        planned[stage] = attrs.evolve(one, env=here[stage].env, takes=takes[stage])
     return Pipeline(
         name=name,
         source=origin,
-        stages=tuple(planned[s] for s in order),
+        stages=tuple(planned[s] for s in there.order),
         budget=checked(budget or Budget(), "budget"),
         timing=checked(timing or Timing(), "timing"),
     )
 
 
-Links = dict[str, tuple[str, ...]]
-"""Stage → other stages."""
+@attrs.define(frozen=True)
+class _Arranged:
+    """The stages of a pipeline in the light of each other."""
+
+    after: Mapping[str, tuple[str, ...]]
+    """Stage → those that it reads."""
+    needs: Mapping[str, tuple[str, ...]]
+    """Stage → others that have to be complete before it begins."""
+    wanted: Mapping[str, Sequence[Wanted]]
+    """Stage → its parameters that are results."""
+    order: Sequence[str]
+    """Each after those before it."""
+
+    @classmethod
+    def of(cls, steps: Mapping[str, Step], places: Sequence[str]) -> _Arranged:
+        """Raises ConfigError naming the key."""
+        options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
+        line = in_order(options, places)
+        after = {stage: upstreams(stage, line, options[stage]) for stage in line}
+        found = {stage: wanted(stage, steps[stage].stage, line) for stage in line}
+        behind = {}
+        for stage in line:
+            by_result = {one.result.stage: one.key for one in reversed(found[stage])}
+            named = dict.fromkeys(needed(stage, line, options[stage]), f"stages.{stage}.needs")
+            behind[stage] = dict.fromkeys(after[stage], f"stages.{stage}.after") | by_result | named
+        needs = {stage: tuple(name for name in behind[stage] if name not in after[stage]) for stage in line}
+        return cls(after, needs, found, topological(behind))
 
 
-def _arranged(steps: Mapping[str, Step], places: Sequence[str]) -> tuple[Links, Links, list[str]]:
-    """(what each stage reads, what it needs besides, all in topological order)."""
-    options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
-    line = in_order(options, places)
-    after = {stage: upstreams(stage, line, options[stage]) for stage in line}
-    needs = {stage: needed(stage, line, options[stage]) for stage in line}
-    return after, needs, topological(after, needs)
+def _result(each: Wanted, steps: Mapping[str, Step], takes: Mapping[str, str]) -> PlannedResult:
+    """A parameter that is a result, once it is clear that its stage gives it. Raises PipelineError."""
+    stage = steps[each.result.stage].stage
+    types = resolved_types(stage, _taken(stage, takes[each.result.stage]))
+    return planned_result(each, stage, types[-1][1])
 
 
 def _check_methods(name: str, stage: Stage[Any, Any]) -> None:
@@ -144,6 +182,7 @@ def _plan(
     step: Step,
     after: tuple[str, ...],
     upstream: list[str],
+    prints: Mapping[str, str],
     epoch: EpochOf,
     kept: KeptOf,
     models: tuple[WeightsRef, ...],
@@ -151,7 +190,8 @@ def _plan(
     stage, options = step.stage, checked(step.options, f"stages.{name}")
     _check_methods(name, stage)
     read = functools.cache(read_input)  # once: what identifies the stage is what its workers are to find
-    first: dict[str, Any] = {"stage": stage_identity(stage, read), "upstream": upstream, "epoch": 0}
+    own = replaced(stage_identity(stage, read), lambda one: {RESULT: [prints[one.stage], one.field]})
+    first: dict[str, Any] = {"stage": own, "upstream": upstream, "epoch": 0}
     if models:
         first["models"] = [one.identity for one in models]
     identity = {**first, "epoch": epoch(name, digest(first))}
@@ -256,8 +296,9 @@ def installed(
     source: Source, steps: Mapping[str, Step], places: Sequence[str], weights: WeightsOf, environment: EnvironmentOf
 ) -> dict[str, Installed]:
     """What each stage needs of the store. Raises NotInstalled with all that is missing, of all stages at once."""
-    after, _, order = _arranged(steps, places)
-    return _installed(steps, resolved_classes(source, _stages(steps), after, order), weights, environment)
+    there = _Arranged.of(steps, places)
+    takes = resolved_classes(source, _stages(steps), there.after, there.order)
+    return _installed(steps, takes, weights, environment)
 
 
 def _installed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from hpcurate.command import Command
@@ -13,7 +13,7 @@ from hpcurate.planning.inputs import read_input
 from hpcurate.planning.modules import imported_names, own_code, syntax_digest
 from hpcurate.planning.programs import program_modules
 from hpcurate.spec import STAGE, InputContent, InputFile, coerce_parameters, input_arguments, plain_value, to_spec
-from hpcurate.stage import Chain, Stage, constructor
+from hpcurate.stage import Chain, Stage, constructor, stages_in
 
 __all__ = ["stage_identity", "versioned_code"]
 
@@ -49,22 +49,10 @@ def versioned_code(stage: Stage[Any, Any]) -> dict[str, str]:
     No part of the identity: who gives a version answers for raising it. Recorded, so that a change is reported.
     """
     code = {}
-    for one in _stages_in(stage):
+    for one in stages_in(stage):
         if one.version is not None:
             code.update(own_code(_modules(type(one), _source(one))))
     return code
-
-
-def _stages_in(value: Any) -> Iterator[Stage[Any, Any]]:
-    """A stage, and every stage among its parameters."""
-    if isinstance(value, Stage):
-        yield value
-        value = value.arguments()
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _stages_in(inner)
 
 
 def _modules(cls: type[Stage[Any, Any]], source: bytes) -> list[str]:

@@ -13,6 +13,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import above_zero, option, suggestion
 from hpcurate.planning.options import Budget
 from hpcurate.planning.relations import Relation
+from hpcurate.planning.results import PlannedResult
 from hpcurate.spec import StageSpec
 from hpcurate.stage import Resources
 
@@ -106,6 +107,8 @@ class PlannedStage:
     """How it reads them."""
     needs: tuple[str, ...] = ()
     """Stages that have to be complete before it begins, and pass it no tasks."""
+    results: tuple[PlannedResult, ...] = ()
+    """Its parameters that are results of such stages."""
     resources: Resources = Resources()
     """Of one stage process."""
     prepare: str = "threads"

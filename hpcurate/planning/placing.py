@@ -41,31 +41,32 @@ def needed(name: str, order: Sequence[str], options: StageOptions) -> tuple[str,
     return tuple(dict.fromkeys(options.needs))
 
 
-def topological(after: Mapping[str, Sequence[str]], needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """The stages, each behind those that it reads and those that it needs. Raises ConfigError naming a cycle."""
-    above = {name: (*after[name], *needs[name]) for name in after}
+def topological(behind: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The stages, each after those that it has to wait for. Raises ConfigError naming a cycle.
+
+    `behind`: stage → those stages, each with the key that says so.
+    """
     order: list[str] = []
-    waiting = list(above)
+    waiting = list(behind)
     while waiting:
-        ready = [s for s in waiting if all(u in order for u in above[s])]
+        ready = [s for s in waiting if all(u in order for u in behind[s])]
         if not ready:
-            raise ConfigError(_cycle(waiting, above, after))
+            raise ConfigError(_cycle(waiting, behind))
         order += ready
         waiting = [s for s in waiting if s not in ready]
     return order
 
 
-def _cycle(waiting: Sequence[str], above: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]]) -> str:
+def _cycle(waiting: Sequence[str], behind: Mapping[str, Mapping[str, str]]) -> str:
     """Which of these stages, none of which can begin, wait for each other."""
     way = [waiting[0]]
     while way.count(way[-1]) < 2:
-        way.append(next(name for name in above[way[-1]] if name in waiting))
-    circle = way[way.index(way[-1]) : -1]
-    first = min(circle, key=list(above).index)
-    found = [name for name in above if name in circle]
-    key = "after" if any(name in circle for name in after[first]) else "needs"
-    what = f"the stages {', '.join(found)} wait for each other" if len(found) > 1 else "a stage cannot wait for itself"
-    return f"stages.{first}.{key}: {what}"
+        way.append(next(name for name in behind[way[-1]] if name in waiting))
+    circle = [name for name in behind if name in way[way.index(way[-1]) :]]
+    key = next(key for name, key in behind[circle[0]].items() if name in circle)
+    if len(circle) == 1:
+        return f"{key}: a stage cannot wait for itself"
+    return f"{key}: the stages {', '.join(circle)} wait for each other"
 
 
 def _anchor(name: str, options: StageOptions) -> str | None:

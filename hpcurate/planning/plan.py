@@ -25,6 +25,8 @@ class Plan:
     store: str
     lists: tuple[str, ...]
     """Shard lists of the run's live set."""
+    results: str = ""
+    """Names the values of the results among the stage's parameters, for which these lists are."""
     round: int
     workers: int
     code: str | None = None

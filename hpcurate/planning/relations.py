@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 import msgspec
 
-from hpcurate.planning.slicing import Cutter, Rows, Slicing, WeightsOf, line_id, pieces
+from hpcurate.planning.slicing import Cutter, Rows, Slicing, WeightsOf, line_id, named_by, pieces
 from hpcurate.planning.standing import Key, Standing, cover
 from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
@@ -29,6 +29,8 @@ class Upstream:
     lists: Mapping[str, Sequence[Committed]]
     above: tuple[StageSums, ...] = ()
     """Of it and of the stages above it; for a stage that counts them, else empty."""
+    results: str = ""
+    """Names the values of the results among the parameters of the stage that reads it; empty where it has none."""
 
     def shards(self) -> list[Committed]:
         """Those of all its lists, in order."""
@@ -61,7 +63,7 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         if len(upstreams) > 1:
             return {content_name("join", upstreams): tuple(upstreams)}
         return {
-            base(name): (Upstream(one.folder, {name: shards}),)
+            _derived(base(name), one.results): (attrs.evolve(one, lists={name: shards}, above=()),)
             for one in upstreams
             for name, shards in one.lists.items()
         }
@@ -84,7 +86,8 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         A line whose inputs all stand stays as it is, and with it what is committed of it; the other rows are cut
         again. In upstream order, by the first row of each line.
         """
-        standing, cutter, kept = _standing(before, parts), Cutter(name, self.slicing, weights), set[str]()
+        cutter = Cutter(name, self.slicing, weights, _results(parts))
+        standing, kept = _standing(before, parts), set[str]()
         for part in parts:
             for shards in part.lists.values():
                 for shard in shards:
@@ -133,8 +136,9 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
             if shard.tasks_out
         )
         weight = sum(round(sum(shard.weight_out for shard in part.shards()), 6) for part in parts)
-        above = _above(parts)
-        return [ShardLine(line_id(name, 0, inputs, above), weight, sum(i.hi - i.lo for i in inputs), inputs, above)]
+        above, results = _above(parts), _results(parts)
+        id, count = line_id(name, 0, inputs, above, results), sum(i.hi - i.lo for i in inputs)
+        return [ShardLine(id, weight, count, inputs, above, results=results)]
 
     def pieces(self, weights: Iterable[float]) -> list[range]:
         """See `Slices`."""
@@ -147,7 +151,20 @@ Relation = Slices | Gather
 def content_name(tag: str, upstreams: Sequence[Upstream]) -> str:
     """`<tag>.<digest of what goes into the list>`, lines and settings left out: these act when the list is made."""
     parts = [(one.folder, shard.shard, shard.nonce) for one in upstreams for shard in one.shards()]
-    return f"{tag}.{content_id([*parts, *map(attrs.astuple, _above(upstreams))])}"
+    return f"{tag}.{content_id([*parts, *map(attrs.astuple, _above(upstreams)), *named_by(_results(upstreams))])}"
+
+
+def _derived(name: str, results: str) -> str:
+    """Of a list that derives from the upstream's list of that name: the same; with results their values name it, too.
+
+    Not the upstream's shards: if these change, it has another version, in which lines that stand are kept.
+    """
+    return f"result.{content_id([(name,), *named_by(results)])}" if results else name
+
+
+def _results(upstreams: Iterable[Upstream]) -> str:
+    """The same of all."""
+    return next((one.results for one in upstreams), "")
 
 
 def _above(upstreams: Iterable[Upstream]) -> tuple[StageSums, ...]:

@@ -28,13 +28,15 @@ class RetriedRow:
     given: Input
     """The same row upstream."""
     weight: float
+    results: str = ""
+    """Of its shard: see `ShardLine`."""
 
 
 def failed_rows(folder: str, line: ShardLine, nonce: str, weights: Mapping[int, float]) -> list[RetriedRow]:
     """Dead letters of one committed shard, by their row, as what is tried again."""
     given = list(_singles(line.inputs))
     return [
-        RetriedRow(Input(folder, line.id, nonce, row, row + 1), given[row], weight)
+        RetriedRow(Input(folder, line.id, nonce, row, row + 1), given[row], weight, line.results)
         for row, weight in sorted(weights.items())
     ]
 
@@ -104,12 +106,12 @@ def _line(rows: Sequence[RetriedRow], above: tuple[StageSums, ...] = ()) -> Shar
     inputs, retries = _merged(row.given for row in rows), _merged(row.ended for row in rows)
     parts = [(i.stage, i.shard, i.nonce, i.lo, i.hi) for i in (*inputs, *retries)]
     weight = round(sum(row.weight for row in rows), 6)
-    return ShardLine(content_id(parts), weight, len(rows), inputs, above, retries)
+    return ShardLine(content_id(parts), weight, len(rows), inputs, above, retries, rows[0].results)
 
 
 def _rows(line: ShardLine) -> Iterator[RetriedRow]:
     for ended, given in zip(_singles(line.retries), _singles(line.inputs), strict=True):
-        yield RetriedRow(ended, given, line.weight / line.count)
+        yield RetriedRow(ended, given, line.weight / line.count, line.results)
 
 
 def _singles(ranges: Iterable[Input]) -> Iterator[Input]:

@@ -49,8 +49,9 @@ class _Piece:
         self.weight += weight
         self.count += hi - lo
 
-    def line(self, name: str, ordinal: int) -> ShardLine:
-        return ShardLine(line_id(name, ordinal, self.inputs), round(self.weight, 6), self.count, tuple(self.inputs))
+    def line(self, name: str, ordinal: int, results: str) -> ShardLine:
+        id = line_id(name, ordinal, self.inputs, results=results)
+        return ShardLine(id, round(self.weight, 6), self.count, tuple(self.inputs), results=results)
 
 
 @attrs.define(frozen=True)
@@ -68,12 +69,19 @@ class Rows:
         return self.hi - self.lo == self.shard.tasks_out
 
 
-def line_id(name: str, ordinal: int, inputs: Sequence[Input], above: Sequence[StageSums] = ()) -> str:
+def line_id(
+    name: str, ordinal: int, inputs: Sequence[Input], above: Sequence[StageSums] = (), results: str = ""
+) -> str:
     """Id of a line: a number within its list, or, where lists are named by what goes into them, so is the line."""
     if is_content_named(name):
         parts = [(i.stage, i.shard, i.nonce, i.lo, i.hi) for i in inputs]
-        return content_id([*parts, *map(attrs.astuple, above)])
+        return content_id([*parts, *map(attrs.astuple, above), *named_by(results)])
     return shard_id(name, ordinal)
+
+
+def named_by(results: str) -> list[tuple[str, ...]]:
+    """What results add to a name that stands for its content; nothing where there are none."""
+    return [("results", results)] if results else []
 
 
 @attrs.define
@@ -87,6 +95,7 @@ class Cutter:
     name: str
     slicing: Slicing
     weights: WeightsOf
+    results: str = ""
     lines: list[ShardLine] = attrs.field(factory=list)
     _new: int = 0
     _piece: _Piece = attrs.field(factory=_Piece)
@@ -106,7 +115,7 @@ class Cutter:
     def close(self) -> None:
         """What is added next is in another line."""
         if self._piece.count:
-            self.lines.append(self._piece.line(self.name, self._new))
+            self.lines.append(self._piece.line(self.name, self._new, self.results))
             self._new, self._piece = self._new + 1, _Piece()
 
 

@@ -12,6 +12,7 @@ import attrs
 
 from hpcurate.planning.aliases import is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
+from hpcurate.results import RESULT, is_result
 from hpcurate.runs.reconcile import StageView
 from hpcurate.spec import STAGE
 from hpcurate.store.filesystem import POSIX
@@ -34,6 +35,8 @@ class Explanation:
     differences: tuple[str, ...] = ()
     """Parts that differ from the nearest folder of the same name: `parameters.crf: 23 → 21`; where the stage
     continues, its code if that is another than what it was begun with."""
+    results: tuple[str, ...] = ()
+    """Parameters that are results of other stages: `threshold = 0.31 (measure.p10)`, or that it is not known yet."""
 
 
 def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> list[Explanation]:
@@ -42,9 +45,24 @@ def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> lis
     new = {stage.name for stage in pipeline.stages if stage.folder not in known}
     found = [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
     return [
-        attrs.evolve(one, differences=(*one.differences, *_left_behind(store, stage, known)))
-        for one, stage in zip(found, pipeline.stages, strict=True)
+        attrs.evolve(
+            one,
+            differences=(*one.differences, *_left_behind(store, stage, known)),
+            results=tuple(_result_lines(stage, view)),
+        )
+        for one, stage, view in zip(found, pipeline.stages, views, strict=True)
     ]
+
+
+def _result_lines(stage: PlannedStage, view: StageView) -> Iterable[str]:
+    """Which results of other stages its parameters are. Pure."""
+    for one in stage.results:
+        parameter = one.key.removeprefix(f"stages.{stage.name}.")
+        if one.result in view.results:
+            yield f"{parameter} = {json.dumps(view.results[one.result])} ({one.stage}.{one.field})"
+        else:
+            meanwhile = f", {one.default} is only its default" if one.default is not None else ""
+            yield f"{parameter} = {one.result}: not known yet{meanwhile}"
 
 
 def code_changes(store: Store, pipeline: Pipeline) -> list[str]:
@@ -104,7 +122,8 @@ def _explain(stage: PlannedStage, view: StageView, known: dict[str, dict[str, An
     folder, differences = nearest
     own = tuple(_own(differences))
     if not own:
-        above = [name for name in stage.after if name in new] or ["the source"]
+        read = dict.fromkeys((*stage.after, *(one.stage for one in stage.results)))
+        above = [name for name in read if name in new] or ["the source"]
         return Explanation(stage=stage.name, folder=stage.folder, reason=f"runs: {', '.join(above)} before it changed")
     reason = f"runs: differs from {folder} in {len(own)} part{'s' * (len(own) != 1)}"
     return Explanation(stage=stage.name, folder=stage.folder, reason=reason, differences=own)
@@ -177,7 +196,10 @@ def _difference(key: str, before: dict[str, Any], after: dict[str, Any]) -> str:
 
 def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     """Leaves with dotted paths; the wrapping `stage` is left out: it adds nothing."""
-    if isinstance(value, dict):
+    if is_result(value):
+        yield f"upstream.{path}", value[RESULT][0]
+        yield path, f"result {value[RESULT][1]}"
+    elif isinstance(value, dict):
         for key, inner in value.items():
             if key == "code" and "class" in value:
                 yield from ((f"{path}.code: {file}".lstrip("."), digest) for file, digest in inner.items())

@@ -19,6 +19,7 @@ from hpcurate.planning.job_time import Load
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import limits_of
 from hpcurate.planning.relations import Upstream
+from hpcurate.planning.results import digest_of
 from hpcurate.runs.commits_seen import CommitsSeen, SeenList
 from hpcurate.runs.files_seen import FilesOf, FilesSeen
 from hpcurate.runs.folder import Frozen
@@ -26,7 +27,8 @@ from hpcurate.runs.launcher import Queue
 from hpcurate.runs.left import Left, left_of
 from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
 from hpcurate.runs.nodes_seen import NodesSeen
-from hpcurate.runs.reconcile import StageView
+from hpcurate.runs.reconcile import Refused, StageView
+from hpcurate.runs.results_seen import ResultsSeen, Unusable
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
 from hpcurate.store.evidence import Evidence
@@ -59,6 +61,7 @@ class Observer:
         self._nodes = NodesSeen(world.filesystem, run, store.run(run), frozen.nodes)
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)
+        self._results = ResultsSeen(self.store, lambda name: self.done(frozen.pipeline.stage(name)), frozen.pipeline)
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
         """Stage → its lists in this look."""
         self.commits = CommitsSeen(world.clock, self.store)
@@ -69,6 +72,7 @@ class Observer:
     def look(self) -> tuple[StageView, ...]:
         """Every stage, in topological order."""
         self._expected_lists.clear()
+        self._results.next_look()
         self.commits.next_look()
         stages, views = self._pipeline.stages, self._with_files([self._view(one) for one in self._pipeline.stages])
         pairs = list(zip(stages, views, strict=True))
@@ -111,11 +115,10 @@ class Observer:
     def _view(self, stage: PlannedStage) -> StageView:
         expected, rounds = self._expected(stage), self._rounds.views(stage, self.store(stage.folder))
         if expected is None:
-            blocked = "" if stage.after or not self._needs_are_met(stage) else self._source_lost()
-            return StageView(name=stage.name, ready=False, rounds=rounds, blocked=blocked)
+            return attrs.evolve(self._not_ready(stage), rounds=rounds)
         seen = self.seen(stage)
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._frozen.forgiven.get(stage.name, 0))
-        view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen))
+        view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen), results=self._results.known(stage))
         lists = [one.found for one in expected if one.found is not None]
         if len(lists) < len(expected):
             return view
@@ -130,6 +133,16 @@ class Observer:
         counts = attrs.evolve(counts, weight=weight, weight_done=weight_done)
         view = attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
         return attrs.evolve(view, left=self._left(stage, seen, lists)) if view.may_go_on else view
+
+    def _not_ready(self, stage: PlannedStage) -> StageView:
+        """Of a stage that has no lists yet: why, where that does not change by itself."""
+        view = StageView(name=stage.name, ready=False)
+        if not self._needs_are_met(stage):
+            return view
+        results = self._results.of(stage)
+        if isinstance(results, Unusable):
+            return attrs.evolve(view, refused=Refused(str(results)))
+        return attrs.evolve(view, results=results, blocked="" if stage.after else self._source_lost())
 
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""
@@ -275,13 +288,13 @@ class Observer:
         return lists
 
     def _needs_are_met(self, stage: PlannedStage) -> bool:
-        """Whether what has to be complete first, and is not read, is."""
-        needs = [self._pipeline.stage(name) for name in stage.needs]
+        """Whether what has to be complete first, beside what it reads, is."""
+        needs = [self._pipeline.stage(name) for name in {*stage.needs, *(one.stage for one in stage.results)}]
         return all(self._upstream(one.folder, self._names(one)) is not None for one in needs)
 
     def _upstreams(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
         """What the stage reads. None while any of it is incomplete, or of what has to be complete first."""
-        if not self._needs_are_met(stage):
+        if not self._needs_are_met(stage) or isinstance(results := self._results.of(stage), Unusable):
             return None
         above = [self._pipeline.stage(name) for name in stage.after]
         found = [self._upstream(one.folder, self._names(one)) for one in above]
@@ -291,6 +304,7 @@ class Observer:
         if stage.relation.counts and len(complete) == len(found):
             sums = self._sums_above(stage)
             complete = tuple(attrs.evolve(one, above=sums) for one in complete)
+        complete = tuple(attrs.evolve(one, results=digest_of(results)) for one in complete)
         return complete if len(complete) == len(found) else None
 
     def _sums_above(self, stage: PlannedStage) -> tuple[StageSums, ...]:

@@ -150,6 +150,7 @@ def _stage_preview(
         frozen=Frozen(
             pipeline=pipeline, source_lists=(), launcher={}, code=code, most={stage.name: launcher.most(stage)}
         ),
+        results=view.results,
     )
     path = os.path.join(run.path, "submissions", submission_name(stage.name, number))
     name = run.job_name(stage.folder, number)

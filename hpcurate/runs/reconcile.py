@@ -6,11 +6,14 @@ The local driver, a gate and a user who types the command again all call `reconc
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 
 from hpcurate.planning.options import Budget
+from hpcurate.results import Result
 from hpcurate.runs.files_seen import FilesOf
 from hpcurate.runs.left import Group, Left
 from hpcurate.runs.nodes import Nodes
@@ -22,8 +25,8 @@ from hpcurate.verdict import Allowance
 
 __all__ = [
     "UNDECIDED", "Action", "AskForFiles", "CarryOut", "Decision", "FilesAction", "FreeFiles", "Look", "MakeLists",
-    "MarkOver", "NeedFiles", "Phase", "RecordJobs", "RoundView", "StageView", "Submit", "Watch", "WriteIndex",
-    "reconcile",
+    "MarkOver", "NeedFiles", "Phase", "RecordJobs", "Refused", "RoundView", "StageView", "Submit", "Watch",
+    "WriteIndex", "reconcile",
 ]  # fmt: skip
 
 ROUNDS_WITHOUT_PROGRESS = 2
@@ -99,6 +102,15 @@ class RoundView:
         return not self.jobs and (self.queue is not None or not self.started)
 
 
+@attrs.define(frozen=True)
+class Refused:
+    """Why a stage may not begin, although all it waits for is complete: a user has to change something."""
+
+    reason: str
+    overrides: tuple[str, ...] = ()
+    """What the run's command needs so that it helps to type it again."""
+
+
 @attrs.define(frozen=True, kw_only=True)
 class StageView:
     """One stage of a run, as the store has it."""
@@ -123,6 +135,9 @@ class StageView:
     """Shards that were committed before and are not listed any more, until a second listing confirms it."""
     blocked: str = ""
     """Why it cannot become ready by itself."""
+    refused: Refused | None = None
+    results: Mapping[Result, Any] = MappingProxyType({})
+    """Values of the results among its parameters, as far as they are known."""
     files: FilesOf = FilesOf()
     """Of its shards, and of what it reads: freed, needed again, or spare."""
 
@@ -282,6 +297,8 @@ def _decide(stages: Sequence[StageView], budget: Budget, cancelled: bool) -> Dec
     for stage in stages:
         if stage.blocked:
             reasons.append(_nothing(RunState.INCOMPLETE, stage.blocked))
+        if stage.refused:
+            reasons.append(_nothing(RunState.STALLED, stage.refused.reason, stage.refused.overrides))
         if stage.ready and not stage.complete:
             step = _step(stage)
             if isinstance(step, Decision):

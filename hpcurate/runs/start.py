@@ -166,6 +166,7 @@ def _want_stages(run: Run, pipeline: Pipeline, echo: Echo) -> None:
     """Each stage's folder, with what the stage is, and this run among those that want it."""
     for stage in pipeline.stages:
         above = [pipeline.stage(name).folder for name in stage.after] or [pipeline.source.folder]
+        above += [pipeline.stage(one.stage).folder for one in stage.results]
         parts = {"stage": stage.name, "fingerprint": stage.fingerprint, "parts": stage.identity, "upstream": above}
         beside = {"deterministic": stage.deterministic, "environment": stage.env.digest, "code": stage.code}
         before = _want(run, stage.folder, {**parts, **beside}).get("environment", stage.env.digest)

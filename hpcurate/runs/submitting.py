@@ -8,8 +8,10 @@ submitter for a dead one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -17,12 +19,15 @@ from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.job_time import Load, with_time
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, having, limits_of, submission_name, worker_count
+from hpcurate.planning.results import digest_of
+from hpcurate.results import Result
 from hpcurate.runs.beats import BEAT_S
 from hpcurate.runs.folder import Frozen, Run
 from hpcurate.runs.launcher import JobRow, Launcher, Started, Submission
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import queue_named
 from hpcurate.runs.reconcile import StageView, Submit
+from hpcurate.runs.results_seen import with_results
 from hpcurate.runs.waiting_jobs import WaitingJobs
 from hpcurate.store.rounds import Jobs, Rounds, Ticket
 from hpcurate.system.beats import Beating
@@ -62,7 +67,7 @@ class Submitter:
             return None
         lists, job = self._observer.live_lists(stage), self.waiting.array(action)
         load = Load() if job else self._observer.load(stage)  # one that waits asks for what nobody knew more of
-        plan = plan_round(stage, self._run, lists, action, self._launcher, self._frozen, load)
+        plan = plan_round(stage, self._run, lists, action, self._launcher, self._frozen, load, view.results)
         if job:
             plan = attrs.evolve(plan, workers=min(plan.workers, job.count))
         else:
@@ -248,15 +253,17 @@ def plan_round(
     launcher: Launcher,
     frozen: Frozen,
     load: Load = Load(),  # noqa: B008 - frozen
+    results: Mapping[Result, Any] = MappingProxyType({}),
 ) -> Plan:
-    """What the workers of one round are given: exactly as many as are needed."""
+    """What the workers of one round are given: exactly as many as are needed. `results`: what its lists are for."""
     most = frozen.most.get(stage.name)
     workers = worker_count(action.group.shards, stage.processes, stage.workers, launcher.most_workers(stage))
     stage = with_time(stage, load, workers, most.seconds if most else 0.0, action.group.least_s)
     limits = limits_of(stage, most, action.group.has)
     stage = having(stage, limits.here) if action.group.has else stage
     return Plan(
-        stage=stage,
+        stage=with_results(stage, results),
+        results=digest_of(results),
         limits=limits,
         exclude=action.exclude,
         run=run.name,

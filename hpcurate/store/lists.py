@@ -43,6 +43,8 @@ class ShardLine(msgspec.Struct, frozen=True, omit_defaults=True):
     retries: tuple[Input, ...] = ()
     """Of a list of retries: rows of what went into the stage's own shards, which ended there as dead letters. As many
     as there are rows in `inputs`, and in the same order."""
+    results: str = ""
+    """Names the values of the results among its stage's parameters; empty where there are none."""
 
 
 _line = msgspec.json.Decoder(ShardLine)

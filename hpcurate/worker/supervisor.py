@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
+from hpcurate.errors import StoreError
 from hpcurate.failures import Ending, FailureKind, Report
 from hpcurate.node.place import node_name
 from hpcurate.planning.inputs import changed_input
@@ -158,6 +159,8 @@ class Supervisor:
             if found is None:
                 raise FileNotFoundError(errno.ENOENT, "shard list not seen", self._store.folder.list_file(name))
             lines += found
+        if any(line.results != self.plan.results for line in lines):
+            raise StoreError(f"{self._store.folder.lists}: of {', '.join(self.plan.lists)} one is for other results")
         self._heartbeat.start()
         return lines
 

@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units other_tools fields failures verdict digest imports secrets masks"
+GROUND = "errors units other_tools fields failures verdict digest imports secrets masks results"
 USERS = f"{GROUND} task model server stage spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site models environments"
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "imports": "",
     "secrets": "errors",
     "masks": "errors secrets",
+    "results": "errors",
     "task": GROUND,
     "model": "errors",
     "server": "errors fields",

@@ -28,6 +28,7 @@ from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.order import Order
 from tests.simulation.plan import Plan
 from tests.simulation.result import check_run
+from tests.simulation.results import Needs
 from tests.simulation.retrying import Kept, retry_at_last, schedule
 from tests.simulation.site import STORES, Site, interrupt, launcher_config
 from tests.simulation.truth import Truth
@@ -99,6 +100,8 @@ class Episode:
         self.orders = {store: Order(truth) for store, truth in self.truths.items()}
         for store in self.stores if plan.bugs else ():
             Kept(self.site.disk, store)
+        for truth in self.truths.values() if "shift" in plan.stages else ():
+            Needs(truth)
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}

@@ -34,10 +34,11 @@ from tests.simulation.keep_mutants import KEEPING
 from tests.simulation.mutants import MUTANTS as PROTOCOL
 from tests.simulation.mutants import Mutant
 from tests.simulation.needs import NEEDS
+from tests.simulation.result_mutants import RESULTS
 from tests.simulation.retry_mutants import RETRYING
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING, *CHECKPOINTING)
+MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING, *CHECKPOINTING, *RESULTS)
 MOST = 400
 """Episodes that are played with one mutant at most."""
 MOST_S = 25.0

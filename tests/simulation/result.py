@@ -38,12 +38,13 @@ def check_run(episode: Episode, root: str, pipeline: Pipeline, *, retried: bool)
         raise Violation("I10: the result cannot be read")
     if not all(view.complete for view in seen.views):
         raise Violation(f"I10: reported as complete, and is not: {seen.views}")
-    values, dead = dict[str, Any](), set[str]()
+    values, dead = dict[str, dict[str, Any]](), set[str]()
     for stage, view in zip(seen.frozen.pipeline.stages, seen.views, strict=True):
-        values, failed = _check_stage(episode, root, stage, view, seen)
+        values[stage.name], failed = _check_stage(episode, root, stage, view, seen)
         dead |= failed
     buggy = {name for name in dead if name.startswith(BUG)}
     should = expected({name: v for name, v in episode.values.items() if name not in buggy}, episode.plan.stages)
+    values = {stage: {name: v for name, v in of.items() if name not in buggy} for stage, of in values.items()}
     if (values, dead - buggy) != should or (retried and buggy):
         raise Violation(f"I10: the result is {values}, dead letters {sorted(dead)}; expected {should}")
 

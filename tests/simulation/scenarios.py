@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.plan import Plan
+from tests.simulation.results import STAGES as RESULT_STAGES
 
 Draw = Callable[[random.Random], dict[str, Any]]
 
@@ -205,6 +206,18 @@ def _training(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def _with_result(dice: random.Random) -> dict[str, Any]:
+    """What one stage returns is a parameter of another; it changes by growth, or because dead letters come right."""
+    return {
+        "stages": RESULT_STAGES,
+        "tasks": dice.randint(1, 3),
+        "growth": dice.choice((0, 1, 1, 2)),
+        "again": dice.choice((0, 0, 1)),
+        "slowest_s": dice.choice((5.0, 60.0)),
+        "poison": 0,
+    }
+
+
 SCENARIOS: dict[str, Draw] = {
     "workers alone": _array,
     "one run": _slurm,
@@ -280,6 +293,8 @@ SCENARIOS: dict[str, Draw] = {
     "retry, a sweep": lambda dice: {**_slurm(dice), **_buggy(dice), "sweep": True, "stages": ("double", "sift")},
     "retry, purge": lambda dice: {**_slurm(dice), **_buggy(dice), "purges": dice.randint(1, 2)},
     "local, retry": lambda dice: {**_local(dice), **_buggy(dice)},
+    "a result": lambda dice: {**_slurm(dice), **_with_result(dice), "trial": dice.random() < 0.5},
+    "a result, retry": lambda dice: {**_slurm(dice), **_buggy(dice), **_with_result(dice), "growth": 0},
     "results alone": lambda dice: {**_slurm(dice), **_keeping(dice)},
     "results alone, local": lambda dice: {**_local(dice), **_keeping(dice)},
     "checkpoints": lambda dice: {**_slurm(dice), **_training(dice), "again": dice.randint(0, 1)},

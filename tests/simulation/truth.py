@@ -17,6 +17,7 @@ from hpcurate.store.layout import base, fan_of
 from tests.simulation.cluster import Job
 from tests.simulation.filesystem import Disk, Node
 from tests.simulation.kernel import Process, Violation
+from tests.simulation.results import sum_of
 from tests.simulation.site import Site
 from tests.simulation.work import decoded, doomed, made, may_fail
 
@@ -283,10 +284,13 @@ class Truth:
                     return
                 raise Violation(f"I10: {shard} of {folder} was made of {above}, which is another attempt's now")
             given += self.rows(stage, above)[low:high]
-        self.check_rows(folder, shard, stats, given)
+        total = sum_of(self.disk, self.store, line["results"]) if "results" in line else 0
+        self.check_rows(folder, shard, stats, given, total)
 
-    def check_rows(self, folder: str, shard: str, stats: Mapping[str, Any], given: list[dict[str, Any]]) -> None:
-        """I6 and the result."""
+    def check_rows(
+        self, folder: str, shard: str, stats: Mapping[str, Any], given: list[dict[str, Any]], total: int
+    ) -> None:
+        """I6 and the result; `total`: the result that the shard is for."""
         stage = folder.rpartition("-")[0]
         dead = {row["id"] for row in self.rows(folder, shard, "failed.jsonl")}
         wrong = {row["id"] for row in given if row["id"] in dead and not may_fail(stage, row)}
@@ -294,7 +298,7 @@ class Truth:
         if wrong:
             raise Violation(f"I6: {sorted(wrong)} of {shard} of {folder} are dead letters and were healthy")
         left = [row for row in given if row["id"] not in dead]
-        should = made(stage, left, stats["nonce"]) if left or (stage == "collect" and not dead) else []
+        should = made(stage, left, stats["nonce"], total) if left or (stage == "collect" and not dead) else []
         if self.rows(folder, shard) != should:
             raise Violation(f"I2: {shard} of {folder} has {self.rows(folder, shard)}, and should have {should}")
         dropped = [row["id"] for row in self.rows(folder, shard, "dropped.jsonl")]

@@ -22,6 +22,7 @@ from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import Budget, StageOptions
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.planning.plan import Plan
+from hpcurate.spec import from_spec
 from hpcurate.stage import Resources, WorkerInfo
 from hpcurate.stage_process import attempt, output
 from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
@@ -36,6 +37,7 @@ from hpcurate.worker.hosts import Ahead, Hosts, Log, ShardEnded
 from hpcurate.worker.node_staging import Place
 from tests.simulation.filesystem import Client, Disk
 from tests.simulation.kernel import Process, Thread, Violation
+from tests.simulation.results import READS, SUM, WAITS_FOR
 
 
 @attrs.define(kw_only=True)
@@ -124,8 +126,24 @@ class Train(Worked):
     checkpoints = True
 
 
+class Shift(Worked):
+    """Adds the sum of all, which another stage has made."""
+
+    def __init__(self, total: int = 0) -> None:
+        self.total = total
+
+    def one(self, task: Number) -> Number | None:
+        """See `Worked`."""
+        return Number(id=task.id, value=task.value + self.total, made_by=f"{task.made_by}/{self.nonce}")
+
+
+class Late(Worked):
+    """Needs another stage, and reads nothing of it."""
+
+
 STAGES: dict[str, type[Worked]] = {
-    "double": Double, "sift": Sift, "collect": Collect, "make": Make, "copy": Copy, "train": Train
+    "double": Double, "sift": Sift, "collect": Collect, "make": Make, "copy": Copy, "train": Train,
+    "shift": Shift, "late": Late,
 }  # fmt: skip
 STEPS = 3
 MAKES_FILES = ("make", "copy")
@@ -170,10 +188,14 @@ class Numbers:
 def pipeline_of(
     names: Sequence[str], *, shard_tasks: int, processes: int, variant: int = 0, limit_s: float = 0.0
 ) -> Pipeline:
-    """The stages in a row. `variant`: another parameter of the last one, for a sweep."""
+    """The stages in a row, but those that read another. `variant`: another parameter of the last one, for a sweep."""
     last, needs = names[-1], {"time": f"{limit_s / 60:g}m"} if limit_s else {}
     options = StageOptions(shard_tasks=shard_tasks, processes=processes, batch_size=2, attempts=3, resources=needs)
-    steps = {name: Step(STAGES[name](), options) for name in names}
+    steps = {name: Step(STAGES[name](), options) for name in names if name not in READS}
+    for name in (name for name in names if name in READS):
+        needs_others = [WAITS_FOR[name]] if name == "late" else []
+        made = Shift().with_results(total=f"{SUM.stage}.{SUM.field}") if name == "shift" else Late()
+        steps[name] = Step(made, attrs.evolve(options, after=[READS[name]], needs=needs_others))
     return build(
         "p", Numbers({}), steps, budget=Budget(failed=50), timing=Timing(),
         epoch=lambda stage, fingerprint: variant if stage == last else 0,
@@ -200,15 +222,15 @@ def doomed(stage: str, rows: Sequence[dict[str, Any]]) -> bool:
     return stage == "collect" and any(row["id"].startswith(DOOM) for row in rows)
 
 
-def made(stage: str, rows: Sequence[dict[str, Any]], nonce: str) -> list[dict[str, Any]]:
-    """Rows that an attempt makes of the rows of its shard. Pure."""
+def made(stage: str, rows: Sequence[dict[str, Any]], nonce: str, total: int = 0) -> list[dict[str, Any]]:
+    """Rows that an attempt makes of the rows of its shard; `total`: the result that it works with. Pure."""
     if stage == "collect":
         total = sum(row["value"] for row in rows if row["value"] < POISON)
         digest = hashlib.sha256("".join(sorted(row["made_by"] for row in rows)).encode()).hexdigest()[:8]
         return [row_of("all", total, f"{digest}/{nonce}", [row["id"] for row in rows])]
     factor, maker = 2 if stage == "double" else 1, "same" if stage in MAKES_FILES else nonce
     kept = [row for row in rows if outcome(stage, row) == "passed"]
-    return [row_of(row["id"], row["value"] * factor, f"{row['made_by']}/{maker}") for row in kept]
+    return [row_of(row["id"], row["value"] * factor + total, f"{row['made_by']}/{maker}") for row in kept]
 
 
 def row_of(name: str, value: int, made_by: str = "", parents: Sequence[str] = ()) -> dict[str, Any]:
@@ -226,13 +248,16 @@ def decoded(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
 
 
-def expected(values: dict[str, int], stages: Sequence[str]) -> tuple[dict[str, int], set[str]]:
-    """(id → value of what the last stage passes on, ids of dead letters), if nothing happens. Pure."""
-    rows, dead = [row_of(name, value) for name, value in sorted(values.items())], set()
-    for stage in stages:
+def expected(values: dict[str, int], stages: Sequence[str]) -> tuple[dict[str, dict[str, int]], set[str]]:
+    """(stage → id → value of what it passes on, ids of dead letters), if nothing happens. Pure."""
+    source, dead = [row_of(name, value) for name, value in sorted(values.items())], set()
+    out: dict[str, list[dict[str, Any]]] = {"": source}
+    for before, stage in zip(("", *stages), stages, strict=False):
+        rows = out[READS.get(stage, before)]
         dead |= {row["id"] for row in rows if doomed(stage, rows) or outcome(stage, row) == "failed"}
-        rows = [] if doomed(stage, rows) else made(stage, rows, "")
-    return {row["id"]: row["value"] for row in rows}, dead
+        total = sum(row["value"] for row in out[SUM.stage]) if stage == "shift" else 0
+        out[stage] = [] if doomed(stage, rows) else made(stage, rows, "", total)
+    return {stage: {row["id"]: row["value"] for row in out[stage]} for stage in stages}, dead
 
 
 # -- who does it ----------------------------------------------------------------------------------------
@@ -274,6 +299,8 @@ class SimHosts(Hosts):
         stage.share = limits.here.memory_mb / limits.ordinary.memory_mb if limits.ordinary else 1.0
         stage.unlucky, stage.starves = self._unlucky, self._starves
         stage.bugs = self.bugs.get(plan.stage.name, ())
+        if plan.results:
+            stage.construct(plan)
         return stage
 
     def used_mb(self) -> int:
@@ -326,6 +353,13 @@ class SimStage:
         """See `Site`."""
         self.bugs: Collection[str] = ()
         """Tasks that fail in this stage now."""
+
+    def construct(self, plan: Plan) -> None:
+        """As the plan says: with the results among its parameters."""
+        made = from_spec(plan.stage.spec, secrets=True)
+        assert isinstance(made, Shift)
+        assert isinstance(self._stage, Shift)
+        self._stage.total = made.total
 
     def start(self) -> Ready:
         """See `StageHost`."""

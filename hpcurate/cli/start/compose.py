@@ -67,6 +67,7 @@ class Composed:
         config = copy.deepcopy(self._config)
         config["output"] = _literal(output)
         with _readable_errors():
+            OmegaConf.register_new_resolver("result", _result, replace=True)
             OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
             if self.parameters:
                 config["params"] = _again(checked(self.parameters, plain_of(config["params"])))
@@ -175,6 +176,11 @@ def _environment(name: str, default: Any = "\0", *, _node_: Any) -> Any:
     if MAY_BE_SECRET.search(name) or any(map(is_secret, str(_node_._get_full_key(None)).split("."))):
         return f"${{oc.env:{name}}}" if default == "\0" else f"${{oc.env:{name},{default}}}"
     return os.environ.get(name, default)
+
+
+def _result(*field: Any) -> str:
+    """`${result:stage.field}`: known only when that stage is done, so it stays as it is written."""
+    return f"${{result:{','.join(map(str, field))}}}"
 
 
 # -- what Hydra would refuse with worse advice -------------------------------------------------------

@@ -10,7 +10,7 @@ from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, convert, names_of
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
-from hpcurate.spec import coerce_parameters, find_class
+from hpcurate.spec import construct, find_class
 from hpcurate.stage import Chain, Stage, constructor
 
 
@@ -102,7 +102,7 @@ def _construct(cls: type[Stage[Any, Any]], parameters: dict[str, Any], where: st
             raise ConfigError(f"{where}.{shared[0]}: the members of a chain share it; type {chain}.{shared[0]}")
         check_keys(keys, list(names), where, also=() if member else options)
     try:
-        return cls(**coerce_parameters(cls, parameters))
+        return construct(cls, parameters)
     except ConfigError as error:  # of a parameter, by its name, or of the whole stage
         of_parameter = str(error).partition(": ")[0] in {*names, *cls.moved}
         raise ConfigError(f"{where}{'.' if of_parameter else ': '}{error}") from None

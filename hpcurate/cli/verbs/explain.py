@@ -47,7 +47,7 @@ def explanation_lines(explanations: Sequence[Explanation]) -> list[str]:
     lines = []
     for one in explanations:
         lines.append(f"{one.stage:<{width}}  {one.reason}")
-        lines += [f"{'':<{width}}    {difference}" for difference in one.differences]
+        lines += [f"{'':<{width}}    {line}" for line in (*one.differences, *one.results)]
     return lines
 
 
