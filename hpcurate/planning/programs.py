@@ -1,4 +1,4 @@
-"""Which modules a command's program is made of: `python -m NAME`, and what scripts of the project import."""
+"""Which modules a command is made of: `python -m NAME`, what scripts of the project import, the class that returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def _of(member: Stage[Any, Any]) -> list[str]:
         return []
     found = [name for module in member.modules() for name in (module, f"{module}.__main__")]
     scripts = [path for path in member.files.values() if path.endswith(".py")]
-    return [*found, *(name for path in scripts for name in imported_names(Path(path).read_bytes(), None))]
+    returned = [member.declared.returns.partition(":")[0]] if member.declared.returns else []
+    return [*found, *returned, *(name for path in scripts for name in imported_names(Path(path).read_bytes(), None))]
 
 
 def check_programs(stages: Mapping[str, Stage[Any, Any]], planned: Mapping[str, PlannedStage]) -> None:

@@ -21,6 +21,8 @@ from hpcurate.errors import ProgramFailed, ProgramKilled, ProgramNotFound, Still
 from hpcurate.masks import mask
 from hpcurate.system.processes import nonce, start_time, writers_under
 
+RAN = "$ "
+"""Before the command, in the details of what failed."""
 LINES, LONGEST = 20, 4000
 """Of the end of its output: lines, and characters, that a dead letter keeps."""
 LOGGED, LOGGED_PER_S = 256 * 1024, 1024
@@ -53,7 +55,7 @@ class Program:
 
     def failed(self, message: str, end: str = "", kind: type[ProgramFailed] = ProgramFailed) -> ProgramFailed:
         """What to raise for it."""
-        return kind(f"{os.path.basename(self.argv[0])}: {message}", f"{self.shown}\n{end}".rstrip())
+        return kind(f"{os.path.basename(self.argv[0])}: {message}", f"{RAN}{self.shown}\n{end}".rstrip())
 
 
 def in_shell(argv: Sequence[str], variables: Mapping[str, str]) -> str:

@@ -71,27 +71,26 @@ def carried(known: Names) -> tuple[dict[str, Any], dict[str, File]]:
     return {name: value for name, value in plain.items() if value is not msgspec.UNSET}, files
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON has it; UNSET for what it cannot hold, such as a list of files."""
+def _plain(value: Any, paths: tuple[type[os.PathLike[str]], ...] = (PurePath,)) -> Any:
+    """The value as JSON has it, with `paths` as texts; UNSET for what it cannot hold."""
+
+    def path(inner: Any) -> str:
+        if isinstance(inner, paths):
+            return os.fspath(inner)
+        raise TypeError(type(inner))
+
     try:
-        return msgspec.to_builtins(value, enc_hook=_path, str_keys=True)
+        return msgspec.to_builtins(value, enc_hook=path, str_keys=True)
     except (TypeError, ValueError):
         return msgspec.UNSET
 
 
-def _path(value: Any) -> str:
-    if isinstance(value, PurePath):
-        return os.fspath(value)
-    raise TypeError(type(value))
-
-
 def line_of(task: Task, places: Mapping[str, File]) -> bytes:
     """A task as a program reads it: one line of JSON, files as absolute paths, where its outputs belong under `out`."""
-    plain = {name: _plain(value) for name, value in names_of(task).items() if not isinstance(value, File)}
-    files = {name: value.path for name, value in names_of(task).items() if isinstance(value, File)}
+    plain = {name: _plain(value, (PurePath, File)) for name, value in names_of(task).items()}
     out = {"out": {name: place.path for name, place in places.items()}} if places else {}
     kept = {name: value for name, value in plain.items() if value is not msgspec.UNSET}
-    return json.dumps({**kept, **files, **out}).encode() + b"\n"
+    return json.dumps({**kept, **out}).encode() + b"\n"
 
 
 # -- what it returns -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ same user on the node removes. Python 3.9.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,8 @@ from hpcurate.system.processes import start_time, this_host
 
 COPIED_UP_TO = 64 * 2**20
 """Bytes of a project file that is copied to the node; a larger one is linked."""
+VALUES_UP_TO, RETURNED_UP_TO = 16 * 2**20, 2**30
+"""Bytes that are read of what a program writes."""
 
 
 class Rooms:
@@ -49,6 +52,7 @@ class Rooms:
 
     def room(self) -> Room:
         """One more."""
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)  # a program may have removed more than its own
         return Room(tempfile.mkdtemp(dir=self._folder))
 
     def close(self) -> None:
@@ -80,20 +84,29 @@ class Room:
     def read_values(self) -> Any:
         """What it wrote as `{values}`. Raises BadValues."""
         try:
-            with open(self.values, "rb") as file:
-                return json.load(file)
-        except FileNotFoundError:
-            raise BadValues("values: the program did not write them") from None
-        except (OSError, ValueError, RecursionError) as error:
+            return json.loads(_content(self.values, VALUES_UP_TO))
+        except OSError as error:
+            raise BadValues(f"values: the program did not write them: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
             raise BadValues(f"values: the program did not write JSON: {error}") from None
 
     def read_returned(self) -> list[Returned]:
         """What it wrote as `{returned}`. Raises BadReturned."""
         try:
-            with open(self.returned, "rb") as file:
-                return returned_lines(file.read())
+            return returned_lines(_content(self.returned, RETURNED_UP_TO))
         except OSError as error:
             raise BadReturned(f"returned: the program did not write it: {error.strerror}") from None
+
+
+def _content(path: str, most: int) -> bytes:
+    """Of a file: what is none, such as a pipe or a device, could be read for ever. Raises OSError."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"{found.st_size >> 20} MB, and {most >> 20} MB at most are read")
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def check_output(name: str, path: str) -> None:

@@ -83,8 +83,12 @@ def test_wrong_values_are_refused(tmp_path: Path, name: str) -> None:
 
 def test_values_that_are_not_written_are_missed(tmp_path: Path) -> None:
     """Exit code 0 alone is not enough."""
-    error, said, _ = failure(Command(argv=["true", "{values}"], values={"n": "int"}), tmp_path / "t")
-    assert ("BadValues", "values: the program did not write them") == (error, said)
+    for number, (name, why) in enumerate(
+        {"true": "No such file or directory", "mkfifo": "it is no file", "mkdir": "it is no file"}.items()
+    ):
+        stage = Command(argv=[name, "{values}"], values={"n": "int"})
+        error, said, _ = failure(stage, tmp_path / str(number))
+        assert ("BadValues", f"values: the program did not write them: {why}") == (error, said)
 
 
 def test_an_exit_code_fails_the_task_with_the_end_of_the_output(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_an_exit_code_fails_the_task_with_the_end_of_the_output(tmp_path: Path) 
     error, said, details = failure(shell("seq 100; echo cannot read $1 >&2; exit 3", "{value}"), tmp_path / "t")
     assert ("ProgramFailed", "sh: exit code 3: cannot read 1") == (error, said)
     command, *lines = details.splitlines()
-    assert "sh -c 'seq 100; echo cannot read $1 >&2; exit 3' sh 1" == command
+    assert "$ sh -c 'seq 100; echo cannot read $1 >&2; exit 3' sh 1" == command
     assert (20, "cannot read 1") == (len(lines), lines[-1])
 
 

@@ -91,10 +91,12 @@ def test_a_dead_letter_has_the_end_of_the_output_and_the_command(run: Shell) -> 
     """With real paths, and without secrets."""
     (letter,) = (json.loads(row) for row in run.rows("count", "failed.jsonl"))
     assert ("ProgramFailed", "sh: exit code 7: DIE!! ***SHOUT_TOKEN*** 1") == (letter["error"], letter["message"])
-    assert letter["traceback"].startswith("env OF=***SHOUT_TOKEN*** sh -c 'echo ")
+    assert letter["traceback"].startswith("$ env OF=***SHOUT_TOKEN*** sh -c 'echo ")
     assert f"'DIE!!' {run.store}/stages/count-" in letter["traceback"]
     shown = run.type("why", "--store", str(run.store)).stdout
-    assert "sh: exit code 7: DIE!! ***SHOUT_TOKEN*** 1" in shown
+    assert "sh: exit code 7: DIE!! ***SHOUT_TOKEN*** 1\n" in shown
+    assert "\n          $ env OF=***SHOUT_TOKEN*** sh -c 'echo" in shown
+    assert "\n          DIE!! ***SHOUT_TOKEN*** 1\n" in shown
 
 
 def test_a_secret_is_in_no_file(run: Shell) -> None:

@@ -71,10 +71,16 @@ def group_lines(groups: Sequence[Group], logs: Sequence[str | None] = (), helps:
         tries = f" ({group.example.letter.tries} tries)" if group.example.letter.tries > 1 else ""
         message = "" if group.example.letter.message == group.pattern else f": {group.example.letter.message}"
         lines.append(f"          e.g. {one_line(group.example.name + message)}{tries}")
+        lines += [f"          {one_line(line)}" for line in _program(group.example.letter.traceback)]
         lines += [f"          log: {log}" for log in logs[place : place + 1] if log]
         lines += ["          what may help: " + styled(help, "command") for help in helps[place : place + 1] if help]
     more = len(groups) - SHOWN
     return lines + ([f"  and {plural(more, 'more reason')}; --json lists all"] if more > 0 else [])
+
+
+def _program(details: str) -> list[str]:
+    """The command that a program was started by, and the end of what it printed; of a traceback nothing."""
+    return details.splitlines() if details.startswith("$ ") else []
 
 
 def loss_lines(losses: Sequence[Loss]) -> list[str]:
