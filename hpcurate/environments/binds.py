@@ -44,6 +44,8 @@ def _parse(text: str) -> Bind:
     paths = [os.path.normpath(part) for part in parts if part.startswith("/")]
     if len(paths) != len(parts) or len(parts) > 2 or mode not in ("ro", "rw"):
         raise ConfigError(f"{text!r}: expected /FOLDER, /FOLDER:/IN_CONTAINER or /FOLDER:/IN_CONTAINER:ro")
+    if paths[-1] == "/":
+        raise ConfigError(f"{text!r}: would hide the whole image; name a folder in the container")
     if any(map(UNSPELLABLE.search, paths)):
         raise ConfigError(f"{text!a}: no container mounts a path with a comma, a brace or a control character")
     return Bind(paths[0], paths[-1], mode == "ro")

@@ -84,6 +84,8 @@ def convert(args: argparse.Namespace) -> None:
     pictures = 0
     for split in SPLITS:
         found = [(label, path) for label in classes for path in sorted(Path(args.data, split, label).glob("*.pgm"))]
+        if not found:
+            raise Refused(f"{args.data}: has no pictures in {split}/CLASS/")
         rows = [struct.pack("<B16f", classes.index(label), *features(pixels_of(path))) for label, path in found]
         for start in range(0, len(rows), RECORDS):
             path = Path(args.records, f"{split}-{start // RECORDS:05d}.records")

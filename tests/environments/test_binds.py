@@ -28,11 +28,11 @@ def test_three_ways_to_write_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["data", "", "/data:ro", "/a:b", "/a:/b:/c", "/a:/b:ro:x", "/a:/b:z", "/a,b", "/a\n", "/{node}"]
+    "text", ["data", "", "/data:ro", "/a:b", "/a:/b:/c", "/a:/b:ro:x", "/a:/b:z", "/a,b", "/a\n", "/{node}", "/tmp:/"]
 )
 def test_what_no_runtime_would_take_is_refused(text: str) -> None:
     """Commas separate mounts, and braces are filled in on the node."""
-    with pytest.raises(ConfigError, match=r"expected /FOLDER|no container mounts"):
+    with pytest.raises(ConfigError, match=r"expected /FOLDER|no container mounts|would hide"):
         parse_binds([text])
 
 

@@ -66,6 +66,7 @@ def tao(folder: Path, step: str) -> int:
     [
         ("prune --model model --threshold 2 --criterion union --pruned pruned", "nothing of the model would be left"),
         ("evaluate --model records --records records", "records"),
+        ("convert --data records --records data", "records"),
         ("evaluate --model model --records records", "val-00000.records: a record at byte 81 is damaged"),
     ],
 )
