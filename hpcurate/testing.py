@@ -11,7 +11,8 @@ from typing import Any, Optional, Union
 import attrs
 
 from hpcurate.errors import PipelineError
-from hpcurate.stage import Stage, WorkerInfo, declared_input, members, resolve_types
+from hpcurate.members import declared_input, resolve_types
+from hpcurate.stage import Stage, WorkerInfo, members
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec

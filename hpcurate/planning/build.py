@@ -12,6 +12,7 @@ import attrs
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import checked, convert
+from hpcurate.members import declared_input, node_server_of, resolved_types
 from hpcurate.model import model_names
 from hpcurate.other_tools import methods_of
 from hpcurate.planning.aliases import KeptOf
@@ -30,16 +31,7 @@ from hpcurate.planning.task_classes import resolved_classes
 from hpcurate.results import RESULT, replaced
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec
-from hpcurate.stage import (
-    CurrentOr,
-    Resources,
-    Stage,
-    declared_input,
-    environment_of,
-    members,
-    node_server_of,
-    resolved_types,
-)
+from hpcurate.stage import CurrentOr, Resources, Stage, environment_of, members
 from hpcurate.task import Task
 
 __all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]

@@ -9,11 +9,12 @@ from typing import Any
 
 from hpcurate.command import Command
 from hpcurate.errors import PipelineError
+from hpcurate.members import stages_in
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.modules import imported_names, own_code, syntax_digest
 from hpcurate.planning.programs import program_modules
 from hpcurate.spec import STAGE, InputContent, InputFile, coerce_parameters, input_arguments, plain_value, to_spec
-from hpcurate.stage import Chain, Stage, constructor, stages_in
+from hpcurate.stage import Chain, Stage, constructor
 
 __all__ = ["stage_identity", "versioned_code"]
 

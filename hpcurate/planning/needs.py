@@ -11,9 +11,10 @@ from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from hpcurate.imports import Import, imports_of
+from hpcurate.members import resolved_types
 from hpcurate.model import Model
 from hpcurate.planning.modules import find_module, installed
-from hpcurate.stage import Stage, members, resolved_types
+from hpcurate.stage import Stage, members
 from hpcurate.task import Task
 
 __all__ = ["extras_with", "lacking", "packages_of", "whole"]

@@ -18,9 +18,10 @@ import attrs
 from hpcurate.command import Command
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import choices_of, suggestion
+from hpcurate.members import stages_in
 from hpcurate.results import Place, Result, replaced, results_in
 from hpcurate.spec import type_hints
-from hpcurate.stage import Stage, constructor, members, stages_in
+from hpcurate.stage import Stage, constructor, members
 from hpcurate.store.layout import content_id
 from hpcurate.task import Task
 

@@ -9,9 +9,10 @@ import attrs
 
 from hpcurate.command import Command
 from hpcurate.errors import PipelineError
+from hpcurate.members import declared_input, resolved_types
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task
-from hpcurate.stage import Stage, declared_input, members, resolved_types, task_types
+from hpcurate.stage import Stage, members, task_types
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Record, Task
 

@@ -8,6 +8,7 @@ import attrs
 
 from hpcurate.errors import PipelineError
 from hpcurate.failures import DeadLetter
+from hpcurate.members import declared_input, resolved_types
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.dead_letters import dead_letters
 from hpcurate.report.notebook import page
@@ -17,7 +18,6 @@ from hpcurate.report.run_view import RunView
 from hpcurate.report.trace import Trace, trace
 from hpcurate.runs.outcome import Outcome
 from hpcurate.spec import find_task, from_spec
-from hpcurate.stage import declared_input, resolved_types
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 

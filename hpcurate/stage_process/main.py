@@ -24,10 +24,11 @@ import attrs
 from hpcurate.errors import PipelineError, ProgramKilled, SetupLost, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.masks import known, mask
+from hpcurate.members import declared_input, resolve_types
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import find_task, from_spec
-from hpcurate.stage import NodeInfo, Stage, declared_input, members, resolve_types
+from hpcurate.stage import NodeInfo, Stage, members
 from hpcurate.stage_process.batches import PrepareDied
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.device import keep_to_share, seen_gpu

@@ -18,11 +18,12 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.masks import mask
+from hpcurate.members import node_server_of
 from hpcurate.model import get_local_dir_for_weights_name, provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.node.server import ServerFolder, ServerState
 from hpcurate.server import NodeServer, filled
-from hpcurate.stage import Stage, node_server_of
+from hpcurate.stage import Stage
 from hpcurate.stage_process.channel import Channel, ChannelClosed
 from hpcurate.stage_process.messages import Hello
 from hpcurate.stage_process.raised import RAISED

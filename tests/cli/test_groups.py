@@ -11,9 +11,9 @@ from hpcurate.cli.start.compose import compose
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.start.request import settings_of
 from hpcurate.cli.start.steps import read_steps
+from hpcurate.members import resolved_types
 from hpcurate.planning.build import Step
 from hpcurate.planning.placing import in_order
-from hpcurate.stage import resolved_types
 from stages.vision.tasks import ImageTask, VisualTask
 
 OTHERS = {"launcher", "models", "pipeline", "site"}

@@ -11,7 +11,7 @@ from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
 GROUND = "errors units other_tools fields failures verdict digest imports secrets masks results"
-USERS = f"{GROUND} task model server stage spec"
+USERS = f"{GROUND} task model server stage members spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site models environments"
 
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "model": "errors",
     "server": "errors fields",
     "stage": f"{GROUND} task model server",
+    "members": "errors server stage task",
     "spec": f"{GROUND} task model server stage",
     "placeholders": "errors",
     "project_files": "errors imports",

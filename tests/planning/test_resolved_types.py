@@ -13,12 +13,13 @@ from unit_stages import Marked, Named, Number, Other, Signed, ToOther, chain, nu
 import hpcurate
 from hpcurate import Chain, Stage, Task
 from hpcurate.errors import PipelineError
+from hpcurate.members import resolved_types
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.source import Items
 from hpcurate.spec import StageSpec
-from hpcurate.stage import WorkerInfo, resolved_types
+from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.main import construct
 from hpcurate.stage_process.messages import Hello
 from hpcurate.testing import try_stage

@@ -23,9 +23,9 @@ from server_stages import PROGRAM, Asks, twice
 from hpcurate import Chain, NodeServer
 from hpcurate.errors import ConfigError, PipelineError, SetupLost
 from hpcurate.fields import convert
+from hpcurate.members import node_server_of
 from hpcurate.node.server import ServerFolder, ServerOnNode
 from hpcurate.server import filled
-from hpcurate.stage import node_server_of
 from hpcurate.stage_process.server_guard import End, given_up, pause
 from hpcurate.stage_process.server_program import listeners
 from hpcurate.store.layout import Store

@@ -17,7 +17,7 @@ from golden import assert_golden
 
 from hpcurate import File
 from hpcurate.errors import PipelineError, StageError
-from hpcurate.stage import resolve_types
+from hpcurate.members import resolve_types
 from hpcurate.testing import try_stage
 from stages.output_fields import OutputTask, entries, internal, metadata, output, published_files, record
 from stages.output_table import schema, table_bytes
