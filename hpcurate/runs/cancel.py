@@ -75,11 +75,9 @@ def _stop_gates(looker: RunLooker, launcher: Launcher) -> list[str]:
 
 def _stop_waiting(looker: RunLooker, launcher: Launcher) -> list[str]:
     """Jobs of a compiled folder that wait for it, and would find nothing to do."""
-    left = WaitingJobs(looker.run, launcher).left(stage.name for stage in looker.frozen.pipeline.stages)
-    if not left:
-        return []
-    launcher.queue.cancel(left)
-    return [f"jobs of the compiled folder that waited: stopped ({left})"]
+    stages = [stage.name for stage in looker.frozen.pipeline.stages]
+    stopped = WaitingJobs(looker.run, launcher).stop(stages, start=True)
+    return [f"jobs of the compiled folder that waited: stopped ({stopped})"] if stopped else []
 
 
 class _Stopping:

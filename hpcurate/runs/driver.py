@@ -132,6 +132,8 @@ class Driver:
             look = _left_alone(look)
         self._say(look)
         publish(self.run, self.frozen, self.report(look))
+        if look.decision.state not in (RunState.RUNNING, RunState.INCOMPLETE):
+            self._submitter.waiting.stop(stage.name for stage in self._pipeline.stages)
         return look
 
     def drive(self, progress: ShowProgress = lambda views, works: None) -> Look:
@@ -306,6 +308,7 @@ class Driver:
         job = self._submit_gate(action)
         if job is not None:
             self._gates.record(action.stage, action.round, job)
+            self._submitter.waiting.hold([s.name for s in self._pipeline.stages if action.stage in s.behind], job)
 
     def _submit_gate(self, action: Watch) -> str | None:
         """Its job; None where this driver stays and is the gate itself. Raises GateRefused after a while.

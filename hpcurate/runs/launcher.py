@@ -188,6 +188,9 @@ class Compiler(Protocol):
     def shorten(self, job: JobRow, elements: int) -> None:
         """Have an array that has not begun only so many of its elements."""
 
+    def hold(self, job: JobRow, gate: str) -> None:
+        """Have a job that waits wait for a gate, too."""
+
 
 class EnvironmentChecks(Protocol):
     """Trying a stage's environment in a job."""

@@ -74,13 +74,22 @@ class WaitingJobs:
             return gate.id
         return None
 
-    def left(self, stages: Iterable[str]) -> Jobs:
-        """Jobs of it that wait and that the run has not taken. None where the queue does not answer."""
+    def hold(self, stages: Iterable[str], gate: str) -> None:
+        """Have the arrays of these stages wait for a gate that is none of the folder's: their stage is ready later."""
+        if self._compiled is None or self._launcher.compiler is None or submission_of(self._run, gate):
+            return
+        for row in self._asked([self._compiled.array(stage) for stage in stages]) or []:
+            self._launcher.compiler.hold(row, gate)
+
+    def stop(self, stages: Iterable[str], *, start: bool = False) -> Jobs:
+        """Take out of the queue what waits there and the run has not taken, with `start` what would start it, too."""
         if self._compiled is None:
             return Jobs()
         names = [name(stage) for stage in stages for name in (self._compiled.array, self._compiled.gate)]
-        rows = self._asked([self._compiled.start, *names]) or []
-        return Jobs(tuple(row.id for row in rows if not submission_of(self._run, row.id)))
+        rows = self._asked([*names, *[self._compiled.start][: int(start)]]) or []
+        left = Jobs(tuple(row.id for row in rows if not submission_of(self._run, row.id)))
+        self._launcher.queue.cancel(left)
+        return left
 
     def _note(self, job: str, submission: str) -> None:
         self._run.filesystem.replace(_path(self._run, job), submission.encode())

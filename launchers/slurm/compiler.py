@@ -19,7 +19,7 @@ from launchers.slurm.facts import probe
 from launchers.slurm.limits import SubmitLimit
 from launchers.slurm.options import JobSettings
 from launchers.slurm.preflight import store_problem
-from launchers.slurm.queue import WAITING_FORMAT, SlurmQueue, waiting_jobs
+from launchers.slurm.queue import WAITING_FORMAT, SlurmQueue, held_by, waiting_jobs
 
 
 @attrs.define(frozen=True)
@@ -65,3 +65,9 @@ class SlurmCompiler:
     def shorten(self, job: JobRow, elements: int) -> None:
         """See `Compiler`."""
         SlurmQueue().cancel(Jobs((f"{job.id}_[{elements}-{job.count - 1}]",)))
+
+    def hold(self, job: JobRow, gate: str) -> None:
+        """See `Compiler`. Where Slurm refuses, it begins when what it waits for now has ended, and leaves."""
+        held = ask(["squeue", "-h", "-j", job.id, "-o", "%E"])
+        if held is not None:
+            ask(["scontrol", "update", f"JobId={job.id}", f"Dependency={held_by(held, gate)}"])

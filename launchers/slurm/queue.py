@@ -140,6 +140,12 @@ def waiting_jobs(text: str, names: Collection[str], after: str = "") -> list[Job
     return [found[job] for job in sorted(found, key=int) if job not in begun]
 
 
+def held_by(held: str, gate: str) -> str:
+    """The dependencies of a job with a gate more, from what squeue prints of them (`%E`). Pure."""
+    lines = [line for line in held.splitlines() if line not in ("", "(null)")]
+    return ",".join([re.sub(r"\(\w+\)", "", line) for line in lines[:1]] + [f"afterany:{gate}"])
+
+
 def elements(id: str) -> int:
     """`12` → 1, `12_3` → 1, `12_[4-9,11%2]` → 7."""
     match = re.search(r"\[([^\]%]*)", id)

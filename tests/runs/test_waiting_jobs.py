@@ -29,6 +29,7 @@ class Queued:
 
     rows: list[tuple[JobRow, str]] | None = attrs.field(factory=list)
     left: dict[str, int] = attrs.field(factory=dict)
+    held: dict[str, str] = attrs.field(factory=dict)
 
     def waiting(self, names: Sequence[str], after: str = "") -> list[JobRow] | None:
         """See `Compiler`."""
@@ -38,6 +39,10 @@ class Queued:
     def shorten(self, job: JobRow, elements: int) -> None:
         """See `Compiler`."""
         self.left[job.id] = elements
+
+    def hold(self, job: JobRow, gate: str) -> None:
+        """See `Compiler`."""
+        self.held[job.id] = gate
 
 
 @attrs.define
@@ -82,7 +87,17 @@ def test_an_array_that_waits_is_taken_with_its_gate(run: Run, queued: Queued) ->
     assert {"5": 2} == queued.left
     assert "7" == jobs.gate("a", 3, Jobs(("5",)))
     assert ["a-0003", "a-0003", ""] == [submission_of(run, job) for job in ("5", "7", "6")]
-    assert ("6", "8") == jobs.left(["a", "b"]).ids
+    assert ("6", "8") == jobs.stop(["a", "b"]).ids
+
+
+def test_arrays_wait_for_a_gate_that_comes_between(run: Run, queued: Queued) -> None:
+    """Of a second round; before, they began as the first gate ended, and left. A gate of the folder holds them already."""
+    jobs = jobs_of(run, queued)
+    jobs.take(JobRow(id="7", name="gate-a-t", state="PENDING"), "a", 1, 1)
+    jobs.hold(["b"], "7")
+    assert {} == queued.held
+    jobs.hold(["b"], "99")
+    assert {"8": "99"} == queued.held
 
 
 def test_what_no_array_that_waits_is_for(run: Run, queued: Queued) -> None:
@@ -99,6 +114,6 @@ def test_an_ordinary_run_does_not_ask(run: Run, queued: Queued) -> None:
     queued.rows = None
     jobs = jobs_of(run, queued, compiled=False)
     assert jobs.array(Submit("a", 1, Group(1))) is None
-    assert not jobs.left(["a"])
+    assert not jobs.stop(["a"])
     with pytest.raises(LauncherError, match="does not answer"):
         jobs_of(run, queued).array(Submit("a", 1, Group(1)))

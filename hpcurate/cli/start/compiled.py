@@ -18,7 +18,7 @@ from hpcurate.cli.start.launch import Listing
 from hpcurate.cli.start.overrides import Typed
 from hpcurate.cli.start.request import request_of, settings_of
 from hpcurate.cli.start.settings import Settings
-from hpcurate.cli.start.steps import named_by_target
+from hpcurate.cli.start.steps import of_frozen_code
 from hpcurate.cli.terminal import say, say_error
 from hpcurate.config_files import shipped
 from hpcurate.digest import digest
@@ -80,15 +80,13 @@ def _fingerprints(request: Request) -> dict[str, str]:
 
 
 def _resolved(request: Request, settings: Settings) -> str:
-    """The configuration with nothing left to choose or to look up: launcher, site profile and store as they are here,
-    and stages by their modules, which are in the frozen code.
-    """
+    """The configuration with nothing left to choose or to look up: launcher, site profile and store as here."""
     import yaml
 
     plain: dict[str, Any] = yaml.safe_load(request.config)
     site = {key: value for key, value in attrs.asdict(load_site(settings.site)).items() if value is not None}
     chosen = {"launcher": request.launcher, "store": Store.at(request.store).root, "site": site, "wait": None}
-    return dump({**plain, **chosen, "stages": named_by_target(plain["stages"])})
+    return dump({**plain, **chosen})
 
 
 def _code(prepared: Prepared, settings: Settings) -> dict[str, Path]:
@@ -153,9 +151,12 @@ def start_compiled(folder: str) -> int:
 
 
 def _request(config: str, compiled: Compiled) -> Request:
-    composed = frozen_config(config, {})
+    import yaml
+
+    plain: dict[str, Any] = yaml.safe_load(config)
+    composed = frozen_config(dump({**plain, "stages": of_frozen_code(plain["stages"])}), {})
     typed = Typed(paths={}, overrides=(), words=compiled.words, config_dirs=compiled.config_dirs)
-    return attrs.evolve(request_of(settings_of(composed), composed, typed), wait=False)
+    return attrs.evolve(request_of(settings_of(composed), composed, typed), wait=False, config=config)
 
 
 def _other(folder: str, stage: str) -> str:

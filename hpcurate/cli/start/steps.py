@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcurate.cli.start.stage_file import stage_in_file
+from hpcurate.cli.start.stage_file import stage_in_file, stage_in_frozen_file
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, convert, names_of
 from hpcurate.planning.build import Step
@@ -22,15 +22,15 @@ def read_steps(stages: dict[str, Any]) -> dict[str, Step]:
     return {name: _step(name, entry) for name, entry in entries.items() if entry is not None}
 
 
-def named_by_target(stages: Mapping[str, Any]) -> dict[str, Any]:
-    """The same stages, with `module:Class` where a file was named: what the frozen code is found by."""
+def of_frozen_code(stages: Mapping[str, Any]) -> dict[str, Any]:
+    """The same stages, with `module:Class` where a file is named: its frozen copy is on the import path."""
 
     def named(where: str, entry: Any) -> Any:
         if not isinstance(entry, dict):
             return entry
         inner = {k: named(f"{where}.chain.{k}", v) for k, v in (entry.get("chain") or {}).items()}
         entry = {**entry, "chain": inner} if inner else entry
-        return _of_file(where, entry) if "file" in entry else entry
+        return _of_file(where, entry, stage_in_frozen_file) if "file" in entry else entry
 
     return {name: named(f"stages.{name}", entry) for name, entry in stages.items()}
 
@@ -108,10 +108,12 @@ def _construct(cls: type[Stage[Any, Any]], parameters: dict[str, Any], where: st
         raise ConfigError(f"{where}{'.' if of_parameter else ': '}{error}") from None
 
 
-def _of_file(where: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _of_file(
+    where: str, entry: dict[str, Any], found: Callable[[str, str | None], str] = stage_in_file
+) -> dict[str, Any]:
     """`file: ./mine.py` names a module that lies anywhere; `_target_` then names a class in it."""
     rest = {k: v for k, v in entry.items() if k not in ("file", "_target_")}
     try:
-        return {"_target_": stage_in_file(str(entry["file"]), entry.get("_target_")), **rest}
+        return {"_target_": found(str(entry["file"]), entry.get("_target_")), **rest}
     except PipelineError as error:
         raise PipelineError(f"{where}.file={entry['file']}: {error}") from None

@@ -17,7 +17,7 @@ from launchers.slurm.compiled import Scripts, fitting, submit_script
 from launchers.slurm.compiler import SlurmCompiler
 from launchers.slurm.facts import SiteFacts
 from launchers.slurm.launcher import SlurmLauncher
-from launchers.slurm.queue import waiting_jobs
+from launchers.slurm.queue import held_by, waiting_jobs
 from stages.hello import LowerCase, Print, Prompts, WordCount
 
 COMPILED = Compiled(
@@ -118,6 +118,19 @@ def test_the_gate_of_an_array() -> None:
     """Where a folder was submitted twice, each array has its own."""
     assert ["13", "14"] == [job.id for job in waiting_jobs(QUEUE, ["gate-show-7a9"])]
     assert ["14"] == [job.id for job in waiting_jobs(QUEUE, ["gate-show-7a9"], after="12")]
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ("afterany:12(unfulfilled),afterany:13_*(unfulfilled)\n", "afterany:12,afterany:13_*,afterany:20"),
+        ("(null)\n", "afterany:20"),
+        ("", "afterany:20"),
+    ],
+)
+def test_a_job_is_held_by_a_gate_more(held: str, expected: str) -> None:
+    """What it waits for stays."""
+    assert expected == held_by(held, "20")
 
 
 def test_sites_that_no_folder_would_work_on() -> None:
