@@ -33,7 +33,7 @@ def cancel(run: Run, world: World | None = None, launcher: Launcher | None = Non
     run.mark_cancelled()
     looker = RunLooker(run, launcher, world)
     stopping = _Stopping(launcher, world or World())
-    messages = []
+    messages = _stop_waiting(looker, launcher)  # first: what they wait for is about to end
     for stage, view in zip(looker.frozen.pipeline.stages, looker.observer.look(), strict=True):
         store = looker.observer.store(stage.folder)
         messages += [f"{stage.name}: {said}" for said in stopping.left_behind(store.rounds.read()[:-1], run.name)]
@@ -55,7 +55,6 @@ def cancel(run: Run, world: World | None = None, launcher: Launcher | None = Non
             store.rounds.mark_over(last.number)
         messages.append(f"{stage.name}: round {last.number} {said}")
     messages += _stop_gates(looker, launcher)
-    messages += _stop_waiting(looker, launcher)
     publish(run, looker.frozen, looker.report())
     return messages or ["nothing was queued or running"]
 
