@@ -44,7 +44,7 @@ class Resources:
         "sooner where the scheduler fills gaps",
         check=job_minutes,
     )
-    nodes: int = option(1, "nodes of one array element", minimum=1)
+    nodes: int = option(1, "nodes of one job, each with all of the others; above 1 only for a Command", minimum=1)
     disk: Optional[str] = option(None, "node-local scratch space, e.g. 100GB; default: none", check=megabytes)
 
 
@@ -69,6 +69,8 @@ class WorkerInfo:
     """Number of this stage process in its worker."""
     cpus: int
     """Cores this process may use."""
+    nodes: int = 1
+    """Nodes of its job, each with so many cores and GPUs; this process is on the first."""
     cores: tuple[int, ...] = ()
     """Logical cores this process is pinned to; empty: not pinned."""
     gpus: tuple[str, ...] = ()
@@ -144,6 +146,8 @@ class Stage(Generic[In, Out]):
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
     """Parameters that never change the result, such as a number of processes: they are not part of the fingerprint."""
+    several_nodes: ClassVar[bool] = False
+    """True where what it runs may take more than one node: a `Command`."""
     checkpoints: bool = False
     """True: `self.checkpoint(task)` is a folder that outlives attempts."""
     counts_upstream: ClassVar[bool] = False

@@ -16,7 +16,7 @@ from hpcurate.verdict import Allowance
 from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.supervisor import Supervisor
 from hpcurate.world import World
-from launchers.local import refuse_missing_gpus
+from launchers.local import refuse_missing
 
 
 @attrs.define
@@ -40,7 +40,7 @@ class InlineLauncher:
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Anything may be tried in-process that finds its GPUs."""
-        refuse_missing_gpus(pipeline)
+        refuse_missing(pipeline)
 
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""

@@ -193,7 +193,7 @@ class LocalLauncher:
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`."""
-        refuse_missing_gpus(pipeline)
+        refuse_missing(pipeline)
 
     def most_workers(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
@@ -239,10 +239,15 @@ def _memory_mb() -> int:
     return int(min(limits) / 2**20)
 
 
-def refuse_missing_gpus(pipeline: Pipeline) -> None:
-    """Raise LauncherError for a stage that needs more GPUs than this machine shows."""
+def refuse_missing(pipeline: Pipeline) -> None:
+    """Raise LauncherError for a stage that needs more nodes than one, or more GPUs than this machine shows."""
     gpus = len(gpus_here())
     for stage in pipeline.stages:
+        if stage.resources.nodes > 1:
+            raise LauncherError(
+                f"stages.{stage.name}.resources.nodes={stage.resources.nodes}: there is one node here; type "
+                f"stages.{stage.name}.resources.nodes=1, or launcher=slurm"
+            )
         if stage.device == "cuda" and stage.resources.gpus > gpus:
             raise LauncherError(
                 f"stages.{stage.name}.resources.gpus={stage.resources.gpus:g}: this machine shows {gpus} GPUs; "

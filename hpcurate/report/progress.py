@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -98,4 +99,5 @@ def _task(shard: ShardInWork, pace: float | None) -> TaskInWork:
         expected_s=round(pace * at.weighs, 3) if pace and at.weighs > 0 else None,
         limit_s=at.limit_s,
         silent_s=round(shard.silent_s, 1),
+        curves={name: (at, value if math.isfinite(value) else None) for name, (at, value) in shard.curves.items()},
     )

@@ -44,6 +44,8 @@ class TaskInWork(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """After how long `task_timeout` ends it. Left out if it never does."""
     silent_s: float = 0.0
     """For how long its worker has shown no sign of life. Left out of one that shows them."""
+    curves: dict[str, tuple[int | None, float | None]] = {}
+    """Name → step and value that its program wrote last, where it has a checkpoint; None for no finite number."""
 
 
 class StageInWork(msgspec.Struct, frozen=True, kw_only=True):

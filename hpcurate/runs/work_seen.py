@@ -17,6 +17,8 @@ from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.live import Observer
 from hpcurate.runs.reconcile import Phase, RoundView, StageView
+from hpcurate.stage_process.files import files_folder
+from hpcurate.store.curves import METRICS, latest_values
 from hpcurate.store.heartbeat import AtWork, Beat, decoded
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.beats import OVERDUE
@@ -26,6 +28,8 @@ READ = 256
 """Heartbeats of one stage that are read."""
 LISTED_S, PER_FOLDER_S = 2.0, 0.1
 """So long after a listing of all workers there is another, and so much longer for each folder that it listed."""
+CURVES = 16
+"""Tasks of one stage whose curves are looked at."""
 IDLE_S, PER_WORKER_S = 2.0, 0.05
 """So long after a heartbeat with nothing in work it is read again, and so much longer for each worker."""
 
@@ -41,6 +45,8 @@ class ShardInWork:
     """Of the shard."""
     silent_s: float = 0.0
     """For how long its worker's counter has stood still."""
+    curves: Mapping[str, tuple[int | None, float]] = attrs.field(factory=dict)
+    """Name → step and value that the program of the task in work wrote last."""
 
     @property
     def weight_done(self) -> float:
@@ -106,6 +112,15 @@ def in_work(
     )
 
 
+def with_curves(shard: ShardInWork, store: StageStore) -> ShardInWork:
+    """The same with what its program wrote last, which lies beside the checkpoint of its task."""
+    if not shard.at.task:
+        return shard
+    folder = store.checkpoints.newest(shard.at.shard)
+    path = f"{folder}/{files_folder(shard.at.task)}/{METRICS}"
+    return attrs.evolve(shard, curves=latest_values(path) if folder else {})
+
+
 def starting(beats: Iterable[tuple[str, Beat, float]], silent_from_s: float) -> dict[str, tuple[int, float]]:
     """What workers that show signs of life do before they have a shard: see `StageWork`. Pure."""
     found: dict[str, tuple[int, float]] = {}
@@ -157,6 +172,8 @@ class WorkSeen:
         beats = [(name, *self._beat(store, store.folder.worker(name), idle_s, now_ns)) for name in read]
         silent_from_s = OVERDUE * self._heartbeat_s
         shards = in_work(beats, self._observer.open_weights(stage), silent_from_s)
+        if stage.checkpoints:
+            shards = tuple(with_curves(shard, store) for shard in shards[:CURVES]) + shards[CURVES:]
         return StageWork(shards=shards, starting=starting(beats, silent_from_s), workers=len(names), read=len(read))
 
     def _list(self, store: StageStore, prefixes: tuple[str, ...]) -> list[str]:

@@ -13,12 +13,11 @@ import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
+from hpcurate.store.curves import METRICS
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, content_id, fan_of
 from hpcurate.system.failpoints import failpoint
 
-METRICS = "metrics.jsonl"
-"""A task's curve so far, which lies beside its checkpoint. It grows with each attempt, and is no progress."""
 DEAD = 0
 """Number of the folder that dead letters have left."""
 
@@ -87,14 +86,18 @@ class Checkpoints:
 
         Of names, sizes and stamps, as a listing has them: whatever is read.
         """
-        numbers = numbers_of(shard, self._filesystem.names(self._folder.checkpoints(fan_of(shard))))
-        path = self._folder.checkpoint(shard, max(numbers, default=DEAD))
+        path = self.newest(shard)
         found: list[tuple[object, ...]] = []
         with suppress(FileNotFoundError):  # a program of an attempt that is over may still be at work
-            sizes = self._filesystem.sizes(path) if numbers else {}
+            sizes = self._filesystem.sizes(path) if path else {}
             files = sorted(name for name in sizes if os.path.basename(name) != METRICS)
             found = [(name, sizes[name], self._filesystem.stamp(f"{path}/{name}")) for name in files]
         return content_id(found) if found else ""
+
+    def newest(self, shard: str) -> str:
+        """The folder that the latest attempt has taken, as a listing has it; empty where there is none."""
+        numbers = numbers_of(shard, self._filesystem.names(self._folder.checkpoints(fan_of(shard))))
+        return self._folder.checkpoint(shard, max(numbers)) if numbers else ""
 
 
 def numbers_of(shard: str, names: Iterable[str]) -> list[int]:

@@ -39,6 +39,7 @@ from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.hold import hold, is_over
 from hpcurate.worker.hosts import Hosts, SetupFailed, ShardEnded, StageHost
 from hpcurate.worker.hosts.servers import Servers
+from hpcurate.worker.hosts.several_nodes import OnSeveralNodes
 from hpcurate.worker.hosts.spawned import ProcessHosts
 from hpcurate.worker.log_file import log_to_file
 from hpcurate.worker.next_shard import Attempt, NextShard
@@ -292,6 +293,8 @@ class Supervisor:
         host: StageHost = self._hosts.host(self.plan, info, self._place, self._log)
         if self._watch:
             host = WatchedHost(host, self._watch, info.gpus, self._world.clock)
+        if info.nodes > 1:
+            host = OnSeveralNodes(host, self._allocation.job_id or "", self._log)
         self._running.append(host)
         try:
             with self._doing(SETTING_UP):
@@ -312,6 +315,7 @@ class Supervisor:
             index=self.index,
             process=process,
             cpus=max(1, int(stage.resources.cpus)),
+            nodes=stage.resources.nodes,
             cores=self._cores(process),
             device=stage.device,
             gpus=self._gpus(process),

@@ -87,6 +87,8 @@ class JobSettings:
             "signal": f"B:USR2@{drain_seconds(drain_s, needs.time)}",
             "nodes": needs.nodes,
         }
+        if needs.nodes > 1:
+            asked["ntasks-per-node"] = 1
         if stage.whole_node:
             asked["exclusive"] = True
         if shape.gpus:

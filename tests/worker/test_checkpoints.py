@@ -18,8 +18,9 @@ from hpcurate.errors import PipelineError
 from hpcurate.failures import AttemptEnd, Ending
 from hpcurate.planning.build import Step, build
 from hpcurate.source.items import Items
-from hpcurate.store.checkpoints import METRICS, Checkpoints
+from hpcurate.store.checkpoints import Checkpoints
 from hpcurate.store.claims import Claim, Latest
+from hpcurate.store.curves import METRICS
 from hpcurate.store.evidence import Evidence
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, shard_id

@@ -166,6 +166,10 @@ def _work(stage: str, work: StageInWork) -> list[str]:
     return lines
 
 
+CURVES = 4
+"""Of one task that are shown."""
+
+
 def task_line(stage: str, task: TaskInWork) -> str:
     """A task that is in work: whether it takes long, or its worker shows no sign of life. Pure."""
     name = one_line(task.name) + (f" and {task.batch - 1} more" if task.batch > 1 else "")
@@ -174,6 +178,8 @@ def task_line(stage: str, task: TaskInWork) -> str:
         return f"no sign of life of {where} for {duration(task.silent_s)}; it had {name} in work"
     line = f"{name} for {duration(task.seconds)}"
     line += "" if task.expected_s is None else f", {duration(task.expected_s)} expected"
+    for metric, (step, value) in list(task.curves.items())[:CURVES]:
+        line += f"; {metric} {'?' if value is None else f'{value:.6g}'}" + ("" if step is None else f" at step {step}")
     if not is_slow(task):
         return line
     limit = f"stages.{stage}.task_timeout"
