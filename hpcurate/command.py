@@ -15,7 +15,7 @@ from typing import Any, Optional
 import attrs
 
 from hpcurate.command_checks import OWN, Declared, arguments_of, as_text, is_literal
-from hpcurate.errors import ConfigError, ProgramNotFound, StageError
+from hpcurate.errors import ConfigError, ProgramKilled, ProgramNotFound, StageError
 from hpcurate.placeholders import filled
 from hpcurate.project_files import check_scripts, in_project, modules_of, project_files
 from hpcurate.spec import InputFile, coerce_parameters, find_task
@@ -23,6 +23,7 @@ from hpcurate.stage import Stage, WorkerInfo
 from hpcurate.stage_process.program import Program, in_shell, last_line, run_program
 from hpcurate.stage_process.records import Names, Returned, agreed, carried, checked_values, line_of, made_of, text_of
 from hpcurate.stage_process.room import Room, Rooms, check_output
+from hpcurate.stage_process.surroundings import Surroundings, surroundings
 from hpcurate.task import File, Record, Task
 
 __all__ = ["Command"]
@@ -81,9 +82,11 @@ class Command(Stage[Task, Task]):
         )
         self.declared.check()
         self.gather = self.declared.gather  # type: ignore[misc]
+        self.checkpoints = "checkpoint" in self.declared.placeholders
         if self.declared.batch:
             self.batch_size = 0  # type: ignore[misc]
         self.files = self._project_files(given.get("files"))
+        self.one_node = next((f"{one} is copied to the first node alone; make it a module" for one in self.files), "")
         self._worker, self._project = WorkerInfo(index=0, process=0, cpus=1), ""
         self._rooms: Optional[Rooms] = None
 
@@ -165,7 +168,15 @@ class Command(Stage[Task, Task]):
 
     def _run(self, room: Room, tasks: Sequence[Task], places: Mapping[str, File]) -> int:
         """The exit code: 0, or one that drops. Raises ProgramFailed."""
-        known, own = agreed(tasks), self._own(room)
+        names, first = self.declared.placeholders, tasks[0] if tasks else Task(id="all")
+        with surroundings(names, self._worker, room.folder, lambda: self.checkpoint(first)) as around:
+            code = self._run_in(around, room, tasks, places)
+            if not code:
+                around.keep_curves(lambda name, value, step: self.log(name, value, step=step))
+            return code
+
+    def _run_in(self, around: Surroundings, room: Room, tasks: Sequence[Task], places: Mapping[str, File]) -> int:
+        known, own = agreed(tasks), {**self._own(room), **around.values}
 
         def value(name: str) -> str:
             if name.startswith("out."):
@@ -175,8 +186,13 @@ class Command(Stage[Task, Task]):
         argv = [self._filled(part, value) for part in self.declared.argv]
         variables = {name: self._filled(part, value) for name, part in self.declared.variables.items()}
         folders = sorted({os.path.dirname(str(place.path)) for place in places.values()})
-        program = Program(argv, room.work, {**self._environment(), **variables}, in_shell(argv, variables), folders)
-        code, end = run_program(program)
+        words, shown = around.argv(argv, room.work), in_shell([*around.before, *argv], variables)
+        program = Program(words, room.work, {**self._environment(), **variables}, shown, folders)
+        if around.nodes > 1 or self.checkpoints:  # to be pasted where it is looked into
+            print(f"{program.shown}", flush=True)
+        code, signal, end = around.judged(*run_program(program))
+        if signal:
+            raise ProgramKilled(signal, f"{argv[0]}: a rank was killed by signal {signal}", f"{shown}\n{end}")
         if code and code not in self.declared.drop_on:
             time.sleep(JUDGED_S)
             raise program.failed(f"exit code {code}{_meaning(code)}{last_line(end)}", end)

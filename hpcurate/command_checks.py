@@ -14,6 +14,7 @@ from hpcurate.results import result_of
 from hpcurate.secrets import SYMBOL
 from hpcurate.spec import Given
 from hpcurate.stage_process.records import BASE, TYPES
+from hpcurate.stage_process.surroundings import SURROUNDINGS
 
 __all__ = ["OWN", "Declared", "arguments_of", "as_text", "is_literal"]
 
@@ -24,6 +25,7 @@ OWN = {
     "cpus": "cores that it may use",
     "gpus": "GPUs that it may use",
     "scratch": "an empty folder on the node's own disk, the current one, removed afterwards",
+    **SURROUNDINGS,
 }
 """Placeholders that are no name of a task: each with what stands for it."""
 OUT = "out."
@@ -100,6 +102,8 @@ class Declared:
                 "argv: with {tasks} the program runs once for several tasks: each line there has under `out` where its "
                 "outputs belong, and values stand in the lines of {returned}"
             )
+        if self.batch and "checkpoint" in names:
+            raise ConfigError("argv: {checkpoint} is that of one task, and with {tasks} the program runs for several")
         for name in self.outputs:
             if name not in outputs and not self.batch:
                 raise ConfigError(f"outputs.{name}: the program does not get its path; put {{out.{name}}} in argv")

@@ -146,8 +146,8 @@ class Stage(Generic[In, Out]):
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
     """Parameters that never change the result, such as a number of processes: they are not part of the fingerprint."""
-    several_nodes: ClassVar[bool] = False
-    """True where what it runs may take more than one node: a `Command`."""
+    one_node: str = "only a Command runs on several nodes at once; more `workers` take more nodes"
+    """Why it cannot be given several nodes; empty: it can."""
     checkpoints: bool = False
     """True: `self.checkpoint(task)` is a folder that outlives attempts."""
     counts_upstream: ClassVar[bool] = False

@@ -15,8 +15,8 @@ def check_nodes(key: str, stage: Stage[Any, Any], resources: Resources, options:
     if resources.nodes == 1:
         return
     key = f"{key}.resources.nodes={resources.nodes}"
-    if not stage.several_nodes:
-        raise ConfigError(f"{key}: only a Command runs on several nodes at once; more `workers` take more nodes")
+    if stage.one_node:
+        raise ConfigError(f"{key}: {stage.one_node}")
     if resources.gpus != int(resources.gpus):
         raise ConfigError(f"{key}: needs whole GPUs of each node, got gpus={resources.gpus:g}")
     if (options.processes or 1) > 1 or options.workers_per_node:

@@ -17,8 +17,8 @@ from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.live import Observer
 from hpcurate.runs.reconcile import Phase, RoundView, StageView
-from hpcurate.stage_process.files import files_folder
 from hpcurate.store.curves import METRICS, latest_values
+from hpcurate.store.files import files_folder
 from hpcurate.store.heartbeat import AtWork, Beat, decoded
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.beats import OVERDUE

@@ -14,14 +14,14 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Optional
-from urllib.parse import quote
 
 import attrs
 
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.store_errors import own_io, store_failed
-from hpcurate.task import File, Task, plain_bytes, stable_id
+from hpcurate.store.files import files_folder
+from hpcurate.task import File, Task
 
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 """Answers of a filesystem that works: there is no such file."""
@@ -219,11 +219,3 @@ def _names(value: Any, ref: str) -> bool:
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(_names(inner, ref) for inner in value)
     return any(_names(getattr(value, name, None), ref) for name in getattr(type(value), "__annotations__", ()))
-
-
-def files_folder(task_id: str) -> str:
-    """Folder name of a task's files: its id, with what a file name cannot hold escaped."""
-    name = quote(plain_bytes(task_id), safe="+,=@ ")
-    if name in ("", ".", "..") or len(name) > 200:
-        return stable_id(task_id)
-    return name

@@ -6,6 +6,7 @@ the others it is made here, and removed afterwards. It imports nothing but the s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -25,8 +26,8 @@ def main(folder: str, argv: list[str]) -> int:
             status = process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if os.path.basename(os.path.dirname(folder)).startswith("hpcurate-program-"):
-            shutil.rmtree(os.path.dirname(folder), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.removedirs(os.path.dirname(folder))
     if status < 0:
         signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None
         os.kill(os.getpid(), -status)

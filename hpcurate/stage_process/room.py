@@ -64,7 +64,7 @@ class Room:
     """Where one run of a program happens."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self.work, self.values, self.tasks, self.returned = (
             os.path.join(folder, name) for name in ("work", "values.json", "tasks.jsonl", "returned.jsonl")
         )
@@ -74,7 +74,7 @@ class Room:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _remove(self._folder)
+        _remove(self.folder)
 
     def write_tasks(self, lines: Sequence[bytes]) -> None:
         """What the program reads as `{tasks}`."""

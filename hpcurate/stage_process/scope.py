@@ -10,10 +10,11 @@ from typing import Any, Optional
 
 from hpcurate.errors import StageError
 from hpcurate.stage_process.amounts import numbers, plain
-from hpcurate.stage_process.files import AttemptFiles, files_folder
+from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, entry_of
 from hpcurate.store.access import make_folder
+from hpcurate.store.files import files_folder
 from hpcurate.task import File, Task, stable_id
 
 LONGEST_REASON = 300

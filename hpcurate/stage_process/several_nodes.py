@@ -37,7 +37,7 @@ def how_it_ended(code: int, end: str) -> tuple[int, int, bool]:
     """(exit code, or else the signal, whether it was for memory) of the rank that ended first. Pure.
 
     srun returns 143 for a program that failed, too: then it has terminated the others. So its own lines are read, at
-    the end of the output.
+    the end of the output. Where they name no rank, it was the step that failed: a node, a limit, srun itself.
     """
     if not code:
         return 0, 0, False
@@ -47,7 +47,7 @@ def how_it_ended(code: int, end: str) -> tuple[int, int, bool]:
     plain = _EXIT.search(first[1]) if first else None
     if plain:
         return int(plain[1]), 0, False
-    return (0, code - 128, False) if code > 128 else (code, 0, False)
+    return 0, code - 128 if first and code > 128 else 9, False
 
 
 def head_node() -> str:

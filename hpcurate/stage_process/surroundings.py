@@ -44,14 +44,14 @@ class Surroundings:
         """What stands before it, as a person would type it."""
         return step(self.nodes, self.cpus) if self.nodes > 1 else []
 
-    def judged(self, code: int, end: str) -> tuple[int, int]:
-        """(exit code, or else the signal) of the program. Raises MemoryError where a node had not enough."""
+    def judged(self, code: int, end: str) -> tuple[int, int, str]:
+        """(exit code, or else the signal, the end of its output). Raises MemoryError where a node had not enough."""
         if self.nodes == 1:
-            return code, 0
+            return code, 0, end
         code, signal, memory = how_it_ended(code, end)
         if memory:
             raise MemoryError("Slurm killed a rank, as there was not enough main memory on its node")
-        return code, signal
+        return code, signal, end
 
     def keep_curves(self, log: Log) -> None:
         """What the program wrote to `{metrics}` becomes results of the stage."""

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import attrs
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import errno
 import os
 from typing import BinaryIO, Callable
+from urllib.parse import quote
 
 import attrs
 
 from hpcurate.store.access import as_its_folder
+from hpcurate.task import plain_bytes, stable_id
 
-__all__ = ["REAL", "Files"]
+__all__ = ["REAL", "Files", "files_folder"]
 
 
 def _open(path: str, mode: str) -> BinaryIO:
@@ -45,3 +47,11 @@ class Files:
 
 
 REAL = Files()
+
+
+def files_folder(task_id: str) -> str:
+    """Folder name of a task's files, and of its checkpoint: its id, with what a file name cannot hold escaped."""
+    name = quote(plain_bytes(task_id), safe="+,=@ ")
+    if name in ("", ".", "..") or len(name) > 200:
+        return stable_id(task_id)
+    return name

@@ -11,9 +11,9 @@ import attrs
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
-from hpcurate.stage_process.files import files_folder
 from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.claims import Claim
+from hpcurate.store.files import files_folder
 from hpcurate.store.layout import Store
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardCounts, ShardStats

@@ -17,10 +17,10 @@ from unit_stages import FATES, Fated, Gathers, Number, Prepared, Returns, chain,
 
 from hpcurate import Stage, stable_id
 from hpcurate.failures import Blame, FailureKind
-from hpcurate.stage_process.files import files_folder
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import give_up
 from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.store.files import files_folder
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
 from hpcurate.testing import Outcome, try_stage

@@ -13,7 +13,7 @@ from unit_stages import Number, Returns, chain, numbers
 
 from hpcurate import File, Stage
 from hpcurate.errors import StageError
-from hpcurate.stage_process.files import files_folder
+from hpcurate.store.files import files_folder
 from hpcurate.testing import Outcome, try_stage
 
 

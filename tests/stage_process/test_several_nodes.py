@@ -27,7 +27,7 @@ NO_MEMORY = "slurmstepd-cpu1: error: StepId=1.2 exceeded memory limit (428294144
         (137, NO_MEMORY + KILLED, (0, 9, True)),
         (1, "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks", (0, 9, True)),
         (1, "srun: error: n3: task 2: Out Of Memory\n", (0, 9, True)),
-        (1, "the program's own words", (1, 0, False)),
+        (1, "srun: error: Node failure on cpu1", (0, 9, False)),
     ],
 )
 def test_how_a_step_ended_is_how_its_first_rank_did(code: int, end: str, expected: tuple[int, int, bool]) -> None:
