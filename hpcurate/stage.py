@@ -259,11 +259,9 @@ class Stage(Generic[In, Out]):
         self._current().log(name, value, step)
 
     def checkpoint(self, task: Task) -> str:
-        """A folder for what a long `process` has reached of `task`, with `checkpoints = True`: it outlives attempts.
+        """A folder with what earlier attempts have reached of `task`; for a stage with `checkpoints = True`.
 
-        It is there, and holds what an earlier attempt of the task has left. Write a file under another name, with the
-        process in it, and rename it: so a kill leaves none half written. It is removed once the task is done, and kept
-        for `hpcurate retry` if the task fails. Raises StageError for a stage without checkpoints.
+        Write each file under a name of this process's own, and rename it: a kill leaves none half written.
         """
         return self._current().checkpoint(task)
 
