@@ -82,7 +82,7 @@ def latest(path: str) -> dict[str, Any] | None:
     """What an earlier attempt has left. The first process reads it for all: others' caches may be older."""
     found: list[Any] = [None]
     if dist.get_rank() == 0 and os.path.exists(path):
-        found = [torch.load(path)]
+        found = [torch.load(path, weights_only=True)]
     dist.broadcast_object_list(found)
     state: dict[str, Any] | None = found[0]
     return state
