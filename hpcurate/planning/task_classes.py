@@ -9,7 +9,7 @@ import attrs
 
 from hpcurate.command import Command
 from hpcurate.errors import PipelineError
-from hpcurate.members import declared_input, resolved_types
+from hpcurate.members import resolved_types
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task
 from hpcurate.stage import Stage, members, task_types
@@ -20,7 +20,7 @@ from hpcurate.task import Record, Task
 def resolved_classes(
     source: Source, stages: Mapping[str, Stage[Any, Any]], after: Mapping[str, Sequence[str]], order: Sequence[str]
 ) -> dict[str, str]:
-    """Stage → `module:qualname` of the tasks that it is given, empty where that is what it declares.
+    """Stage → `module:qualname` of the tasks that it is given, empty where it takes and gives what it declares.
 
     Neighbours fit, each stage can work on what it is given, and every class that travels between them survives a row.
     Raises PipelineError naming the stage.
@@ -42,7 +42,8 @@ def resolved_classes(
         gives[name] = types[-1][1]
         for kind in (comes, gives[name]):
             check_task_type(kind)
-        takes[name] = "" if comes is declared_input(stages[name]) else _named(name, comes)
+        declared = [task_types(type(member)) for member in members(stages[name])]
+        takes[name] = "" if types == declared else _named(name, comes)
     return takes
 
 

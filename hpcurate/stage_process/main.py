@@ -24,7 +24,7 @@ import attrs
 from hpcurate.errors import PipelineError, ProgramKilled, SetupLost, StoreFailed
 from hpcurate.failures import Ending
 from hpcurate.masks import known, mask
-from hpcurate.members import declared_input, resolve_types
+from hpcurate.members import resolve_types
 from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import find_task, from_spec
@@ -89,13 +89,14 @@ def _preparer(hello: Hello) -> Optional[Preparer]:
 def construct(hello: Hello, *, secrets: bool = False) -> Stage[Any, Any]:
     """The stage, for the class of tasks that it is given. Raises PipelineError or ConfigError."""
     stage = from_spec(hello.spec, secrets=secrets)
-    try:
-        resolve_types(stage, find_task(hello.takes) if hello.takes else declared_input(stage))
-    except PipelineError as error:
-        raise PipelineError(
-            f"{error}; {hello.stage} is given these tasks: their class belongs into a module that imports only "
-            "what all the environments after it have"
-        ) from None
+    if hello.takes:
+        try:
+            resolve_types(stage, find_task(hello.takes))
+        except PipelineError as error:
+            raise PipelineError(
+                f"{error}; {hello.stage} is given these tasks: their class belongs into a module that imports only "
+                "what all the environments after it have"
+            ) from None
     return stage
 
 

@@ -11,13 +11,13 @@ import pytest
 from unit_stages import Marked, Named, Number, Other, Signed, ToOther, chain, numbers
 
 import hpcurate
-from hpcurate import Chain, Stage, Task
+from hpcurate import Chain, Command, Stage, Task
 from hpcurate.errors import PipelineError
 from hpcurate.members import resolved_types
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Pipeline
-from hpcurate.source import Items
+from hpcurate.source import Items, Once
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.main import construct
@@ -242,6 +242,13 @@ def test_the_class_reaches_the_stages(tmp_path: Path) -> None:
     (rows,) = (tmp_path / "store").glob("stages/sign-*/shards/*/*/tasks.jsonl")
     assert [json.loads(row)["mark"] for row in rows.read_text().splitlines()] == ["m", "m"]
     assert out.read_text() == "Marked Marked"
+
+
+def test_what_goes_out_may_be_another_class_although_what_comes_in_is_as_declared() -> None:
+    """A command that is given plain tasks returned a Record where its process had heard of nothing but tasks."""
+    command = Command(argv=["touch", "{out.a}"], outputs={"a": "a"})
+    stages = build("p", Once(), {"first": Step(command), "second": Step(command)}).stages
+    assert ["hpcurate.task:Task", "hpcurate.task:Record"] == [stage.takes for stage in stages]
 
 
 def test_other_classes_are_no_subclasses() -> None:
