@@ -111,7 +111,8 @@ def build(
         prints = {name: planned[name].fingerprint for name in there.needs[stage] + there.after[stage]}
         one = _plan(stage, steps[stage], there.after[stage], upstream, prints, epoch, kept, here[stage].weights)
         results = tuple(_result(each, steps, takes) for each in there.wanted[stage])
-        one = attrs.evolve(one, needs=there.needs[stage], results=results)
+        allowed = _allow_missing(stage, steps[stage].options, there.after[stage])
+        one = attrs.evolve(one, needs=there.needs[stage], results=results, allow_missing=allowed)
         planned[stage] = attrs.evolve(one, env=here[stage].env, takes=takes[stage])
         check_container(f"stages.{stage}", planned[stage].resources, planned[stage].env)
     return Pipeline(
@@ -150,6 +151,12 @@ class _Arranged:
             behind[stage] = dict.fromkeys(after[stage], f"stages.{stage}.after") | by_result | named
         needs = {stage: tuple(name for name in behind[stage] if name not in after[stage]) for stage in line}
         return cls(after, needs, found, topological(behind))
+
+
+def _allow_missing(name: str, options: StageOptions, after: Sequence[str]) -> int | None:
+    if options.allow_missing is not None and not after:
+        raise ConfigError(f"stages.{name}.allow_missing: it reads the input, of which no stage can have lost anything")
+    return options.allow_missing
 
 
 def _result(each: Wanted, steps: Mapping[str, Step], takes: Mapping[str, str]) -> PlannedResult:

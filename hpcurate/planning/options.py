@@ -26,6 +26,11 @@ class StageOptions:
     )
     before: str | None = option(None, "a name: directly before that stage, which then follows this one")
     needs: list[str] = option(list, "stages that have to be complete before this one begins, and pass it no tasks")
+    allow_missing: int | None = option(
+        None,
+        "dead letters in the stages above with which this one still begins; default: as many as the budget allows",
+        minimum=0,
+    )
     place: str | None = option(None, "named place of the pipeline where this stage stands, one of its `places`")
     resources: dict[str, Any] = option(dict, "cpus, gpus, memory, time, nodes, disk of one stage process")
     device: str = option(

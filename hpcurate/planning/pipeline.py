@@ -107,6 +107,8 @@ class PlannedStage:
     """How it reads them."""
     needs: tuple[str, ...] = ()
     """Stages that have to be complete before it begins, and pass it no tasks."""
+    allow_missing: int | None = None
+    """Dead letters in the stages above with which it still begins; None: as many as the budget allows."""
     results: tuple[PlannedResult, ...] = ()
     """Its parameters that are results of such stages."""
     resources: Resources = Resources()

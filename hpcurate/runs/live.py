@@ -26,6 +26,7 @@ from hpcurate.runs.folder import Frozen
 from hpcurate.runs.launcher import Queue
 from hpcurate.runs.left import Left, left_of
 from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
+from hpcurate.runs.missing_inputs import MissingInputs, stages_above
 from hpcurate.runs.nodes_seen import NodesSeen
 from hpcurate.runs.reconcile import Refused, StageView
 from hpcurate.runs.results_seen import ResultsSeen, Unusable
@@ -62,6 +63,8 @@ class Observer:
         self._stores: dict[str, StageStore] = {}
         self._lists = ListsSeen(self.store)
         self._results = ResultsSeen(self.store, lambda name: self.done(frozen.pipeline.stage(name)), frozen.pipeline)
+        self._missing: dict[str, MissingInputs | None] = {}
+        """Stage → what it does not get, in this look."""
         self._expected_lists: dict[str, tuple[ExpectedList, ...] | None] = {}
         """Stage → its lists in this look."""
         self.commits = CommitsSeen(world.clock, self.store)
@@ -72,6 +75,7 @@ class Observer:
     def look(self) -> tuple[StageView, ...]:
         """Every stage, in topological order."""
         self._expected_lists.clear()
+        self._missing.clear()
         self._results.next_look()
         self.commits.next_look()
         stages, views = self._pipeline.stages, self._with_files([self._view(one) for one in self._pipeline.stages])
@@ -119,6 +123,7 @@ class Observer:
         seen = self.seen(stage)
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._frozen.forgiven.get(stage.name, 0))
         view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen), results=self._results.known(stage))
+        view = attrs.evolve(view, inputs_missing=self._missing_inputs(stage))
         lists = [one.found for one in expected if one.found is not None]
         if len(lists) < len(expected):
             return view
@@ -142,7 +147,11 @@ class Observer:
         results = self._results.of(stage)
         if isinstance(results, Unusable):
             return attrs.evolve(view, refused=Refused(str(results)))
-        return attrs.evolve(view, results=results, blocked="" if stage.after else self._source_lost())
+        view = attrs.evolve(view, results=results)
+        if not stage.after:
+            return attrs.evolve(view, blocked=self._source_lost())
+        missing = self._missing_inputs(stage) if self._read_by(stage) is not None else None
+        return attrs.evolve(view, inputs_missing=missing, refused=_too_many(stage, missing))
 
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""
@@ -293,30 +302,48 @@ class Observer:
         return all(self._upstream(one.folder, self._names(one)) is not None for one in needs)
 
     def _upstreams(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
-        """What the stage reads. None while any of it is incomplete, or of what has to be complete first."""
+        """What the stage reads. None while it has to wait, or as long as it may not begin."""
         if not self._needs_are_met(stage) or isinstance(results := self._results.of(stage), Unusable):
             return None
+        complete = self._read_by(stage)
+        if complete is None or _too_many(stage, self._missing_inputs(stage)):
+            return None
+        if stage.relation.counts:
+            sums = self._sums_above(stage)
+            complete = tuple(attrs.evolve(one, above=sums) for one in complete)
+        return tuple(attrs.evolve(one, results=digest_of(results)) for one in complete)
+
+    def _read_by(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
+        """None while any of it is incomplete."""
         above = [self._pipeline.stage(name) for name in stage.after]
         found = [self._upstream(one.folder, self._names(one)) for one in above]
         if not above:
             found = [self._upstream(self._pipeline.source.folder, self._frozen.source_lists)]
         complete = tuple(one for one in found if one is not None)
-        if stage.relation.counts and len(complete) == len(found):
-            sums = self._sums_above(stage)
-            complete = tuple(attrs.evolve(one, above=sums) for one in complete)
-        complete = tuple(attrs.evolve(one, results=digest_of(results)) for one in complete)
         return complete if len(complete) == len(found) else None
+
+    def _missing_inputs(self, stage: PlannedStage) -> MissingInputs | None:
+        """What the stage does not get, where that matters to it; everything above is complete."""
+        if not stage.relation.whole and stage.allow_missing is None:
+            return None
+        if stage.name not in self._missing:
+            above = stages_above(stage, self._pipeline.stages)
+            by = {one.name: failed for one in above if (failed := self._failed(one))}
+            given = sum(shard.tasks_out for name in stage.after for shard in self.done(self._pipeline.stage(name)))
+            self._missing[stage.name] = MissingInputs(by, given) if by else None
+        return self._missing[stage.name]
+
+    def _failed(self, stage: PlannedStage) -> int:
+        """Dead letters of the stage that are not tried again."""
+        retried = sum(one.retries.count for one in self._expected(stage) or () if one.retries)
+        return sum(shard.failed for shard in self.done(stage)) - retried
 
     def _sums_above(self, stage: PlannedStage) -> tuple[StageSums, ...]:
         """What became of the tasks in every stage above, which are all complete, in the order of the pipeline."""
-        above: set[str] = set(stage.after)
-        for one in reversed(self._pipeline.stages):
-            above |= set(one.after) if one.name in above else set()
         found = []
-        for one in self._pipeline.stages:
-            if one.name in above:
-                c = self._counts(one, None)
-                found.append(StageSums(one.name, c.tasks_in, c.tasks_out, c.dropped, c.failed))
+        for one in stages_above(stage, self._pipeline.stages):
+            c = self._counts(one, None)
+            found.append(StageSums(one.name, c.tasks_in, c.tasks_out, c.dropped, c.failed))
         return tuple(found)
 
     def _names(self, stage: PlannedStage) -> list[str] | None:
@@ -333,6 +360,18 @@ class Observer:
     def _weights_of_rows(self, folder: str, shard: Committed) -> Sequence[float]:
         path = os.path.join(self.store(folder).folder.shard(shard.shard), "tasks.jsonl")
         return [float(json.loads(row)["weight"]) for row in self._world.filesystem.read(path).splitlines()]
+
+
+def _too_many(stage: PlannedStage, missing: MissingInputs | None) -> Refused | None:
+    """Why the stage may not begin with so many missing inputs. Pure."""
+    if missing is None or stage.allow_missing is None or missing.count <= stage.allow_missing:
+        return None
+    key = f"stages.{stage.name}.allow_missing"
+    return Refused(
+        f"{stage.name}: {missing}, and {key} is {stage.allow_missing}; `hpcurate retry` tries them again, and a larger "
+        "number goes on without them",
+        (f"{key}={missing.count}",),
+    )
 
 
 def digest_of_lists(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from hpcurate.planning.options import Budget
 from hpcurate.results import Result
 from hpcurate.runs.files_seen import FilesOf
 from hpcurate.runs.left import Group, Left
+from hpcurate.runs.missing_inputs import MissingInputs
 from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.state import RunState, StageCounts
 from hpcurate.store.rounds import Jobs
@@ -136,6 +137,8 @@ class StageView:
     blocked: str = ""
     """Why it cannot become ready by itself."""
     refused: Refused | None = None
+    inputs_missing: MissingInputs | None = None
+    """Of a gather, or of a stage that begins with so many at most; None where there are none."""
     results: Mapping[Result, Any] = MappingProxyType({})
     """Values of the results among its parameters, as far as they are known."""
     files: FilesOf = FilesOf()

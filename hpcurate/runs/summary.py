@@ -239,11 +239,14 @@ def _stages(run: Run, frozen: Frozen, views: Iterable[StageView]) -> dict[str, S
 
 
 def notes_of(view: StageView) -> tuple[str, ...]:
-    """`round 3: 1 shard that ran out of memory, 816 of 419 MB; it has 838 MB`, `without node7: no GPU`. Pure."""
+    """`round 3: 1 shard that ran out of memory, 816 of 419 MB; it has 838 MB`, `without node7: no GPU`,
+    `3 of 100 inputs are missing (dead letters of embed)`. Pure.
+    """
     special = [f"round {r.number}: {r.special}" for r in view.rounds if r.special and r.number > view.forgiven]
     bad = {report.node: f"setup failed there: {report.message}" for report in view.nodes.setups} | {**view.nodes.bad}
     without = [f"without {node}: {bad[node]}" for node in view.nodes.excluded]
-    return (*special, *without)
+    missing = [str(view.inputs_missing)] if view.inputs_missing else []
+    return (*missing, *special, *without)
 
 
 def write_report(run: Run, report: RunReport) -> None:
