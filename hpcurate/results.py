@@ -15,7 +15,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 
-__all__ = ["RESULT", "Place", "Result", "is_result", "replaced", "result_of", "results_in"]
+__all__ = ["RESULT", "Place", "Result", "is_result", "replaced", "result_of", "results_in", "shown"]
 
 RESULT = "$result"
 """Key under which a result stands among plain parameters."""
@@ -75,10 +75,23 @@ def is_result(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {RESULT}
 
 
+def _read(plain: dict[str, Any]) -> Result:
+    return Result(plain[RESULT]["stage"], plain[RESULT]["field"])
+
+
+def shown(plain: Any) -> Any:
+    """Plain parameters as people read them: each result as its value, or, as long as nobody knows it, as written."""
+    if is_result(plain):
+        return plain[RESULT].get("value", str(_read(plain)))
+    if isinstance(plain, dict):
+        return {name: shown(inner) for name, inner in plain.items()}
+    return [shown(inner) for inner in plain] if isinstance(plain, list) else plain
+
+
 def replaced(plain: Any, by: Callable[[Result], Any]) -> Any:
     """Plain parameters with each result replaced by what `by` gives for it."""
     if is_result(plain):
-        return by(Result(plain[RESULT]["stage"], plain[RESULT]["field"]))
+        return by(_read(plain))
     if isinstance(plain, dict):
         return {name: replaced(inner, by) for name, inner in plain.items()}
     if isinstance(plain, list):

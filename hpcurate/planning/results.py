@@ -257,6 +257,10 @@ def kind_of(value: Any) -> str:
 # -- when a round is made ---------------------------------------------------------------------------
 
 
+MOST_BYTES = 65_536
+"""Of a value as JSON: it stands in the plan of each round, and may be an argument of a program."""
+
+
 def value_of(one: PlannedResult, row: Mapping[str, Any]) -> Any:
     """The value in the row of the one task. Raises ValueError saying what is wrong with it."""
     value: Any = row
@@ -269,6 +273,9 @@ def value_of(one: PlannedResult, row: Mapping[str, Any]) -> Any:
         raise ValueError(f"{one.field} is {value}, which is no number to decide by")
     if not kind or (one.kinds and not _fits(kind, one.kinds)):
         raise ValueError(f"{one.field} is {_short(value)}, a {kind or type(value).__name__}, not a {one.kinds[0]}")
+    if len(text := json.dumps(value)) > MOST_BYTES:
+        raise ValueError(f"{one.field} has {len(text)} bytes, and a result at most {MOST_BYTES}; write a file instead")
+
     if one.choices and value not in one.choices:
         raise ValueError(f"{one.field} is {_short(value)}, and the parameter is one of {list(one.choices)}")
     return float(value) if kind == "int" and one.kinds == ("float",) else value

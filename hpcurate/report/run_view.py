@@ -112,8 +112,8 @@ class RunView:
 
     @property
     def planned(self) -> tuple[PlannedStage, ...]:
-        """The stages of the pipeline, in order."""
-        return self.frozen.pipeline.stages
+        """The stages of the pipeline, in order; with the values of results that the latest look knows."""
+        return tuple(map(self._looker.observer.as_it_runs, self.frozen.pipeline.stages))
 
     @property
     def stages(self) -> tuple[StageView, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hpcurate.results import shown
 from hpcurate.spec import STAGE, StageSpec
 
 OWN = ("id", "parents")
@@ -26,9 +27,9 @@ def parameters_of(spec: StageSpec, member: str) -> dict[str, Any]:
 
 
 def members_of(spec: StageSpec) -> Iterator[StageSpec]:
-    """A stage, or the members of a chain."""
+    """A stage, or the members of a chain, with the values of results where these are known."""
     inner = [one[STAGE] for one in spec.parameters.get("stages", ()) if isinstance(one, dict) and STAGE in one]
     for one in inner:
         yield from members_of(StageSpec(one["target"], one["parameters"]))
     if not inner:
-        yield spec
+        yield StageSpec(spec.target, shown(spec.parameters))

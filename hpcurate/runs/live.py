@@ -29,7 +29,7 @@ from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
 from hpcurate.runs.missing_inputs import MissingInputs, stages_above
 from hpcurate.runs.nodes_seen import NodesSeen
 from hpcurate.runs.reconcile import Refused, StageView
-from hpcurate.runs.results_seen import ResultsSeen, Unusable
+from hpcurate.runs.results_seen import ResultsSeen, Unusable, with_results
 from hpcurate.runs.rounds_seen import RoundsSeen, Watched
 from hpcurate.runs.state import StageCounts
 from hpcurate.store.evidence import Evidence
@@ -152,6 +152,11 @@ class Observer:
             return attrs.evolve(view, blocked=self._source_lost())
         missing = self._missing_inputs(stage) if self._read_by(stage) is not None else None
         return attrs.evolve(view, inputs_missing=missing, refused=_too_many(stage, missing))
+
+    def as_it_runs(self, stage: PlannedStage) -> PlannedStage:
+        """The stage with the results among its parameters, as far as this look knows them."""
+        values = self._results.known(stage)
+        return with_results(stage, values) if len(values) == len({one.result for one in stage.results}) else stage
 
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""

@@ -19,7 +19,7 @@ from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.relations import Gather, Slices, Upstream, content_name
 from hpcurate.planning.results import PlannedResult, digest_of, known, value_of
 from hpcurate.planning.retries import failed_rows, retry_lines
-from hpcurate.results import Result, result_of
+from hpcurate.results import Result, result_of, shown
 from hpcurate.runs.results_seen import Unusable, value_in, with_results
 from hpcurate.source import Items
 from hpcurate.spec import StageSpec, from_spec
@@ -207,6 +207,11 @@ MEASURED = PlannedResult(key="stages.a.x", stage="m", field="p", path=("p",), ki
         ({}, {}, "m returned one task whose p is null"),
         ({}, {"p": float("nan")}, "m returned one task whose p is nan, which is no number to decide by"),
         ({}, {"p": "high"}, 'm returned one task whose p is "high", a str, not a float'),
+        (
+            {"kinds": ("str",)},
+            {"p": "é" * 11_000},
+            "m returned one task whose p has 66002 bytes, and a result at most 65536; write a file instead",
+        ),
         ({}, {"p": True}, "m returned one task whose p is true, a bool, not a float"),
         ({"path": ("values", "p")}, {"values": None}, "m returned one task whose p is null"),
         (
@@ -306,3 +311,5 @@ def test_known_results_stand_in_the_plan_with_their_value() -> None:
         "y": {"$file": {"path": "p"}},
     } == found
     assert result_of("${oc.env:HOME}") is None
+    assert {"x": [{"$result": 1}], "y": {"$file": {"path": "p"}}} == shown(found)
+    assert {"x": ["${result:m.a}"], "y": {"$file": {"path": "p"}}} == shown(spec.parameters)
