@@ -19,7 +19,7 @@ def picky(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def test_compare_sets_two_runs_side_by_side(picky: Shell) -> None:
     """Configuration, counts and drop reasons; what they share."""
     first = json.loads(picky.type("runs", "--json").stdout)[0]["run"]
-    picky.run("+pipeline=picky", f"input={picky.folder / 'in'}", "budget.failed=9", "stages.pick.limit=99")
+    picky.inline("+pipeline=picky", f"input={picky.folder / 'in'}", "budget.failed=9", "stages.pick.limit=99")
     text = picky.type("compare", first, "latest").stdout
     assert "stages.pick.limit: default → 99" in text
     assert "4 → 0" in text
@@ -30,13 +30,13 @@ def test_compare_sets_two_runs_side_by_side(picky: Shell) -> None:
 def test_a_run_from_before_differs_in_nothing_that_is_a_default(picky: Shell) -> None:
     """Earlier releases wrote fewer keys into config.yaml, and null for some defaults."""
     words = ["+pipeline=picky", f"input={picky.folder / 'in'}"]
-    picky.run(*words, "stages.pick.limit=97")
+    picky.inline(*words, "stages.pick.limit=97")
     first = json.loads(picky.type("runs", "--json").stdout)[0]["run"]
     config = picky.store / "runs" / first / "config.yaml"
     plain = yaml.safe_load(config.read_text())
     for key in ("timing", "models", "done", "part"):
         plain.pop(key, None)
     config.write_text(yaml.safe_dump({**plain, "rerun": None}))
-    picky.run(*words, "stages.pick.limit=98")
+    picky.inline(*words, "stages.pick.limit=98")
     differences = json.loads(picky.type("compare", first, "latest", "--json").stdout)["config"]
     assert ["stages.pick.limit: 97 → 98"] == differences

@@ -38,7 +38,7 @@ def test_a_value_that_is_still_to_be_given_is_refused_with_its_key(shell: Shell,
     )
     told = refused(shell, "+pipeline=gaps", "stages.lower_case.batch_size=2")
     assert "stages.lower_case.shard_tasks: ??? is no value, give one: stages.lower_case.shard_tasks=VALUE" in told
-    shell.run("+pipeline=gaps", "stages.lower_case.batch_size=2", "stages.lower_case.shard_tasks=2")
+    shell.inline("+pipeline=gaps", "stages.lower_case.batch_size=2", "stages.lower_case.shard_tasks=2")
     assert "name: ??? is no value, give one: name=VALUE" in shell.run("+pipeline=words", "name=???", status=2).stderr
 
 
@@ -140,7 +140,7 @@ def test_a_glob_over_config_files_is_a_sweep(shell: Shell, pipelines: Path) -> N
 
 def test_combinations_that_are_one_run_are_one_row_and_said_to_be(shell: Shell) -> None:
     """They were two rows with the same run, without a word."""
-    done = shell.run("-m", "+pipeline=words", "limit=1,2", "stages.lower_case.batch_size=1,2")
+    done = shell.inline("-m", "+pipeline=words", "limit=1,2", "stages.lower_case.batch_size=1,2")
     rows = [line for line in done.stdout.splitlines() if "batch_size" in line]
     assert ["limit=1", "limit=2"] == [row.split()[1] for row in rows]
     assert all(" or limit=" in row and "complete" in row for row in rows)
@@ -150,5 +150,5 @@ def test_combinations_that_are_one_run_are_one_row_and_said_to_be(shell: Shell) 
 
 def test_of_a_key_that_is_given_twice_the_last_counts(shell: Shell) -> None:
     """Two rows named the run of `limit=2` as that of `limit=1` and `limit=3`."""
-    done = shell.run("-m", "+pipeline=words", "limit=choice(1,3)", "limit=2")
+    done = shell.inline("-m", "+pipeline=words", "limit=choice(1,3)", "limit=2")
     assert (1, 0) == (done.stdout.count("complete"), done.stdout.count("limit="))

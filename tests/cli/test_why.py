@@ -27,7 +27,7 @@ def test_why_groups_what_failed_and_says_where_the_log_is(picky: Shell) -> None:
 
 def test_why_of_a_good_run(shell: Shell) -> None:
     """Says so."""
-    shell.run("+pipeline=words")
+    shell.inline("+pipeline=words")
     assert "nothing failed and nothing was dropped" in shell.type("why").stdout
 
 

@@ -60,14 +60,14 @@ def test_an_edited_helper_of_a_stage_without_a_version_runs_it_again(project: Sh
 
 def test_comments_in_a_helper_run_nothing_again(project: Shell) -> None:
     """As in the module itself."""
-    project.run(*WORDS)
+    project.inline(*WORDS)
     write(project, "pass", "'!'", before="# a comment")
-    assert "nothing to do" in project.run(*WORDS).stderr
+    assert "nothing to do" in project.inline(*WORDS).stderr
 
 
 def test_explain_names_the_module(project: Shell) -> None:
     """Also one that is new, before anything runs."""
-    project.run(*WORDS)
+    project.inline(*WORDS)
     write(project, "pass", "'!'", before="import more")
     (project.cwd / "more.py").write_text("x = 1\n")
     words = [*WORDS, "launcher=local", f"store={project.store}"]
@@ -80,7 +80,7 @@ def test_explain_names_the_module(project: Shell) -> None:
 
 def test_a_store_of_before_names_what_runs_again_and_why(project: Shell) -> None:
     """Its `stage.json` has the module of the class alone: the same code is now identified by all of it."""
-    project.run(*WORDS)
+    project.inline(*WORDS)
     (stage_json,) = project.store.glob("stages/shout-*/stage.json")
     plain = json.loads(stage_json.read_text())
     del plain["parts"]["stage"]["code"]
@@ -88,41 +88,41 @@ def test_a_store_of_before_names_what_runs_again_and_why(project: Shell) -> None
     stage_json.parent.rename(old)
     (old / "stage.json").chmod(0o644)
     (old / "stage.json").write_text(json.dumps(plain))
-    started = project.run(*WORDS).stderr
+    started = project.inline(*WORDS).stderr
     assert "it differs from shout-000000000000: code: shouting/loud.py is now part of it" in started
 
 
 def test_edited_code_of_a_stage_with_a_version_is_reported_and_keeps_its_results(project: Shell) -> None:
     """Nothing said so: old results stayed without a word."""
     write(project, "version = 1", "'!'")
-    project.run(*WORDS)
+    project.inline(*WORDS)
     write(project, "version = 1", "'?'")
     words = [*WORDS, "launcher=local", f"store={project.store}"]
-    for told in (project.run(*WORDS).stderr, project.type("explain", *words).stdout):
+    for told in (project.inline(*WORDS).stderr, project.type("explain", *words).stdout):
         assert "code: shouting/loud.py differs; its version is the same, so what is committed stays" in told
         assert "raise `version`, or type rerun=shout, if the output changes meaning" in told
     assert {"!"} == {json.loads(row)["prompt"][-1] for row in project.rows("shout")}
     write(project, "version = 2", "'?'")
-    assert "its version is the same" not in project.run(*WORDS).stderr
+    assert "its version is the same" not in project.inline(*WORDS).stderr
     assert {"!", "?"} == {json.loads(row)["prompt"][-1] for row in project.rows("shout")}
 
 
 def test_a_fixed_stage_without_a_version_runs_again_with_the_same_command(project: Shell) -> None:
     """What README and the recovery page say: dead letters are results, and the fixed code is another stage."""
     write(project, "pass", "None")
-    project.run(*WORDS, status=1)
+    project.inline(*WORDS, status=1)
     write(project, "pass", "'!'")
-    assert "complete" in project.run(*WORDS).stdout
+    assert "complete" in project.inline(*WORDS).stdout
 
 
 def test_a_fixed_stage_with_a_version_needs_rerun(project: Shell) -> None:
     """The same command does not try dead letters again, and says which file differs."""
     write(project, "version = 1", "None")
-    project.run(*WORDS, status=1)
+    project.inline(*WORDS, status=1)
     write(project, "version = 1", "'!'")
-    again = project.run(*WORDS, status=1).stderr
+    again = project.inline(*WORDS, status=1).stderr
     assert "code: shouting/loud.py differs; its version is the same, so what is committed stays" in again
-    assert "complete" in project.run(*WORDS, "rerun=shout").stdout
+    assert "complete" in project.inline(*WORDS, "rerun=shout").stdout
 
 
 SELF_EDITING = """

@@ -60,7 +60,7 @@ def test_a_stage_that_writes_and_is_done_again_stays_done(shell: Shell) -> None:
         "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
     )
     words = ["+pipeline=records", f"input={shell.cwd / 'conf'}"]
-    shell.run(*words)
-    shell.run(*words, "rerun=write")
-    assert "nothing to do" in shell.run(*words).stderr
+    shell.inline(*words)
+    shell.inline(*words, "rerun=write")
+    assert "nothing to do" in shell.inline(*words).stderr
     assert 2 == len(list(shell.store.glob("stages/write-*")))

@@ -71,10 +71,10 @@ def test_a_run_has_its_own_copy_of_an_input_file(project: Shell) -> None:
 def test_the_same_command_with_an_edited_input_file_is_another_stage(project: Shell) -> None:
     """As before: by content, not by name."""
     words = [*WORDS, "stages.label.labels=labels.txt"]
-    project.run(*words)
-    assert "nothing to do" in project.run(*words).stderr
+    project.inline(*words)
+    assert "nothing to do" in project.inline(*words).stderr
     (project.cwd / "labels.txt").write_text("dog\n")
-    project.run(*words)
+    project.inline(*words)
     assert {"cat\n", "dog\n"} == prompts(project)
 
 

@@ -150,7 +150,7 @@ def test_explain_names_the_part_that_differs(shell: Shell) -> None:
     """For a run that is there, and for a command that has not been typed."""
     (shell.cwd / "loud.py").write_text(LOUD)
     mine = ["+pipeline=words", "stages.mine.file=loud.py", "++stages.last._target_=stages.hello.Print"]
-    shell.run(*mine)
+    shell.inline(*mine)
     assert shell.type("explain").stdout.count("nothing to do: all") == 5
     told = shell.type("explain", *mine, "stages.mine.mark=?", LOCAL, f"store={shell.store}").stdout
     assert re.search(r"mine +runs: differs from mine-\w{12} in 1 part\n +parameters.mark: default → \"\?\"", told)
@@ -292,7 +292,7 @@ def test_a_loose_file_that_is_no_stage_is_refused(shell: Shell, name: str, text:
 def test_one_of_several_classes_is_named(shell: Shell) -> None:
     """`_target_` beside `file`."""
     (shell.cwd / "two.py").write_text(LOUD + LOUD.replace("Loud", "Louder").replace("'!'", "'!!'"))
-    shell.run("+pipeline=words", "stages.mine.file=two.py", "stages.mine._target_=Louder")
+    shell.inline("+pipeline=words", "stages.mine.file=two.py", "stages.mine._target_=Louder")
     assert all(json.loads(row)["prompt"].endswith("!!") for row in shell.rows("mine"))
 
 
