@@ -108,6 +108,7 @@ def serve() -> int:
 
     for name in (*VERBS.values(), *IMPORTED):
         importlib.import_module(name)
+    sys.dont_write_bytecode = True  # of code that a test edits twice within a second
     look_ahead()
     gc.collect()
     gc.freeze()  # what is imported is nobody's garbage: no child looks through it
