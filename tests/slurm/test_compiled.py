@@ -138,6 +138,7 @@ def test_a_folder_that_is_there(compiled: Shell) -> None:
     assert "has notes, which is not what this command writes" in write(compiled, status=2)
 
 
+@pytest.mark.long
 def test_cancel_takes_all_that_waits(compiled: Shell, slurm: SlurmSite) -> None:
     """The array that the run has taken, and the jobs after it, which it has not seen yet."""
     to = compiled.folder / "to"

@@ -25,6 +25,7 @@ from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, UserError
 from hpcurate.masks import mask
 from hpcurate.runs.code import code_name, files_to_copy, merge_packages
+from hpcurate.runs.commands import of_store, quoted
 from hpcurate.runs.compiled import Compiled, differing, read_compiled
 from hpcurate.runs.launcher import Compiler, Launcher
 from hpcurate.runs.prepare import Prepared, Request, prepare
@@ -101,21 +102,30 @@ def _code(prepared: Prepared, settings: Settings) -> dict[str, Path]:
 
 def readme(folder: str, prepared: Prepared, compiled: Compiled) -> str:
     """What the folder is, how its jobs are submitted, and how to look at the run. Pure."""
-    stages = ", ".join(stage.name for stage in prepared.draft.stages)
-    return mask(_README.format(name=prepared.draft.name, stages=stages, folder=folder, code=compiled.code,
-                               store=compiled.store, line=" ".join(compiled.words)))  # fmt: skip
+    dirs = [word for one in compiled.config_dirs for word in ("--config-dir", one)]
+    text = _README.format(
+        name=prepared.draft.name,
+        stages=", ".join(stage.name for stage in prepared.draft.stages),
+        line=" ".join(map(quoted, ["hpcurate", "compile", *compiled.words, *dirs, folder])),
+        where=quoted(compiled.folder),
+        submit=quoted(os.path.join(folder, "submit.sh")),
+        status=of_store("status", compiled.store),
+        cancel=of_store("cancel", compiled.store),
+        code=compiled.code,
+    )
+    return mask(text)
 
 
 _README = """\
-The run {name} ({stages}) as jobs, written by
+The run {name} ({stages}) as jobs, written in {where} by
 
-    hpcurate compile {line} {folder}
+    {line}
 
-To submit it:  {folder}/submit.sh
+To submit it:  {submit}
 or type the lines of that script: each job is held by those that it needs. Submit the start with --hold, and release it
 when all others are queued: arrays that are not there yet when their turn comes are submitted by the gates.
-To look at it: hpcurate status --store {store}
-To stop it:    hpcurate cancel --store {store}
+To look at it: {status}
+To stop it:    {cancel}
 
 config.yaml     the configuration, resolved; with it the first job starts the run
 {code}

@@ -39,7 +39,11 @@ def verb(argv: list[str]) -> int:
     typed = sort_arguments([*words, *(word for one in dirs for word in ("--config-dir", one))])
     _check_any_time(typed)
     made = contents(folder, *read_request(typed))
-    if _write(folder, made):
+    try:
+        written = _write(folder, made)
+    except OSError as error:
+        raise ConfigError(f"compile: {folder} cannot be written: {error.strerror}; name another folder") from None
+    if written:
         jobs = [name for name in made if name.endswith(".sbatch") and "/" not in name]
         say(f"{folder}: {len(jobs)} jobs; nothing is submitted")
     else:
