@@ -28,7 +28,7 @@ from hpcurate.task import File, Record, Task
 
 __all__ = ["Command"]
 
-JUDGED_S = 0.05
+JUDGED_S = 0.02
 """How long an exit code waits: where the job was signalled, this process ends, too, and judges nothing."""
 
 
@@ -193,8 +193,9 @@ class Command(Stage[Task, Task]):
         code, signal, end = around.judged(*run_program(program))
         if signal:
             raise ProgramKilled(signal, f"{argv[0]}: a rank was killed by signal {signal}", f"{shown}\n{end}")
-        if code and code not in self.declared.drop_on:
+        if code:
             time.sleep(JUDGED_S)
+        if code and code not in self.declared.drop_on:
             raise program.failed(f"exit code {code}{_meaning(code)}{last_line(end)}", end)
         return code
 

@@ -284,6 +284,13 @@ def test_a_batch_runs_once(tmp_path: Path) -> None:
     assert ("t4", 7.0, "both") == (made[(), 3].id, made[(), 3].weight, made[("t1", "t2"), -1].id)
 
 
+def test_a_batch_that_fails_is_split(tmp_path: Path) -> None:
+    """So that the others pass."""
+    tasks = [Number(id=f"t{n}", value=n) for n in range(3)]
+    outcome = ended(shell('! grep -q \'"value": 1\' "$1"', "{tasks}"), tmp_path / "u", tasks)
+    assert (["t0", "t2"], ["t1"]) == ([task.id for task in outcome.tasks], [one["id"] for one in outcome.failed])
+
+
 def returns(line: str, folder: Path, **options: Any) -> Outcome:
     """A program that returns this line for the task a."""
     stage = Command(
