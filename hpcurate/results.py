@@ -40,8 +40,11 @@ class Result:
 
 
 def result_of(value: object) -> Optional[Result]:
-    """The result that a text is; None for any other value. Raises ConfigError for one that is meant as one."""
-    if not isinstance(value, str) or _BEGINS not in value:
+    """The result that a text is; None for any other value. Raises ConfigError for one that is meant as one.
+
+    A text of a class of its own is a value that was read somewhere, whatever it looks like.
+    """
+    if type(value) is not str or _BEGINS not in value:
         return None
     found = _TEXT.fullmatch(value)
     if found is None:

@@ -171,14 +171,14 @@ def test_members_of_a_chain_have_results() -> None:
 
 
 def test_an_argument_of_a_program_is_what_the_result_is() -> None:
-    """A brace in it stands for nothing, and neither does the result before it is known."""
+    """Nothing in it stands for something else, and neither does the result before it is known."""
     argv = ["say", "--at", MOST, "${result:measure.word}", "{value}"]
     stage = pipeline(measure=Measure(), a={"_target_": "hpcurate.Command", "argv": argv}).stage("a")
     assert ["stages.a.argv[2]", "stages.a.argv[3]"] == [one.key for one in stage.results]
-    values = {Result("measure", "most"): 1e-05, Result("measure", "word"): "{x}"}
+    values = {Result("measure", "most"): 1e-05, Result("measure", "word"): "{x} ${result:a.b}"}
     command = from_spec(with_results(stage, values).spec, secrets=True)
     assert isinstance(command, Command)
-    assert ["say", "--at", "1e-05", "{x}", "{value}"] == command.declared.argv
+    assert ["say", "--at", "1e-05", "{x} ${result:a.b}", "{value}"] == command.declared.argv
 
 
 def test_the_fingerprint_follows_the_stage_and_the_field() -> None:
