@@ -310,6 +310,8 @@ def _file_at(path: str, places: Sequence[File], known: Names) -> File:
         top = str(place.path)
         if path == top or path.startswith(top + os.sep):
             check_output(os.path.relpath(path, os.path.dirname(top)), path)
+            if os.path.realpath(path) != os.path.realpath(top) + path[len(top) :]:
+                raise ValueError(f"{path!r} lies behind a link; name the file itself")
             return File(place.ref + path[len(top) :], path)
     raise ValueError(f"{path!r} is no file of these tasks, and lies in none of their outputs")
 

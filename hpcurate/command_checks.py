@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import permutations
 from typing import Any
 
 import attrs
@@ -76,6 +77,11 @@ class Declared:
                 raise ConfigError(f"outputs.{name}={path!r}: a relative path is expected, such as {name}.bin")
         if len({path.rstrip("/") for path in self.outputs.values()}) < len(self.outputs):
             raise ConfigError("outputs: two of them have one path")
+        for name, above in permutations(self.outputs, 2):
+            if self.outputs[name].startswith(self.outputs[above].rstrip("/") + "/"):
+                raise ConfigError(
+                    f"outputs.{name}: {self.outputs[name]!r} lies within outputs.{above}; keep them apart"
+                )
         for code in self.drop_on:
             if not 0 < code < 256:
                 raise ConfigError(f"drop_on={code}: exit codes from 1 to 255 can drop; 0 means that the work is done")

@@ -101,6 +101,8 @@ def _started(program: Program, mark: str) -> subprocess.Popen[bytes]:
     except ValueError as error:  # a null byte
         raise program.failed(f"cannot be started: {error}") from None
     except OSError as error:
+        if error.errno == errno.E2BIG:
+            raise program.failed(f"cannot be started: {error.strerror}; give what is long in a file") from None
         if error.errno not in _NOT_A_PROGRAM:
             raise
         raise program.failed(f"cannot be started: {error.strerror}", kind=ProgramNotFound) from None

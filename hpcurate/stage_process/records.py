@@ -111,7 +111,11 @@ def _of_type(name: str, found: Names, kind: type) -> Any:
     value = float(found[name]) if kind is float and type(found[name]) is int else found[name]
     if type(value) is not kind:
         raise BadValues(f"values: {name}: expected {kind.__name__}, got {json.dumps(value)[:80]}")
-    if not _is_finite(value):
+    try:
+        finite = _is_finite(value)
+    except RecursionError:
+        raise BadValues(f"values: {name}: lists and objects in each other, too deep") from None
+    if not finite:
         raise BadValues(f"values: {name}: NaN and infinite numbers are no JSON; leave them out, or write a text")
     return value
 
@@ -158,6 +162,8 @@ def _returned(number: int, line: bytes) -> Returned:
     one = Returned(number, tuple(parents) if isinstance(parents, (list, tuple)) else (), found, drop)
     if not isinstance(parents, (list, tuple)) or not all(isinstance(each, str) for each in parents):
         raise one.wrong(f"parent: expected the id of a task, or a list of them, got {json.dumps(parent)[:80]}")
+    if not isinstance(found.get("id", ""), str):
+        raise one.wrong(f"id: expected a text, got {json.dumps(found['id'])[:80]}")
     if drop is not None and (not isinstance(drop, str) or not drop or found):
         raise one.wrong('a line that drops is {"parent": id, "drop": reason} and no more')
     return one

@@ -70,6 +70,7 @@ WRONG = {
     "NaN": (WHOLE.replace("2,", "NaN,"), "values: x: NaN and infinite numbers are no JSON"),
     "infinite within": (WHOLE.replace("[]", "[[-Infinity]]"), "values: l: NaN and infinite numbers are no JSON"),
     "deep": ("[" * 100_000, "values: the program did not write JSON"),
+    "deep within": (WHOLE.replace("[]", "[" * 900 + "]" * 900), "values: l: lists and objects in each other, too deep"),
 }
 
 
@@ -98,6 +99,14 @@ def test_an_exit_code_fails_the_task_with_the_end_of_the_output(tmp_path: Path) 
     command, *lines = details.splitlines()
     assert "$ sh -c 'seq 100; echo cannot read $1 >&2; exit 3' sh 1" == command
     assert (20, "cannot read 1") == (len(lines), lines[-1])
+
+
+def test_arguments_that_no_system_takes_fail_the_task(tmp_path: Path) -> None:
+    """They were an OSError of the engine's own, with its stack, and `retry_on: [ProgramFailed]` did not know it."""
+    task = Record(id="a", values={"text": "x" * 200_000})
+    (letter,) = ended(Command(["echo", "{text}"]), tmp_path / "t", [task]).failed
+    expected = "echo: cannot be started: Argument list too long; give what is long in a file"
+    assert ("ProgramFailed", expected) == (letter["error"], letter["message"])
 
 
 @pytest.mark.parametrize(("code", "meaning"), [(127, "it found no such program"), (137, "killed by signal 9")])
@@ -315,6 +324,7 @@ BAD = {
     "unknown": ('{"parent": "a", "value": 1}', "'value': a Record has no such field; did you mean 'values'?"),
     "undeclared": ('{"parent": "a", "values": {"x": 1}}', "values: 'x' is not declared"),
     "a file of others": ('{"parent": "a", "files": {"f": "/etc/hosts"}}', "'/etc/hosts' is no file of these tasks"),
+    "a number as its id": ('{"parent": "a", "id": 5}', "id: expected a text, got 5"),
     "a number for a file": ('{"parent": "a", "files": {"f": 1}}', "Expected `str`, got `int`"),
 }  # fmt: skip
 
@@ -326,6 +336,24 @@ def test_what_is_no_task_is_refused(tmp_path: Path, name: str) -> None:
     (letter,) = returns(f"\n{line}\n", tmp_path / "t").failed
     expected = f"returned, line 2: {message}"
     assert ("BadReturned", expected) == (letter["error"], letter["message"][: len(expected)])
+
+
+def test_a_returned_file_is_none_that_a_link_leads_to(tmp_path: Path) -> None:
+    """It was taken for a file of the output: five attempts of the whole shard ended, each as the program was through."""
+    code = """
+import json, os, sys
+for line in open(sys.argv[1]):
+    out = json.loads(line)['out']['o']
+    os.mkdir(out + '/d')
+    open(out + '/d/x', 'w').close()
+    os.symlink('d', out + '/l')
+    open(sys.argv[2], 'w').write(json.dumps({'parent': 'a', 'files': {'x': out + '/l/x'}}))
+"""
+    (letter,) = ended(python(code, "{tasks}", "{returned}", outputs={"o": "o/"}), tmp_path / "t").failed
+    assert ("BadReturned", True) == (
+        letter["error"],
+        "l/x' lies behind a link; name the file itself" in letter["message"],
+    )
 
 
 def test_it_may_return_tasks_of_a_class(tmp_path: Path) -> None:

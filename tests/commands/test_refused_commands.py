@@ -28,6 +28,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an output elsewhere": ({"argv": ["a"], "outputs": {"clip": "/c"}}, "outputs.clip='/c': a relative path is expected"),
     "an output above": ({"argv": ["a"], "outputs": {"clip": "../c"}}, "outputs.clip='../c': a relative path is expected"),
     "one path twice": ({"argv": ["a"], "outputs": {"b": "c", "d": "c/"}}, "outputs: two of them have one path"),
+    "one within another": ({"argv": ["a"], "outputs": {"b": "c/d", "d": "c/"}}, "outputs.b: 'c/d' lies within outputs.d"),
     "a name that is taken": ({"argv": ["a"], "outputs": {"cpus": "c"}}, "outputs.cpus: that name is taken"),
     "no name": ({"argv": ["a"], "values": {"f-1": "int"}}, "values.f-1: letters, digits and _ make a name"),
     "value and output": ({"argv": ["a"], "values": {"b": "int"}, "outputs": {"b": "c"}}, "outputs.b: a value has that name"),
