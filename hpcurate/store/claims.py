@@ -124,6 +124,13 @@ class Claims:
             return msgspec.convert(json.loads(self._filesystem.read(self._folder.claim(shard, attempt))), Claim)
         return None
 
+    def is_there(self, shard: str, attempt: int) -> bool:
+        """Whether an attempt was claimed. It is opened: a listing may be older."""
+        with suppress(FileNotFoundError):
+            self._filesystem.read(self._folder.claim(shard, attempt))
+            return True
+        return False
+
     def end(
         self,
         claim: Claim,

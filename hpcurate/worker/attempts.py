@@ -141,9 +141,15 @@ class Attempts:
         return None
 
     def _leave_checkpoints(self, pick: Pick, done: Done) -> None:
-        """What failed because another attempt took its checkpoint may not end the shard. Raises OSError, ShardEnded."""
-        keeps = self._plan.stage.checkpoints and done.counts.failed
-        if keeps and not self._store.checkpoints.leave(pick.line.id, pick.claim.attempt):
+        """What failed because another attempt took its checkpoint may not end the shard. Raises OSError, ShardEnded.
+
+        Where there is no other, a program has removed it: that is no excuse, or it would be tried for ever.
+        """
+        if not (self._plan.stage.checkpoints and done.counts.failed):
+            return
+        shard, attempt = pick.line.id, pick.claim.attempt
+        left = self._store.checkpoints.leave(shard, attempt)
+        if not left and self._store.claims.is_there(shard, attempt + 1):
             raise ShardEnded(Ending.FREE, "another attempt has taken its checkpoints, and goes on")
 
     def _end_checkpoints(self, pick: Pick, won: bool) -> None:

@@ -37,8 +37,8 @@ CHECKPOINTING: tuple[Mutant, ...] = (
         "what fails for a checkpoint that another has taken is a dead letter",
         Edit(
             ATTEMPTS,
-            "if keeps and not self._store.checkpoints.leave(",
-            "if keeps and None is self._store.checkpoints.leave(",
+            "if not left and self._store.claims.is_there(shard, attempt + 1):",
+            "if left is None:",
         ),
         scenario="checkpoints",
         seed=215,

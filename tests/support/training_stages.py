@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -50,7 +51,13 @@ class Train(Stage[Model, Model]):
         if what == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "taken":  # by another attempt, while this one is paused
-            path.parent.parent.rename(path.parent.parent.with_suffix(".9"))
+            mine = path.parent.parent
+            claim = Path(str(mine.with_suffix(".2")).replace("/checkpoints/", "/claims/"))
+            claim.write_text("{}")
+            claim.with_name(f"{claim.name}.free").write_text("{}")
+            mine.rename(mine.with_suffix(".2"))
+        if what == "removed":  # by its own program
+            shutil.rmtree(path.parent.parent)
         raise {"interrupted": KeyboardInterrupt, "failed": ValueError}.get(what, ValueError)(f"at step {step}")
 
 

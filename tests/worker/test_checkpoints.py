@@ -130,7 +130,14 @@ def test_a_zombie_cannot_write_and_what_it_fails_for_ends_nothing(tmp_path: Path
     one.worker().run()
     assert [] == one.rows("failed")
     assert "another attempt has taken its checkpoints" in "\n".join(one.lines)
-    assert ["2-4"] != [row["steps"] for row in one.rows("tasks")]
+    assert ["2-4"] == [row["steps"] for row in one.rows("tasks")]
+
+
+def test_a_program_that_removes_its_own_checkpoints_ends(tmp_path: Path) -> None:
+    """It is no zombie: nobody else goes on, and the same again would be tried for ever."""
+    one = training(tmp_path, at_2="removed")
+    assert one.worker().run() == 0
+    assert ["at step 2"] == [row["message"] for row in one.rows("failed")]
 
 
 def test_a_listing_that_is_old_loses_nothing(tmp_path: Path) -> None:
