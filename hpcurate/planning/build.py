@@ -18,7 +18,7 @@ from hpcurate.other_tools import methods_of
 from hpcurate.planning.aliases import KeptOf
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
-from hpcurate.planning.job_nodes import check_container, check_nodes
+from hpcurate.planning.job_nodes import check_nodes
 from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.needs import extras_with, lacking, whole
 from hpcurate.planning.options import Budget, StageOptions, device_of
@@ -114,7 +114,7 @@ def build(
         allowed = _allow_missing(stage, steps[stage].options, there.after[stage])
         one = attrs.evolve(one, needs=there.needs[stage], results=results, allow_missing=allowed)
         planned[stage] = attrs.evolve(one, env=here[stage].env, takes=takes[stage])
-        check_container(f"stages.{stage}", planned[stage].resources, planned[stage].env)
+        check_nodes(f"stages.{stage}", steps[stage].stage, steps[stage].options, planned[stage])
     return Pipeline(
         name=name,
         source=origin,
@@ -202,7 +202,6 @@ def _plan(
     if device == "cpu":
         resources = attrs.evolve(resources, gpus=0.0)  # else a job would wait for GPUs that nobody may see
     relation = _relation(stage, options)
-    check_nodes(f"stages.{name}", stage, resources, options)
     return PlannedStage(
         name=name,
         folder=f"{name}-{fingerprint[:12]}",

@@ -38,7 +38,7 @@ def planned(stage: Stage[Any, Any] | None = None, env: Environment | None = None
     [
         ({"stage": Plain()}, "stages.train.resources.nodes=2: only a Command runs on several nodes"),
         ({"resources": {"gpus": 0.5}, "device": "cuda"}, "needs whole GPUs of each node, got gpus=0.5"),
-        ({"processes": 2}, "each node runs it once; leave out processes"),
+        ({"processes": 2}, "each node runs it once, got processes=2"),
         ({"env": Environment(python=("apptainer", "x.sif"), container=True)}, "start the container in argv"),
     ],
 )

@@ -50,7 +50,9 @@ class Ground:
         observer: Any = SimpleNamespace(
             store=lambda folder: self.store, open_weights=lambda stage: {str(shard): 4.0 for shard in range(1000)}
         )
-        pipeline: Any = SimpleNamespace(timing=Timing(), stage=lambda name: SimpleNamespace(folder="s"))
+        pipeline: Any = SimpleNamespace(
+            timing=Timing(), stage=lambda name: SimpleNamespace(folder="s", checkpoints=False)
+        )
         self.seen = WorkSeen(observer, pipeline, self.clock)
 
     def beat(self, worker: str, counter: int, **at: Any) -> str:
