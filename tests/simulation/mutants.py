@@ -94,14 +94,13 @@ MUTANTS: tuple[Mutant, ...] = (
         Edit(
             SUBMITTING,
             "        if self._run.cancelled or not self._rounds(key).take_ticket(",
-            "        name = self._ticket(action, view, plan.limits.here).name\n"
             "        self._run.filesystem.make_folders(os.path.join(self._run.path, 'submissions', submission_name(*key)))\n"
             "        path = os.path.join(self._run.path, 'submissions', submission_name(*key))\n"
             "        plan.save(path, self._run.filesystem)\n"
             "        early = self._launcher.submit(Submission(plan=plan, path=path, name=name))\n"
             "        if self._run.cancelled or not self._rounds(key).take_ticket(",
         ),
-        Edit(SUBMITTING, "started = self._start(submission, key)", "started = early"),
+        Edit(SUBMITTING, "started = self._start(submission, key, job)", "started = early"),
         scenario="in the same second",
     ),
     _mutant(
