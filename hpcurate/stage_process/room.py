@@ -14,12 +14,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from hpcurate.errors import BadOutput, BadReturned, BadValues, OutputMissing
 from hpcurate.node.place import own_folder
 from hpcurate.stage_process.records import Returned, returned_lines
+from hpcurate.system.folders import remove_folder
 from hpcurate.system.processes import start_time, this_host
 
 COPIED_UP_TO = 64 * 2**20
@@ -57,7 +57,7 @@ class Rooms:
 
     def close(self) -> None:
         """Remove all of it."""
-        _remove(self._folder)
+        remove_folder(self._folder)
 
 
 class Room:
@@ -74,7 +74,7 @@ class Room:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _remove(self.folder)
+        remove_folder(self.folder)
 
     def write_tasks(self, lines: Sequence[bytes]) -> None:
         """What the program reads as `{tasks}`."""
@@ -129,7 +129,8 @@ def _kind(path: str, mode: int) -> str:
 def _wrong_with(folder: str, top: str) -> str:
     """What in a folder cannot be kept; links within it can."""
     files = 0
-    for base, folders, names in os.walk(folder):
+    unread: list[OSError] = []
+    for base, folders, names in os.walk(folder, onerror=unread.append):
         for name in (*folders, *names):
             path = os.path.join(base, name)
             mode = os.lstat(path).st_mode
@@ -138,6 +139,8 @@ def _wrong_with(folder: str, top: str) -> str:
                 continue
             if not stat.S_ISDIR(mode) and (wrong := _kind(path, mode)):
                 return wrong
+    if unread:
+        return f"{unread[0].filename} cannot be read: {unread[0].strerror}"
     return "" if files else f"{folder} is a folder without a file"
 
 
@@ -156,13 +159,4 @@ def _remove_left(above: str) -> None:
         host, _, process = name.partition("-")
         pid, start, *_ = [*process.split("-"), "", ""]
         if host == _host() and pid.isdigit() and str(start_time(int(pid))) != start:
-            _remove(os.path.join(above, name))
-
-
-def _remove(folder: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    if os.path.isdir(folder):  # a program has made folders in it read-only
-        for base, _, _ in os.walk(folder):
-            with suppress(OSError):
-                os.chmod(base, 0o700)
-        shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(os.path.join(above, name))

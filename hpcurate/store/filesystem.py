@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from hpcurate.store.access import as_its_folder, make_folder, make_folders
+from hpcurate.system.folders import remove_folder
 from hpcurate.system.processes import nonce
 
 SYNC_WHOLE_ABOVE = 64
@@ -186,7 +187,7 @@ class PosixFilesystem:
         """See `Filesystem`."""
         if os.path.lexists(target):  # rename(2) would replace an empty folder
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-        os.rename(source, target)
+        _move(source, target)
         _fsync(os.path.dirname(target))
 
     def discard(self, path: str, trash: str) -> None:
@@ -194,13 +195,24 @@ class PosixFilesystem:
         make_folders(trash)
         target = os.path.join(trash, f"{os.path.basename(path)}.{nonce()}")
         with suppress(FileNotFoundError):
-            os.rename(path, target)
-            _make_deletable(target)
-            shutil.rmtree(target, ignore_errors=True) if os.path.isdir(target) else os.unlink(target)
+            _move(path, target)
+            remove_folder(target) if os.path.isdir(target) and not os.path.islink(target) else os.unlink(target)
 
 
 POSIX = PosixFilesystem()
 """For whoever was not handed another: it keeps nothing."""
+
+
+def _move(source: str, target: str) -> None:
+    """A folder that a program made read-only gets no other parent, as that is written in it (rename(2), EACCES)."""
+    try:
+        os.rename(source, target)
+    except PermissionError:
+        mode = os.lstat(source).st_mode
+        if not stat.S_ISDIR(mode) or mode & stat.S_IRWXU == stat.S_IRWXU:
+            raise
+        os.chmod(source, stat.S_IMODE(mode) | stat.S_IRWXU)
+        os.rename(source, target)
 
 
 def _files(folder: str) -> list[str]:
@@ -287,9 +299,3 @@ def _syncfs(folder: str) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def _make_deletable(path: str) -> None:
-    for base, _, _ in os.walk(path):
-        with suppress(OSError):
-            os.chmod(base, stat.S_IRWXU)

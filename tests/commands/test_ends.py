@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -142,6 +143,24 @@ def test_what_no_shard_keeps_is_no_output(tmp_path: Path, name: str) -> None:
     found, said, _ = failure(shell(line, "{out.o}", outputs={"o": "o.bin"}), tmp_path / "t")
     message = message.replace("{o}", str(tmp_path / "t" / "trial" / "files" / "a" / "o.bin"))
     assert (error, message) == (found, said[: len(message)])
+
+
+def test_an_output_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    """Next to a file that can be: the shard was committed, and nobody saw what was in there, or removed it."""
+    (tmp_path / "o" / "d").mkdir(parents=True)
+    (tmp_path / "o" / "x").touch()
+    (tmp_path / "o" / "d").chmod(0)
+    code = """
+import os
+from hpcurate.stage_process.room import check_output
+if not os.geteuid():  # root may do all
+    for path in ('.', 'o', 'o/d'):
+        os.chown(path, 65534, 65534)
+    os.setuid(65534)
+check_output('o', 'o')
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.endswith("BadOutput: output o: o/d cannot be read: Permission denied\n")
 
 
 def test_an_output_may_be_a_folder_or_empty(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -388,3 +390,32 @@ def test_discarding_what_is_gone_is_no_error(tmp_path: Path) -> None:
     """Somebody else was faster."""
     FILES.discard(str(tmp_path / "gone"), str(tmp_path / "trash"))
     assert [] == os.listdir(tmp_path / "trash")
+
+
+def test_what_programs_made_unreadable_is_moved_and_deleted(tmp_path: Path) -> None:
+    """A folder without rights was not even walked: all in it stayed in trash/ for good, also after `clean --yes`.
+
+    And a checkpoint that its program had made read-only could not be taken by a retry, which waited for the store.
+    """
+    inner = tmp_path / "attempt" / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "file").write_text("x")
+    for name in ("kept", "checkpoint", "shard"):
+        (tmp_path / name).mkdir(mode=0o500)
+    (inner / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "shard").chmod(0o700)
+    inner.chmod(0)
+    inner.parent.chmod(0)
+    code = """
+import os
+from hpcurate.store.filesystem import PosixFilesystem
+if not os.geteuid():  # root may do all
+    for path in ('.', 'attempt', 'attempt/a', 'attempt/a/b', 'kept', 'checkpoint', 'shard'):
+        os.chown(path, 65534, 65534)
+    os.setuid(65534)
+PosixFilesystem().discard('attempt', 'trash')
+PosixFilesystem().rename('checkpoint', 'shard/checkpoint')
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert ([], ["checkpoint"]) == (os.listdir(tmp_path / "trash"), os.listdir(tmp_path / "shard"))
+    assert 0o500 == stat.S_IMODE((tmp_path / "kept").stat().st_mode)
