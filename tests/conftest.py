@@ -17,7 +17,7 @@ from untouched import untracked
 
 LONGEST = (
     "simulation", "killed_in_jobs", "campaign", "kill", "a_lying_scheduler", "video_pipeline", "stale_clients", "arrays_and_gates",
-    "docs", "odd_sites", "every_wait_ends", "branches", "kinds_of_environment", "weights_on_nodes", "conda_environments", "day_one",
+    "docs", "train", "odd_sites", "every_wait_ends", "branches", "kinds_of_environment", "weights_on_nodes", "conda_environments", "day_one",
     "shaping_a_run", "first_day", "edited_code", "from_hub_to_output", "dev_slurm", "command_line", "stage_processes",
     "queue", "look_ahead", "install", "shots", "networks", "vision_language", "engine", "killed_for_memory", "kinds", "watch", "store_in_trouble",
     "weights_from_other_places", "weights_from_the_hub", "pixi_and_features", "refused_configuration", "any_verb",

@@ -97,8 +97,8 @@ class FilesSeen:
                 if undone != () or shards & gone:
                     why = f"{name}: waits for files of {one.stage.name}, which were freed and are made again"
                     found[name] = attrs.evolve(found[name], waits=why)
-            if seen.again:
-                open_shards.setdefault(one.stage.name, set()).update(seen.again)
+            if redone := {*seen.again, *(shard for shard, _ in seen.ask)}:
+                open_shards.setdefault(one.stage.name, set()).update(redone)
 
     def _undone(self, store: StageStore, since: int) -> tuple[int, ...] | None:
         """Decisions that are not carried out; None where this host does not see all that stands before our own entry.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
+from hpcurate.digest import digest
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
 from hpcurate.planning.retries import StandingRetries, is_live, standing_retries
@@ -85,25 +86,31 @@ class ListsSeen:
         return ExpectedList(name, (), live, left) if left.count else None
 
     def next_version(
-        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf
+        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf, others: Sequence[str] = ()
     ) -> tuple[str, list[ShardLine]]:
-        """Name and lines of the version that is to be written."""
+        """Name and lines of the version that is to be written. `others`: the other lists of the live set."""
         before = self._versions(stage.folder, expected.name)
         if expected.retries is not None:
             number = version(before[-1].name)[1] + 1
             return version_name(expected.name, number), expected.retries.lines(stage.relation)
         number = version(before[-1].name)[1] + 1 if before else 0
-        while self._was_used(stage.folder, name := version_name(expected.name, number)):
+        while self._was_used(stage.folder, name := version_name(expected.name, number), others):
             number += 1
         return name, stage.relation.lines(name, expected.parts, weights, [found.lines for found in before])
 
-    def _was_used(self, folder: str, name: str) -> bool:
-        """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them.
+    def _was_used(self, folder: str, name: str, others: Sequence[str]) -> bool:
+        """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them, or
+        workers of a round that is not over have read it.
 
         Where ids are digests of the inputs, they say it.
         """
         store, fan = self._store(folder), fan_of(shard_id(name, 0))
-        return not is_content_named(name) and bool(store.claims.latest(fan) or store.commits.listing(fan)[1])
+        if is_content_named(name):
+            return False
+        if store.claims.latest(fan) or store.commits.listing(fan)[1]:
+            return True
+        lists = digest_of_lists([name, *others])
+        return any(one.ticket.lists == lists and not one.over for one in store.rounds.read())
 
     def _all(self, folder: str, lists: Mapping[str, Parts]) -> tuple[ExpectedList, ...]:
         return tuple(ExpectedList(name, parts, self._current(folder, name, parts)) for name, parts in lists.items())
@@ -127,3 +134,8 @@ class ListsSeen:
         while (later := self.read(folder, version_name(name, number := number + 1))) is not None:
             found.append(later)
         return found
+
+
+def digest_of_lists(names: Iterable[str]) -> str:
+    """Which live set a round works through, for `Ticket.lists`. Pure."""
+    return digest(sorted(names))[:16]
