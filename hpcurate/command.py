@@ -14,10 +14,10 @@ from typing import Any, Optional
 
 import attrs
 
-from hpcurate.command_checks import OWN, Declared, arguments_of, as_text, is_literal
 from hpcurate.errors import ConfigError, ProgramKilled, ProgramNotFound, StageError
-from hpcurate.placeholders import filled
-from hpcurate.project_files import check_scripts, in_project, modules_of, project_files
+from hpcurate.programs.declared import OWN, Declared, arguments_of, as_text, is_literal
+from hpcurate.programs.placeholders import filled
+from hpcurate.programs.project_files import check_scripts, in_project, modules_of, project_files
 from hpcurate.spec import InputFile, coerce_parameters, find_task
 from hpcurate.stage import Stage, WorkerInfo
 from hpcurate.stage_process.program import Program, in_shell, last_line, run_program

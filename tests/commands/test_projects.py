@@ -12,7 +12,7 @@ from shell import Shell
 from hpcurate import Command
 from hpcurate.planning.fingerprint import stage_identity
 from hpcurate.planning.programs import program_modules
-from hpcurate.project_files import in_project, modules_of, project_files
+from hpcurate.programs.project_files import in_project, modules_of, project_files
 from hpcurate.runs.code import freeze_code
 from hpcurate.spec import from_spec, to_spec
 

@@ -11,8 +11,8 @@ from engine_stages import Number
 import hpcurate
 from hpcurate import Chain, Command, Record, Stage, Task
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.placeholders import filled, names_in
 from hpcurate.planning.build import Step, build
+from hpcurate.programs.placeholders import filled, names_in
 from hpcurate.source import Items
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

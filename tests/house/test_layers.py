@@ -34,10 +34,8 @@ MAY_IMPORT = {
     "stage": f"{GROUND} task model server",
     "members": "errors server stage task",
     "spec": f"{GROUND} task model server stage",
-    "placeholders": "errors",
-    "project_files": "errors imports",
-    "command_checks": f"{USERS} placeholders stage_process",
-    "command": f"{USERS} command_checks placeholders project_files stage_process",
+    "programs": f"{USERS} imports stage_process",
+    "command": f"{USERS} programs stage_process",
     "inference": "errors fields task stage",
     "testing": f"{USERS} store stage_process",
     # the core

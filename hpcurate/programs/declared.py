@@ -10,7 +10,7 @@ import attrs
 
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import suggestion
-from hpcurate.placeholders import names_in
+from hpcurate.programs.placeholders import names_in
 from hpcurate.results import result_of
 from hpcurate.secrets import SYMBOL
 from hpcurate.spec import Given
