@@ -191,8 +191,9 @@ class Command(Stage[Task, Task]):
         if around.nodes > 1 or self.checkpoints:  # to be pasted where it is looked into
             print(f"{program.shown}", flush=True)
         code, signal, end = around.judged(*run_program(program))
+        room.ran = program.ran(end)
         if signal:
-            raise ProgramKilled(signal, f"{argv[0]}: a rank was killed by signal {signal}", f"{shown}\n{end}")
+            raise ProgramKilled(signal, f"{argv[0]}: a rank was killed by signal {signal}", room.ran)
         if code:
             time.sleep(JUDGED_S)
         if code and code not in self.declared.drop_on:

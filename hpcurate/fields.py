@@ -27,6 +27,7 @@ __all__ = [
     "convert",
     "defaults_of",
     "full_key",
+    "in_yaml",
     "names_of",
     "option",
     "suggestion",
@@ -182,7 +183,14 @@ def _of_type(hint: Any, value: Any, key: str) -> Any:
     try:
         return msgspec.convert(value, hint, strict=not isinstance(value, str), dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{key}={value!r}: {error}") from None
+        raise ConfigError(f"{key}={value!r}: {in_yaml(error, value)}") from None
+
+
+def in_yaml(error: msgspec.ValidationError, value: Any) -> str:
+    """What was expected, in the words of YAML; one value where a list belongs, as a list. Pure."""
+    said = str(error).replace("`array", "`list").replace("`object", "`mapping")
+    alone = said.startswith("Expected `list") and isinstance(value, (str, int, float))
+    return f"{said}; type [{value}]" if alone else said
 
 
 def _path(kind: type, value: Any) -> Any:

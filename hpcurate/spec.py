@@ -18,7 +18,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError
-from hpcurate.fields import check_keys, choices_of, no_such_choice
+from hpcurate.fields import check_keys, choices_of, in_yaml, no_such_choice
 from hpcurate.masks import keep
 from hpcurate.results import RESULT, Result, is_result, result_of, results_in
 from hpcurate.secrets import SYMBOL
@@ -242,7 +242,7 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
         listed = choices_of(hint)
         if listed:
             raise ConfigError(f"{name}: {value!r}: {no_such_choice(listed)}") from None
-        raise ConfigError(f"{name}: {error}, got {value!r}") from None
+        raise ConfigError(f"{name}: {in_yaml(error, value)}, got {value!r}") from None
     except TypeError:
         return value
 

@@ -52,6 +52,7 @@ REFUSED = [
     ({"name": "x", "inner": 3}, "here.inner=3: expected a mapping"),
     ({"name": "x", "count": -1}, "here.count=-1: must be at least 0"),
     ({"name": "x", "count": "many"}, "here.count='many': Expected `int | null`, got `str`"),
+    ({"name": "x", "parts": "a"}, "here.parts='a': Expected `list`, got `str`; type [a]"),
     ({"name": "x", "kind": "fancey"}, "here.kind=fancey: there is no such choice; there are: plain, fancy"),
     ({"name": "x", "extra": {}}, "here.extra: this key has another name now: here.more"),
     ({"name": "x", "state": []}, "here.state: there is no such key; there are: name, count, kind, parts, more, inner"),

@@ -16,7 +16,7 @@ BAD = [
     ({"acount": "x"}, "acount: there is no such key; did you mean 'account'?"),
     ({"partitions": {"gpus": "x"}}, "partitions.gpus: there is no such key; did you mean 'gpu'?"),
     ({"gres": "gpu"}, "gres=gpu: expected option=value"),
-    ({"setup": "module load"}, "Expected `array`"),
+    ({"setup": "module load"}, "Expected `list`, got `str`; type [module load]"),
 ]
 
 

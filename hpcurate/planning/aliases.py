@@ -18,8 +18,10 @@ from hpcurate.digest import digest
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
 
-__all__ = ["Aliases", "KeptOf", "alias_name", "differs_in_code_alone", "has_no_version", "is_aliased"]
+__all__ = ["COMMAND", "Aliases", "KeptOf", "alias_name", "differs_in_code_alone", "has_no_version", "is_aliased"]
 
+COMMAND = "hpcurate.command:Command"
+"""Of a program, the files of the project that are copied with the run are its code."""
 KeptOf = Callable[[str, Mapping[str, Any]], str | None]
 """(stage, its identity) → fingerprint of the folder in which it goes on; None: its own."""
 
@@ -55,6 +57,8 @@ def _without_code(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     plain = {key: _without_code(inner) for key, inner in value.items()}
+    if plain.get("class") == COMMAND:  # its scripts
+        plain["parameters"] = {key: inner for key, inner in plain["parameters"].items() if key != "files"}
     if "class" in plain and str(plain.get("version")).startswith("syntax:"):
         return {**plain, "version": "syntax", "code": None}
     return plain

@@ -8,6 +8,9 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import suggestion
 from hpcurate.planning.options import StageOptions
 
+BRANCHES = ""
+"""Where stages stand that say what they read, and name no place: at the end, where no other stage follows them."""
+
 
 def in_order(options: Mapping[str, StageOptions], places: Sequence[str] = ()) -> list[str]:
     """Names of the stages in order; each follows the one before it unless its `after` is a list.
@@ -91,10 +94,10 @@ def _at_places(names: list[str], options: Mapping[str, StageOptions], places: Se
     twice = sorted({place for place in places if list(places).count(place) > 1})
     if twice:
         raise ConfigError(f"places: {twice[0]!r} is there twice")
-    standing: dict[str, list[str]] = {place: [] for place in places}
+    standing: dict[str, list[str]] = {place: [] for place in (*places, BRANCHES)}
     for name in names:
         standing[_place_of(name, options[name], places)].append(name)
-    return [name for place in places for name in standing[place]]
+    return [name for one in standing.values() for name in one]
 
 
 def _place_of(name: str, options: StageOptions, places: Sequence[str]) -> str:
@@ -103,6 +106,8 @@ def _place_of(name: str, options: StageOptions, places: Sequence[str]) -> str:
             what = f"stages.{name}.place={options.place}: there is no such place"
             raise ConfigError(f"{what}; {suggestion(options.place, places)}")
         return options.place
+    if name not in places and isinstance(options.after, list):
+        return BRANCHES
     if name not in places:
         raise ConfigError(
             f"stages.{name}: where does it stand? Give stages.{name}.before or stages.{name}.after, the name of a "

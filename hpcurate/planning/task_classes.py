@@ -33,7 +33,7 @@ def resolved_classes(
         try:
             types = resolved_types(stages[name], comes, name=f"stages.{name}", before=before)
         except PipelineError as error:
-            raise PipelineError(f"{error}; put a stage between them, or change stages.{name}.after") from None
+            raise PipelineError(f"{error}; {_way_out(name, comes, after[name])}") from None
         known = _joined([names[one] for one in after[name]])
         for member, (given, returned) in zip(members(stages[name]), types):
             _check_member(name, member, given, returned)
@@ -45,6 +45,14 @@ def resolved_classes(
         declared = [task_types(type(member)) for member in members(stages[name])]
         takes[name] = "" if types == declared else _named(name, comes)
     return takes
+
+
+def _way_out(name: str, comes: type[Task], after: Sequence[str]) -> str:
+    """What to do about a stage that does not fit what it follows. Pure."""
+    out = f"put a stage between them, or change stages.{name}.after"
+    if not issubclass(comes, Record):
+        return out
+    return f"{out}; a command returns Records and can be a branch: stages.{after[0]}.after=[…], a list"
 
 
 KnownNames = frozenset[str] | None

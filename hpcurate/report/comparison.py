@@ -45,11 +45,18 @@ def compare(one: Run, two: Run, defaults: Mapping[str, Any]) -> Comparison:
     drops = [drop_reasons(view) for view in (a, b)]
     names = list(dict.fromkeys([*stages[0], *stages[1]]))
     return Comparison(
-        config=part_differences(*(_config(run, defaults) for run in (one, two))),
+        config=part_differences(*_comparable([_config(run, defaults) for run in (one, two)])),
         shared=[name for name in names if folders[0].get(name) == folders[1].get(name)],
         counts={name: (stages[0].get(name), stages[1].get(name)) for name in names},
         dropped={name: (drops[0].get(name, Counter()), drops[1].get(name, Counter())) for name in names},
     )
+
+
+def _comparable(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without who does the work where only one of them was compiled: that has what was found, the other what was typed."""
+    compiled = ["_target_" in (config.get("launcher") or {}) for config in configs]
+    away = ("launcher", "site", "store", "wait") if any(compiled) and not all(compiled) else ()
+    return [{key: value for key, value in config.items() if key not in away} for config in configs]
 
 
 def _config(run: Run, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,12 +121,19 @@ def spelled(text: str) -> tuple[bytes, ...]:
 
 def name_of(plain: Plain) -> str:
     """What a user calls a task: its name in the input if it has one, else its id. Pure."""
-    return str(plain.get("source") or plain.get("path") or plain["id"])
+    known = _known(plain)
+    return str(known.get("source") or known.get("path") or plain["id"])
+
+
+def _known(plain: Plain) -> Plain:
+    """Its fields, and those that a Record has carried on as values. Pure."""
+    carried = plain.get("values")
+    return {**carried, **plain} if isinstance(carried, dict) else plain
 
 
 def label_of(plain: Plain) -> str:
     """What a user calls a task, and the seconds of it where it is a span: `v2d.mp4, 3.2–5.5 s`. Pure."""
-    start, end = plain.get("start_s"), plain.get("end_s")
+    start, end = (_known(plain).get(name) for name in ("start_s", "end_s"))
     is_span = isinstance(start, (int, float)) and isinstance(end, (int, float))
     return name_of(plain) + (f", {start:.1f}–{end:.1f} s" if is_span else "")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate.planning.aliases import is_aliased
+from hpcurate.planning.aliases import COMMAND, is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.results import RESULT, is_result
 from hpcurate.runs.reconcile import StageView
@@ -200,7 +200,7 @@ def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         yield f"upstream.{path}", value[RESULT][0]
         yield path, f"result {value[RESULT][1]}"
     elif isinstance(value, dict):
-        for key, inner in value.items():
+        for key, inner in _as_code(value).items():
             if key == "code" and "class" in value:
                 yield from ((f"{path}.code: {file}".lstrip("."), digest) for file, digest in inner.items())
             else:
@@ -211,6 +211,15 @@ def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
             yield from _leaves(inner, f"{path}.{name}".lstrip("."))
     else:
         yield path, value
+
+
+def _as_code(value: dict[str, Any]) -> dict[str, Any]:
+    """With the scripts of a program as what they are to it. Pure."""
+    if value.get("class") != COMMAND or "files" not in value["parameters"]:
+        return value
+    parameters = dict(value["parameters"])
+    scripts = {name: file["sha256"] for name, file in parameters.pop("files").items()}
+    return {**value, "parameters": parameters, "code": {**value.get("code", {}), **scripts}}
 
 
 def _shown(leaves: dict[str, Any], key: str) -> str:

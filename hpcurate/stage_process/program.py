@@ -55,7 +55,11 @@ class Program:
 
     def failed(self, message: str, end: str = "", kind: type[ProgramFailed] = ProgramFailed) -> ProgramFailed:
         """What to raise for it."""
-        return kind(f"{os.path.basename(self.argv[0])}: {message}", f"{RAN}{self.shown}\n{end}".rstrip())
+        return kind(f"{os.path.basename(self.argv[0])}: {message}", self.ran(end))
+
+    def ran(self, end: str) -> str:
+        """The command and the end of its output, as a dead letter has them."""
+        return f"{RAN}{self.shown}\n{end}".rstrip()
 
 
 def in_shell(argv: Sequence[str], variables: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpcurate.errors import BadOutput, BadReturned, BadValues, OutputMissing
+from hpcurate.errors import BadOutput, BadReturned, BadValues, OutputMissing, ProgramFailed
 from hpcurate.node.place import own_folder
 from hpcurate.stage_process.records import Returned, returned_lines
 from hpcurate.system.folders import remove_folder
@@ -65,6 +65,8 @@ class Room:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.ran = ""
+        """The command and the end of its output, once it has run: they tell why what it left is wrong."""
         self.work, self.values, self.tasks, self.returned = (
             os.path.join(folder, name) for name in ("work", "values.json", "tasks.jsonl", "returned.jsonl")
         )
@@ -73,8 +75,10 @@ class Room:
         os.mkdir(self.work)
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         remove_folder(self.folder)
+        if isinstance(error, ProgramFailed) and not error.details:
+            error.details = self.ran
 
     def write_tasks(self, lines: Sequence[bytes]) -> None:
         """What the program reads as `{tasks}`."""

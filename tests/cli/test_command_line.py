@@ -45,6 +45,8 @@ REFUSED = [
     (["+pipeline=words", "stages.show._target_=no.such.module.Stage"], "cannot import stage class"),
     (["+pipeline=words", "stages.show._target_=stages.no.Stage"], "in the folder where you type the command (/"),
     (["+pipeline=words", "stages.show._target_=stages.video.probe.Probe"], "stages.show takes FileTask, but lower_case gives HelloTask"),
+    (["+pipeline=words", "stages.show.needs=lower_case"], "Expected `list`, got `str`; type [lower_case]"),
+    (["+pipeline=words", "name=${results:a.b}"], "name: ${results:…} stands for nothing; did you mean 'result'?"),
     (["+pipeline=words", "launcher.wrkers=1"], "launcher.wrkers"),
     (["+pipeline=words", "launcher=slrum"], "launcher=slrum: no such choice; did you mean 'slurm'?"),
     (["+pipeline=words", "wait=maybe"], "wait='maybe'"),

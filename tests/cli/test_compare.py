@@ -40,3 +40,17 @@ def test_a_run_from_before_differs_in_nothing_that_is_a_default(picky: Shell) ->
     picky.inline(*words, "stages.pick.limit=98")
     differences = json.loads(picky.type("compare", first, "latest", "--json").stdout)["config"]
     assert ["stages.pick.limit: 97 → 98"] == differences
+
+
+def test_a_compiled_run_differs_in_nothing_that_compile_chose(picky: Shell) -> None:
+    """Its launcher and site are written down as they were found, the others' as they were asked for: 25 lines of it."""
+    first = json.loads(picky.type("runs", "--json").stdout)[0]["run"]
+    config = picky.store / "runs" / first / "config.yaml"
+    plain = yaml.safe_load(config.read_text())
+    found = {"launcher": {"_target_": "launchers.slurm.SlurmLauncher"}, "site": {"cluster": "deep"}, "store": "/s"}
+    config.write_text(yaml.safe_dump({**plain, **found}))
+    other = json.loads(picky.type("runs", "--json").stdout)[1]["run"]
+    text = picky.type("compare", first, other).stdout
+    assert "stages.pick.limit" in text
+    assert "launcher" not in text
+    assert "cluster" not in text

@@ -143,6 +143,7 @@ def test_a_file_that_does_not_say_where_it_belongs_is_named(project: Shell) -> N
         stderr = project.type("+pipeline=bare", "--cfg", status=2).stderr
         assert "the first line of its file must be `# @package _global_`" in stderr
         assert str(bare) in stderr
+        assert 1 == stderr.count(".yaml"), "all those that do say it were named, too"
         stderr = project.type("+pipeline=heavy", "+embed=own", "--cfg", status=2).stderr
         assert "`# @package stages.embed`" in stderr
     finally:

@@ -93,6 +93,18 @@ def test_values_that_are_not_written_are_missed(tmp_path: Path) -> None:
         assert ("BadValues", f"values: the program did not write them: {why}") == (error, said)
 
 
+@pytest.mark.parametrize("argv", [["{out.x}"], ["{values}"], ["{tasks}", "{returned}"]])
+def test_what_is_missing_is_told_with_the_command_and_what_it_printed(tmp_path: Path, argv: list[str]) -> None:
+    """Many programs print what went wrong and end with 0: the dead letter had only the path that is not there."""
+    declared = {"outputs": {"x": "x.txt"}} if "{out.x}" in argv else {"values": {"n": "int"}}
+    if "{returned}" in argv:
+        declared = {}
+    _, _, details = failure(shell("echo cannot read it", *argv, **declared), tmp_path / "t")
+    command, *lines = details.splitlines()
+    assert command.startswith("$ sh -c 'echo cannot read it' sh /")
+    assert ["cannot read it"] == lines
+
+
 def test_an_exit_code_fails_the_task_with_the_end_of_the_output(tmp_path: Path) -> None:
     """And with the command, as a line that can be pasted into a shell."""
     error, said, details = failure(shell("seq 100; echo cannot read $1 >&2; exit 3", "{value}"), tmp_path / "t")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hpcurate.planning.aliases import Aliases, alias_name, differs_in_code_alone
+from hpcurate.planning.aliases import COMMAND, Aliases, alias_name, differs_in_code_alone, has_no_version
+from hpcurate.runs.explanation import part_differences
 
 STAGE = {"class": "mine:Caption", "version": "syntax:1", "parameters": {"size": 3}, "code": {"helper.py": "a"}}
 
@@ -41,6 +42,19 @@ def test_a_member_of_a_chain_and_a_stage_in_a_parameter() -> None:
     chains = [{**OLD, "stage": {"chain": [{**STAGE, "version": f"syntax:{n}"}]}} for n in (1, 2)]
     inner = [identity(version="v1", parameters={"inner": {**STAGE, "version": f"syntax:{n}"}}) for n in (1, 2)]
     assert [True, True] == [differs_in_code_alone(*chains), differs_in_code_alone(*inner)]
+
+
+def test_scripts_of_a_program_are_its_code() -> None:
+    """They counted as parameters: a training whose script was repaired could not go on at its checkpoint."""
+    files = [{"train.py": {"sha256": "1"}}, {"train.py": {"sha256": "2"}, "more.py": {"sha256": "3"}}]
+    programs = [identity(**{"class": COMMAND}, version="v1", parameters={"argv": [], "files": one}) for one in files]
+    assert differs_in_code_alone(*programs)
+    assert has_no_version(programs[0])
+    assert not has_no_version(identity(**{"class": COMMAND}, version="v1", parameters={"argv": []}))
+    changed = ["code: train.py differs", "code: more.py is now part of it"]
+    assert changed == part_differences(*programs)
+    more = identity(**{"class": COMMAND}, version="v1", parameters={"argv": ["a"], "files": files[1]})
+    assert not differs_in_code_alone(programs[0], more)
 
 
 def test_an_alias_is_found_by_what_the_stage_is_now(tmp_path: Path) -> None:

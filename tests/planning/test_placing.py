@@ -57,6 +57,12 @@ def test_a_stage_without_a_place_is_asked_where_it_stands() -> None:
     assert message.endswith("one of probe, clips, filters, embedding, publish")
 
 
+def test_a_branch_needs_no_place() -> None:
+    """It names what it reads, and no stage reads it unasked: it was asked where it stands, although it said `after`."""
+    file = {"mine": {"after": ["clips"]}, "probe": {}, "clips": {}, "write": {"place": "publish"}}
+    assert "probe clips write mine more" == order(PLACES, **file, more={"after": "mine"})
+
+
 def test_places_that_are_not_there_are_refused() -> None:
     """With the nearest, or with what else says where a stage stands."""
     assert "stages.a.place=filter: there is no such place; did you mean 'filters'?" == refusal(

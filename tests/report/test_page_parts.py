@@ -52,6 +52,8 @@ def test_a_task_is_called_by_its_file_and_span() -> None:
     """By its id, where it has no file."""
     assert "a.mp4, 1.0–2.5 s" == label_of({"source": "a.mp4", "start_s": 1, "end_s": 2.5, "id": "x"})
     assert "x" == label_of({"id": "x"})
+    carried = {"source": "a.mp4", "start_s": 1.0, "end_s": 2.5}
+    assert "a.mp4, 1.0–2.5 s" == label_of({"values": carried, "files": {}, "id": "x"}), "a Record was called by its id"
 
 
 def test_each_kind_of_end_has_its_share() -> None:

@@ -274,7 +274,7 @@ def test_who_listens_is_read_from_the_kernels_table() -> None:
     ("given", "message"),
     [
         ({"command": ["vllm", "serve"]}, "server.command=('vllm', 'serve'): none of its words has {port}"),
-        ({"command": "vllm serve --port {port}"}, "Expected `array`, got `str`"),
+        ({"command": "vllm serve --port {port}"}, "Expected `list`, got `str`; type ["),
         ({"command": []}, "server.command=(): a list of words is expected"),
         ({"command": ["x", "{port}"], "health": "health"}, "server.health=health: a path is expected"),
         ({"command": ["x", "{port}"], "ready": 3}, "server.ready: there is no such key; did you mean 'ready_s'?"),

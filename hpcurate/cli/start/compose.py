@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,9 @@ from hpcurate.fields import check_renamed, names_of, suggestion
 from hpcurate.masks import refuse_known
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.secrets import MAY_BE_SECRET, is_secret, refuse_typed
+
+INTERPOLATIONS = ("result", "oc.env", "oc.select", "oc.decode")
+"""What may stand before the colon in `${…:…}`."""
 
 
 @attrs.define(frozen=True)
@@ -252,8 +256,22 @@ def _check_headers(config: Mapping[str, Any], folders: Sequence[Path]) -> None:
         whole = {"stages", "source", "name"} & {str(key) for key in entry}
         if whole or "_target_" in entry:
             package = "_global_" if whole else f"stages.{group}"
-            files = " or ".join(str(path) for folder in folders for path in sorted((folder / group).glob("*.yaml")))
+            found = [path for folder in folders for path in sorted((folder / group).glob("*.yaml"))]
+            files = " or ".join(str(path) for path in found if not _says_where(path))
             raise ConfigError(f"{group}=…: the first line of its file must be `# @package {package}`: {files}")
+
+
+def _says_where(path: Path) -> bool:
+    """Whether a file of a group says in a line of its head where its content belongs; what cannot be read does not."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return any(re.match(r"#\s*@package\s", line) for line in itertools.takewhile(_is_head, lines))
+
+
+def _is_head(line: str) -> bool:
+    return line.startswith("#") or not line.strip()
 
 
 @contextmanager
@@ -292,6 +310,10 @@ def _readable(message: str, folders: Sequence[Path]) -> str:
     choice = re.search(r"Could not find '([^'/]+)/([^']+)'", message)
     if choice:
         return f"{choice[1]}={choice[2]}: no such choice; {suggestion(choice[2], names_in(folders, choice[1]))}"
+    unknown = re.search(r"Unsupported interpolation type (\S+)(?:\s+full_key: (\S+))?", message)
+    if unknown:
+        where = f"{unknown[2]}: " if unknown[2] else ""
+        return f"{where}${{{unknown[1]}:…}} stands for nothing; {suggestion(unknown[1], INTERPOLATIONS)}"
     unset = re.search(r"nvironment variable '?(\w+)'? (?:not found|is not set)", message)
     if unset:
         key = re.search(r"full_key: (\S+)", message)
