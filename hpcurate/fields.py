@@ -189,6 +189,8 @@ def _of_type(hint: Any, value: Any, key: str) -> Any:
 def in_yaml(error: msgspec.ValidationError, value: Any) -> str:
     """What was expected, in the words of YAML; one value where a list belongs, as a list. Pure."""
     said = str(error).replace("`array", "`list").replace("`object", "`mapping")
+    if said.startswith("Expected `mapping"):
+        return f"{said}; type {{NAME: …}}"
     alone = said.startswith("Expected `list") and isinstance(value, (str, int, float))
     return f"{said}; type [{value}]" if alone else said
 

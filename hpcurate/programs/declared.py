@@ -159,5 +159,7 @@ def arguments_of(argv: Any) -> list[str]:
 def as_text(key: str, value: Any) -> str:
     """A text, or a number as one. Raises ConfigError."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or "\0" in str(value):
-        raise ConfigError(f"{key}={value!r}: a text or a number is expected")
+        bare = isinstance(value, dict) and len(value) == 1 and set(value.values()) == {None}  # {path} in YAML
+        quoted = f'; write "{{{next(iter(value))}}}" in quotes' if bare else ""
+        raise ConfigError(f"{key}={value!r}: a text or a number is expected{quoted}")
     return value if isinstance(value, str) else str(value)

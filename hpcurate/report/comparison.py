@@ -53,7 +53,7 @@ def compare(one: Run, two: Run, defaults: Mapping[str, Any]) -> Comparison:
 
 
 def _comparable(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without who does the work where only one of them was compiled: that has what was found, the other what was typed."""
+    """Without launcher and site where only one was compiled: that has what was found, the other what was typed."""
     compiled = ["_target_" in (config.get("launcher") or {}) for config in configs]
     away = ("launcher", "site", "store", "wait") if any(compiled) and not all(compiled) else ()
     return [{key: value for key, value in config.items() if key not in away} for config in configs]

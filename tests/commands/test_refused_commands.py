@@ -39,6 +39,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a class that is not returned": ({"argv": ["a"], "returns": "m:C"}, "put {returned} in argv"),
     "code 0": ({"argv": ["a"], "drop_on": [0]}, "drop_on=0: exit codes from 1 to 255 can drop"),
     "no list of codes": ({"argv": ["a"], "drop_on": 3}, "drop_on: Expected `list | null`, got `int`; type [3]"),
+    "no mapping": ({"argv": ["a"], "outputs": ["c"]}, "Expected `mapping | null`, got `list`; type {NAME: …}"),
+    "no quotes in YAML": ({"argv": ["a", {"path": None}]}, "argv[1]={'path': None}: a text or a number is expected; write \"{path}\""),
     "no code": ({"argv": ["a"], "drop_on": ["x"]}, "drop_on: Expected `int`"),
     "a script that is not there": ({"argv": ["python", "tools/trian.py"]}, "argv[1]='tools/trian.py': there is no such file"),
     "a program that is not there": ({"argv": ["./run"]}, "argv[0]='./run': there is no such file"),
