@@ -171,10 +171,12 @@ def _standing(view: StageView) -> str:
     counts = view.counts
     if view.complete:
         return f"{NOTHING}all committed ({plural(counts.shards or 0, 'shard')})"
+    if view.refused:
+        return f"stalled: {view.refused.reason}"
     if not view.ready:
         return "waits: what it reads is not complete"
     if not view.listed:
-        return "runs: its input has grown"
+        return "runs: its input has grown" if view.rounds else "runs: nothing of it is done yet"
     return f"runs: {counts.shards_done} of {plural(counts.shards or 0, 'shard')} committed"
 
 

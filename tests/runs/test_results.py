@@ -16,7 +16,7 @@ import hpcurate
 from hpcurate import Stage
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import Budget, StageOptions
-from hpcurate.runs.explanation import explain
+from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.folder import Run
 from hpcurate.runs.looking import RunLooker
 from hpcurate.runs.references import upstream_of
@@ -48,17 +48,17 @@ def plans(site: Site) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(site.store.glob("runs/2*/submissions/below-*/plan.json"))]
 
 
-def lines(run: hpcurate.OpenRun) -> tuple[str, ...]:
-    """What `explain` says of the results of `below`."""
+def explained(run: hpcurate.OpenRun) -> Explanation:
+    """What `explain` shows of `below`."""
     looker = RunLooker(run.run, InlineLauncher())
-    return explain(run.run.store, run.run.frozen().pipeline, looker.observer.look())[1].results
+    return explain(run.run.store, run.run.frozen().pipeline, looker.observer.look())[1]
 
 
 def test_a_value_that_stays_redoes_nothing_and_another_all_that_uses_it(site: Site) -> None:
     """Through growth; each round's plan has the value, and what is committed for another one stays."""
     first = go(site, 1, 2, 3, 4, 5)
     assert {"1": "below 5", "2": "below 5", "3": "below 5", "4": "below 5"} == stories(first)
-    assert ("threshold = 5.0 (measure.most)",) == lines(first)
+    assert ("threshold = 5.0 (measure.most)",) == explained(first).results
     before = set(site.claims())
     same = go(site, 1, 2, 3, 4, 5, -1)
     assert {"1", "2", "3", "4", "-1"} == set(stories(same))
@@ -100,7 +100,8 @@ def test_other_than_one_task_stalls_who_uses_it(site: Site) -> None:
     run = hpcurate.run(wrong, Growing((1, 2)), store=site.store, launcher="inline")
     said = "stages.below.threshold is ${result:measure.most}: measure returned 2 tasks, and a result is a field"
     assert ("stalled", True) == (run.summary["state"], run.summary["reason"].startswith(said))
-    assert ("threshold = ${result:measure.most}: not known yet, 0.5 is only its default",) == lines(run)
+    assert ("threshold = ${result:measure.most}: not known yet, 0.5 is only its default",) == explained(run).results
+    assert explained(run).reason.startswith(f"stalled: {said}")
     wrong["below"] = Step(Below(2.0), StageOptions(**OPTIONS))
     given = hpcurate.run(wrong, Growing((1, 2)), store=site.store, launcher="inline")
     assert ("complete", {"1": "below 2"}) == (given.summary["state"], stories(given))
