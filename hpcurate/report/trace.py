@@ -19,6 +19,7 @@ from hpcurate.report.story import Story
 from hpcurate.report.telling import Teller
 from hpcurate.runs.commands import quoted
 from hpcurate.runs.summary import RunReport
+from hpcurate.units import plural
 
 MOST_PARENTS = 50
 """A task that was made of more is followed from itself on: what went into it is no longer one item."""
@@ -98,8 +99,8 @@ def _no_such_item(view: RunView, wanted: str) -> StoreError:
     example = f", e.g. {name_of(first)}" if first else ""
     count = sum(shard.counts.tasks_out for shard in view.source())
     return StoreError(
-        f"{wanted}: no task of {view.run.name} has that in its id, path or name; its input has {count} items{example}. "
-        f"Another run may have it: type hpcurate runs --store {quoted(view.run.store.root)}"
+        f"{wanted}: no task of {view.run.name} has that in its id, path or name; its input has {plural(count, 'item')}"
+        f"{example}. Another run may have it: type hpcurate runs --store {quoted(view.run.store.root)}"
     )
 
 

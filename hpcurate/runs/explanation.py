@@ -130,15 +130,21 @@ def _explain(stage: PlannedStage, view: StageView, known: dict[str, dict[str, An
 
 
 def _left_behind(store: Store, stage: PlannedStage, known: dict[str, dict[str, Any]]) -> list[str]:
-    """What an unfinished stage of another version has reached, which a new one begins without."""
+    """Checkpoints that a stage goes on from, or those of another version, which a new one begins without."""
     nearest = _nearest(stage, known) if stage.checkpoints and stage.folder not in known else None
     if nearest is None:
-        return []
-    folder = store.stage(nearest[0])
-    fans = POSIX.names(f"{folder.path}/checkpoints")
-    count = sum(len(POSIX.names(folder.checkpoints(fan))) for fan in fans)
+        count = _checkpoints(store, stage.folder) if stage.checkpoints else 0
+        return [f"checkpoints: of {plural(count, 'shard')}, to go on from"] if count else []
+    count = _checkpoints(store, nearest[0])
     what = "checkpoints: begins from the start; those of"
     return [f"{what} {plural(count, 'shard')} in {nearest[0]} are of another version, and stay there"] if count else []
+
+
+def _checkpoints(store: Store, name: str) -> int:
+    """How many shards of a stage have some."""
+    folder = store.stage(name)
+    fans = POSIX.names(f"{folder.path}/checkpoints")
+    return sum(len(POSIX.names(folder.checkpoints(fan))) for fan in fans)
 
 
 def _nearest(stage: PlannedStage, known: dict[str, dict[str, Any]]) -> tuple[str, list[str]] | None:

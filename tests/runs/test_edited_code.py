@@ -182,4 +182,4 @@ def test_checkpoints_of_another_version_are_named_before_anything_starts(tmp_pat
         said.differences[0],
         said.differences[1][:24],
     ]
-    assert [] == code_changes(store, planned[0])
+    assert ["train: checkpoints: of 1 shard, to go on from"] == code_changes(store, planned[0]), "after a Ctrl-C, too"
