@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Collection, Sequence
 from itertools import permutations
 from typing import Any
@@ -30,6 +32,9 @@ OWN = {
 }
 """Placeholders that are no name of a task: each with what stands for it."""
 OUT = "out."
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
+PLAIN_NUMBERS = frozenset(["cpus", "gpus", "nodes", "port"])
+"""Placeholders that may stand in a script."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -69,6 +74,7 @@ class Declared:
     def check(self) -> None:
         """Raise ConfigError for what could never run."""
         self._check_names()
+        self._check_shells()
         for name, kind in self.values.items():
             if kind not in TYPES:
                 raise ConfigError(f"values.{name}={kind!r}: there is no such type; there are: {', '.join(TYPES)}")
@@ -96,6 +102,18 @@ class Declared:
                     raise ConfigError(f"{key}.{name}: that name is taken; choose another")
         for name in self.values.keys() & self.outputs.keys():
             raise ConfigError(f"outputs.{name}: a value has that name, too; choose another")
+
+    def _check_shells(self) -> None:
+        """A shell takes text of a task apart, and runs what is in it."""
+        for place, (program, option, script) in enumerate(zip(self.argv, self.argv[1:], self.argv[2:])):
+            shell, runs = os.path.basename(program), re.fullmatch("-[a-z]*c", option)
+            names = [] if is_literal(script) else [name for name in names_in(script) if name not in PLAIN_NUMBERS]
+            if shell in SHELLS and runs and names:
+                name = f"{{{names[0]}}}"
+                raise ConfigError(
+                    f"argv[{place + 2}]: {shell} would take {name} apart, and run what is in it; make it "
+                    f'an argument of the script: [{shell}, -c, \'wc -l "$1"\', {shell}, "{name}"]'
+                )
 
     def _check_placeholders(self) -> None:
         names = self.placeholders

@@ -46,6 +46,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a program that is not there": ({"argv": ["./run"]}, "argv[0]='./run': there is no such file"),
     "a further file that is not there": ({"argv": ["a"], "files": ["b.yaml"]}, "files: 'b.yaml': there is no such file"),
     "a further file elsewhere": ({"argv": ["a"], "files": ["/etc/hosts"]}, "files: '/etc/hosts': a path below the folder"),
+    "a name in a script": ({"argv": ["bash", "-ec", "wc -l {path}"]}, "argv[2]: bash would take {path} apart"),
     "an unknown parameter": ({"argv": ["a"], "out": {}}, "unexpected keyword argument 'out'"),
 }  # fmt: skip
 
