@@ -33,7 +33,7 @@ hello: $(READY) ## A pipeline with small models (191 MB, by pip) that answers in
 
 test: ## All checks and tests (15 minutes on 2 cores); as root on Debian installs Slurm and a browser first
 	$(MAKE) --no-print-directory -j2 packages lint asserts
-	$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) ## The long campaigns, and only these
 	scripts/install-test-deps
@@ -43,14 +43,14 @@ test-newest: ## The tests with the newest release of everything, and another Pyt
 	scripts/install-test-deps
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet -e '.[dev,video]'
-	.venv-newest/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+	.venv-newest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-oldest: ## The tests with the lowest version of everything that pyproject.toml allows
 	scripts/install-test-deps
 	$(PYTHON) -m venv --clear .venv-oldest
 	$(PYTHON) scripts/oldest-versions > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e '.[dev,video]'
-	.venv-oldest/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder
+	.venv-oldest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 packages: # beside the checks, which do not need them
 	scripts/install-test-deps
