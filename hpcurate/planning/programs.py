@@ -39,7 +39,9 @@ def check_programs(stages: Mapping[str, Stage[Any, Any]], planned: Mapping[str, 
         for member in members(stage):
             for module in member.modules() if isinstance(member, Command) else ():
                 if find_module(module).file is None and not find_module(module).folders:
-                    raise PipelineError(f"stages.{name}: argv: python -m {module}: there is no such module here")
+                    raise PipelineError(
+                        f"stages.{name}: argv: python -m {module}: there is no such module here; {_REMEDY}"
+                    )
 
 
-_REMEDY = "install it, name an environment that has it (env=), or give its path"
+_REMEDY = "correct the name, install it, or name an environment that has it (env=)"
