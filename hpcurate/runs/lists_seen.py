@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from hpcurate.digest import digest
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
 from hpcurate.planning.retries import StandingRetries, is_live, standing_retries
@@ -86,31 +85,25 @@ class ListsSeen:
         return ExpectedList(name, (), live, left) if left.count else None
 
     def next_version(
-        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf, others: Sequence[str] = ()
+        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf
     ) -> tuple[str, list[ShardLine]]:
-        """Name and lines of the version that is to be written. `others`: the other lists of the live set."""
+        """Name and lines of the version that is to be written."""
         before = self._versions(stage.folder, expected.name)
         if expected.retries is not None:
             number = version(before[-1].name)[1] + 1
             return version_name(expected.name, number), expected.retries.lines(stage.relation)
         number = version(before[-1].name)[1] + 1 if before else 0
-        while self._was_used(stage.folder, name := version_name(expected.name, number), others):
+        while self._was_used(stage.folder, name := version_name(expected.name, number)):
             number += 1
         return name, stage.relation.lines(name, expected.parts, weights, [found.lines for found in before])
 
-    def _was_used(self, folder: str, name: str, others: Sequence[str]) -> bool:
-        """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them, or
-        workers of a round that is not over have read it.
+    def _was_used(self, folder: str, name: str) -> bool:
+        """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them.
 
         Where ids are digests of the inputs, they say it.
         """
         store, fan = self._store(folder), fan_of(shard_id(name, 0))
-        if is_content_named(name):
-            return False
-        if store.claims.latest(fan) or store.commits.listing(fan)[1]:
-            return True
-        lists = digest_of_lists([name, *others])
-        return any(one.ticket.lists == lists and not one.over for one in store.rounds.read())
+        return not is_content_named(name) and bool(store.claims.latest(fan) or store.commits.listing(fan)[1])
 
     def _all(self, folder: str, lists: Mapping[str, Parts]) -> tuple[ExpectedList, ...]:
         return tuple(ExpectedList(name, parts, self._current(folder, name, parts)) for name, parts in lists.items())
@@ -134,8 +127,3 @@ class ListsSeen:
         while (later := self.read(folder, version_name(name, number := number + 1))) is not None:
             found.append(later)
         return found
-
-
-def digest_of_lists(names: Iterable[str]) -> str:
-    """Which live set a round works through, for `Ticket.lists`. Pure."""
-    return digest(sorted(names))[:16]

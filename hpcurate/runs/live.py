@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from hpcurate.digest import digest
 from hpcurate.errors import StoreError
 from hpcurate.planning.file_needs import StageFiles
 from hpcurate.planning.job_time import Load
@@ -24,7 +25,7 @@ from hpcurate.runs.files_seen import FilesOf, FilesSeen
 from hpcurate.runs.folder import Frozen
 from hpcurate.runs.launcher import Queue
 from hpcurate.runs.left import Left, left_of
-from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList, digest_of_lists
+from hpcurate.runs.lists_seen import ExpectedList, ListsSeen, LiveList
 from hpcurate.runs.missing_inputs import MissingInputs, stages_above
 from hpcurate.runs.nodes_seen import NodesSeen
 from hpcurate.runs.reconcile import Refused, StageView
@@ -266,9 +267,8 @@ class Observer:
         """The lists that are yet to be written, by name; everything upstream must be complete."""
         expected = self._expected(stage)
         assert expected is not None, f"{stage.name} is not ready"
-        there = [one.found.name for one in expected if one.found is not None]
         missing = [one for one in expected if one.found is None]
-        return dict(self._lists.next_version(stage, one, self._weights_of_rows, there) for one in missing)
+        return dict(self._lists.next_version(stage, one, self._weights_of_rows) for one in missing)
 
     def complete_list(self, folder: str, name: str) -> list[Committed] | None:
         """Committed shards of a list, in order, or None while any is missing."""
@@ -377,6 +377,11 @@ def _too_many(stage: PlannedStage, missing: MissingInputs | None) -> Refused | N
         "number goes on without them",
         (f"{key}={missing.count}",),
     )
+
+
+def digest_of_lists(names: Iterable[str]) -> str:
+    """Which live set a round works through, for `Ticket.lists`. Pure."""
+    return digest(sorted(names))[:16]
 
 
 def _weights(lists: Iterable[LiveList], seen: Iterable[SeenList]) -> tuple[float, float]:
