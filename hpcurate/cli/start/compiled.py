@@ -27,7 +27,7 @@ from hpcurate.masks import mask
 from hpcurate.runs.code import code_name, files_to_copy, merge_packages
 from hpcurate.runs.commands import of_store, quoted
 from hpcurate.runs.compiled import Compiled, differing, read_compiled
-from hpcurate.runs.launcher import Compiler, Launcher
+from hpcurate.runs.launcher import Compiler, Launcher, make_launcher
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.start import start
 from hpcurate.runs.waiting_jobs import WaitingJobs
@@ -155,7 +155,7 @@ def start_compiled(folder: str) -> int:
         request,
         echo=say,
         listing=Listing(say),
-        opened=lambda run: WaitingJobs(run, prepare(request).launcher).remember(compiled),
+        opened=lambda run: WaitingJobs(run, make_launcher(request.launcher)).remember(compiled),
     )
     return outcome.state.exit_status
 
