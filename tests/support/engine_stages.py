@@ -170,37 +170,38 @@ class Where(Stage[Number, Number]):
         return tasks
 
 
-class SeesGpus(Double):
+class NotesItself(Double):
+    """Writes down something of each of its processes."""
+
+    version = 1
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def note(self, text: str) -> None:
+        """One file a process."""
+        os.makedirs(self.folder, exist_ok=True)
+        with open(os.path.join(self.folder, str(os.getpid())), "w") as file:
+            file.write(text)
+
+
+class SeesGpus(NotesItself):
     """Says which GPUs each of its processes is given."""
 
-    version = 1
-
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.folder = folder
-
     def setup(self, worker: WorkerInfo) -> None:
-        """One file a process: what CUDA would see, and what the stage is told."""
-        os.makedirs(self.folder, exist_ok=True)
-        with open(os.path.join(self.folder, str(os.getpid())), "w") as file:
-            file.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {worker.device} {worker.gpu_share:g}")
+        """What CUDA would see, and what the stage is told."""
+        self.note(f"{os.environ['CUDA_VISIBLE_DEVICES']} {worker.device} {worker.gpu_share:g}")
 
 
-class SeesNode(Double):
+class SeesNode(NotesItself):
     """Says on which node each of its processes is; each takes its time for a task."""
 
-    version = 1
     batch_size = 1
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.folder = folder
-
     def setup(self, worker: WorkerInfo) -> None:
-        """One file a process: its node."""
-        os.makedirs(self.folder, exist_ok=True)
-        with open(os.path.join(self.folder, str(os.getpid())), "w") as file:
-            file.write(os.environ["SLURMD_NODENAME"])
+        """Its node."""
+        self.note(os.environ["SLURMD_NODENAME"])
 
     def process(self, tasks: list[Number]) -> list[Number]:
         """So long that every process has something to do."""
