@@ -38,7 +38,7 @@ def names_of(task: Task) -> dict[str, Any]:
 
 
 def agreed(tasks: Sequence[Task]) -> Names:
-    """Each name with its value wherever it is; of several tasks, without what every task has."""
+    """Each name with its value, or a mark that the tasks differ in it."""
     found: dict[str, Any] = {}
     for task in tasks:
         for name, value in names_of(task).items():
