@@ -8,7 +8,7 @@ DEMO := .venv/.demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo hello test packages asserts test-long test-newest test-oldest lint format clean
+.PHONY: help setup demo hello test packages asserts test-long test-newest test-oldest bench-quick lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test-oldest: ## The tests with the lowest version of everything that pyproject.t
 	$(PYTHON) scripts/oldest-versions > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e '.[dev,video]'
 	.venv-oldest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+bench-quick: $(READY) ## Whether anything became slower: ratios to peers, under two minutes; nothing else may run
+	$(PY) benchmarks/quick.py
 
 packages: # beside the checks, which do not need them
 	scripts/install-test-deps
