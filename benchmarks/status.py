@@ -2,113 +2,124 @@
 
     python benchmarks/status.py [SHARDS]
 
-Each shard has dropped a task for one of three reasons, and left something out; one in a hundred has a dead letter. The
-folders that are full have their index, as a run writes it. Beside that: the bare start of Python, and listing the same
-folders with os.scandir. Warm page cache, best of five.
+Each other shard has dropped its task for one of three reasons, each left something out; one in a hundred has a dead
+letter. The folders that are full have their index, as a run writes it. Beside that: the bare start of Python, and
+listing the same folders with os.scandir. Warm page cache, best of five.
+
+`for_real`, which `benchmarks/scale.py --disk` calls, is for stages of another size: seconds, memory and what is opened,
+also of a gate's look and of the list of the next stage, and with 70 % of the shards committed in no order.
 """
 
 from __future__ import annotations
 
 import os
+import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 
-from hpcurate.environments.resolve import Environments
-from hpcurate.failures import DeadLetter
-from hpcurate.planning.build import Step, no_weights
-from hpcurate.planning.epochs import Epochs
-from hpcurate.planning.options import StageOptions
+import attrs
+from big_store import LOCAL, make
+
 from hpcurate.runs.driver import Driver
-from hpcurate.runs.folder import open_run, open_store
-from hpcurate.runs.indexing import write_index
+from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
-from hpcurate.runs.prepare import Request, prepare
-from hpcurate.runs.start import write_run
-from hpcurate.source.intake import take_in
-from hpcurate.source.scan import scan
-from hpcurate.store.dropped import DroppedRow
 from hpcurate.store.filesystem import PosixFilesystem
-from hpcurate.store.stage_store import StageStore
-from hpcurate.store.stats import LeftOut, ShardStats
+from hpcurate.store.layout import Store
 from hpcurate.world import World
-from stages.hello import LowerCase, Print, Prompts
 
-LOCAL = {"_target_": "launchers.local.LocalLauncher"}
-
-
-class Unflushed(PosixFilesystem):
-    """Making the store is not what is measured."""
-
-    def freeze(self, folder: str) -> None:
-        """Leave it."""
+VERBS = ("status", "status --json", "watch --once", "why", "why --json")
+LIST = "import os, sys; print(sum(1 for b in os.scandir(sys.argv[1]) for f in os.scandir(b.path)))"
 
 
-def make(root: str, shards: int) -> None:
-    """A run with so many shards in its first stage, the last one open."""
-    source = Prompts(tuple(str(number) for number in range(shards)))
-    steps = {"lower_case": Step(LowerCase(), StageOptions(shard_tasks=1)), "show": Step(Print())}
-    request = Request(
-        name="bench",
-        source=source,
-        steps=lambda output: steps,
-        store=root,
-        launcher=LOCAL,
-        weights=no_weights,
-        environments=Environments(root, []),
-        epochs=Epochs(root),
-    )
-    prepared, world, store = prepare(request), World(filesystem=Unflushed()), open_store(root)
-    run, pipeline = open_run(store, prepared.draft, None), prepared.draft
-    intake = take_in(world, store, pipeline.source.folder, scan(source))
-    write_run(run, pipeline, intake.lists, prepared, echo=lambda line: None, world=world)
-    driver = Driver(run, make_launcher(LOCAL), world=world)
-    observer, stage = driver.observer, driver.observer.store(pipeline.stages[0].folder)
-    for name, lines in observer.missing_lists(pipeline.stages[0]).items():
-        for number, line in enumerate(stage.lists.write(name, lines)[:-1]):
-            commit(stage, line.id, number)
-    (view, *_) = observer.look()
-    for folder, fan in view.unindexed:
-        write_index(observer.store(folder), folder, fan, observer.commits)
+@attrs.define(frozen=True)
+class Took:
+    """What a command took."""
+
+    seconds: float
+    mb: float
+    """Of memory at most."""
 
 
-def commit(stage: StageStore, shard: str, number: int) -> None:
-    """A shard of three tasks: one passed on, one dropped, one failed or dropped, too."""
-    path, reason, failed = stage.commits.begin(shard, 1, "n"), f"darker than {number % 3}", int(number % 100 == 0)
-    clip = {"id": f"c{number}", "source": f"v{number}.mp4", "start_s": 0.0, "end_s": 4.0}
-    row = DroppedRow(id=clip["id"], input=True, stage="dark", reason=reason, value=0.5, threshold=2.0, task=clip)
-    rows = {"tasks": b"{}\n", "dropped": row.line() * (2 - failed)}
-    if failed:
-        letter = DeadLetter(id="f", stage="lower_case", error="ValueError", message=f"v{number}.mp4: bad", task=clip)
-        rows["failed"] = letter.line()
-    for name, data in rows.items():
-        stage.filesystem.replace(os.path.join(path, f"{name}.jsonl"), data)
-    stats = ShardStats(
-        shard=shard, nonce="n", weight_out=1.0, tasks_in=3, tasks_out=1, passed=1, dropped=2 - failed, failed=failed,
-        reasons={reason: 2 - failed}, lost={reason: {"seconds": 4.0, "bytes": 1e6}}, attempt=1, worker="w-1-2-3",
-        amounts_in={"seconds": 12.0, "bytes": 3e6}, amounts_out={"seconds": 3.5, "bytes": 1e6}, begun=1.7e9, ended=2e9,
-        left_out={"shorter than 2 s": LeftOut(1, {"seconds": 0.5})}, seconds=8.0, process_seconds=7.0,
-    )  # fmt: skip
-    stage.commits.commit(path, stats)
+def took(command: Sequence[str]) -> Took:
+    """One run of it, in a process of its own."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    return Took(time.perf_counter() - started, usage.ru_maxrss / 1024)
 
 
 def best(command: Sequence[str], times: int = 5) -> float:
     """Seconds of the fastest of some runs."""
-    found = []
-    for _ in range(times):
-        started = time.perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        found.append(time.perf_counter() - started)
-    return min(found)
+    return min(took(command).seconds for _ in range(times))
 
 
-LIST = "import os, sys; print(sum(1 for b in os.scandir(sys.argv[1]) for f in os.scandir(b.path)))"
+class Counting(PosixFilesystem):
+    """Counts what a look asks for."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def names(self, folder: str) -> list[str]:
+        """See `Filesystem`."""
+        self.calls["listings"] += 1
+        return super().names(folder)
+
+    def read(self, path: str) -> bytes:
+        """See `Filesystem`."""
+        self.calls["stats.json" if path.endswith("stats.json") else "other files"] += 1
+        return super().read(path)
+
+
+def look(root: str) -> str:
+    """What a gate's look takes, in this process; then the list of the next stage, if the first one is complete."""
+    store, filesystem = Store.at(root), Counting()
+    (name,) = (entry.name for entry in os.scandir(store.runs) if entry.name[0] != "." and not entry.is_symlink())
+    driver, begun = (
+        Driver(Run(store, name), make_launcher(LOCAL), world=World(filesystem=filesystem)),
+        time.perf_counter(),
+    )
+    driver.look()
+    first = time.perf_counter()
+    driver.look()
+    second, text = time.perf_counter(), ""
+    if driver.observer.look()[0].complete:
+        again = time.perf_counter()
+        driver.observer.missing_lists(driver.frozen.pipeline.stages[1])
+        text = f", the next stage's list {time.perf_counter() - again:.2f} s"
+    mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    calls = ", ".join(f"{count} {what}" for what, count in sorted(filesystem.calls.items()))
+    return f"{first - begun:.2f} s, the next look {second - first:.2f} s{text}; {mb:.0f} MB; {calls}"
+
+
+def for_real(root: str, shards: int) -> None:
+    """Print what looks at stages of so many shards take."""
+    dice = random.Random(1)
+    states = {
+        "all committed": lambda number: True,
+        "70 % committed, in no order": lambda number: dice.random() < 0.7,
+    }
+    print("| shards | what | seconds | MB |\n|---|---|---|---|")
+    for number, (name, is_done) in enumerate(states.items()):
+        store = f"{root}/{number}"
+        make(store, shards, is_done=is_done, index=not number)
+        for verb in VERBS[::2]:
+            one = took([sys.executable, "-m", "hpcurate", *verb.split(), "--store", store])
+            print(f"| {shards}, {name} | `hpcurate {verb}` | {one.seconds:.2f} | {one.mb:.0f} |", flush=True)
+        command = [sys.executable, __file__, "--look", store]
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"| {shards}, {name} | a gate's look | {found} | |", flush=True)
 
 
 def main() -> None:
     """Print the table."""
+    if sys.argv[1:2] == ["--look"]:
+        print(look(sys.argv[2]))
+        return
     shards = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as root:
         make(root, shards)
@@ -117,7 +128,7 @@ def main() -> None:
         print(f"{shards} shards, {shards - 1} committed")
         print(f"python -c pass              {best([python, '-c', 'pass']):.3f} s")
         print(f"listing the shards          {best([python, '-c', LIST, folder + '/shards']):.3f} s")
-        for verb in ("status", "status --json", "watch --once", "why", "why --json"):
+        for verb in VERBS:
             command = [python, "-m", "hpcurate", *verb.split(), "--store", root]
             print(f"hpcurate {verb:<18} {best(command):.3f} s")
 

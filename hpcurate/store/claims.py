@@ -75,10 +75,17 @@ class Latest:
         return self.attempt == 1 and self.ending is not None and not self.suspect
 
 
+_FIRST = Latest(1)
+
+
 def latest_attempts(names: Iterable[str]) -> dict[str, Latest]:
     """Newest attempt per shard from the names of one claims folder. Pure."""
     found: dict[str, Latest] = {}
     for name in names:
+        shard, _, attempt = name.rpartition(".")
+        if attempt == "1" and shard not in found and shard[:1] not in ("", "."):  # hardly any other in a large stage
+            found[shard] = _FIRST
+            continue
         parts = name.rsplit(".", 2) if not name[-1:].isdigit() else [*name.rsplit(".", 1), ""]
         if name.startswith(".") or len(parts) != 3 or not parts[1].isdigit():
             continue

@@ -2,6 +2,10 @@
 
 A listing may be stale or in part: it costs time, never truth. What decides is the exclusive create of a claim, and
 whoever loses one remembers that the attempt exists, however long listings hide it.
+
+Of a stage with many fan-out folders only those of the next shards in the worker's order are listed: its window. What
+has ended otherwise than with a commit is tried after the last window, and a worker that finds nothing among others'
+shards does not list all there are: so listings grow with the shards, not with workers times shards (I12).
 """
 
 from __future__ import annotations
@@ -23,8 +27,13 @@ from hpcurate.worker.deadline import Room
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.world import World
 
-WATCHED_CLAIMS = 64
+WATCHED_CLAIMS = 16
 """Claims of others that one worker looks into at a listing, so that looking does not grow with workers squared."""
+
+WINDOW_FANS = 1
+"""Fan-out folders that a worker lists at a time, beside those that it has listed not long ago."""
+LEAST_FANS = 16
+"""So many more a worker lists that has come to the end of its own share; or as many as its share has shards."""
 
 ANY = Room()
 """Enough for every shard."""
@@ -95,12 +104,26 @@ class Picker:
             LeaseWatch(lease_s),
             Evidence(store, checkpoints=who.checkpoints),
         )
+        self._own = -(-len(lines) // max(1, who.workers))
+        """Shards of its own share, which come first in its order."""
+        self._place = 0
+        """In its order, of the first shard after the window."""
+        self._window: list[ShardLine] = []
+        self._passed: list[ShardLine] = []
+        """Open shards of the windows before: in work elsewhere, or with a history."""
+        self._in_vain = 0
+        """Fan-out folders of others' shares that were listed since one had something to do."""
+        self._fans: dict[str, tuple[float, dict[str, Latest]]] = {}
+        """Fan-out folder → when it was listed, not long ago, and what was found."""
+        self._trial: list[ShardLine] = []
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
         self._taken: dict[str, Latest] = {}
         """Attempts that exist for sure: their claim was ours, or could not be ours."""
         self._histories: dict[str, tuple[Latest, int, tuple[AttemptEnd, ...]]] = {}
         """Shard → its newest attempt, how many rounds were over, and how it and those before it had ended by then."""
+        self._claims: dict[str, Claim] = {}
+        """Shard → the claim of its newest attempt that was read."""
         self._doubtful: Pick | None = None
         """Ours, maybe: the store failed while it was claimed, and may have done so before it answered."""
         self.waits = False
@@ -124,23 +147,82 @@ class Picker:
                 self._taken[doubtful.line.id] = Latest(doubtful.claim.attempt)
                 return doubtful
             if self._world.clock.monotonic() - self._listed >= self._listing_s:
+                self._fans.clear()
+                self._pass_taken()
                 self._list()
-            pick = self._claim_first(room, ahead)
-            if pick is None:  # all seen are taken: look once more, for shards handed back or left by the dead
-                self._list()
-                pick = self._claim_first(room, ahead) or (self._claim_first(room, ahead, True) if room.fresh else None)
-            return pick
+            return self._from_here(room, ahead) or self._from_the_start(room, ahead)
 
-    def _list(self) -> None:
-        lines = self._order
+    def _from_here(self, room: Room, ahead: bool) -> Pick | None:
+        """From this window on. What has a history waits until the last one."""
+        pick = self._claim_first(room, ahead)
+        while pick is None and self._move_on():
+            self._list()
+            pick = self._claim_first(room, ahead)
+        if pick is not None:
+            self._in_vain = 0
+        return pick
+
+    def _from_the_start(self, room: Room, ahead: bool) -> Pick | None:
+        """Once more: for shards that were handed back or left by the dead, and for those with a history."""
+        self._window, self._passed = self._open_again()
+        self._list(again=True)
+        return self._claim_first(room, ahead) or (self._claim_first(room, ahead, True) if room.fresh else None)
+
+    def _open_again(self) -> tuple[list[ShardLine], list[ShardLine]]:
+        """What is open in as many folders as it may list, and the rest, which comes first the next time."""
+        lines = [line for line in (*self._passed, *self._window) if line.id not in self._done]
+        fans = set(list(dict.fromkeys(fan_of(line.id) for line in lines))[: self._most_fans])
+        return (
+            [line for line in lines if fan_of(line.id) in fans],
+            [line for line in lines if fan_of(line.id) not in fans],
+        )
+
+    @property
+    def _most_fans(self) -> int:
+        return max(LEAST_FANS, self._own)
+
+    @property
+    def _at_the_end(self) -> bool:
+        """Whether there is no window after this one for this worker."""
+        return self._place >= len(self._order) or self._in_vain >= self._most_fans
+
+    def _move_on(self) -> bool:
+        """To the next shards of its order that may be open, in a few fan-out folders. False at the end."""
+        if self._at_the_end:
+            return False
+        self._passed += [line for line in self._window if line.id not in self._done]
+        begin, fans = self._place, set[str]()
+        while self._place < len(self._order):
+            line = self._order[self._place]
+            if line.id not in self._done:
+                if len(fans | ({fan_of(line.id)} - self._fans.keys())) > WINDOW_FANS:
+                    break
+                fans |= {fan_of(line.id)} - self._fans.keys()
+            self._place += 1
+        self._window = [line for line in self._order[begin : self._place] if line.id not in self._done]
+        self._in_vain += len(fans) if begin >= self._own else 0
+        return bool(self._window)
+
+    def _pass_taken(self) -> None:
+        """What exists for sure needs no look now; where that is all of the window, the next one is listed instead."""
+        self._passed += [line for line in self._window if line.id in self._taken]
+        self._window = [line for line in self._window if line.id not in self._taken]
+        if not self._window:
+            self._move_on()
+
+    def _list(self, *, again: bool = False) -> None:
+        """The folders of the window; `again`: also those that were listed a moment ago."""
+        now = self._world.clock.monotonic()
+        self._fans = {} if again else {fan: seen for fan, seen in self._fans.items() if now - seen[0] < self._listing_s}
+        lines = [line for line in self._window if fan_of(line.id) not in self._fans]
         self._done |= self._store.commits.names(lines)
-        latest: dict[str, Latest] = {}
         for fan in dict.fromkeys(fan_of(line.id) for line in lines):
-            latest.update(self._store.claims.latest(fan))
+            self._fans[fan] = now, self._store.claims.latest(fan)
+        latest = {shard: one for _, fan in self._fans.values() for shard, one in fan.items()}
         self._latest = {**latest, **{s: t for s, t in self._taken.items() if _hidden(latest.get(s), t)}}
         self._evidence.over = self._store.rounds.over()
         self._look_for_the_dead()
-        self._trial = sorted((line for line in lines if line.id not in self._done), key=self._doubt)
+        self._trial = sorted((line for line in self._window if line.id not in self._done), key=self._doubt)
         self._listed = self._world.clock.monotonic()
 
     def _doubt(self, line: ShardLine) -> int:
@@ -150,6 +232,8 @@ class Picker:
         for line in () if self._who.round in self._evidence.over else self._trial:
             latest = self._latest.get(line.id)
             if line.id in self._done or (latest and latest.ending is None):
+                continue
+            if latest is not None and not self._at_the_end:  # it has a history
                 continue
             if not self._is_for(room, line, latest, at_last):
                 continue
@@ -206,10 +290,10 @@ class Picker:
     def _look_for_the_dead(self) -> None:
         """Find attempts whose worker is gone, among the first few open claims in our order."""
         self.waits = False
-        running = [line.id for line in self._order if self._is_running(line.id)]
+        running = [line.id for line in self._window if self._is_running(line.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
-            asked, claim = self._world.clock.monotonic(), self._store.claims.read(shard, latest.attempt)
+            asked, claim = self._world.clock.monotonic(), self._read(shard, latest.attempt)
             if claim is None:  # half written, by a worker that may have died there
                 if self._stands_still(f"claim of {shard}", b"", asked):
                     self._latest[shard] = attrs.evolve(latest, ending=Ending.LOST)
@@ -217,6 +301,15 @@ class Picker:
                     self.waits = True
             elif claim.worker != self._heartbeat.worker:
                 self._latest[shard] = self._looked_at(claim, latest)
+
+    def _read(self, shard: str, attempt: int) -> Claim | None:
+        """A claim, which never changes once it is whole."""
+        known = self._claims.get(shard)
+        if known is None or known.attempt != attempt:
+            known = self._store.claims.read(shard, attempt)
+        if known is not None:
+            self._claims[shard] = known
+        return known
 
     def _looked_at(self, claim: Claim, latest: Latest) -> Latest:
         """The attempt with what can be concluded of it; as it was while it may be in work."""

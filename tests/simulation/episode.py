@@ -20,7 +20,9 @@ from hpcurate.runs.state import RunState
 from hpcurate.source.compare import Edits
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import scan
+from hpcurate.store import layout
 from hpcurate.store.layout import Store
+from hpcurate.worker import picker
 from hpcurate.world import World
 from tests.simulation.cluster import Manners
 from tests.simulation.filesystem import Faults, old_paths
@@ -468,8 +470,18 @@ def _nobody(*seen: object) -> None:
     """Sees the progress."""
 
 
+_IN_THOUSANDS, _LEAST = layout.fan_of.__code__, picker.LEAST_FANS
+
+
+def _in_pairs(shard: str) -> str:
+    name, hyphen, ordinal = shard.rpartition("-")
+    return f"{name}-{int(ordinal) // 2:03d}" if hyphen else shard[:3]
+
+
 def play(seed: int, plan: Plan, *, tracing: bool = False) -> Result:
     """One episode."""
+    layout.fan_of.__code__ = _in_pairs.__code__ if plan.pairs else _IN_THOUSANDS
+    picker.LEAST_FANS = 1 if plan.pairs else _LEAST
     if plan.alone:
         from tests.simulation.array import ArrayEpisode  # it is an Episode, too
 

@@ -21,6 +21,8 @@ class Plan:
     processes: int = 1
     nodes: int = 2
     launcher: str = "slurm"
+    pairs: bool = False
+    """Two shards a fan-out folder, so that a stage has many."""
     alone: bool = False
     """Workers on a list, without anybody who drives them."""
     slowest_s: float = 60.0

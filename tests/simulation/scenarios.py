@@ -230,6 +230,13 @@ SCENARIOS: dict[str, Draw] = {
         "bad_files": dice.choice((0, 0, 0, 2)),
     },
     "a chain": lambda dice: {**_slurm(dice), "stages": ("double", "sift"), "again": dice.randint(0, 1)},
+    "many folders": lambda dice: {
+        **_slurm(dice),
+        "pairs": True,
+        "tasks": dice.randint(5, 9),
+        "purges": dice.choice((0, 1)),
+    },
+    "many folders, workers alone": lambda dice: {**_array(dice), "pairs": True, "tasks": dice.randint(5, 9)},
     "a gather": lambda dice: {**_slurm(dice), "stages": ("double", "collect"), "tasks": dice.randint(1, 3)},
     "a trial": lambda dice: {**_slurm(dice), "trial": True},
     "a sweep": lambda dice: {**_slurm(dice), "sweep": True, "stages": ("double", "sift")},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,6 +25,7 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.verdict import judge
+from hpcurate.worker import picker as picking
 from hpcurate.worker.deadline import PREDICTION_MARGIN, Room
 from hpcurate.worker.heartbeat import Heartbeat
 from hpcurate.worker.picker import Picker, Who, order_of_trial
@@ -58,8 +60,8 @@ def picker(
     world = World(filesystem=filesystem)
     heartbeat = Heartbeat(world, folder, f"job-{index}-r0-{os.urandom(4).hex()}", 30)
     who = Who(index=index, workers=workers, round=more.pop("round", 2), memory_mb=more.pop("memory_mb", 0))
-    settings = {"listing_s": 0.0, "lease_s": 300.0, **more}
-    store, lines = store_of(folder, filesystem), lines_of(*range(1, 11))
+    lines = more.pop("lines", None) or lines_of(*range(1, 11))
+    settings, store = {"listing_s": 0.0, "lease_s": 300.0, **more}, store_of(folder, filesystem)
     return Picker(world, store, lines, heartbeat, who, **settings)
 
 
@@ -147,6 +149,46 @@ def test_claiming_does_not_list_again_and_again(folder: StageFolder) -> None:
     for _ in range(10):
         picking.next()
     assert [folder.shards("0001-000"), folder.claims("0001-000"), folder.rounds] == listed
+
+
+def _claims_of_each(workers: int, shards: int) -> list[Counter[str]]:
+    """Kinds of folders → how often each worker listed them until nothing was left; all pick in turns. Fans of 10."""
+    listed: list[Counter[str]] = [Counter() for _ in range(workers)]
+
+    class Counting(PosixFilesystem):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def names(self, folder: str) -> list[str]:
+            listed[self.number][folder.split(os.sep)[-2]] += 1
+            return super().names(folder)
+
+    with tempfile.TemporaryDirectory() as path:
+        stage = StageFolder(path)
+        lines = store_of(stage).lists.write("0001", [ShardLine(f"0001-{n}000", 1.0, 1, ()) for n in range(shards)])
+        pickers = [
+            picker(stage, n, workers, Counting(n), lines=lines, listing_s=30.0, lease_s=300.0) for n in range(workers)
+        ]
+        picks = []
+        while found := [pick for one in pickers if (pick := one.next())]:
+            picks += [pick.line.id for pick in found]
+        assert sorted(line.id for line in lines) == sorted(picks)
+    return listed
+
+
+def test_listings_grow_with_the_shards_of_a_worker_and_not_with_all_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these shards is in a fan-out folder of its own. Each worker listed all of them, at each look (I12)."""
+    monkeypatch.setattr(picking, "LEAST_FANS", 4)
+    few, many = (max(one["claims"] for one in _claims_of_each(workers, 4 * workers)) for workers in (3, 9))
+    assert many <= few + picking.WINDOW_FANS
+
+
+def test_what_has_a_history_waits_for_the_last_folder(tmp_path: Path) -> None:
+    """Wherever it is: then a task that kills its worker takes no healthy one along."""
+    stage = StageFolder(str(tmp_path))
+    lines = store_of(stage).lists.write("0001", [ShardLine(f"0001-{n}000", 9.0 - n, 1, ()) for n in range(8)])
+    store_of(stage).claims.end(foreign(stage, lines[0].id), Ending.FREE)
+    assert [*(line.id for line in lines[1:]), lines[0].id] == all_of(picker(stage, lines=lines))
 
 
 # -- what others left -------------------------------------------------------------------------------
