@@ -133,7 +133,7 @@ def once_per_node(stage: Stage[Any, Any], name: str, folder: str) -> Optional[No
 
 def environment(device: str) -> dict[str, str]:
     """What the stage really ran in and on; recorded with each shard."""
-    names = ("numpy", "torch", "transformers", "av", "cv2", "scenedetect")
+    names = ("numpy", "torch", "transformers", "av", "cv2")
     versions = {n: str(getattr(sys.modules[n], "__version__", "?")) for n in names if n in sys.modules}
     return {"python": platform.python_version(), "prefix": sys.prefix, **versions, "device": device, **seen_gpu(device)}
 

@@ -47,7 +47,7 @@ class Cut(Stage[ClipTask, ClipTask]):
     not encoded: its frames wait until that is certain (`stages.video.outlook`).
     """
 
-    resources = Resources(cpus=2, memory="4GB", time="4h")
+    resources = Resources(cpus=1, memory="4GB", time="4h")
     batch_size = 64
     version = 1
     waiting_bytes: ClassVar[int] = 256 * 2**20

@@ -42,7 +42,7 @@ class Frames(Stage[ClipTask, FrameTask]):
     The clips of a batch that come from one video are read in one pass. The same source gives the same bytes.
     """
 
-    resources = Resources(cpus=2, memory="4GB", time="4h")
+    resources = Resources(cpus=1, memory="4GB", time="4h")
     batch_size = 64
     version = 1
 

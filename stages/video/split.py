@@ -26,7 +26,7 @@ class Split(Stage[VideoTask, ClipTask]):
     nothing remains is dropped.
     """
 
-    resources = Resources(cpus=2, memory="4GB", time="4h")
+    resources = Resources(cpus=1, memory="4GB", time="4h")
     version = 1
 
     def __init__(

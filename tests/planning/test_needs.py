@@ -139,7 +139,7 @@ def test_a_refusal_says_what_the_current_environment_lacks(stages: Path, monkeyp
 def test_a_refusal_names_the_extras_that_have_what_is_lacking() -> None:
     """It told of packages only, and of an environment of gigabytes: `+caption=openai` lacks one small package."""
     assert ("openai",) == extras_with(["httpx2"])
-    assert ("models", "video") == extras_with(["PIL", "safetensors", "torch", "scenedetect"])
+    assert ("models", "video") == extras_with(["PIL", "safetensors", "torch", "cv2"])
     assert () == extras_with(["torch", "no_such_torch"])
     assert "(with it here, no other one is needed: pip install 'hpcurate[vision]')" in _why(["onnxruntime"], False)
     assert "; the current environment lacks onnxruntime" == _why(["onnxruntime"], True)

@@ -14,6 +14,7 @@ from video_help import cut, file_task, look, make_video, number_of, probe, split
 from hpcurate import Chain
 from hpcurate.testing import try_stage
 from stages.video.cut import Cut
+from stages.video.frames import Frames
 from stages.video.media.decode import frames_decoded
 from stages.video.motion import Motion
 from stages.video.passes import passes
@@ -128,6 +129,11 @@ def test_one_chain_decodes_each_frame_once(tmp_path: Path) -> None:
     chain = Chain([FAST, Motion(threshold=0), Preview()])
     assert try_stage(chain, clips, tmp_path / "chain").failed == []
     assert frames_decoded["counted.mp4"] == 2 * 96
+
+
+def test_a_worker_of_the_stages_that_decode_has_one_core() -> None:
+    """With two, one was idle for a third of the time: decoder and encoder take turns (`benchmarks/video.py`)."""
+    assert [1.0] * 3 == [kind.resources.cpus for kind in (Split, Cut, Frames)]
 
 
 def test_stride_decodes_nothing(tmp_path: Path) -> None:
