@@ -94,11 +94,12 @@ class Driver:
         self.frozen: Frozen = run.frozen()
         self._pipeline, self._echo = self.frozen.pipeline, echo
         self._gates = GateFiles(self.world.filesystem, run)
-        self._gate_watch = gate_watch(launcher, self._gates, self.world.clock, self._pipeline.timing.ask_s)
         self._own_gates: set[tuple[str, int]] = set()
         """Rounds that found no room for a gate, and that this driver, which stays, watches itself."""
-        queue = ThrottledQueue(launcher.queue, self._pipeline.timing.ask_s, self.world.clock)
-        self.observer = Observer(self.world, run.store, self.frozen, queue, run=run.name, watched=self._watched)
+        ask_s = self._pipeline.timing.ask_s
+        self._queue = ThrottledQueue(launcher.queue, ask_s, self.world.clock)
+        self._gate_watch = gate_watch(launcher, self._queue, self._gates, self.world.clock, ask_s)
+        self.observer = Observer(self.world, run.store, self.frozen, self._queue, run=run.name, watched=self._watched)
         self._work = WorkSeen(self.observer, self._pipeline, self.world.clock)
         self._submitter = Submitter(run, self.frozen, launcher, self.observer, self.world, echo)
         self._said = ""
@@ -238,6 +239,7 @@ class Driver:
                 view = next(view for view in look.views if view.name == stage)
                 jobs = self._submitter.submit(action, view)
                 if jobs is not None:
+                    self._queue.submitted(jobs.ids)
                     self._watch(Watch(stage, number, jobs))
                 return self._store(stage).rounds.is_taken(number)
             case Watch():
@@ -307,6 +309,7 @@ class Driver:
         failpoint("gate.before_submit")
         job = self._submit_gate(action)
         if job is not None:
+            self._queue.submitted((job,))
             self._gates.record(action.stage, action.round, job)
             self._submitter.waiting.hold([s.name for s in self._pipeline.stages if action.stage in s.behind], job)
 

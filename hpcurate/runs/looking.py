@@ -7,7 +7,7 @@ import attrs
 from hpcurate.runs.beats import LOOK_S, Stillness
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate_files import GateFiles
-from hpcurate.runs.launcher import Launcher, Presence
+from hpcurate.runs.launcher import Launcher, Presence, Queue
 from hpcurate.runs.live import Observer
 from hpcurate.runs.queues import ThrottledQueue
 from hpcurate.runs.reconcile import Decision, Look, Phase, StageView, reconcile
@@ -18,8 +18,10 @@ from hpcurate.system.clock import Clock
 from hpcurate.world import World
 
 
-def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock, ask_s: float) -> Watched:
+def gate_watch(launcher: Launcher, queue: Queue, gates: GateFiles, clock: Clock, ask_s: float) -> Watched:
     """Whether a gate is queued for a round. Where there are no gates, whoever drives the run watches it.
+
+    `queue`: the launcher's, asked as often as those who look ask about arrays.
 
     One answer that does not list the gate is no evidence: another gate for each would be many where a scheduler is
     overloaded.
@@ -32,7 +34,7 @@ def gate_watch(launcher: Launcher, gates: GateFiles, clock: Clock, ask_s: float)
         job = gates.job(stage, number)
         if job is None:
             return False
-        asked, presence = clock.monotonic(), launcher.queue.presence((job,))
+        asked, presence = clock.monotonic(), queue.presence((job,))
         if presence is Presence.ABSENT:
             return False if still.of(job, b"", asked) >= ask_s else None
         still.forget(job)
@@ -48,8 +50,8 @@ class RunLooker:
         self.run, self.launcher, self._world = run, launcher, world or World()
         self.frozen, self._once = run.frozen(), not ask_every_s
         self.gates = GateFiles(self._world.filesystem, run)
-        queue = ThrottledQueue(launcher.queue, ask_every_s, self._world.clock)
-        watched = gate_watch(launcher, self.gates, self._world.clock, self.frozen.pipeline.timing.ask_s)
+        self._queue = queue = ThrottledQueue(launcher.queue, ask_every_s, self._world.clock)
+        watched = gate_watch(launcher, queue, self.gates, self._world.clock, self.frozen.pipeline.timing.ask_s)
         self.observer = Observer(self._world, run.store, self.frozen, queue, run=run.name, watched=watched)
 
     def look(self) -> Look:
@@ -98,7 +100,7 @@ class RunLooker:
     def _gate_waits(self) -> bool:
         """Whether a gate of the run is queued or running: it will do what is next."""
         jobs = self.gates.jobs()
-        return bool(jobs) and not self.launcher.queue.presence(jobs).over
+        return bool(jobs) and not self._queue.presence(jobs).over
 
     def _driven(self) -> bool:
         """Whether a process stays and moves it on: a living one here, or one elsewhere that writes while we look."""

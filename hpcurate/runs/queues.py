@@ -38,6 +38,10 @@ class ThrottledQueue:
             self._answers[jobs] = (self._clock.monotonic(), answer)
         return answer
 
+    def submitted(self, jobs: tuple[str, ...]) -> None:
+        """They were taken a moment ago: an answer as good as the queue's."""
+        self._answers[jobs] = (self._clock.monotonic(), Presence.ALIVE)
+
     def find(self, name: str) -> tuple[str, ...] | None:
         """See `Queue`."""
         answered, answer = self._found.get(name, (float("-inf"), None))

@@ -81,15 +81,18 @@ class WaitingJobs:
         for row in self._asked([self._compiled.array(stage) for stage in stages]) or []:
             self._launcher.compiler.hold(row, gate)
 
-    def stop(self, stages: Iterable[str], *, start: bool = False) -> Jobs:
-        """Take out of the queue what waits there and the run has not taken, with `start` what would start it, too."""
+    def stop(self, stages: Iterable[str]) -> None:
+        """Take out of the queue what waits there and the run has not taken."""
+        if left := self.left(stages):
+            self._launcher.queue.cancel(left)
+
+    def left(self, stages: Iterable[str], *, start: bool = False) -> Jobs:
+        """What waits in the queue and the run has not taken, with `start` what would start it, too."""
         if self._compiled is None:
             return Jobs()
         names = [name(stage) for stage in stages for name in (self._compiled.array, self._compiled.gate)]
         rows = self._asked([*names, *[self._compiled.start][: int(start)]]) or []
-        left = Jobs(tuple(row.id for row in rows if not submission_of(self._run, row.id)))
-        self._launcher.queue.cancel(left)
-        return left
+        return Jobs(tuple(row.id for row in rows if not submission_of(self._run, row.id)))
 
     def _note(self, job: str, submission: str) -> None:
         self._run.filesystem.replace(_path(self._run, job), submission.encode())

@@ -27,6 +27,9 @@ their own or none. Outside a job it is the user's own, and stays."""
 KEPT = {"SLURM_CONF"}
 CLIENTS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
 """What a call needs of Slurm. `sacct` and `sacctmgr` are used where they answer."""
+CONFIG = ("scontrol", "show", "config")
+_KNOWN: dict[tuple[str, ...], str] = {}
+"""What a site answered to questions about itself: by controller, client and question."""
 
 
 def client_environment() -> dict[str, str]:
@@ -74,6 +77,17 @@ def ask(command: Sequence[str]) -> str | None:
     if done.returncode and "Invalid job id" in done.stderr:
         return ""  # the controller answers: it has no such job
     return None if done.returncode else done.stdout
+
+
+def ask_once(*command: str) -> str | None:
+    """Output of a client that describes the site, asked for once in a process; None as long as it does not answer.
+
+    A run asks the same of each job that it submits, and a site changes seldom.
+    """
+    key = (os.environ.get("SLURM_CONF", ""), shutil.which(command[0]) or "", *command)
+    if key not in _KNOWN and (answer := ask(command)) is not None:
+        _KNOWN[key] = answer
+    return _KNOWN.get(key)
 
 
 def error_lines(message: str) -> str:

@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from launchers.slurm.clients import ask
+from launchers.slurm.clients import CONFIG, ask, ask_once
 from launchers.slurm.facts import SiteFacts, probe
 from launchers.slurm.limits import submit_limit
 
@@ -27,7 +27,7 @@ class Controller:
 def look() -> Controller:
     """Ask the controller. Raises LauncherError where it does not answer."""
     facts = probe()
-    config = ask(["scontrol", "show", "config"]) or ""
+    config = ask_once(*CONFIG) or ""
     accounting = ask(["sacctmgr", "-n", "show", "cluster"]) is not None
     return read_controller(config, facts, submit_limit(None, None), accounting)
 

@@ -9,7 +9,7 @@ from collections import Counter
 import attrs
 
 from hpcurate.errors import LauncherError
-from launchers.slurm.clients import ask, missing_clients
+from launchers.slurm.clients import CONFIG, ask_once, missing_clients
 
 NODE_FORMAT = "%R|%c|%m|%G|%t"
 """Partition, cores, MiB, generic resources and state of each node."""
@@ -56,20 +56,23 @@ class SiteFacts:
         return next((p for p in self.partitions if p.name == name), None)
 
 
-def probe() -> SiteFacts:
-    """Ask once. Raises LauncherError if there is no Slurm, or no answer."""
+def probe(*, nodes: bool = True) -> SiteFacts:
+    """What the site answers, asked for once in a process. Raises LauncherError if there is no Slurm, or no answer.
+
+    Without `nodes` it is not known what they have, only partitions and limits: all that a gate needs.
+    """
     missing = missing_clients()
     if missing:
         raise LauncherError(
             f"launcher=slurm: {socket.gethostname()} has no {', '.join(missing)} in PATH; load the site's Slurm (often "
             "`module load slurm`), type this on a login node, or type launcher=local to work on this machine alone"
         )
-    config = ask(["scontrol", "show", "config"])
-    partitions = None if config is None else ask(["scontrol", "show", "partition", "-o"])
-    nodes = None if partitions is None else ask(["sinfo", "-h", "-N", "-o", NODE_FORMAT])
+    config = ask_once(*CONFIG)
+    partitions = None if config is None else ask_once("scontrol", "show", "partition", "-o")
     if config is None or partitions is None:
         raise LauncherError("launcher=slurm: the controller does not answer; try `scontrol ping`, then the same again")
-    return read_facts(config, partitions, nodes or "")
+    there = ask_once("sinfo", "-h", "-N", "-o", NODE_FORMAT) if nodes else None
+    return read_facts(config, partitions, there or "")
 
 
 def read_facts(config: str, partitions: str, nodes: str) -> SiteFacts:

@@ -28,7 +28,7 @@ class SlurmGates:
 
     def submit(self, gate: GateRequest) -> str:
         """See `Gates`. Where a submit limit leaves no room, an element of the array that has not begun gives way."""
-        job = gate_job(gate, self.settings, probe())
+        job = gate_job(gate, self.settings, probe(nodes=False))
         while True:
             try:
                 return job.submit()

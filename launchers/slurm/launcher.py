@@ -25,7 +25,7 @@ from launchers.slurm.checks import SlurmChecks
 from launchers.slurm.clients import missing_clients
 from launchers.slurm.compiler import SlurmCompiler
 from launchers.slurm.doctor import SlurmDiagnosis
-from launchers.slurm.facts import SiteFacts, probe
+from launchers.slurm.facts import probe
 from launchers.slurm.gates import SlurmGates
 from launchers.slurm.limits import PATIENCE_S, SubmitLimit
 from launchers.slurm.most import most_there, nodes_there
@@ -135,10 +135,6 @@ class SlurmLauncher:
         )
 
     @cached_property
-    def _facts(self) -> SiteFacts:
-        return probe()
-
-    @cached_property
     def _limit(self) -> SubmitLimit:
         return SubmitLimit(self.account or self.profile.account, self.qos or self.profile.qos)
 
@@ -146,7 +142,7 @@ class SlurmLauncher:
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Refuses what the site would refuse, or would never start."""
-        facts, drain_s = self._facts, pipeline.timing.drain_s
+        facts, drain_s = probe(), pipeline.timing.drain_s
         timed = [with_time(s, Load(), 1, self.most(s).seconds) for s in pipeline.stages]
         stages = {s.name: self.settings.of_stage(s, worker_shape(s), drain_s) for s in timed}
         gate = self.settings.of_gate(facts, last=False)
@@ -177,11 +173,11 @@ class SlurmLauncher:
 
     def most(self, stage: PlannedStage) -> Allowance:
         """See `Launcher`."""
-        return most_there(stage, self.settings.of_stage(stage, worker_shape(stage), 0.0), self._facts)
+        return most_there(stage, self.settings.of_stage(stage, worker_shape(stage), 0.0), probe())
 
     def nodes(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
-        return nodes_there(self.settings.of_stage(stage, worker_shape(stage), 0.0), self._facts)
+        return nodes_there(self.settings.of_stage(stage, worker_shape(stage), 0.0), probe())
 
     def make_room(self, plan: Plan) -> None:
         """See `Launcher`."""
@@ -197,7 +193,7 @@ class SlurmLauncher:
         Fewer elements than the plan's workers where the site's submit limit leaves no room for more: they pull
         the same shards. Raises LauncherError where there is no room for one after a while.
         """
-        most = probe().max_array
+        most = probe(nodes=False).max_array
         room = self._room_for(submission.plan)
         jobs: list[str] = []
         for offset, elements in parts(room, most):

@@ -70,28 +70,26 @@ class SubmitLimit:
 
 def submit_limit(account: str | None, qos: str | None) -> int | None:
     """Jobs, array elements and gates counted each, that this user may have queued; None: no limit is visible."""
-    user = f"user={own_user()}"
     questions = (
-        ("assoc", user, "format=Account,MaxSubmit,DefaultQOS,QOS"),
+        ("user", own_user(), "withassoc", "format=DefaultAccount,Account,MaxSubmit,DefaultQOS,QOS"),
         ("qos", "format=Name,MaxSubmitPU"),
-        ("user", user, "format=DefaultAccount"),
     )
     with ThreadPoolExecutor(len(questions)) as pool:  # the accounting's database takes its time for each
-        answers = pool.map(lambda words: ask(["sacctmgr", "-n", "-P", "show", *words]) or "", questions)
-        rows, quality, default = answers
-    return read_submit_limit(rows, quality, account or default.strip() or None, qos)
+        rows, quality = pool.map(lambda words: ask(["sacctmgr", "-n", "-P", "show", *words]) or "", questions)
+    return read_submit_limit(rows, quality, account, qos)
 
 
 def read_submit_limit(associations: str, qualities: str, account: str | None, qos: str | None) -> int | None:
     """From sacctmgr's associations of the user, and qualities of service. Pure.
 
-    A job that names no quality of service gets the association's default, or the only one that it allows.
+    A job that names no account gets the user's default one; one that names no quality of service the association's
+    default, or the only one that it allows.
     """
     found: list[int] = []
     names = {qos} if qos else set()
     for line in associations.splitlines():
-        own, most, default, allowed = [*line.split("|"), "", "", ""][:4]
-        if account in (None, own):
+        users, own, most, default, allowed = [*line.split("|"), "", "", "", ""][:5]
+        if (account or users) in ("", own):
             found += [int(most)] if most.isdigit() else []
             if not qos and (default or "," not in allowed):
                 names.add(default or allowed)

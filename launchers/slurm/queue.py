@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Collection, Mapping
@@ -12,7 +11,7 @@ import attrs
 from hpcurate.failures import JobEnd
 from hpcurate.runs.launcher import JobRow, Presence
 from hpcurate.store.rounds import Jobs
-from launchers.slurm.clients import ask, own_user
+from launchers.slurm.clients import CONFIG, ask, ask_once, own_user
 from launchers.slurm.endings import ACCOUNT_FORMAT, FINAL, STATE_FORMAT, endings_of, states_of, unexplained
 
 QUEUE_FORMAT = "%i|%T|%r|%S|%j"
@@ -23,8 +22,6 @@ REMEMBERED = "now-7days"
 """How far back accounting is searched for a job."""
 LATE_S = (1.0, 2.0, 3.0, 4.0)
 """Pauses before it is asked again: so late accounting may be with the steps of a job that has just ended."""
-_CLUSTERS: dict[str, str] = {}
-"""SLURM_CONF → the name of its cluster, once its controller has answered."""
 
 
 @attrs.define(frozen=True)
@@ -35,13 +32,8 @@ class SlurmQueue:
 
     def cluster(self) -> str | None:
         """See `Queue`. Asked once in a process."""
-        conf = os.environ.get("SLURM_CONF", "")
-        if conf not in _CLUSTERS:
-            named = re.search(r"^ClusterName\s*=\s*(\S+)", ask(["scontrol", "show", "config"]) or "", re.MULTILINE)
-            if named is None:
-                return None
-            _CLUSTERS[conf] = named[1]
-        return _CLUSTERS[conf]
+        named = re.search(r"^ClusterName\s*=\s*(\S+)", ask_once(*CONFIG) or "", re.MULTILINE)
+        return named[1] if named else None
 
     def presence(self, jobs: tuple[str, ...]) -> Presence:
         """See `Queue`. The controller lists jobs that are over for a while, by default five minutes."""

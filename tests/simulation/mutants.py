@@ -274,7 +274,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a round without its gate",
         Edit(
             DRIVER,
-            "                if jobs is not None:\n                    self._watch(Watch(stage, number, jobs))\n",
+            "                    self._watch(Watch(stage, number, jobs))\n",
             "",
         ),
         scenario="one run",

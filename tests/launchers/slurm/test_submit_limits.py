@@ -9,13 +9,14 @@ from launchers.slurm.limits import is_limit, read_submit_limit
 
 LIMITS = [
     ("", "", None, None, None),
-    ("lab|6||\n", "", None, None, 6),
-    ("lab|6|normal|\nold|9||\n", "normal|4\nhigh|2\n", None, None, 4),
-    ("lab|6|normal|\n", "normal|4\nhigh|2\n", None, "high", 2),
-    ("lab|6||\nold|9||\n", "", "old", None, 9),
-    ("lab|||normal,high\n", "normal|\n", None, None, None),
-    ("lab|||high,normal\n", "normal|4\nhigh|2\n", None, None, None),
-    ("lab|||high\n", "normal|4\nhigh|2\n", None, None, 2),
+    ("|lab|6||\n", "", None, None, 6),
+    ("lab|lab|6||\nlab|old|5||\n", "", None, None, 6),
+    ("|lab|6|normal|\n|old|9||\n", "normal|4\nhigh|2\n", None, None, 4),
+    ("lab|lab|6|normal|\n", "normal|4\nhigh|2\n", None, "high", 2),
+    ("lab|lab|6||\nlab|old|9||\n", "", "old", None, 9),
+    ("lab|lab|||normal,high\n", "normal|\n", None, None, None),
+    ("lab|lab|||high,normal\n", "normal|4\nhigh|2\n", None, None, None),
+    ("lab|lab|||high\n", "normal|4\nhigh|2\n", None, None, 2),
 ]
 
 
