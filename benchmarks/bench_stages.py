@@ -7,7 +7,7 @@ import time
 
 import attrs
 
-from hpcurate import Stage, Task
+from hpcurate import File, Stage, Task
 
 
 @attrs.define(kw_only=True)
@@ -30,6 +30,31 @@ class Caption(Stage[Record, Record]):
         """Change the tasks in place and pass them on."""
         for task in tasks:
             task.caption = f"from {task.start_s:.1f} to {task.end_s:.1f}"
+        return tasks
+
+
+@attrs.define(kw_only=True)
+class Page(Task):
+    """Something that a small file is made of."""
+
+    file: File | None = None
+
+
+class WriteFile(Stage[Page, Page]):
+    """Writes a small file for each task."""
+
+    version = 1
+    batch_size = 0
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def process(self, tasks: list[Page]) -> list[Page]:
+        """Write, and pass on."""
+        for task in tasks:
+            task.file = self.file(task, "file.txt")
+            with open(task.file, "w") as file:
+                file.write(self.text)
         return tasks
 
 

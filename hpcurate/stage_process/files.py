@@ -100,9 +100,8 @@ class AttemptFiles:
         """Remove what nobody needs; look again that what rows name is there. Raises StageError."""
         for folder in self._ended:
             self._remove(folder)
-        there = set(_with_folders(self._walk("files"))) if self._named else set()
         for path, task_id in self._named.items():
-            if path not in there:
+            if self._look(os.path.join(self._job.directory, path)):
                 raise StageError(f"task {task_id!r} was passed on with the file {path!r}, which has since been removed")
 
     # -- looking ------------------------------------------------------------------------------------
@@ -169,14 +168,17 @@ class AttemptFiles:
 
 def _make_below(directory: str, folder: str) -> None:
     """Make a folder and those above it, but not the attempt's own: without that the store is not there. OSError."""
-    above = os.path.dirname(folder)
-    if above != directory and not os.path.isdir(above):
-        _make_below(directory, above)
     try:
         os.mkdir(folder)
     except FileExistsError:
         if not os.path.isdir(folder):
             raise
+    except FileNotFoundError:
+        above = os.path.dirname(folder)
+        if above == directory or os.path.isdir(above):
+            raise
+        _make_below(directory, above)
+        os.mkdir(folder)
 
 
 def _unless_gone(error: OSError) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import BinaryIO, Callable
 from urllib.parse import quote
 
@@ -47,11 +48,13 @@ class Files:
 
 
 REAL = Files()
+PLAIN = re.compile(r"[A-Za-z0-9_.~+,=@ -]*")
+"""Ids of which nothing has to be escaped in a file name, as most are."""
 
 
 def files_folder(task_id: str) -> str:
     """Folder name of a task's files, and of its checkpoint: its id, with what a file name cannot hold escaped."""
-    name = quote(plain_bytes(task_id), safe="+,=@ ")
+    name = task_id if PLAIN.fullmatch(task_id) else quote(plain_bytes(task_id), safe="+,=@ ")
     if name in ("", ".", "..") or len(name) > 200:
         return stable_id(task_id)
     return name

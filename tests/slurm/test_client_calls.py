@@ -34,6 +34,7 @@ REQUESTS = {"REQUEST_SUBMIT_BATCH_JOB": 4, "REQUEST_JOB_WILL_RUN": 2, "REQUEST_J
 def clients(slurm: SlurmSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CountedClients]:
     """Each call of a client is counted meanwhile, also in jobs."""
     monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
+    slurm.wait_idle(60)  # what other tests have left is not counted
     with counted(tmp_path / "clients") as found:
         yield found
 
