@@ -63,15 +63,22 @@ class Nap(Task):
     """Something that takes `weight` seconds and no processor."""
 
 
-class Sleep(Stage[Nap, Nap]):
-    """Sleeps as long as each task is heavy."""
+@attrs.define(kw_only=True)
+class TimedNap(Task):
+    """Something that takes `seconds` and no processor, whatever its weight says of that."""
+
+    seconds: float
+
+
+class Sleep(Stage[TimedNap, TimedNap]):
+    """Sleeps as long as each task says."""
 
     version = 1
 
-    def process(self, tasks: list[Nap]) -> list[Nap]:
+    def process(self, tasks: list[TimedNap]) -> list[TimedNap]:
         """Sleep, and pass on."""
         for task in tasks:
-            time.sleep(task.weight)
+            time.sleep(task.seconds)
         return tasks
 
 
