@@ -136,6 +136,8 @@ class Stage(Generic[In, Out]):
     """Needs of one stage process."""
     batch_size: ClassVar[int] = 1
     """Tasks given to one `process` call; 0 gives the whole shard."""
+    small_batches: ClassVar[bool] = False
+    """True if smaller batches cost nothing to speak of: then few tasks make more shards than they make batches."""
     version: ClassVar[Optional[int]] = None
     """Raise it when the output changes meaning; None: a digest of the module's syntax tree."""
     deterministic: ClassVar[bool] = True
@@ -381,6 +383,8 @@ class Chain(Stage[Task, Task]):
         first = self.stages[0]
         self.env = _shared([environment_of(stage) for stage in self.stages])  # type: ignore[misc]
         self.batch_size = first.batch_size  # type: ignore[misc]
+        rest = all(stage.small_batches or stage.batch_size == 1 for stage in self.stages[1:])
+        self.small_batches = first.small_batches and rest  # type: ignore[misc]
         self.gather = first.gather  # type: ignore[misc]
         self.counts_upstream = any(stage.counts_upstream for stage in self.stages)  # type: ignore[misc]
         self.publishes = self.stages[-1].publishes  # type: ignore[misc]

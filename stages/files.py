@@ -22,6 +22,7 @@ class WriteJson(Stage[FileTask, FileTask]):
     publishes = True
     resources = SMALL
     batch_size = 100
+    small_batches = True
 
     def __init__(self, output: str, layout: Literal["beside", "folder"] = "beside") -> None:
         """Set where to write.

@@ -201,7 +201,8 @@ def _plan(
     device = _device(name, options.device, resources)
     if device == "cpu":
         resources = attrs.evolve(resources, gpus=0.0)  # else a job would wait for GPUs that nobody may see
-    relation = _relation(stage, options)
+    batch_size = _batch_size(stage, options)
+    relation = _relation(stage, options, batch_size)
     return PlannedStage(
         name=name,
         folder=f"{name}-{fingerprint[:12]}",
@@ -214,7 +215,7 @@ def _plan(
         device=device,
         prepare=options.prepare,
         relation=relation,
-        batch_size=_batch_size(stage, options, relation),
+        batch_size=batch_size,
         workers=options.workers,
         processes=processes_per_worker(resources, _processes(name, resources, options)),
         whole_node=options.workers_per_node is not None,
@@ -261,15 +262,16 @@ def _checkpoints(name: str, stage: Stage[Any, Any]) -> bool:
     return bool(keeping)
 
 
-def _relation(stage: Stage[Any, Any], options: StageOptions) -> Relation:
+def _relation(stage: Stage[Any, Any], options: StageOptions, batch_size: int) -> Relation:
     if stage.gather:
         return Gather(counts=stage.counts_upstream)
-    return Slices(Slicing(tasks=options.shard_tasks, weight=options.shard_weight))
+    together = 1 if stage.small_batches and batch_size else batch_size
+    return Slices(Slicing(tasks=options.shard_tasks, weight=options.shard_weight, batch=together))
 
 
-def _batch_size(stage: Stage[Any, Any], options: StageOptions, relation: Relation) -> int:
+def _batch_size(stage: Stage[Any, Any], options: StageOptions) -> int:
     """0: the whole shard."""
-    if relation.whole:
+    if stage.gather:
         return 0
     return stage.batch_size if options.batch_size is None else options.batch_size
 

@@ -96,9 +96,14 @@ class StageOptions:
         "most wall time of a job in rounds for what was not done in time, e.g. 12h; default: the partition's limit",
         check=minutes,
     )
-    shard_tasks: int = option(100, "most tasks in one shard; 0: no limit", minimum=0)
+    shard_tasks: int = option(
+        100,
+        "most tasks in one shard; 0: no limit; few tasks always make 64 shards, or as many as they make batches, if "
+        "that is less",
+        minimum=0,
+    )
     shard_weight: float = option(
-        0.0, "target weight of one shard, in the unit of the tasks' weight; 0: no limit", minimum=0
+        0.0, "most weight of a shard of several tasks, in the unit of the tasks' weight; 0: no limit", minimum=0
     )
     sbatch: dict[str, Any] = option(
         dict, "further sbatch options of this stage, e.g. {partition: gpu, constraint: a100}"

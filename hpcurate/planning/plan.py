@@ -29,6 +29,8 @@ class Plan:
     """Names the values of the results among the stage's parameters, for which these lists are."""
     round: int
     workers: int
+    shards: int = 0
+    """That were open when it was made."""
     code: str | None = None
     """Frozen copy of the code, first on the import path."""
     versions: dict[str, str] = attrs.field(factory=dict)

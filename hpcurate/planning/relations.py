@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 import msgspec
 
-from hpcurate.planning.slicing import Cutter, Rows, Slicing, WeightsOf, line_id, named_by, pieces
+from hpcurate.planning.cutting import Cutter, Rows, WeightsOf, line_id, named_by
+from hpcurate.planning.slicing import Slicing, pieces
 from hpcurate.planning.standing import Key, Standing, cover
 from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
@@ -42,7 +43,7 @@ Parts = tuple[Upstream, ...]
 
 
 class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
-    """Ranges of upstream shards, cut and merged to the target size. A list derives from one upstream list, or, where
+    """Ranges of upstream shards, cut and merged within the bounds. A list derives from one upstream list, or, where
     there are several upstreams, from all of them.
     """
 
@@ -100,9 +101,9 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
                 cutter.close()
         return cutter.lines
 
-    def pieces(self, weights: Iterable[float]) -> list[range]:
+    def pieces(self, weights: Sequence[float]) -> list[range]:
         """Rows of these weights, in order, as those of each shard that they make."""
-        return list(pieces(weights, self.slicing))
+        return pieces(weights, self.slicing)
 
 
 class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
@@ -140,9 +141,9 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         id, count = line_id(name, 0, inputs, above, results), sum(i.hi - i.lo for i in inputs)
         return [ShardLine(id, weight, count, inputs, above, results=results)]
 
-    def pieces(self, weights: Iterable[float]) -> list[range]:
+    def pieces(self, weights: Sequence[float]) -> list[range]:
         """See `Slices`."""
-        return [range(sum(1 for _ in weights))]
+        return [range(len(weights))]
 
 
 Relation = Slices | Gather

@@ -1,18 +1,15 @@
-"""Slicing: rows of committed upstream shards become shard lines of about the target size, in order. Pure."""
+"""Slicing: how many rows, in order, are one shard: within the bounds, and few rows shared out evenly. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from hpcurate.store.layout import content_id, is_content_named, shard_id
-from hpcurate.store.lists import Input, ShardLine
-from hpcurate.store.stats import Committed
-from hpcurate.task import StageSums
-
-WeightsOf = Callable[[str, Committed], Sequence[float]]
-"""(stage folder, committed shard) → the weight of each of its rows."""
+LEAST_SHARDS = 64
+"""So many shards the rows of a list make at least, if they make as many batches: work for all workers until the last
+item. It never depends on how many workers there are: the same rows are the same shards, whoever runs them."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -22,121 +19,103 @@ class Slicing:
     tasks: int = 100
     """Most tasks in one shard; 0: no bound."""
     weight: float = 0.0
-    """Target weight of one shard, in the unit of the tasks' weight; 0: no bound."""
+    """Most weight of a shard of several tasks, in the unit of the tasks' weight; 0: no bound."""
+    batch: int = 1
+    """Tasks that are in one shard together, as one call takes them; 0: one call takes a whole shard."""
 
     def fits(self, count: int, weight: float) -> bool:
         """Whether so many tasks of this weight may be in one shard."""
         return not (self.tasks and count > self.tasks) and (not self.weight or weight <= self.weight)
 
+    @property
+    def together(self) -> int:
+        """`batch`, or as many as may be in one shard."""
+        return min(self.batch, self.tasks) if self.tasks else self.batch
+
+    def batches(self, count: int) -> int:
+        """That so many tasks make."""
+        return math.ceil(count / self.together) if self.together else min(count, 1)
+
 
 @attrs.define
-class _Piece:
-    """A shard line in the making."""
+class Load:
+    """What is in a shard in the making."""
 
-    inputs: list[Input] = attrs.field(factory=list)
-    weight: float = 0.0
     count: int = 0
+    weight: float = 0.0
 
     def takes(self, count: int, weight: float, slicing: Slicing) -> bool:
+        """Whether so many tasks of this weight may be added."""
         return not self.count or slicing.fits(self.count + count, self.weight + weight)
 
-    def add(self, stage: str, shard: Committed, lo: int, hi: int, weight: float) -> None:
-        last = self.inputs[-1] if self.inputs else None
-        if last and last.shard == shard.shard and last.stage == stage and last.hi == lo:
-            self.inputs[-1] = Input(stage, shard.shard, shard.nonce, last.lo, hi)
-        else:
-            self.inputs.append(Input(stage, shard.shard, shard.nonce, lo, hi))
-        self.weight += weight
-        self.count += hi - lo
-
-    def line(self, name: str, ordinal: int, results: str) -> ShardLine:
-        id = line_id(name, ordinal, self.inputs, results=results)
-        return ShardLine(id, round(self.weight, 6), self.count, tuple(self.inputs), results=results)
+    def add(self, count: int, weight: float) -> None:
+        """Add them."""
+        self.count, self.weight = self.count + count, self.weight + weight
 
 
-@attrs.define(frozen=True)
-class Rows:
-    """Rows [lo, hi) of a committed shard of a stage."""
-
-    stage: str
-    shard: Committed
-    lo: int
-    hi: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is all of the shard."""
-        return self.hi - self.lo == self.shard.tasks_out
-
-
-def line_id(
-    name: str, ordinal: int, inputs: Sequence[Input], above: Sequence[StageSums] = (), results: str = ""
-) -> str:
-    """Id of a line: a number within its list, or, where lists are named by what goes into them, so is the line."""
-    if is_content_named(name):
-        parts = [(i.stage, i.shard, i.nonce, i.lo, i.hi) for i in inputs]
-        return content_id([*parts, *map(attrs.astuple, above), *named_by(results)])
-    return shard_id(name, ordinal)
-
-
-def named_by(results: str) -> list[tuple[str, ...]]:
-    """What results add to a name that stands for its content; nothing where there are none."""
-    return [("results", results)] if results else []
-
-
-@attrs.define
-class Cutter:
-    """Makes the lines of one list, in order.
-
-    Small neighbours are merged, empty shards make no line, large ones are cut. `weights` is asked only for shards that
-    have to be cut.
-    """
-
-    name: str
-    slicing: Slicing
-    weights: WeightsOf
-    results: str = ""
-    lines: list[ShardLine] = attrs.field(factory=list)
-    _new: int = 0
-    _piece: _Piece = attrs.field(factory=_Piece)
-
-    def cut(self, rows: Rows) -> None:
-        """Add rows."""
-        for lo, hi, weight in _bounds(rows, self.slicing, self.weights):
-            if not self._piece.takes(hi - lo, weight, self.slicing):
-                self.close()
-            self._piece.add(rows.stage, rows.shard, lo, hi, weight)
-
-    def keep(self, line: ShardLine) -> None:
-        """Add a line that stands already."""
-        self.close()
-        self.lines.append(line)
-
-    def close(self) -> None:
-        """What is added next is in another line."""
-        if self._piece.count:
-            self.lines.append(self._piece.line(self.name, self._new, self.results))
-            self._new, self._piece = self._new + 1, _Piece()
-
-
-def pieces(weights: Iterable[float], slicing: Slicing) -> Iterator[range]:
+def pieces(weights: Sequence[float], slicing: Slicing) -> list[range]:
     """Rows of these weights as the rows of each shard that they make."""
-    first, piece = 0, _Piece()
+    found = list(_within_bounds(weights, slicing))
+    return evenly([weights], slicing)[0] if too_few(len(found), [len(weights)], slicing) else found
+
+
+def too_few(shards: int, counts: Iterable[int], slicing: Slicing) -> bool:
+    """Whether so many shards are too few for runs of so many rows. No shard has rows of two runs."""
+    return shards < min(LEAST_SHARDS, sum(map(slicing.batches, counts)))
+
+
+def evenly(runs: Sequence[Sequence[float]], slicing: Slicing) -> list[list[range]]:
+    """Runs of rows of these weights as the rows of each shard: as few as are not `too_few`, of about the same weight.
+
+    A shard ends with a batch, or where a bound asks for it, which makes more of them.
+    """
+    if not any(map(any, runs)):
+        runs = [[1.0] * len(run) for run in runs]
+    rest = _Rest(slicing, sum(slicing.batches(len(run)) for run in runs), sum(map(sum, runs)))
+    return [list(rest.pieces(run)) for run in runs]
+
+
+class _Rest:
+    """What is not shared out yet, with the shard in the making."""
+
+    def __init__(self, slicing: Slicing, batches: int, weight: float) -> None:
+        self._slicing, self._shards, self._weight = slicing, min(LEAST_SHARDS, batches), weight
+        self._later = batches
+        """Batches of runs that have not begun."""
+
+    def pieces(self, run: Sequence[float]) -> Iterator[range]:
+        """The rows of each shard of the next run."""
+        self._later -= self._slicing.batches(len(run))
+        first, load = 0, Load()
+        for row, weight in enumerate(run):
+            if not load.takes(1, weight, self._slicing) or self._ends(load, run, row):
+                yield range(first, row)
+                self._take(load)
+                first, load = row, Load()
+            load.add(1, weight)
+        if load.count:
+            yield range(first, len(run))
+            self._take(load)
+
+    def _ends(self, load: Load, run: Sequence[float], row: int) -> bool:
+        """Whether a shard is best ended before this row: each that is left gets a batch, and about its share."""
+        size = self._slicing.together
+        if self._shards <= 1 or not load.count or load.count % size:
+            return False
+        if self._slicing.batches(len(run) - row) + self._later < self._shards:
+            return True
+        return load.weight + sum(run[row : row + size]) / 2 > self._weight / self._shards
+
+    def _take(self, load: Load) -> None:
+        self._shards, self._weight = max(1, self._shards - 1), self._weight - load.weight
+
+
+def _within_bounds(weights: Iterable[float], slicing: Slicing) -> Iterator[range]:
+    first, load = 0, Load()
     for row, weight in enumerate(weights):
-        if not piece.takes(1, weight, slicing):
+        if not load.takes(1, weight, slicing):
             yield range(first, row)
-            first, piece = row, _Piece()
-        piece.weight += weight
-        piece.count += 1
-    if piece.count:
-        yield range(first, first + piece.count)
-
-
-def _bounds(rows: Rows, slicing: Slicing, weights: WeightsOf) -> Iterable[tuple[int, int, float]]:
-    if rows.lo == rows.hi:
-        return
-    if rows.whole and slicing.fits(rows.shard.tasks_out, rows.shard.weight_out):
-        yield 0, rows.shard.tasks_out, rows.shard.weight_out
-        return
-    for row, weight in enumerate(weights(rows.stage, rows.shard)[rows.lo : rows.hi], rows.lo):
-        yield row, row + 1, weight
+            first, load = row, Load()
+        load.add(1, weight)
+    if load.count:
+        yield range(first, first + load.count)

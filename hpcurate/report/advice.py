@@ -16,7 +16,7 @@ from hpcurate.config_files import read_yaml
 from hpcurate.errors import ConfigError
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Slices
-from hpcurate.planning.slicing import Slicing
+from hpcurate.planning.slicing import LEAST_SHARDS, Slicing
 from hpcurate.report.events import worker_spans
 from hpcurate.report.run_view import RunView
 from hpcurate.runs.state import StageGpu
@@ -31,8 +31,8 @@ SHORT_S, LONG_S = 2.0, 3600.0
 """Claim and commit of a shard that takes less cost too much; of one that takes more too much is lost with its job."""
 AIM_SHORT_S, AIM_LONG_S = 60.0, 900.0
 """What a larger, and a smaller shard is to take."""
-MANY_SHARDS = 50
-"""Fewer short ones do no harm."""
+MANY_SHARDS = 2 * LEAST_SHARDS
+"""Fewer short ones do no harm, and most of these are there whatever the bounds."""
 SAVED_MB = 2048
 """Less memory than this is not worth a word."""
 LEAST_MB, SPARE_MB, STEP_MB = 1024, 256, 256

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from hpcurate.planning.cutting import WeightsOf
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
 from hpcurate.planning.retries import StandingRetries, is_live, standing_retries
-from hpcurate.planning.slicing import WeightsOf
 from hpcurate.planning.standing import Key
 from hpcurate.store.layout import base, fan_of, is_content_named, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine

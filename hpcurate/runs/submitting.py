@@ -271,6 +271,7 @@ def plan_round(
         lists=lists,
         round=action.round,
         workers=workers,
+        shards=action.group.shards,
         seconds_per_weight=load.seconds_per_weight,
         code=frozen.code,
         versions={} if stage.env.python or launcher.other_python else frozen.versions,

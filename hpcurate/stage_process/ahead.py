@@ -12,17 +12,29 @@ from typing import Optional
 LOOK_AHEAD = 2
 """Batches that are prepared, or being prepared, beside the one that is processed: of this shard and the next."""
 LEAST_BATCHES = 4
-"""A shard of fewer batches has nothing ahead of it: nearly all of its time would be the end of it."""
+"""A shard of fewer batches, of few shards, has nothing ahead of it: nearly all of its time would be the end of it."""
+MANY_SHARDS = 8
+"""So many for each stage process are not few: of a shard of any size a claim ahead takes no more than an eighth."""
 _LATEST = 8
 """Batches that are measured, the latest ones."""
 
 
-def ask_in(batches: int, done: int, batch_s: Optional[float], prepare_s: Optional[float]) -> Optional[float]:
+def least_batches(shards: int, processes: int) -> int:
+    """Of a shard that has another one ahead, in a round with so many shards for so many stage processes. Pure.
+
+    A single process takes work from nobody.
+    """
+    return 1 if processes == 1 or shards >= MANY_SHARDS * processes else LEAST_BATCHES
+
+
+def ask_in(
+    batches: int, done: int, batch_s: Optional[float], prepare_s: Optional[float], least: int = LEAST_BATCHES
+) -> Optional[float]:
     """Seconds until the next shard is asked for, when `done` of `batches` are through; None: not at all, or not yet.
 
     It is time once the predicted time left is the time that `prepare` of one batch takes. Pure.
     """
-    if batches < LEAST_BATCHES or batch_s is None or prepare_s is None:
+    if batches < least or batch_s is None or prepare_s is None:
         return None
     return max(0.0, (batches - done) * batch_s - prepare_s)
 
@@ -42,9 +54,9 @@ class Measured:
         """`prepare` of all tasks of one more batch took so long, side by side."""
         self._prepared.append(seconds)
 
-    def ask_in(self, batches: int, done: int) -> Optional[float]:
+    def ask_in(self, batches: int, done: int, least: int = LEAST_BATCHES) -> Optional[float]:
         """See `ask_in`."""
-        return ask_in(batches, done, _mean(self._batches), _mean(self._prepared))
+        return ask_in(batches, done, _mean(self._batches), _mean(self._prepared), least)
 
 
 def _mean(seconds: deque[float]) -> Optional[float]:

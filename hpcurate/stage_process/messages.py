@@ -11,6 +11,7 @@ import msgspec
 from hpcurate.failures import Blame, Ending
 from hpcurate.spec import StageSpec
 from hpcurate.stage import WorkerInfo
+from hpcurate.stage_process.ahead import LEAST_BATCHES
 from hpcurate.store.stats import GpuUse, ShardCounts
 from hpcurate.task import StageSums
 
@@ -60,6 +61,8 @@ class ShardJob:
     inputs: list[tuple[str, int, int]]
     """Committed `tasks.jsonl` files with the row range [lo, hi) of each."""
     batch_size: int
+    least_batches: int = LEAST_BATCHES
+    """That it has if another shard is to be claimed ahead of its end."""
     whole: bool = False
     """`process` is called once with everything, even if there are no tasks."""
     isolate: bool = False

@@ -144,4 +144,4 @@ class ShardRunner:
         feed = self._feed
         if feed is None or not self.preparer or feed.isolate or feed.job.whole:
             return None
-        return self._set_up.measured.ask_in(feed.batches, done)
+        return self._set_up.measured.ask_in(feed.batches, done, feed.job.least_batches)

@@ -11,6 +11,7 @@ import attrs
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
 from hpcurate.planning.plan import Plan
+from hpcurate.stage_process.ahead import least_batches
 from hpcurate.stage_process.messages import Done, ShardJob
 from hpcurate.store.claims import Claim
 from hpcurate.store.files import files_folder
@@ -240,6 +241,7 @@ class Attempts:
                 (os.path.join(self._root.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
             ],
             batch_size=stage.batch_size,
+            least_batches=least_batches(self._plan.shards, self._plan.workers * stage.processes),
             whole=stage.relation.whole,
             isolate=verdict.isolate,
             poison=verdict.poison,

@@ -44,6 +44,7 @@ class Frames(Stage[ClipTask, FrameTask]):
 
     resources = Resources(cpus=1, memory="4GB", time="4h")
     batch_size = 64
+    small_batches = True
     version = 1
 
     def __init__(
@@ -100,6 +101,7 @@ class WriteFrames(Stage[FrameTask, FrameTask]):
     """Put the pictures under `output`: `frames/<clip>/<milliseconds>.jpg` and a record beside each."""
 
     batch_size = 256
+    small_batches = True
     version = 2
     publishes = True
 

@@ -21,6 +21,7 @@ class Write(Stage[ClipTask, ClipTask]):
     """
 
     batch_size = 64
+    small_batches = True
     version = 2
     publishes = True
 

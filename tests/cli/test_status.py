@@ -25,7 +25,7 @@ def test_status_json_is_the_summary(shell: Shell) -> None:
     assert f"results: {shell.store}/stages/: " in (text := shell.type("status").stdout)
     assert folder.rpartition("/")[2] in text
     assert stage | {"seconds": 0} == {
-        "in": 3, "out": 3, "dropped": 0, "failed": 0, "shards": 1, "shards_done": 1, "seconds": 0, "progress": 1.0,
+        "in": 3, "out": 3, "dropped": 0, "failed": 0, "shards": 3, "shards_done": 3, "seconds": 0, "progress": 1.0,
     }  # fmt: skip
 
 

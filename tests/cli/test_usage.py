@@ -14,7 +14,7 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.runs.outcome import Outcome
 
-SMALL = StageOptions(shard_tasks=3, resources={"cpus": 2, "memory": "100MB"})
+SMALL = StageOptions(shard_tasks=3, batch_size=3, resources={"cpus": 2, "memory": "100MB"})
 NUMBERS = [Number(id=f"n{i}", value=i) for i in range(1, 8)]
 
 

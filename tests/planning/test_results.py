@@ -290,7 +290,7 @@ def test_growth_leaves_the_lists_of_before() -> None:
 def test_a_retry_is_for_the_same_values() -> None:
     """As the shard whose dead letter it tries."""
     ((name, parts),) = Slices().lists([upstream("x", "a")]).items()
-    (line,) = Slices().lines(name, parts, lambda *_: [1.0, 1.0])
+    line, *_ = Slices().lines(name, parts, lambda *_: [1.0, 1.0])
     (again,) = retry_lines(Slices(), failed_rows("s-1", line, "n", {0: 1.0}))
     assert "x" == again.results
 

@@ -119,7 +119,8 @@ def test_another_target_size_acts_on_new_lines_alone(site: Site) -> None:
     replace_source_shard(run, 0, rows)
     frozen = run.frozen()
     stages = tuple(
-        attrs.evolve(stage, relation=type(stage.relation)(Slicing(tasks=4))) for stage in frozen.pipeline.stages
+        attrs.evolve(stage, relation=type(stage.relation)(Slicing(tasks=4, batch=4)))
+        for stage in frozen.pipeline.stages
     )
     run.freeze(attrs.evolve(frozen, pipeline=attrs.evolve(frozen.pipeline, stages=stages)))
     go_on(run, "0001+1")

@@ -23,7 +23,12 @@ from hpcurate.runs.references import upstream_of
 from hpcurate.runs.retry import Retry
 from launchers.inline import InlineLauncher
 
-OPTIONS: dict[str, Any] = {"resources": {"memory": "100MB", "time": "5m"}, "after": [], "shard_tasks": 2}
+OPTIONS: dict[str, Any] = {
+    "resources": {"memory": "100MB", "time": "5m"},
+    "after": [],
+    "shard_tasks": 2,
+    "batch_size": 2,
+}
 
 
 def steps(**measure: Any) -> dict[str, Step]:

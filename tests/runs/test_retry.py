@@ -37,7 +37,7 @@ from hpcurate.world import World
 from launchers.inline import InlineLauncher
 
 SMALL = {"cpus": 1, "memory": "200MB", "time": "5m"}
-SLICED = StageOptions(shard_tasks=3, resources=SMALL)
+SLICED = StageOptions(shard_tasks=3, batch_size=3, resources=SMALL)
 
 
 @attrs.define

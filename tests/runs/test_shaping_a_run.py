@@ -80,12 +80,8 @@ def test_the_number_of_shards_foretold_is_that_of_the_list(weights: list[float],
     slicing = Slicing(tasks=tasks, weight=weight)
     n = len(weights)
     shard = Committed(shard="0001-000000", nonce="n", tasks_in=n, tasks_out=n, passed=n, weight_out=float("inf"))
-    lines = (
-        Slices(slicing).lines("0001", (Upstream("up", {"0001": [shard]}),), lambda stage, shard: weights)
-        if (tasks or weight)
-        else [None] * (n > 0)
-    )
-    assert len(list(pieces(weights, slicing))) == len(lines)
+    lines = Slices(slicing).lines("0001", (Upstream("up", {"0001": [shard]}),), lambda stage, shard: weights)
+    assert len(pieces(weights, slicing)) == len(lines)
 
 
 # -- limit ------------------------------------------------------------------------------------------

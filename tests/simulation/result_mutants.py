@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.mutants import Edit, Mutant, _mutant
 
-LIVE, RELATIONS, SLICING = "runs/live.py", "planning/relations.py", "planning/slicing.py"
+LIVE, RELATIONS, CUTTING = "runs/live.py", "planning/relations.py", "planning/cutting.py"
 
 RESULTS: tuple[Mutant, ...] = (
     _mutant(
@@ -15,7 +15,7 @@ RESULTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a shard is not named by the value that it is for",
-        Edit(SLICING, "content_id([*parts, *map(attrs.astuple, above), *named_by(results)])", "content_id(parts)"),
+        Edit(CUTTING, "content_id([*parts, *map(attrs.astuple, above), *named_by(results)])", "content_id(parts)"),
         scenario="a result",
         growth=2,
     ),

@@ -20,8 +20,9 @@ from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import Budget, StageOptions
-from hpcurate.planning.pipeline import Pipeline, Timing
+from hpcurate.planning.pipeline import Pipeline, PlannedStage, Timing
 from hpcurate.planning.plan import Plan
+from hpcurate.planning.relations import Slices
 from hpcurate.spec import from_spec
 from hpcurate.stage import Resources, WorkerInfo
 from hpcurate.stage_process import attempt, output
@@ -196,10 +197,18 @@ def pipeline_of(
         needs_others = [WAITS_FOR[name]] if name == "late" else []
         made = Shift().with_results(total=f"{SUM.stage}.{SUM.field}") if name == "shift" else Late()
         steps[name] = Step(made, attrs.evolve(options, after=[READS[name]], needs=needs_others))
-    return build(
+    made = build(
         "p", Numbers({}), steps, budget=Budget(failed=50), timing=Timing(),
         epoch=lambda stage, fingerprint: variant if stage == last else 0,
     )  # fmt: skip
+    return attrs.evolve(made, stages=tuple(map(_of_several_batches, made.stages)))
+
+
+def _of_several_batches(stage: PlannedStage) -> PlannedStage:
+    """With as many tasks in a shard as are allowed: there are never so many that some have two batches otherwise."""
+    if not isinstance(stage.relation, Slices):
+        return stage
+    return attrs.evolve(stage, relation=Slices(attrs.evolve(stage.relation.slicing, batch=0)))
 
 
 # -- what comes out -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from unit_stages import Number, Prepared, numbers
 
 from hpcurate import Stage
 from hpcurate.errors import StoreFailed
-from hpcurate.stage_process.ahead import LEAST_BATCHES, LOOK_AHEAD, Measured, ask_in
+from hpcurate.stage_process.ahead import LEAST_BATCHES, LOOK_AHEAD, Measured, ask_in, least_batches
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
@@ -111,15 +111,22 @@ def test_a_failing_prepare_of_a_store_that_fails_blames_no_task(
 # -- across the end of a shard --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("least", [1, LEAST_BATCHES])
 @pytest.mark.parametrize(("batches", "done"), [(b, d) for b in range(9) for d in range(b)])
-def test_the_next_shard_is_asked_for_when_one_prepare_is_left(batches: int, done: int) -> None:
-    """Never by a short shard, nor before anything was measured."""
+def test_the_next_shard_is_asked_for_when_one_prepare_is_left(batches: int, done: int, least: int) -> None:
+    """Never by a shard that is too short, nor before anything was measured."""
     for batch_s, prepare_s in itertools.product([None, 0.0, 2.0], [None, 0.0, 1.0, 3.0, 50.0]):
-        found = ask_in(batches, done, batch_s, prepare_s)
-        if batches < LEAST_BATCHES or batch_s is None or prepare_s is None:
+        found = ask_in(batches, done, batch_s, prepare_s, least)
+        if batches < least or batch_s is None or prepare_s is None:
             assert found is None
         else:
             assert max(0.0, (batches - done) * batch_s - prepare_s) == found
+
+
+def test_a_short_shard_looks_ahead_where_it_takes_little_from_others() -> None:
+    """Nothing if there is one stage process, and at most an eighth of what another has if there are many shards."""
+    assert [1, 1] == [least_batches(shards, 1) for shards in (1, 64)]
+    assert [1, LEAST_BATCHES] == [least_batches(64, processes) for processes in (8, 9)]
 
 
 def test_what_was_measured_is_the_mean_of_the_latest_batches() -> None:

@@ -1,6 +1,7 @@
 """A stage that looks ahead, and what a test has happen meanwhile; run as a program so that processes can be killed.
 
-`python ahead_stages.py STORE WHAT NOTES SHARDS [KEY=VALUE of StageOptions …]`: shards of four batches.
+`python ahead_stages.py STORE WHAT NOTES SHARDS [KEY=VALUE of StageOptions …]`: tasks for so many shards of four batches,
+which makes at least 64 smaller ones if there are fewer than that.
 """
 
 from __future__ import annotations

@@ -45,11 +45,11 @@ class Films:
 def film_run(folder: Path, store: Path | None = None, **more: Any) -> Films:
     """Five films: four and two scenes, none, one that fails, one with an odd name; two films in a shard."""
     (folder / "out").mkdir(exist_ok=True)
-    two, out, store = StageOptions(shard_tasks=2), str(folder / "out"), store or folder / "store"
+    two, out, store = StageOptions(shard_tasks=2, batch_size=2), str(folder / "out"), store or folder / "store"
     stages = {
         "split": Step(Split(str(folder / "bug")), two),
         "look": Step(Chain([Look(), Halve()]), two),
-        "publish": Publish(out),
+        "publish": Step(Publish(out), StageOptions(batch_size=100)),
         "whole": Whole(),
     }
     films = [Film(id=f"film-{name[:5]}", source=name, scenes=count) for name, count in FILMS.items()]

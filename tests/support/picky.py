@@ -20,7 +20,7 @@ STAGE = (
 )
 PIPELINE = (
     "# @package _global_\nname: picky\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
-    "stages:\n  pick: {_target_: stages.picky.Picky}\n"
+    "stages:\n  pick: {_target_: stages.picky.Picky, batch_size: 6}\n"
 )
 ODD = ["a b.txt", "[red]x[b].txt", "new\nline.txt", "\udcff.txt"]
 """Names of the files that fail."""

@@ -108,7 +108,7 @@ def test_prepare_in_processes(tmp_path: Path) -> None:
     failed = [
         (row["value"], row["row"], row["error"]) for row in [{**r, **r["task"]} for r in rows(tmp_path, "failed")]
     ]
-    ends = [(13, 5, "crash"), (21, 5, "Awkward"), (30, 6, "SystemExit"), (UNSET, 1, "AttributeError")]
+    ends = [(13, 1, "crash"), (21, 1, "Awkward"), (30, 0, "SystemExit"), (UNSET, 1, "AttributeError")]
     assert ends == failed
     first, *_, last = [row["message"] for row in rows(tmp_path, "failed")]
     assert "lost a process of `prepare`" in first

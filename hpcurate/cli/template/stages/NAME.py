@@ -21,7 +21,6 @@ class CountWords(Stage[FileTask, CountedTask]):
     """Count the words of each file; drop what has too few."""
 
     resources = Resources(cpus=1, memory="500MB", time="10m")
-    batch_size = 16
     # No `version`: when this code, or code of yours that it imports, is edited, the stage runs again.
     # With `version = 1` what is committed stays until you raise it.
 
