@@ -23,8 +23,9 @@ OF_THE_CLUSTER = ("MESSAGE_NODE_REGISTRATION_STATUS", "REQUEST_PING", "REQUEST_S
 """Beginnings of requests that come by the clock or from us: nodes that report, accounting, and `sdiag` itself."""
 WRAPPER = """#!/bin/sh
 printf '%s\\t%s\\t%s\\n' {name} "$(tr '\\0' ' ' < /proc/$PPID/cmdline | cut -c 1-300)" "$*" >> {log}
-exec {real} "$@"
+SLURM_CONF="${{SLURM_CONF:-{conf}}}" exec {real} "$@"
 """
+"""A program that keeps SLURM_CONF from its jobs finds the same Slurm all the same."""
 
 
 @attrs.define(frozen=True)
@@ -60,7 +61,8 @@ class CountedClients:
             if real:
                 script = folder / name
                 log = shlex.quote(str(folder / "calls.log"))
-                script.write_text(WRAPPER.format(name=name, log=log, real=shlex.quote(real)))
+                conf = os.environ.get("SLURM_CONF", "")
+                script.write_text(WRAPPER.format(name=name, log=log, real=shlex.quote(real), conf=conf))
                 script.chmod(0o755)
         return cls(folder)
 
