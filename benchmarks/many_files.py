@@ -9,7 +9,7 @@ steady rate: the start of each way's processes does not count.
 - *Kagurazaka* (PyPI `kagurazaka`, `--kagurazaka` is a Python that has it; where it has not, its `mp` backbone is done
   again here, call by call: a pool, `imap_unordered`, a look whether the item's output is there, the task): from its
   first file to its last, with `chunksize` 1 and 64.
-- *GNU parallel*: a shell process for each item, of `--parallel-items` items, as it is a thousand times slower.
+- *GNU parallel*: a shell process for each item, of `--parallel-items` items, as it is many times slower.
 - *bare loop*: two processes that open, write and close; and with a folder for each file, made read-only: what our
   layout asks of the filesystem at least.
 
