@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
 from hpcurate.masks import mask
 from hpcurate.stage_process.raised import RAISED
-from hpcurate.store.stats import Amounts
+from hpcurate.store.stats import Amounts, add_amounts
 from hpcurate.task import Task
 
 MOST_UNITS = 16
@@ -17,6 +17,16 @@ LONGEST = 80
 """Characters of a value in words."""
 _wrong: set[type] = set()
 """Classes of which it was printed that their amounts cannot be used."""
+
+
+def amounts_of_all(tasks: Sequence[Task]) -> Amounts:
+    """Those of all of them, added up."""
+    total: Amounts = {}
+    kinds: set[Any] = set(map(type, tasks))
+    if any(kind.amounts is not Task.amounts for kind in kinds):
+        for task in tasks:
+            add_amounts(total, amounts_of(task))
+    return total
 
 
 def amounts_of(task: Task) -> Amounts:

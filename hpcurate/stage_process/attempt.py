@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Callable, Optional
 
 import attrs
@@ -13,7 +14,7 @@ import attrs
 from hpcurate.errors import ProgramKilled, SetupLost, StageError, StoreFailed
 from hpcurate.failures import DeadLetter
 from hpcurate.stage import Stage
-from hpcurate.stage_process.amounts import amounts_of
+from hpcurate.stage_process.amounts import amounts_of, amounts_of_all
 from hpcurate.stage_process.batches import Batch, PrepareDied
 from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.files import AttemptFiles
@@ -30,10 +31,10 @@ from hpcurate.stage_process.store_errors import blame_store, own_io
 from hpcurate.stage_process.tries import GPU_OOM, Fault, Tries
 from hpcurate.store.notes import line_of
 from hpcurate.store.rows import codec
-from hpcurate.store.stats import Amounts, add_amounts
 from hpcurate.system.failpoints import failpoint
-from hpcurate.system.memory import MemoryGroup
 from hpcurate.task import Task
+
+_weight = attrgetter("weight")
 
 
 class MemberFailed(Exception):
@@ -55,7 +56,7 @@ class Attempt:
         self._seen: set[str] = set()
         self._ask_in: Optional[float] = None
         self._tries = Tries(job, output.counts, report)
-        self._memory = MemoryGroup.here()
+        self._memory = stage.memory
         self._kills = self._memory.kills()
         self.files = AttemptFiles(job)
         self._weight = 0.0
@@ -64,7 +65,7 @@ class Attempt:
     def batch(self, batch: Batch, ask_in: Optional[float] = None) -> None:
         """Process one batch, in parts where that is needed."""
         self._ask_in = ask_in
-        if any(task.id in self._job.poison for task in batch.tasks):
+        if self._job.poison and any(task.id in self._job.poison for task in batch.tasks):
             for single in batch.again(1):
                 self._unless_poison(single)
         elif self._job.whole and len(batch.rows) != 1:
@@ -166,6 +167,8 @@ class Attempt:
 
     def _fail(self, batch: Batch, faults: Mapping[int, Fault]) -> None:
         """Dead letters of some of its rows, in order. Raises what says that there was not enough main memory."""
+        if not faults:
+            return
         for fault in faults.values():
             if fault.of_memory:
                 raise fault.raised()
@@ -232,18 +235,15 @@ class Attempt:
     def _process(self, batch: Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
         inputs, tasks = [task.id for task in batch.tasks], batch.tasks
-        weight = weight_of(tasks)  # before the stage may change them
-        amounts: Amounts = {}
-        for task in tasks:
-            add_amounts(amounts, amounts_of(task))
+        weight, amounts = weight_of(tasks), amounts_of_all(tasks)  # before the stage may change them
         started = time.monotonic()
         owners: set[str] = set()
         logged: list[Entry] = []
         try:
-            lineage = Lineage.of(tasks)
+            lineage = Lineage.of(inputs)
             returned = self._members(tasks, lineage, owners, logged)
-            lines, named = self._encoded(returned)
-            self._check(returned)
+            rows, named = self._writer.rows_of(returned)
+            self._check(returned, lineage.ids)
             self._output.check_logged(logged)
             self.files.check(named)
         except Exception as error:
@@ -257,10 +257,10 @@ class Attempt:
             raise
         self._output.counts.process_seconds += time.monotonic() - started
         failpoint("attempt.mid_write")
-        self._seen.update(task.id for task in returned)
+        self._seen.update(lineage.ids)
         passed = lineage.passed()
         self._weight += weight
-        self._output.batch(len(inputs), returned, lines, len(passed), amounts)
+        self._output.batch(len(inputs), returned, rows, len(passed), amounts)
         self._output.drops(lineage.drops, inputs, passed)
         self._output.left_out(lineage.omissions)
         self._output.log(logged)
@@ -287,24 +287,10 @@ class Attempt:
             with own_io("writing", self._job.note):
                 self._stage.files.append(self._job.note, line)
 
-    def _check(self, returned: Sequence[Task]) -> None:
+    def _check(self, returned: Sequence[Task], ids: Sequence[str]) -> None:
         _check_weights(returned)
-        repeated = self._seen.intersection(task.id for task in returned)
-        if repeated:
+        if self._seen and (repeated := self._seen.intersection(ids)):
             raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
-
-    def _encoded(self, returned: Sequence[Task]) -> tuple[list[bytes], dict[str, Task]]:
-        """The rows, and each file that one names with the first task whose row does."""
-        lines: list[bytes] = []
-        named: dict[str, Task] = {}
-        files = self._writer.files
-        files.clear()
-        for task in returned:
-            lines.append(self._writer.rows.encode(task))
-            if files:
-                named.update({file.ref: task for file in files if file.ref not in named})
-                files.clear()
-        return lines, named
 
     def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str], logged: list[Entry]) -> list[Task]:
         for stage, name, types in zip(self._stage.members, self._stage.names, self._stage.types):
@@ -335,14 +321,16 @@ class Attempt:
         if not isinstance(returned, list):
             given = "None" if returned is None else f"a {type(returned).__name__}"
             raise StageError(f"{name}: process() returned {given}; return a list of tasks, [] if nothing is left")
-        for task in returned:
-            if type(task) is not types[1]:
-                raise StageError(f"{name} {wrong_type(type(stage), types, type(task))}")
+        for kind in dict.fromkeys(map(type, returned)):
+            if kind is not types[1]:
+                raise StageError(f"{name} {wrong_type(type(stage), types, kind)}")
         lineage.step(name, tasks, returned, scope.drops, scope.omissions)
         return returned
 
 
 def _check_weights(tasks: Sequence[Task]) -> None:
+    if math.isfinite(sum(map(_weight, tasks))):
+        return
     for task in tasks:
         if not math.isfinite(task.weight):
             raise StageError(f"task {task.id!r} has the weight {task.weight}; a weight is a finite number")

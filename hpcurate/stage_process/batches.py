@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from functools import cached_property
+from io import BytesIO
 from typing import Any, Callable, Optional
 
 import attrs
@@ -38,8 +40,19 @@ class Writer:
 
     def __init__(self, kind: type[Task], root: str) -> None:
         self.root = root
-        self.files: list[File] = []
-        self.rows = Codec(kind, root, on_file=self.files.append)
+        self._named: dict[str, Task] = {}
+        self._rows = Codec(kind, root, on_file=self._note)
+
+    def rows_of(self, tasks: Sequence[Task]) -> tuple[bytes, dict[str, Task]]:
+        """The rows, each with its end, and of each file that one names the first task whose row does.
+
+        Raises RecordError.
+        """
+        named = self._named = {}
+        return self._rows.encode_block(tasks), named
+
+    def _note(self, file: File, task: Task) -> None:
+        self._named.setdefault(file.ref, task)
 
 
 class Batch:
@@ -48,7 +61,7 @@ class Batch:
     def __init__(
         self,
         rows: Sequence[int],
-        lines: Sequence[bytes],
+        data: bytes,
         source: Codec[Any],
         prepare: Prepare,
         tasks: Optional[list[Task]] = None,
@@ -56,11 +69,17 @@ class Batch:
     ) -> None:
         self.rows = rows
         """Numbers of its rows among the shard's."""
-        self.lines = lines
+        self._data = data
+        """The rows themselves."""
         self._source = source
         self._prepare = prepare
-        self.tasks: list[Task] = [source.decode(line) for line in lines] if tasks is None else tasks
+        self.tasks: list[Task] = source.decode_rows(data, len(rows)) if tasks is None else tasks
         self._futures = futures
+
+    @cached_property
+    def lines(self) -> list[bytes]:
+        """Its rows, as they were read, each with its end."""
+        return BytesIO(self._data).readlines()
 
     def begin(self) -> list[Future[Prepared]]:
         """Start `prepare` of every task, once."""
@@ -93,7 +112,7 @@ class Batch:
 
     def without(self, rows: Collection[int]) -> Batch:
         """The others as one batch, with what was prepared of them."""
-        return self._of([place for place, row in enumerate(self.rows) if row not in rows])
+        return self._of([place for place, row in enumerate(self.rows) if row not in rows]) if rows else self
 
     def parts(self, size: int) -> Iterator[Batch]:
         """So many tasks at a time, as they are, with what was prepared of them."""
@@ -102,20 +121,23 @@ class Batch:
 
     def _of(self, places: Sequence[int]) -> Batch:
         futures = [self._futures[n] for n in places] if self._futures else self._futures
-        rows, lines, tasks = ([one[n] for n in places] for one in (self.rows, self.lines, self.tasks))
-        return Batch(rows, lines, self._source, self._prepare, tasks, futures)  # type: ignore[arg-type]
+        rows, tasks = [self.rows[n] for n in places], [self.tasks[n] for n in places]
+        return Batch(rows, self._joined(places), self._source, self._prepare, tasks, futures)
+
+    def _joined(self, places: Sequence[int]) -> bytes:
+        return b"".join([self.lines[n] for n in places])
 
     def again(self, size: int) -> Iterator[Batch]:
         """So many tasks at a time, and fresh: a failed try may have changed them, and hold memory through them."""
         self.forget()
         for at in range(0, len(self.rows), size):
-            these = slice(at, at + size)
-            yield Batch(self.rows[these], self.lines[these], self._source, self._prepare)
+            these = range(len(self.rows))[at : at + size]
+            yield Batch(self.rows[at : at + size], self._joined(these), self._source, self._prepare)
 
     def fresh(self, rows: Collection[int]) -> Batch:
         """These of its rows, decoded again."""
         places = [place for place, row in enumerate(self.rows) if row in rows]
-        return Batch([self.rows[n] for n in places], [self.lines[n] for n in places], self._source, self._prepare)
+        return Batch([self.rows[n] for n in places], self._joined(places), self._source, self._prepare)
 
     def put(self, part: Batch) -> None:
         """Take the tasks of some of its rows from another batch, with what was prepared of them."""
@@ -132,15 +154,3 @@ class Batch:
         """What has not begun of `prepare` never will."""
         for future in self._futures or ():
             future.cancel()
-
-
-def grouped(rows: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    """Groups of so many rows, in order; 0: one with all of them."""
-    group: list[bytes] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from hpcurate.stage_process.batches import Batch, Prepare, grouped
+from hpcurate.stage_process.batches import Batch, Prepare
+from hpcurate.stage_process.input import blocks_of, rows_in
 from hpcurate.stage_process.messages import InWork, ShardJob
-from hpcurate.stage_process.output import rows_of
 from hpcurate.store.files import Files
 from hpcurate.store.rows import Codec
 
@@ -19,9 +19,10 @@ class Feed:
     def __init__(self, job: ShardJob, source: Codec[Any], files: Files, prepare: Prepare, report: Report) -> None:
         self.job, self.report, self._source, self._prepare = job, report, source, prepare
         self.isolate = job.isolate and not job.whole
-        size, self._rows = 1 if self.isolate else job.batch_size, sum(high - low for _, low, high in job.inputs)
+        self._rows = rows_in(job)
+        size = self._size = (1 if self.isolate else job.batch_size) or self._rows
         self.batches = -(-self._rows // size) if size else 1
-        self._groups = grouped(rows_of(job, files), size)
+        self._blocks = blocks_of(job, size, files)
         self._first = 0
         self._waiting: list[Batch] = []
         """Read, and under way if they are prepared ahead."""
@@ -53,10 +54,10 @@ class Feed:
         self._waiting.clear()
 
     def _read(self) -> bool:
-        lines = next(self._groups, None)
-        if lines is None and not (self.job.whole and not self._rows and not self._first):
+        block = next(self._blocks, None)
+        if block is None and not (self.job.whole and not self._rows and not self._first):
             return False
-        rows = range(self._first, self._first + len(lines or ()))
-        self._waiting.append(Batch(rows, lines or [], self._source, self._prepare))
+        rows = range(self._first, min(self._first + self._size, self._rows))
+        self._waiting.append(Batch(rows, block or b"", self._source, self._prepare))
         self._first += max(1, len(rows))
         return True

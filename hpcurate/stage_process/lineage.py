@@ -6,7 +6,7 @@ A returned id stands for all inputs that have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Optional, Union
 
 import attrs
@@ -71,14 +71,16 @@ class Lineage:
     ids: list[str]
     """Of the tasks that the next stage is given, in order: a stage may change a task."""
     origins: Optional[list[Origin]] = None
-    """Of the same tasks; None while they are the inputs themselves, as in most stages from beginning to end."""
+    """Of the same tasks; None while they are the inputs themselves, as in most stages from beginning to end, or one
+    for one what was made of them."""
+    before: list[list[str]] = attrs.field(factory=list)
+    """While there are no `origins`: ids on the way from each input to its task, in order."""
     drops: list[Drop] = attrs.field(factory=list)
     omissions: list[Omission] = attrs.field(factory=list)
 
     @classmethod
-    def of(cls, tasks: Iterable[Task]) -> Lineage:
+    def of(cls, ids: list[str]) -> Lineage:
         """Every input descends from itself. Raises StageError for one without an id."""
-        ids = [task.id for task in tasks]
         if "" in ids:
             raise StageError("a task has an empty id; ids name tasks and their files, so they have a character or more")
         return cls(ids)
@@ -96,11 +98,13 @@ class Lineage:
         Raises StageError for a task out of nowhere, a duplicate id, or one that was dropped and yet passed on.
         """
         ids = [task.id for task in returned]
-        if ids == self.ids and not drops and len(set(ids)) == len(ids):
+        if not drops and len(ids) == len(self.ids) == len(set(ids)) and self._one_for_one(ids, returned):
             self.omissions += omissions
-            return  # all of them, as they were
+            return
         if self.origins is None:
-            self.origins = [Origin(frozenset((n,)), frozenset((task_id,))) for n, task_id in enumerate(self.ids)]
+            self.origins = [
+                Origin(frozenset((n,)), frozenset(one)) for n, one in enumerate(zip(*self.before, self.ids))
+            ]
         known = _by_id(self.ids, self.origins)
         after: dict[str, Origin] = {}
         used: set[str] = set()
@@ -122,16 +126,29 @@ class Lineage:
         self.omissions += [one for one in omissions if one.task.id not in ended]
         self.ids, self.origins = list(after), list(after.values())
 
-    def passed(self) -> frozenset[int]:
+    def _one_for_one(self, ids: list[str], returned: Sequence[Task]) -> bool:
+        """Whether these are the given tasks as they were, or each the only child of one, in order."""
+        if ids == self.ids:
+            return True
+        parents = [task.parents for task in returned]
+        if self.origins is not None or parents != list(zip(self.ids)) or not set(self.ids).isdisjoint(ids):
+            return False
+        if len(set(self.ids)) < len(self.ids):  # an id stands for several inputs
+            return False
+        self.before.append(self.ids)
+        self.ids = ids
+        return True
+
+    def passed(self) -> Collection[int]:
         """Ordinals of the inputs that something alive descends from."""
         if self.origins is None:
-            return frozenset(range(len(self.ids)))
+            return range(len(self.ids))
         return frozenset().union(*(origin.inputs for origin in self.origins))
 
     def survivors(self) -> frozenset[str]:
         """Ids, of inputs and between, that something alive descends from."""
         if self.origins is None:
-            return frozenset(self.ids)
+            return frozenset(self.ids).union(*self.before)
         return frozenset().union(*(origin.ids for origin in self.origins))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, BinaryIO, Optional
 
 import attrs
@@ -14,12 +15,13 @@ import attrs
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import Blame, DeadLetter
 from hpcurate.masks import mask, mask_plain
-from hpcurate.stage_process.amounts import amounts_of
+from hpcurate.stage_process.amounts import amounts_of, amounts_of_all
 from hpcurate.stage_process.device import peak_gpu_mb
+from hpcurate.stage_process.input import rows_in, rows_of
 from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, check_limits
 from hpcurate.stage_process.messages import ShardJob
-from hpcurate.stage_process.store_errors import own_io, store_failed
+from hpcurate.stage_process.store_errors import own_io
 from hpcurate.store.access import make_folders
 from hpcurate.store.dropped import DroppedRow, LeftOutRow
 from hpcurate.store.files import REAL, Files
@@ -35,8 +37,25 @@ OTHER_REASONS = "other reasons"
 """What the rest is counted as; their rows have them in full."""
 
 
+_weight = attrgetter("weight")
+
+
+@attrs.define
+class Written:
+    """What was written to a file."""
+
+    rows: int = 0
+    size: int = 0
+    """Bytes."""
+
+    def add(self, rows: bytes, count: int) -> None:
+        """Some more."""
+        self.rows += count
+        self.size += len(rows)
+
+
 class ShardOutput:
-    """Writes `tasks.jsonl`, `dropped.jsonl`, and if there are any `failed.jsonl` and `left_out.jsonl` into an attempt's
+    """Writes `tasks.jsonl`, and if there are any `dropped.jsonl`, `failed.jsonl` and `left_out.jsonl` into an attempt's
     folder.
 
     Whatever goes wrong with these files is the store's failure and ends the attempt: nothing is written after an error.
@@ -44,17 +63,16 @@ class ShardOutput:
 
     def __init__(self, job: ShardJob, files: Files = REAL) -> None:
         self.counts = ShardCounts()
-        self._open = files.open
+        self._open, self._size = files.open, files.size
         self._job, self._started, self._cpu = job, time.monotonic(), cpu_seconds()
         self._files: dict[str, BinaryIO] = {}
-        self._lines: dict[str, int] = {}
+        self._written: dict[str, Written] = {}
         self._figures = 0
         self._reasons: dict[str, str] = {}
         """As they are written."""
 
     def __enter__(self) -> ShardOutput:
-        for name in ("tasks", "dropped"):
-            self._write(name, [])
+        self._write("tasks", b"", 0)
         return self
 
     def __exit__(self, kind: object, *exc: object) -> None:
@@ -74,28 +92,29 @@ class ShardOutput:
         self,
         inputs: int,
         returned: Sequence[Task],
-        lines: Sequence[bytes],
+        rows: bytes,
         passed: int,
         amounts: Optional[Amounts] = None,
     ) -> None:
         """What a batch of so many inputs became, that came to these amounts; all that is not `passed` on is dropped."""
-        self._write("tasks", [line + b"\n" for line in lines])
+        self._write("tasks", rows, len(returned))
         counts = self.counts
         counts.tasks_in += inputs
         counts.tasks_out += len(returned)
-        counts.weight_out += sum(float(task.weight) for task in returned)
+        counts.weight_out += sum(map(float, map(_weight, returned)))
         counts.passed += passed
         counts.dropped += inputs - passed
         add_amounts(counts.amounts_in, amounts or {})
-        for task in returned:
-            add_amounts(counts.amounts_out, amounts_of(task))
+        add_amounts(counts.amounts_out, amounts_of_all(returned))
 
-    def drops(self, drops: Sequence[Drop], inputs: Sequence[str], passed: Set[int]) -> None:
+    def drops(self, drops: Sequence[Drop], inputs: Sequence[str], passed: Collection[int]) -> None:
         """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that.
 
         `inputs` are the ids of the batch, `passed` the ordinals of those that were passed on.
         """
-        open_ends = set(range(len(inputs))) - passed
+        if not drops:
+            return
+        open_ends = set(range(len(inputs))).difference(passed)
         last: dict[int, Drop] = {}
         for drop in drops:
             ended = [n for n in sorted(drop.origin.inputs & open_ends) if inputs[n] == drop.task.id]
@@ -120,7 +139,7 @@ class ShardOutput:
                 self._figures += 1
                 file = f"logged/{self._figures}.{entry.suffix}"
                 self._write_figure(file, entry.image)
-            self._write("logged", [entry.line(file)])
+            self._write("logged", entry.line(file))
             one, logged = Logged.of(entry.kind, entry.number, entry.step), self.counts.logged
             logged[entry.name] = logged[entry.name] + one if entry.name in logged else one
 
@@ -140,14 +159,14 @@ class ShardOutput:
                 id=one.task.id, stage=one.stage, reason=shown, count=one.count, amounts=dict(one.amounts),
                 task=self._plain(one.task),
             )  # fmt: skip
-            self._write("left_out", [row.line()])
+            self._write("left_out", row.line())
             reason = _counted_as(shown, left_out)
             left_out[reason] = left_out.get(reason, LeftOut()) + LeftOut(one.count, row.amounts)
 
     def dead_letter(self, letter: DeadLetter, amounts: Optional[Amounts] = None) -> None:
         """A task that failed for good. The only place that writes one."""
         told = attrs.evolve(letter, message=mask(letter.message), task=mask_plain(letter.task))
-        self._write("failed", [told.line()])
+        self._write("failed", told.line())
         counts = self.counts
         counts.tasks_in += 1
         counts.failed += 1
@@ -161,7 +180,7 @@ class ShardOutput:
             id=task_id, input=is_input, stage=drop.stage, reason=self._masked(drop.reason), value=drop.value,
             threshold=drop.threshold, measure=drop.measure, task=self._plain(task),
         )  # fmt: skip
-        self._write("dropped", [row.line()])
+        self._write("dropped", row.line())
 
     def _count_drop(self, drop: Drop, rows: int) -> None:
         counts = self.counts
@@ -189,13 +208,13 @@ class ShardOutput:
     def _path(self, name: str) -> str:
         return os.path.join(self._job.directory, f"{name}.jsonl")
 
-    def _write(self, name: str, lines: Sequence[bytes]) -> None:
+    def _write(self, name: str, rows: bytes, count: int = 1) -> None:
         path = self._path(name)
         with own_io("writing", path):
             if name not in self._files:
-                self._files[name] = self._open(path, "wb")  # closed in __exit__
-            self._files[name].write(b"".join(lines))
-        self._lines[name] = self._lines.get(name, 0) + len(lines)
+                self._files[name], self._written[name] = self._open(path, "wb"), Written()  # closed in __exit__
+            self._files[name].write(rows)
+        self._written[name].add(rows, count)
 
     def _round(self) -> None:
         counts = self.counts
@@ -206,19 +225,21 @@ class ShardOutput:
     def _check(self) -> None:
         """Every input was counted once, and the rows on disk are those that were counted."""
         counts = self.counts
-        given = sum(high - low for _, low, high in self._job.inputs)
+        given = rows_in(self._job)
         ended = counts.passed + counts.dropped + counts.failed
         if not given == counts.tasks_in == ended:
             raise StageError(f"{given} tasks in, {counts.tasks_in} processed, {ended} accounted for: a bug of hpcurate")
-        counted = {**self._lines, "tasks": counts.tasks_out}
-        if "failed" in counted:
-            counted["failed"] = counts.failed
-        for name, lines in counted.items():
+        counted = {"tasks": counts.tasks_out, "failed": counts.failed}
+        for name, written in self._written.items():
+            rows = counted.get(name, written.rows)
             with own_io("reading", self._path(name)):
-                found, whole = self._count(self._path(name))
-            if (found, whole) != (lines, True):
-                rows = "rows" if whole else "rows, the last one cut short"
-                raise StoreFailed(f"{self._path(name)} has {found} {rows}, {lines} were counted: the store lost them")
+                if (rows, self._size(self._path(name))) != (written.rows, written.size):
+                    self._refuse(name, rows)
+
+    def _refuse(self, name: str, counted: int) -> None:
+        found, whole = self._count(self._path(name))
+        rows = "rows" if whole else "rows, the last one cut short"
+        raise StoreFailed(f"{self._path(name)} has {found} {rows}, {counted} were counted: the store lost them")
 
     def _count(self, path: str) -> tuple[int, bool]:
         """Lines of a file, and whether the last of them has its end."""
@@ -233,23 +254,6 @@ def _counted_as(reason: str, known: Collection[str]) -> str:
     """The reason, unless there are too many already."""
     few = reason in known or reason == NOT_RETURNED or len(known) < MOST_REASONS
     return reason if few else OTHER_REASONS
-
-
-def rows_of(job: ShardJob, files: Files = REAL) -> Iterator[bytes]:
-    """The shard's input, a line each without its end. Raises StoreFailed also where there are fewer than planned."""
-    for path, low, high in job.inputs:
-        with own_io("reading", path):
-            file = files.open(path, "rb")
-        with file:
-            for number in range(high):
-                try:
-                    line = file.readline()
-                except OSError as error:
-                    raise store_failed("reading", path, error) from error
-                if line[-1:] != b"\n":
-                    raise StoreFailed(f"{path} ends in row {number}, and its rows {low} to {high} are needed")
-                if number >= low:
-                    yield line[:-1]
 
 
 def give_up(job: ShardJob, stage: str, reason: Blame, files: Files = REAL) -> ShardCounts:

@@ -8,6 +8,7 @@ from hpcurate.stage import Stage, members, task_types
 from hpcurate.stage_process.ahead import Measured
 from hpcurate.stage_process.batches import Writer
 from hpcurate.store.files import Files
+from hpcurate.system.memory import MemoryGroup
 
 
 class SetUpStage:
@@ -18,7 +19,7 @@ class SetUpStage:
         names = stage.member_names()
         self.names = [name or names[0]] if len(self.members) == 1 else [f"{name}/{n}" if name else n for n in names]
         self.types = [member.task_types for member in self.members]
-        self.measured = Measured()
+        self.measured, self.memory = Measured(), MemoryGroup.here()
         self.fits = 0
         """Tasks at once for which the GPU's memory was enough, once it was not; 0: whatever is asked for."""
         self._writer: Optional[Writer] = None

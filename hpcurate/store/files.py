@@ -41,6 +41,8 @@ class Files:
 
     open: Callable[[str, str], BinaryIO] = _open
     """To read ("rb") or to write anew ("wb")."""
+    size: Callable[[str], int] = os.path.getsize
+    """In bytes, of a file that is closed."""
     append: Callable[[str, bytes], None] = _append
     """Add to the end, and make that durable."""
     are_real: bool = True

@@ -31,12 +31,35 @@ def loose_fields(cls: type) -> tuple[str, ...]:
     return tuple(name for name, kind in fields if any(isinstance(k, loose) and not _file(k) for k in kinds_in(kind)))
 
 
+def is_refused_as_null(kind: Any) -> bool:
+    """Whether the reader refuses every value of a loose field that would need a look: JSON has null for NaN."""
+    info = msgspec.inspect
+    sequences = (info.ListType, info.TupleType, info.VarTupleType, info.SetType, info.FrozenSetType)
+    numbers = (info.FloatType, info.IntType, info.BoolType, info.UnionType)
+    return all(isinstance(inner, (*numbers, *sequences)) for inner in kinds_in(kind))
+
+
+def is_plain_if_equal(kind: Any) -> bool:
+    """Whether a value that equals what is read back is one that JSON can hold: of classes `==` may mean anything."""
+    info = msgspec.inspect
+    simple = (info.FloatType, info.IntType, info.BoolType, info.StrType, info.NoneType, info.AnyType, info.EnumType)
+    several = (info.ListType, info.TupleType, info.VarTupleType, info.SetType, info.FrozenSetType, info.DictType)
+    others = (info.UnionType, info.LiteralType, info.CustomType)
+    return all(isinstance(inner, (*simple, *several, *others)) for inner in kinds_in(kind))
+
+
 def compared_fields(cls: type, *, keys: bool) -> tuple[str, ...]:
     """Fields that are compared with what is read back: classes may have subclasses; with `keys` dicts, too."""
     info = msgspec.inspect
     classes = (info.DataclassType, info.StructType, info.TypedDictType)
     kinds = (*classes, info.DictType, info.AnyType) if keys else classes
     return tuple(name for name, kind in field_types(cls).items() if any(isinstance(k, kinds) for k in kinds_in(kind)))
+
+
+def may_name_files(cls: type) -> bool:
+    """Whether a field is declared so that it may hold a `File`."""
+    others = (msgspec.inspect.CustomType, msgspec.inspect.AnyType)
+    return any(isinstance(inner, others) for kind in field_types(cls).values() for inner in kinds_in(kind))
 
 
 def has_odd_keys(kind: Any) -> bool:

@@ -362,6 +362,10 @@ class Client:
         self.disk.put(path, node, self.host.name)
         return Written(self, path, node)
 
+    def size(self, path: str) -> int:
+        """Of a file that is closed."""
+        return len(self.read(path))
+
     def written(self, path: str, node: Node, data: bytes) -> None:
         """A file is closed."""
         after = self._step("close", path)

@@ -405,7 +405,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "rows are not counted before the commit",
-        Edit("stage_process/output.py", "if (found, whole) != (lines, True):", "if False:"),
+        Edit(
+            "stage_process/output.py",
+            "if (rows, self._size(self._path(name))) != (written.rows, written.size):",
+            "if False:",
+        ),
         scenario="workers alone",
         lost_rows=0.3,
     ),

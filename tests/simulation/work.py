@@ -26,8 +26,9 @@ from hpcurate.planning.relations import Slices
 from hpcurate.spec import from_spec
 from hpcurate.stage import Resources, WorkerInfo
 from hpcurate.stage_process import attempt, output
+from hpcurate.stage_process.input import rows_of
 from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
-from hpcurate.stage_process.output import give_up, rows_of
+from hpcurate.stage_process.output import give_up
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.files import Files
@@ -289,7 +290,11 @@ class SimHosts(Hosts):
         unlucky: set[str],
         starves: Callable[[str, float], None],
     ) -> None:
-        self._process, self._files, self._work_s = process, Files(client.open, client.append, are_real=False), work_s
+        self._process, self._files, self._work_s = (
+            process,
+            Files(client.open, client.size, client.append, are_real=False),
+            work_s,
+        )
         self._ahead, self._unlucky, self._starves = ahead, unlucky, starves
         self._client = client
 

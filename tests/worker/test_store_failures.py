@@ -115,7 +115,7 @@ def test_a_finished_attempt_waits_for_its_commit(one: Bench) -> None:
 def test_what_is_committed_lists_its_files_once(one: Bench) -> None:
     """A second try of a commit finds the first one's `stats.json`, which is no file of the stage."""
     one.worker(World(filesystem=Failing(first(1, "freeze")), clock=QuickClock())).run()
-    assert {"tasks.jsonl", "dropped.jsonl"} == {
+    assert {"tasks.jsonl"} == {
         name for name in one.store.commits.stats("0001-000000").files if not name.startswith("files/")
     }
 
