@@ -59,6 +59,29 @@ class WriteFile(Stage[Page, Page]):
 
 
 @attrs.define(kw_only=True)
+class Numbered(Task):
+    """The same, without numbers that have a fraction."""
+
+    source: str
+    first: int
+    last: int
+    caption: str | None = None
+
+
+class CaptionNumbered(Stage[Numbered, Numbered]):
+    """Fills one field of every record."""
+
+    version = 1
+    batch_size = 1000
+
+    def process(self, tasks: list[Numbered]) -> list[Numbered]:
+        """Change the tasks in place and pass them on."""
+        for task in tasks:
+            task.caption = f"from {task.first} to {task.last}"
+        return tasks
+
+
+@attrs.define(kw_only=True)
 class Nap(Task):
     """Something that takes `weight` seconds and no processor."""
 

@@ -1,112 +1,191 @@
 #!/usr/bin/env python3
-"""Small records a second, through everything a real run does: `benchmarks/records.py [--records N] [--processes P]`.
+"""Small records a second, through everything a real run does: `benchmarks/records.py [--records N]`.
 
-Three figures, of the same records on the same disk in the same run:
+In turns, of the same records on the same disk, with and without float fields:
 
-- *bare loop*: P processes read JSONL shards of 1000, decode, change, encode and write JSONL files; no accounting,
-  no claims, nothing flushed. What the format allows.
-- *engine, warm*: from the first claim to the last commit of a stage that changes every record, `launcher=local`
-  with P workers: claims, lineage of every task, checks, flush, rename.
-- *engine, whole call*: the same `hpcurate.run`, with intake of the records, start of the workers and all.
+- *bare loop* (the peer): P processes read JSONL shards, decode, change, encode and write, with msgspec alone. No row is
+  checked, nothing is counted, claimed or flushed.
+- *with our checks*: the same loop, where rows are written by hpcurate's codec: what the checks cost.
+- *engine, warm*: `hpcurate.run` with `launcher=local` and P workers, from the first claim to the last commit: claims,
+  lineage of every task, checks, what is on disk compared with what was counted, flush, rename.
+- *engine, whole call*: the same run, with intake of the records, start of the workers and all.
 
-Prints a Markdown table.
+What is not equal: the engine's workers are supervised by processes of their own on the same cores, and each shard of
+theirs is flushed to the disk.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from bench_stages import Caption, Record
+import attrs
+import msgspec
+from bench_stages import Caption, CaptionNumbered, Numbered, Record
+from rounds import Way, in_turns, table
 
 import hpcurate
+from hpcurate import Stage, Task
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.store.rows import codec
 
-SHARD = 1000
-"""Records in one shard."""
+PEER = "bare loop"
 
 
-def records(count: int) -> list[Record]:
-    """The records, the same every time."""
-    return [Record(id=f"r{n:08d}", source=f"v{n // 50}.mp4", start_s=n * 0.5, end_s=n * 0.5 + 9) for n in range(count)]
+@attrs.define(frozen=True)
+class Kind:
+    """A class of records, and the stage that changes them."""
+
+    name: str
+    task: type[Any]
+    stage: type[Stage[Any, Any]]
+    make: Callable[[int], Task]
 
 
-def bare(paths: Sequence[str]) -> None:
-    """The loop without an engine."""
-    rows = codec(Record)
+KINDS = (
+    Kind(
+        "with float fields",
+        Record,
+        Caption,
+        lambda n: Record(id=f"r{n:08d}", source=f"v{n // 50}.mp4", start_s=n * 0.5, end_s=n * 0.5 + 9),
+    ),
+    Kind(
+        "without float fields",
+        Numbered,
+        CaptionNumbered,
+        lambda n: Numbered(id=f"r{n:08d}", source=f"v{n // 50}.mp4", first=n, last=n + 9),
+    ),
+)
+
+
+def bare(number: int, checked: bool, paths: Sequence[str]) -> None:
+    """The loop without an engine, for that one of `KINDS`."""
+    kind = KINDS[number]
+    decoder, encoder, stage = msgspec.json.Decoder(kind.task), msgspec.json.Encoder(), kind.stage()
+    encode = codec(kind.task).encode_block if checked else encoder.encode_lines
     for path in paths:
-        tasks = Caption().process(rows.decode_lines(Path(path).read_bytes()))
-        Path(f"{path}.out").write_bytes(b"".join(rows.encode_lines(tasks)))
+        tasks = stage.process(decoder.decode_lines(Path(path).read_bytes()))
+        Path(f"{path}.out").write_bytes(encode(tasks))
 
 
-def bare_seconds(folder: Path, given: Sequence[Record], processes: int) -> float:
-    """Seconds of the bare loop over shards in `folder`, start of its processes included."""
-    folder.mkdir()
-    paths = []
-    for start in range(0, len(given), SHARD):
-        paths.append(os.fspath(folder / f"{start:08d}.jsonl"))
-        Path(paths[-1]).write_bytes(b"".join(codec(Record).encode_lines(given[start : start + SHARD])))
-    began = time.perf_counter()
-    with get_context("fork").Pool(processes) as pool:
-        pool.map(bare, [paths[k::processes] for k in range(processes)], chunksize=1)
-    return time.perf_counter() - began
+@attrs.define
+class Bench:
+    """One kind of records, in a folder of its own."""
+
+    kind: Kind
+    folder: Path
+    records: int
+    shard: int
+    processes: int
+    whole: list[float] = attrs.field(factory=list)
+    """Seconds of whole calls of the engine, which were measured together with the warm part."""
+
+    def ways(self) -> dict[str, Callable[[], float]]:
+        """What is measured in turns."""
+        return {
+            PEER: lambda: self.loop(checked=False),
+            "with our checks": lambda: self.loop(checked=True),
+            "engine, warm": self.engine,
+            "engine, whole call": lambda: self.whole[-1],
+        }
+
+    def given(self) -> list[Any]:
+        """The records, the same every time."""
+        return [self.kind.make(number) for number in range(self.records)]
+
+    def shards(self) -> list[str]:
+        """Paths of the loop's input, written once."""
+        folder, encoder = self.folder / "shards", msgspec.json.Encoder()
+        paths = [folder / f"{start:08d}.jsonl" for start in range(0, self.records, self.shard)]
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            given = self.given()
+            for number, path in enumerate(paths):
+                path.write_bytes(encoder.encode_lines(given[number * self.shard : (number + 1) * self.shard]))
+        return [os.fspath(path) for path in paths]
+
+    def loop(self, *, checked: bool) -> float:
+        """Seconds of the loop, start of its processes included."""
+        paths = self.shards()
+        began = time.perf_counter()
+        with get_context("fork").Pool(self.processes) as pool:
+            number = KINDS.index(self.kind)  # a kind itself cannot be sent
+            pool.starmap(bare, [(number, checked, paths[k :: self.processes]) for k in range(self.processes)], 1)
+        return time.perf_counter() - began
+
+    def engine(self) -> float:
+        """Seconds from the first claim to the last commit; those of the whole call are kept."""
+        store, given = self.folder / "store", self.given()
+        resources = {"cpus": 1, "memory": "500MB", "time": "1h"}
+        options = StageOptions(shard_tasks=self.shard, workers=self.processes, resources=resources)
+        shutil.rmtree(store, ignore_errors=True)
+        began = time.perf_counter()
+        outcome = hpcurate.run({"caption": Step(self.kind.stage(), options)}, given, store=store, launcher="local")
+        self.whole.append(time.perf_counter() - began)
+        counts = outcome.summary["stages"]["caption"]
+        assert (outcome.state.value, counts["out"]) == ("complete", len(given)), outcome.summary
+        claims = [p.stat().st_mtime for p in store.glob("stages/caption-*/claims/*/*")]
+        commits = [p.stat().st_ctime for p in store.glob("stages/caption-*/shards/*/[!.]*")]
+        return max(commits) - min(claims)
 
 
-def engine_seconds(store: Path, given: Sequence[Record], processes: int) -> tuple[float, float]:
-    """(first claim to last commit, whole call) of the same work through the engine."""
-    options = StageOptions(shard_tasks=SHARD, workers=processes, resources={"cpus": 1, "memory": "500MB", "time": "1h"})
-    began = time.perf_counter()
-    outcome = hpcurate.run({"caption": Step(Caption(), options)}, given, store=store, launcher="local")
-    whole = time.perf_counter() - began
-    counts = outcome.summary["stages"]["caption"]
-    assert (outcome.state.value, counts["out"]) == ("complete", len(given)), outcome.summary
-    claims = [p.stat().st_mtime for p in store.glob("stages/caption-*/claims/*/*")]
-    commits = [p.stat().st_ctime for p in store.glob("stages/caption-*/shards/*/[!.]*")]
-    return max(commits) - min(claims), whole
+def measured(folder: Path, repeat: int, records: int, shard: int, processes: int) -> Iterator[tuple[Kind, list[Way]]]:
+    """Each kind of records, and how long each way took."""
+    for kind in KINDS:
+        bench = Bench(kind, folder / kind.name.replace(" ", "-"), records, shard, processes)
+        yield kind, in_turns(bench.ways(), repeat)
 
 
-def bytes_of_a_record(store: Path) -> float:
-    """Mean length of an output row."""
-    sizes = [
-        json.loads(p.read_bytes())["files"]["tasks.jsonl"] for p in store.glob("stages/caption-*/shards/*/*/stats.json")
-    ]
-    return sum(sizes) / (len(sizes) * SHARD)
+@contextmanager
+def workplace(parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="hpcurate-records-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def quick() -> dict[str, float]:
+    """Of the bare loop's speed, by what is measured: the engine warm, and the loop with our checks."""
+    found = {}
+    with workplace() as folder:
+        for kind, ways in measured(folder, 1, 100_000, 10_000, 2):
+            peer = next(way.median for way in ways if way.name == PEER)
+            found.update({f"records {kind.name}: {way.name}": peer / way.median for way in ways[1:3]})
+    return found
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=300_000, help="a multiple of 1000 (default: 300000)")
+    parser.add_argument("--records", type=int, default=300_000, help="default: 300000")
+    parser.add_argument("--shard-records", type=int, default=10_000, help="records of one shard (default: 10000)")
     parser.add_argument("--processes", type=int, default=2, help="processes, and workers (default: 2)")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
     parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
-    arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-records-", dir=arguments.dir))
-    try:
-        report(folder, arguments)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def report(folder: Path, arguments: Any) -> None:
-    """Measure in `folder` and print the table."""
-    given = records(arguments.records)
-    loop = bare_seconds(folder / "bare", given, arguments.processes)
-    warm, whole = engine_seconds(folder / "store", given, arguments.processes)
-    size = bytes_of_a_record(folder / "store")
-    print(f"{len(given)} records of {size:.0f} bytes, shards of {SHARD}, {arguments.processes} processes\n")
-    print("| what | seconds | records a second |\n|---|---|---|")
-    for name, took in {"bare loop": loop, "engine, warm": warm, "engine, whole call": whole}.items():
-        print(f"| {name} | {took:.2f} | {len(given) / took:,.0f} |")
+    parser.add_argument("--quick", action="store_true", help="ratios only, in a few seconds")
+    given = parser.parse_args()
+    if given.quick:
+        for name, ratio in quick().items():
+            print(f"{ratio:.2f}  {name}")
+        return
+    with workplace(given.dir) as folder:
+        sizes = given.records, given.shard_records, given.processes
+        for kind, ways in measured(folder, given.repeat, *sizes):
+            warm = next(way.median for way in ways if way.name == "engine, warm")
+            print(f"\n{sizes[0]} records {kind.name}, shards of {sizes[1]}, {sizes[2]} processes\n")
+            print(table(ways, PEER))
+            print(f"\nengine, warm: {sizes[0] / warm:,.0f} records a second")
 
 
 if __name__ == "__main__":

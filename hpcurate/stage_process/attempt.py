@@ -34,6 +34,8 @@ from hpcurate.store.rows import codec
 from hpcurate.system.failpoints import failpoint
 from hpcurate.task import Task
 
+MOST_NAMED = 100
+"""Tasks of a batch that are named as in work: the first ones. Which one is to blame is known only if it is alone."""
 _weight = attrgetter("weight")
 
 
@@ -209,7 +211,7 @@ class Attempt:
         return again
 
     def _in_work(self, batch: Batch) -> tuple[str, ...]:
-        return tuple([task.id for task in batch.tasks] + self._ahead())
+        return tuple([task.id for task in batch.tasks[:MOST_NAMED]] + self._ahead())
 
     def _waited(self, batch: Batch) -> dict[int, Fault]:
         ask_in, self._ask_in = self._ask_in, None
@@ -243,7 +245,8 @@ class Attempt:
             lineage = Lineage.of(inputs)
             returned = self._members(tasks, lineage, owners, logged)
             rows, named = self._writer.rows_of(returned)
-            self._check(returned, lineage.ids)
+            weighs = _sum_of_weights(returned)
+            self._check(lineage.ids)
             self._output.check_logged(logged)
             self.files.check(named)
         except Exception as error:
@@ -260,7 +263,7 @@ class Attempt:
         self._seen.update(lineage.ids)
         passed = lineage.passed()
         self._weight += weight
-        self._output.batch(len(inputs), returned, rows, len(passed), amounts)
+        self._output.batch(len(inputs), returned, rows, len(passed), weighs, amounts)
         self._output.drops(lineage.drops, inputs, passed)
         self._output.left_out(lineage.omissions)
         self._output.log(logged)
@@ -287,8 +290,7 @@ class Attempt:
             with own_io("writing", self._job.note):
                 self._stage.files.append(self._job.note, line)
 
-    def _check(self, returned: Sequence[Task], ids: Sequence[str]) -> None:
-        _check_weights(returned)
+    def _check(self, ids: Sequence[str]) -> None:
         if self._seen and (repeated := self._seen.intersection(ids)):
             raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
 
@@ -328,9 +330,12 @@ class Attempt:
         return returned
 
 
-def _check_weights(tasks: Sequence[Task]) -> None:
-    if math.isfinite(sum(map(_weight, tasks))):
-        return
+def _sum_of_weights(tasks: Sequence[Task]) -> float:
+    """Raises StageError where one is no finite number."""
+    total = sum(map(float, map(_weight, tasks)))
+    if math.isfinite(total):
+        return total
     for task in tasks:
         if not math.isfinite(task.weight):
             raise StageError(f"task {task.id!r} has the weight {task.weight}; a weight is a finite number")
+    return total

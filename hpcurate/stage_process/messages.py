@@ -181,7 +181,7 @@ _TYPES: dict[str, Any] = {cls.__name__: cls for cls in (Hello, ShardJob, Ready, 
 
 def encode(message: Message) -> bytes:
     """One line, with its end."""
-    return json.dumps({"type": type(message).__name__, **attrs.asdict(message)}).encode() + b"\n"
+    return json.dumps({"type": type(message).__name__, **msgspec.to_builtins(message)}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message:

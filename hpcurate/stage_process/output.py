@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from operator import attrgetter
 from typing import Any, BinaryIO, Optional
 
 import attrs
@@ -35,9 +34,6 @@ MOST_REASONS = 100
 """Different reasons that are counted of one shard; a stage that has another for each task has made no reasons."""
 OTHER_REASONS = "other reasons"
 """What the rest is counted as; their rows have them in full."""
-
-
-_weight = attrgetter("weight")
 
 
 @attrs.define
@@ -94,14 +90,18 @@ class ShardOutput:
         returned: Sequence[Task],
         rows: bytes,
         passed: int,
+        weight: float,
         amounts: Optional[Amounts] = None,
     ) -> None:
-        """What a batch of so many inputs became, that came to these amounts; all that is not `passed` on is dropped."""
+        """What a batch of so many inputs of these amounts became: tasks of that weight, in these rows.
+
+        All that is not `passed` on is dropped.
+        """
         self._write("tasks", rows, len(returned))
         counts = self.counts
         counts.tasks_in += inputs
         counts.tasks_out += len(returned)
-        counts.weight_out += sum(map(float, map(_weight, returned)))
+        counts.weight_out += weight
         counts.passed += passed
         counts.dropped += inputs - passed
         add_amounts(counts.amounts_in, amounts or {})

@@ -135,6 +135,8 @@ def adopt_orphans() -> None:
 
 def descendants(pid: int) -> list[int]:
     """Pids of all processes below this one."""
+    if pid == os.getpid() and not _has_children():
+        return []
     below = _children if os.path.exists(f"/proc/self/task/{threading.get_native_id()}/children") else _by_parent().get
     found, waiting = [], [pid]
     while waiting:
@@ -142,6 +144,15 @@ def descendants(pid: int) -> list[int]:
         found += children
         waiting += children
     return found
+
+
+def _has_children() -> bool:
+    """Whether this process has any, which costs one call; those it could wait for are left as they are."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:

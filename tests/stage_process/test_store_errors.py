@@ -149,7 +149,7 @@ def test_rows_that_the_store_lost_end_the_attempt(tmp_path: Path, rows: list[byt
 
     def lose(job: ShardJob) -> None:
         with ShardOutput(job) as output:
-            output.batch(1, numbers(*range(len(rows))), b"".join(row + b"\n" for row in rows), passed=1)
+            output.batch(1, numbers(*range(len(rows))), b"".join(row + b"\n" for row in rows), passed=1, weight=1.0)
             output._files["tasks"].flush()
             os.truncate(Path(job.directory, "tasks.jsonl"), left)
 
