@@ -246,7 +246,7 @@ class Attempt:
             returned = self._members(tasks, lineage, owners, logged)
             rows, named = self._writer.rows_of(returned)
             weighs = _sum_of_weights(returned)
-            self._check(lineage.ids)
+            self._check(lineage.unique)
             self._output.check_logged(logged)
             self.files.check(named)
         except Exception as error:
@@ -260,7 +260,10 @@ class Attempt:
             raise
         self._output.counts.process_seconds += time.monotonic() - started
         failpoint("attempt.mid_write")
-        self._seen.update(lineage.ids)
+        if self._seen:
+            self._seen |= lineage.unique
+        else:
+            self._seen = lineage.unique
         passed = lineage.passed()
         self._weight += weight
         self._output.batch(len(inputs), returned, rows, len(passed), weighs, amounts)
@@ -290,7 +293,7 @@ class Attempt:
             with own_io("writing", self._job.note):
                 self._stage.files.append(self._job.note, line)
 
-    def _check(self, ids: Sequence[str]) -> None:
+    def _check(self, ids: set[str]) -> None:
         if self._seen and (repeated := self._seen.intersection(ids)):
             raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
 

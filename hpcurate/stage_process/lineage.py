@@ -73,6 +73,8 @@ class Lineage:
     origins: Optional[list[Origin]] = None
     """Of the same tasks; None while they are the inputs themselves, as in most stages from beginning to end, or one
     for one what was made of them."""
+    unique: set[str] = attrs.field(factory=set)
+    """Those ids again, of what the last stage has returned."""
     before: list[list[str]] = attrs.field(factory=list)
     """While there are no `origins`: ids on the way from each input to its task, in order."""
     drops: list[Drop] = attrs.field(factory=list)
@@ -98,7 +100,8 @@ class Lineage:
         Raises StageError for a task out of nowhere, a duplicate id, or one that was dropped and yet passed on.
         """
         ids = [task.id for task in returned]
-        if not drops and len(ids) == len(self.ids) == len(set(ids)) and self._one_for_one(ids, returned):
+        self.unique = set(ids)
+        if not drops and len(ids) == len(self.ids) == len(self.unique) and self._one_for_one(ids, returned):
             self.omissions += omissions
             return
         if self.origins is None:
@@ -131,7 +134,7 @@ class Lineage:
         if ids == self.ids:
             return True
         parents = [task.parents for task in returned]
-        if self.origins is not None or parents != list(zip(self.ids)) or not set(self.ids).isdisjoint(ids):
+        if self.origins is not None or parents != list(zip(self.ids)) or not self.unique.isdisjoint(self.ids):
             return False
         if len(set(self.ids)) < len(self.ids):  # an id stands for several inputs
             return False

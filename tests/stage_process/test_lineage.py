@@ -6,7 +6,7 @@ import pytest
 from unit_stages import Number, numbers
 
 from hpcurate.errors import StageError
-from hpcurate.stage_process.lineage import NOT_RETURNED, Drop, Lineage
+from hpcurate.stage_process.lineage import NOT_RETURNED, Drop, Lineage, Origin
 
 
 def child(name: str, *parents: str) -> Number:
@@ -64,6 +64,43 @@ def test_survivors_reach_through_a_chain() -> None:
     lineage.step("a", numbers(1, 2), first, [])
     lineage.step("b", first, [child("g", "c1")], [])
     assert {"n1", "c1", "g"} == lineage.survivors()
+
+
+def test_children_one_for_one_are_no_more_work_than_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An origin was made of each task, and joined from those of its parents, in each member of a chain."""
+    monkeypatch.setattr(Origin, "joined", None)
+    lineage, first = Lineage.of(["n1", "n2"]), [child("c1", "n1"), child("c2", "n2")]
+    lineage.step("a", numbers(1, 2), first, [])
+    lineage.step("b", first, [child("g1", "c1"), child("g2", "c2")], [])
+    assert {"n1", "n2", "c1", "c2", "g1", "g2"} == lineage.survivors()
+    assert [0, 1] == list(lineage.passed())
+
+
+def test_what_is_dropped_after_children_one_for_one_is_its_inputs_end() -> None:
+    """The short way is left again where it does not lead on."""
+    lineage, first = Lineage.of(["n1", "n2"]), [child("c1", "n1"), child("c2", "n2")]
+    lineage.step("a", numbers(1, 2), first, [])
+    lineage.step("b", first, first[:1], [Drop(first[1], "dark", "b")])
+    assert ({"n1", "c1"}, {0}) == (lineage.survivors(), set(lineage.passed()))
+    assert [(frozenset((1,)), frozenset(("n2", "c2")))] == [(d.origin.inputs, d.origin.ids) for d in lineage.drops]
+
+
+@pytest.mark.parametrize(
+    ("given", "returned", "passed"),
+    [
+        (["n1", "n1"], [child("c1", "n1"), child("c2", "n1")], [0, 1]),
+        (["n1", "n2"], [child("c1", "n2"), child("c2", "n1")], [0, 1]),
+        (["n1", "n2"], [child("n2", "n1"), child("c2", "n2")], [1]),
+        (["n1", "n2"], [child("c1", "n1", "n2"), child("c2", "n2")], [0, 1]),
+    ],
+    ids=["one id twice", "another order", "the id of another", "two parents"],
+)
+def test_what_is_not_one_for_one_goes_the_long_way(given: list[str], returned: list[Number], passed: list[int]) -> None:
+    """And comes to where its ids and parents say."""
+    lineage = Lineage.of(given)
+    lineage.step("a", [Number(id=one, value=0) for one in given], returned, [])
+    assert lineage.origins is not None
+    assert passed == sorted(lineage.passed())
 
 
 @pytest.mark.parametrize(
