@@ -59,8 +59,8 @@ def _bring(store: WeightStore, entry: ModelEntry, offer: Offer, part: str, echo:
     version = offer.version or version_of_content(files)
     _check_names(entry, files)
     _only(part, files)
-    write_manifest(part, files)
     POSIX.freeze(part)
+    write_manifest(part, files)
     publish(part, store.path(entry.origin, version))
     return version
 

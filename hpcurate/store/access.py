@@ -11,11 +11,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 OWNER, GROUP = 0o700, 0o2770
 """Modes of folders."""
 CLOSED = 0o077
 """The umask under which we, the stages and the libraries make files."""
+READABLE = 0o444
+"""A finished file has so much of its folder's mode: nobody writes it again."""
 
 
 def keep_private() -> None:
@@ -39,16 +42,31 @@ def is_groups(folder: str) -> bool:
     return bool(mode & stat.S_ISGID) and mode & stat.S_IRWXG == stat.S_IRWXG
 
 
+@lru_cache(maxsize=1024)
+def _shares(folder: str) -> bool:
+    """Whether what is made in a folder of a store is its group's: asked once, as it stays what it was made."""
+    return is_groups(folder)
+
+
 def as_its_folder(path: str, descriptor: int) -> None:
     """A file that was just made, and is open, becomes the group's that has its folder."""
-    if is_groups(os.path.dirname(path)):
+    if _shares(os.path.dirname(path)):
         os.fchmod(descriptor, 0o660)
+
+
+def new_file(path: str, flags: int) -> int:
+    """Open a file that nobody writes again, for `open`: read-only from the start. One of an earlier try is replaced."""
+    try:
+        return os.open(path, flags | os.O_EXCL, OWNER & READABLE)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags | os.O_EXCL, OWNER & READABLE)
 
 
 def make_folder(path: str) -> None:
     """One folder. Raises OSError, FileExistsError too."""
     os.mkdir(path, OWNER)
-    if is_groups(os.path.dirname(path)):
+    if _shares(os.path.dirname(path)):
         os.chmod(path, GROUP)
 
 

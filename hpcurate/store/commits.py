@@ -60,7 +60,10 @@ class Commits:
     def begin(self, shard: str, attempt: int, nonce: str) -> str:
         """Make the attempt directory and return its path."""
         path = self._folder.attempt(shard, attempt, nonce)
-        self._filesystem.make_folders(path)
+        try:
+            self._filesystem.make_folder(path)
+        except FileNotFoundError:  # somebody has purged the one that it is in
+            self._filesystem.make_folders(path)
         return path
 
     def discard(self, attempt_path: str) -> None:
@@ -74,11 +77,10 @@ class Commits:
         read. Another's attempt stands → ours goes to trash. Raises OSError if nothing is committed: it may be called
         again then.
         """
-        stats.files = self._filesystem.sizes(attempt_path)
+        stats.files = self._filesystem.freeze(attempt_path)
         stats.files.pop("stats.json", None)  # of a call before
         data = json.dumps(stats.to_json(), indent=1).encode() + b"\n"
-        self._filesystem.create(os.path.join(attempt_path, "stats.json"), data)
-        self._filesystem.freeze(attempt_path)
+        self._filesystem.write_new(os.path.join(attempt_path, "stats.json"), data)
         failpoint("commit.before_rename")
         try:
             self._filesystem.rename(attempt_path, self._folder.shard(stats.shard))

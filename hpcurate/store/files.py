@@ -13,14 +13,15 @@ from urllib.parse import quote
 
 import attrs
 
-from hpcurate.store.access import as_its_folder
+from hpcurate.store.access import as_its_folder, new_file
 from hpcurate.task import plain_bytes, stable_id
 
 __all__ = ["REAL", "Files", "files_folder"]
 
 
 def _open(path: str, mode: str) -> BinaryIO:
-    return open(path, mode)  # type: ignore[return-value]  # whoever asked for it closes it
+    opener = new_file if "w" in mode else None
+    return open(path, mode, opener=opener)  # type: ignore[return-value]  # whoever asked for it closes it
 
 
 def _append(path: str, data: bytes) -> None:
@@ -40,7 +41,7 @@ class Files:
     """Ways to a file; each raises OSError."""
 
     open: Callable[[str, str], BinaryIO] = _open
-    """To read ("rb") or to write anew ("wb")."""
+    """To read ("rb"), or a new one to write ("wb"), which is read-only for everybody else."""
     size: Callable[[str], int] = os.path.getsize
     """In bytes, of a file that is closed."""
     append: Callable[[str, bytes], None] = _append

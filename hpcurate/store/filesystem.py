@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from hpcurate.store.access import as_its_folder, make_folder, make_folders
+from hpcurate.store.access import CLOSED, READABLE, as_its_folder, make_folder, make_folders, new_file
 from hpcurate.system.folders import remove_folder
 from hpcurate.system.processes import nonce
 
@@ -41,6 +41,12 @@ class Filesystem(Protocol):
     def create(self, path: str, data: bytes) -> bool:
         """Make a file that nobody has made: True if this call did. Its content is never seen half."""
 
+    def write_new(self, path: str, data: bytes) -> None:
+        """Make a read-only file in a folder that nobody else reads yet, and flush it and its name.
+
+        One of an earlier try of ours is replaced.
+        """
+
     def replace(self, path: str, data: bytes) -> None:
         """Write a cache or summary that may be written again; readers see old or new, whole."""
 
@@ -59,14 +65,15 @@ class Filesystem(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every file below, by relative path."""
 
-    def freeze(self, folder: str) -> None:
-        """Make every file below read-only, and nobody else's, and flush everything.
+    def freeze(self, folder: str) -> dict[str, int]:
+        """Make every file below read-only, and nobody else's, and flush all below; sizes in bytes, by relative path.
 
-        Who may read and enter what is below, is as with the folder itself.
+        Who may read and enter what is below, is as with the folder itself. Its own names are flushed with the file
+        that is written last: see `write_new`.
         """
 
     def rename(self, source: str, target: str) -> None:
-        """Rename. After any error the caller looks at what happened."""
+        """Rename to a name that is free. After any error the caller looks at what happened."""
 
     def discard(self, path: str, trash: str) -> None:
         """Move into the trash folder, then delete there as far as possible."""
@@ -138,6 +145,19 @@ class PosixFilesystem:
             raise
         return True
 
+    def write_new(self, path: str, data: bytes) -> None:
+        """See `Filesystem`."""
+        with _opened(os.path.dirname(path)) as folder:
+            access = _access(folder) & READABLE
+            with _naming(path), open(path, "wb", opener=new_file) as file:
+                if access & CLOSED:  # the umask has taken that away
+                    os.fchmod(file.fileno(), access)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            with _naming(path):
+                _fsync_open(folder)
+
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
         temporary = _beside(path)
@@ -172,21 +192,26 @@ class PosixFilesystem:
         """See `Filesystem`."""
         return {os.path.relpath(path, folder): os.stat(path).st_size for path in sorted(_files(folder))}
 
-    def freeze(self, folder: str) -> None:
-        """See `Filesystem`."""
-        files, folders = _files(folder), [base for base, _, _ in os.walk(folder)]
-        access = stat.S_IMODE(os.stat(folder).st_mode)
-        for path in files:
-            _unlinked(path)
-            os.chmod(path, access & 0o444)
-        for path in folders[1:]:
-            os.chmod(path, access)
-        _flush(folder, files + folders)
+    def freeze(self, folder: str) -> dict[str, int]:
+        """See `Filesystem`. One look at each file and folder; what has its mode already is left as it is."""
+        sizes: dict[str, int] = {}
+        folders, access = [folder], None
+        for base in folders:  # grows
+            with _opened(base) as descriptor, os.scandir(descriptor) as entries:
+                access = _access(descriptor) if access is None else access
+                for entry in entries:
+                    path, info = os.path.join(base, entry.name), entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(info.st_mode):
+                        _set_mode(path, info, access)
+                        folders.append(path)
+                    elif stat.S_ISREG(info.st_mode):  # to open a pipe that a program has left would never return
+                        _set_mode(path, info if info.st_nlink == 1 else _unlinked(path), access & READABLE)
+                        sizes[path] = info.st_size
+        _flush(folder, [*sizes, *folders[1:]])
+        return {path[len(folder) + 1 :]: sizes[path] for path in sorted(sizes)}
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`."""
-        if os.path.lexists(target):  # rename(2) would replace an empty folder
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
         _move(source, target)
         _fsync(os.path.dirname(target))
 
@@ -206,12 +231,21 @@ POSIX = PosixFilesystem()
 def _move(source: str, target: str) -> None:
     """A folder that a program made read-only gets no other parent, as that is written in it (rename(2), EACCES)."""
     try:
-        os.rename(source, target)
+        _rename(source, target)
     except PermissionError:
         mode = os.lstat(source).st_mode
         if not stat.S_ISDIR(mode) or mode & stat.S_IRWXU == stat.S_IRWXU:
             raise
         os.chmod(source, stat.S_IMODE(mode) | stat.S_IRWXU)
+        _rename(source, target)
+
+
+def _rename(source: str, target: str) -> None:
+    """To a name that is free: rename(2) would replace an empty folder."""
+    won = _rename_if_new(source, target)
+    if won is False or (won is None and os.path.lexists(target)):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    if won is None:
         os.rename(source, target)
 
 
@@ -221,12 +255,17 @@ def _files(folder: str) -> list[str]:
     return [path for path in paths if stat.S_ISREG(os.lstat(path).st_mode)]
 
 
-def _unlinked(path: str) -> None:
+def _set_mode(path: str, info: os.stat_result, mode: int) -> None:
+    if stat.S_IMODE(info.st_mode) != mode:
+        os.chmod(path, mode)
+
+
+def _unlinked(path: str) -> os.stat_result:
     """Give a file that has another name a content of its own: that name would become read-only, and could change it."""
-    if os.lstat(path).st_nlink > 1:
-        copy = _beside(path)
-        shutil.copyfile(path, copy)
-        os.replace(copy, path)
+    copy = _beside(path)
+    shutil.copyfile(path, copy)
+    os.replace(copy, path)
+    return os.lstat(path)
 
 
 def _beside(path: str) -> str:
@@ -276,26 +315,48 @@ def _rename_if_new(source: str, target: str) -> bool | None:
         return None
     if library.renameat2(current, os.fsencode(source), current, os.fsencode(target), no_replace) == 0:
         return True
-    return False if ctypes.get_errno() == errno.EEXIST else None
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return None
+    if number == errno.EEXIST:
+        return False
+    raise OSError(number, os.strerror(number), source, None, target)
+
+
+@contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _access(folder: int) -> int:
+    """Who may do what in an open folder."""
+    return stat.S_IMODE(os.fstat(folder).st_mode)
 
 
 def _fsync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with _naming(path):
-            os.fsync(descriptor)
+            _fsync_open(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_open(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some filesystems cannot flush a folder
             raise
-    finally:
-        os.close(descriptor)
 
 
 def _syncfs(folder: str) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        return bool(ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0)
-    except AttributeError:
-        return False
-    finally:
-        os.close(descriptor)
+    with _opened(folder) as descriptor:
+        try:
+            return bool(ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0)
+        except AttributeError:
+            return False

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import attrs
 
+from hpcurate.store.filesystem import POSIX
+
 MANIFEST = "files.json"
 """Written last: a folder without it is not complete."""
 BLOCK = 2**20
@@ -31,10 +33,7 @@ class FileEntry:
 def write_manifest(folder: str, files: Iterable[FileEntry]) -> None:
     """Say that the folder, which nobody sees before it is renamed, is complete."""
     plain = {"files": [attrs.asdict(f) for f in sorted(files, key=lambda f: f.path)]}
-    with open(os.path.join(folder, MANIFEST), "x", encoding="utf-8") as file:
-        file.write(json.dumps(plain, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    POSIX.write_new(os.path.join(folder, MANIFEST), json.dumps(plain, indent=1).encode() + b"\n")
 
 
 def read_manifest(folder: str) -> tuple[FileEntry, ...]:

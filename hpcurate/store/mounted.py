@@ -45,6 +45,11 @@ class Mounted:
         with self._checked():
             return self._inner.create(path, data)
 
+    def write_new(self, path: str, data: bytes) -> None:
+        """See `Filesystem`."""
+        with self._checked():
+            self._inner.write_new(path, data)
+
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
         with self._checked():
@@ -73,10 +78,10 @@ class Mounted:
             self._check()
         return found
 
-    def freeze(self, folder: str) -> None:
+    def freeze(self, folder: str) -> dict[str, int]:
         """See `Filesystem`."""
         with self._checked():
-            self._inner.freeze(folder)
+            return self._inner.freeze(folder)
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`."""

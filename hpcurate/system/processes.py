@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Optional, Protocol
 
@@ -236,13 +237,20 @@ class Watched:
 
 def writers_under(folder: str, pids: list[int]) -> list[tuple[int, str]]:
     """(pid, path) of each file below `folder` that these processes have open for writing, or mapped so (shared)."""
-    prefix = os.path.join(os.path.realpath(folder), "")
+    above, name = os.path.split(folder)
+    prefix = os.path.join(_real(above), name, "")
     return [
         (pid, path[len(prefix) :])
         for pid in pids
         for path in (*_opened_for_writing(pid), *_mapped_for_writing(pid))
         if path.startswith(prefix)
     ]
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: str) -> str:
+    """Where a folder really is: asked once, as attempts are many, and each step of the path is a look at the store."""
+    return os.path.realpath(folder)
 
 
 def _opened_for_writing(pid: int) -> list[str]:

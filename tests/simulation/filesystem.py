@@ -284,6 +284,16 @@ class Client:
             raise
         self.disk.write(node, path, data, self._me)
 
+    def write_new(self, path: str, data: bytes) -> None:
+        """See `Filesystem`."""
+        after = self._step("write", path)
+        self._missing.pop(path, None)
+        node = Node(data=data, frozen=True, written=self._kernel.now, writer=self._me)
+        self.disk.put(path, node, self.host.name)
+        self._kernel.note(f"write {path}", data[:150])
+        if after is not None:
+            raise fail(after, path)
+
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
         after = self._step("replace", path)
@@ -320,12 +330,14 @@ class Client:
             del self._missing[cached]
         self.disk.make_folders(path, self.host.name)
 
-    def freeze(self, folder: str) -> None:
+    def freeze(self, folder: str) -> dict[str, int]:
         """See `Filesystem`."""
         self._step("freeze", folder)
         self.disk.folder(folder)
-        for _, node in self.disk.below(folder):
+        found = sorted(self.disk.below(folder))
+        for _, node in found:
             node.frozen = True
+        return {name: len(node.data) for name, node in found}
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`."""

@@ -327,11 +327,11 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a commit is not made read-only",
-        Edit(COMMITS, "        self._filesystem.freeze(attempt_path)\n", ""),
+        Edit(COMMITS, "self._filesystem.freeze(attempt_path)", "self._filesystem.sizes(attempt_path)"),
     ),
     _mutant(
         "stats.json after the rename",
-        Edit(COMMITS, '        self._filesystem.create(os.path.join(attempt_path, "stats.json"), data)\n', ""),
+        Edit(COMMITS, '        self._filesystem.write_new(os.path.join(attempt_path, "stats.json"), data)\n', ""),
         Edit(
             COMMITS,
             '        failpoint("commit.after_rename")\n',
