@@ -161,10 +161,10 @@ class Claims:
     def _create(self, path: str, data: bytes) -> bool:
         """Create a file in its folder, which a scratch purge may have taken: nobody else would make it again."""
         try:
-            return self._filesystem.create(path, data)
+            return self._filesystem.claim(path, data)
         except FileNotFoundError:
             self._filesystem.make_folders(os.path.dirname(path))
-            return self._filesystem.create(path, data)
+            return self._filesystem.claim(path, data)
 
     def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         """How all attempts up to the newest one, which is over, have ended."""

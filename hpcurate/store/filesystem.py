@@ -17,6 +17,7 @@ from typing import Protocol
 
 from hpcurate.store.access import CLOSED, READABLE, as_its_folder, make_folder, make_folders, new_file
 from hpcurate.system.folders import remove_folder
+from hpcurate.system.mounts import keeps_names
 from hpcurate.system.processes import nonce
 
 SYNC_WHOLE_ABOVE = 64
@@ -40,6 +41,12 @@ class Filesystem(Protocol):
 
     def create(self, path: str, data: bytes) -> bool:
         """Make a file that nobody has made: True if this call did. Its content is never seen half."""
+
+    def claim(self, path: str, data: bytes) -> bool:
+        """Make a file that nobody has made: True if this call did. Its content may come a moment after its name.
+
+        Not flushed: if the server crashes, it may be gone, or empty.
+        """
 
     def write_new(self, path: str, data: bytes) -> None:
         """Make a read-only file in a folder that nobody else reads yet, and flush it and its name.
@@ -102,48 +109,14 @@ class PosixFilesystem:
             return file.read()
 
     def create(self, path: str, data: bytes) -> bool:
-        """See `Filesystem`. A finished temporary file is hard-linked to the name: whole or not there.
+        """See `Filesystem`. A finished temporary file is hard-linked to the name: whole or not there."""
+        return _linked(path, data, flush=True)
 
-        An error of link() may lie on NFS, its success does not; a link count of 2 is success, too (open(2), O_EXCL).
-        """
-        temporary = _beside(path)
-        try:
-            _write(temporary, data, flush=True)
-            try:
-                os.link(temporary, path)
-            except OSError as error:
-                if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                    return self._create_without_links(temporary, path, data)
-                if _links(temporary) != 2:
-                    if isinstance(error, FileExistsError):
-                        return False
-                    raise
-            return True
-        finally:
-            with suppress(OSError):
-                os.unlink(temporary)
-
-    @staticmethod
-    def _create_without_links(temporary: str, path: str, data: bytes) -> bool:
-        """By a rename that replaces nothing (renameat2(2)); where that is refused, too, the content comes last."""
-        won = _rename_if_new(temporary, path)
-        if won is not None:
-            return won
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return False
-        try:
-            with _naming(path), os.fdopen(descriptor, "wb") as file:
-                as_its_folder(path, descriptor)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:  # half of it stands for nothing
-            with suppress(OSError):
-                os.unlink(path)
-            raise
-        return True
+    def claim(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`. By the name alone (O_EXCL) where that has one winner for sure, and a truthful answer."""
+        if keeps_names(os.path.dirname(path)):
+            return _exclusive(path, data, flush=False)
+        return _linked(path, data, flush=False)
 
     def write_new(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
@@ -226,6 +199,50 @@ class PosixFilesystem:
 
 POSIX = PosixFilesystem()
 """For whoever was not handed another: it keeps nothing."""
+
+
+def _linked(path: str, data: bytes, *, flush: bool) -> bool:
+    """Whether a finished file of ours got the name.
+
+    An error of link() may lie on NFS, its success does not; a link count of 2 is success, too (open(2), O_EXCL).
+    """
+    temporary = _beside(path)
+    try:
+        _write(temporary, data, flush=flush)
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                won = _rename_if_new(temporary, path)
+                return _exclusive(path, data, flush=flush) if won is None else won
+            if _links(temporary) != 2:
+                if isinstance(error, FileExistsError):
+                    return False
+                raise
+        return True
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+def _exclusive(path: str, data: bytes, *, flush: bool) -> bool:
+    """Whether a new file got the name; its content comes last."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        with _naming(path), os.fdopen(descriptor, "wb") as file:
+            as_its_folder(path, descriptor)
+            file.write(data)
+            file.flush()
+            if flush:
+                os.fsync(descriptor)
+    except OSError:  # half of it stands for nothing
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+    return True
 
 
 def _move(source: str, target: str) -> None:

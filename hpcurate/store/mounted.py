@@ -45,6 +45,11 @@ class Mounted:
         with self._checked():
             return self._inner.create(path, data)
 
+    def claim(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`."""
+        with self._checked():
+            return self._inner.claim(path, data)
+
     def write_new(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
         with self._checked():

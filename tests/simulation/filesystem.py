@@ -65,7 +65,7 @@ class Faults:
     hangs: float = 0.0
     """Share of reads whose answer is on its way for up to `HANG_S`."""
     links: bool = True
-    """Without hard links the content of a new file comes a moment after its name."""
+    """Without hard links the content of a new file comes a moment after its name; that of a claim on most others, too."""
     lost_rows: float = 0.0
     """Share of files written row by row of which the end is lost, and nobody told."""
     cuts: tuple[tuple[str, float, float], ...] = ()
@@ -283,6 +283,10 @@ class Client:
                 self.disk.take(path, self.host.name)
             raise
         self.disk.write(node, path, data, self._me)
+
+    def claim(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`. As `create`: whole on some filesystems, and on others after its name."""
+        return self.create(path, data)
 
     def write_new(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""

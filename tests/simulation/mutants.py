@@ -156,8 +156,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "a claim that is not exclusive",
         Edit(
             CLAIMS,
-            "        try:\n            return self._filesystem.create(path, data)\n",
-            "        self._filesystem.replace(path, data)\n        return True\n        try:\n            return self._filesystem.create(path, data)\n",
+            "        try:\n            return self._filesystem.claim(path, data)\n",
+            "        self._filesystem.replace(path, data)\n        return True\n        try:\n            return self._filesystem.claim(path, data)\n",
         ),
         workers=3,
     ),

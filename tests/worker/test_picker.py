@@ -416,10 +416,10 @@ class Stale(PosixFilesystem):
         """As first seen."""
         return self.seen.setdefault(folder, super().names(folder))
 
-    def create(self, path: str, data: bytes) -> bool:
+    def claim(self, path: str, data: bytes) -> bool:
         """See `Filesystem`."""
         self.created.append(os.path.basename(path))
-        return super().create(path, data)
+        return super().claim(path, data)
 
 
 def test_claims_that_a_listing_hides_are_each_tried_once(folder: StageFolder) -> None:
