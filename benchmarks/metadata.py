@@ -150,8 +150,8 @@ def with_hpcurate(store: Path, shards: int, workers: int, launcher: str, durabil
     from hpcurate.planning.options import StageOptions
 
     options = StageOptions(shard_tasks=TASKS, workers=workers, resources={"cpus": 1, "memory": "500MB", "time": "1h"})
-    del durability
-    outcome = hpcurate.run({"caption": Step(Caption(), options)}, records(shards), store=store, launcher=launcher)
+    steps = {"caption": Step(Caption(), options)}
+    outcome = hpcurate.run(steps, records(shards), store=store, launcher=launcher, durability=durability)
     assert outcome.state.value == "complete", outcome.summary
 
 

@@ -55,6 +55,7 @@ def run(  # noqa: PLR0913 - the one door from Python
     binds: Sequence[str] = (),
     budget: Budget | None = None,
     timing: Timing | None = None,
+    durability: str = "full",
     retry: Retry | None = None,
     echo: Callable[[str], None] = lambda line: None,
 ) -> OpenRun:
@@ -63,7 +64,8 @@ def run(  # noqa: PLR0913 - the one door from Python
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
     `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone; `rerun`
-    names stages to do again; `keep="results"` frees files that no stage needs any more; `binds` are folders that
+    names stages to do again; `keep="results"` frees files that no stage needs any more; `durability="rename"`
+    does not flush what workers commit; `binds` are folders that
     containers see, such as `["/data", "/scratch:/mnt/scratch:ro"]`; `retry` tries dead letters of a run of the store
     again, whose stages and source these are; `store_mode="group"` makes a new store its group's, too. Raises UserError
     before anything is written if something does not fit.
@@ -86,6 +88,7 @@ def run(  # noqa: PLR0913 - the one door from Python
         keep=keep,
         budget=budget or Budget(),
         timing=timing or Timing(),
+        durability=durability,
         command=called_here(),
     )
     if retry is not None:

@@ -10,6 +10,7 @@ import attrs
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan, limits_of
 from hpcurate.runs.launcher import NoQueue, Started, Submission
+from hpcurate.store.filesystem import DURABILITIES
 from hpcurate.store.layout import Store
 from hpcurate.store.rounds import Jobs
 from hpcurate.verdict import Allowance
@@ -59,8 +60,9 @@ class InlineLauncher:
 
     def submit(self, submission: Submission) -> Started:
         """See `Launcher`."""
-        world, job = World().expecting(Store(submission.plan.store)), f"inline{os.getpid()}"
-        Supervisor(submission.plan, submission.path, 0, job=job, hosts=InProcessHosts(), world=world).run()
+        plan, job = submission.plan, f"inline{os.getpid()}"
+        world = World(filesystem=DURABILITIES[plan.durability]).expecting(Store(plan.store))
+        Supervisor(plan, submission.path, 0, job=job, hosts=InProcessHosts(), world=world).run()
         return Started(Jobs(), over=True)
 
     def script(self, submission: Submission) -> str | None:

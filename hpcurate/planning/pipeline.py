@@ -176,6 +176,8 @@ class Pipeline:
     """In topological order."""
     budget: Budget = Budget()
     timing: Timing = Timing()
+    durability: str = "full"
+    """What a committed shard survives; see `DURABILITIES`."""
 
     def stage(self, name: str) -> PlannedStage:
         """The stage of that name. Raises ConfigError with the nearest name."""

@@ -48,6 +48,8 @@ class Plan:
     gpu_probe: bool = True
     """Whether a worker looks at its GPUs before it begins."""
     timing: Timing = Timing()
+    durability: str = "full"
+    """See `Pipeline`."""
 
     def save(self, submission: str, filesystem: Filesystem = POSIX) -> None:
         """Write `plan.json` into the submission's folder, once."""

@@ -29,6 +29,7 @@ from hpcurate.source import Source
 from hpcurate.source.compare import Edits
 from hpcurate.spec import to_spec
 from hpcurate.stage import members
+from hpcurate.store.filesystem import DURABILITIES
 from hpcurate.store.layout import Store
 from hpcurate.store.mode import MODES, check_mode
 
@@ -64,6 +65,7 @@ class Request:
     keep: str = option("all", "which files stay", choices=KEEPS)
     budget: Budget = Budget()
     timing: Timing = Timing()
+    durability: str = option("full", "what a committed shard survives", choices=tuple(DURABILITIES))
     metrics: str = ""
     """Folder in which the run keeps a file of metrics; empty: none."""
     config: str = ""
@@ -84,7 +86,7 @@ class Request:
     def build(self, steps: Mapping[str, Step]) -> Pipeline:
         """The pipeline of these steps. Raises PipelineError or ConfigError; NotInstalled with all that is missing."""
         try:
-            return build(
+            built = build(
                 self.name,
                 self.source,
                 steps,
@@ -98,6 +100,7 @@ class Request:
             )
         except NotInstalled as error:
             raise all_of([error], self.install) from None
+        return attrs.evolve(built, durability=self.durability)
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -279,4 +279,5 @@ def plan_round(
         node_quota=launcher.node_quota,
         gpu_probe=launcher.gpu_probe,
         timing=frozen.pipeline.timing,
+        durability=frozen.pipeline.durability,
     )

@@ -89,6 +89,9 @@ class Filesystem(Protocol):
 class PosixFilesystem:
     """The real one."""
 
+    flushes = True
+    """Whether attempts are flushed; what decides between processes always is, but for claims."""
+
     def names(self, folder: str) -> list[str]:
         """See `Filesystem`."""
         try:
@@ -127,9 +130,11 @@ class PosixFilesystem:
                     os.fchmod(file.fileno(), access)
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
-            with _naming(path):
-                _fsync_open(folder)
+                if self.flushes:
+                    os.fsync(file.fileno())
+            if self.flushes:
+                with _naming(path):
+                    _fsync_open(folder)
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
@@ -180,13 +185,15 @@ class PosixFilesystem:
                     elif stat.S_ISREG(info.st_mode):  # to open a pipe that a program has left would never return
                         _set_mode(path, info if info.st_nlink == 1 else _unlinked(path), access & READABLE)
                         sizes[path] = info.st_size
-        _flush(folder, [*sizes, *folders[1:]])
+        if self.flushes:
+            _flush(folder, [*sizes, *folders[1:]])
         return {path[len(folder) + 1 :]: sizes[path] for path in sorted(sizes)}
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`."""
         _move(source, target)
-        _fsync(os.path.dirname(target))
+        if self.flushes:
+            _fsync(os.path.dirname(target))
 
     def discard(self, path: str, trash: str) -> None:
         """See `Filesystem`."""
@@ -197,8 +204,16 @@ class PosixFilesystem:
             remove_folder(target) if os.path.isdir(target) and not os.path.islink(target) else os.unlink(target)
 
 
+class Unflushed(PosixFilesystem):
+    """Attempts get to the disk when the system writes them there: `durability=rename`."""
+
+    flushes = False
+
+
 POSIX = PosixFilesystem()
 """For whoever was not handed another: it keeps nothing."""
+DURABILITIES = {"full": POSIX, "rename": Unflushed()}
+"""What a worker commits with: "full" survives a crash of the storage, "rename" a crash of the worker alone."""
 
 
 def _linked(path: str, data: bytes, *, flush: bool) -> bool:

@@ -21,6 +21,7 @@ from hpcurate.planning.inputs import changed_input
 from hpcurate.planning.plan import Plan, memory_mb, worker_shape
 from hpcurate.stage import WorkerInfo
 from hpcurate.store.access import keep_private
+from hpcurate.store.filesystem import DURABILITIES
 from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
@@ -433,7 +434,7 @@ def main(argv: list[str]) -> int:
     parent = os.environ.get("HPCURATE_PARENT")  # with the local launcher
     job = f"local{parent}" if parent else element.array_job_id or element.job_id or f"local{os.getpid()}"
     plan = _plan_of(submission)
-    world = World().expecting(Store(plan.store))
+    world = World(filesystem=DURABILITIES[plan.durability]).expecting(Store(plan.store))
     alone = bool(element.element) and not parent
     supervisor = Supervisor(plan, submission, index, job=job, world=world, allocation=element, whole_job=alone)
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))

@@ -67,6 +67,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         keep=settings.keep,
         budget=settings.budget,
         timing=settings.timing,
+        durability=settings.durability,
         metrics=_metrics(settings),
         config=dump(composed.with_output(settings.output or UNNAMED)),
         command=typed_here(typed.words, typed.config_dirs),

@@ -15,6 +15,7 @@ from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.folder import check_name
 from hpcurate.runs.freeing import KEEPS
+from hpcurate.store.filesystem import DURABILITIES
 from hpcurate.store.mode import MODES
 
 
@@ -81,6 +82,12 @@ class Settings:
     wait: bool | None = option(None, "true: stay until the end; false: submit and leave; default: the launcher's")
     budget: Budget = option(Budget, "dead letters a complete run may have")
     timing: Timing = option(Timing, "clocks of the claim protocol, in seconds")
+    durability: str = option(
+        "full",
+        "full: a committed shard is flushed, and survives a crash of the storage or a node; rename: it is not, which "
+        "saves the waits, and what was committed just before such a crash may have files cut short: hpcurate verify",
+        choices=tuple(DURABILITIES),
+    )
 
 
 def read_settings(plain: dict[str, Any]) -> Settings:
