@@ -108,6 +108,14 @@ class Client:
         entries[name] = (self.clock.at, self.number, data)
         return True
 
+    def claim(self, path: str, data: bytes) -> bool:
+        """See `Filesystem`."""
+        return self.create(path, data)
+
+    def write_new(self, path: str, data: bytes) -> None:
+        """See `Filesystem`."""
+        self.create(path, data)
+
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
         self._pay("create")
@@ -148,10 +156,12 @@ class Client:
         self._pay("list", len(self.disk.folders[folder]))
         return {name: len(data) for name, (_, _, data) in self.disk.folders[folder].items()}
 
-    def freeze(self, folder: str) -> None:
-        """See `Filesystem`. A change of mode for each file."""
-        for _ in self.disk.folders[folder]:
+    def freeze(self, folder: str) -> dict[str, int]:
+        """See `Filesystem`. A listing, and a look at each file; what we wrote has its mode already."""
+        found = self.sizes(folder)
+        for _ in found:
             self._pay("stat")
+        return found
 
     def rename(self, source: str, target: str) -> None:
         """See `Filesystem`. Of a folder without folders in it."""

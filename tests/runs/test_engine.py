@@ -43,6 +43,17 @@ def test_the_same_command_again_attempts_nothing(site: Site) -> None:
     assert site.claims() == before
 
 
+def test_durability_is_for_workers_and_no_part_of_what_a_run_is(tmp_path: Path) -> None:
+    """The same call with another one is the same run, with nothing to do."""
+    store, steps = tmp_path / "store", {"double": Step(Double(), ONE_BY_ONE)}
+    for durability in ("rename", "full"):
+        hpcurate.run(steps, numbers(4), store=store, launcher="inline", durability=durability)
+    [plan] = store.glob("runs/2*/submissions/*/plan.json")
+    assert "rename" == json.loads(plan.read_text())["durability"]
+    with pytest.raises(UserError, match=r"durability.*full.*rename"):
+        hpcurate.run(steps, numbers(4), store=store, launcher="inline", durability="fast")
+
+
 def test_every_input_ends_in_exactly_one_state(site: Site) -> None:
     """The sums hold at every stage boundary (I6)."""
     stages = site.drive("local").summary["stages"]

@@ -18,7 +18,7 @@ from together import together
 
 from hpcurate.failures import AttemptEnd, Ending
 from hpcurate.store.commits import Commits, FanIndex
-from hpcurate.store.filesystem import SYNC_WHOLE_ABOVE, PosixFilesystem
+from hpcurate.store.filesystem import DURABILITIES, SYNC_WHOLE_ABOVE, PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stats import Committed, LeftOut, ShardStats
@@ -193,6 +193,67 @@ def test_sizes_are_recorded(folder: StageFolder, more: int) -> None:
     found = {str(p.relative_to(folder.shard(SHARD))): p.stat().st_size for p in Path(folder.shard(SHARD)).rglob("*.*")}
     recorded = json.loads(Path(folder.shard(SHARD), "stats.json").read_text())["files"]
     assert {k: v for k, v in found.items() if k != "stats.json"} == recorded
+
+
+def test_a_commit_that_is_tried_again_replaces_what_it_wrote(folder: StageFolder) -> None:
+    """The first try left stats.json, maybe half of it."""
+    path = attempt(folder, "mine")
+    with pytest.raises(OSError, match="Input/output error"):
+        commits_of(folder, Faulty(does_it=False)).commit(path, stats_of("mine"))
+    os.chmod(os.path.join(path, "stats.json"), 0o600)
+    os.truncate(os.path.join(path, "stats.json"), 5)
+    assert commits_of(folder).commit(path, stats_of("mine", worker="later"))
+    assert "later" == commits_of(folder).stats(SHARD).worker
+
+
+CHANGES = """
+import os, sys
+from hpcurate.store.claims import Claim, Claims
+from hpcurate.store.commits import Commits
+from hpcurate.store.files import REAL
+from hpcurate.store.filesystem import POSIX
+from hpcurate.store.layout import StageFolder
+from hpcurate.store.stats import ShardStats
+from hpcurate.system.processes import SystemProcesses
+
+def heard(event, arguments):
+    made = event == "open" and arguments[1] is None and arguments[2] & os.O_CREAT  # else what open() is about to do
+    if (made or event in CHANGING) and str(arguments[0]).startswith(sys.argv[1]):
+        print(event, os.path.basename(arguments[0]))
+
+CHANGING = ("os.mkdir", "os.rename", "os.link", "os.remove", "os.chmod", "os.truncate")
+folder = StageFolder(sys.argv[1])
+commits, shard = Commits(POSIX, folder, "/nowhere"), "0001-000000"
+sys.addaudithook(heard)
+Claims(POSIX, folder).take(Claim(shard=shard, attempt=1, nonce="n", worker="w", process=SystemProcesses().mine()))
+path = commits.begin(shard, 1, "n")
+with REAL.open(os.path.join(path, "tasks.jsonl"), "wb") as file:
+    file.write(b"{}")
+commits.commit(path, ShardStats(shard=shard, nonce="n", weight_out=1.0))
+"""
+
+
+def test_what_a_shard_changes_on_storage(folder: StageFolder) -> None:
+    """Thirteen calls: temporary names, links, modes after the fact. The rename is not heard here: renameat2(2)."""
+    FILES.make_folders(folder.claims(fan_of(SHARD)))
+    done = subprocess.run(
+        [sys.executable, "-c", CHANGES, folder.path], capture_output=True, text=True, check=True, umask=0o077
+    )
+    expected = [f"open {SHARD}.1", f"os.mkdir .{SHARD}.1.n", "open tasks.jsonl", "open stats.json"]
+    assert (expected, [SHARD]) == (done.stdout.splitlines(), left(folder))
+
+
+@pytest.mark.parametrize(("durability", "flushes"), [("full", 4), ("rename", 0)])
+def test_what_a_commit_flushes(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch, durability: str, flushes: int
+) -> None:
+    """Rows, stats, their folder, its name; or nothing."""
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    commits = commits_of(folder, DURABILITIES[durability])
+    path = commits.begin(SHARD, 1, "mine")
+    Path(path, "tasks.jsonl").touch()
+    assert (True, flushes) == (commits.commit(path, stats_of("mine")), len(flushed))
 
 
 def test_no_commit_is_no_nonce(folder: StageFolder) -> None:
