@@ -42,7 +42,7 @@ RETRYING: tuple[Mutant, ...] = (
             "for name in [n for n in self.store(folder).lists.names() if n.startswith('retry.') and '+' not in n]:",
         ),
         scenario="retry, a sweep",
-        seed=20,
+        seed=30,
     ),
     _mutant(
         "retries of what was done again stay",
