@@ -6,14 +6,15 @@ listed any more is believed to be gone only after a second listing: a directory 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import attrs
-import msgspec
 
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.lists_seen import LiveList
-from hpcurate.store.commits import INDEX_FORMAT, Commits, FanIndex
+from hpcurate.store.commits import INDEX_FORMAT, PART, Commits, FanIndex
 from hpcurate.store.layout import fan_of
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
@@ -22,6 +23,9 @@ from hpcurate.system.clock import Clock
 CONFIRM_S = 60.0
 """So long after a listing that lacks a committed shard another one has to lack it, too, before it is done again; and so
 often is a folder listed again in which every shard was there."""
+
+ENOUGH = 100
+"""So many shards of a folder that is not full have to be without an index before it is written again."""
 
 
 @attrs.define(frozen=True)
@@ -79,8 +83,6 @@ class _Fan:
         """List the folder: the listing of that number."""
         first, names, self.look, self.listed = self.look < 0, self.names, look, now
         self.stamp, self.names = self.commits.listing(self.name)
-        if first and any(stamp != self.stamp for stamp, _ in self.known.values()):
-            self.known, self.indexed = {}, frozenset()  # something was committed or removed since
         if first or names != self.names:
             self.changed = number
         self.before = {**dict.fromkeys(self.names, ""), **self.before}
@@ -103,28 +105,32 @@ class _Fan:
         """Every shard is there. What was read before the folder changed may be of an attempt that was replaced since:
         purged, and done again by another call, while this one did not look.
         """
-        for shard, known in [(shard, self.known[shard]) for shard in sorted(self.names & self.known.keys())]:
-            now = self.read(shard, again=True)
+        before = {shard: self.known[shard] for shard in sorted(self.names & self.known.keys())}
+        for shard in self.read(before, again=True):
+            self.indexed = frozenset()  # the index has another stamp
+            now = self.known.get(shard)
             if now is None:  # purged, and a stale listing has it yet
-                self.known[shard] = known
-            elif now.nonce != known[1].nonce:
-                self.changed, self.indexed = number, frozenset()
+                self.known[shard] = before[shard]
+            elif now[1].nonce != before[shard][1].nonce:
+                self.changed = number
 
-    def read(self, shard: str, *, again: bool = False) -> Committed | None:
-        """A listed shard, None if it is damaged; `again`: also if it was read before the folder last changed."""
-        known = self.known.get(shard)
-        if known is None or (again and known[0] != self.stamp):
-            try:
-                known = self.known[shard] = (self.stamp, self.commits.read(shard))
-                self.before[shard] = known[1].nonce
-            except (FileNotFoundError, NotADirectoryError):
-                self.known.pop(shard, None)
+    def read(self, shards: Iterable[str], *, again: bool = False) -> tuple[str, ...]:
+        """Those of these listed shards that had to be read; `again`: also if it was before the folder last changed.
+
+        They are known now, but for the damaged ones.
+        """
+        stamps = {shard: self.known[shard][0] if shard in self.known else None for shard in shards}
+        unread = (shard for shard, stamp in stamps.items() if stamp is None or (again and stamp != self.stamp))
+        wanted = tuple(unread)
+        for shard, found in zip(wanted, self.commits.read_many(wanted), strict=True):
+            if isinstance(found, Committed):
+                self.known[shard] = self.stamp, found
+                self.before[shard] = found.nonce
+                continue
+            self.known.pop(shard, None)
+            if isinstance(found, OSError):
                 self.unread.add(shard)
-                return None
-            except (msgspec.MsgspecError, ValueError):
-                self.known.pop(shard, None)
-                return None
-        return known[1]
+        return wanted
 
     def may_be_cached(self, shard: str, now: float) -> bool:
         """Whether a listed shard that cannot be read may be one that this host has looked for in vain not long ago."""
@@ -132,11 +138,12 @@ class _Fan:
             return False
         return self.still.of(f"{shard} unread", b"", now) < CONFIRM_S
 
-    def index(self) -> FanIndex:
-        """The index as it has to be: read while the folder has not changed."""
-        shards = (self.read(shard, again=True) for shard in sorted(self.names & self.known.keys()))
-        found = tuple(shard for shard in shards if shard is not None)
-        return FanIndex(stamp=self.stamp, shards=found, format=INDEX_FORMAT)
+    def index(self, *, full: bool) -> FanIndex:
+        """The index as it has to be: of a full folder, read while it has not changed; else what is known of it."""
+        if full:
+            self.read(sorted(self.names & self.known.keys()), again=True)
+        found = tuple(self.known[shard][1] for shard in sorted(self.names & self.known.keys()))
+        return FanIndex(stamp=self.stamp if full else PART, shards=found, format=INDEX_FORMAT)
 
 
 class CommitsSeen:
@@ -156,6 +163,10 @@ class CommitsSeen:
 
     def of(self, folder: str, found: LiveList) -> SeenList:
         """What is committed of a list; the same object while nothing of it changes and all of it can be read."""
+        with _nothing_collected():
+            return self._of(folder, found)
+
+    def _of(self, folder: str, found: LiveList) -> SeenList:
         shards = self._by_fan(folder, found)
         fans = {name: self._fan(folder, name, wanted) for name, wanted in shards.items()}
         changed = max((fan.changed for fan in fans.values()), default=0)
@@ -169,7 +180,9 @@ class CommitsSeen:
 
     def index_of(self, folder: str, name: str) -> FanIndex:
         """The index of a fan-out folder as it has to be written."""
-        return self._fans[folder, name].index()
+        fan = self._fans[folder, name]
+        lists = (shards[name] for (stage, _), shards in self._shards.items() if stage == folder and name in shards)
+        return fan.index(full=any(wanted <= fan.names for wanted in lists))
 
     def gone(self, folder: str, name: str) -> dict[str, str]:
         """Shards of a fan-out folder whose committed result is gone for sure → nonce of the attempt that made it."""
@@ -178,7 +191,7 @@ class CommitsSeen:
     def index_written(self, folder: str, name: str) -> None:
         """It stands, or cannot be written: it is not asked for again."""
         fan = self._fans[folder, name]
-        fan.indexed, fan.gone = fan.names, {}
+        fan.indexed, fan.gone = fan.names & fan.known.keys(), {}
 
     def _by_fan(self, folder: str, found: LiveList) -> Mapping[str, frozenset[str]]:
         if (folder, found.name) not in self._shards:
@@ -200,14 +213,27 @@ class CommitsSeen:
         return fan
 
 
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Of 100 000 shards read none is garbage; to look for that takes twice as long as to decode them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _seen(found: LiveList, shards: Mapping[str, frozenset[str]], fans: Mapping[str, _Fan], now: float) -> SeenList:
     listed = {shard: fans[name] for name, ids in shards.items() for shard in ids & fans[name].names}
+    for name in shards:
+        fans[name].read(sorted(shards[name] & fans[name].names))
     known = {shard: of[1] for name in shards for shard, of in fans[name].known.items()}
     ids = [line.id for line in found.lines if line.id in listed]
-    read = {shard: known[shard] if shard in known else listed[shard].read(shard) for shard in ids}
-    damaged = tuple(shard for shard, counts in read.items() if counts is None)
+    damaged = tuple(shard for shard in ids if shard not in known)
     return SeenList(
-        done=[shard for shard in read.values() if shard is not None],
+        done=[known[shard] for shard in ids if shard in known],
         missing=tuple(sorted(shard for name, ids in shards.items() for shard in ids & fans[name].lost.keys())),
         damaged=damaged,
         unseen=tuple(shard for shard in damaged if listed[shard].may_be_cached(shard, now)),
@@ -215,5 +241,7 @@ def _seen(found: LiveList, shards: Mapping[str, frozenset[str]], fans: Mapping[s
 
 
 def _wants_index(fan: _Fan, wanted: frozenset[str]) -> bool:
-    """Whether every shard that is wanted of the folder is there and the index lacks one, or has one that is gone."""
-    return bool(fan.gone) or (wanted <= fan.names and not wanted <= fan.indexed)
+    """Whether the index lacks one of the shards that are wanted, all being there, or many; or has one that is gone."""
+    if fan.gone or wanted <= fan.indexed:
+        return bool(fan.gone)
+    return wanted <= fan.names or len(fan.known.keys() & fan.names - fan.indexed) >= ENOUGH

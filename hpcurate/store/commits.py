@@ -26,13 +26,17 @@ __all__ = ["INDEX_FORMAT", "Commits", "FanIndex", "read_dead_letter"]
 INDEX_FORMAT = 3
 """Raised with each field of `Committed` that readers would take for nothing where an older index lacks it."""
 
+PART = -2
+"""No folder has this stamp."""
+
 
 class FanIndex(msgspec.Struct, frozen=True):
     """`done/<fan>.json`: what is committed in one fan-out folder, so that nobody reads every `stats.json` again."""
 
     stamp: int
     """Of the folder, before the shards were read. While it has this stamp, the entries hold; later only the names do:
-    each was committed once."""
+    each was committed once. Of a folder that was not full the entries are of several times, and this is `PART`; they
+    are as good as what one process has read while others commit."""
     shards: tuple[Committed, ...]
     format: int = 1
     """Of one that an earlier release wrote only the names hold: its entries lack what is counted now."""
@@ -133,6 +137,23 @@ class Commits:
         """Summary of a committed shard."""
         return _decoded(_committed, self._stats_json(shard))
 
+    def read_many(self, shards: Sequence[str]) -> list[Committed | Exception]:
+        """Of each the summary, or why there is none: FileNotFoundError, or what it has cannot be read.
+
+        Raises OSError where the store fails.
+        """
+        return [self._summary(data) for data in self._filesystem.read_all([self._stats_path(one) for one in shards])]
+
+    def _summary(self, data: bytes | OSError) -> Committed | Exception:
+        if isinstance(data, (FileNotFoundError, NotADirectoryError)):
+            return data
+        if isinstance(data, OSError):
+            raise data
+        try:
+            return _decoded(_committed, data)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return error
+
     def dead_letters(self, shard: str) -> list[DeadLetter]:
         """Those of a committed shard, in order; none where it has no such file."""
         try:
@@ -150,7 +171,10 @@ class Commits:
         return found - self.freed.lacking(found)
 
     def _stats_json(self, shard: str) -> bytes:
-        return self._filesystem.read(os.path.join(self._folder.shard(shard), "stats.json"))
+        return self._filesystem.read(self._stats_path(shard))
+
+    def _stats_path(self, shard: str) -> str:
+        return os.path.join(self._folder.shard(shard), "stats.json")
 
     # -- one fan-out folder -------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ folders and claims where nobody ever sees them. So the answer "not there" is bel
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hpcurate.store.filesystem import Filesystem
@@ -39,6 +39,13 @@ class Mounted:
         """See `Filesystem`."""
         with self._checked():
             return self._inner.read(path)
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes | OSError]:
+        """See `Filesystem`."""
+        found = self._inner.read_all(paths)
+        if any(isinstance(one, FileNotFoundError) for one in found):
+            self._check()
+        return found
 
     def create(self, path: str, data: bytes) -> bool:
         """See `Filesystem`."""

@@ -13,7 +13,7 @@ import functools
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -242,6 +242,16 @@ class Client:
         self._kernel.note(f"read {path}", data[:150])
         self._answer()
         return data
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes | OSError]:
+        """See `Filesystem`. One after the other: each may fail, and others move meanwhile."""
+        return [self._tried(path) for path in paths]
+
+    def _tried(self, path: str) -> bytes | OSError:
+        try:
+            return self.read(path)
+        except OSError as error:
+            return error
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Filesystem`."""

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -480,3 +481,25 @@ PosixFilesystem().rename('checkpoint', 'shard/checkpoint')
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert ([], ["checkpoint"]) == (os.listdir(tmp_path / "trash"), os.listdir(tmp_path / "shard"))
     assert 0o500 == stat.S_IMODE((tmp_path / "kept").stat().st_mode)
+
+
+def test_many_small_files_are_read_side_by_side_where_the_storage_takes_its_time(tmp_path: Path) -> None:
+    """In their order, each with its own error; a local disk is read by one thread."""
+
+    class Slow(PosixFilesystem):
+        def __init__(self, answer_s: float) -> None:
+            self.answer_s, self.threads = answer_s, set[int]()
+
+        def read(self, path: str) -> bytes:
+            self.threads.add(threading.get_ident())
+            time.sleep(self.answer_s)
+            return super().read(path)
+
+    paths = [f"{tmp_path}/{n}" for n in range(40)]
+    for path in paths[1:]:
+        Path(path).write_text(path)
+    slow, fast = Slow(0.002), Slow(0.0)
+    for one in (slow, fast):
+        lacking, *found = one.read_all(paths)
+        assert (True, [path.encode() for path in paths[1:]]) == (isinstance(lacking, FileNotFoundError), found)
+    assert len(slow.threads) > 1
