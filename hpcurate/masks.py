@@ -112,4 +112,6 @@ class Sieve:
         return left
 
     def _masked(self, data: bytes) -> bytes:
+        if not self._values:
+            return data
         return self._found.sub(lambda found: b"***%s***" % self._values[found[0]].encode(), data)

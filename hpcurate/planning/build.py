@@ -223,6 +223,7 @@ def _plan(
         tries=options.tries,
         retry_on=None if options.retry_on is None else tuple(options.retry_on),
         backoff=options.backoff,
+        log_mb=options.log_mb,
         task_timeout=options.task_timeout,
         setup_timeout=options.setup_timeout,
         max_memory=options.max_memory,

@@ -76,6 +76,7 @@ class StageOptions:
         "[transient], those of network and filesystem, to which [transient, Busy] adds one",
     )
     backoff: float = option(1.0, "seconds before the second try; each further pause is twice as long", minimum=0)
+    log_mb: float = option(256.0, "most of a worker's log, in MiB: of a longer one the middle is left out", minimum=1)
     task_timeout: float | None = option(
         None, "seconds one batch may take, twice as many when it is tried again; default: no limit", minimum=0
     )

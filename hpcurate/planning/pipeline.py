@@ -131,6 +131,8 @@ class PlannedStage:
     """Of a task that raises what `retry_on` names."""
     retry_on: tuple[str, ...] | None = None
     """Class names of exceptions; None: transient ones of network and filesystem."""
+    log_mb: float = 256.0
+    """MiB of a worker's log; of a longer one the middle is left out."""
     backoff: float = 1.0
     """Seconds before the second try."""
     task_timeout: float | None = None

@@ -1,8 +1,8 @@
-"""The log of a worker: what it, its stage and all that they start print, with secrets masked.
+"""The log of a worker: what it, its stage and all that they start print, with secrets masked, and never without end.
 
-Where the environment has no secret, they write into the file themselves. Otherwise a small process stands between: it
-reads until nobody is left that could write, so the end of what a killed process wrote is not lost, and neither is what
-came before a kill of the worker itself.
+A small process stands between them and the file: it reads until nobody is left that could write, so the end of what a
+killed process wrote is not lost, and neither is what came before a kill of the worker itself. A stage that prints a
+line for each row would fill the storage: of a log that is too long the first half stays, and what was printed last.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import time
 from contextlib import suppress
 from typing import NoReturn
+
+import attrs
 
 from hpcurate.masks import Sieve, keep_named, known
 from hpcurate.planning.plan import Plan, log_path
@@ -34,26 +36,63 @@ def log_to_file(plan: Plan, submission: str, index: int) -> None:
     And what comes, where the log cannot be opened. Called before there are threads.
     """
     keep_named(plan.stage.spec.parameters)
-    log, secrets = _opened(log_path(submission, index)), known()
+    log = _opened(log_path(submission, index), int(plan.stage.log_mb * (1 << 20)), plan.stage.name)
     sys.stdout.flush()
-    end = _sifted(log, Sieve(secrets)) if secrets else log
+    end = _sifted(log, Sieve(known()))
     os.dup2(end, 1)
     os.dup2(end, 2)
-    for descriptor in {log, end}:
+    for descriptor in (log.descriptor, end):
         os.close(descriptor)
 
 
-def _opened(path: str) -> int:
+@attrs.define
+class _Log:
+    """An open log, and how much it has."""
+
+    descriptor: int
+    most: int
+    """Bytes; 0: no file of ours."""
+    stage: str
+    size: int = 0
+    left_out: int = 0
+    """Bytes, of its middle."""
+    note: bytes = b""
+    """That says so."""
+
+    def write(self, data: bytes) -> None:
+        """Add to the end."""
+        with suppress(OSError):  # the log is in the store, which may be full: what is printed meanwhile is lost
+            if self.most and self.size + len(data) > self.most:
+                self._leave_out()
+            self._add(data)
+
+    def _leave_out(self) -> None:
+        """All after the first half of what it may have."""
+        half = min(self.size, self.most // 2)
+        os.ftruncate(self.descriptor, half)
+        self.left_out, self.size = self.left_out + self.size - half - len(self.note), half
+        more = f"stages.{self.stage}.log_mb is {self.most / (1 << 20):g}"
+        self.note = f"\n[... {self.left_out} bytes of this log were left out here: {more}]\n".encode()
+        self._add(self.note)
+
+    def _add(self, data: bytes) -> None:
+        while data:
+            written = os.write(self.descriptor, data)
+            data, self.size = data[written:], self.size + written
+
+
+def _opened(path: str, most: int, stage: str) -> _Log:
     try:
         with suppress(FileExistsError):
             os.mkdir(os.path.dirname(path))  # never the submission's: without that the store is not there
-        return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        return _Log(descriptor, most, stage, os.fstat(descriptor).st_size)  # a requeued worker's has content
     except OSError as error:
         print(f"{path}: {error.strerror}; the log continues here", flush=True)
-        return os.dup(1)
+        return _Log(os.dup(1), 0, stage)
 
 
-def _sifted(log: int, sieve: Sieve) -> int:
+def _sifted(log: _Log, sieve: Sieve) -> int:
     """The end of a pipe to write to; a child of ours passes on what comes out."""
     reading, writing = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STAYING)
@@ -67,23 +106,17 @@ def _sifted(log: int, sieve: Sieve) -> int:
     return writing
 
 
-def _pass_on(reading: int, log: int, sieve: Sieve) -> NoReturn:
+def _pass_on(reading: int, log: _Log, sieve: Sieve) -> NoReturn:
     try:
         for number in _STAYING:
             signal.signal(number, signal.SIG_IGN)
         for descriptor in (0, 1, 2):  # not even a file of the scheduler's is held open by this process
-            os.dup2(log, descriptor)
+            os.dup2(log.descriptor, descriptor)
         while data := os.read(reading, BLOCK):
-            _write(log, sieve.feed(data))
-        _write(log, sieve.rest())
+            log.write(sieve.feed(data))
+        log.write(sieve.rest())
     finally:
         os._exit(0)
-
-
-def _write(log: int, data: bytes) -> None:
-    with suppress(OSError):  # the log is in the store, which may be full: what is printed meanwhile is lost
-        while data:
-            data = data[os.write(log, data) :]
 
 
 def _end(owner: int, child: int) -> None:

@@ -219,12 +219,6 @@ MUTANTS: tuple[Mutant, ...] = (
         seed=8,
     ),
     _mutant(
-        "what was read of a folder before it was full is believed",
-        Edit("runs/commits_seen.py", "or (again and stamp != self.stamp)", ""),
-        scenario="purge, a call that stays",
-        seed=8,
-    ),
-    _mutant(
         "a claim in doubt is ours whatever the nonce",
         Edit(PICKER, "doubtful.claim.attempt) == doubtful.claim", "doubtful.claim.attempt) is not None"),
         scenario="workers alone",

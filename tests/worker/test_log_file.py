@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from planned import planned
 
@@ -103,10 +104,19 @@ def test_a_full_store_costs_lines_and_no_worker(submission: Path) -> None:
     assert 4 == work(submission, "print(token, flush=True)\nsys.exit(4)\n", HF_TOKEN=TOKEN).returncode
 
 
-def test_without_a_secret_nothing_stands_between(submission: Path) -> None:
-    """The file itself, for the worker and all it starts."""
-    work(submission, "print(os.path.isfile('/proc/self/fd/1'))")
-    assert "True\n" == log_of(submission)
+def test_a_log_has_an_end(submission: Path) -> None:
+    """A stage that prints a line for each row filled the storage. What it began with stays, and what it said last."""
+    Plan(stage=attrs.evolve(planned(), log_mb=1.0), run="r", store=str(submission), lists=(), round=1, workers=1).save(
+        str(submission)
+    )
+    work(submission, "print('begun')\nfor n in range(300_000): print(f'row {n}')\nprint('ended', flush=True)\n")
+    log = log_of(submission)
+    assert len(log) <= 1 << 20
+    assert (True, True) == (log.startswith("begun\nrow 0\n"), log.endswith("row 299999\nended\n"))
+    left_out = int(log.partition("[... ")[2].partition(" ")[0])
+    printed = sum(len(f"row {n}\n") for n in range(300_000)) + len("begun\nended\n")
+    note = f"\n[... {left_out} bytes of this log were left out here: stages.{planned().name}.log_mb is 1]\n"
+    assert (1, printed) == (log.count(note), len(log) - len(note) + left_out)
 
 
 def test_a_log_that_cannot_be_opened_is_masked_where_it_continues(submission: Path) -> None:
