@@ -1,62 +1,197 @@
 #!/usr/bin/env python3
-"""What starting hpcurate costs, beside the bare import of Hydra: `benchmarks/startup.py [--runs N]`.
+"""What starting costs: `benchmarks/startup.py [--repeat N] [--quick] [--opens] [--slurm]`.
 
-Each row is a new Python process, N times; the rows take turns, so that a busy moment hits all of them. The
-first turn warms the disk cache and does not count. Prints a Markdown table of medians.
+Whole processes, in turns: bare imports of Hydra and submitit (the peers), what `hpcurate` imports for a submission, a
+gate and a worker, and a real gate of a complete run, which looks and submits nothing. The first turn fills the caches
+of disk and bytecode, and does not count. Not equal: the imports of a submission have read no configuration yet, and a
+peer has nothing of its own to look at.
+
+`--opens`: the calls with paths of the frozen code and of the rest of the store until 1, 4 and 16 workers on one node
+have left a round that is done, counted with strace, beside the same code imported file by file.
+
+`--slurm`: seconds from sbatch's answer to the first claim of the last of 16 workers, beside an array of 16 bare
+interpreters that each write a file. Needs scripts/dev-slurm up; eval "$(scripts/dev-slurm env)".
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from statistics import median
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
-HYDRA = "from hydra import main"
-ROWS = {
-    f"`python -c '{HYDRA}'` (the yardstick)": ["-c", HYDRA],
-    "`python -c pass`": ["-c", "pass"],
-    "`python -m hpcurate --help`": ["-m", "hpcurate", "--help"],
-    "imports of a gate: `hpcurate.runs.driver`": ["-c", "import hpcurate.runs.driver"],
-    "imports of a supervisor: `hpcurate.worker.supervisor`": ["-c", "import hpcurate.worker.supervisor"],
-    "imports of a submission: command line, Hydra, Slurm launcher, submitit": [
-        "-c",
-        "import hpcurate.cli.start.launch, hydra, omegaconf, launchers.slurm.launcher, submitit.slurm.slurm",
-    ],
+from bench_stages import Nap, Sleep
+from rounds import Way, in_turns, table
+
+import hpcurate
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
+from hpcurate.start import module_command
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+HYDRA = "`import hydra`"
+BOTH = "`import hydra, submitit`"
+SUBMISSION, GATE, SUPERVISOR = "imports of a submission", "imports of a gate", "imports of a worker"
+REAL = "a gate that submits nothing"
+IMPORTS = {
+    "`pass`": "pass",
+    HYDRA: "import hydra",
+    BOTH: "import hydra, submitit",
+    SUBMISSION: "import hpcurate.cli.start.launch, hydra, omegaconf, launchers.slurm.launcher, submitit.slurm.slurm",
+    GATE: "import hpcurate.runs.gate",
+    SUPERVISOR: "import hpcurate.worker.supervisor",
 }
-"""What is timed → arguments of the interpreter."""
+"""What is timed → the program."""
+MEMORY = "100MB"
 
 
-def seconds(arguments: list[str]) -> float:
-    """Wall time of one new interpreter. Raises CalledProcessError if it fails."""
+def seconds(command: list[str]) -> float:
+    """Wall time of one process. Raises CalledProcessError if it fails."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
-def measure(runs: int) -> dict[str, float]:
-    """Median of each row, seconds."""
-    taken: dict[str, list[float]] = {name: [] for name in ROWS}
-    for turn in range(runs + 1):
-        for name, arguments in ROWS.items():
-            took = seconds(arguments)
-            if turn:
-                taken[name].append(took)
-    return {name: median(values) for name, values in taken.items()}
+def done_run(folder: Path) -> tuple[str, str]:
+    """(run folder, frozen code) of a complete run of one stage."""
+    naps = [Nap(id=f"n{n}", weight=0.0) for n in range(4)]
+    options = StageOptions(shard_tasks=1, workers=1, resources={"cpus": 1, "memory": MEMORY, "time": "10m"})
+    launcher = {"_target_": "launchers.local.LocalLauncher", "workers": 1}
+    run = hpcurate.run(
+        {"sleep": Step(Sleep(), options)}, naps, store=folder / "store", launcher=launcher, wait=True
+    ).run
+    return run.path, str(next(Path(run.path).glob("code-*")))
+
+
+def processes(repeat: int) -> list[Way]:
+    """Each kind of process, in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, code = done_run(Path(folder))
+        commands = {name: [sys.executable, "-c", program] for name, program in IMPORTS.items()}
+        commands[REAL] = module_command(sys.executable, code, "hpcurate.runs.gate", run, "", "0", "60")
+        ways: dict[str, Callable[[], float]] = {name: partial(seconds, one) for name, one in commands.items()}
+        in_turns(ways, 1)
+        return in_turns(ways, repeat)
+
+
+def ratios(ways: Iterable[Way]) -> dict[str, float]:
+    """How often ours fits into the peer's time."""
+    took = {way.name: way.median for way in ways}
+    peers = {SUBMISSION: BOTH, GATE: HYDRA, SUPERVISOR: HYDRA, REAL: HYDRA}
+    return {name: took[peer] / took[name] for name, peer in peers.items()}
+
+
+# -- calls to shared storage ------------------------------------------------------------------------------------
+
+
+def opens(code: str, submission: str, workers: int, *, by_file: bool) -> tuple[int, int]:
+    """Calls with paths of (the frozen code, the rest of the store) by so many workers, started one after the other."""
+    command = module_command(sys.executable, None if by_file else code, "hpcurate.worker", submission)
+    environment = {**ENVIRONMENT, **({"PYTHONPATH": code} if by_file else {})}
+    store = code.split("/runs/")[0]
+    of_code = of_store = 0
+    for index in range(workers):
+        with tempfile.NamedTemporaryFile() as trace:
+            traced = ["strace", "-f", "-qq", "-y", "-e", "trace=%file,getdents64", "-o", trace.name, *command]
+            own = {"HPCURATE_WORKER": str(index)}
+            subprocess.run(traced, env={**environment, **own}, stdout=subprocess.DEVNULL, check=True)
+            lines = [
+                line for line in Path(trace.name).read_text(errors="replace").splitlines() if "execve(" not in line
+            ]
+        of_code += sum(code in line for line in lines)
+        of_store += sum(store in line and code not in line for line in lines)
+    return of_code, of_store
+
+
+def opens_table(counts: Iterable[int] = (1, 4, 16)) -> str:
+    """A Markdown table."""
+    rows = ["| workers | code, file by file | code | rest of the store |", "|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as folder:
+        run, code = done_run(Path(folder))
+        submission = str(next(Path(run, "submissions").iterdir()))
+        opens(code, submission, 1, by_file=True)  # Python writes its bytecode beside the files
+        for workers in counts:
+            before, _ = opens(code, submission, workers, by_file=True)
+            now, rest = opens(code, submission, workers, by_file=False)
+            rows.append(f"| {workers} | {before} | {now} | {rest} |")
+    return "\n".join(rows)
+
+
+# -- the first claim --------------------------------------------------------------------------------------------
+
+
+def first_claims(workers: int) -> float:
+    """Seconds from sbatch's answer until each worker has claimed."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+        store = Path(folder, "store")
+        options = StageOptions(shard_tasks=1, workers=workers, resources={"cpus": 1, "memory": MEMORY, "time": "10m"})
+        launcher = {"_target_": "launchers.slurm.SlurmLauncher", "partition": "cpu"}
+        naps = [Nap(id=f"n{n}", weight=20.0) for n in range(workers)]
+        outcome = hpcurate.run({"sleep": Step(Sleep(), options)}, naps, store=store, launcher=launcher, wait=False)
+        answer = min(path.stat().st_mtime for path in store.glob("stages/sleep-*/rounds/*.job"))
+        claims: list[Path] = []
+        while len(claims) < workers and time.time() < answer + 60:
+            claims = list(store.glob("stages/sleep-*/claims/*/[!.]*"))
+            time.sleep(0.1)
+        last = max(path.stat().st_mtime for path in claims) - answer
+        subprocess.run(
+            [sys.executable, "-m", "hpcurate", "cancel", outcome.run.path, "--store", str(store)], check=False
+        )
+        time.sleep(5)
+        return last
+
+
+def bare_interpreters(workers: int) -> float:
+    """Seconds from sbatch's answer until each element of a bare array has written a file."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+        program = f"import os, time; open('{folder}/' + os.environ['SLURM_ARRAY_TASK_ID'], 'w'); time.sleep(5)"
+        script = Path(folder, "job.sh")
+        script.write_text(f'#!/bin/bash\nexec {sys.executable} -c "{program}"\n')
+        options = ["--partition=cpu", "--mem=100M", "--time=10", "--output=/dev/null", f"--array=0-{workers - 1}"]
+        subprocess.run(["sbatch", *options, str(script)], stdout=subprocess.DEVNULL, check=True)
+        answer = time.time()
+        found: list[Path] = []
+        while len(found) < workers and time.time() < answer + 60:
+            found = [path for path in Path(folder).iterdir() if path.name.isdigit()]
+            time.sleep(0.1)
+        time.sleep(6)
+        return max(path.stat().st_mtime for path in found) - answer
+
+
+# -- what is printed --------------------------------------------------------------------------------------------
+
+
+def quick() -> dict[str, float]:
+    """Ratios to the peers, higher is better."""
+    sys.dont_write_bytecode = False
+    return ratios(processes(3))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=15, help="processes of each kind (default: 15)")
+    parser.add_argument("--repeat", type=int, default=9, help="processes of each kind (default: 9)")
+    parser.add_argument("--quick", action="store_true", help="ratios only")
+    parser.add_argument("--opens", action="store_true", help="count calls to shared storage instead")
+    parser.add_argument("--slurm", action="store_true", help="time first claims instead")
     arguments = parser.parse_args()
-    found = measure(arguments.runs)
-    yardstick = next(iter(found.values()))
-    print(f"median of {arguments.runs}, Python {sys.version.split()[0]}\n")
-    print("| process | seconds | of the yardstick |\n|---|---|---|")
-    for name, value in found.items():
-        print(f"| {name} | {value:.3f} | {value / yardstick:.2f} |")
+    sys.dont_write_bytecode = False  # as where people work
+    if arguments.quick:
+        print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in quick().items()))
+    elif arguments.opens:
+        print(opens_table())
+    elif arguments.slurm:
+        ways = {"16 bare interpreters": partial(bare_interpreters, 16), "16 workers": partial(first_claims, 16)}
+        print(table(in_turns(ways, min(arguments.repeat, 3)), "16 bare interpreters"))
+    else:
+        ways = processes(arguments.repeat)
+        print(f"{table(ways, HYDRA)}\n")
+        print("\n".join(f"{name}: {ratio:.2f} of its peer's speed" for name, ratio in ratios(ways).items()))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -10,4 +9,6 @@ from typing import Any
 def digest(plain: Any) -> str:
     """SHA-256 of the canonical JSON of plain values."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    import hashlib
+
     return hashlib.sha256(text.encode()).hexdigest()

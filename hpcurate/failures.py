@@ -10,7 +10,7 @@ import enum
 import json
 from typing import Any, Optional
 
-import attrs
+import msgspec
 
 TRACE = 6000
 """Characters at the end of a traceback that a dead letter keeps."""
@@ -95,8 +95,7 @@ class Against(str, enum.Enum):
     """All of its tasks alike."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about one kind of failure: a row of the page about failures, which is printed from these."""
 
     seen: str
@@ -194,8 +193,7 @@ of which nothing else is known speaks only against a task that was alone in work
 AGAINST[Ending.DEAD] = Against.TASK
 
 
-@attrs.define(frozen=True, kw_only=True)
-class AttemptEnd:
+class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How one attempt of a shard ended."""
 
     attempt: int
@@ -220,8 +218,7 @@ class AttemptEnd:
     ended: float = 0.0
 
 
-@attrs.define(frozen=True, kw_only=True)
-class JobEnd:
+class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended, as its scheduler has it."""
 
     ending: Optional[Ending] = None
@@ -236,16 +233,14 @@ class JobEnd:
     """MiB of its largest process, at most; 0: not known."""
 
 
-@attrs.define(frozen=True)
-class Blame:
+class Blame(msgspec.Struct, frozen=True):
     """Why a task becomes a dead letter untried."""
 
     kind: FailureKind
     why: str
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Why a worker left before its work was done."""
 
     worker: str
@@ -275,15 +270,17 @@ def explained(
     () if the attempt had noted that nothing was, None if it noted nothing. Who was claimed `ahead` and noted nothing
     may never have begun.
     """
-    end = attrs.evolve(end, shared=ahead and in_flight is None)
+    end = msgspec.structs.replace(end, shared=ahead and in_flight is None)
     if in_flight == ():
-        return attrs.evolve(end, ending=Ending.FREE, detail="nothing of it was in work when its worker ended")
+        return msgspec.structs.replace(
+            end, ending=Ending.FREE, detail="nothing of it was in work when its worker ended"
+        )
     in_flight = in_flight or ()
     if said is None or said.ending is None:
-        return attrs.evolve(end, in_flight=in_flight)
+        return msgspec.structs.replace(end, in_flight=in_flight)
     how = "ran out of memory" if said.ending is Ending.OOM else f"ended: {said.ending.value}"
     detail = f"the scheduler says that job {job} {how}"
-    return attrs.evolve(
+    return msgspec.structs.replace(
         end,
         ending=said.ending,
         detail=detail,
@@ -293,8 +290,7 @@ def explained(
     )
 
 
-@attrs.define(frozen=True, kw_only=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A task that failed for good: a row of `failed.jsonl`."""
 
     id: str
@@ -315,4 +311,4 @@ class DeadLetter:
 
     def line(self) -> bytes:
         """One line of JSON, with its end."""
-        return json.dumps(attrs.asdict(self), separators=(",", ":")).encode() + b"\n"
+        return json.dumps(msgspec.to_builtins(self), separators=(",", ":")).encode() + b"\n"

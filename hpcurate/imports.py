@@ -7,7 +7,7 @@ import functools
 from collections.abc import Collection, Iterator
 from typing import Optional
 
-import attrs
+import msgspec
 
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -20,8 +20,7 @@ def imported_names(source: str, classes: Collection[str]) -> list[str]:
     return list(dict.fromkeys(one.module for one in imports_of(source, classes)))
 
 
-@attrs.define(frozen=True)
-class Import:
+class Import(msgspec.Struct, frozen=True):
     """One name that a program imports."""
 
     module: str

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Callable, Optional, Union
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 
@@ -23,8 +23,7 @@ _BEGINS = "${result:"
 _TEXT = re.compile(r"\$\{result:\s*([^.{}\s]+)\.([^.{}\s]+)\s*\}")
 
 
-@attrs.define(frozen=True, order=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, order=True):
     """A field of the one task that a gather stage returns."""
 
     stage: str

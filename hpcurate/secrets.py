@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 
@@ -42,8 +42,7 @@ _SHELL = frozenset({"launcher", "site", "models", "sbatch", "env", "setup"})
 """Keys whose texts end in scripts, commands and addresses, where `NAME=value` gives a value to NAME."""
 
 
-@attrs.define(frozen=True)
-class TypedSecret:
+class TypedSecret(msgspec.Struct, frozen=True):
     """A secret that stands in a configuration."""
 
     key: str

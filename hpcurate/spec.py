@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Optional, get_args, get_origin, get_type_hints
 
-import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError
@@ -54,8 +53,7 @@ class Given(str):
     """A text that was read from the environment, or is a result: it is what it is, and has no places for others."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class InputContent:
+class InputContent(msgspec.Struct, frozen=True, kw_only=True):
     """An input file with what was in it when its stage was planned."""
 
     path: str
@@ -63,13 +61,12 @@ class InputContent:
     sha256: str
 
 
-@attrs.define(frozen=True)
-class StageSpec:
+class StageSpec(msgspec.Struct, frozen=True):
     """Class and constructor arguments of a stage, as plain values."""
 
     target: str
     """`module:qualname`."""
-    parameters: dict[str, Any] = attrs.field(factory=dict)
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """Constructor arguments that differ from their defaults or were given; JSON values only."""
 
 
@@ -271,7 +268,7 @@ def _holds_stage(value: Any) -> bool:
 def plain_value(value: Any, read: Optional[Callable[[str], InputContent]] = None) -> Any:
     """A parameter as JSON holds it. Raises PipelineError for what is no plain data."""
     if isinstance(value, Stage):
-        return {STAGE: attrs.asdict(to_spec(value, read), recurse=False)}
+        return {STAGE: msgspec.structs.asdict(to_spec(value, read))}
     if isinstance(value, (list, tuple)):
         return [plain_value(v, read) for v in value]
     if isinstance(value, dict):
@@ -279,7 +276,7 @@ def plain_value(value: Any, read: Optional[Callable[[str], InputContent]] = None
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, InputFile):
-        return str(value) if read is None else {FILE: attrs.asdict(read(value))}
+        return str(value) if read is None else {FILE: msgspec.to_builtins(read(value))}
     if isinstance(value, PurePath):
         return os.fspath(value)
     found = result_of(value)

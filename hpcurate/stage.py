@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
 
 import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError, PipelineError, StageError
 from hpcurate.fields import above_zero, option
@@ -48,8 +49,7 @@ class Resources:
     disk: Optional[str] = option(None, "node-local scratch space, e.g. 100GB; default: none", check=megabytes)
 
 
-@attrs.define(frozen=True)
-class CurrentOr:
+class CurrentOr(msgspec.Struct, frozen=True):
     """As a stage's `env`: the current environment if it has all that the stage imports, else this one."""
 
     env: str
@@ -85,8 +85,7 @@ class WorkerInfo:
     """The folder of the stage's `node_server` on this node, for `ServerOnNode`; None where the stage has none."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class NodeInfo:
+class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What `setup_on_node` is given about the node."""
 
     name: str

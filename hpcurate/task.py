@@ -5,7 +5,6 @@ This module runs in every stage environment: Python 3.9 or newer, attrs and the 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 from pathlib import PurePosixPath
@@ -134,6 +133,8 @@ def stable_id(*parts: object) -> str:
 
     `uuid.uuid5` refuses undecodable file names, so the bytes are hashed here.
     """
+    import hashlib  # here: it loads OpenSSL, and a gate that submits nothing needs no ids
+
     name = plain_bytes("\x1f".join(str(part) for part in parts))
     digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
     return str(uuid.UUID(bytes=digest[:16], version=5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Blame, Ending
 
@@ -20,8 +20,7 @@ EXCUSED = 20
 """So many endings count for nothing because the shard's checkpoints had moved on: then a shard has had enough (I14)."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     """Main memory and time of a worker; as what a shard needs, 0 is nothing in particular."""
 
     memory_mb: int = 0
@@ -45,11 +44,12 @@ class Allowance:
     def exceeds(self, others: Iterable[Allowance]) -> bool:
         """Whether it has more of something than each of these; of none there is nothing to compare with."""
         known = [(other.memory_mb, other.seconds) for other in others]
-        return bool(known) and any(mine > max(theirs) for mine, theirs in zip(attrs.astuple(self), zip(*known)))
+        return bool(known) and any(
+            mine > max(theirs) for mine, theirs in zip(msgspec.structs.astuple(self), zip(*known))
+        )
 
 
-@attrs.define(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What workers of a stage may have."""
 
     ordinary: Allowance = Allowance()
@@ -65,15 +65,14 @@ class Limits:
         return ordinary if self.here == self.ordinary else not ordinary and self.here.suffices(needs)
 
 
-@attrs.define(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the next attempt of a shard does, judged from how the earlier ones ended."""
 
     isolate: bool = False
     """One task at a time, so that a crash names its task."""
     alone: bool = False
     """Nothing else runs in its worker meanwhile, so that the death of the whole worker names its task, too."""
-    poison: dict[str, Blame] = attrs.field(factory=dict)
+    poison: dict[str, Blame] = msgspec.field(default_factory=dict)
     """Tasks that become dead letters untried."""
     exhausted: Blame | None = None
     """If set, all tasks of the shard become dead letters."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
+import msgspec
 
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
@@ -18,19 +18,18 @@ from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.processes import Processes, SystemProcesses, nonce
 
 
-@attrs.define(frozen=True, kw_only=True)
-class World:
+class World(msgspec.Struct, frozen=True, kw_only=True):
     """Everything outside the engine's own decisions."""
 
     filesystem: Filesystem = POSIX
-    clock: Clock = attrs.field(factory=SystemClock)
-    processes: Processes = attrs.field(factory=SystemProcesses)
+    clock: Clock = msgspec.field(default_factory=SystemClock)
+    processes: Processes = msgspec.field(default_factory=SystemProcesses)
     nonce: Callable[[int], str] = nonce
     """So many random bytes, in hexadecimal."""
 
     def expecting(self, store: Store) -> World:
         """The same where this store is there already: one that is unmounted is not taken for an empty one."""
-        return attrs.evolve(self, filesystem=Mounted(self.filesystem, store))
+        return msgspec.structs.replace(self, filesystem=Mounted(self.filesystem, store))
 
     def stage(self, store: Store, folder: str) -> StageStore:
         """One stage of a store, by the name of its folder."""

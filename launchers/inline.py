@@ -6,6 +6,7 @@ import os
 import time
 
 import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan, limits_of
@@ -49,7 +50,7 @@ class InlineLauncher:
 
     def most(self, stage: PlannedStage) -> Allowance:
         """See `Launcher`. No more than it has: it is this very process."""
-        return attrs.evolve(limits_of(stage).ordinary, seconds=0.0)
+        return msgspec.structs.replace(limits_of(stage).ordinary, seconds=0.0)
 
     def nodes(self, stage: PlannedStage) -> int:
         """See `Launcher`. This machine alone."""

@@ -12,12 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.fields import option
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import Plan, most_of, worker_shape
 from hpcurate.runs.launcher import JobRow, NoQueue, Started, Submission
+from hpcurate.start import module_command
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.processes import ProcessIdentity, SystemProcesses, share_of_cores
@@ -25,8 +27,7 @@ from hpcurate.units import megabytes
 from hpcurate.verdict import Allowance
 
 
-@attrs.define(frozen=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """What this machine, or the allocation we are in, has."""
 
     cpus: int
@@ -46,7 +47,7 @@ class Machine:
     def within(self, job: Allocation) -> Machine:
         """What of it a job may use on its first node: all that there is, or less if Slurm gave less. Pure."""
         cpus = min(self.cpus, job.cpus or self.cpus)
-        return attrs.evolve(self, cpus=cpus, memory_mb=min(self.memory_mb, job.memory_mb or self.memory_mb))
+        return msgspec.structs.replace(self, cpus=cpus, memory_mb=min(self.memory_mb, job.memory_mb or self.memory_mb))
 
     def room_for(self, stage: PlannedStage) -> int:
         """Workers of the stage that fit at once; at least one, which then has the machine to itself. Pure."""
@@ -60,8 +61,7 @@ class Machine:
         return max(1, int(min(limits) + 1e-9))
 
 
-@attrs.define
-class _Worker:
+class _Worker(msgspec.Struct):
     process: subprocess.Popen[bytes]
     submission: Submission
     index: int
@@ -97,7 +97,7 @@ class LocalWorkers:
         cores = self._free_cores(worker_shape(submission.plan.stage).cpus)
         gpus = self._gpus(submission.plan.stage)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hpcurate.worker", submission.path],
+            module_command(sys.executable, submission.plan.code, "hpcurate.worker", submission.path),
             env=_environment(submission, index, cores, gpus),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the driver alone, which then drains its workers
@@ -161,12 +161,11 @@ def least_used(
 
 
 def _environment(submission: Submission, index: int, cores: tuple[int, ...], gpus: tuple[str, ...]) -> dict[str, str]:
-    path = [p for p in (submission.plan.code, os.environ.get("PYTHONPATH")) if p]
     own = {"HPCURATE_WORKER": str(index), "HPCURATE_PARENT": str(os.getpid())}
     of_its_own = {"HPCURATE_CORES": ",".join(map(str, cores))}
     if gpus:
         of_its_own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    return {**os.environ, **own, **of_its_own, "PYTHONPATH": os.pathsep.join(path)}
+    return {**os.environ, **own, **of_its_own}
 
 
 @attrs.define
@@ -202,7 +201,7 @@ class LocalLauncher:
 
     def most(self, stage: PlannedStage) -> Allowance:
         """See `Launcher`. What the machine has, without an end."""
-        return attrs.evolve(most_of(stage, Machine.here().memory_mb, 0.0), seconds=0.0)
+        return msgspec.structs.replace(most_of(stage, Machine.here().memory_mb, 0.0), seconds=0.0)
 
     def nodes(self, stage: PlannedStage) -> int:
         """See `Launcher`. This machine alone."""

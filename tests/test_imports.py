@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from hpcurate.imports import imported_names
@@ -62,3 +65,21 @@ def test_what_cannot_be_imported_is_told_with_the_reason() -> None:
     """A module a line."""
     told = not_imported("import json\nimport no_such_module_here\n", ())
     assert ["no_such_module_here: ModuleNotFoundError: No module named 'no_such_module_here'"] == told
+
+
+HEAVY = {"hydra", "omegaconf", "submitit", "filelock", "subprocess", "ctypes", "hashlib", "shutil", "tempfile", "yaml"}
+"""What a look at a run does not need; what does need one of them imports it there."""
+
+
+@pytest.mark.parametrize(
+    ("module", "not_needed"),
+    [
+        ("hpcurate.runs.gate", HEAVY | {"hpcurate.command", "hpcurate.members", "hpcurate.cli", "hpcurate.source"}),
+        ("hpcurate.worker.supervisor", {"hydra", "omegaconf", "submitit", "filelock", "yaml", "hpcurate.cli", "hpcurate.runs"}),
+    ],
+)  # fmt: skip
+def test_a_job_starts_with_little(module: str, not_needed: set[str]) -> None:
+    """A gate that submits nothing, and each of the workers that start at once, wait for their imports."""
+    program = f"import sys, {module}; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert set() == not_needed & set(said.split())

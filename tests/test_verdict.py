@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -239,7 +239,9 @@ def test_a_verdict_is_never_taken_back(history: list[AttemptEnd], more: AttemptE
 @given(st.lists(ends, min_size=20, max_size=40))
 def test_every_history_that_counts_ends(history: list[AttemptEnd]) -> None:
     """A task that was to blame four times is tried no more, whatever for: so attempts come to an end (I14)."""
-    full = [attrs.evolve(one, memory_mb=1676) for one in history if AGAINST[one.ending] is not Against.NOTHING]
+    full = [
+        msgspec.structs.replace(one, memory_mb=1676) for one in history if AGAINST[one.ending] is not Against.NOTHING
+    ]
     verdict = judge(full, 99, LIMITS)
     named = Counter(one.in_flight[0] for one in full if len(one.in_flight) == 1 and one.ending is not Ending.WALLTIME)
     assert {task for task, times in named.items() if times >= 4} <= set(verdict.poison)

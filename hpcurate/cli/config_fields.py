@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.stage import constructor
 
 
-@attrs.define(frozen=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One key."""
 
     key: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import attrs
+import msgspec
 
 SOURCE = "the source"
 LEGEND = "(: and .. only wait, and read nothing)"
@@ -12,8 +12,7 @@ _STEP = 3
 """Characters of a column."""
 
 
-@attrs.define(frozen=True)
-class _Edge:
+class _Edge(msgspec.Struct, frozen=True):
     """From a stage above to one that is still to come."""
 
     target: str

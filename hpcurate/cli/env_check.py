@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.cli.start.launch import read_request
 from hpcurate.cli.start.overrides import sort_arguments
@@ -82,7 +83,7 @@ def check(words: list[str], store: str | None, *, on_node: bool) -> int:
 def _answers(asked: _Asked, folder: str, on_node: bool) -> list[dict[str, Any]]:
     """Of each part. All that is written lies below `folder`."""
     code = freeze_code(list(asked.modules), folder)
-    parts = [attrs.evolve(part, plan=attrs.evolve(part.plan, code=code)) for part in asked.parts]
+    parts = [attrs.evolve(part, plan=msgspec.structs.replace(part.plan, code=code)) for part in asked.parts]
     for part in parts:
         os.mkdir(os.path.join(folder, part.name))
         part.plan.save(os.path.join(folder, part.name))
@@ -117,8 +118,8 @@ def _of_run(words: list[str], store: str | None) -> _Asked:
     request.environments.provide(say)
     parts = []
     for stage in prepared.draft.stages:
-        plan = _plan(attrs.evolve(stage, weights=()), root)  # they are not read, so none need lie there
-        plan = attrs.evolve(plan, node_local=launcher.node_local, node_quota=launcher.node_quota)
+        plan = _plan(msgspec.structs.replace(stage, weights=()), root)  # they are not read, so none need lie there
+        plan = msgspec.structs.replace(plan, node_local=launcher.node_local, node_quota=launcher.node_quota)
         parts.append(_Part(stage.name, str(stage.env), plan))
     return _Asked(root, parts, launcher, prepared.stage_modules)
 

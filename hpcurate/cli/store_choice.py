@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.mode import owner_of
@@ -49,8 +49,7 @@ def last_store() -> str | None:
     return None
 
 
-@attrs.define(frozen=True)
-class StoreChoice:
+class StoreChoice(msgspec.Struct, frozen=True):
     """A store, and who chose it."""
 
     path: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.cli.text import Bar, Styled, cells, parts_of, shortened
 from hpcurate.cli.wrapping import split_lines, wrapped, wrapped_cell
@@ -19,8 +19,7 @@ _GAP = 2
 """Blanks between two columns."""
 
 
-@attrs.define(frozen=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """A header and rows of cells."""
 
     cells: tuple[tuple[str, ...], ...]
@@ -140,4 +139,4 @@ def fitting(lines: Iterable[str], width: int | None, clean: Callable[[str], str]
 
 
 def _cleaned(table: Table, clean: Callable[[str], str]) -> Table:
-    return attrs.evolve(table, cells=tuple(tuple(map(clean, row)) for row in table.cells))
+    return msgspec.structs.replace(table, cells=tuple(tuple(map(clean, row)) for row in table.cells))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-import attrs
+import msgspec
 
 from hpcurate.cli.tables import Row, Table, fitting
 from hpcurate.cli.text import (
@@ -105,8 +105,7 @@ def printable(text: str) -> str:
     return Styled(*clean) if isinstance(text, Styled) else clean[0][0]
 
 
-@attrs.define(frozen=True)
-class Terminal:
+class Terminal(msgspec.Struct, frozen=True):
     """Where lines go."""
 
     width: int | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import attrs
+import msgspec
 
 from hpcurate.cli.text import Styled, cells, parts_of, shortened
 
@@ -18,8 +18,7 @@ _TOKENS = (
 """Blanks and words of a text, and of a command: there a quoted word is one, a backslash in quotes is none."""
 
 
-@attrs.define(frozen=True)
-class _Word:
+class _Word(msgspec.Struct, frozen=True):
     """What is not broken."""
 
     blanks: int

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 
@@ -19,8 +19,7 @@ READ_ONLY = {"ch-run": "", "enroot": ":none:bind,ro,x-create=auto"}
 UNSPELLABLE = re.compile(r"[,{}\x00-\x1f\x7f]")
 
 
-@attrs.define(frozen=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True):
     """A folder or file of the node, and where a container sees it."""
 
     source: str

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import attrs
+import msgspec
 
 from hpcurate.config_files import read_yaml, shipped
 from hpcurate.errors import ConfigError
@@ -58,8 +58,7 @@ class Buildable(Protocol):
         """The lock file's content. Raises ConfigError if there is none, or if it is not for this environment."""
 
 
-@attrs.define(frozen=True)
-class EnvFile:
+class EnvFile(msgspec.Struct, frozen=True):
     """What an environment contains."""
 
     name: str
@@ -145,8 +144,7 @@ def parse_env(name: str, path: Path, folders: Sequence[Path] = ()) -> EnvFile:
 # -- its parts --------------------------------------------------------------------------------------
 
 
-@attrs.define(frozen=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """What one file says."""
 
     channels: tuple[str, ...]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from hpcurate.environments.files import DEFAULT, Buildable, read_env
 from hpcurate.errors import ConfigError
@@ -21,8 +21,7 @@ LOCK = "pixi.lock"
 _FILES = (LOCK, "pixi.toml", "pyproject.toml")
 
 
-@attrs.define(frozen=True)
-class PixiEnv:
+class PixiEnv(msgspec.Struct, frozen=True):
     """One environment of a pixi project."""
 
     path: Path

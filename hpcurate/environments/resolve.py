@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.environments.binds import Bind, mounts
 from hpcurate.environments.build import activation_variables, is_built, prefix_of
@@ -105,7 +105,7 @@ class Environments:
             )
         self._inspected[(python,)] = inspect_python((python,), f"env={env}")
         environment = self._of_prefix(prefix, prefix, prefix if to_node else None)
-        return attrs.evolve(environment, variables=activation_variables(prefix))
+        return msgspec.structs.replace(environment, variables=activation_variables(prefix))
 
     def _of_prefix(self, prefix: str, digest: str, packed: str | None) -> Environment:
         pack = None

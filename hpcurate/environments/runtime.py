@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.access import make_folders
@@ -47,8 +47,7 @@ START_S = 120.0
 """How long an interpreter may take to start: the first time, from slow shared storage."""
 
 
-@attrs.define(frozen=True)
-class PythonFacts:
+class PythonFacts(msgspec.Struct, frozen=True):
     """Version of an environment's Python, and what it lacks."""
 
     version: tuple[int, ...]

@@ -8,13 +8,12 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.store.manifest import MANIFEST
 
 
-@attrs.define(frozen=True)
-class LocalFile:
+class LocalFile(msgspec.Struct, frozen=True):
     """A file as it is now."""
 
     path: str

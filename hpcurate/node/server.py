@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Optional
 
-import attrs
 import msgspec
 
 from hpcurate.errors import SetupLost
@@ -36,8 +35,7 @@ TOUCH_S = 0.5
 """Between two marks that the server answers."""
 
 
-@attrs.define(frozen=True)
-class ServerState:
+class ServerState(msgspec.Struct, frozen=True):
     """Content of `state.json`."""
 
     url: str = ""
@@ -50,8 +48,7 @@ class ServerState:
     """Why it is not started again."""
 
 
-@attrs.define(frozen=True)
-class ServerFolder:
+class ServerFolder(msgspec.Struct, frozen=True):
     """The folder of one server of this node."""
 
     path: str

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
@@ -40,12 +41,11 @@ __all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-@attrs.define(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """An entry of a pipeline, the input of `build`: a live stage and its options."""
 
     stage: Stage[Any, Any]
-    options: StageOptions = attrs.field(factory=StageOptions)
+    options: StageOptions = msgspec.field(default_factory=StageOptions)
 
 
 WeightsOf = Callable[[str], WeightsRef]
@@ -72,8 +72,7 @@ EpochOf = Callable[[str, str], int]
 """(stage, fingerprint in epoch 0) → how often it was asked to be done again."""
 
 
-@attrs.define(frozen=True)
-class Installed:
+class Installed(msgspec.Struct, frozen=True):
     """What a stage finds in the store."""
 
     weights: tuple[WeightsRef, ...]
@@ -103,7 +102,7 @@ def build(
     takes = resolved_classes(source, _stages(steps), there.after, there.order)
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
-    origin = attrs.evolve(origin, folder=f"source-{origin_print[:12]}")
+    origin = msgspec.structs.replace(origin, folder=f"source-{origin_print[:12]}")
     here = _installed(steps, takes, weights, environment)
     planned: dict[str, PlannedStage] = {}
     for stage in there.order:
@@ -112,8 +111,8 @@ def build(
         one = _plan(stage, steps[stage], there.after[stage], upstream, prints, epoch, kept, here[stage].weights)
         results = tuple(_result(each, steps, takes) for each in there.wanted[stage])
         allowed = _allow_missing(stage, steps[stage].options, there.after[stage])
-        one = attrs.evolve(one, needs=there.needs[stage], results=results, allow_missing=allowed)
-        planned[stage] = attrs.evolve(one, env=here[stage].env, takes=takes[stage])
+        one = msgspec.structs.replace(one, needs=there.needs[stage], results=results, allow_missing=allowed)
+        planned[stage] = msgspec.structs.replace(one, env=here[stage].env, takes=takes[stage])
         check_nodes(f"stages.{stage}", steps[stage].stage, steps[stage].options, planned[stage])
     return Pipeline(
         name=name,
@@ -124,8 +123,7 @@ def build(
     )
 
 
-@attrs.define(frozen=True)
-class _Arranged:
+class _Arranged(msgspec.Struct, frozen=True):
     """The stages of a pipeline in the light of each other."""
 
     after: Mapping[str, tuple[str, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.store.lists import ShardLine
@@ -13,8 +13,7 @@ from hpcurate.store.stats import Committed
 __all__ = ["StageFiles", "needed_by_open", "rows_are_enough"]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StageFiles:
+class StageFiles(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of a run, as far as it reads or has files."""
 
     stage: PlannedStage
@@ -30,13 +29,12 @@ class StageFiles:
         return found is None or found.names_files_of is None or folder in found.names_files_of
 
 
-@attrs.define
-class _Reach:
+class _Reach(msgspec.Struct):
     """Where files of one stage may be read."""
 
-    read: dict[str, dict[str, set[str]]] = attrs.field(factory=dict)
+    read: dict[str, dict[str, set[str]]] = msgspec.field(default_factory=dict)
     """Stage → its shard → shards whose files it may read."""
-    named: dict[str, dict[str, set[str]]] = attrs.field(factory=dict)
+    named: dict[str, dict[str, set[str]]] = msgspec.field(default_factory=dict)
     """Stage folder → its shard → shards whose files its rows may name."""
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import PipelineError
 from hpcurate.spec import FILE, STAGE, InputContent, StageSpec
@@ -68,7 +68,7 @@ def _check(key: str, planned: InputContent, found: list[str]) -> InputContent:
 
 def map_inputs(stage: str, spec: StageSpec, change: Callable[[str, InputContent], InputContent]) -> StageSpec:
     """The spec with each input file replaced by what `change(key, file)` gives for it."""
-    return attrs.evolve(spec, parameters=_mapped(spec.parameters, f"stages.{stage}", change))
+    return msgspec.structs.replace(spec, parameters=_mapped(spec.parameters, f"stages.{stage}", change))
 
 
 def _mapped(value: Any, key: str, change: Callable[[str, InputContent], InputContent]) -> Any:
@@ -77,7 +77,7 @@ def _mapped(value: Any, key: str, change: Callable[[str, InputContent], InputCon
     if not isinstance(value, dict):
         return value
     if set(value) == {FILE}:
-        return {FILE: attrs.asdict(change(key, InputContent(**value[FILE])))}
+        return {FILE: msgspec.to_builtins(change(key, InputContent(**value[FILE])))}
     if set(value) == {STAGE}:
         of_class = f"{key.rpartition('.')[0]}.{value[STAGE]['target'].rpartition(':')[2]}"
         return {STAGE: {**value[STAGE], "parameters": _mapped(value[STAGE]["parameters"], of_class, change)}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.units import AUTO, UNKNOWN_MINUTES
@@ -19,8 +20,7 @@ MARGIN = 2.0
 """More than the margin with which a worker begins a shard, so that it begins the heaviest in any case."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Load:
+class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a stage."""
 
     weight: float = 0.0
@@ -36,7 +36,7 @@ def with_time(stage: PlannedStage, load: Load, workers: int, most_s: float, leas
         return stage
     seconds = max(job_seconds(load, workers * stage.processes), math.ceil(least_s / 60) * 60)
     minutes = max(1, math.floor((min(seconds, most_s) if most_s else seconds) / 60))
-    return attrs.evolve(stage, resources=attrs.evolve(stage.resources, time=f"{minutes}m"))
+    return msgspec.structs.replace(stage, resources=attrs.evolve(stage.resources, time=f"{minutes}m"))
 
 
 def job_seconds(load: Load, processes: int) -> float:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 
 __all__ = ["Need", "NotInstalled", "all_of"]
 
 
-@attrs.define(frozen=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """Weights, or an environment."""
 
     kind: str

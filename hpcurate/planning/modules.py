@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 
-import attrs
+import msgspec
 
 __all__ = ["SHIPPED_STAGES", "find_module", "imported_names", "installed", "own_code", "own_file", "syntax_digest"]
 
@@ -26,8 +26,7 @@ _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-@attrs.define(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """Where a module lies."""
 
     file: Path | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import above_zero, option, suggestion
@@ -40,8 +41,7 @@ class Timing:
     )
 
 
-@attrs.define(frozen=True)
-class WeightsRef:
+class WeightsRef(msgspec.Struct, frozen=True):
     """Weights that a stage reads."""
 
     names: tuple[str, ...]
@@ -56,8 +56,7 @@ class WeightsRef:
     """Whether Python code that comes with them may be run."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """How a stage process is started. The default: with the worker's own Python."""
 
     python: tuple[str, ...] = ()
@@ -65,7 +64,7 @@ class Environment:
     folders that it must see."""
     prefix: str | None = None
     """Prefix that is entered: PATH, CONDA_PREFIX, and what its activation scripts set."""
-    variables: dict[str, str] = attrs.field(factory=dict)
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
     """What the activation scripts of a prefix that we have not built set."""
     container: bool = False
     """Whether the command leads into a container, which inherits neither descriptors nor, perhaps, variables."""
@@ -80,16 +79,14 @@ class Environment:
         return " ".join(self.python) if self.container else self.digest or "current"
 
 
-@attrs.define(frozen=True, kw_only=True)
-class PlannedSource:
+class PlannedSource(msgspec.Struct, frozen=True, kw_only=True):
     """The source's place in the store."""
 
     folder: str
     identity: dict[str, Any]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class PlannedStage:
+class PlannedStage(msgspec.Struct, frozen=True, kw_only=True):
     """One stage as the engine sees it, from `pipeline.json` to the worker."""
 
     name: str
@@ -148,13 +145,13 @@ class PlannedStage:
     """What its tasks have reached outlives an attempt."""
     publishes: bool = False
     """Its result is what it writes outside the store."""
-    sbatch: dict[str, Any] = attrs.field(factory=dict)
+    sbatch: dict[str, Any] = msgspec.field(default_factory=dict)
     weights: tuple[WeightsRef, ...] = ()
     node_setup: str = ""
     """Names what `setup_on_node` makes: the same for all runs of this class with these parameters and weights."""
     node_server: str = ""
     """Names the server that its nodes run beside it, by its command and its model's weights; empty: there is none."""
-    code: dict[str, str] = attrs.field(factory=dict)
+    code: dict[str, str] = msgspec.field(default_factory=dict)
     """`package/module.py` → digest, of the user's code behind a version; recorded, no part of the fingerprint."""
 
     @property
@@ -168,8 +165,7 @@ class PlannedStage:
         return self.resources.gpus if self.device == "cuda" else 0.0
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Pipeline:
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     """A checked pipeline."""
 
     name: str

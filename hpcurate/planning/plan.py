@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,8 +15,7 @@ from hpcurate.units import AUTO, job_minutes, megabytes, minutes
 from hpcurate.verdict import Allowance, Limits
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One submission: a stage, and what a round adds to it."""
 
     stage: PlannedStage
@@ -33,7 +31,7 @@ class Plan:
     """That were open when it was made."""
     code: str | None = None
     """Frozen copy of the code, first on the import path."""
-    versions: dict[str, str] = attrs.field(factory=dict)
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
     """Distribution → version that the worker's own environment is to have; empty where the stage has another."""
     node_local: tuple[str, ...] = ()
     """Folders on the nodes' own disks for weights and environments, best first."""
@@ -62,8 +60,7 @@ class Plan:
         return msgspec.convert(json.loads(filesystem.read(os.path.join(submission, "plan.json"))), cls)
 
 
-@attrs.define(frozen=True)
-class WorkerShape:
+class WorkerShape(msgspec.Struct, frozen=True):
     """What one worker asks for: all its stage processes together."""
 
     cpus: int
@@ -116,7 +113,9 @@ def most_of(stage: PlannedStage, nodes_mb: int, end_s: float) -> Allowance:
 def having(stage: PlannedStage, here: Allowance) -> PlannedStage:
     """The stage as the workers of a round have it that has so much. Pure."""
     memory, time = math.ceil(here.memory_mb / stage.processes), math.ceil(here.seconds / 60)
-    return attrs.evolve(stage, resources=attrs.evolve(stage.resources, memory=f"{memory}MB", time=f"{time}m"))
+    return msgspec.structs.replace(
+        stage, resources=attrs.evolve(stage.resources, memory=f"{memory}MB", time=f"{time}m")
+    )
 
 
 def worker_count(open_shards: int, processes: int, wanted: int | None, most: int) -> int:
@@ -136,6 +135,8 @@ def job_name(what: str, number: int, run: str, store: str) -> str:
     The same pipeline on two stores has stages, rounds and runs of the same names. Short, and of letters, digits, `_`
     and `-` alone: squeue and sacct split names at commas, and sbatch takes `%` for a pattern.
     """
+    import hashlib
+
     run_digest, store_digest = (hashlib.sha256(os.fsencode(text)).hexdigest()[:8] for text in (run, store))
     return f"{what}-r{number}-{run_digest}-{store_digest}"
 

@@ -5,7 +5,6 @@ No other module tests which relation it has.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
@@ -22,8 +21,7 @@ from hpcurate.task import StageSums
 __all__ = ["Gather", "Parts", "Relation", "Slices", "Upstream", "is_up_to_date"]
 
 
-@attrs.define(frozen=True)
-class Upstream:
+class Upstream(msgspec.Struct, frozen=True):
     """What one upstream stage has committed: list name → its shards, complete and in order."""
 
     folder: str
@@ -64,7 +62,7 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         if len(upstreams) > 1:
             return {content_name("join", upstreams): tuple(upstreams)}
         return {
-            _derived(base(name), one.results): (attrs.evolve(one, lists={name: shards}, above=()),)
+            _derived(base(name), one.results): (msgspec.structs.replace(one, lists={name: shards}, above=()),)
             for one in upstreams
             for name, shards in one.lists.items()
         }
@@ -124,6 +122,8 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
     def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
         """See `Slices`."""
         shards = "".join(f"{s.shard} {s.nonce}\n" for one in upstreams for s in one.shards())
+        import hashlib
+
         return {f"all.{hashlib.sha256(shards.encode()).hexdigest()[:8]}": tuple(upstreams)}
 
     def lines(

@@ -14,11 +14,10 @@ from pathlib import PurePath
 from typing import Any, Union, get_args, get_origin
 
 import attrs
+import msgspec
 
-from hpcurate.command import Command
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import choices_of, suggestion
-from hpcurate.members import stages_in
 from hpcurate.results import Place, Result, replaced, results_in
 from hpcurate.spec import type_hints
 from hpcurate.stage import Stage, constructor, members
@@ -28,8 +27,7 @@ from hpcurate.task import Task
 __all__ = ["PlannedResult", "Wanted", "digest_of", "known", "planned", "value_of", "wanted"]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class PlannedResult:
+class PlannedResult(msgspec.Struct, frozen=True, kw_only=True):
     """A parameter that is a field of the one task that a gather stage returns."""
 
     key: str
@@ -51,8 +49,7 @@ class PlannedResult:
         return Result(self.stage, self.field)
 
 
-@attrs.define(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """A parameter of a stage that is a result."""
 
     key: str
@@ -69,6 +66,8 @@ def wanted(name: str, stage: Stage[Any, Any], names: Sequence[str]) -> list[Want
 
     `names`: the stages of the pipeline.
     """
+    from hpcurate.members import stages_in  # here: no gate and no worker builds a pipeline
+
     found: list[Wanted] = []
     for one in stages_in(stage):
         of_class = f"stages.{name}" if one is stage else f"stages.{name}.{type(one).__qualname__}"
@@ -85,6 +84,8 @@ def wanted(name: str, stage: Stage[Any, Any], names: Sequence[str]) -> list[Want
 
 
 def _wanted_of(one: Stage[Any, Any], key: str, parameter: str, value: Any) -> list[Wanted]:
+    from hpcurate.command import Command
+
     hint, signature = type_hints(type(one)).get(parameter, Any), constructor(type(one)).get(parameter)
     if isinstance(one, Command) and parameter in ("argv", "variables"):
         hint = dict[str, str] if parameter == "variables" else list[str]
@@ -158,6 +159,8 @@ Field = tuple[tuple[str, ...], Any]
 
 def _value_of_command(each: Wanted, stage: Stage[Any, Any]) -> Field | None:
     """A value that a command declares; None of a stage that is no command."""
+    from hpcurate.command import Command
+
     last = members(stage)[-1]
     if not isinstance(last, Command):
         return None

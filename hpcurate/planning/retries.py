@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.planning.relations import Relation
 from hpcurate.planning.standing import Key, Standing
@@ -19,8 +19,7 @@ from hpcurate.task import StageSums
 __all__ = ["RetriedRow", "StandingRetries", "failed_rows", "is_live", "retry_lines", "retry_name", "standing_retries"]
 
 
-@attrs.define(frozen=True)
-class RetriedRow:
+class RetriedRow(msgspec.Struct, frozen=True):
     """A row that ended as a dead letter."""
 
     ended: Input
@@ -52,8 +51,7 @@ def retry_name(lines: Iterable[ShardLine]) -> str:
     return f"retry.{content_id((line.id,) for line in lines)}"
 
 
-@attrs.define(frozen=True)
-class StandingRetries:
+class StandingRetries(msgspec.Struct, frozen=True):
     """What of a list of retries stands."""
 
     kept: tuple[ShardLine, ...]

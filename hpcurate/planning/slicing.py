@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-import attrs
+import msgspec
 
 LEAST_SHARDS = 64
 """So many shards the rows of a list make at least, if they make as many batches: work for all workers until the last
 item. It never depends on how many workers there are: the same rows are the same shards, whoever runs them."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Slicing:
+class Slicing(msgspec.Struct, frozen=True, kw_only=True):
     """How large a shard may be. It acts when a list is made, and does not change the output."""
 
     tasks: int = 100
@@ -37,8 +36,7 @@ class Slicing:
         return math.ceil(count / self.together) if self.together else min(count, 1)
 
 
-@attrs.define
-class Load:
+class Load(msgspec.Struct):
     """What is in a shard in the making."""
 
     count: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.report.dead_letters import Group, dead_letters, grouped
 from hpcurate.report.drops import Loss, losses
@@ -85,7 +86,7 @@ def causes_of(view: RunView, stage: str | None = None) -> Causes:
 
 
 def _plain_group(group: Group) -> dict[str, Any]:
-    example = attrs.asdict(group.example.letter)
+    example = msgspec.to_builtins(group.example.letter)
     return {
         "stage": group.stage,
         "kind": group.example.letter.kind,

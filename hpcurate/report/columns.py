@@ -10,13 +10,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 LONGEST_INT = 2**63
 
 
-@attrs.define(frozen=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """What one column holds."""
 
     kind: str = ""
@@ -34,7 +33,7 @@ class Column:
             return self
         if not self.kind:
             return other
-        return attrs.evolve(self, kind="double") if {self.kind, other.kind} == {"int64", "double"} else JSON
+        return msgspec.structs.replace(self, kind="double") if {self.kind, other.kind} == {"int64", "double"} else JSON
 
     @property
     def is_json(self) -> bool:
@@ -75,7 +74,7 @@ def cell(value: Any, column: Column) -> Any:
     if column.is_json:
         return json_text(value)
     if isinstance(value, list):
-        return [cell(one, attrs.evolve(column, listed=False)) for one in value]
+        return [cell(one, msgspec.structs.replace(column, listed=False)) for one in value]
     return float(value) if column.kind == "double" else readable(value) if isinstance(value, str) else value
 
 

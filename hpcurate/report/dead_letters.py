@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import attrs
+import msgspec
 
 from hpcurate.failures import DeadLetter
 from hpcurate.report.patterns import Pattern, pattern_of
 from hpcurate.report.run_view import CommittedShard, RunView
 
 
-@attrs.define(frozen=True)
-class LocatedDeadLetter:
+class LocatedDeadLetter(msgspec.Struct, frozen=True):
     """A dead letter, and the shard that holds it."""
 
     shard: CommittedShard
@@ -49,8 +48,7 @@ def dead_letters_of(shard: CommittedShard) -> Iterator[LocatedDeadLetter]:
 # -- groups -----------------------------------------------------------------------------------------
 
 
-@attrs.define(frozen=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Dead letters that have the same cause."""
 
     stage: str
@@ -74,8 +72,7 @@ def grouped(dead: Iterable[LocatedDeadLetter]) -> list[Group]:
     return sorted((one.group() for one in found.values()), key=lambda group: -group.count)
 
 
-@attrs.define
-class _Same:
+class _Same(msgspec.Struct):
     """Dead letters whose messages have one form."""
 
     example: LocatedDeadLetter

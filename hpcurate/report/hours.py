@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.report.events import WorkerSpan, worker_spans
@@ -91,7 +92,7 @@ def with_shards(span: WorkerSpan, shards: Iterable[Committed]) -> WorkerSpan:
     record, found = span.record, list(shards)
     gpus = record.gpus / record.processes
     seen = [use.busy * use.seconds * gpus for one in found if (use := one.gpu) is not None and use.busy is not None]
-    told = attrs.evolve(
+    told = msgspec.structs.replace(
         record,
         busy_seconds=sum((one.ended or 0.0) - (one.begun or 0.0) for one in found),
         cpu_seconds=sum(one.cpu_seconds for one in found),

@@ -6,14 +6,13 @@ import collections
 import math
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 WINDOW_S = 600.0
 """Rates are those of the last ten minutes."""
 
 
-@attrs.define(frozen=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """How far a stage was at a moment."""
 
     at_s: float

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from hpcurate.report.notes import NOTE, note_of
 from hpcurate.report.times import started_of
@@ -24,8 +24,7 @@ EVERYWHERE = ("store=", "+pipeline=", "pipeline=")
 """Overrides that nearly every command has: not shown."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class RunEntry:
+class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a list."""
 
     run: str
@@ -43,8 +42,7 @@ class RunEntry:
     output: str
 
 
-@attrs.define(frozen=True)
-class RunList:
+class RunList(msgspec.Struct, frozen=True):
     """The newest runs that were asked for."""
 
     entries: tuple[RunEntry, ...]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import attrs
 import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
@@ -34,8 +33,7 @@ _GOES_ON = (RunState.RUNNING, RunState.STALLED, RunState.INCOMPLETE)
 """A run that has work left, and wants to write."""
 
 
-@attrs.define(frozen=True)
-class CommittedShard:
+class CommittedShard(msgspec.Struct, frozen=True):
     """A committed shard of the live set, and where it is."""
 
     stage: str
@@ -57,8 +55,7 @@ class CommittedShard:
         return self.store.commits.stats(self.id)
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StoredList:
+class StoredList(msgspec.Struct, frozen=True, kw_only=True):
     """What is committed of one shard list of the live set."""
 
     stage: str

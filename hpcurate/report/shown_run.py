@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import attrs
 import msgspec
 
 from hpcurate.config_files import read_yaml
@@ -24,8 +23,7 @@ from hpcurate.runs.summary import RunReport
 from hpcurate.store.mode import owner_of
 
 
-@attrs.define(frozen=True, kw_only=True)
-class ShownStage:
+class ShownStage(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stage of a run has its results, and what they took, whichever run made them."""
 
     stage: str
@@ -56,8 +54,7 @@ class ShownStage:
         )
 
 
-@attrs.define(frozen=True, kw_only=True)
-class ShownRun:
+class ShownRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
     entry: RunEntry

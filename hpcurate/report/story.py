@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.failures import DeadLetter
 from hpcurate.report.logs import ShardLog
@@ -73,7 +74,7 @@ class Step:
             "threshold": self.drop.threshold if self.drop else None,
             "parameters": self.parameters,
             "left_out": [{"reason": o.reason, "count": o.count, "amounts": o.amounts} for o in self.left_out],
-            "letter": attrs.asdict(self.letter) if self.letter else None,
+            "letter": msgspec.to_builtins(self.letter) if self.letter else None,
             "retried": self.retried,
             "untold": self.untold,
         }

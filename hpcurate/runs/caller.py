@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from hpcurate.planning.modules import installed
 from hpcurate.runs.commands import Command
@@ -22,13 +22,13 @@ GIT_S = 5.0
 
 def typed_here(words: Sequence[str], config_dirs: Sequence[str] = ()) -> Command:
     """A command that was typed in the current folder."""
-    return attrs.evolve(_here(), words=tuple(words), config_dirs=tuple(config_dirs))
+    return msgspec.structs.replace(_here(), words=tuple(words), config_dirs=tuple(config_dirs))
 
 
 def called_here() -> Command:
     """A call of `hpcurate.run` in this process: there is no command line that would repeat it."""
     script = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or "")
-    return attrs.evolve(_here(), script="" if os.path.isdir(script) or installed(Path(script)) else script)
+    return msgspec.structs.replace(_here(), script="" if os.path.isdir(script) or installed(Path(script)) else script)
 
 
 def _here() -> Command:

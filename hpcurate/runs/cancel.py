@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
+import msgspec
 
 from hpcurate.runs.folder import Run
 from hpcurate.runs.gate_files import GateFiles
@@ -128,7 +129,7 @@ class _Stopping:
             return last
         jobs = last.jobs or Jobs(queue.find(last.name) or ())
         self._jobs.append((queue, jobs))
-        return attrs.evolve(last, jobs=jobs)
+        return msgspec.structs.replace(last, jobs=jobs)
 
     # -- whether it has stopped -----------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from hpcurate.errors import PipelineError
 from hpcurate.planning.modules import imported_names, installed
+from hpcurate.runs.bytecode import bytecode_of
+from hpcurate.start import NAME as BYTECODE
 from hpcurate.system.installed import versions_here
 
 LIMIT_MB = 32
@@ -87,6 +89,9 @@ def _copy(files: list[tuple[str, Path]], target: str) -> None:
             copy = os.path.join(temporary, name)
             shutil.copyfile(path, copy)
             os.chmod(copy, 0o400)
+        read_only = os.open(os.path.join(temporary, BYTECODE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        with open(read_only, "wb") as bytecode:
+            bytecode.write(bytecode_of(files))
         os.rename(temporary, target)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)

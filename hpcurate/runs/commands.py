@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-import attrs
+import msgspec
 
 from hpcurate.errors import UserError
 
@@ -29,8 +29,7 @@ ONCE = ("rerun", "dry_run", "debug")
 _STORE = "store"
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody typed to start or continue a run, and where."""
 
     words: tuple[str, ...] = ()
@@ -51,7 +50,7 @@ class Command:
 
     def with_words(self, words: Iterable[str]) -> Command:
         """The same with further overrides, each in the place of one with its key."""
-        return attrs.evolve(self, words=_merged(self.words, words))
+        return msgspec.structs.replace(self, words=_merged(self.words, words))
 
 
 def again(command: Command, store: str, *overrides: str) -> str:

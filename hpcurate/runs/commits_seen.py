@@ -10,7 +10,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-import attrs
+import msgspec
 
 from hpcurate.runs.beats import Stillness
 from hpcurate.runs.lists_seen import LiveList
@@ -28,8 +28,7 @@ ENOUGH = 100
 """So many shards of a folder that is not full have to be without an index before it is written again."""
 
 
-@attrs.define(frozen=True)
-class SeenList:
+class SeenList(msgspec.Struct, frozen=True):
     """What is committed of one list."""
 
     done: list[Committed]
@@ -44,8 +43,7 @@ class SeenList:
     """Fan-out folders of which an index is to be written."""
 
 
-@attrs.define
-class _Fan:
+class _Fan(msgspec.Struct):
     """What is known of one fan-out folder."""
 
     commits: Commits
@@ -58,7 +56,7 @@ class _Fan:
     """Shards that were committed at some time → nonce; empty where it was not read."""
     still: Stillness
     """For how long each of these is not listed, or listed and not found."""
-    lost: dict[str, float] = attrs.field(factory=dict)
+    lost: dict[str, float] = msgspec.field(default_factory=dict)
     """Those of them that are not listed → for how many seconds."""
     names: frozenset[str] = frozenset()
     stamp: int = -1
@@ -66,9 +64,9 @@ class _Fan:
     look: int = -1
     changed: int = 0
     """Listing, of all of the process, in which the names last changed."""
-    unread: set[str] = attrs.field(factory=set)
+    unread: set[str] = msgspec.field(default_factory=set)
     """Shards that were listed and not found."""
-    gone: dict[str, str] = attrs.field(factory=dict)
+    gone: dict[str, str] = msgspec.field(default_factory=dict)
     """Shards that are gone for sure, and that nobody has written down yet → nonce."""
 
     @classmethod
@@ -174,7 +172,7 @@ class CommitsSeen:
         if seen is None or seen.damaged or made < changed:  # what could not be read may be read now
             seen = _seen(found, shards, fans, self._clock.monotonic())
         unindexed = tuple(name for name, fan in fans.items() if _wants_index(fan, shards[name]))
-        seen = seen if seen.unindexed == unindexed else attrs.evolve(seen, unindexed=unindexed)
+        seen = seen if seen.unindexed == unindexed else msgspec.structs.replace(seen, unindexed=unindexed)
         self._seen[folder, found.name] = (self._listings, seen)
         return seen
 

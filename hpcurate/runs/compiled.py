@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError
@@ -13,8 +12,7 @@ from hpcurate.errors import ConfigError
 __all__ = ["Compiled", "differing", "read_compiled"]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Compiled:
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """What is in `compiled.json` of a folder, and of the run that its jobs work for."""
 
     identity: str

@@ -13,6 +13,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.runs import gate
 from hpcurate.runs.folder import Run, run_of
 from hpcurate.runs.waiting_jobs import submission_of
+from hpcurate.start import module_command
 from hpcurate.store.access import keep_private
 from hpcurate.store.layout import Store
 from hpcurate.system.allocation import Allocation
@@ -46,8 +47,8 @@ def _worker(path: str, job: Allocation) -> int:
         return _leave(f"{path} is for {plan.workers} workers")
     _log_to(os.path.join(path, f"array-{job.element}.out"))
     code, _, others = os.environ.get("PYTHONPATH", "").partition(os.pathsep)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in (plan.code or code, others) if p)}
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "hpcurate.worker", path], environment)
+    environment = {**os.environ, "PYTHONPATH": others}
+    os.execve(sys.executable, module_command(sys.executable, plan.code or code, "hpcurate.worker", path), environment)
 
 
 def _gate(run: Run, id: str, submission: str, patience: str) -> int:

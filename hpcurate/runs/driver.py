@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import attrs
+import msgspec
 
 from hpcurate.errors import STORE_ERRNOS, GateRefused, LauncherError, SubmissionUnknown
 from hpcurate.planning.pipeline import PlannedStage
@@ -381,7 +381,7 @@ def _left_alone(look: Look) -> Look:
     if any(phase is Phase.ACTIVE for phase in _last_phases(look)):
         return look
     reason = f"{look.decision.reason or 'another process has its ticket'}; {WAY_OUT}"
-    return attrs.evolve(look, decision=Decision((), RunState.INCOMPLETE, reason))
+    return msgspec.structs.replace(look, decision=Decision((), RunState.INCOMPLETE, reason))
 
 
 def main(argv: list[str]) -> int:

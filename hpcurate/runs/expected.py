@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-import attrs
 import msgspec
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
@@ -27,8 +26,7 @@ SAMPLED = 48
 FANS = 4
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Need:
+class Need(msgspec.Struct, frozen=True, kw_only=True):
     """What one task of a stage has needed, on average over the shards that were read."""
 
     folder: str
@@ -55,8 +53,7 @@ class Need:
         )
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a stage; None: unknown."""
 
     stage: str

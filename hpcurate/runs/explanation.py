@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.planning.aliases import COMMAND, is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
@@ -25,8 +25,7 @@ NOTHING = "nothing to do: "
 """Begins the reason of a stage whose shards are all committed."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why one stage runs, or does not."""
 
     stage: str
@@ -45,7 +44,7 @@ def explain(store: Store, pipeline: Pipeline, views: Sequence[StageView]) -> lis
     new = {stage.name for stage in pipeline.stages if stage.folder not in known}
     found = [_explain(stage, view, known, new) for stage, view in zip(pipeline.stages, views, strict=True)]
     return [
-        attrs.evolve(
+        msgspec.structs.replace(
             one,
             differences=(*one.differences, *_left_behind(store, stage, known)),
             results=tuple(_result_lines(stage, view)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.planning.file_needs import StageFiles, needed_by_open, rows_are_enough
 from hpcurate.store.freed import FilesState
@@ -13,8 +13,7 @@ from hpcurate.store.stage_store import StageStore
 __all__ = ["FilesOf", "FilesSeen"]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class FilesOf:
+class FilesOf(msgspec.Struct, frozen=True, kw_only=True):
     """What a look says of the files of one stage, and of those that it reads."""
 
     again: tuple[str, ...] = ()
@@ -58,7 +57,7 @@ class FilesSeen:
         if self._keeps_results:
             sure = self._not_done_again(stages, found)
             for one in sure:
-                found[one.stage.name] = attrs.evolve(found[one.stage.name], spare=self._spare(sure, one))
+                found[one.stage.name] = msgspec.structs.replace(found[one.stage.name], spare=self._spare(sure, one))
         return found
 
     def _not_done_again(self, stages: Sequence[StageFiles], found: Mapping[str, FilesOf]) -> list[StageFiles]:
@@ -66,12 +65,12 @@ class FilesSeen:
 
         Which of its shards that are, is not known before the lists below are there.
         """
-        sure = [attrs.evolve(one, complete=one.complete and found[one.stage.name].whole) for one in stages]
+        sure = [msgspec.structs.replace(one, complete=one.complete and found[one.stage.name].whole) for one in stages]
         for place, one in reversed(list(enumerate(sure))):
             freed = self._store(one.stage.folder).freed
             if one.complete and rows_are_enough(sure, one) is None and freed.any:
                 gone = any(state is not FilesState.BACK for _, state in freed.states(one.done).values())
-                sure[place] = attrs.evolve(one, complete=not gone)
+                sure[place] = msgspec.structs.replace(one, complete=not gone)
         return sure
 
     def _spare(self, stages: Sequence[StageFiles], one: StageFiles) -> tuple[str, ...] | None:
@@ -90,13 +89,13 @@ class FilesSeen:
             if not needed or (undone == () and not store.freed.any):
                 continue
             states = store.freed.states(set().union(*needed.values()))
-            seen = attrs.evolve(_seen(states, undone or ()), unsure=undone is None)
-            found[one.stage.name] = attrs.evolve(seen, waits=found[one.stage.name].waits)
+            seen = msgspec.structs.replace(_seen(states, undone or ()), unsure=undone is None)
+            found[one.stage.name] = msgspec.structs.replace(seen, waits=found[one.stage.name].waits)
             gone = {shard for shard, (_, state) in states.items() if state is not FilesState.BACK}
             for name, shards in needed.items():
                 if undone != () or shards & gone:
                     why = f"{name}: waits for files of {one.stage.name}, which were freed and are made again"
-                    found[name] = attrs.evolve(found[name], waits=why)
+                    found[name] = msgspec.structs.replace(found[name], waits=why)
             if redone := {*seen.again, *(shard for shard, _ in seen.ask)}:
                 open_shards.setdefault(one.stage.name, set()).update(redone)
 

@@ -125,7 +125,7 @@ class Run:
 
         In place, not by a rename: another host's cache then sees the new content when it opens the file (nfs(5)).
         """
-        content = json.dumps({**attrs.asdict(driver), "beat": beat}).encode()
+        content = json.dumps({**msgspec.to_builtins(driver), "beat": beat}).encode()
         self.filesystem.beat(self._driver_json, content.ljust(_BEAT_BYTES - 1) + b"\n")
 
     def driver_lives(self, processes: Processes) -> bool | None:
@@ -197,8 +197,7 @@ def _in_todays_form(plain: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Frozen:
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     """The resolved configuration of a run as its gates see it."""
 
     pipeline: Pipeline
@@ -206,26 +205,26 @@ class Frozen:
     """Lists of the source that are this run's live set (I10)."""
     launcher: dict[str, Any]
     """`_target_` and parameters."""
-    retries: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    retries: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Folder of a stage → its lists of retries, in the order in which they were made. Other runs never see them."""
-    tried: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    tried: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     """Folder of a stage → id of an item whose files had changed → what they looked like when a retry tried it."""
     code: str
     """Frozen copy of the code."""
-    most: dict[str, Allowance] = attrs.field(factory=dict)
+    most: dict[str, Allowance] = msgspec.field(default_factory=dict)
     """Stage → the most that a worker of it may have here, as the launcher knew when the command was typed."""
-    nodes: dict[str, int] = attrs.field(factory=dict)
+    nodes: dict[str, int] = msgspec.field(default_factory=dict)
     """Stage → nodes that it may run on, if there is a choice."""
-    forgiven: dict[str, int] = attrs.field(factory=dict)
+    forgiven: dict[str, int] = msgspec.field(default_factory=dict)
     """Stage → last round before the user's latest call."""
     keep: str = "all"
     """`results`: files that nothing of the run needs any more are freed while it works."""
-    uses: dict[str, int] = attrs.field(factory=dict)
+    uses: dict[str, int] = msgspec.field(default_factory=dict)
     """Folder of a stage → the entry of `uses/` with which this call said that it needs the files there."""
     output: str = ""
     metrics: str = ""
     """Folder for a file of metrics; empty: none is kept."""
-    versions: dict[str, str] = attrs.field(factory=dict)
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
     """Distribution → version of what the stages import, where it was submitted (I13)."""
     command: Command = Command()
     """What was typed last to start or continue the run."""
@@ -239,7 +238,7 @@ def with_retried(before: Iterable[Frozen | Retried], now: Frozen) -> Frozen:
         for folder in retries:
             retries[folder] |= dict.fromkeys(one.retries.get(folder, ()))
             tried[folder] |= one.tried.get(folder, {})
-    return attrs.evolve(
+    return msgspec.structs.replace(
         now,
         retries={folder: tuple(names) for folder, names in retries.items() if names},
         tried={folder: items for folder, items in tried.items() if items},

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.errors import GateRefused
 from hpcurate.runs.driver import Driver, ShowProgress
@@ -18,6 +18,7 @@ from hpcurate.runs.metrics import publish
 from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.reconcile import Decision, Look, StageView
 from hpcurate.runs.state import RunState
+from hpcurate.start import module_command
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.world import World
 
@@ -66,14 +67,14 @@ def _submit(driver: Driver) -> Look:
 
 def _detach(run: Run, before: Look, driver: Driver, echo: Echo) -> Outcome:
     """Workers that live and die with their starter get one that outlives this call: a driver in its own session."""
-    running = attrs.evolve(before, decision=attrs.evolve(before.decision, state=RunState.RUNNING, reason=""))
+    running = msgspec.structs.replace(
+        before, decision=msgspec.structs.replace(before.decision, state=RunState.RUNNING, reason="")
+    )
     publish(run, driver.frozen, driver.report(running))
     log = open(os.path.join(run.path, "driver.log"), "ab")  # noqa: SIM115 - the driver keeps writing
-    code = run.frozen().code
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in (code, os.environ.get("PYTHONPATH")) if p))
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "hpcurate.runs.driver", run.path],
-        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+        module_command(sys.executable, run.frozen().code, "hpcurate.runs.driver", run.path),
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
     )  # fmt: skip
     run.note_driver(ProcessIdentity.of(process.pid))
     echo(f"a driver continues in the background; its log: {log.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-import attrs
+import msgspec
 
 from hpcurate.errors import PipelineError
 from hpcurate.planning.inputs import COPIED_UP_TO, map_inputs
@@ -24,10 +24,10 @@ def keep_inputs(run: Run, pipeline: Pipeline) -> Pipeline:
     """
 
     def kept(key: str, file: InputContent) -> InputContent:
-        return file if file.size > COPIED_UP_TO else attrs.evolve(file, path=_copy(run, key, file))
+        return file if file.size > COPIED_UP_TO else msgspec.structs.replace(file, path=_copy(run, key, file))
 
-    stages = tuple(attrs.evolve(s, spec=map_inputs(s.name, s.spec, kept)) for s in pipeline.stages)
-    return attrs.evolve(pipeline, stages=stages)
+    stages = tuple(msgspec.structs.replace(s, spec=map_inputs(s.name, s.spec, kept)) for s in pipeline.stages)
+    return msgspec.structs.replace(pipeline, stages=stages)
 
 
 def _copy(run: Run, key: str, file: InputContent) -> str:

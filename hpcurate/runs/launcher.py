@@ -12,7 +12,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.failures import JobEnd
@@ -26,8 +26,7 @@ from hpcurate.system.classes import load_class
 from hpcurate.verdict import Allowance
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One round, ready to start: plan, code and logs lie in its folder."""
 
     plan: Plan
@@ -37,8 +36,7 @@ class Submission:
     """Unique job name."""
 
 
-@attrs.define(frozen=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """What a launcher made of a submission."""
 
     jobs: Jobs
@@ -46,8 +44,7 @@ class Started:
     """True if the last worker had left before `submit` returned."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class JobRow:
+class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the queue."""
 
     id: str
@@ -62,8 +59,7 @@ class JobRow:
     """Elements that the line stands for."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class GateRequest:
+class GateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A gate that is to follow the jobs of a round."""
 
     name: str
@@ -199,8 +195,7 @@ class EnvironmentChecks(Protocol):
         """A short job with the options of the plan's stage that runs `hpcurate.worker.check FOLDER NAME`; its id."""
 
 
-@attrs.define(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A fact about the cluster, and what it means for the user."""
 
     what: str
@@ -208,8 +203,7 @@ class Finding:
     meaning: str
 
 
-@attrs.define(frozen=True, kw_only=True)
-class DiagnosisReport:
+class DiagnosisReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the cluster is like."""
 
     findings: tuple[Finding, ...]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-import attrs
+import msgspec
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
 from hpcurate.planning.pipeline import PlannedStage
@@ -22,8 +22,7 @@ History = Sequence[AttemptEnd]
 """How the attempts of a shard have ended."""
 
 
-@attrs.define(frozen=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """Open shards that are for the same round."""
 
     shards: int
@@ -35,8 +34,7 @@ class Group:
     """What is special about them, and what it has for them."""
 
 
-@attrs.define(frozen=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """What is known of the open shards of a stage."""
 
     groups: tuple[Group, ...] = ()
@@ -87,7 +85,7 @@ def _told(history: History) -> int:
 
 def _whole(has: Allowance) -> Allowance:
     """In whole minutes, as a scheduler takes them."""
-    return attrs.evolve(has, seconds=math.ceil(has.seconds / 60) * 60.0)
+    return msgspec.structs.replace(has, seconds=math.ceil(has.seconds / 60) * 60.0)
 
 
 def tells(end: AttemptEnd, before: History = ()) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.planning.cutting import WeightsOf
 from hpcurate.planning.pipeline import PlannedStage
@@ -16,16 +16,14 @@ from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 
 
-@attrs.define(frozen=True)
-class LiveList:
+class LiveList(msgspec.Struct, frozen=True):
     """One shard list of the live set."""
 
     name: str
     lines: tuple[ShardLine, ...]
 
 
-@attrs.define(frozen=True)
-class ExpectedList:
+class ExpectedList(msgspec.Struct, frozen=True):
     """A list that a stage must have for what its upstreams have committed."""
 
     name: str

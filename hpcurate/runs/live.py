@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
@@ -81,7 +81,7 @@ class Observer:
         stages, views = self._pipeline.stages, self._with_files([self._view(one) for one in self._pipeline.stages])
         pairs = list(zip(stages, views, strict=True))
         told = {one.name: self._nodes.told(one, self.store(one.folder), view) for one, view in pairs}
-        return tuple(attrs.evolve(view, nodes=self._nodes.of(one, told)) for one, view in pairs)
+        return tuple(msgspec.structs.replace(view, nodes=self._nodes.of(one, told)) for one, view in pairs)
 
     def _with_files(self, views: list[StageView]) -> list[StageView]:
         """With what is known of files that were freed, and of those that may be. A shard whose files this run needs
@@ -102,11 +102,11 @@ class Observer:
     def _again(self, one: StageFiles, view: StageView, files: FilesOf) -> StageView:
         open_again = len(files.again) + bool(files.differs)
         done = view.counts.shards_done - open_again
-        view = attrs.evolve(view, files=files, counts=attrs.evolve(view.counts, shards_done=done))
+        view = msgspec.structs.replace(view, files=files, counts=msgspec.structs.replace(view.counts, shards_done=done))
         if not open_again or not view.may_go_on:
             return view
         again = {*files.again, *(one.lines.keys() - one.done.keys())}
-        return attrs.evolve(
+        return msgspec.structs.replace(
             view, left=self._left_of(one.stage, {id: line.count for id, line in one.lines.items() if id in again})
         )
 
@@ -119,11 +119,13 @@ class Observer:
     def _view(self, stage: PlannedStage) -> StageView:
         expected, rounds = self._expected(stage), self._rounds.views(stage, self.store(stage.folder))
         if expected is None:
-            return attrs.evolve(self._not_ready(stage), rounds=rounds)
+            return msgspec.structs.replace(self._not_ready(stage), rounds=rounds)
         seen = self.seen(stage)
         view = StageView(name=stage.name, ready=True, rounds=rounds, forgiven=self._frozen.forgiven.get(stage.name, 0))
-        view = attrs.evolve(view, unindexed=self._unindexed(stage, expected, seen), results=self._results.known(stage))
-        view = attrs.evolve(view, inputs_missing=self._missing_inputs(stage))
+        view = msgspec.structs.replace(
+            view, unindexed=self._unindexed(stage, expected, seen), results=self._results.known(stage)
+        )
+        view = msgspec.structs.replace(view, inputs_missing=self._missing_inputs(stage))
         lists = [one.found for one in expected if one.found is not None]
         if len(lists) < len(expected):
             return view
@@ -135,9 +137,9 @@ class Observer:
         missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
         digest = digest_of_lists(one.name for one in lists)
         weight, weight_done = _weights(lists, seen)
-        counts = attrs.evolve(counts, weight=weight, weight_done=weight_done)
-        view = attrs.evolve(view, listed=True, lists=digest, counts=counts, missing=missing)
-        return attrs.evolve(view, left=self._left(stage, seen, lists)) if view.may_go_on else view
+        counts = msgspec.structs.replace(counts, weight=weight, weight_done=weight_done)
+        view = msgspec.structs.replace(view, listed=True, lists=digest, counts=counts, missing=missing)
+        return msgspec.structs.replace(view, left=self._left(stage, seen, lists)) if view.may_go_on else view
 
     def _not_ready(self, stage: PlannedStage) -> StageView:
         """Of a stage that has no lists yet: why, where that does not change by itself."""
@@ -146,12 +148,12 @@ class Observer:
             return view
         results = self._results.of(stage)
         if isinstance(results, Unusable):
-            return attrs.evolve(view, refused=Refused(str(results)))
-        view = attrs.evolve(view, results=results)
+            return msgspec.structs.replace(view, refused=Refused(str(results)))
+        view = msgspec.structs.replace(view, results=results)
         if not stage.after:
-            return attrs.evolve(view, blocked=self._source_lost())
+            return msgspec.structs.replace(view, blocked=self._source_lost())
         missing = self._missing_inputs(stage) if self._read_by(stage) is not None else None
-        return attrs.evolve(view, inputs_missing=missing, refused=_too_many(stage, missing))
+        return msgspec.structs.replace(view, inputs_missing=missing, refused=_too_many(stage, missing))
 
     def as_it_runs(self, stage: PlannedStage) -> PlannedStage:
         """The stage with the results among its parameters, as far as this look knows them."""
@@ -315,8 +317,8 @@ class Observer:
             return None
         if stage.relation.counts:
             sums = self._sums_above(stage)
-            complete = tuple(attrs.evolve(one, above=sums) for one in complete)
-        return tuple(attrs.evolve(one, results=digest_of(results)) for one in complete)
+            complete = tuple(msgspec.structs.replace(one, above=sums) for one in complete)
+        return tuple(msgspec.structs.replace(one, results=digest_of(results)) for one in complete)
 
     def _read_by(self, stage: PlannedStage) -> tuple[Upstream, ...] | None:
         """None while any of it is incomplete."""

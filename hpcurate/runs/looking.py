@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from hpcurate.runs.beats import LOOK_S, Stillness
 from hpcurate.runs.folder import Run
@@ -65,7 +65,7 @@ class RunLooker:
         waits = seen.decision.state is RunState.RUNNING and (seen.decision.actions or open_end)
         if waits and not self._someone_works(seen) and not self._gate_waits() and not self._driven():
             left = Decision((), RunState.INCOMPLETE, seen.decision.reason)
-            return attrs.evolve(seen, decision=left if open_end else self._left(seen))
+            return msgspec.structs.replace(seen, decision=left if open_end else self._left(seen))
         return seen
 
     def report(self) -> RunReport:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 
 from hpcurate.masks import mask
 from hpcurate.runs.folder import Frozen, Run
@@ -25,8 +24,7 @@ READABLE = 0o644
 MEBI = 2**20
 
 
-@attrs.define(frozen=True)
-class Described:
+class Described(msgspec.Struct, frozen=True):
     """One metric of a stage."""
 
     name: str
@@ -87,6 +85,8 @@ def write_metrics(report: RunReport, folder: str) -> None:
 
 def what_is_missing(folder: str) -> str:
     """Why a run cannot write its metrics there; empty if it can."""
+    import importlib.util
+
     if importlib.util.find_spec("prometheus_client") is None:
         return "prometheus-client is not installed: pip install 'hpcurate[metrics]'"
     if not os.path.isdir(folder):
@@ -103,8 +103,7 @@ def text_of(report: RunReport) -> bytes:
     return generate_latest(registry)
 
 
-@attrs.define(eq=False)
-class _Collected:
+class _Collected(msgspec.Struct, eq=False):
     """What a registry asks."""
 
     report: RunReport

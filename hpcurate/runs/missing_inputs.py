@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.units import plural
@@ -12,8 +12,7 @@ from hpcurate.units import plural
 __all__ = ["MissingInputs", "stages_above"]
 
 
-@attrs.define(frozen=True)
-class MissingInputs:
+class MissingInputs(msgspec.Struct, frozen=True):
     """How many, and where they ended; a dead letter counts as one input, whatever would have been made of it."""
 
     by: Mapping[str, int]

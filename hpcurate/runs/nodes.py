@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-import attrs
+import msgspec
 
 from hpcurate.failures import FailureKind, JobEnd, Report
 
@@ -13,13 +13,12 @@ SETUPS = 2
 """A setup that failed on so many nodes, or in so many rounds, fails on others, too."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class RoundTold:
+class RoundTold(msgspec.Struct, frozen=True, kw_only=True):
     """What a round that is over tells of nodes."""
 
     reports: tuple[Report, ...] = ()
     """Why its workers left before the work was done."""
-    ends: Mapping[str, JobEnd] = attrs.field(factory=dict)
+    ends: Mapping[str, JobEnd] = msgspec.field(default_factory=dict)
     """Element → how it ended."""
     begun: Collection[str] = ()
     """Those of them whose worker began."""
@@ -33,11 +32,10 @@ class RoundTold:
         return [end.node for element, end in ends if end.ending is None and end.node and element not in self.begun]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Nodes:
+class Nodes(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the nodes of a stage."""
 
-    bad: Mapping[str, str] = attrs.field(factory=dict)
+    bad: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Node → why it is not used, whichever stage of the run found that out."""
     setups: tuple[Report, ...] = ()
     """Of each node and round on which the stage's setup failed, one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, PipelineError
@@ -100,11 +101,10 @@ class Request:
             )
         except NotInstalled as error:
             raise all_of([error], self.install) from None
-        return attrs.evolve(built, durability=self.durability)
+        return msgspec.structs.replace(built, durability=self.durability)
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """A request that could run."""
 
     request: Request

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.plan import submission_name, worker_count
@@ -37,8 +37,7 @@ NEW_RUN = "RUN"
 NEWS = "what is new or done again in the input comes to it"
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StagePreview:
+class StagePreview(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of a request."""
 
     stage: PlannedStage
@@ -52,8 +51,7 @@ class StagePreview:
     """Exact text of its sbatch script, where there is one."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a request would do."""
 
     run: Run | None
@@ -103,7 +101,7 @@ def _with_news(explanations: list[Explanation], intake: Intake) -> list[Explanat
     if not (intake.new or intake.again):
         return explanations
     return [
-        attrs.evolve(one, reason=f"runs: {NEWS}; {one.reason.removeprefix(NOTHING)} now")
+        msgspec.structs.replace(one, reason=f"runs: {NEWS}; {one.reason.removeprefix(NOTHING)} now")
         if one.reason.startswith(NOTHING)
         else one
         for one in explanations

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.planning.options import Budget
 from hpcurate.results import Result
@@ -55,8 +55,7 @@ UNDECIDED = (Phase.SUBMITTING, Phase.VANISHED)
 """What does not last: whoever keeps looking sees within a written bound what has become of such a round."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class RoundView:
+class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     """One round of a stage, in the light of the queue."""
 
     number: int
@@ -103,8 +102,7 @@ class RoundView:
         return not self.jobs and (self.queue is not None or not self.started)
 
 
-@attrs.define(frozen=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Why a stage may not begin, although all it waits for is complete: a user has to change something."""
 
     reason: str
@@ -112,8 +110,7 @@ class Refused:
     """What the run's command needs so that it helps to type it again."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StageView:
+class StageView(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of a run, as the store has it."""
 
     name: str
@@ -156,8 +153,7 @@ class StageView:
         return self.ready and self.listed and self.counts.shards_done == self.counts.shards
 
 
-@attrs.define(frozen=True)
-class RecordJobs:
+class RecordJobs(msgspec.Struct, frozen=True):
     """Write down the jobs of a round whose submitter died before it could."""
 
     stage: str
@@ -165,8 +161,7 @@ class RecordJobs:
     jobs: Jobs
 
 
-@attrs.define(frozen=True)
-class MarkOver:
+class MarkOver(msgspec.Struct, frozen=True):
     """Write down that no worker of a round is left."""
 
     stage: str
@@ -175,23 +170,20 @@ class MarkOver:
     """What it is known of: where others have been written down meanwhile, it is not."""
 
 
-@attrs.define(frozen=True)
-class WriteIndex:
+class WriteIndex(msgspec.Struct, frozen=True):
     """Write the index of what is committed in a fan-out folder."""
 
     folder: str
     fan: str
 
 
-@attrs.define(frozen=True)
-class MakeLists:
+class MakeLists(msgspec.Struct, frozen=True):
     """Write the stage's shard lists: all it reads is complete."""
 
     stage: str
 
 
-@attrs.define(frozen=True)
-class Submit:
+class Submit(msgspec.Struct, frozen=True):
     """Take the ticket of a round and submit it."""
 
     stage: str
@@ -202,8 +194,7 @@ class Submit:
     """Nodes that are left out."""
 
 
-@attrs.define(frozen=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True):
     """Have a gate of this run wait for a round that is queued."""
 
     stage: str
@@ -211,31 +202,27 @@ class Watch:
     jobs: Jobs
 
 
-@attrs.define(frozen=True)
-class FreeFiles:
+class FreeFiles(msgspec.Struct, frozen=True):
     """Say that this run needs no more files of a stage but for those of some shards, and free them if nobody does."""
 
     stage: str
     kept: tuple[str, ...]
 
 
-@attrs.define(frozen=True)
-class CarryOut:
+class CarryOut(msgspec.Struct, frozen=True):
     """Carry out a decision to free files of a stage, which somebody has left undone."""
 
     stage: str
     number: int
 
 
-@attrs.define(frozen=True)
-class NeedFiles:
+class NeedFiles(msgspec.Struct, frozen=True):
     """Say once more that files of a stage are needed: only who adds to the log knows what is in it."""
 
     stage: str
 
 
-@attrs.define(frozen=True)
-class AskForFiles:
+class AskForFiles(msgspec.Struct, frozen=True):
     """Have shards done again for their files, which were freed."""
 
     stage: str
@@ -247,8 +234,7 @@ FilesAction = FreeFiles | CarryOut | NeedFiles | AskForFiles
 Action = RecordJobs | MarkOver | WriteIndex | MakeLists | Submit | Watch | FilesAction
 
 
-@attrs.define(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What to do now, and where the run stands while that is done."""
 
     actions: tuple[Action, ...]
@@ -258,8 +244,7 @@ class Decision:
     """What the run's command needs so that it helps to type it again."""
 
 
-@attrs.define(frozen=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """One look at a run: what there is, and what follows from it."""
 
     views: tuple[StageView, ...]
@@ -269,7 +254,7 @@ class Look:
 def reconcile(stages: Sequence[StageView], budget: Budget, *, cancelled: bool = False) -> Decision:
     """Decide. `stages` are in topological order. What is only to be written down comes first, whatever the state."""
     decision = _decide(stages, budget, cancelled)
-    return attrs.evolve(decision, actions=(*_records(stages), *decision.actions))
+    return msgspec.structs.replace(decision, actions=(*_records(stages), *decision.actions))
 
 
 def _records(stages: Sequence[StageView]) -> list[Action]:

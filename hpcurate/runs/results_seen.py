@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.planning.results import PlannedResult, digest_of, known, value_of
@@ -101,9 +101,9 @@ def with_results(stage: PlannedStage, values: Mapping[Result, Any]) -> PlannedSt
     if not values:
         return stage
     digest = digest_of(values)[:8]
-    return attrs.evolve(
+    return msgspec.structs.replace(
         stage,
-        spec=attrs.evolve(stage.spec, parameters=known(stage.spec.parameters, values)),
+        spec=msgspec.structs.replace(stage.spec, parameters=known(stage.spec.parameters, values)),
         node_setup=f"{stage.node_setup}-{digest}",
         node_server=f"{stage.node_server}-{digest}" if stage.node_server else "",
     )

@@ -9,7 +9,6 @@ import json
 import os
 from contextlib import suppress
 
-import attrs
 import msgspec
 
 from hpcurate.store.filesystem import Filesystem
@@ -17,16 +16,14 @@ from hpcurate.store.filesystem import Filesystem
 __all__ = ["Retried", "RetryLog"]
 
 
-@attrs.define(frozen=True)
-class Retried:
+class Retried(msgspec.Struct, frozen=True):
     """See the fields of the same names of `Frozen`."""
 
-    retries: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
-    tried: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    retries: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    tried: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
 
 
-@attrs.define(frozen=True)
-class RetryLog:
+class RetryLog(msgspec.Struct, frozen=True):
     """The files in one folder."""
 
     folder: str

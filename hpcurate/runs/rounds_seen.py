@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage, Timing
 from hpcurate.runs.beats import Stillness
@@ -28,8 +28,7 @@ Watched = Callable[[str, int], bool | None]
 """(stage, round) → whether a gate of the run waits for it, or its driver stays; None: that will be seen soon."""
 
 
-@attrs.define(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """What a look makes of a round that nobody has marked as over."""
 
     phase: Phase
@@ -61,7 +60,7 @@ class RoundsSeen:
         seen = self._unsubmitted(key, found, sign) if found.jobs is None else self._submitted(key, found, sign)
         if found.cancelled and seen.phase in (Phase.SUBMITTING, Phase.UNKNOWN):  # its user's word is enough to go on
             return view
-        return attrs.evolve(
+        return msgspec.structs.replace(
             view,
             phase=seen.phase,
             why=seen.why,
@@ -97,16 +96,18 @@ class RoundsSeen:
         if not found.jobs:
             return Seen(Phase.OVER)
         if found.ticket.queue is None:
-            return attrs.evolve(self._children(key, found.ticket, found.jobs, sign), jobs=found.jobs)
+            return msgspec.structs.replace(self._children(key, found.ticket, found.jobs, sign), jobs=found.jobs)
         return self._scheduled(key, found.ticket, found.jobs)
 
     def _scheduled(self, key: str, ticket: Ticket, jobs: Jobs) -> Seen:
         queue, unheard = self._heard(ticket)
         if queue is None:
-            return attrs.evolve(unheard, jobs=jobs)
+            return msgspec.structs.replace(unheard, jobs=jobs)
         asked, presence = self._clock.monotonic(), queue.presence(jobs.ids)
         if presence is Presence.ABSENT:
-            return attrs.evolve(self._negative(key, asked, "is no longer listed by the scheduler"), jobs=jobs)
+            return msgspec.structs.replace(
+                self._negative(key, asked, "is no longer listed by the scheduler"), jobs=jobs
+            )
         self._still.forget(f"{key} absent")
         if presence is Presence.UNKNOWN:
             return self._silent(queue, jobs)

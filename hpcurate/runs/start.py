@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import PipelineError
 from hpcurate.planning.pipeline import Pipeline
@@ -123,7 +123,7 @@ def write_run(
         output=request.output or run.output,
         metrics=request.metrics,
         versions=installed_versions(prepared.stage_modules),
-        command=attrs.evolve(request.command, at=f"{world.clock.now():%Y-%m-%dT%H:%M:%SZ}"),
+        command=msgspec.structs.replace(request.command, at=f"{world.clock.now():%Y-%m-%dT%H:%M:%SZ}"),
     )
     freeze_run(run, frozen, echo, world)
     point_latest(run)
@@ -141,7 +141,7 @@ def freeze_run(run: Run, frozen: Frozen, echo: Echo, world: World) -> None:
     if frozen.retries:
         run.retry_log.add(Retried(frozen.retries, frozen.tried))
     before = run.latest()
-    run.freeze(attrs.evolve(with_retried([before] if before else [], frozen), forgiven=forgiven, uses=uses))
+    run.freeze(msgspec.structs.replace(with_retried([before] if before else [], frozen), forgiven=forgiven, uses=uses))
     run.unmark_cancelled()
 
 

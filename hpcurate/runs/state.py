@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.runs.yields import yields_of
 from hpcurate.store.stats import Committed, Counts, added
@@ -33,8 +33,7 @@ class RunState(str, enum.Enum):
         return 0 if self in (RunState.RUNNING, RunState.COMPLETE) else 1
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StageGpu:
+class StageGpu(msgspec.Struct, frozen=True, kw_only=True):
     """What the GPUs of a stage did over its committed shards."""
 
     busy: float | None = None
@@ -70,8 +69,7 @@ def _mean(shares: Sequence[tuple[float | None, float]]) -> float | None:
     return round(sum(share * seconds for share, seconds in known) / total, 4) if total else None
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StageCounts(Counts):
+class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # only who counts may change what it has
     """One stage over the live set."""
 
     shards: int | None = None

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import HpcurateError, LauncherError, SubmissionUnknown
 from hpcurate.planning.job_time import Load, with_time
@@ -69,7 +69,7 @@ class Submitter:
         load = Load() if job else self._observer.load(stage)  # one that waits asks for what nobody knew more of
         plan = plan_round(stage, self._run, lists, action, self._launcher, self._frozen, load, view.results)
         if job:
-            plan = attrs.evolve(plan, workers=min(plan.workers, job.count))
+            plan = msgspec.structs.replace(plan, workers=min(plan.workers, job.count))
         else:
             self._launcher.make_room(plan)
         self._observer.store(stage.folder).commits.test_write(self._run.path)  # a ticket without a plan is a lost round

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.beats import Stillness
@@ -34,8 +34,7 @@ IDLE_S, PER_WORKER_S = 2.0, 0.05
 """So long after a heartbeat with nothing in work it is read again, and so much longer for each worker."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class ShardInWork:
+class ShardInWork(msgspec.Struct, frozen=True, kw_only=True):
     """A shard that a worker has in work."""
 
     worker: str
@@ -45,7 +44,7 @@ class ShardInWork:
     """Of the shard."""
     silent_s: float = 0.0
     """For how long its worker's counter has stood still."""
-    curves: Mapping[str, tuple[int | None, float]] = attrs.field(factory=dict)
+    curves: Mapping[str, tuple[int | None, float]] = msgspec.field(default_factory=dict)
     """Name → step and value that the program of the task in work wrote last."""
 
     @property
@@ -56,13 +55,12 @@ class ShardInWork:
         return min(self.at.weight or self.weight * self.at.done / self.at.tasks, self.weight)
 
 
-@attrs.define(frozen=True, kw_only=True)
-class StageWork:
+class StageWork(msgspec.Struct, frozen=True, kw_only=True):
     """What is in work in one stage."""
 
     shards: tuple[ShardInWork, ...] = ()
     """One for each: the latest that anybody says of it."""
-    starting: Mapping[str, tuple[int, float]] = attrs.field(factory=dict)
+    starting: Mapping[str, tuple[int, float]] = msgspec.field(default_factory=dict)
     """What workers do before they have a shard → how many of those that were read, and the longest for how long."""
     workers: int = 0
     """Of its open rounds, that have begun."""
@@ -118,7 +116,7 @@ def with_curves(shard: ShardInWork, store: StageStore) -> ShardInWork:
         return shard
     folder = store.checkpoints.newest(shard.at.shard)
     path = f"{folder}/{files_folder(shard.at.task)}/{METRICS}"
-    return attrs.evolve(shard, curves=latest_values(path) if folder else {})
+    return msgspec.structs.replace(shard, curves=latest_values(path) if folder else {})
 
 
 def starting(beats: Iterable[tuple[str, Beat, float]], silent_from_s: float) -> dict[str, tuple[int, float]]:
@@ -132,12 +130,11 @@ def starting(beats: Iterable[tuple[str, Beat, float]], silent_from_s: float) -> 
     return found
 
 
-@attrs.define
-class _Names:
+class _Names(msgspec.Struct):
     """The workers of one stage that a listing had."""
 
     prefixes: tuple[str, ...] = ()
-    found: list[str] = attrs.field(factory=list)
+    found: list[str] = msgspec.field(default_factory=list)
     again: float = float("-inf")
     """When they are listed again."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Callable, Optional
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ProgramKilled, SetupLost, StageError, StoreFailed
 from hpcurate.failures import DeadLetter
@@ -165,7 +165,7 @@ class Attempt:
             return fault
         self._kills = kills
         message = f"{fault.message}; meanwhile the kernel killed a process here, as there was not enough main memory"
-        return attrs.evolve(fault, message=message, names={*fault.names, MEMORY})
+        return msgspec.structs.replace(fault, message=message, names={*fault.names, MEMORY})
 
     def _fail(self, batch: Batch, faults: Mapping[int, Fault]) -> None:
         """Dead letters of some of its rows, in order. Raises what says that there was not enough main memory."""
@@ -182,7 +182,7 @@ class Attempt:
             free_gpu_memory()
 
     def _dead_letter(self, row: int, line: bytes, fault: Fault) -> None:
-        what = attrs.asdict(fault, filter=lambda field, _: field.name != "names")
+        what = {name: value for name, value in msgspec.structs.asdict(fault).items() if name != "names"}
         task, amounts = json.loads(line), amounts_of(codec(self._stage.types[0][0], self._job.root).decode(line))
         self._weight += task.get("weight", 0.0)
         letter = DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what)

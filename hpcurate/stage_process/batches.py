@@ -8,21 +8,20 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any, Callable, Optional
 
-import attrs
+import msgspec
 
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.store.rows import Codec
 from hpcurate.task import File, Task
 
 
-@attrs.define(frozen=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A task after `prepare`, and when that ran, on this machine's monotonic clock."""
 
     task: Task
     began: float
     ended: float
-    memory: Mapping[str, Any] = attrs.field(factory=dict)
+    memory: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """What `prepare` left in the task's, where that was another process's."""
     raised: Optional[BaseException] = None
     """There."""

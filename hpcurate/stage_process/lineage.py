@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Optional, Union
 
-import attrs
+import msgspec
 
 from hpcurate.errors import StageError
 from hpcurate.store.stats import NOT_RETURNED
 from hpcurate.task import Task
 
 
-@attrs.define
-class Origin:
+class Origin(msgspec.Struct):
     """What a task descends from within the batch."""
 
     inputs: frozenset[int] = frozenset()
@@ -37,14 +36,13 @@ class Origin:
         )
 
 
-@attrs.define(frozen=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """A task that ended, on purpose or without a word."""
 
     task: Task
     reason: str
     stage: str
-    origin: Origin = attrs.field(factory=Origin)
+    origin: Origin = msgspec.field(default_factory=Origin)
     value: Union[float, str, None] = None
     """What was measured,"""
     threshold: Union[float, str, None] = None
@@ -53,8 +51,7 @@ class Drop:
     """and the field of tasks that has such values."""
 
 
-@attrs.define(frozen=True)
-class Omission:
+class Omission(msgspec.Struct, frozen=True):
     """What a stage left out of a task that goes on."""
 
     task: Task
@@ -64,8 +61,7 @@ class Omission:
     amounts: Mapping[str, float]
 
 
-@attrs.define
-class Lineage:
+class Lineage(msgspec.Struct):
     """Where every task that is alive in one batch came from."""
 
     ids: list[str]
@@ -73,12 +69,12 @@ class Lineage:
     origins: Optional[list[Origin]] = None
     """Of the same tasks; None while they are the inputs themselves, as in most stages from beginning to end, or one
     for one what was made of them."""
-    unique: set[str] = attrs.field(factory=set)
+    unique: set[str] = msgspec.field(default_factory=set)
     """Those ids again, of what the last stage has returned."""
-    before: list[list[str]] = attrs.field(factory=list)
+    before: list[list[str]] = msgspec.field(default_factory=list)
     """While there are no `origins`: ids on the way from each input to its task, in order."""
-    drops: list[Drop] = attrs.field(factory=list)
-    omissions: list[Omission] = attrs.field(factory=list)
+    drops: list[Drop] = msgspec.field(default_factory=list)
+    omissions: list[Omission] = msgspec.field(default_factory=list)
 
     @classmethod
     def of(cls, ids: list[str]) -> Lineage:
@@ -178,7 +174,7 @@ def _ends(
         if drop is None and task_id not in alive:
             drop = Drop(task, NOT_RETURNED, stage)
         if drop is not None:
-            yield attrs.evolve(drop, task=task, origin=origin)
+            yield msgspec.structs.replace(drop, task=task, origin=origin)
     yield from (drop for task_id, drop in by_id.items() if task_id not in ids)
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-import attrs
+import msgspec
 
 from hpcurate.errors import StageError
 from hpcurate.masks import mask_plain
@@ -23,8 +23,7 @@ SUFFIXES = ("png", "jpg", "jpeg", "webp", "gif", "svg")
 """Of files that are figures."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One call of `Stage.log`."""
 
     stage: str
@@ -41,7 +40,7 @@ class Entry:
 
     def of_member(self) -> Entry:
         """Under a name of its own, where another member of the chain may use the same."""
-        return attrs.evolve(self, name=f"{self.stage}: {self.name}")
+        return msgspec.structs.replace(self, name=f"{self.stage}: {self.name}")
 
     def line(self, file: str = "") -> bytes:
         """Its row; `file` is where a figure lies in the shard's folder."""

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import attrs
+import msgspec
 
 from hpcurate.errors import PipelineError, ProgramKilled, SetupLost, StoreFailed
 from hpcurate.failures import Ending
@@ -191,7 +192,7 @@ def _read(channel: Channel, runner: ShardRunner, jobs: queue.SimpleQueue[Any]) -
         while True:
             message = channel.receive()
             if isinstance(message, ShardJob) and message.ahead:
-                runner.hold(attrs.evolve(message, ahead=False), channel.send)
+                runner.hold(msgspec.structs.replace(message, ahead=False), channel.send)
             elif isinstance(message, ShardJob):
                 jobs.put(message)
     except BaseException as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Optional, Union
 
-import attrs
 import msgspec
 
 from hpcurate.failures import Blame, Ending
@@ -19,8 +18,7 @@ PROTOCOL = 8
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Hello:
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Supervisor: construct the stage and set it up, or with `check` only import what it needs."""
 
     protocol: int = PROTOCOL
@@ -47,8 +45,7 @@ class Hello:
     """Keep the stage's `node_server` instead: nothing is set up, and nothing is answered."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class ShardJob:
+class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
     """Supervisor: run this shard; with `ahead`, only prepare its first batches, and wait until it comes again."""
 
     shard: str
@@ -67,9 +64,9 @@ class ShardJob:
     """`process` is called once with everything, even if there are no tasks."""
     isolate: bool = False
     """One task at a time, because an earlier attempt crashed."""
-    poison: dict[str, Blame] = attrs.field(factory=dict)
+    poison: dict[str, Blame] = msgspec.field(default_factory=dict)
     """Task id → why it is a dead letter without another try."""
-    above: list[StageSums] = attrs.field(factory=list)
+    above: list[StageSums] = msgspec.field(default_factory=list)
     """What became of the tasks in the stages above, for a stage that counts them."""
     tries: int = 1
     """Of a task that raises what `retry_on` names."""
@@ -86,8 +83,7 @@ class ShardJob:
     ahead: bool = False
 
 
-@attrs.define(frozen=True, kw_only=True)
-class NodeSetup:
+class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What `setup_on_node` made."""
 
     path: str
@@ -96,19 +92,17 @@ class NodeSetup:
     seconds: float
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """Stage process: the stage is set up."""
 
     environment: dict[str, str]
     made: Optional[NodeSetup] = None
     """By this process on its node; None where another had done it."""
-    not_imported: list[str] = attrs.field(factory=list)
+    not_imported: list[str] = msgspec.field(default_factory=list)
     """`module: reason` of each that a check could not import."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """Stage process: the stage could not be set up."""
 
     error: str
@@ -116,8 +110,7 @@ class Refused:
     traceback: str = ""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Reached:
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """How far a shard is as a batch begins."""
 
     done: int
@@ -132,8 +125,7 @@ class Reached:
     """All of them."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class InWork:
+class InWork(msgspec.Struct, frozen=True, kw_only=True):
     """Stage process: these tasks of a shard, of the one that is run or the one ahead, are in work now."""
 
     shard: str
@@ -146,8 +138,7 @@ class InWork:
     """Where a batch of the shard begins now. One message a batch says both: there is no other traffic."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, kw_only=True):
     """Stage process: the shard's files are written."""
 
     counts: ShardCounts
@@ -156,8 +147,7 @@ class Done:
     """Filled in by the supervisor, which looks at the devices."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True, kw_only=True):
     """Stage process: the shard could not be finished, and no task is to blame."""
 
     kind: Ending = Ending.ERROR

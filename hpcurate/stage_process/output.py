@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, Optional
 
-import attrs
+import msgspec
 
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import Blame, DeadLetter
@@ -36,8 +36,7 @@ OTHER_REASONS = "other reasons"
 """What the rest is counted as; their rows have them in full."""
 
 
-@attrs.define
-class Written:
+class Written(msgspec.Struct):
     """What was written to a file."""
 
     rows: int = 0
@@ -165,7 +164,7 @@ class ShardOutput:
 
     def dead_letter(self, letter: DeadLetter, amounts: Optional[Amounts] = None) -> None:
         """A task that failed for good. The only place that writes one."""
-        told = attrs.evolve(letter, message=mask(letter.message), task=mask_plain(letter.task))
+        told = msgspec.structs.replace(letter, message=mask(letter.message), task=mask_plain(letter.task))
         self._write("failed", told.line())
         counts = self.counts
         counts.tasks_in += 1

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ProgramFailed, ProgramKilled, ProgramNotFound, StillWriting
 from hpcurate.masks import mask
@@ -39,8 +39,7 @@ MARK = "HPCURATE_PROGRAM"
 _NOT_A_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP)
 
 
-@attrs.define(frozen=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """What is to be run."""
 
     argv: Sequence[str]

@@ -127,8 +127,7 @@ def _is_finite(value: Any) -> bool:
     return all(map(_is_finite, inner))
 
 
-@attrs.define(frozen=True)
-class Returned:
+class Returned(msgspec.Struct, frozen=True):
     """One line that a program returned."""
 
     number: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Optional
 
-import attrs
+import msgspec
 
 from hpcurate.errors import StageError
 from hpcurate.masks import mask
@@ -26,8 +26,7 @@ SURROUNDINGS = {
 Log = Callable[[str, Any, Optional[int]], None]
 
 
-@attrs.define
-class Surroundings:
+class Surroundings(msgspec.Struct):
     """Of one run of a program."""
 
     values: dict[str, str]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
-import attrs
+import msgspec
 
 from hpcurate.failures import FailureKind
 from hpcurate.stage_process.feed import Report
@@ -23,8 +23,7 @@ LONGEST_S = 60.0
 GPU_OOM = FailureKind.GPU_OOM.value
 
 
-@attrs.define(frozen=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """What a try ended with, as a dead letter says it."""
 
     stage: str

@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-import attrs
 import msgspec
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending
@@ -30,8 +29,7 @@ __all__ = ["Claim", "Claims", "Latest", "LeaseWatch", "latest_attempts"]
 _ENDINGS = frozenset(ending.value for ending in Ending)
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Content of a claim file."""
 
     shard: str
@@ -60,8 +58,7 @@ class Claim:
     """When it was claimed, in Unix seconds: for people to read. 0: of an earlier release."""
 
 
-@attrs.define(frozen=True)
-class Latest:
+class Latest(msgspec.Struct, frozen=True):
     """The newest attempt of a shard, from the names in its claims folder."""
 
     attempt: int
@@ -100,10 +97,10 @@ def _merged(known: Latest | None, one: Latest) -> Latest:
     """The newer of two, of the same attempt the one whose ending comes first; suspect if any name says so. Pure."""
     suspect = one.ending is not None and AGAINST[one.ending] is not Against.NOTHING
     if known is None:
-        return attrs.evolve(one, suspect=suspect)
+        return msgspec.structs.replace(one, suspect=suspect)
     rank = list(Ending).index
     newer = min(known, one, key=lambda o: (-o.attempt, rank(o.ending) if o.ending else len(Ending)))
-    return attrs.evolve(newer, suspect=suspect or known.suspect)
+    return msgspec.structs.replace(newer, suspect=suspect or known.suspect)
 
 
 class Claims:
@@ -119,7 +116,7 @@ class Claims:
     def take(self, claim: Claim) -> bool:
         """Create the claim of one attempt: True if it is ours."""
         failpoint("claim.before")
-        data = json.dumps(attrs.asdict(claim)).encode() + b"\n"
+        data = json.dumps(msgspec.to_builtins(claim)).encode() + b"\n"
         won = self._create(self._folder.claim(claim.shard, claim.attempt), data)
         if won:
             failpoint("claim.after")

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import attrs
+import msgspec
 
 METRICS = "metrics.jsonl"
 """Its name, where it lies beside a checkpoint. It grows with each attempt, and is no progress."""
@@ -28,13 +28,12 @@ LARGEST = 2**53
 """Of whole numbers, as in `Stage.log`."""
 
 
-@attrs.define
-class Curves:
+class Curves(msgspec.Struct):
     """What was read so far."""
 
-    points: dict[str, dict[int, float]] = attrs.field(factory=dict)
+    points: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)
     """Name → step → value, of values that have a step."""
-    single: dict[str, float] = attrs.field(factory=dict)
+    single: dict[str, float] = msgspec.field(default_factory=dict)
     """Name → the last of values that have none."""
     bad: int = 0
     first_bad: str = ""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Optional, Union
 
-import attrs
+import msgspec
 
 from hpcurate.store.stats import Amounts
 
 
-@attrs.define(frozen=True, kw_only=True)
-class DroppedRow:
+class DroppedRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `dropped.jsonl`: a task that ended, on purpose or without a word."""
 
     id: str
@@ -31,11 +30,10 @@ class DroppedRow:
 
     def line(self) -> bytes:
         """One line of JSON, with its end."""
-        return _line(attrs.asdict(self, recurse=False), ("value", "threshold", "measure"))
+        return _line(msgspec.structs.asdict(self), ("value", "threshold", "measure"))
 
 
-@attrs.define(frozen=True, kw_only=True)
-class LeftOutRow:
+class LeftOutRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `left_out.jsonl`, which is there if anything was: what a stage left out of a task that went on."""
 
     id: str
@@ -49,7 +47,7 @@ class LeftOutRow:
 
     def line(self) -> bytes:
         """One line of JSON, with its end."""
-        return _line(attrs.asdict(self, recurse=False), ())
+        return _line(msgspec.structs.asdict(self), ())
 
 
 def _line(plain: dict[str, Any], optional: tuple[str, ...]) -> bytes:

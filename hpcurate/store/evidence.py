@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-import attrs
+import msgspec
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, JobEnd, explained
 from hpcurate.store.claims import Claim, Latest
@@ -33,7 +33,7 @@ class Evidence:
     def history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         """How all attempts up to the newest one, which is over, have ended."""
         *before, last = (self._explained(shard, end) for end in self._store.claims.history(shard, latest))
-        return (*before, attrs.evolve(last, moved=self._has_moved(shard, latest.attempt)))
+        return (*before, msgspec.structs.replace(last, moved=self._has_moved(shard, latest.attempt)))
 
     def checkpoint(self, shard: str) -> str:
         """The state of its checkpoints, see `Checkpoints.state`; nothing where the stage keeps none."""
@@ -80,10 +80,14 @@ class Evidence:
         if claim is None:
             return end
         noted = self._store.claims.alone(shard, end.attempt)
-        end = attrs.evolve(end, memory_mb=claim.memory_mb, worker=claim.worker, node=claim.node, begun=claim.at)
+        end = msgspec.structs.replace(
+            end, memory_mb=claim.memory_mb, worker=claim.worker, node=claim.node, begun=claim.at
+        )
         found = explained(end, self._of_job(claim), claim.element, noted, claim.ahead)
         cut = found.ending is Ending.WALLTIME and not found.shared  # one that may never have begun had no time
-        return attrs.evolve(found, seconds=claim.seconds / MORE) if cut else found  # it may have stood still for long
+        return (
+            msgspec.structs.replace(found, seconds=claim.seconds / MORE) if cut else found
+        )  # it may have stood still for long
 
     def _of_job(self, claim: Claim) -> JobEnd | None:
         if not claim.element or claim.round not in self.over:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import attrs
 import msgspec
 
 from hpcurate.errors import StoreError
@@ -60,8 +59,7 @@ def publish(part: str, target: str) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-@attrs.define(frozen=True)
-class _Turns:
+class _Turns(msgspec.Struct, frozen=True):
     target: str
     doing: str
     lease_s: float
@@ -69,7 +67,7 @@ class _Turns:
     def take(self) -> int:
         """The number of our turn. Raises StoreError."""
         POSIX.make_folders(self._folder)
-        me = json.dumps(attrs.asdict(SystemProcesses().mine())).encode() + b"\n"
+        me = json.dumps(msgspec.to_builtins(SystemProcesses().mine())).encode() + b"\n"
         while True:
             last = self._last()
             if last.ending is None and not self._has_ended(last.attempt):

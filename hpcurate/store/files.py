@@ -11,7 +11,7 @@ import re
 from typing import BinaryIO, Callable
 from urllib.parse import quote
 
-import attrs
+import msgspec
 
 from hpcurate.store.access import as_its_folder, new_file
 from hpcurate.task import plain_bytes, stable_id
@@ -36,8 +36,7 @@ def _append(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-@attrs.define(frozen=True)
-class Files:
+class Files(msgspec.Struct, frozen=True):
     """Ways to a file; each raises OSError."""
 
     open: Callable[[str, str], BinaryIO] = _open

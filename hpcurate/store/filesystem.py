@@ -6,10 +6,8 @@ that does not exist, listing a parent. Nothing here locks, compares clocks, or p
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator, Sequence
@@ -318,6 +316,8 @@ def _set_mode(path: str, info: os.stat_result, mode: int) -> None:
 
 def _unlinked(path: str) -> os.stat_result:
     """Give a file that has another name a content of its own: that name would become read-only, and could change it."""
+    import shutil  # here, as ctypes below: much to load for what few processes do
+
     copy = _beside(path)
     shutil.copyfile(path, copy)
     os.replace(copy, path)
@@ -366,6 +366,8 @@ def _flush(folder: str, paths: list[str]) -> None:
 
 def _rename_if_new(source: str, target: str) -> bool | None:
     """Whether it was renamed; False where there is a target, None where C library or filesystem cannot tell."""
+    import ctypes
+
     library, current, no_replace = ctypes.CDLL(None, use_errno=True), -100, 1
     if not hasattr(library, "renameat2"):
         return None
@@ -411,6 +413,8 @@ def _fsync_open(descriptor: int) -> None:
 
 
 def _syncfs(folder: str) -> bool:
+    import ctypes
+
     with _opened(folder) as descriptor:
         try:
             return bool(ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0)

@@ -10,7 +10,6 @@ import json
 from contextlib import suppress
 from typing import Any
 
-import attrs
 import msgspec
 
 NAME_LENGTH = 300
@@ -19,8 +18,7 @@ _BLOCK = 512
 """The file grows by so many bytes: it is overwritten in place, so nothing may be left of a longer content."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class AtWork:
+class AtWork(msgspec.Struct, frozen=True, kw_only=True):
     """A shard that a slot of the worker has in work."""
 
     shard: str
@@ -47,8 +45,7 @@ class AtWork:
     """After how long `task_timeout` ends them; 0: never."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Beat:
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """What one heartbeat holds."""
 
     counter: bytes
@@ -67,7 +64,10 @@ def encoded(beat: Beat, room: int = 0) -> bytes:
     """The whole file, at least `room` bytes long: as long as it was before."""
     lines: list[dict[str, Any]] = []
     if beat.at_work:
-        named = (attrs.evolve(one, name=one.name[-NAME_LENGTH:], task=one.task[-NAME_LENGTH:]) for one in beat.at_work)
+        named = (
+            msgspec.structs.replace(one, name=one.name[-NAME_LENGTH:], task=one.task[-NAME_LENGTH:])
+            for one in beat.at_work
+        )
         lines = [{"node": beat.node, "every_s": beat.every_s}, *map(_plain, named)]
     data = beat.counter + b"\n" + b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     wanted = max(room, -(-len(data) // _BLOCK) * _BLOCK if lines else 0)
@@ -82,15 +82,17 @@ def decoded(content: bytes) -> Beat:
     for one in plain:
         with suppress(msgspec.ValidationError):
             if "shard" in one:
-                beat = attrs.evolve(beat, at_work=(*beat.at_work, msgspec.convert(one, AtWork)))
+                beat = msgspec.structs.replace(beat, at_work=(*beat.at_work, msgspec.convert(one, AtWork)))
             else:
-                beat = attrs.evolve(msgspec.convert({**one, "counter": b""}, Beat), counter=first)
+                beat = msgspec.structs.replace(msgspec.convert({**one, "counter": b""}, Beat), counter=first)
     return beat
 
 
 def _plain(one: AtWork) -> dict[str, Any]:
     """Without what is as it is by default."""
-    return attrs.asdict(one, filter=lambda field, value: value != field.default)
+    usual = AtWork(shard="", tasks=0)
+    said = {name: value for name, value in msgspec.structs.asdict(one).items() if value != getattr(usual, name)}
+    return {"shard": one.shard, "tasks": one.tasks, **said}
 
 
 def _read(line: bytes) -> dict[str, Any] | None:

@@ -12,12 +12,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from os.path import abspath, expanduser
 
-import attrs
+import msgspec
 
 FORMAT = 2
 """Version of this layout; a store of a later version is refused. 2: lists have versions, lists and shards may be named
@@ -41,6 +40,8 @@ def shard_id(list_name: str, ordinal: int) -> str:
 def content_id(parts: Iterable[tuple[object, ...]]) -> str:
     """A digest of the parts, which nobody else's parts have: names what is the same wherever it is made."""
     lines = "".join(" ".join(map(str, part)) + "\n" for part in parts)
+    import hashlib
+
     return hashlib.sha256(lines.encode()).hexdigest()[:CONTENT_DIGITS]
 
 
@@ -72,8 +73,7 @@ def is_content_named(list_name: str) -> bool:
     return _CONTENT_NAME.fullmatch(base(list_name)) is not None
 
 
-@attrs.define(frozen=True)
-class StageFolder:
+class StageFolder(msgspec.Struct, frozen=True):
     """Paths inside one stage's folder."""
 
     path: str
@@ -179,8 +179,7 @@ class StageFolder:
         return f"{self.rounds}/{number:04d}"
 
 
-@attrs.define(frozen=True)
-class Store:
+class Store(msgspec.Struct, frozen=True):
     """Paths at the root of a store."""
 
     root: str

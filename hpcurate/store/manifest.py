@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from hpcurate.store.filesystem import POSIX
 
@@ -21,8 +21,7 @@ class CopyFault(OSError):
     """A folder is not what its `files.json` says, or that cannot be read."""
 
 
-@attrs.define(frozen=True)
-class FileEntry:
+class FileEntry(msgspec.Struct, frozen=True):
     """One file."""
 
     path: str
@@ -32,7 +31,7 @@ class FileEntry:
 
 def write_manifest(folder: str, files: Iterable[FileEntry]) -> None:
     """Say that the folder, which nobody sees before it is renamed, is complete."""
-    plain = {"files": [attrs.asdict(f) for f in sorted(files, key=lambda f: f.path)]}
+    plain = {"files": [msgspec.to_builtins(f) for f in sorted(files, key=lambda f: f.path)]}
     POSIX.write_new(os.path.join(folder, MANIFEST), json.dumps(plain, indent=1).encode() + b"\n")
 
 

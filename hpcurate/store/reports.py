@@ -6,7 +6,6 @@ import json
 import os
 from contextlib import suppress
 
-import attrs
 import msgspec
 
 from hpcurate.failures import Report
@@ -18,7 +17,7 @@ __all__ = ["read_reports", "write_report"]
 def write_report(filesystem: Filesystem, submission: str, index: int, report: Report) -> None:
     """Of the worker with that index; one that was begun again replaces its own. Raises OSError."""
     filesystem.make_folders(_folder(submission))
-    plain = json.dumps(attrs.asdict(report)).encode() + b"\n"
+    plain = json.dumps(msgspec.to_builtins(report)).encode() + b"\n"
     filesystem.replace(os.path.join(_folder(submission), f"{index:04d}.json"), plain)
 
 

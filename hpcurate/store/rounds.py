@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import attrs
 import msgspec
 
 from hpcurate.failures import JobEnd
@@ -24,8 +23,7 @@ from hpcurate.system.processes import ProcessIdentity
 __all__ = ["LET_GO", "Jobs", "Round", "Rounds", "Ticket"]
 
 
-@attrs.define(frozen=True)
-class Jobs:
+class Jobs(msgspec.Struct, frozen=True):
     """The workers of a round, so that they are found again."""
 
     ids: tuple[str, ...] = ()
@@ -40,8 +38,7 @@ class Jobs:
         return ", ".join([*self.ids, *(f"process {worker.pid}" for worker in self.workers)])
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """Who may submit a round."""
 
     run: str = ""
@@ -70,8 +67,7 @@ class Ticket:
     """Which shards it is for and why, where it has more than an ordinary round."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Round:
+class Round(msgspec.Struct, frozen=True, kw_only=True):
     """One round of a stage as the store has it."""
 
     number: int
@@ -99,7 +95,7 @@ class Rounds:
     def take_ticket(self, number: int, ticket: Ticket) -> bool:
         """Win the right to submit round `number`: True for exactly one caller."""
         self._filesystem.make_folders(self._folder.rounds)
-        plain = attrs.asdict(ticket)
+        plain = msgspec.to_builtins(ticket)
         if ticket.queue == _queue_of(ticket.launcher):
             del plain["queue"]
         won = self._write(number, "ticket", plain)

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-import attrs
+import msgspec
 
 from hpcurate.failures import AttemptEnd
 
@@ -46,20 +46,18 @@ def rounded(amounts: Amounts) -> Amounts:
     return {unit: round(amount, 6) for unit, amount in amounts.items() if math.isfinite(amount)}
 
 
-@attrs.define(frozen=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True):
     """What a stage left out of the tasks that it passed on, and never became a task: spans that are too short."""
 
     count: int = 0
-    amounts: Amounts = attrs.field(factory=dict)
+    amounts: Amounts = msgspec.field(default_factory=dict)
 
     def __add__(self, other: LeftOut) -> LeftOut:
         """Both together."""
         return LeftOut(self.count + other.count, sum_amounts((self.amounts, other.amounts)))
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Logged:
+class Logged(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage logged under one name, in one shard or in several."""
 
     kind: str = "number"
@@ -111,8 +109,7 @@ def added(shards: Iterable[Mapping[str, Logged]]) -> dict[str, Logged]:
     return found
 
 
-@attrs.define(kw_only=True)
-class Counts:
+class Counts(msgspec.Struct, kw_only=True):
     """Where tasks ended (I6): `tasks_in == passed + dropped + failed`; and what they amounted to."""
 
     tasks_in: int = 0
@@ -124,32 +121,31 @@ class Counts:
     """Of those dropped: neither passed on nor dropped with a reason."""
     seconds: float = 0.0
     """Of stage processes."""
-    reasons: dict[str, int] = attrs.field(factory=dict)
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)
     """Drop reason → tasks, those that members of a chain dropped included."""
-    amounts_in: Amounts = attrs.field(factory=dict)
-    amounts_out: Amounts = attrs.field(factory=dict)
-    amounts_failed: Amounts = attrs.field(factory=dict)
+    amounts_in: Amounts = msgspec.field(default_factory=dict)
+    amounts_out: Amounts = msgspec.field(default_factory=dict)
+    amounts_failed: Amounts = msgspec.field(default_factory=dict)
     """Of dead letters."""
-    lost: dict[str, Amounts] = attrs.field(factory=dict)
+    lost: dict[str, Amounts] = msgspec.field(default_factory=dict)
     """Drop reason → what those tasks amounted to."""
-    left_out: dict[str, LeftOut] = attrs.field(factory=dict)
+    left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
     """Reason → what was left out of tasks that went on."""
-    logged: dict[str, Logged] = attrs.field(factory=dict)
+    logged: dict[str, Logged] = msgspec.field(default_factory=dict)
     """Name → what the stage logged under it."""
 
 
-@attrs.define(kw_only=True)
-class ShardCounts(Counts):
+class ShardCounts(Counts, kw_only=True):
     """What a stage process counts of one shard."""
 
     weight_out: float = 0.0
     names_files_of: Optional[list[str]] = None
     """Folders of stages whose files its rows name; None: of a release that did not write that down."""
-    errors: dict[str, int] = attrs.field(factory=dict)
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
     """Type of error → tasks."""
-    tries: dict[str, int] = attrs.field(factory=dict)
+    tries: dict[str, int] = msgspec.field(default_factory=dict)
     """Number of tries → tasks that came right at the last of so many by themselves, where that is more than one."""
-    retried: dict[str, int] = attrs.field(factory=dict)
+    retried: dict[str, int] = msgspec.field(default_factory=dict)
     """Type of error → tries that failed, of tasks or of whole batches, after which there was another."""
     process_seconds: float = 0.0
     """Of batches that went through, without the time that they waited for `prepare`."""
@@ -163,8 +159,7 @@ class ShardCounts(Counts):
     """Of this process, as torch counts; 0: it was not used there."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class GpuUse:
+class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage process's GPUs did while a shard was in work. None: their driver does not say."""
 
     seconds: float
@@ -179,8 +174,7 @@ class GpuUse:
     """That the smallest of them has; 0: not known."""
 
 
-@attrs.define(kw_only=True)
-class ShardStats(ShardCounts):
+class ShardStats(ShardCounts, kw_only=True):
     """`stats.json` of a committed shard."""
 
     shard: str
@@ -196,19 +190,18 @@ class ShardStats(ShardCounts):
     history: tuple[AttemptEnd, ...] = ()
     """How the attempts before this one ended."""
     gpu: Optional[GpuUse] = None
-    environment: dict[str, str] = attrs.field(factory=dict)
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
     """Python, prefix and the versions that the stage really ran with."""
-    files: dict[str, int] = attrs.field(factory=dict)
+    files: dict[str, int] = msgspec.field(default_factory=dict)
     """Size in bytes of every file, by relative path."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain form; what is not known is left out."""
-        plain = attrs.asdict(self)
+        plain = msgspec.to_builtins(self)
         return {name: value for name, value in plain.items() if value is not None}
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Committed(Counts):
+class Committed(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # only who counts may change what it has
     """What readers need to know of a committed shard: a part of its `stats.json`, and of a list's index."""
 
     shard: str

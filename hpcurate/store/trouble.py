@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Optional
 
-import attrs
+import msgspec
 
 from hpcurate.errors import FULL_ERRNOS, KEY_ERRNOS, STORE_ERRNOS
 
@@ -27,8 +27,7 @@ SHORT_OF_ALL, SHORT_BYTES = 50, 256 << 20
 SHORT_FILES = 16
 
 
-@attrs.define(frozen=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """What a filesystem says of itself."""
 
     free_bytes: int

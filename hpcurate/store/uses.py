@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-import attrs
 import msgspec
 
 from hpcurate.store.filesystem import Filesystem
@@ -24,8 +23,7 @@ __all__ = ["FILES", "FREE", "ROWS", "Use", "Uses", "decision"]
 FILES, ROWS, FREE = "files", "rows", "free"
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Use:
+class Use(msgspec.Struct, frozen=True, kw_only=True):
     """One entry."""
 
     run: str = ""
@@ -84,7 +82,7 @@ class Uses:
             if entry is None:
                 return 0
             self._filesystem.make_folders(self._folder.uses)
-            data = json.dumps(attrs.asdict(entry)).encode() + b"\n"
+            data = json.dumps(msgspec.to_builtins(entry)).encode() + b"\n"
             if self._filesystem.create(self._folder.use(len(entries) + 1), data):
                 failpoint("free.use")
                 return len(entries) + 1

@@ -9,7 +9,6 @@ import json
 import os
 from contextlib import suppress
 
-import attrs
 import msgspec
 
 from hpcurate.store.filesystem import Filesystem
@@ -17,8 +16,7 @@ from hpcurate.store.filesystem import Filesystem
 __all__ = ["WorkerRecord", "read_worker_records", "record_path", "write_worker_record"]
 
 
-@attrs.define(frozen=True, kw_only=True)
-class WorkerRecord:
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One worker; an element that its scheduler begins again is another one. Times are Unix seconds."""
 
     worker: str
@@ -55,7 +53,7 @@ class WorkerRecord:
 def write_worker_record(filesystem: Filesystem, submission: str, record: WorkerRecord) -> None:
     """Write it, or replace it. Raises OSError."""
     filesystem.make_folders(_folder(submission))
-    data = json.dumps(attrs.asdict(record)).encode() + b"\n"
+    data = json.dumps(msgspec.to_builtins(record)).encode() + b"\n"
     filesystem.replace(record_path(submission, record.worker), data)
 
 

@@ -9,11 +9,10 @@ import os
 from collections.abc import Mapping
 from typing import Optional
 
-import attrs
+import msgspec
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Allocation:
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """What a job was given. Outside a job all of it is None; emulated nodes have a name there, too."""
 
     job_id: Optional[str] = None

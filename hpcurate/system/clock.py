@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Protocol
 
-import attrs
+import msgspec
 
 
 class Event(Protocol):
@@ -65,8 +65,7 @@ def growing(first_s: float, longest_s: float) -> Iterator[float]:
         pause_s = min(2 * pause_s, longest_s)
 
 
-@attrs.define(frozen=True)
-class Since:
+class Since(msgspec.Struct, frozen=True):
     """A moment and what has passed since: counted by the monotonic clock, for a wall clock jumps."""
 
     clock: Clock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from contextlib import suppress
 
@@ -12,6 +11,8 @@ __all__ = ["remove_folder"]
 
 def remove_folder(path: str) -> None:
     """With all that is in it, as far as possible: our own folders that may be neither read nor written, too."""
+    import shutil  # here: a gate or a worker that removes nothing need not load what unpacks archives
+
     shutil.rmtree(path, ignore_errors=True)
     if os.path.isdir(path):
         _make_own(path)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Protocol
 
-import attrs
+import msgspec
 
 
-@attrs.define(frozen=True, kw_only=True)
-class GpuSample:
+class GpuSample(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a device. None: the driver does not say, as for a part of a GPU (MIG)."""
 
     busy: float | None = None

@@ -12,15 +12,14 @@ import resource
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-import attrs
+import msgspec
 
 MOUNTED = "/sys/fs/cgroup"
 _JOB = re.compile(r"job_\d+")
 """What Slurm calls a job's own group."""
 
 
-@attrs.define(frozen=True)
-class MemoryGroup:
+class MemoryGroup(msgspec.Struct, frozen=True):
     """A process's own control group and, within a job of Slurm's, those above it up to the job's, which is the last."""
 
     folders: tuple[str, ...] = ()

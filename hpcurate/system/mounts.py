@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from functools import lru_cache
 
@@ -36,6 +35,8 @@ def keeps_names(folder: str) -> bool:
 
 def _kind(folder: str) -> int:
     """`f_type`: the first number of what statfs(2) fills in, as long as a C long."""
+    import ctypes  # here: a gate that changes nothing need not load it
+
     library, found = ctypes.CDLL(None, use_errno=True), (ctypes.c_long * 64)()
     if library.statfs(os.fsencode(folder), found):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), folder)

@@ -6,7 +6,6 @@ environment: Python 3.9 or newer.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -18,11 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Optional, Protocol
 
-import attrs
+import msgspec
 
 
-@attrs.define(frozen=True)
-class ProcessIdentity:
+class ProcessIdentity(msgspec.Struct, frozen=True):
     """One process, unmistakably."""
 
     host: str
@@ -111,6 +109,8 @@ def pin(cores: Sequence[int]) -> None:
 
 def die_with_parent(parent: int, how: int = signal.SIGKILL) -> None:
     """Ask the kernel to signal this process when its parent dies (prctl(2), PR_SET_PDEATHSIG)."""
+    import ctypes
+
     try:
         ctypes.CDLL(None, use_errno=True).prctl(1, how, 0, 0, 0)
     except (OSError, AttributeError):  # not Linux: the closed channel still ends a stage process
@@ -130,6 +130,8 @@ def end_by(number: int) -> None:
 
 def adopt_orphans() -> None:
     """From now on who loses its parent below this process becomes its child (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    import ctypes
+
     with suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
+import msgspec
 
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
@@ -105,7 +106,7 @@ class Attempts:
             self._hand_back(pick, self._by_the_store(error))
             raise
         verdict = judge(pick.claim.history, self._plan.stage.attempts, self._plan.limits)
-        return Attempt(pick, attrs.evolve(self._job(pick, verdict), checkpoint=checkpoint), verdict)
+        return Attempt(pick, msgspec.structs.replace(self._job(pick, verdict), checkpoint=checkpoint), verdict)
 
     def _checkpoint(self, pick: Pick) -> str:
         """The folder of what earlier attempts of its tasks have reached, also of those that ended as dead letters."""
@@ -255,7 +256,7 @@ class Attempts:
 
     def _stats(self, pick: Pick, done: Done, since: Since) -> ShardStats:
         return ShardStats(
-            **attrs.asdict(done.counts, recurse=False),
+            **msgspec.structs.asdict(done.counts),
             shard=pick.line.id,
             nonce=pick.claim.nonce,
             attempt=pick.claim.attempt,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import attrs
+import msgspec
 
 from hpcurate.failures import Ending
 from hpcurate.system.allocation import Allocation
@@ -60,8 +61,7 @@ class Deadline:
         return self.left <= HAND_BACK_S
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Room:
+class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a slot has for the next shard that it claims."""
 
     limits: Limits = Limits()
@@ -89,7 +89,7 @@ class Room:
         """In a round that has more: also of a shard that was never tried, as it would not end in an ordinary one."""
         if self.limits.here == self.limits.ordinary or not self.limits.ordinary.suffices(needs):
             return needs
-        return attrs.evolve(needs, seconds=max(needs.seconds, self._expected(weight)))
+        return msgspec.structs.replace(needs, seconds=max(needs.seconds, self._expected(weight)))
 
     def _expected(self, weight: float) -> float:
         return weight * self.seconds_per_weight * PREDICTION_MARGIN

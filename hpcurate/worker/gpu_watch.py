@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-import attrs
+import msgspec
 
 from hpcurate.stage_process.messages import Done, Ready, ShardJob
 from hpcurate.store.heartbeat import AtWork
@@ -83,12 +83,11 @@ class GpuWatch:
             self._stopped.wait(EVERY_S)
 
 
-@attrs.define(eq=False)
-class _Shard:
+class _Shard(msgspec.Struct, eq=False):
     """One in work."""
 
     tokens: tuple[str, ...]
-    samples: list[GpuSample] = attrs.field(factory=list)
+    samples: list[GpuSample] = msgspec.field(default_factory=list)
 
     def add(self, seen: Mapping[str, GpuSample]) -> None:
         self.samples += [sample for token, sample in seen.items() if not self.tokens or token in self.tokens]
@@ -110,7 +109,7 @@ class WatchedHost(StageHost):
         with self._watch.shard(self._tokens) as samples:
             done = self._host.run(job, ahead)
         own_mb = done.counts.peak_gpu_memory_mb
-        return attrs.evolve(done, gpu=used(samples, self._clock.monotonic() - began, own_mb))
+        return msgspec.structs.replace(done, gpu=used(samples, self._clock.monotonic() - began, own_mb))
 
     def at_work(self) -> AtWork | None:
         """See `StageHost`."""

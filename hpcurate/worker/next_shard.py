@@ -9,15 +9,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.verdict import Verdict
 from hpcurate.worker.picker import Pick
 
 
-@attrs.define(frozen=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """A claimed shard that is ready to run."""
 
     pick: Pick
@@ -58,7 +57,7 @@ class NextShard:
         may_begin = self._may_begin()
         with self._lock:
             if self._held is not None and may_begin:
-                self._held = attrs.evolve(self._held, begun=True)
+                self._held = msgspec.structs.replace(self._held, begun=True)
             return self.begun
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import attrs
+import msgspec
 
 from hpcurate.node.place import choose_folder, node_name, own_folder, test_write
 from hpcurate.planning.pipeline import Environment
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from hpcurate.node.items import StagedItem
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stage process finds what its node holds for it."""
 
-    weights: dict[str, str] = attrs.field(factory=dict)
+    weights: dict[str, str] = msgspec.field(default_factory=dict)
     """Model name → folder."""
     env: Environment = Environment()
     """As on this node: with the path of an unpacked prefix, `{store}` and `{node}` filled in."""
@@ -52,7 +51,7 @@ class NodeStaging:
     @classmethod
     def in_place(cls, plan: Plan, submission: str, reason: str, log: Callable[[str], None]) -> NodeStaging:
         """Nothing is copied, for that reason: everything is read where it lies."""
-        staging = cls(attrs.evolve(plan, node_local=()), submission, log=log)
+        staging = cls(msgspec.structs.replace(plan, node_local=()), submission, log=log)
         staging._copies, staging._no_cache = False, reason
         return staging
 
@@ -94,7 +93,7 @@ class NodeStaging:
             if missing:
                 raise NodeFault(f"binds: {missing[0]} is missing on it")
             filled = (word.replace("{store}", self._plan.store).replace("{node}", folder) for word in env.python)
-            return attrs.evolve(env, python=tuple(filled))
+            return msgspec.structs.replace(env, python=tuple(filled))
         if env.pack is None or not self._copies:
             return env
         name = os.path.basename(env.pack)
@@ -103,7 +102,9 @@ class NodeStaging:
             return env
         here, there = item.path, str(env.prefix)
         variables = {name: value.replace(there, here) for name, value in env.variables.items()}
-        return attrs.evolve(env, prefix=here, python=(os.path.join(here, "bin", "python"),), variables=variables)
+        return msgspec.structs.replace(
+            env, prefix=here, python=(os.path.join(here, "bin", "python"),), variables=variables
+        )
 
     def _staged(
         self, what: str, name: str, source: str, stop: Callable[[], bool], *, packed: bool = False
@@ -148,7 +149,7 @@ class NodeStaging:
     def record_staging(self, what: str, made: NodeSetup) -> None:
         """Write down what was made on this node, and what it took; `status` adds it up."""
         self._log(f"{what}: {made.copied_bytes} bytes in {made.seconds:.1f} s")
-        record = {"node": node_name(), "what": what, **attrs.asdict(made)}
+        record = {"node": node_name(), "what": what, **msgspec.to_builtins(made)}
         path = os.path.join(self._submission, f"brought-{node_name()}-{nonce()}.json")
         with suppress(OSError):  # only `status` wants it
             POSIX.replace(path, json.dumps(record).encode() + b"\n")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.failures import AGAINST, Against, AttemptEnd, Ending, concluded
 from hpcurate.store.claims import Claim, Latest, LeaseWatch
@@ -59,8 +59,7 @@ def doubt(latest: Latest | None) -> int:
     return 2 if latest.suspect or counts else 1
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Who:
+class Who(msgspec.Struct, frozen=True, kw_only=True):
     """The worker that picks."""
 
     index: int
@@ -75,8 +74,7 @@ class Who:
     checkpoints: bool = False
 
 
-@attrs.define(frozen=True)
-class Pick:
+class Pick(msgspec.Struct, frozen=True):
     """A shard claimed by this worker."""
 
     line: ShardLine
@@ -296,7 +294,7 @@ class Picker:
             asked, claim = self._world.clock.monotonic(), self._read(shard, latest.attempt)
             if claim is None:  # half written, by a worker that may have died there
                 if self._stands_still(f"claim of {shard}", b"", asked):
-                    self._latest[shard] = attrs.evolve(latest, ending=Ending.LOST)
+                    self._latest[shard] = msgspec.structs.replace(latest, ending=Ending.LOST)
                 else:
                     self.waits = True
             elif claim.worker != self._heartbeat.worker:
@@ -318,7 +316,7 @@ class Picker:
         ending = concluded(alive, round_over=round_over, lease_over=lease_over)
         if ending is None:
             return latest
-        return attrs.evolve(latest, ending=ending, suspect=latest.suspect or self._evidence.condemns(claim))
+        return msgspec.structs.replace(latest, ending=ending, suspect=latest.suspect or self._evidence.condemns(claim))
 
     def _is_running(self, shard: str) -> bool:
         latest = self._latest.get(shard)

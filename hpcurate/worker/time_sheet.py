@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import attrs
+import msgspec
 
 from hpcurate.node.place import node_name
 from hpcurate.planning.plan import Plan, memory_mb, worker_shape
@@ -19,8 +19,7 @@ LATE_S = 600.0
 """A job that began longer ago than this before its worker did is not believed to be this one."""
 
 
-@attrs.define(frozen=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """What a worker has."""
 
     cpus: float
@@ -70,7 +69,7 @@ class TimeSheet:
             node=node_name(),
             element=allocation.element,
             processes=plan.stage.processes,
-            **attrs.asdict(given(plan, allocation, whole_job=whole_job)),
+            **msgspec.to_builtins(given(plan, allocation, whole_job=whole_job)),
             begun=job_begun(allocation, self._since.begun, whole_job=whole_job),
         )
 
@@ -82,14 +81,14 @@ class TimeSheet:
         """One of its stage processes is: all until now went by for that."""
         with self._lock:
             seconds = self._record.setup_seconds + self._since.until - self._record.begun
-            self._record = attrs.evolve(self._record, setup_seconds=round(seconds, 3))
+            self._record = msgspec.structs.replace(self._record, setup_seconds=round(seconds, 3))
 
     def committed(self, seconds: float, done: Done) -> None:
         """One of its stage processes had a shard for so long, which is committed."""
         with self._lock:
             kernels = _kernels(done.gpu, self._record.gpus / self._record.processes)
             seen = [one for one in (self._record.gpu_seconds, kernels) if one is not None]
-            self._record = attrs.evolve(
+            self._record = msgspec.structs.replace(
                 self._record,
                 busy_seconds=round(self._record.busy_seconds + seconds, 3),
                 cpu_seconds=round(self._record.cpu_seconds + done.counts.cpu_seconds, 3),
@@ -102,12 +101,14 @@ class TimeSheet:
         """One of them had a shard for so long, and nothing came of it."""
         with self._lock:
             before, count = self._record.lost_seconds, self._record.lost
-            self._record = attrs.evolve(self._record, lost_seconds=round(before + seconds, 3), lost=count + 1)
+            self._record = msgspec.structs.replace(
+                self._record, lost_seconds=round(before + seconds, 3), lost=count + 1
+            )
 
     def end(self) -> None:
         """The worker leaves."""
         with self._lock:
-            self._record = attrs.evolve(self._record, ended=self._since.until)
+            self._record = msgspec.structs.replace(self._record, ended=self._since.until)
         self._write()
 
     def _write(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.planning.plan import worker_shape
@@ -53,4 +53,4 @@ def submit_array(array: BatchJob, *, needed: bool, patience_s: float) -> str | N
                 raise
         if elements == 1:
             time.sleep(ASK_AGAIN_S)
-        array = attrs.evolve(array, elements=max(1, elements // 2))
+        array = msgspec.structs.replace(array, elements=max(1, elements // 2))

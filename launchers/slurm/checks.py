@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import attrs
+import msgspec
 
 from hpcurate.planning.plan import Plan, worker_shape
 from launchers.slurm.options import JobSettings, check_command
@@ -13,8 +13,7 @@ from launchers.slurm.submit import BatchJob
 CHECK_LOG = "check-%j.out"
 
 
-@attrs.define(frozen=True)
-class SlurmChecks:
+class SlurmChecks(msgspec.Struct, frozen=True):
     """See `EnvironmentChecks`."""
 
     settings: JobSettings

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
@@ -31,8 +31,7 @@ SPARE = 2
 """Jobs that a submit limit has to leave room for: the array and the gate of a second round."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Scripts:
+class Scripts(msgspec.Struct, frozen=True, kw_only=True):
     """All that the scripts of a folder are made of."""
 
     folder: str
@@ -59,7 +58,7 @@ class Scripts:
     def _array(self, stage: PlannedStage) -> BatchJob:
         options = self.settings.of_stage(stage, worker_shape(stage), self.pipeline.timing.drain_s)
         job = self._job(self.compiled.array(stage.name), options, self._command("array"), ARRAY_LOG)
-        return attrs.evolve(job, elements=self.elements[stage.name], parallel=self.settings.max_parallel)
+        return msgspec.structs.replace(job, elements=self.elements[stage.name], parallel=self.settings.max_parallel)
 
     def _gate(self, stage: PlannedStage) -> BatchJob:
         options = self.settings.of_gate(self.facts, last=stage is self.pipeline.stages[-1])

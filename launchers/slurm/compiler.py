@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.planning.job_time import Load, with_time
@@ -22,8 +22,7 @@ from launchers.slurm.preflight import store_problem
 from launchers.slurm.queue import WAITING_FORMAT, SlurmQueue, held_by, waiting_jobs
 
 
-@attrs.define(frozen=True)
-class SlurmCompiler:
+class SlurmCompiler(msgspec.Struct, frozen=True):
     """See `Compiler`."""
 
     settings: JobSettings
@@ -39,7 +38,7 @@ class SlurmCompiler:
         stages = tuple(with_time(s, Load(), wanted[s.name], self.most(s).seconds) for s in pipeline.stages)
         return Scripts(
             folder=folder,
-            pipeline=attrs.evolve(pipeline, stages=stages),
+            pipeline=msgspec.structs.replace(pipeline, stages=stages),
             compiled=compiled,
             settings=self.settings,
             facts=facts,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 
-import attrs
+import msgspec
 
 from launchers.slurm.clients import CONFIG, ask, ask_once
 from launchers.slurm.facts import SiteFacts, probe
 from launchers.slurm.limits import submit_limit
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Controller:
+class Controller(msgspec.Struct, frozen=True, kw_only=True):
     """What the controller reports."""
 
     cluster: str = ""

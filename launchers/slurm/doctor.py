@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.runs.launcher import DiagnosisReport
@@ -12,8 +13,7 @@ from launchers.slurm.findings import findings
 from launchers.slurm.probe_job import NodeReport, probe_node
 
 
-@attrs.define(frozen=True, kw_only=True)
-class SlurmDiagnosis:
+class SlurmDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """See `Diagnosis`."""
 
     partition: str | None = None

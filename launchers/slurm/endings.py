@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.failures import Ending, JobEnd
 
@@ -38,8 +38,7 @@ FULL = 0.95
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 
 
-@attrs.define(frozen=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """A line of accounting: a job, an element or one of its steps."""
 
     id: str
@@ -112,7 +111,7 @@ def endings_of(queued: str, accounted: str) -> dict[str, JobEnd]:
     known = {id: BY_STATE[state] for id, state in states.items() if state in BY_STATE}
     found = {**known, **dict.fromkeys(sorted(out_of_memory), Ending.OOM)}
     ends = {
-        id: attrs.evolve(_memory(id, accounts), ending=ending)
+        id: msgspec.structs.replace(_memory(id, accounts), ending=ending)
         for id, ending in found.items()
         if ending is not Ending.OOM or begun[id] <= 1
     }
@@ -136,7 +135,9 @@ def _with_nodes(
     broke |= {account.element: account.node for account in whole if account.state in BROKE}
     found = {**ends, **{id: JobEnd(node=node) for id, node in failed.items() if node}}
     ended = {
-        id: attrs.evolve(found.get(id, JobEnd()), node=node, node_failed=True) for id, node in broke.items() if node
+        id: msgspec.structs.replace(found.get(id, JobEnd()), node=node, node_failed=True)
+        for id, node in broke.items()
+        if node
     }
     return {**found, **ended}
 

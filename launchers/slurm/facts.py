@@ -6,7 +6,7 @@ import re
 import socket
 from collections import Counter
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from launchers.slurm.clients import CONFIG, ask_once, missing_clients
@@ -17,8 +17,7 @@ GONE = ("boot", "down", "drain", "drng", "err", "fail", "futr", "maint", "unk")
 """Beginnings of the states of a node that starts no jobs (sinfo(1), NODE STATE CODES)."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class PartitionFacts:
+class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One partition, as the controller describes it."""
 
     name: str
@@ -37,8 +36,7 @@ class PartitionFacts:
     """Accounts that may use it; empty: all."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class SiteFacts:
+class SiteFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the controller reports about the site."""
 
     max_array: int = 1001
@@ -81,7 +79,7 @@ def read_facts(config: str, partitions: str, nodes: str) -> SiteFacts:
     rows = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in partitions.splitlines() if line.strip()]
     largest, there = largest_nodes(nodes), usable_nodes(nodes)
     known = [_partition(row, largest) for row in rows if "PartitionName" in row]
-    found = tuple(attrs.evolve(partition, nodes=there[partition.name]) for partition in known)
+    found = tuple(msgspec.structs.replace(partition, nodes=there[partition.name]) for partition in known)
     default = next((row["PartitionName"] for row in rows if row.get("Default") == "YES"), None)
     return SiteFacts(max_array=int(size[1]) if size else 1001, partitions=found, default=default)
 

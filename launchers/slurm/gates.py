@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from hpcurate.errors import GateRefused, LauncherError
 from hpcurate.runs.launcher import GateRequest
@@ -19,8 +19,7 @@ from launchers.slurm.submit import BatchJob
 GATE_LOG = "gate-%j.out"
 
 
-@attrs.define(frozen=True)
-class SlurmGates:
+class SlurmGates(msgspec.Struct, frozen=True):
     """See `Gates`."""
 
     settings: JobSettings

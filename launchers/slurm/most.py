@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import limits_of, most_of
@@ -27,8 +27,8 @@ def most_there(stage: PlannedStage, options: Mapping[str, Any], facts: SiteFacts
     ends = [partition.max_minutes for partition in there if partition.max_minutes]
     most = most_of(stage, min(nodes, default=0), min(ends, default=0) * 60.0)
     if "mem" not in options or "mem" in own:
-        most = attrs.evolve(most, memory_mb=limits_of(stage).ordinary.memory_mb)
-    return attrs.evolve(most, seconds=asked.minutes * 60.0) if "time" in own else most
+        most = msgspec.structs.replace(most, memory_mb=limits_of(stage).ordinary.memory_mb)
+    return msgspec.structs.replace(most, seconds=asked.minutes * 60.0) if "time" in own else most
 
 
 def nodes_there(options: Mapping[str, Any], facts: SiteFacts) -> int:

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import WorkerShape
 from hpcurate.runs.launcher import GateRequest
 from hpcurate.site import SiteProfile
+from hpcurate.start import module_command
 from hpcurate.units import job_minutes, megabytes
 from launchers.slurm.facts import SiteFacts
 
@@ -29,17 +30,16 @@ INSTEAD = {
 """Options that sbatch takes only one of: where a user sets another one, ours is left out."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class JobSettings:
+class JobSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the launcher's fields and the site profile set for jobs; what a stage sets itself comes before both."""
 
     profile: SiteProfile = SiteProfile()
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
-    sbatch: Mapping[str, Any] = attrs.field(factory=dict)
+    sbatch: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """For every job."""
-    gate: Mapping[str, Any] = attrs.field(factory=dict)
+    gate: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """For gates."""
     python: str = sys.executable
     """On the nodes."""
@@ -149,33 +149,28 @@ def parts(workers: int, most: int) -> list[tuple[int, int]]:
 
 def worker_command(python: str, code: str | None, submission: str, offset: int) -> str:
     """Of an array element."""
-    command = [python, "-P", "-m", "hpcurate.worker", submission]
-    if offset:
-        command += ["--offset", str(offset)]
-    return _with_code(command, code)
+    return _line(python, code, "hpcurate.worker", submission, *(["--offset", str(offset)] if offset else []))
 
 
 def gate_command(python: str, gate: GateRequest, patience_s: int) -> str:
     """Of a gate."""
-    words = [gate.run_path, gate.stage, str(gate.round), str(patience_s)]
-    return _with_code([python, "-P", "-m", "hpcurate.runs.gate", *words], gate.code)
+    return _line(python, gate.code, "hpcurate.runs.gate", gate.run_path, gate.stage, str(gate.round), str(patience_s))
 
 
 def compiled_command(python: str, words: Sequence[str], code: str) -> str:
     """Of an array element or a gate of a compiled folder: it finds out what it is to do as it begins."""
-    return _with_code([python, "-P", "-m", "hpcurate.runs.compiled_job", *words], code)
+    return _line(python, code, "hpcurate.runs.compiled_job", *words)
 
 
 def start_command(python: str, folder: str, code: str) -> str:
     """Of the job that starts the run of a compiled folder."""
-    return _with_code([python, "-P", "-m", "hpcurate.cli.start.compiled", folder], code)
+    return _line(python, code, "hpcurate.cli.start.compiled", folder)
 
 
 def check_command(python: str, code: str | None, folder: str, name: str) -> str:
     """Of a job that checks an environment."""
-    return _with_code([python, "-P", "-m", "hpcurate.worker.check", folder, name], code)
+    return _line(python, code, "hpcurate.worker.check", folder, name)
 
 
-def _with_code(command: Sequence[str], code: str | None) -> str:
-    line = f"exec {shlex.join(command)}"
-    return f'export PYTHONPATH={shlex.quote(code)}${{PYTHONPATH:+":$PYTHONPATH"}}\n{line}' if code else line
+def _line(python: str, code: str | None, module: str, *words: str) -> str:
+    return f"exec {shlex.join(module_command(python, code, module, *words))}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.fields import suggestion
 from hpcurate.units import megabytes, minutes
@@ -17,8 +17,7 @@ OURS = ("array", "clusters", "job-name", "output", "parsable", "test-only", "wai
 UNPRINTED = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What one job of a stage asks for."""
 
     partition: str | None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.system.processes import nonce
@@ -52,8 +52,7 @@ echo "end="
 """
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Disk:
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A folder on a node."""
 
     path: str
@@ -69,8 +68,7 @@ class Disk:
         return self.type not in MEMORY_TYPES and not self.type.startswith(SHARED_TYPES)
 
 
-@attrs.define(frozen=True, kw_only=True)
-class NodeReport:
+class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the probe job found."""
 
     node: str = ""

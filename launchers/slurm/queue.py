@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Collection, Mapping
 
-import attrs
+import msgspec
 
 from hpcurate.failures import JobEnd
 from hpcurate.runs.launcher import JobRow, Presence
@@ -24,8 +24,7 @@ LATE_S = (1.0, 2.0, 3.0, 4.0)
 """Pauses before it is asked again: so late accounting may be with the steps of a job that has just ended."""
 
 
-@attrs.define(frozen=True)
-class SlurmQueue:
+class SlurmQueue(msgspec.Struct, frozen=True):
     """See `Queue`."""
 
     name = "slurm"

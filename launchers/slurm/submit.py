@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.system.processes import nonce
@@ -34,8 +34,7 @@ UNANSWERED = re.compile(
 """How sbatch reports that it lost the controller: whether that had taken the job by then is open."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class BatchJob:
+class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job, or an array of `elements`."""
 
     folder: str

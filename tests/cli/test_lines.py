@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 from reports import dead_letter, run_report, stage_report
 
 from hpcurate.cli.setups import setup_lines
@@ -222,7 +223,10 @@ def test_why_does_not_say_to_type_why() -> None:
 
 def test_why_says_how_often_a_task_was_tried() -> None:
     """Where it was more than once: else nobody knows whether `retry_on` takes such an error."""
-    dead = [attrs.evolve(one, letter=attrs.evolve(one.letter, tries=3)) for one in [dead_letter("a", "HTTP 503")]]
+    dead = [
+        msgspec.structs.replace(one, letter=msgspec.structs.replace(one.letter, tries=3))
+        for one in [dead_letter("a", "HTTP 503")]
+    ]
     assert "          e.g. x.mp4 (3 tries)" in group_lines(grouped(dead))
 
 
@@ -284,7 +288,7 @@ def test_failed_tasks_are_printed_with_their_tracebacks() -> None:
 
 def _raised(trace: str, message: str, source: str) -> LocatedDeadLetter:
     dead = dead_letter("a", message, source)
-    return attrs.evolve(dead, letter=attrs.evolve(dead.letter, traceback=trace.format(source)))
+    return msgspec.structs.replace(dead, letter=msgspec.structs.replace(dead.letter, traceback=trace.format(source)))
 
 
 # -- runs and compare -------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from planned import planned
 
@@ -83,7 +83,7 @@ def test_a_command_of_ones_own_says_where() -> None:
 def test_a_node_without_what_is_declared_is_not_used(tmp_path: Path) -> None:
     """It is at fault, not the stage: others are tried."""
     environment = Environment(python=("ch-run",), container=True, binds=(str(tmp_path), str(tmp_path / "gone")))
-    stage = attrs.evolve(planned(), env=environment)
+    stage = msgspec.structs.replace(planned(), env=environment)
     plan = Plan(stage=stage, run="r", store=str(tmp_path), lists=(), round=1, workers=1)
     with pytest.raises(NodeFault, match=r"binds: .*/gone is missing on it"):
         NodeStaging(plan, str(tmp_path)).stage()

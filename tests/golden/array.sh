@@ -22,5 +22,4 @@ module load cuda
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-export PYTHONPATH=/s/runs/r/code-0${PYTHONPATH:+":$PYTHONPATH"}
-exec python -P -m hpcurate.worker /s/runs/r/submissions/lower-0001
+exec python -P /s/runs/r/code-0/hpcurate/start.py hpcurate.worker /s/runs/r/submissions/lower-0001

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "secrets": "errors",
     "masks": "errors secrets",
     "results": "errors",
+    "start": "",
     "task": GROUND,
     "model": "errors",
     "server": "errors fields",
@@ -53,14 +54,14 @@ MAY_IMPORT = {
     "site": f"{GROUND} config_files",
     "models": f"{GROUND} config_files store system planning",
     "environments": f"{GROUND} config_files store system planning",
-    "runs": f"{CORE} site environments",
+    "runs": f"{CORE} site environments start",
     "report": f"{CORE} config_files runs",
     # how it is started
     "api": f"{USERS} store source planning config_files site models environments runs report",
     "hpcurate": f"{CORE} command runs api",
     "cli": f"{CORE} {SITE} hpcurate runs report api",
     "__main__": "cli",
-    "launchers": f"{GROUND} system store world planning runs site worker",
+    "launchers": f"{GROUND} system store world planning runs site start worker",
 }
 """Package, or module of hpcurate/ → what it may import. A package may import from itself."""
 

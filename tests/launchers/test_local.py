@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 import pytest
 from planned import planned
 
@@ -68,4 +69,4 @@ def test_workers_of_one_machine_take_the_gpus_that_are_used_least(
 def test_a_stage_on_the_cpu_waits_for_no_gpu() -> None:
     """Whatever it asks a cluster for."""
     stage = planned(device="cpu", resources={"gpus": 1, "cpus": 32, "memory": "1GB"})
-    assert 2 == attrs.evolve(BIG, gpus=0).room_for(stage)
+    assert 2 == msgspec.structs.replace(BIG, gpus=0).room_for(stage)

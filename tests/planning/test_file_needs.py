@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
+import msgspec
 import pytest
 from planned import planned
 
@@ -26,7 +26,7 @@ def stage(name: str, above: str, *, names: Mapping[str, list[str] | None] | None
         for s in SHARDS
     }
     return StageFiles(
-        stage=attrs.evolve(planned(), name=name, folder=name, after=(above,) if above else (), **more),  # type: ignore[arg-type]
+        stage=msgspec.structs.replace(planned(), name=name, folder=name, after=(above,) if above else (), **more),  # type: ignore[arg-type]
         complete=bool(known.get("complete", True)),
         lines={s: ShardLine(s, 1.0, 1, (Input(above or "source", s, "n", 0, 1),)) for s in SHARDS},
         done=done,
@@ -41,7 +41,7 @@ A, C = stage("a", ""), stage("c", "b")
     [
         ([A, stage("b", "a")], ()),
         ([A, stage("b", "a", complete=False)], None),
-        ([attrs.evolve(A, complete=False), stage("b", "a")], None),
+        ([msgspec.structs.replace(A, complete=False), stage("b", "a")], None),
         ([stage("a", "", deterministic=False), stage("b", "a")], None),
         ([A], None),
         ([A, stage("b", "a", failed=("1",))], ("1",)),

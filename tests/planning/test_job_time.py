@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from hpcurate.stage import Resources
 from hpcurate.units import minutes
 from hpcurate.worker.deadline import PREDICTION_MARGIN
 
-AUTO = attrs.evolve(planned(), resources=Resources(time="auto"))
+AUTO = msgspec.structs.replace(planned(), resources=Resources(time="auto"))
 
 
 def test_while_nothing_is_known_it_is_half_an_hour_or_what_the_partition_allows() -> None:

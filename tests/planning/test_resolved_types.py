@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from unit_stages import Marked, Named, Number, Other, Signed, ToOther, chain, numbers
 
@@ -236,7 +237,7 @@ def test_the_class_reaches_the_stages(tmp_path: Path) -> None:
         "sign": after(Sign(), "keep"),
     }
     small = {"memory": "100MB"}
-    made = {n: attrs.evolve(s if isinstance(s, Step) else Step(s), options=attrs.evolve(
+    made = {n: msgspec.structs.replace(s if isinstance(s, Step) else Step(s), options=attrs.evolve(
         s.options if isinstance(s, Step) else StageOptions(), resources=small)) for n, s in steps.items()}  # fmt: skip
     hpcurate.run(made, numbers(1, 2), store=tmp_path / "store", launcher="inline")
     found = (tmp_path / "store").glob("stages/sign-*/shards/*/*/tasks.jsonl")

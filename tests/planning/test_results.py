@@ -224,7 +224,7 @@ MEASURED = PlannedResult(key="stages.a.x", stage="m", field="p", path=("p",), ki
 def test_a_value_that_no_stage_can_run_with_is_named(more: dict[str, Any], row: dict[str, Any], said: str) -> None:
     """With what to do."""
     with pytest.raises(Unusable) as caught:
-        value_in(attrs.evolve(MEASURED, **more), [row])
+        value_in(msgspec.structs.replace(MEASURED, **more), [row])
     assert str(caught.value) == (
         f"stages.a.x is ${{result:m.p}}: {said}; give the parameter a value, or correct m and type the run's command "
         "with rerun=m"
@@ -283,7 +283,7 @@ def test_names_without_results_are_what_they_were() -> None:
 def test_growth_leaves_the_lists_of_before() -> None:
     """One list derives from each list above, whatever comes to them later."""
     before = upstream("x", "a", "b")
-    grown = attrs.evolve(before, lists={**before.lists, "0002": [committed("c")]})
+    grown = msgspec.structs.replace(before, lists={**before.lists, "0002": [committed("c")]})
     assert Slices().lists([before]).items() <= Slices().lists([grown]).items()
 
 

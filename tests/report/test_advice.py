@@ -6,6 +6,7 @@ import json
 import re
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,10 +110,10 @@ def test_the_share_of_a_gpu_that_is_advised(changed: dict[str, object], share: s
 
 def test_a_gpu_that_waits_for_busy_cores_gets_more_of_them() -> None:
     """It would wait as well with half of the GPU; cores that idle are not the reason that it waits."""
-    waits = attrs.evolve(GPU, waited=0.4)
+    waits = msgspec.structs.replace(GPU, waited=0.4)
     assert ["stages.a.resources.cpus=4"] == on_gpu(gpu=waits)
     assert [] == on_gpu(gpu=waits, cpu_seconds=1800.0, cpus=2)
-    assert [] == on_gpu(gpu=attrs.evolve(GPU, waited=0.29))
+    assert [] == on_gpu(gpu=msgspec.structs.replace(GPU, waited=0.29))
 
 
 CAPTION = attrs.evolve(ON_GPU, stage="caption")

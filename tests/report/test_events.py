@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from engine_stages import Digits, Double, Number
 
@@ -62,7 +62,7 @@ def test_attempts_that_came_to_nothing_are_events(view: RunView) -> None:
         assert [("oom", 1, 2.5, "too large")] == [(a.ending, a.attempt, a.seconds, a.detail) for a in tried]
         assert [(worker.record.worker, claim.node)] == [(a.worker, a.node) for a in tried]
         history = store.claims.history(shard.id, store.claims.latest(fan_of(shard.id))[shard.id])
-        store.claims.take(attrs.evolve(claim, attempt=2, history=history))
+        store.claims.take(msgspec.structs.replace(claim, attempt=2, history=history))
         tried = [one for one in attempts(RunView(view.run), stage.name) if one.shard == shard.id]
         assert [("oom", 2.5), ("running", 0.0)] == [(a.ending, a.seconds) for a in tried]
     finally:
@@ -81,7 +81,7 @@ def test_how_long_a_worker_was_there(
     ended: float | None, heard: float, over: bool, expected: tuple[str, float]
 ) -> None:
     """As it wrote itself; of one that was killed as long as its heart beat."""
-    record = attrs.evolve(RECORD, ended=None if ended is None else RECORD.begun + ended)
+    record = msgspec.structs.replace(RECORD, ended=None if ended is None else RECORD.begun + ended)
     span = span_of(record, heard, over=over)
     assert expected == (span.fate, span.seconds)
 

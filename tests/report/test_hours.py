@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 
 import attrs
+import msgspec
 import pytest
 
 from hpcurate.cli.verbs.usage import NONE, usage_lines
@@ -20,7 +21,7 @@ RECORD = WorkerRecord(
     gpu_seconds=1800.0, committed=10, lost=1, tasks_out=40,
 )  # fmt: skip
 LEFT = span_of(RECORD, 0.0, over=True)
-BARE = attrs.evolve(
+BARE = msgspec.structs.replace(
     RECORD, ended=None, setup_seconds=0.0, busy_seconds=0.0, lost_seconds=0.0, cpu_seconds=0.0, gpu_seconds=None,
     committed=0, lost=0, tasks_out=0,
 )  # fmt: skip
@@ -61,8 +62,8 @@ def test_what_a_killed_worker_did_not_commit_failed(over: bool, failed: float, k
         LEFT,
         span_of(BARE, 5.0, over=True),
         span_of(BARE, 5.0, over=False),
-        span_of(attrs.evolve(BARE, gpus=0.0), 0.0, over=True),
-        span_of(attrs.evolve(RECORD, ended=1001.0), 0.0, over=True),
+        span_of(msgspec.structs.replace(BARE, gpus=0.0), 0.0, over=True),
+        span_of(msgspec.structs.replace(RECORD, ended=1001.0), 0.0, over=True),
     ],
 )
 def test_hours_always_add_up_or_are_all_used(span: WorkerSpan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-import attrs
+import msgspec
 import pytest
 from planned import planned
 
@@ -155,7 +155,7 @@ def test_embedded_data_ends_no_script() -> None:
 def test_items_are_those_of_the_last_stages_that_made_any() -> None:
     """While a run works, those of an earlier stage; a stage that makes one task of all is no last one."""
     stages = [
-        attrs.evolve(planned(), name=name, after=after)
+        msgspec.structs.replace(planned(), name=name, after=after)
         for name, after in (("a", ()), ("b", ("a",)), ("c", ("a",)), ("sum", ("c",)))
     ]
     assert {"b", "c"} == final_stages(stages, {"a": (9, 90), "b": (90, 90), "c": (90, 80), "sum": (80, 1)})

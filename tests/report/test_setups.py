@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from planned import planned
 
@@ -108,7 +108,7 @@ IN_ENV = Environment(prefix="/s/envs/seg-0123456789ab", digest="seg-0123456789ab
 )
 def test_a_module_that_is_missing_is_installed_where_the_stage_runs(env: Environment, help: str) -> None:
     """By what its environment is."""
-    stage = attrs.evolve(planned(), env=env)
+    stage = msgspec.structs.replace(planned(), env=env)
     (found,) = alike(stage, [(report("w", "n", "ModuleNotFoundError: No module named 'torch.nn'"), ())], HERE)
     assert help == found.help
     (other,) = alike(stage, [(report("w", "n"), ())], HERE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from engine_stages import Digits, Double, Number
 from shell import Shell
@@ -38,7 +38,7 @@ def counts(**more: int) -> StageCounts:
 
 def test_what_a_stage_gives_is_what_the_next_one_gets(stages: tuple[PlannedStage, ...]) -> None:
     """1000 tasks become 3000, and each takes its time; a GPU's share counts as such."""
-    needs = {"double": NEED, "digits": attrs.evolve(NEED, seconds=3.6, bytes=0.0)}
+    needs = {"double": NEED, "digits": msgspec.structs.replace(NEED, seconds=3.6, bytes=0.0)}
     first, second = expected_of(stages, {"double": counts(), "digits": counts()}, 1000, needs)
     assert (1000, pytest.approx(10.0), 0.0, 1e9) == (first.tasks, first.cpu_hours, first.gpu_hours, first.bytes)
     assert (3000, pytest.approx(6.0), pytest.approx(1.5)) == (second.tasks, second.cpu_hours, second.gpu_hours)
@@ -101,7 +101,7 @@ def test_the_lines_of_what_is_to_come() -> None:
         "caption          ?          ?          ?       ?",
         "total                       ?          ?       ?",
     ] == [str(line).rstrip() for line in expected_lines([one, other])]
-    assert ["still to do: nothing"] == expected_lines([attrs.evolve(one, tasks=0)])
+    assert ["still to do: nothing"] == expected_lines([msgspec.structs.replace(one, tasks=0)])
     assert "unknown" in expected_lines([other])[0]
 
 

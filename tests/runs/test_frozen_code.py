@@ -13,6 +13,7 @@ from shell import Shell
 
 from hpcurate.errors import PipelineError
 from hpcurate.runs.code import freeze_code
+from hpcurate.start import NAME as BYTECODE
 from hpcurate.system.installed import versions_here
 
 MAIN = """
@@ -50,8 +51,8 @@ def frozen(own: Path, tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> set[str]:
-    """Top-level names in a frozen copy."""
-    return {path.name for path in folder.iterdir()}
+    """Top-level names in a frozen copy, without that of its bytecode."""
+    return {path.name for path in folder.iterdir()} - {BYTECODE}
 
 
 def test_what_is_reached_by_imports_is_copied(frozen: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 from pathlib import Path
 
-import attrs
 import msgspec
 import pytest
 from driven import Site
@@ -78,7 +77,7 @@ def replace_source_shard(run: Run, ordinal: int, rows: bytes) -> None:
 
 def go_on(run: Run, *source_lists: str) -> RunState:
     """The same run over other lists of its source."""
-    run.freeze(attrs.evolve(run.frozen(), source_lists=source_lists))
+    run.freeze(msgspec.structs.replace(run.frozen(), source_lists=source_lists))
     return Driver(run, InlineLauncher(), stays=True).drive().decision.state
 
 
@@ -119,10 +118,10 @@ def test_another_target_size_acts_on_new_lines_alone(site: Site) -> None:
     replace_source_shard(run, 0, rows)
     frozen = run.frozen()
     stages = tuple(
-        attrs.evolve(stage, relation=type(stage.relation)(Slicing(tasks=4, batch=4)))
+        msgspec.structs.replace(stage, relation=type(stage.relation)(Slicing(tasks=4, batch=4)))
         for stage in frozen.pipeline.stages
     )
-    run.freeze(attrs.evolve(frozen, pipeline=attrs.evolve(frozen.pipeline, stages=stages)))
+    run.freeze(msgspec.structs.replace(frozen, pipeline=msgspec.structs.replace(frozen.pipeline, stages=stages)))
     go_on(run, "0001+1")
     double = World().stage(run.store, frozen.pipeline.stage("double").folder)
     assert [4, 2, 2, 2, 2] == [line.count for line in double.lists.read("0001+1") or []]

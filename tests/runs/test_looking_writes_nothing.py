@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 from driven import Site
 from engine_stages import Digits, Double, Number
@@ -222,7 +223,7 @@ def second_look(run: Run, owner: bool | None, scheduler: Scheduler, late: float,
     """
     clock, frozen, rounds = Later(), run.frozen(), part(run, "double").rounds
     world = World(processes=Known(owner), clock=clock)
-    frozen = attrs.evolve(frozen, retries={}, forgiven={})
+    frozen = msgspec.structs.replace(frozen, retries={}, forgiven={})
     observer = Observer(world, run.store, frozen, scheduler, watched=lambda stage, number: True)
     beat = Path(part(run, "double").folder.rounds, "0001.beat")
     if beats != "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,7 +161,7 @@ def test_a_round_that_was_refused_is_no_idle_one() -> None:
     The reason that `status` showed was two idle rounds, without a word of sbatch's. The bound of all rounds stays.
     """
     refused = [RoundView(number=n, phase=OVER, done_before=0, queue="slurm") for n in range(1, 21)]
-    idle = [attrs.evolve(view, jobs=JOBS) for view in refused]
+    idle = [msgspec.structs.replace(view, jobs=JOBS) for view in refused]
     found = [rounds_without_progress(stage(rounds=tuple(r))) for r in (refused[:8], [*idle[:2], *refused[2:4]])]
     assert [0, 2] == found
     assert RunState.STALLED is decide(stage(rounds=tuple(refused)))[0]
@@ -465,7 +466,7 @@ class SimShard:
 
     def attempt(self, here: Allowance) -> None:
         """In a worker that has so much: tried again as `judge` has it."""
-        limits = attrs.evolve(LIMITS, here=here)
+        limits = msgspec.structs.replace(LIMITS, here=here)
         for _ in range(3):
             verdict = judge(self.history, PLANNED.attempts, limits)
             if self.done or verdict.stuck or not limits.takes(verdict.needs):
@@ -512,7 +513,7 @@ class Simulated:
             self.name, ready=ready, listed=self.listed, counts=counts(self.done, len(self.shards)),
             rounds=tuple(self.rounds),
         )  # fmt: skip
-        return attrs.evolve(seen, left=self.left) if seen.may_go_on else seen
+        return msgspec.structs.replace(seen, left=self.left) if seen.may_go_on else seen
 
     def _pass_time(self) -> None:
         tried, looks, forgets = self._entry()
@@ -529,14 +530,14 @@ class Simulated:
         return self.script[number] if number < len(self.script) else (len(self.shards), 0, False)
 
     def _set(self, phase: Phase) -> None:
-        self.rounds[-1] = attrs.evolve(self.rounds[-1], phase=phase)
+        self.rounds[-1] = msgspec.structs.replace(self.rounds[-1], phase=phase)
 
     def do(self, action: Action) -> None:
         """Carry an action out."""
         if isinstance(action, MakeLists):
             self.listed = True
         elif isinstance(action, Watch):
-            self.rounds[-1] = attrs.evolve(self.rounds[-1], watched=True)
+            self.rounds[-1] = msgspec.structs.replace(self.rounds[-1], watched=True)
         else:
             assert isinstance(action, Submit)
             assert not self.rounds or self.rounds[-1].phase is OVER, "two rounds at once"

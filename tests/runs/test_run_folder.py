@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 
 from hpcurate.errors import StoreError
@@ -32,7 +33,7 @@ def run(tmp_path: Path) -> Run:
 def test_a_note_of_the_driver_replaces_a_longer_one_in_place(run: Run) -> None:
     """Before, each note emptied the file first, and a look in between saw a run without a driver."""
     path, me = Path(run.path, "driver.json"), SystemProcesses().mine()
-    path.write_text(json.dumps({**attrs.asdict(ProcessIdentity("h" * 300, 1, 1)), "beat": 10**9}) + "\n")
+    path.write_text(json.dumps({**msgspec.to_builtins(ProcessIdentity("h" * 300, 1, 1)), "beat": 10**9}) + "\n")
     first = path.stat().st_ino
     run.note_driver(me, 1)
     size, beat = path.stat().st_size, run.driver_beat()

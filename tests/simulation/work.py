@@ -14,6 +14,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate import Stage, Task
 from hpcurate.errors import StoreFailed
@@ -202,14 +203,14 @@ def pipeline_of(
         "p", Numbers({}), steps, budget=Budget(failed=50), timing=Timing(),
         epoch=lambda stage, fingerprint: variant if stage == last else 0,
     )  # fmt: skip
-    return attrs.evolve(made, stages=tuple(map(_of_several_batches, made.stages)))
+    return msgspec.structs.replace(made, stages=tuple(map(_of_several_batches, made.stages)))
 
 
 def _of_several_batches(stage: PlannedStage) -> PlannedStage:
     """With as many tasks in a shard as are allowed: there are never so many that some have two batches otherwise."""
     if not isinstance(stage.relation, Slices):
         return stage
-    return attrs.evolve(stage, relation=Slices(attrs.evolve(stage.relation.slicing, batch=0)))
+    return msgspec.structs.replace(stage, relation=Slices(msgspec.structs.replace(stage.relation.slicing, batch=0)))
 
 
 # -- what comes out -------------------------------------------------------------------------------------
@@ -534,6 +535,6 @@ def measure_nothing() -> None:
 
 def _timeless(counts: ShardCounts) -> ShardCounts:
     """Without what a real clock has measured: the same seed writes the same bytes."""
-    return attrs.evolve(
+    return msgspec.structs.replace(
         counts, seconds=0.0, process_seconds=0.0, waiting_seconds=0.0, peak_memory_mb=0.0, cpu_seconds=0.0
     )

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from slurm_fixture import SlurmSite
 
@@ -83,7 +83,7 @@ def test_a_user_who_looks_at_running_jobs_only(
     array: BatchJob, slurm: SlurmSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, with SQUEUE_STATES=RUNNING exported a pending array read as gone."""
-    queue, job = SlurmQueue(), attrs.evolve(array, options={**array.options, "hold": True}).submit()
+    queue, job = SlurmQueue(), msgspec.structs.replace(array, options={**array.options, "hold": True}).submit()
     for name, value in (
         ("SQUEUE_STATES", "RUNNING"),
         ("SQUEUE_FORMAT", "%u"),
@@ -99,7 +99,7 @@ def test_a_user_who_looks_at_running_jobs_only(
 
 def test_many_fragmented_elements_are_all_counted(array: BatchJob, slurm: SlurmSite) -> None:
     """Before, squeue cut their ranges short: 172 elements read as 11."""
-    job = attrs.evolve(array, elements=301, options={**array.options, "hold": True}).submit()
+    job = msgspec.structs.replace(array, elements=301, options={**array.options, "hold": True}).submit()
     slurm.run("scancel", *(f"{job}_{index}" for index in range(0, 301, 2)))
     assert 150 == sum(row.count for row in SlurmQueue().rows(Jobs(ids=(job,))) or ())
     SlurmQueue().cancel(Jobs(ids=(job,)))
@@ -109,7 +109,7 @@ def test_many_fragmented_elements_are_all_counted(array: BatchJob, slurm: SlurmS
 def test_a_path_is_taken_as_it_is(array: BatchJob, slurm: SlurmSite, name: str) -> None:
     """Before, a job whose path held a pattern lost its log, or did not start."""
     folder = Path(array.folder) / name
-    job = attrs.evolve(array, folder=str(folder), command="echo here", elements=1).submit()
+    job = msgspec.structs.replace(array, folder=str(folder), command="echo here", elements=1).submit()
     slurm.wait_idle(30)
     assert "here\n" == (folder / f"array-{job}_0.out").read_text()
 
@@ -157,8 +157,8 @@ def test_an_sbatch_whose_answer_is_lost(
 
 def test_a_job_is_ours_by_its_whole_name(array: BatchJob, slurm: SlurmSite) -> None:
     """However long; names that begin with it are another's. Arrays by their own id, also while elements run."""
-    long = attrs.evolve(array, name="n" * 150, elements=2)
-    job, other = long.submit(), attrs.evolve(long, name="n" * 151).submit()
+    long = msgspec.structs.replace(array, name="n" * 150, elements=2)
+    job, other = long.submit(), msgspec.structs.replace(long, name="n" * 151).submit()
     queue = SlurmQueue()
     while not any(row["State"] == "RUNNING" for row in slurm.squeue()):
         time.sleep(0.1)
@@ -172,7 +172,7 @@ def test_how_elements_ended(array: BatchJob, slurm: SlurmSite) -> None:
     fill = "import time; kept = b'1' * 60_000_000; time.sleep(30)"
     command = f"""case $SLURM_ARRAY_TASK_ID in
     0) exec {sys.executable} -c "{fill}";; 1) kill -9 $$;; 2) exit 3;; *) sleep 60;; esac"""
-    job = attrs.evolve(array, command=command, elements=4, options={"mem": "20M", "time": 2}).submit()
+    job = msgspec.structs.replace(array, command=command, elements=4, options={"mem": "20M", "time": 2}).submit()
     while [f"{job}_3"] != [row["JobID"] for row in slurm.squeue()]:
         time.sleep(0.1)
     slurm.run("scancel", f"{job}_3")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,9 +197,8 @@ def job(tmp_path: Path) -> Iterator[ShardJob]:
 
 def evolved(job: ShardJob, **changes: Any) -> ShardJob:
     """The job with other settings."""
-    import attrs
 
-    return attrs.evolve(job, **changes)
+    return msgspec.structs.replace(job, **changes)
 
 
 def reports(stage: Stage[Any, Any], job: ShardJob) -> tuple[list[list[str]], ShardCounts]:

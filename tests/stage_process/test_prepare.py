@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from unit_stages import Number, Prepared, numbers
 
@@ -150,7 +150,7 @@ def shard(folder: Path, name: str, count: int, **changes: Any) -> ShardJob:
         shard=name, directory=str(folder / name), ref=name, root=str(folder), inputs=[(str(rows), 0, count)],
         batch_size=1,
     )  # fmt: skip
-    return attrs.evolve(job, **changes)
+    return msgspec.structs.replace(job, **changes)
 
 
 class HoldsNext(Prepared):
@@ -201,7 +201,7 @@ def test_a_shard_that_was_held_and_is_not_the_next_is_forgotten(tmp_path: Path) 
 
 def test_a_next_shard_that_cannot_be_read_fails_when_it_begins(tmp_path: Path) -> None:
     """Not the one before it."""
-    job = attrs.evolve(shard(tmp_path, "b", 5), inputs=[(str(tmp_path / "gone"), 0, 5)])
+    job = msgspec.structs.replace(shard(tmp_path, "b", 5), inputs=[(str(tmp_path / "gone"), 0, 5)])
     runner = ShardRunner(Prepared())
     runner.hold(job, lambda message: None)
     assert 3 == runner.run(shard(tmp_path, "c", 3)).passed

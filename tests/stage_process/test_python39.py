@@ -26,6 +26,16 @@ FOREIGN = (
 )
 
 
+BY_NAME = """
+class Struct:
+    def __init_subclass__(cls, **settings): pass
+    def __init__(self, *values, **named):
+        self.__dict__.update(zip(self.__annotations__, values), **named)
+def field(**settings): return None
+"""
+"""Of msgspec, what is used while modules are imported."""
+
+
 def _candidates(version: str) -> list[Path]:
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = [Path(p) for p in [shutil.which(f"python{version}")] if p]
@@ -64,7 +74,7 @@ def packages(tmp_path: Path) -> Path:
     for module in (attr, attrs):
         folder = Path(module.__file__).parent
         (tmp_path / folder.name).symlink_to(folder)
-    (tmp_path / "msgspec.py").write_text("")
+    (tmp_path / "msgspec.py").write_text(BY_NAME)
     return tmp_path
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import attrs
+import msgspec
 import pytest
 from fragile import fragile
 from unit_stages import Number, numbers
@@ -215,7 +216,7 @@ def test_a_store_that_is_gone_is_to_blame_for_files_that_are_missed(tmp_path: Pa
     """An input of an unmounted store was a FileNotFoundError of the task's, and its folder was made where it was."""
     with fragile(tmp_path) as disk:
         (disk.store / "attempt").mkdir()
-        files = AttemptFiles(attrs.evolve(job_of(tmp_path), directory=str(disk.store / "attempt")))
+        files = AttemptFiles(msgspec.structs.replace(job_of(tmp_path), directory=str(disk.store / "attempt")))
         with disk.trouble("unmounted"):
             missed = FileNotFoundError(errno.ENOENT, "No such file or directory")
             assert blame_store(missed, str(disk.store / "attempt")) is not None

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from unit_stages import Number, numbers
 
@@ -79,7 +79,7 @@ def run(folder: Path, stage: Stage[Any, Any], count: int, **changes: Any) -> tup
     said: list[InWork] = []
     runner = ShardRunner(stage)
     try:
-        return runner.run(attrs.evolve(job, **changes), said.append), said
+        return runner.run(msgspec.structs.replace(job, **changes), said.append), said
     finally:
         runner.close()
 

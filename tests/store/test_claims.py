@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,7 +137,7 @@ def test_a_claim_of_before_reads_the_same(folder: StageFolder, claims: Claims) -
         "attempt": 3,
         "nonce": "n",
         "worker": "w",
-        "process": attrs.asdict(ELSEWHERE),
+        "process": msgspec.to_builtins(ELSEWHERE),
     }
     old["history"] = [{"attempt": 1, "ending": "dead"}, {"attempt": 2, "ending": "oom", "in_flight": ["a"]}]
     Path(folder.claim(SHARD, 3)).write_text(json.dumps(old))
@@ -166,7 +166,7 @@ def test_a_claim_that_cannot_be_read_is_none(folder: StageFolder, claims: Claims
 @pytest.mark.parametrize("ending", Ending)
 def test_the_next_attempt_learns_how_one_ended(claims: Claims, ending: Ending) -> None:
     """Why, what was in flight, whose it was and from when to when: every ending."""
-    claims.end(attrs.evolve(claim_of("w1"), node="n7"), ending, "SIGSEGV", ("a",), begun=5.0, ended=7.5)
+    claims.end(msgspec.structs.replace(claim_of("w1"), node="n7"), ending, "SIGSEGV", ("a",), begun=5.0, ended=7.5)
     who = {"worker": "w1", "node": "n7"}
     expected = AttemptEnd(attempt=1, ending=ending, detail="SIGSEGV", in_flight=("a",), begun=5.0, ended=7.5, **who)
     assert expected == claims.ending(SHARD, Latest(1, ending))

@@ -469,7 +469,7 @@ def test_what_programs_made_unreadable_is_moved_and_deleted(tmp_path: Path) -> N
     inner.chmod(0)
     inner.parent.chmod(0)
     code = """
-import os
+import ctypes, os, shutil  # which the other user may not read
 from hpcurate.store.filesystem import PosixFilesystem
 if not os.geteuid():  # root may do all
     for path in ('.', 'attempt', 'attempt/a', 'attempt/a/b', 'kept', 'checkpoint', 'shard'):

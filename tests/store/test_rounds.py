@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from together import together
 
@@ -35,7 +35,7 @@ def rounds(folder: StageFolder) -> Rounds:
 def ticket(number: int, run: str = "run", **more: Any) -> Ticket:
     """A ticket for Slurm."""
     plain = {"launcher": "slurm", "queue": "slurm", "name": f"cut-r{number}", **more}
-    return Ticket(run=run, submitter=attrs.evolve(SystemProcesses().mine(), host=HERE.host), **plain)
+    return Ticket(run=run, submitter=msgspec.structs.replace(SystemProcesses().mine(), host=HERE.host), **plain)
 
 
 def take(rounds: Rounds, number: int, run: str = "run", **more: Any) -> bool:
@@ -67,7 +67,8 @@ def test_a_ticket_reads_as_written(rounds: Rounds, queue: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "jobs", [Jobs(), Jobs(("12", "13")), Jobs(workers=(HERE, attrs.evolve(HERE, pid=2))), Jobs(("12",), (HERE,))]
+    "jobs",
+    [Jobs(), Jobs(("12", "13")), Jobs(workers=(HERE, msgspec.structs.replace(HERE, pid=2))), Jobs(("12",), (HERE,))],
 )
 def test_a_submission_is_written_beside_its_ticket(rounds: Rounds, jobs: Jobs) -> None:
     """No job at all differs from no answer yet."""

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
 import msgspec
 import pytest
 
@@ -86,18 +85,18 @@ def test_a_killed_process_is_not_even_as_a_zombie(run: Run) -> None:
 def test_a_reused_pid_is_somebody_else() -> None:
     """The start time tells."""
     mine = PROCESSES.mine()
-    assert False is PROCESSES.alive(attrs.evolve(mine, start=mine.start + 1))
+    assert False is PROCESSES.alive(msgspec.structs.replace(mine, start=mine.start + 1))
 
 
 def test_another_host_or_boot_is_unknown() -> None:
     """Only the scheduler can tell."""
-    assert None is PROCESSES.alive(attrs.evolve(PROCESSES.mine(), host="elsewhere"))
+    assert None is PROCESSES.alive(msgspec.structs.replace(PROCESSES.mine(), host="elsewhere"))
 
 
 def test_an_identity_survives_json() -> None:
     """Claims and tickets carry it."""
     mine = PROCESSES.mine()
-    assert mine == msgspec.convert(json.loads(json.dumps(attrs.asdict(mine))), ProcessIdentity)
+    assert mine == msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(mine))), ProcessIdentity)
 
 
 def test_a_process_that_is_gone_has_an_identity_that_is_dead() -> None:
@@ -251,8 +250,8 @@ def test_only_the_process_that_was_meant_is_asked_to_end(run: Run) -> None:
     """Not one of another host, nor one that got its pid: the same number is nobody's proof."""
     process = run("")
     who = ProcessIdentity.of(process.pid)
-    PROCESSES.terminate(attrs.evolve(who, host="elsewhere"))
-    PROCESSES.terminate(attrs.evolve(who, start=who.start + 1))
+    PROCESSES.terminate(msgspec.structs.replace(who, host="elsewhere"))
+    PROCESSES.terminate(msgspec.structs.replace(who, start=who.start + 1))
     assert PROCESSES.alive(who)
     PROCESSES.terminate(who)
     assert -15 == process.wait(10)

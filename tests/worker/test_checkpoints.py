@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 import training_stages
 from one_worker import Bench, bench
@@ -118,7 +119,7 @@ def test_a_dead_letter_that_is_retried_goes_on(tmp_path: Path) -> None:
         "0002-000000", 1, 1, (Input("source", SHARD, "n", 0, 1),), retries=(Input("stage", SHARD, "n", 0, 1),)
     )
     one.store.lists.write("0002", [line])
-    retried = attrs.evolve(one, plan=attrs.evolve(one.plan, lists=("0002",)))
+    retried = attrs.evolve(one, plan=msgspec.structs.replace(one.plan, lists=("0002",)))
     assert retried.worker().run() == 0
     assert ["0-4", "2-4"] == [row["steps"] for row in one.rows("tasks")]
     assert {} == kept(one)

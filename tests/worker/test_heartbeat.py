@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import attrs
+import msgspec
 import pytest
 from one_worker import bench
 from unit_stages import Fated, Number, numbers
@@ -59,9 +60,11 @@ def test_a_heartbeat_of_an_earlier_release_is_a_counter() -> None:
 
 def test_what_is_in_work_is_read_as_it_was_written() -> None:
     """Names are any text; of a long one the end is kept."""
-    beat = Beat(counter=b"000000000007", node="n1", every_s=2.0, at_work=(ONE, attrs.evolve(ONE, shard="s")))
+    beat = Beat(counter=b"000000000007", node="n1", every_s=2.0, at_work=(ONE, msgspec.structs.replace(ONE, shard="s")))
     assert beat == decoded(encoded(beat))
-    long = decoded(encoded(attrs.evolve(beat, at_work=(attrs.evolve(ONE, name="x" * 5000 + ".mp4"),))))
+    long = decoded(
+        encoded(msgspec.structs.replace(beat, at_work=(msgspec.structs.replace(ONE, name="x" * 5000 + ".mp4"),)))
+    )
     assert ("x.mp4", 300) == (long.at_work[0].name[-5:], len(long.at_work[0].name))
 
 
@@ -132,7 +135,7 @@ def test_a_worker_says_which_task_is_in_work_since_when_and_how_many_are_done(tm
     """And before that that it sets the stage up; once it has left nothing is in work."""
     one = bench(tmp_path, Slow(["keep"]), numbers(0, 1, 2), 3, batch_size=1, task_timeout=3600)
     Slow.gate = tmp_path
-    worker = attrs.evolve(one, plan=attrs.evolve(one.plan, timing=Timing(heartbeat_s=0.02))).worker()
+    worker = attrs.evolve(one, plan=msgspec.structs.replace(one.plan, timing=Timing(heartbeat_s=0.02))).worker()
     path = one.store.folder.worker(worker.worker)
     thread = Thread(target=worker.run)
     thread.start()
@@ -153,5 +156,5 @@ def test_a_worker_says_which_task_is_in_work_since_when_and_how_many_are_done(tm
     (tmp_path / "1").touch()
     (tmp_path / "2").touch()
     thread.join(10)
-    assert Beat(counter=b"") == attrs.evolve(decoded(POSIX.read(path)), counter=b"")
+    assert Beat(counter=b"") == msgspec.structs.replace(decoded(POSIX.read(path)), counter=b"")
     assert 3 == len(one.rows("tasks"))

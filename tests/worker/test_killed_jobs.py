@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import attrs
+import msgspec
 import psutil
 import pytest
 from one_worker import Bench, bench
@@ -79,7 +80,7 @@ def job(one: Bench, number: int, world: World) -> None:
 
     def work() -> None:
         os.environ.update(SLURM_ARRAY_JOB_ID=str(number), SLURM_ARRAY_TASK_ID="3")
-        attrs.evolve(one, plan=attrs.evolve(one.plan, round=number)).worker(world).run()
+        attrs.evolve(one, plan=msgspec.structs.replace(one.plan, round=number)).worker(world).run()
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 
-import attrs
+import msgspec
 import pytest
 
 from hpcurate.failures import Blame, FailureKind
@@ -71,7 +71,7 @@ def test_what_may_be_prepared_beside_another(isolate: bool, exhausted: bool, who
     """Whatever else was claimed waits for its turn, unprepared."""
     attempt = Attempt(
         PICK,
-        attrs.evolve(JOB, whole=whole),
+        msgspec.structs.replace(JOB, whole=whole),
         Verdict(isolate=isolate, exhausted=Blame(FailureKind.CRASH, "x") if exhausted else None),
     )
     ahead = next_shard(attempt)

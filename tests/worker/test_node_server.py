@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import attrs
+import msgspec
 import psutil
 import pytest
 from engine_stages import Number
@@ -61,7 +61,7 @@ def ended(notes: Path) -> bool:
 def workers(made: Bench, count: int, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Workers of a submission, as a launcher starts them; they share a node."""
     Path(Store(made.plan.store).format_json).write_text("{}")
-    attrs.evolve(made.plan, workers=count).save(made.submission)
+    msgspec.structs.replace(made.plan, workers=count).save(made.submission)
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(SUPPORT)}
     command = [sys.executable, "-m", "hpcurate.worker", made.submission]
     started = [subprocess.Popen(command, env={**environment, "HPCURATE_WORKER": str(k)}) for k in range(count)]
@@ -300,9 +300,9 @@ def test_which_server_is_shared(tmp_path: Path) -> None:
     plan = bench(tmp_path, Asks("a"), [Number(id="n", value=1)], 1).plan
     other = bench(tmp_path / "b", Asks("b"), [Number(id="n", value=1)], 1).plan
     same = server_name(plan, (), "7")
-    assert same == server_name(attrs.evolve(plan, round=2), (), "8")
-    assert same != server_name(attrs.evolve(plan, run="another"), (), "7")
-    assert same != server_name(attrs.evolve(other, store=plan.store), (), "7")
+    assert same == server_name(msgspec.structs.replace(plan, round=2), (), "8")
+    assert same != server_name(msgspec.structs.replace(plan, run="another"), (), "7")
+    assert same != server_name(msgspec.structs.replace(other, store=plan.store), (), "7")
     assert server_name(plan, ("GPU-1",), "7") == server_name(plan, ("GPU-1",), "8")
     assert server_name(plan, ("0",), "7") != server_name(plan, ("0",), "8")
     assert server_name(plan, ("0", "1"), "7") != server_name(plan, ("0",), "7")

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -370,7 +370,7 @@ def test_who_died_with_one_task_alone_waits_for_the_schedulers_word(folder: Stag
     """Four workers on one machine died of the same task within a round, and it was a dead letter before anybody could
     say that it had needed more memory.
     """
-    gone = attrs.evolve(World().processes.mine(), start=1)
+    gone = msgspec.structs.replace(World().processes.mine(), start=1)
     lost = AttemptEnd(attempt=1, ending=Ending.LOST)
     foreign(folder)
     foreign(folder, attempt=2, history=(lost,), process=gone, element="12_3", round=2)

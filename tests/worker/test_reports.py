@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from one_worker import Bench, QuickClock, bench
 from unit_stages import Fated, Number, numbers
@@ -122,7 +123,7 @@ def test_who_fails_at_once_keeps_its_place_for_a_while(
 ) -> None:
     """Before, a bad node on which every worker failed within a second was given all elements of an array."""
     one = bench(tmp_path, CannotStart(), numbers(1, 2), 1)
-    one = attrs.evolve(one, plan=attrs.evolve(one.plan, workers=workers))
+    one = attrs.evolve(one, plan=msgspec.structs.replace(one.plan, workers=workers))
 
     class Clock(QuickClock):
         """Its first event is the one that has the worker leave."""
@@ -156,7 +157,7 @@ def test_who_fails_at_once_keeps_its_place_for_a_while(
 def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
     """Its node is needed for others, or the run was cancelled."""
     one = bench(tmp_path, CannotStart(), numbers(1, 2), 1)
-    one = attrs.evolve(one, plan=attrs.evolve(one.plan, workers=2, timing=Timing(hold_s=60)))
+    one = attrs.evolve(one, plan=msgspec.structs.replace(one.plan, workers=2, timing=Timing(hold_s=60)))
     worker = worker_of(one, 0)
     waits = threading.Thread(target=worker.run, daemon=True)
     waits.start()
@@ -175,7 +176,7 @@ def test_a_disk_that_cannot_be_written_to_is_the_nodes(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch" / f"hpcurate-{os.getuid()}").write_text("no folder")
     one = bench(tmp_path, Fated(["keep"]), numbers(1), 1)
-    one = attrs.evolve(one, plan=attrs.evolve(one.plan, node_local=("/no/such", str(tmp_path / "scratch"))))
+    one = attrs.evolve(one, plan=msgspec.structs.replace(one.plan, node_local=("/no/such", str(tmp_path / "scratch"))))
     assert 1 == worker_of(one, 0, hosts=Copying()).run()
     found = one.failure()
     assert (FailureKind.NODE, True) == (found.kind, "cannot be written to" in found.message)
@@ -206,8 +207,10 @@ def test_weights_that_do_not_verify_are_the_nodes(
     digest, size = real(str(source / "a"), str(tmp_path / "copy"), lambda: False)
     write_manifest(str(source), [FileEntry("a", size, digest)])
     monkeypatch.setattr(copying, "_copy_bytes", flips)
-    stage = attrs.evolve(one.plan.stage, weights=(WeightsRef(("m",), "m@1", "w"),))
-    one = attrs.evolve(one, plan=attrs.evolve(one.plan, stage=stage, node_local=(str(tmp_path / "scratch"),)))
+    stage = msgspec.structs.replace(one.plan.stage, weights=(WeightsRef(("m",), "m@1", "w"),))
+    one = attrs.evolve(
+        one, plan=msgspec.structs.replace(one.plan, stage=stage, node_local=(str(tmp_path / "scratch"),))
+    )
     assert status == worker_of(one, 0, hosts=Copying()).run()
     if status:
         assert (FailureKind.NODE, True) == (one.failure().kind, "copied to it twice" in one.failure().message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from unit_stages import Tuned, numbers
 
@@ -99,7 +99,7 @@ def test_caches_lie_on_the_node_apart_for_each_environment() -> None:
 def test_code_of_a_model_runs_only_where_its_entry_says_so() -> None:
     """By each of the model's names; what one process was given is not another's."""
     models = (WeightsRef(("a", "lab/a"), "a@1", "a", None, True), WeightsRef(("b",), "b@1", "b"))
-    plan = attrs.evolve(PLAN, stage=attrs.evolve(PLAN.stage, weights=models))
+    plan = msgspec.structs.replace(PLAN, stage=msgspec.structs.replace(PLAN.stage, weights=models))
     hello = hello_of(plan, WorkerInfo(index=0, process=0, cpus=1), Place(folder="/node"), {})
     provide_weights({}, None, hello.remote_code)
     assert (True, True, False) == tuple(remote_code_allowed(name) for name in ("a", "lab/a", "b"))

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from engine_stages import Double, Number
 from one_worker import Bench, bench
@@ -96,7 +96,7 @@ def test_what_a_worker_was_given(
 ) -> None:
     """All of a job of its own, where Slurm may give more than was asked for; of a shared machine its share."""
     plan = bench(tmp_path, Double(), NUMBERS, 6, **SHAPE).plan
-    plan = attrs.evolve(plan, stage=attrs.evolve(plan.stage, device=device))
+    plan = msgspec.structs.replace(plan, stage=msgspec.structs.replace(plan.stage, device=device))
     assert expected == given(plan, allocation, whole_job=whole)
 
 
@@ -123,7 +123,7 @@ def test_records_are_read_in_order_and_without_what_cannot_be_read(tmp_path: Pat
         memory_mb=1,
         begun=9.0,
     )
-    for one in (record, attrs.evolve(record, worker="a", begun=12.0)):
+    for one in (record, msgspec.structs.replace(record, worker="a", begun=12.0)):
         write_worker_record(POSIX, str(tmp_path), one)
     (tmp_path / "workers" / "c.json").write_text("{")
     assert ["b", "a"] == [one.worker for one in read_worker_records(POSIX, str(tmp_path))]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 from one_worker import Bench, bench
 from unit_stages import Fated, Number, numbers
@@ -34,7 +35,7 @@ FIRST, SECOND = shard_id("0001", 0), shard_id("0001", 1)
 def round_of(one: Bench, here: Allowance, number: int = 2) -> Bench:
     """The same in a round that has so much."""
     limits = Limits(ordinary=ORDINARY, most=MOST, here=here)
-    return attrs.evolve(one, plan=attrs.evolve(one.plan, limits=limits, round=number))
+    return attrs.evolve(one, plan=msgspec.structs.replace(one.plan, limits=limits, round=number))
 
 
 def ended(one: Bench, shard: str, *ends: AttemptEnd) -> None:
@@ -47,7 +48,7 @@ def ended(one: Bench, shard: str, *ends: AttemptEnd) -> None:
         )
         claims.take(claim)
         claims.end(claim, end.ending, end.detail, end.in_flight, peak_mb=end.peak_mb, seconds=end.seconds)
-        history = (*history, attrs.evolve(end, attempt=number))
+        history = (*history, msgspec.structs.replace(end, attempt=number))
 
 
 def oom(*in_flight: str, memory_mb: int = 400) -> AttemptEnd:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-import attrs
+import msgspec
 
 from hpcurate.errors import LauncherError
 from hpcurate.system.allocation import Allocation
@@ -13,8 +13,7 @@ from hpcurate.system.allocation import Allocation
 ANSWER_S = 5.0
 
 
-@attrs.define(frozen=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What `launcher=auto` decides by."""
 
     client: bool

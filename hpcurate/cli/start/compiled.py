@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.cli.start.compose import dump, frozen_config
 from hpcurate.cli.start.launch import Listing
@@ -52,7 +53,7 @@ def contents(folder: str, request: Request, settings: Settings) -> dict[str, byt
         scripts = compiler.scripts(folder, prepared.draft, compiled)
         return {**scripts, CONFIG: config, COMPILED: compiled.text(), "README": readme(folder, prepared, compiled)}
 
-    compiled = attrs.evolve(compiled, tag=digest(texts(compiled))[:12])
+    compiled = msgspec.structs.replace(compiled, tag=digest(texts(compiled))[:12])
     written = {name: text.encode("utf-8", "surrogateescape") for name, text in texts(compiled).items()}
     return {**written, **{f"{compiled.code}/{name}": path.read_bytes() for name, path in code.items()}}
 

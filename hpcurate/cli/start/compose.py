@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.cli.start.parameters import (
     Parameter,
@@ -38,8 +38,7 @@ INTERPOLATIONS = ("result", "oc.env", "oc.select", "oc.decode")
 """What may stand before the colon in `${…:…}`."""
 
 
-@attrs.define(frozen=True)
-class Composed:
+class Composed(msgspec.Struct, frozen=True):
     """A composed configuration. What `${output}` stands for in it is decided last: a run's own folder has no name
     before the run has.
     """

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import attrs
+import msgspec
 
 from hpcurate.cli.start.compose import chosen, compose, dump
 from hpcurate.cli.start.configuration import info_lines, part_of_config
@@ -101,8 +101,7 @@ def _sweep(typed: Typed) -> int:
     return max((row.status for row in rows), default=0)
 
 
-@attrs.define
-class _Row:
+class _Row(msgspec.Struct):
     """One run of a sweep, or a combination that was refused."""
 
     identity: str
@@ -129,7 +128,7 @@ def combinations_of(typed: Typed) -> Iterator[Typed]:
     folders = conf_folders(typed.config_dirs)
     for overrides in combinations(typed.overrides, lambda group: names_in(folders, group)):
         words = (*(f"{k}={v}" for k, v in typed.paths.items()), *map(as_typed, overrides))
-        yield attrs.evolve(typed, overrides=overrides, words=words)
+        yield msgspec.structs.replace(typed, overrides=overrides, words=words)
 
 
 def previews(argv: list[str]) -> list[Preview]:

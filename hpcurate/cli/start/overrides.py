@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 
@@ -25,8 +25,7 @@ TAKES = {"--cfg": ("job", "all", "hydra"), "--info": ("all", "config", "defaults
 _KEY = re.compile(r"[+~]*[A-Za-z_][\w.\-/@]*")
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Typed:
+class Typed(msgspec.Struct, frozen=True, kw_only=True):
     """A command line, sorted."""
 
     paths: dict[str, str]

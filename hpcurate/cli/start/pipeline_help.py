@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 
 from hpcurate.cli.config_fields import Field, fields_of, first_line, parameters_of
 from hpcurate.cli.start.compose import chosen, compose
@@ -27,8 +27,7 @@ NEVER_ADDED = ("launcher", "models", "pipeline", "site")
 """Groups that add nothing to a pipeline."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A source, a stage, or a member of a chain."""
 
     key: str

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.store_choice import find_store
@@ -66,7 +67,7 @@ def _store(given: str | None) -> str | None:
 
 
 def _plain(report: DiagnosisReport) -> dict[str, Any]:
-    found = [attrs.asdict(finding) for finding in report.findings]
+    found = [msgspec.to_builtins(finding) for finding in report.findings]
     return {"findings": found, "trouble": report.trouble, "profile": attrs.asdict(report.profile)}
 
 

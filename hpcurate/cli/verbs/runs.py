@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 
-import attrs
+import msgspec
 
 from hpcurate.cli.terminal import show, show_json, state, table
 from hpcurate.cli.text import styled
@@ -38,7 +38,7 @@ def verb(argv: list[str]) -> int:
     most = None if options.json or options.n <= 0 else options.n
     found = list_runs(the_store(options), now, options.pattern, options.state, most)
     if options.json:
-        show_json([attrs.asdict(entry) for entry in found.entries])
+        show_json([msgspec.to_builtins(entry) for entry in found.entries])
     else:
         show(run_lines(found, now))
     return 0

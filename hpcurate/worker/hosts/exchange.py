@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-import attrs
+import msgspec
 
 from hpcurate.stage_process.channel import Channel, ChannelClosed
 from hpcurate.stage_process.messages import Done, InWork, Message, ShardJob
@@ -83,7 +83,7 @@ class Exchange:
     def _look_ahead(self, ahead: Ahead) -> None:
         self.ahead = ahead.claim()
         if self.ahead is not None:
-            self._channel.send(attrs.evolve(self.ahead, ahead=True))
+            self._channel.send(msgspec.structs.replace(self.ahead, ahead=True))
 
     @staticmethod
     def _later(seconds: float | None) -> float | None:

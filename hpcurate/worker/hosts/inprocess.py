@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from hpcurate.errors import ProgramKilled, SetupLost, StoreFailed
 from hpcurate.failures import Ending
@@ -24,7 +24,7 @@ class InProcess:
 
     def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> None:
         # processes would import the user's own script once more
-        self._hello, self._log = attrs.evolve(hello_of(plan, info, place, {}), prepare="threads"), log
+        self._hello, self._log = msgspec.structs.replace(hello_of(plan, info, place, {}), prepare="threads"), log
         self._runner: ShardRunner | None = None
         self._standing: Standing | None = None
 

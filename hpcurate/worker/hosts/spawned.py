@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 
 import attrs
+import msgspec
 
 from hpcurate.failures import Ending
 from hpcurate.planning.plan import Plan
@@ -61,7 +62,7 @@ class StageProcess:
         self._connect()
         assert self._channel is not None
         with suppress(ChannelClosed):  # it has died: `ended` tells
-            self._channel.send(attrs.evolve(self._hello(), guard=True))
+            self._channel.send(msgspec.structs.replace(self._hello(), guard=True))
 
     def ended(self) -> bool:
         """Whether it was started, and has ended: then nothing of it is left, also where somebody killed its keeper."""

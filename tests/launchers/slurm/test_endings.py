@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 import pytest
 
 from hpcurate.failures import AGAINST, Against, Ending, JobEnd
@@ -86,7 +86,7 @@ def test_where_an_element_failed_and_which_node_broke_down() -> None:
     expected = {
         "1_0": JobEnd(node="cpu0"),
         "1_2": BROKE,
-        "1_3": attrs.evolve(BROKE, ending=Ending.FREE, memory_mb=1024),
+        "1_3": msgspec.structs.replace(BROKE, ending=Ending.FREE, memory_mb=1024),
     }
     assert expected == endings_of("", ON_NODES)
 
@@ -94,7 +94,9 @@ def test_where_an_element_failed_and_which_node_broke_down() -> None:
 def test_without_accounting_the_controller_names_nodes() -> None:
     """For five minutes."""
     queued = "1_0|FAILED|cpu0\n1_1|COMPLETED|cpu1\n1_2|NODE_FAIL|cpu2\n1_[3-4]|PENDING|\n"
-    assert {"1_0": JobEnd(node="cpu0"), "1_2": attrs.evolve(BROKE, ending=Ending.FREE)} == endings_of(queued, "")
+    assert {"1_0": JobEnd(node="cpu0"), "1_2": msgspec.structs.replace(BROKE, ending=Ending.FREE)} == endings_of(
+        queued, ""
+    )
 
 
 def test_nothing_is_known_of_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 from golden import assert_golden
 from planned import planned
 
@@ -19,5 +19,5 @@ def test_the_script_of_an_array() -> None:
     submission = Submission(plan=plan, path="/s/runs/r/submissions/lower-0001", name=job_name("lower-0", 1, "r", "/s"))
     launcher = SlurmLauncher(partition="gpu", account="me", setup=["module load cuda"], max_parallel=2, python="python")
     job = array_job(submission, launcher.settings, offset=0, elements=3)
-    text = attrs.evolve(job, folder="FOLDER").script()
+    text = msgspec.structs.replace(job, folder="FOLDER").script()
     assert_golden("array.sh", text)

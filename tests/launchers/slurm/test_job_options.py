@@ -93,8 +93,7 @@ def test_a_gate_follows_all_arrays_of_its_round() -> None:
     assert "afterany:7:8" == job.options["dependency"]
     assert ("/s/runs/20260101/gates", ("a", "b")) == (job.folder, job.setup)
     assert request.name == job.name
-    assert job.command.startswith("export PYTHONPATH=/s/c$")
-    assert job.command.endswith("exec py -P -m hpcurate.runs.gate /s/runs/20260101 one 2 900")
+    assert "exec py -P /s/c/hpcurate/start.py hpcurate.runs.gate /s/runs/20260101 one 2 900" == job.command
 
 
 @pytest.mark.parametrize(
@@ -106,12 +105,9 @@ def test_workers_are_split_where_an_array_is_short(workers: int, most: int, arra
 
 
 def test_commands_are_quoted() -> None:
-    """Nothing in a path is interpreted by a shell; the frozen code comes first on the import path."""
+    """Nothing in a path is interpreted by a shell; the frozen code is started by its own script."""
     line = worker_command("/p y/python", "/c $x", "/s/it's", 3)
-    assert (
-        "export PYTHONPATH='/c $x'${PYTHONPATH:+\":$PYTHONPATH\"}\n"
-        "exec '/p y/python' -P -m hpcurate.worker '/s/it'\"'\"'s' --offset 3"
-    ) == line
+    assert ("exec '/p y/python' -P '/c $x/hpcurate/start.py' hpcurate.worker '/s/it'\"'\"'s' --offset 3") == line
     assert "exec py -P -m hpcurate.worker.check /f one" == check_command("py", None, "/f", "one")
 
 
