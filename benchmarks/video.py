@@ -1,101 +1,189 @@
-"""Clips a second: cut by encoding, cut by copying packets, and decoding only, in one process each; then a filter.
+"""The cut of real videos on the whole machine, beside bare loops that make the same cuts: `benchmarks/video.py`.
 
-    python benchmarks/video.py [FOLDER]      default: HPCURATE_TEST_VIDEOS; without it samples are made
+    benchmarks/video.py [FOLDER] [--copies N] [--repeat N] [--only WAY …] [--quick]
 
-Spans of two seconds of every video that opens. One warm-up, then the best of three. The filter is `Motion` with a
-threshold that drops half of the clips: after they are encoded, which another stage between causes, and before that;
-seconds of CPU, once.
+Scenes of every video of FOLDER (default: HPCURATE_TEST_VIDEOS, or samples that are made), found before; one bare loop,
+one ffmpeg or one worker for each core. Ways, in turns:
+
+- *bare loops*: PyAV, the peer, with the start of its processes; `benchmarks/bare_cut.py` says what is not equal.
+- *bare loops, without cpu-independent*: what that option costs.
+- *ffmpeg*: the command, if it is installed; another build of x264.
+- *cut*: `Cut` alone through the engine, from the first claim to the last commit; *whole call* is `hpcurate.run` with
+  the intake of the spans and the start of the workers.
+- *chain*: the same with motion, quality and preview. It encodes no clip that motion drops, and the peer encodes all: so
+  its threshold is 0 here.
+
+Then the seconds of CPU of the chain by part, in one process on one core.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from bare_cut import Span, ffmpeg_seconds, has_ffmpeg, seconds_of
+from rounds import in_turns, table
+from video_profile import parts_of, profile_table
+
+import hpcurate
 from hpcurate import Chain, FileTask, Stage, stable_id
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
 from hpcurate.testing import try_stage
 from stages.video.cut import Cut
-from stages.video.media.decode import open_video
 from stages.video.motion import Motion
+from stages.video.preview import Preview
 from stages.video.probe import Probe
+from stages.video.quality import Quality
 from stages.video.split import Split
 from stages.video.tasks import ClipTask
 
 ROOT = Path(__file__).resolve().parent.parent
+PEER = "bare loops"
+QUICK_WORK = 4e7
+"""Pixels that `quick` encodes: a second or two."""
 
 
-def clips_of(folder: Path, scratch: Path) -> list[ClipTask]:
-    """Spans of two seconds of every video that opens."""
+def chain() -> Stage[Any, Any]:
+    """That of the pipeline, keeping every clip."""
+    return Chain([Cut(), Motion(threshold=0), Quality(), Preview()])
+
+
+class Work:
+    """The clips, and each way to cut them; the folder of a way is removed after it."""
+
+    def __init__(self, clips: list[ClipTask], scratch: Path) -> None:
+        self.clips, self._scratch = clips, scratch
+        self.spans, self.cores = [Span.of(clip) for clip in clips], len(os.sched_getaffinity(0))
+        self.warm: dict[str, float] = {}
+        """Seconds from the first claim to the last commit of the call before, by the name of the stage."""
+
+    def bare(self, independent: bool = True) -> float:
+        """Seconds of the bare loops."""
+        return self._in_folder(lambda folder: seconds_of(self.spans, folder / "clips", self.cores, independent))
+
+    def ffmpeg(self) -> float:
+        """Seconds of the command."""
+        return self._in_folder(lambda folder: ffmpeg_seconds(self.spans, folder / "clips", self.cores))
+
+    def engine(self, name: str, stage: Stage[Any, Any]) -> float:
+        """Seconds of the whole call, one clip a shard; from claim to commit they are noted in `warm`."""
+        return self._in_folder(lambda folder: self._run(name, stage, folder / "store"))
+
+    def parts(self) -> dict[str, float]:
+        """Seconds of CPU of the chain by part."""
+        self._in_folder(lambda folder: len(try_stage(chain(), self.clips[:1], folder / "first").tasks))  # imports
+        found: dict[str, float] = {}
+        self._in_folder(lambda folder: len(found.update(parts_of(lambda: self._tried(folder))) or ""))
+        return found
+
+    def _tried(self, folder: Path) -> None:
+        assert len(try_stage(chain(), self.clips, folder / "chain").tasks) == len(self.clips)
+
+    def _run(self, name: str, stage: Stage[Any, Any], store: Path) -> float:
+        began = time.perf_counter()
+        step = Step(stage, StageOptions(shard_tasks=1))
+        outcome = hpcurate.run({name: step}, self.clips, store=store, launcher="local")
+        whole = time.perf_counter() - began
+        counts = outcome.summary["stages"][name]
+        assert (outcome.state.value, counts["out"]) == ("complete", len(self.clips)), outcome.summary
+        claims = [path.stat().st_mtime for path in store.glob(f"stages/{name}-*/claims/*/*")]
+        commits = [path.stat().st_ctime for path in store.glob(f"stages/{name}-*/shards/*/[!.]*")]
+        self.warm[name] = max(commits) - min(claims)
+        return whole
+
+    def _in_folder(self, way: Callable[[Path], float]) -> float:
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))
+        try:
+            return way(folder)
+        finally:
+            shutil.rmtree(folder)
+
+
+def ways_of(work: Work) -> dict[str, Callable[[], float]]:
+    """Name → what measures it. Those from claim to commit measure nothing, they follow the whole call."""
+    ways: dict[str, Callable[[], float]] = {
+        PEER: work.bare,
+        "bare loops, without cpu-independent": lambda: work.bare(independent=False),
+        "ffmpeg": work.ffmpeg,
+        "cut, whole call": lambda: work.engine("cut", Cut()),
+        "cut": lambda: work.warm["cut"],
+        "chain, whole call": lambda: work.engine("chain", chain()),
+        "chain": lambda: work.warm["chain"],
+    }
+    return ways if has_ffmpeg() else {name: way for name, way in ways.items() if name != "ffmpeg"}
+
+
+def clips_of(folder: Path, scratch: Path, copies: int) -> list[ClipTask]:
+    """The scenes of every video that opens; of each as many copies, under other names."""
+    found = [(path, copy) for path in sorted(folder.glob("*.mp4")) for copy in range(copies)]
+    sources = [(path, f"{copy}/{path.name}") for path, copy in found]
     files = [
-        FileTask(id=stable_id(p.name), source=p.name, path=str(p), size=p.stat().st_size, mtime_ns=0)
-        for p in sorted(folder.glob("*.mp4"))
+        FileTask(id=stable_id(name), source=name, path=str(path), size=path.stat().st_size, mtime_ns=0)
+        for path, name in sources
     ]
     videos = try_stage(Probe(), files, scratch / "probe").tasks
-    return list(try_stage(Split(method="stride", stride_s=2), videos, scratch / "split").tasks)
+    return list(try_stage(Split(), videos, scratch / "split").tasks)
 
 
-class Between(Stage[ClipTask, ClipTask]):
-    """Does nothing; Cut cannot ask the filters behind it, and encodes everything."""
-
-    version = 1
-
-    def process(self, tasks: list[ClipTask]) -> list[ClipTask]:
-        """The same clips."""
-        return tasks
-
-
-def show_filters(clips: list[ClipTask], scratch: Path) -> None:
-    """The two orders, with a threshold that drops half of the clips."""
-    moves = try_stage(Chain([Cut(preset="ultrafast"), Motion(0)]), list(clips), scratch / "motion").tasks
-    half = Motion(statistics.median(clip.motion for clip in moves))
-    for name, between in (("encode, then drop half", [Between()]), ("drop half, then encode", [])):
-        started = time.process_time()
-        kept = try_stage(Chain([Cut(), *between, half]), list(clips), scratch / name).tasks
-        print(f"{name:<22} {time.process_time() - started:6.2f} s of CPU, {len(kept)} clips kept")
+def videos(given: Path | None, scratch: Path) -> Path:
+    """The folder of videos."""
+    folder = given or os.environ.get("HPCURATE_TEST_VIDEOS")
+    if folder:
+        return Path(folder)
+    made = scratch / "samples"
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "make-samples"), str(made), "--small"], check=True)
+    return made
 
 
-def decode_all(clips: list[ClipTask]) -> None:
-    """Every frame of every video, once."""
-    for path in dict.fromkeys(clip.path for clip in clips):
-        with open_video(path, path) as video:
-            for _ in video.decode(video.packets()):
-                pass
+def quick() -> dict[str, float]:
+    """Ratios to the bare loops, of a few short clips."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        clips = sorted(clips_of(videos(None, scratch), scratch, 1), key=lambda clip: Span.of(clip).work)
+        few = [clip for n, clip in enumerate(clips) if sum(Span.of(one).work for one in clips[: n + 1]) < QUICK_WORK]
+        work = Work(few or clips[:1], scratch)
+        ways = ways_of(work)
+        names = (PEER, "cut, whole call", "cut", "chain, whole call", "chain")
+        found = {way.name: way.median for way in in_turns({name: ways[name] for name in names}, 1)}
+        return {name: found[PEER] / found[name] for name in ("cut", "chain")}
 
 
-def seconds(work: Callable[[int], None]) -> float:
-    """The best of three, after one that does not count."""
-    found = []
-    for number in range(4):
-        started = time.perf_counter()
-        work(number)
-        found.append(time.perf_counter() - started)
-    return min(found[1:])
+def report(folder: Path, scratch: Path, arguments: Any) -> None:
+    """Measure and print."""
+    work = Work(clips_of(folder, scratch, arguments.copies), scratch)
+    seconds = sum(clip.duration_s for clip in work.clips)
+    print(f"{len(work.clips)} clips, {seconds:.1f} s of video, {work.cores} cores\n", flush=True)
+    ways = ways_of(work)
+    chosen = {name: way for name, way in ways.items() if name == PEER or name.split(",")[0] in arguments.only}
+    print(table(in_turns(chosen, arguments.repeat), PEER), flush=True)
+    if "profile" in arguments.only:
+        print(f"\nThe chain, on one core:\n\n{profile_table(work.parts())}")
 
 
 def main() -> None:
-    """Print the table."""
-    with tempfile.TemporaryDirectory() as scratch_name:
-        scratch = Path(scratch_name)
-        given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("HPCURATE_TEST_VIDEOS")
-        folder = Path(given) if given else scratch / "samples"
-        if not given:
-            subprocess.run([sys.executable, str(ROOT / "scripts" / "make-samples"), str(folder)], check=True)
-        clips = clips_of(folder, scratch)
-        stages: dict[str, Stage[ClipTask, ClipTask]] = {"encode (x264 fast)": Cut(), "copy packets": Cut(mode="copy")}
-        total = sum(clip.duration_s for clip in clips)
-        print(f"{len(clips)} clips, {total:.1f} s of video, {os.cpu_count()} cores")
-        spent = seconds(lambda _: decode_all(clips))
-        print(f"{'decode only':<22} {spent:6.2f} s  {total / spent:6.1f} x real time")
-        for name, stage in stages.items():
-            spent = seconds(lambda n, s=stage, k=name: try_stage(s, list(clips), scratch / f"{k} {n}") and None)  # type: ignore[misc]
-            print(f"{name:<22} {spent:6.2f} s  {total / spent:6.1f} x real time, {len(clips) / spent:5.1f} clips/s")
-        show_filters(clips, scratch)
+    """Command line."""
+    every = ["bare loops", "ffmpeg", "cut", "chain", "profile"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--copies", type=int, default=1, help="times each video is cut (default: 1)")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; the median counts (default: 3)")
+    parser.add_argument("--only", nargs="+", choices=every, default=every, help="these, and the peer (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a few clips, ratios only")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in quick().items()))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        report(videos(arguments.folder, Path(scratch)), Path(scratch), arguments)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class ClipEncoder:
     ) -> None:
         """`video`: where the sound comes from; None: there is to be none. `place` makes the place of the file."""
         self._clip, self._start, self._encoding, self._place = clip, start, encoding, place
+        self._unit = clip.time_base
         self._sound_of = video if video and video.container.streams.audio else None
         self._stack = ExitStack()
         self._writer: ClipWriter | None = None
@@ -78,13 +79,13 @@ class ClipEncoder:
         if self._writer is None:
             self._open(shown.picture)
         assert self._writer is not None
-        self._both.until(float((shown.pts - self._start) * self._clip.time_base))
+        self._both.until(float((shown.pts - self._start) * self._unit))
         self._writer.add_picture(shown.picture, shown.pts - self._start, shown.duration)
 
     def finish(self) -> File:
         """Write the rest, and fill in the clip's fields about its pictures and sound; the file."""
         assert self._writer is not None
-        self._both.until(float((self._clip.end_pts - self._start) * self._clip.time_base) + 1)
+        self._both.until(float((self._clip.end_pts - self._start) * self._unit) + 1)
         self._writer.finish()
         self._stack.close()
         self._clip.frames = self._writer.frames
@@ -92,9 +93,9 @@ class ClipEncoder:
         return self._file
 
     def _open(self, first: VideoFrame) -> None:
-        clip, time_base = self._clip, self._clip.time_base
+        clip, unit = self._clip, self._unit
         self._file = self._place()
         sound = self._stack.enter_context(closing(Sound(clip.path, clip.source))) if self._sound_of else None
         path = os.fspath(self._file)
         self._writer = self._stack.enter_context(ClipWriter(path, self._encoding, clip.fps, first, sound))
-        self._both = Interleaver(self._writer, sound, Fraction(self._start) * time_base, clip.end_pts * time_base)
+        self._both = Interleaver(self._writer, sound, Fraction(self._start) * unit, clip.end_pts * unit)

@@ -187,16 +187,16 @@ class Cut(Stage[ClipTask, ClipTask]):
         head = next(frames, None)
         if head is None:
             raise VideoError(f"{clip.source}: no frame between {clip.start_s:.3f} and {clip.end_s:.3f} s")
-        start, end = frame_pts(head), clip.end_pts
+        start, end, unit = frame_pts(head), clip.end_pts, clip.time_base
         check_start(clip, start)
-        sampler = Sampler([] if again else self.samplings(), float((end - start) * clip.time_base))
+        sampler = Sampler([] if again else self.samplings(), float((end - start) * unit))
         watch = Watch([] if again else leading_filters(self.followers), clip)
         waiting = WaitingFrames(self.waiting_bytes)
         sound = video if self.audio else None
         with ClipEncoder(clip, start, self.encoding, sound, partial(self.file, clip, "clip.mp4")) as encoder:
             for pts, duration, frame in timed(head, frames, end):
                 shown = Shown(pts, duration, shaper.shape(frame))
-                if sampler.add(float((pts - start) * clip.time_base), shown.picture):
+                if sampler.add(float((pts - start) * unit), shown.picture):
                     watch.look(sampler.taken())
                 for each in waiting.ready(shown, watch.outlook):
                     encoder.add(each)

@@ -49,9 +49,9 @@ class Sound:
 
     def span(self, start: Fraction, end: Fraction) -> Iterator[Samples]:
         """Samples from `start` to `end`, seconds on the file's clock, as float32 blocks (channels, n)."""
-        total, done = round((end - start) * self.rate), 0
+        total, done, jitter = round((end - start) * self.rate), 0, JITTER * self.rate
         for at, block in self._blocks(start):
-            begin = done if abs(at - done) < JITTER * self.rate and done else at
+            begin = done if abs(at - done) < jitter and done else at
             if begin >= total:
                 break
             yield from silence(self.channels, begin - done, self.rate)
