@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from bench_stages import Nap, Sleep
+from bench_stages import Sleep, TimedNap
 from rounds import Way, in_turns, table
 
 import hpcurate
@@ -59,7 +59,7 @@ def seconds(command: list[str]) -> float:
 
 def done_run(folder: Path) -> tuple[str, str]:
     """(run folder, frozen code) of a complete run of one stage."""
-    naps = [Nap(id=f"n{n}", weight=0.0) for n in range(4)]
+    naps = [TimedNap(id=f"n{n}", seconds=0.0) for n in range(4)]
     options = StageOptions(shard_tasks=1, workers=1, resources={"cpus": 1, "memory": MEMORY, "time": "10m"})
     launcher = {"_target_": "launchers.local.LocalLauncher", "workers": 1}
     run = hpcurate.run(
@@ -131,7 +131,7 @@ def first_claims(workers: int) -> float:
         store = Path(folder, "store")
         options = StageOptions(shard_tasks=1, workers=workers, resources={"cpus": 1, "memory": MEMORY, "time": "10m"})
         launcher = {"_target_": "launchers.slurm.SlurmLauncher", "partition": "cpu"}
-        naps = [Nap(id=f"n{n}", weight=20.0) for n in range(workers)]
+        naps = [TimedNap(id=f"n{n}", seconds=20.0) for n in range(workers)]
         outcome = hpcurate.run({"sleep": Step(Sleep(), options)}, naps, store=store, launcher=launcher, wait=False)
         answer = min(path.stat().st_mtime for path in store.glob("stages/sleep-*/rounds/*.job"))
         claims: list[Path] = []
