@@ -42,10 +42,12 @@ def _module(name: str) -> str:
 def _kept(path: Path) -> bytes | None:
     """Marshalled code of a file, compiled if Python may keep that for the next time."""
     with suppress(OSError, NotImplementedError):
-        data, source = Path(cache_from_source(path)).read_bytes(), path.stat()
-        made_of = int(source.st_mtime).to_bytes(8, "little")[:4] + source.st_size.to_bytes(8, "little")[:4]
+        cache, source = Path(cache_from_source(path)), path.stat()
+        data, second = cache.read_bytes(), int(source.st_mtime)
+        made_of = second.to_bytes(8, "little")[:4] + source.st_size.to_bytes(8, "little")[:4]
         if data[:_HEADER] == MAGIC_NUMBER + bytes(4) + made_of:
-            return data[_HEADER:]
+            # Python compares whole seconds: what it made within the second of an edit may be of what stood there before
+            return data[_HEADER:] if cache.stat().st_mtime >= second + 1 else None
     if sys.dont_write_bytecode:
         return None
     with suppress(OSError, SyntaxError, ValueError):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,22 @@ def test_a_module_that_python_kept_no_bytecode_of_is_imported_from_its_file(
     empty = bytecode_of([("one.py", tmp_path / "one.py")])
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     assert len(empty) < len(bytecode_of([("one.py", tmp_path / "one.py")]))
+
+
+def test_bytecode_of_the_second_of_an_edit_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would not see that a file was edited, kept its size, and was read in between, all within a second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, now = tmp_path / "one.py", 1_700_000_000
+    kept = Path(cache_from_source(file))
+    file.write_text("value = 1\n")
+    os.utime(file, (now, now))
+    bytecode_of([("one.py", file)])
+    with_code = bytecode_of([("one.py", file)])
+    file.write_text("value = 2\n")
+    os.utime(file, (now + 0.9, now + 0.9))
+    assert bytecode_of([("one.py", file)]) == with_code
+    os.utime(kept, (now + 0.5, now + 0.5))
+    assert len(bytecode_of([("one.py", file)])) < len(with_code)
 
 
 def test_children_find_the_code_too(frozen: Path) -> None:
