@@ -68,7 +68,7 @@ def preview(request: Request) -> Preview:
     """Look at source, store and queue. Raises UserError where the request would be refused."""
     prepared = prepare(request)
     scanned = scan(request.source, request.limit)
-    tasks = array("d", (entry.task.weight for entry in scanned.entries()))
+    tasks = array("d", scanned.weights())
     store = Store.at(request.store)
     run = peek_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run) if run else prepared.draft

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import option
 from hpcurate.source.base import hash64
 from hpcurate.source.scan import Scan
-from hpcurate.source.spool import Entry, Spool
+from hpcurate.source.spool import Entry, Span, Spool
 from hpcurate.source.states import state_taken
 from hpcurate.source.taken import Taken
 
@@ -76,9 +77,11 @@ def compare(taken: Taken, lists: Sequence[str], scan: Scan, *, most: int | None 
 
     With `gone`, items of the lists that a limited scan did not reach are looked for; else they are left alone.
     """
-    known = {hash64(entry.task.id): entry.mark for _, shard in taken.shards(lists) for entry in shard}
-    new, differing = Spool(scan.task_type), dict[int, int]()
-    for entry in scan.entries():
+    known, beside = _not_in_place(taken, lists, scan)
+    new, differing = scan.copy([]), dict[int, int]()
+    if not known and (most is None or most >= scan.count):
+        new = scan.copy(beside)
+    for entry in scan.within(beside) if not new.count else ():
         mark = known.pop(hash64(entry.task.id), None)
         if mark is None and (most is None or new.count < most):
             new.add(entry.row, entry.seen)
@@ -88,6 +91,21 @@ def compare(taken: Taken, lists: Sequence[str], scan: Scan, *, most: int | None 
     left = frozenset(known.keys() - scan.left_out)
     changed, vanished = _edited(taken, lists, scan, differing, left)
     return Compared(new=new, differing=differing, gone=left, changed=changed, vanished=vanished)
+
+
+def _not_in_place(taken: Taken, lists: Sequence[str], scan: Scan) -> tuple[dict[int, int], list[Span]]:
+    """(items of the lists with their marks, spans of the scan) that are not the same at the same place in both.
+
+    Of most inputs all of the lists is: nothing is kept in memory of them, and no row is read.
+    """
+    known, beside, lines, place = dict[int, int](), list[Span](), scan.lines(), 0
+    for line in (line for name in lists for line in taken.lines(name)):
+        now = b"".join(itertools.islice(lines, line.count))
+        if now != taken.spooled(line):
+            known.update((hash64(entry.task.id), entry.mark) for entry in taken.entries(line))
+            beside.append((place, place + len(now)))
+        place += len(now)
+    return known, [*beside, (place, scan.end)]
 
 
 def _look_beyond(known: dict[int, int], differing: dict[int, int], scan: Scan, gone: bool) -> None:

@@ -21,7 +21,7 @@ from hpcurate.errors import StoreError
 from hpcurate.source.base import hash64
 from hpcurate.source.compare import KEEP, Compared, Edited, Edits, compare
 from hpcurate.source.scan import Scan
-from hpcurate.source.spool import Entry, Spool
+from hpcurate.source.spool import Entry, Spool, separated, weights_of
 from hpcurate.source.taken import SEEN, Taken, newest
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, Store, base, shard_id, version, version_name
@@ -203,7 +203,7 @@ class _Intake:
                 counts[line.id] = len(entries)
                 for entry in entries:
                     rows.add(entry.row, entry.seen)
-        digest, left = rows.digest(), rows.entries()
+        digest, left = rows.digest(), rows.lines()
         for shard, count in counts.items():
             named = shard_id(f"{version(name)[0]}.{digest}", _ordinal(shard))
             made[shard] = self._commit(named, list(itertools.islice(left, count)), digest)
@@ -254,27 +254,29 @@ class _Intake:
         Shard names carry a digest of the rows, so that two scans that found the same write the same shards, and
         two that differ do not collide; the loser's are in no list and so in no live set.
         """
-        digest, entries = rows.digest(), rows.entries()
+        digest, lines = rows.digest(), rows.lines()
         stem = name if name.endswith(digest) else f"{name}.{digest}"
-        parts = iter(lambda: list(itertools.islice(entries, SHARD_TASKS)), [])
+        parts = iter(lambda: list(itertools.islice(lines, SHARD_TASKS)), [])
         return self._write(name, [self._commit(shard_id(stem, n), part, digest) for n, part in enumerate(parts)])
 
     def _write(self, name: str, lines: list[ShardLine]) -> bool:
         self.written.add(name)
         return self.store.lists.write(name, lines) == lines
 
-    def _commit(self, shard: str, entries: Collection[Entry], digest: str) -> ShardLine:
-        directory, count = self.store.commits.begin(shard, 1, self.world.nonce(8)), len(entries)
-        self._create(directory, "tasks.jsonl", (entry.row for entry in entries))
-        if any(entry.seen is not None for entry in entries):
-            self._create(directory, SEEN, (b"" if entry.seen is None else b"%x" % entry.seen for entry in entries))
-        weight = round(sum(entry.task.weight for entry in entries), 6)
+    def _commit(self, shard: str, lines: Sequence[bytes], digest: str) -> ShardLine:
+        """Of lines as a spool has them."""
+        directory, count = self.store.commits.begin(shard, 1, self.world.nonce(8)), len(lines)
+        rows, seen = separated(self.scan.task_type, lines)
+        self._create(directory, "tasks.jsonl", rows)
+        if seen:
+            self._create(directory, SEEN, seen)
+        weight = round(sum(weights_of(self.scan.task_type, rows)), 6)
         stats = ShardStats(shard=shard, nonce=digest, weight_out=weight, tasks_in=count, tasks_out=count, passed=count)
         self.store.commits.commit(directory, stats)
         return ShardLine(shard, weight, count, ())
 
-    def _create(self, directory: str, name: str, lines: Iterable[bytes]) -> None:
-        self.world.filesystem.create(os.path.join(directory, name), b"".join(line + b"\n" for line in lines))
+    def _create(self, directory: str, name: str, data: bytes) -> None:
+        self.world.filesystem.create(os.path.join(directory, name), data)
 
 
 def _edited(names: Sequence[str], what: str, outcome: str) -> list[str]:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import attrs
 
 from hpcurate.errors import ConfigError, RecordError
 from hpcurate.source import Source
 from hpcurate.source.base import Placed, hash64
-from hpcurate.source.spool import Entry, Spool, seen_of
+from hpcurate.source.blocks import blocks
+from hpcurate.source.ids import Ids
+from hpcurate.source.spool import Entry, Span, Spool, seen_of, separated, weights_of
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 
-EVERY = 1000
-"""Tasks between two reports of progress."""
+__all__ = ["Scan", "scan"]
 
 
 @attrs.define
@@ -33,6 +34,8 @@ class Scan:
     notes: tuple[str, ...]
     """What the source left out on purpose, as lines to show."""
     _spool: Spool
+    end: int
+    """Bytes of these tasks in the spool."""
 
     @property
     def task_type(self) -> type[Task]:
@@ -47,6 +50,28 @@ class Scan:
     def entries(self) -> Iterator[Entry]:
         """Each task. One reader at a time."""
         return self._spool.entries(self.count)
+
+    def lines(self) -> Iterator[bytes]:
+        """The same, as the spool has them."""
+        return self._spool.lines(0, self.count)
+
+    def weights(self) -> Iterator[float]:
+        """Of each task."""
+        lines = self.lines()
+        while part := list(itertools.islice(lines, 1000)):
+            yield from weights_of(self.task_type, separated(self.task_type, part)[0])
+
+    def within(self, spans: Sequence[Span]) -> Iterator[Entry]:
+        """Tasks of these spans of the spool."""
+        for place, end in spans:
+            for entry in self._spool.entries(place=place):
+                if entry.place >= end:
+                    break
+                yield entry
+
+    def copy(self, spans: Sequence[Span]) -> Spool:
+        """The same, in a spool."""
+        return self._spool.copy(spans)
 
     def entry(self, place: int) -> Entry:
         """The one at a place of the spool."""
@@ -69,23 +94,35 @@ class Scan:
 
 def scan(source: Source, limit: int | None = None, progress: Callable[[int], None] = lambda count: None) -> Scan:
     """Enumerate the source, or its first `limit` tasks. Raises ConfigError, also for two tasks with one id."""
-    spool, encode, known = Spool(source.task_type), codec(source.task_type).encode, set()
-    for task in itertools.islice(source.tasks(), limit):
-        number = hash64(task.id)
-        if number in known:
+    spool, ids = Spool(source.task_type), Ids()
+    try:
+        for block in blocks(source, limit):
+            spool.add_block(block.rows, len(block.ids))
+            ids.add(block.ids)
+            progress(spool.count)
+        if ids.twice():
+            _refuse(source, limit)
+    except (ConfigError, RecordError) as error:
+        _refuse(source, limit)
+        raise error if isinstance(error, ConfigError) else ConfigError(f"source: {error}") from None
+    progress(spool.count)
+    whole = limit is None or spool.count < limit
+    return Scan(source, spool.count, whole, tuple(getattr(source, "notes", list)()), spool, spool.end)
+
+
+def _refuse(source: Source, limit: int | None) -> None:
+    """Raise ConfigError for what is wrong first with these tasks, which are enumerated once more, one by one."""
+    encode, known = codec(source.task_type).encode, set[int]()
+    for count, task in enumerate(itertools.islice(source.tasks(), limit), 1):
+        if hash64(task.id) in known:
             raise ConfigError(f"source: two tasks have the id {task.id!a}: {_both(source, task)}; ids are unique")
         if not math.isfinite(task.weight):
             raise ConfigError(f"source: {_name(task)} has the weight {task.weight}; a weight is a finite number")
-        known.add(number)
+        known.add(hash64(task.id))
         try:
-            spool.add(encode(task), seen_of(task))
+            encode(task)
         except RecordError as error:
-            raise ConfigError(f"source: item {spool.count + 1}: {error}") from None
-        if spool.count % EVERY == 0:
-            progress(spool.count)
-    progress(spool.count)
-    whole = limit is None or spool.count < limit
-    return Scan(source, spool.count, whole, tuple(getattr(source, "notes", list)()), spool)
+            raise ConfigError(f"source: item {count}: {error}") from None
 
 
 def _both(source: Source, second: Task) -> str:

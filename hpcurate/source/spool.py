@@ -10,8 +10,10 @@ import hashlib
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
+
+import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.source.base import FolderTask, GroupTask
@@ -19,7 +21,12 @@ from hpcurate.source.walk import walk_files
 from hpcurate.store.rows import codec
 from hpcurate.task import FileTask, Task
 
-__all__ = ["Entry", "Spool", "seen_of", "shows_more_than_its_row"]
+__all__ = ["Entry", "Span", "Spool", "seen_of", "separated", "shows_more_than_its_row", "spooled", "weights_of"]
+
+Span = tuple[int, int]
+"""Where some entries of a spool begin and end, in bytes."""
+BLOCK = 2**20
+"""Bytes that are copied at a time."""
 
 
 class Entry(NamedTuple):
@@ -41,8 +48,8 @@ class Entry(NamedTuple):
 
     @property
     def mark(self) -> int:
-        """64 bits that are the same as long as row and files are."""
-        return _bits(self.row, b"" if self.seen is None else b"%x" % self.seen)
+        """64 bits that are the same as long as row and files are, in this process."""
+        return hash((self.row, self.seen))
 
     def same_as(self, other: Entry) -> bool:
         """Whether it is unchanged as far as both show. A row of an earlier release may lack a field that has a default
@@ -69,24 +76,49 @@ class Spool:
 
     def add(self, row: bytes, seen: int | None = None) -> int:
         """One more entry, at the end; its place."""
+        place = self._end
+        self.add_block(spooled(row, seen), 1)
+        return place
+
+    def add_block(self, lines: bytes, count: int) -> None:
+        """So many entries, each as `spooled` makes it."""
         if not self._at_end:  # a seek flushes
             self._file.seek(self._end)
             self._at_end = True
-        place, self.count = self._end, self.count + 1
-        self._end += self._file.write(row + (b"\n" if seen is None else b"\t%x\n" % seen))
-        return place
+        self._end += self._file.write(lines)
+        self.count += count
 
-    def entries(self, most: int | None = None) -> Iterator[Entry]:
-        """All, or the first so many."""
-        place = self._seek(0)
-        for line in itertools.islice(self._file, most):
+    def lines(self, place: int = 0, most: int | None = None) -> Iterator[bytes]:
+        """All from this place on, or the first so many, as `spooled` made them."""
+        self._seek(place)
+        return itertools.islice(self._file, most)
+
+    def entries(self, most: int | None = None, *, place: int = 0) -> Iterator[Entry]:
+        """All from this place on, or the first so many."""
+        for line in self.lines(place, most):
             yield self._entry(line, place)
             place += len(line)
 
     def entry(self, place: int) -> Entry:
         """The one at this place."""
-        self._seek(place)
-        return self._entry(self._file.readline(), place)
+        return next(self.entries(1, place=place))
+
+    @property
+    def end(self) -> int:
+        """Place of the next entry."""
+        return self._end
+
+    def copy(self, spans: Sequence[Span]) -> Spool:
+        """The entries of these spans; the spool itself if that is all."""
+        if list(spans) == [(0, self._end)]:
+            return self
+        made = Spool(self.task_type)
+        for place, end in spans:
+            self._seek(place)
+            while block := self._file.read(min(BLOCK, end - place)):
+                made.add_block(block, block.count(b"\n"))
+                place += len(block)
+        return made
 
     def digest(self) -> str:
         """Eight digits of all that it holds."""
@@ -100,6 +132,35 @@ class Spool:
     def _entry(self, line: bytes, place: int) -> Entry:
         row, _, seen = line.rstrip(b"\n").partition(b"\t")
         return Entry(row, self._decode(row), int(seen, 16) if seen else None, place)
+
+
+def spooled(row: bytes, seen: int | None) -> bytes:
+    """An entry as a spool keeps it. Pure."""
+    return row + (b"\n" if seen is None else b"\t%x\n" % seen)
+
+
+def separated(task_type: type[Task], lines: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """(rows, what was seen of each) of such lines, a line each; nothing where nothing was seen. Pure."""
+    if not shows_more_than_its_row(task_type):
+        return b"".join(lines), b""
+    both = [line.rstrip(b"\n").partition(b"\t") for line in lines]
+    seen = b"".join(seen + b"\n" for _, _, seen in both)
+    return b"".join(row + b"\n" for row, _, _ in both), seen if seen.strip() else b""
+
+
+class _Weighted(msgspec.Struct, gc=False):
+    weight: float
+
+
+_weighted = msgspec.json.Decoder(_Weighted)
+
+
+def weights_of(task_type: type[Task], rows: bytes) -> list[float]:
+    """The weight of each of these rows, a line each. Pure."""
+    try:
+        return [row.weight for row in _weighted.decode_lines(rows)]
+    except msgspec.MsgspecError:  # a row has what only the codec reads
+        return [codec(task_type).decode(row).weight for row in rows.splitlines()]
 
 
 # -- the files behind a row -------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import json
 import math
 import os
 import sys
+from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -18,7 +19,10 @@ import msgspec
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option, suggestion
-from hpcurate.source.base import Placed, RecordTask, absolute
+from hpcurate.source.base import Block, Placed, RecordTask, absolute
+from hpcurate.source.blocks import block_of, in_blocks
+from hpcurate.source.columns import Columns, columns
+from hpcurate.source.pieces import parts, readable, split
 from hpcurate.system.classes import load_class
 from hpcurate.task import Task, stable_id
 
@@ -66,15 +70,17 @@ class _Table:
 
     def placed(self) -> Iterator[Placed]:
         """See `Placed`."""
-        cls, names = self.task_type, None
-        if cls is not RecordTask:
-            names = {f.name for f in attrs.fields(cls)}
-        found = False
+        cls, names, found = self.task_type, self._names, False
         for where, row in self.rows():
             found = True
             yield where, self._task(cls, names, where, row)
         if not found:
             raise ConfigError(f"input={self.path}: holds no row")
+
+    @property
+    def _names(self) -> set[str] | None:
+        """Fields that a row may have; None: any."""
+        return None if self.task_type is RecordTask else {f.name for f in attrs.fields(self.task_type)}
 
     def _task(self, cls: type[Task], names: set[str] | None, where: str, row: dict[str, Any]) -> Task:
         id = row.get(self.id)
@@ -93,7 +99,7 @@ class _Table:
         plain = {name: value for name, value in plain.items() if name not in unknown}
         try:
             task: Task = msgspec.convert(plain, cls, strict=False)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate that is to be a number
             raise ConfigError(f"{where}: not a {cls.__name__}: {error}") from None
         if not math.isfinite(task.weight):
             raise ConfigError(f"{where}: {self.weight}={task.weight}: a weight is a finite number")
@@ -107,6 +113,33 @@ class Jsonl(_Table):
         """See `_Table`."""
         return json_rows(self.path)
 
+    def blocks(self) -> Iterator[Block]:
+        """See `Source`."""
+        reader = columns(self.task_type, self.id, self.weight, ignore=self.extra == "ignore")
+        if reader is None or type(self) is not Jsonl:  # a class of somebody's may make other tasks of a row
+            yield from in_blocks(self.task_type, self.tasks())
+            return
+        found = False
+        for part in parts(
+            manifest_files(self.path), lambda path: 0, lambda path, lines: self._block(reader, path, lines)
+        ):
+            found = found or len(part.block.ids) > 0
+            yield part.block
+        if not found:
+            raise ConfigError(f"input={self.path}: holds no row")
+
+    def _block(self, reader: Columns, path: str, lines: bytes) -> Block:
+        """Raises ConfigError or RecordError; which line it is, whoever reads row by row finds out."""
+        cls, ids, rows = self.task_type, array("q"), list[bytes]()
+        for some in split(lines):
+            block = reader.block(some)
+            if block is None:
+                found = [_json_object(path, line) for line in io.BytesIO(some) if line.strip()]
+                block = block_of(cls, [self._task(cls, self._names, path, row) for row in found])
+            ids.extend(block.ids)
+            rows.append(block.rows)
+        return Block(b"".join(rows), ids)
+
 
 class Csv(_Table):
     """Comma-separated values with a header line; UTF-8."""
@@ -115,7 +148,7 @@ class Csv(_Table):
         """See `_Table`."""
         csv.field_size_limit(sys.maxsize)  # else 128 kB, less than some captions
         for path in manifest_files(self.path):
-            with _readable(path), open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            with readable(path), open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
                 reader = csv.DictReader(file, strict=True)  # not strict, an open quote swallows the rest of the file
                 try:
                     yield from _csv_rows(path, reader)
@@ -158,19 +191,10 @@ def _csv_rows(path: str, reader: csv.DictReader[str]) -> Iterator[Row]:
         yield where, dict(row)
 
 
-@contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Raise ConfigError for a file that cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def json_rows(path: str) -> Iterator[Row]:
     """Objects of JSONL files. Raises ConfigError naming file and line."""
     for file_path in manifest_files(path):
-        with _readable(file_path), open(file_path, "rb") as file:
+        with readable(file_path), open(file_path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield f"{file_path}:{number}", _json_object(f"{file_path}:{number}", line)
