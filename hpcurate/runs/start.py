@@ -26,6 +26,7 @@ from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.retry_log import Retried
 from hpcurate.source.intake import take_in, write_stage_json
 from hpcurate.source.scan import Scan, scan
+from hpcurate.source.taken import Taken
 from hpcurate.store.access import private_files
 from hpcurate.store.layout import StageFolder, Store
 from hpcurate.world import World
@@ -49,7 +50,8 @@ def start(
     Raises UserError; until then nothing is written or submitted. `opened` hears of the run before anything of it works.
     """
     prepared, world = prepare(request), world or World()
-    scanned = scan(request.source, request.limit, listing)
+    taken = Taken(world.stage(Store.at(request.store), prepared.draft.source.folder), request.source.task_type)
+    scanned = scan(request.source, request.limit, listing, taken)
     for note in scanned.notes:
         echo(f"input: {note}")
     if request.metrics and (missing := what_is_missing(request.metrics)):

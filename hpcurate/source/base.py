@@ -25,6 +25,8 @@ class Block(NamedTuple):
     """A line each."""
     ids: array[int]
     """`hash64` of the id of each."""
+    read: tuple[str, int, str] | None = None
+    """Path, bytes and digest of the lines of a file that they were read from."""
 
 
 class Source(Protocol):

@@ -17,7 +17,7 @@ import msgspec
 
 from hpcurate.source.base import Block, RecordTask, hash64
 from hpcurate.store.row_types import field_types, kinds_in
-from hpcurate.task import Task
+from hpcurate.task import File, Task
 
 __all__ = ["Columns", "columns"]
 
@@ -33,6 +33,8 @@ _PLAIN = (
     msgspec.inspect.UnionType,
 )
 """What JSON has itself, and reads back in one way alone."""
+_MAY_BE_NONE: dict[Any, Any] = {File | None: type(None)}
+"""A table has no files that a stage made: what may be one is none."""
 _PARTLY = (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError, OverflowError, TypeError)
 """What a block with a row to be read by itself raises."""
 
@@ -43,6 +45,8 @@ class Columns:
 
     _rows: Callable[[bytes], Sequence[Any]]
     """Lines → what is written of each, with an `id` that is a text or a number. Raises one of _PARTLY."""
+    fields: str
+    """Names, types and defaults of what is read."""
     _encoder: msgspec.json.Encoder = attrs.field(factory=lambda: msgspec.json.Encoder(order="deterministic"))
 
     def block(self, lines: bytes) -> Block | None:
@@ -87,13 +91,13 @@ def columns(cls: type[Task], id: str, weight: str, *, ignore: bool) -> Columns |
     `ignore`: columns that the class has no field for are left out, else such a row is read by itself.
     """
     if cls is RecordTask:
-        return None if id == weight else Columns(_records(id, weight))
+        return None if id == weight else Columns(_records(id, weight), "records")
     fields = _plain_fields(cls)
     names = {"id": id, "weight": weight}
     if fields is None or any(column != name and column in {f[0] for f in fields} for name, column in names.items()):
         return None
     try:
-        return Columns(_typed(fields, names, ignore=ignore))
+        return Columns(_typed(fields, names, ignore=ignore), repr(fields))
     except (TypeError, ValueError):  # what the class declares is nothing for a Struct
         return None
 
@@ -120,14 +124,15 @@ def _plain_fields(cls: type[Task]) -> list[Field] | None:
     if not attrs.has(cls) or any(hasattr(cls, name) for name in own):
         return None
     try:
-        types, kinds = typing.get_type_hints(cls, include_extras=True), field_types(cls).values()
+        types, kinds = typing.get_type_hints(cls, include_extras=True), field_types(cls)
     except (TypeError, NameError):
         return None
     fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)
     odd = any(f.validator or f.converter or not f.init or f.alias != f.name for f in fields)
-    if odd or not all(_is_plain(kind) for kind in kinds):
+    if odd or not all(_is_plain(kind) for name, kind in kinds.items() if types[name] not in _MAY_BE_NONE):
         return None
-    named = {field.name: _field(field, str | int if field.name == "id" else types[field.name]) for field in fields}
+    read_as = {name: _MAY_BE_NONE.get(kind, kind) for name, kind in types.items()} | {"id": str | int}
+    named = {field.name: _field(field, read_as[field.name]) for field in fields}
     found = [named.get(name) for name in _written_order(cls, fields)]
     plain = [field for field in found if field is not None]
     return plain if len(plain) == len(fields) else None

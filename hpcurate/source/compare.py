@@ -93,6 +93,12 @@ def compare(taken: Taken, lists: Sequence[str], scan: Scan, *, most: int | None 
     return Compared(new=new, differing=differing, gone=left, changed=changed, vanished=vanished)
 
 
+def only_new(scan: Scan) -> Compared:
+    """Of a scan of what was added since: nothing else is different."""
+    new = scan.copy([(0, scan.end)])
+    return Compared(new=new, differing={}, gone=frozenset(), changed=(), vanished=())
+
+
 def _not_in_place(taken: Taken, lists: Sequence[str], scan: Scan) -> tuple[dict[int, int], list[Span]]:
     """(items of the lists with their marks, spans of the scan) that are not the same at the same place in both.
 

@@ -19,7 +19,7 @@ import attrs
 
 from hpcurate.errors import StoreError
 from hpcurate.source.base import hash64
-from hpcurate.source.compare import KEEP, Compared, Edited, Edits, compare
+from hpcurate.source.compare import KEEP, Compared, Edited, Edits, compare, only_new
 from hpcurate.source.scan import Scan
 from hpcurate.source.spool import Entry, Spool, separated, weights_of
 from hpcurate.source.taken import SEEN, Taken, newest
@@ -101,7 +101,9 @@ def take_in(
         if look.replaced:
             intake.supersede(look)
         elif (done := intake.complete(look)) is not None:
-            return attrs.evolve(done, **first.found_edits())
+            done = attrs.evolve(done, **first.found_edits())
+            intake.remember(done)
+            return done
 
 
 def foresee(world: World, store: Store, folder: str, scan: Scan, limit: int | None, edits: Edits) -> Intake:
@@ -153,6 +155,8 @@ class _Intake:
         """Compare what was taken in with the scan."""
         lists = newest({*self.store.lists.names(), *self.written})
         self._check_written(lists)
+        if self.scan.base not in ((), lists):  # somebody else took in more meanwhile
+            self.scan = self.scan.again()
         totals = [0, *itertools.accumulate(self.taken.count([name]) for name in lists)]
         if self.limit is None:
             return self._compared(lists, totals[-1])
@@ -172,6 +176,8 @@ class _Intake:
                 )
 
     def _compared(self, lists: tuple[str, ...], tasks: int, most: int | None = None, gone: bool = True) -> _Look:
+        if self.scan.base:
+            return _Look(lists=lists, tasks=tasks, found=only_new(self.scan), replaced={})
         found = compare(self.taken, lists, self.scan, most=most, gone=gone)
         fallen = found.shards(self.edits)
         counts = {line.id: line.count for name in lists if fallen for line in self.taken.lines(name)}
@@ -245,6 +251,15 @@ class _Intake:
             entry = before.get(hash64(entry.task.id), entry)
             rows.add(entry.row, entry.seen)
         return rows
+
+    def remember(self, done: Intake) -> None:
+        """What the files were that these lists have, so that the next call need not read them. Only a cache."""
+        if self.scan.read is None or self.limit is not None or done.changed or done.vanished:
+            return
+        read = self.scan.read.of(done.lists, self.taken.name(done.lists))
+        if read != self.taken.files_read():
+            with suppress(OSError, UnicodeEncodeError):  # read-only; a path that is no text
+                self.store.filesystem.replace(self.store.folder.files_read, read.to_json())
 
     # -- publishing ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import struct
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
@@ -48,19 +48,9 @@ class Piece(NamedTuple):
         return data if not data or data.endswith(b"\n") else data + file.readline()
 
 
-class Part(NamedTuple):
-    """What a piece has."""
-
-    path: str
-    size: int
-    """Bytes of its lines."""
-    digest: bytes
-    block: Block
-
-
-def parts(paths: Sequence[str], start: Callable[[str], int], read: LinesToBlock) -> Iterator[Part]:
-    """All lines of these files, each from where `start` says, in order. Raises UserError."""
-    pieces = [piece for path in paths for piece in _pieces(path, start(path))]
+def read_files(paths: Sequence[str], starts: Mapping[str, int], read: LinesToBlock) -> Iterator[Block]:
+    """All lines of these files, in order, each from where `starts` says, else all. Raises UserError."""
+    pieces = [piece for path in paths for piece in _pieces(path, starts.get(path, 0))]
 
     def packed(piece: Piece) -> bytes:
         lines = piece.lines()
@@ -71,7 +61,7 @@ def parts(paths: Sequence[str], start: Callable[[str], int], read: LinesToBlock)
         size, count, name = _HEAD.unpack_from(data)
         rows, ids = _HEAD.size + 8 * count, array("q")
         ids.frombytes(data[_HEAD.size : rows])
-        yield Part(piece.path, size, name, Block(data[rows:], ids))
+        yield Block(data[rows:], ids, (piece.path, size, name.hex()))
 
 
 def _pieces(path: str, start: int) -> list[Piece]:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 import attrs
 
 from hpcurate.errors import ConfigError, RecordError
-from hpcurate.source import Source
-from hpcurate.source.base import Placed, hash64
+from hpcurate.source import Csv, Jsonl, Parquet, Source
+from hpcurate.source.base import Block, Placed, hash64
 from hpcurate.source.blocks import blocks
+from hpcurate.source.files_read import FileRead, FilesRead, look, with_pieces
 from hpcurate.source.ids import Ids
 from hpcurate.source.spool import Entry, Span, Spool, seen_of, separated, weights_of
+from hpcurate.source.taken import Taken
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 
@@ -36,6 +38,14 @@ class Scan:
     _spool: Spool
     end: int
     """Bytes of these tasks in the spool."""
+    base: tuple[str, ...] = ()
+    """Lists that have all that comes before these tasks, as it still is: these are only what was added since."""
+    read: FilesRead | None = None
+    """What the files were, of a source that has nothing else."""
+
+    def again(self) -> Scan:
+        """Of all tasks, whatever stands in lists. Raises ConfigError."""
+        return _all(self.source, None, lambda count: None)
 
     @property
     def task_type(self) -> type[Task]:
@@ -92,22 +102,93 @@ class Scan:
                     return
 
 
-def scan(source: Source, limit: int | None = None, progress: Callable[[int], None] = lambda count: None) -> Scan:
-    """Enumerate the source, or its first `limit` tasks. Raises ConfigError, also for two tasks with one id."""
-    spool, ids = Spool(source.task_type), Ids()
+def scan(
+    source: Source,
+    limit: int | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+    taken: Taken | None = None,
+) -> Scan:
+    """Enumerate the source, or its first `limit` tasks. Raises ConfigError, also for two tasks with one id.
+
+    With `taken` files that are known to stand in its lists are not read again.
+    """
+    found = _since(source, taken) if taken is not None and limit is None else None
+    return found or _all(source, limit, progress)
+
+
+def _all(source: Source, limit: int | None, progress: Callable[[int], None]) -> Scan:
+    found = _Found(source)
     try:
-        for block in blocks(source, limit):
-            spool.add_block(block.rows, len(block.ids))
-            ids.add(block.ids)
-            progress(spool.count)
-        if ids.twice():
+        files = _files(source)
+        found.take(blocks(source, limit), progress)
+        if found.ids.twice():
             _refuse(source, limit)
+        read = found.read_of(files)
     except (ConfigError, RecordError) as error:
         _refuse(source, limit)
         raise error if isinstance(error, ConfigError) else ConfigError(f"source: {error}") from None
+    spool = found.spool
     progress(spool.count)
     whole = limit is None or spool.count < limit
-    return Scan(source, spool.count, whole, tuple(getattr(source, "notes", list)()), spool, spool.end)
+    return Scan(source, spool.count, whole, tuple(getattr(source, "notes", list)()), spool, spool.end, read=read)
+
+
+def _since(source: Source, taken: Taken) -> Scan | None:
+    """What was added to files whose rows stand in lists; None where all has to be read."""
+    before, found = taken.files_read(), _Found(source)
+    if before is None or before.reading != _reading(source) or not taken.has_just(before):
+        return None
+    try:
+        files = _files(source)
+        starts = before.since(files)
+        if starts is None:
+            return None
+        if any(file.size > starts[file.path] for file in files):
+            if not isinstance(source, Jsonl):
+                return None
+            found.take(source.blocks(starts), lambda count: None)
+        read = found.read_of(before.pieces_of(files))
+    except (ConfigError, RecordError):
+        return None
+    spool = found.spool
+    new = {hash64(entry.task.id) for entry in spool.entries()}
+    if read is None or found.ids.twice() or not taken.have_none_of(before.lists, new):
+        return None
+    return Scan(source, spool.count, True, (), spool, spool.end, base=before.lists, read=read)
+
+
+class _Found:
+    """What an enumeration has found so far."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.spool, self.ids = source, Spool(source.task_type), Ids()
+        self.pieces: list[tuple[str, int, str]] = []
+
+    def take(self, some: Iterable[Block], progress: Callable[[int], None]) -> None:
+        """Some more."""
+        for block in some:
+            self.spool.add_block(block.rows, len(block.ids))
+            self.ids.add(block.ids)
+            if block.read is not None:
+                self.pieces.append(block.read)
+            progress(self.spool.count)
+
+    def read_of(self, files: tuple[FileRead, ...]) -> FilesRead | None:
+        """What was read of these files; None where that is not known, or one was changed meanwhile."""
+        reading, now = _reading(self.source), _files(self.source)
+        if reading is None or [(f.path, f.state) for f in files] != [(f.path, f.state) for f in now]:
+            return None
+        return FilesRead(reading=reading, lists=(), shards="", files=with_pieces(files, self.pieces))
+
+
+def _files(source: Source) -> tuple[FileRead, ...]:
+    """The files of a source that has nothing else, as they are. Raises ConfigError."""
+    return look(source.files()) if _reading(source) is not None and isinstance(source, (Jsonl, Csv, Parquet)) else ()
+
+
+def _reading(source: Source) -> str | None:
+    found: Callable[[], str | None] | None = getattr(source, "reading", None)
+    return found() if found else None
 
 
 def _refuse(source: Source, limit: int | None) -> None:

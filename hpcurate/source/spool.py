@@ -21,7 +21,17 @@ from hpcurate.source.walk import walk_files
 from hpcurate.store.rows import codec
 from hpcurate.task import FileTask, Task
 
-__all__ = ["Entry", "Span", "Spool", "seen_of", "separated", "shows_more_than_its_row", "spooled", "weights_of"]
+__all__ = [
+    "Entry",
+    "Span",
+    "Spool",
+    "ids_of",
+    "seen_of",
+    "separated",
+    "shows_more_than_its_row",
+    "spooled",
+    "weights_of",
+]
 
 Span = tuple[int, int]
 """Where some entries of a spool begin and end, in bytes."""
@@ -148,19 +158,29 @@ def separated(task_type: type[Task], lines: Sequence[bytes]) -> tuple[bytes, byt
     return b"".join(row + b"\n" for row, _, _ in both), seen if seen.strip() else b""
 
 
-class _Weighted(msgspec.Struct, gc=False):
+class _Known(msgspec.Struct, gc=False):
+    id: str
     weight: float
 
 
-_weighted = msgspec.json.Decoder(_Weighted)
+_known = msgspec.json.Decoder(_Known)
 
 
 def weights_of(task_type: type[Task], rows: bytes) -> list[float]:
     """The weight of each of these rows, a line each. Pure."""
+    return [row.weight for row in _read(task_type, rows)]
+
+
+def ids_of(task_type: type[Task], rows: bytes) -> list[str]:
+    """The id of each of these rows, a line each. Raises RecordError. Pure."""
+    return [row.id for row in _read(task_type, rows)]
+
+
+def _read(task_type: type[Task], rows: bytes) -> Sequence[_Known | Task]:
     try:
-        return [row.weight for row in _weighted.decode_lines(rows)]
+        return _known.decode_lines(rows)
     except msgspec.MsgspecError:  # a row has what only the codec reads
-        return [codec(task_type).decode(row).weight for row in rows.splitlines()]
+        return [codec(task_type).decode(row) for row in rows.splitlines()]
 
 
 # -- the files behind a row -------------------------------------------------------------------------

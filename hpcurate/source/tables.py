@@ -10,7 +10,8 @@ import math
 import os
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -22,7 +23,7 @@ from hpcurate.fields import NEEDED, check_values, option, suggestion
 from hpcurate.source.base import Block, Placed, RecordTask, absolute
 from hpcurate.source.blocks import block_of, in_blocks
 from hpcurate.source.columns import Columns, columns
-from hpcurate.source.pieces import parts, readable, split
+from hpcurate.source.pieces import read_files, readable, split
 from hpcurate.system.classes import load_class
 from hpcurate.task import Task, stable_id
 
@@ -63,6 +64,20 @@ class _Table:
     def rows(self) -> Iterator[Row]:
         """All rows, in order."""
         raise NotImplementedError
+
+    def files(self) -> list[str]:
+        """Paths of its files, in order. Raises ConfigError."""
+        return manifest_files(self.path)
+
+    def reading(self) -> str | None:
+        """Names what its tasks depend on beside its files; None where nobody can tell: code of others."""
+        reader = self._columns()
+        if reader is None or type(self) not in (Jsonl, Csv, Parquet):
+            return None
+        return digest([type(self).__name__, attrs.asdict(self), reader.fields])
+
+    def _columns(self) -> Columns | None:
+        return columns(self.task_type, self.id, self.weight, ignore=self.extra == "ignore")
 
     def tasks(self) -> Iterator[Task]:
         """See `Source`."""
@@ -113,18 +128,16 @@ class Jsonl(_Table):
         """See `_Table`."""
         return json_rows(self.path)
 
-    def blocks(self) -> Iterator[Block]:
-        """See `Source`."""
-        reader = columns(self.task_type, self.id, self.weight, ignore=self.extra == "ignore")
+    def blocks(self, starts: Mapping[str, int] = MappingProxyType({})) -> Iterator[Block]:
+        """See `Source`. With `starts` only what comes after these bytes of the files, where `reading` is known."""
+        reader = self._columns()
         if reader is None or type(self) is not Jsonl:  # a class of somebody's may make other tasks of a row
             yield from in_blocks(self.task_type, self.tasks())
             return
-        found = False
-        for part in parts(
-            manifest_files(self.path), lambda path: 0, lambda path, lines: self._block(reader, path, lines)
-        ):
-            found = found or len(part.block.ids) > 0
-            yield part.block
+        found = bool(starts)
+        for block in read_files(self.files(), starts, lambda path, lines: self._block(reader, path, lines)):
+            found = found or len(block.ids) > 0
+            yield block
         if not found:
             raise ConfigError(f"input={self.path}: holds no row")
 

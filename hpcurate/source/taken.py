@@ -7,14 +7,16 @@ are replaced. A run reads the versions that it froze.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 
 import attrs
 
 from hpcurate.errors import RecordError, StoreError
-from hpcurate.source.spool import Entry, shows_more_than_its_row
-from hpcurate.store.layout import StageFolder, base, version
+from hpcurate.source.base import hash64
+from hpcurate.source.files_read import FilesRead
+from hpcurate.source.spool import Entry, ids_of, separated, shows_more_than_its_row
+from hpcurate.store.layout import StageFolder, base, content_id, version
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
@@ -62,6 +64,34 @@ class Taken:
     def count(self, lists: Sequence[str]) -> int:
         """Tasks in these lists."""
         return sum(line.count for name in lists for line in self.lines(name))
+
+    def name(self, lists: Sequence[str]) -> str:
+        """Names all shards of these lists."""
+        return content_id((line.id,) for name in lists for line in self.lines(name))
+
+    def has_just(self, read: FilesRead) -> bool:
+        """Whether the lists of then are those of now, and all their shards are there, by a listing."""
+        if read.lists != list_names(self.store) or read.shards != self.name(read.lists):
+            return False
+        lines = [line for name in read.lists for line in self.lines(name)]
+        return len(self.store.commits.names(lines)) == len(lines)
+
+    def have_none_of(self, lists: Sequence[str], ids: Set[int]) -> bool:
+        """Whether no item of these lists has one of these ids (`hash64`); False where that cannot be told."""
+        for line in (line for name in lists for line in self.lines(name)) if ids else ():
+            try:
+                found = ids_of(self.task_type, separated(self.task_type, self.spooled(line).splitlines(True))[0])
+            except RecordError:
+                return False
+            if len(found) != line.count or not ids.isdisjoint(map(hash64, found)):
+                return False
+        return True
+
+    def files_read(self) -> FilesRead | None:
+        """What the files were when these lists were made, if that is known."""
+        with suppress(OSError):
+            return FilesRead.parse(self.store.filesystem.read(self.store.folder.files_read))
+        return None
 
     def shards(self, lists: Sequence[str]) -> Iterator[tuple[ShardLine, list[Entry]]]:
         """Each shard of these lists, with its tasks."""

@@ -3,7 +3,7 @@
 <store>/format.json
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
                               rounds/<n>/, wanted/<run>, uses/<n>, freed/<fan>/, checkpoints/<fan>/<shard>.<n>/,
-                              done/<fan>.json}
+                              done/<fan>.json, read.json}
 <store>/runs/<run>/{config.yaml, pipeline.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
                     submissions/<stage>-<n>/, summary.json, output/}
 <store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
@@ -101,6 +101,11 @@ class StageFolder(msgspec.Struct, frozen=True):
     def list_file(self, name: str) -> str:
         """One shard list."""
         return f"{self.lists}/{name}.jsonl"
+
+    @property
+    def files_read(self) -> str:
+        """Of a source: what its files were when its lists were made. Only a cache."""
+        return f"{self.path}/read.json"
 
     @property
     def uses(self) -> str:

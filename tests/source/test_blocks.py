@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from hpcurate import Task
+from hpcurate import File, Task
 from hpcurate.errors import ConfigError
 from hpcurate.source import Csv, Jsonl, ids, pieces
 from hpcurate.source.base import Source
@@ -32,6 +32,7 @@ class Clip(Task):
     flag: bool = False
     tags: list[str] = attrs.field(factory=list)
     meta: dict[str, Any] = attrs.field(factory=dict)
+    file: File | None = None
 
 
 @attrs.define(frozen=True)
@@ -97,6 +98,8 @@ ROWS = [
     ' {"id": "r"} ',
     '{"id": "s", "data": {"c": 1}, "parents": []}',
     '{"id": true}',
+    '{"id": "t", "file": "a/b"}',
+    '{"id": "u", "file": 5}',
     '{"id": [1]}',
 ]
 
