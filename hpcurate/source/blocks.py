@@ -39,7 +39,7 @@ def block_of(task_type: type[Task], tasks: Sequence[Task]) -> Block:
     for task in tasks:
         if not math.isfinite(task.weight):
             raise ConfigError(f"source: {task.id!a} has the weight {task.weight}; a weight is a finite number")
-    rows = b"".join(codec(task_type).encode_lines(tasks))
+    rows = codec(task_type).encode_block(tasks)
     if shows_more_than_its_row(task_type):
         rows = b"".join(map(spooled, rows.splitlines(), map(seen_of, tasks)))
     return Block(rows, array("q", (hash64(task.id) for task in tasks)))
