@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from checkout import ROOT
 
 from hpcurate import File, Task
 from hpcurate.errors import ConfigError
@@ -19,7 +23,8 @@ from hpcurate.source.base import Source
 from hpcurate.source.columns import columns
 from hpcurate.source.ids import Ids
 from hpcurate.source.scan import scan
-from hpcurate.system.forked import in_processes
+from hpcurate.system import forked
+from hpcurate.system.forked import in_processes, may_fork
 
 
 @attrs.define(kw_only=True)
@@ -173,13 +178,34 @@ def many(tmp_path: Path) -> Jsonl:
     return Jsonl(str(tmp_path / "*.jsonl"))
 
 
-def test_pieces_read_by_several_processes_are_in_order(many: Jsonl, monkeypatch: pytest.MonkeyPatch) -> None:
+def alone(function: str, *arguments: object) -> str:
+    """What a function of this module returns where no library has threads: only such a process is forked."""
+    code = f"from {__name__} import {function}; print({function}(*{arguments!r}))"
+    words = [sys.executable, "-c", code]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _differences(path: str) -> tuple[bool, int]:
+    """(whether pieces of any size give the same as row by row, children that were forked)."""
+    pieces.cores = lambda: 3  # type: ignore[assignment]
+    forked.os.register_at_fork(after_in_parent=lambda: FORKED.append(1))
+    found = []
+    for size in (97, 1000, 4096):
+        pieces.PIECE = size
+        blocks, rows = both(Jsonl(path))
+        found.append(rows == blocks and len(blocks) == 6000)
+    return all(found), len(FORKED)
+
+
+FORKED: list[int] = []
+
+
+def test_pieces_read_by_several_processes_are_in_order(many: Jsonl) -> None:
     """The same as row by row, wherever a piece ends."""
-    monkeypatch.setattr(pieces, "cores", lambda: 3)
-    for size in (10, 1000, 4096):
-        monkeypatch.setattr(pieces, "PIECE", size)
-        blocks, rows = both(many)
-        assert (rows, 6000) == (blocks, len(blocks))
+    assert "(True, 9)" == alone("_differences", many.path)
 
 
 def _killed(thing: int) -> bytes:
@@ -191,18 +217,45 @@ def _killed(thing: int) -> bytes:
 MAIN = os.getpid()
 
 
+def _numbers() -> bool:
+    return [b"%d" % n for n in range(9)] == list(in_processes(_killed, range(9), 4))
+
+
 def test_what_a_killed_child_did_not_do_is_done() -> None:
-    """For memory, as a rule: the call goes on alone."""
-    assert [b"%d" % n for n in range(9)] == list(in_processes(_killed, range(9), 4))
+    """For memory, as a rule: the call goes on without it."""
+    assert "True" == alone("_numbers")
+
+
+def _children_left() -> tuple[int, int]:
+    def children() -> int:
+        return len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+    results = in_processes(lambda thing: bytes(2**20), range(99), 4)
+    next(results)
+    some = children()
+    results.close()  # type: ignore[attr-defined]  # a generator
+    return some, children()
 
 
 def test_a_reader_who_stops_leaves_no_child() -> None:
     """Each of them waits to be read from, and holds the pipes of those before it."""
-    results = in_processes(lambda thing: bytes(2**20), range(99), 4)
-    next(results)
-    results.close()  # type: ignore[attr-defined]  # a generator
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert "(4, 0)" == alone("_children_left")
+
+
+def _beside_a_thread() -> tuple[bool, bool]:
+    before = may_fork()
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    with_thread = may_fork()
+    end.set()
+    thread.join()
+    return before, with_thread
+
+
+def test_a_process_with_threads_is_not_forked() -> None:
+    """A lock that one of them holds would never be let go in the child."""
+    assert "(True, False)" == alone("_beside_a_thread")
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_refused(many: Jsonl, tmp_path: Path) -> None:
