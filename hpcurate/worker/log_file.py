@@ -28,6 +28,7 @@ _STAYING = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE,
 )  # fmt: skip
 """A scheduler signals all processes of a job: this one ends with the last writer."""
+_own: list[str] = []
 
 
 def log_to_file(plan: Plan, submission: str, index: int) -> None:
@@ -36,13 +37,20 @@ def log_to_file(plan: Plan, submission: str, index: int) -> None:
     And what comes, where the log cannot be opened. Called before there are threads.
     """
     keep_named(plan.stage.spec.parameters)
-    log = _opened(log_path(submission, index), int(plan.stage.log_mb * (1 << 20)), plan.stage.name)
+    path = log_path(submission, index)
+    log = _opened(path, int(plan.stage.log_mb * (1 << 20)), plan.stage.name)
+    _own[:] = [path] * bool(log.most)
     sys.stdout.flush()
     end = _sifted(log, Sieve(known()))
     os.dup2(end, 1)
     os.dup2(end, 2)
     for descriptor in (log.descriptor, end):
         os.close(descriptor)
+
+
+def own_log() -> str:
+    """Path of the log of this worker; empty where it writes no file of its own."""
+    return _own[0] if _own else ""
 
 
 @attrs.define

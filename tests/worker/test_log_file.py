@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import attrs
+import msgspec
 import pytest
 from planned import planned
 
@@ -106,9 +106,14 @@ def test_a_full_store_costs_lines_and_no_worker(submission: Path) -> None:
 
 def test_a_log_has_an_end(submission: Path) -> None:
     """A stage that prints a line for each row filled the storage. What it began with stays, and what it said last."""
-    Plan(stage=attrs.evolve(planned(), log_mb=1.0), run="r", store=str(submission), lists=(), round=1, workers=1).save(
-        str(submission)
-    )
+    Plan(
+        stage=msgspec.structs.replace(planned(), log_mb=1.0),
+        run="r",
+        store=str(submission),
+        lists=(),
+        round=1,
+        workers=1,
+    ).save(str(submission))
     work(submission, "print('begun')\nfor n in range(300_000): print(f'row {n}')\nprint('ended', flush=True)\n")
     log = log_of(submission)
     assert len(log) <= 1 << 20

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from hpcurate.stage_process.stacks import STACKS
 from hpcurate.worker.hosts import Log
+from hpcurate.worker.log_file import own_log
 
 LONGEST_S = 2.0
 """How long one process may take."""
 QUIET_S = 0.1
 """It is done once nothing was added to the log for so long."""
-_LOG = 2
-"""Our descriptor of the log, which the stage processes share."""
 _BIT = 1 << (STACKS - 1)
 
 
@@ -43,7 +42,7 @@ def _write(pid: int) -> None:
     while time.monotonic() < end and (_mask(pid, "SigPnd") | _mask(pid, "ShdPnd")) & _BIT:
         time.sleep(0.01)
     size = -1
-    while time.monotonic() < end and size != (size := os.fstat(_LOG).st_size):
+    while time.monotonic() < end and size != (size := _log_size()):
         time.sleep(QUIET_S)
 
 
@@ -57,8 +56,10 @@ def _mask(pid: int, name: str) -> int:
 
 
 def _path() -> str:
+    return own_log() or "the log of its worker"
+
+
+def _log_size() -> int:
     with suppress(OSError):
-        path = os.readlink(f"/proc/self/fd/{_LOG}")
-        if os.path.isfile(path):
-            return path
-    return "the log of its worker"
+        return os.stat(own_log()).st_size
+    return 0
