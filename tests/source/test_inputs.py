@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,7 +143,7 @@ def test_rows_become_tasks_of_a_class(tmp_path: Path, kind: Any, name: str) -> N
     table = str(write_table(tmp_path / name, ROWS))
     found = [task for _, task, *_ in scan(kind(table, task=f"{__name__}.Clip")).entries()]
     assert [attrs.evolve(task, id="") for task in found] == [
-        msgspec.structs.replace(
+        attrs.evolve(
             codec(type(task)).decode(b'{"id":"","url":"","seconds":0}'), url=row["url"], seconds=row["seconds"]
         )
         for task, row in zip(found, ROWS, strict=True)
