@@ -239,7 +239,7 @@ def test_a_container_leaves_when_its_supervisor_is_killed(project: Shell, image:
     )
     try:
         child = wait_for(lambda: processes(str(project.store), "hpcurate.stage_process.main"), 30)
-        (worker,) = processes(str(project.store), "hpcurate.worker", exactly=True)
+        worker, *_ = processes(str(project.store), "hpcurate.worker")  # and what writes its log
         os.kill(driver.pid, signal.SIGKILL)
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: not Path(f"/proc/{child[0]}").exists(), 20)
@@ -248,19 +248,19 @@ def test_a_container_leaves_when_its_supervisor_is_killed(project: Shell, image:
         driver.wait()
 
 
-def processes(mark: str, module: str, *, exactly: bool = False) -> list[int]:
-    """Pids of Pythons that run a module, with `mark` in their command line or environment."""
-    found = []
+def processes(mark: str, module: str) -> list[int]:
+    """Pids of Pythons that run a module, with `mark` in their command line or environment; parents first."""
+    found = {}
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
             around = (entry / "environ").read_bytes()
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-        named = module.encode() in words and (not exactly or b"-m" in words)
-        if named and mark.encode() in b"".join(words) + around:
-            found.append(int(entry.name))
-    return found
+        if module.encode() in words and mark.encode() in b"".join(words) + around:
+            found[int(entry.name)] = parent
+    return sorted(found, key=lambda pid: found[pid] in found)
 
 
 def wait_for(look: Callable[[], Any], timeout: float) -> Any:

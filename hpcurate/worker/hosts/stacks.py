@@ -17,6 +17,8 @@ LONGEST_S = 2.0
 """How long one process may take."""
 QUIET_S = 0.1
 """It is done once nothing was added to the log for so long."""
+_STDERR = 2
+"""Where the stage processes write, too, if there is no log of its own."""
 _BIT = 1 << (STACKS - 1)
 
 
@@ -56,10 +58,14 @@ def _mask(pid: int, name: str) -> int:
 
 
 def _path() -> str:
-    return own_log() or "the log of its worker"
+    with suppress(OSError):
+        path = own_log() or os.readlink(f"/proc/self/fd/{_STDERR}")
+        if os.path.isfile(path):
+            return path
+    return "the log of its worker"
 
 
 def _log_size() -> int:
     with suppress(OSError):
-        return os.stat(own_log()).st_size
+        return (os.stat(own_log()) if own_log() else os.fstat(_STDERR)).st_size
     return 0

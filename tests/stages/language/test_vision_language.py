@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import msgspec
 import numpy as np
 import pytest
 
@@ -133,7 +132,7 @@ def test_images_and_text_alone_are_answered_beside_videos(name: str) -> None:
     asks = [
         window(model, 1, 4),
         image,
-        msgspec.structs.replace(image, pictures=image.pictures * 3),
+        attrs.evolve(image, pictures=image.pictures * 3),
         Ask("Hello", system="Be brief"),
     ]
     asked = [model.ready(ask) for ask in asks]
