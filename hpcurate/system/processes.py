@@ -238,7 +238,10 @@ class Watched:
 
 
 def writers_under(folder: str, pids: list[int]) -> list[tuple[int, str]]:
-    """(pid, path) of each file below `folder` that these processes have open for writing, or mapped so (shared)."""
+    """(pid, path) of each file below `folder` that these processes have open for writing, or mapped so (shared).
+
+    What is above the folder may be a link, the folder itself is none.
+    """
     above, name = os.path.split(folder)
     prefix = os.path.join(_real(above), name, "")
     return [

@@ -87,7 +87,7 @@ def test_an_array_that_waits_is_taken_with_its_gate(run: Run, queued: Queued) ->
     assert {"5": 2} == queued.left
     assert "7" == jobs.gate("a", 3, Jobs(("5",)))
     assert ["a-0003", "a-0003", ""] == [submission_of(run, job) for job in ("5", "7", "6")]
-    assert ("6", "8") == jobs.stop(["a", "b"]).ids
+    assert ("6", "8") == jobs.left(["a", "b"]).ids
 
 
 def test_arrays_wait_for_a_gate_that_comes_between(run: Run, queued: Queued) -> None:

@@ -17,7 +17,7 @@ import os
 import sys
 from collections import Counter
 
-import msgspec
+import attrs
 
 from tests.simulation.campaign import many, tasks_of
 from tests.simulation.episode import Result, play
@@ -63,7 +63,7 @@ def _run(given: argparse.Namespace) -> int:
 def _replay(given: argparse.Namespace) -> int:
     gc.disable()
     plan = plan_of(given.scenario, given.seed) if given.scenario else Plan()
-    plan = msgspec.structs.replace(plan, **dict(_setting(text) for text in given.set))
+    plan = attrs.evolve(plan, **dict(_setting(text) for text in given.set))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         result = play(given.seed, plan)
         if given.shrink and result.violation:

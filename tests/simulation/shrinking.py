@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import attrs
-import msgspec
 
 from tests.simulation.episode import Result, play
 from tests.simulation.plan import Plan
@@ -23,7 +22,7 @@ def smaller(plan: Plan) -> Iterator[Plan]:
             continue
         yield attrs.evolve(plan, **{field.name: least})
         if isinstance(value, int) and not isinstance(value, bool) and value - least > 1:
-            yield msgspec.structs.replace(plan, **{field.name: value - 1})
+            yield attrs.evolve(plan, **{field.name: value - 1})
 
 
 def shrink(result: Result) -> Result:

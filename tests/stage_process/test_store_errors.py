@@ -135,9 +135,13 @@ def test_half_a_batch_written_ends_the_attempt(tmp_path: Path, room: None) -> No
 @pytest.mark.parametrize("name", ["tasks", "dropped"])
 def test_a_file_that_cannot_be_written_to_its_end_ends_the_attempt(tmp_path: Path, name: str) -> None:
     """Also if that shows only when it is closed."""
-    job = job_of(tmp_path)
-    os.symlink("/dev/full", Path(job.directory, f"{name}.jsonl"))
-    with pytest.raises(StoreFailed, match=rf"{name}\.jsonl: No space left"), ShardOutput(job) as output:
+    job, full = job_of(tmp_path), f"{name}.jsonl"
+
+    def opened(path: str, mode: str) -> BinaryIO:
+        return REAL.open("/dev/full", "rb+") if path.endswith(full) else REAL.open(path, mode)
+
+    files = Files(open=opened)
+    with pytest.raises(StoreFailed, match=rf"{name}\.jsonl: No space left"), ShardOutput(job, files) as output:
         output._write(name, b"a row\n")
 
 

@@ -13,7 +13,7 @@ from hpcurate.cli.start.steps import read_steps
 from hpcurate.planning.slicing import Slicing, pieces
 
 TARGET = 4000
-"""Fewer shards than by default."""
+"""Words of the heaviest chunk."""
 
 
 def test_no_shard_is_heavier_than_twice_the_target(tmp_path: Path) -> None:
@@ -27,7 +27,8 @@ def test_no_shard_is_heavier_than_twice_the_target(tmp_path: Path) -> None:
     run = hpcurate.run(read_steps(plain["stages"]), source, store=tmp_path / "store", launcher="inline")
     shards = (tmp_path / "store").glob("stages/count-*/shards/*/*/stats.json")
     weights = [json.loads(path.read_text())["weight_out"] for path in shards]
-    assert (21_980, TARGET, 6) == (sum(weights), max(weights), len(weights))
+    assert (21_980, 64) == (sum(weights), len(weights))
+    assert max(weights) <= TARGET
 
     totals = {task.document: task for task in run.tasks("total")}  # type: ignore[attr-defined]
     assert (100, 5, 1) == (len(totals), totals["document-0"].chunks, totals["document-1"].chunks)

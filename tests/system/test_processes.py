@@ -220,10 +220,11 @@ def test_writers_elsewhere_do_not_count(run: Run, tmp_path: Path) -> None:
 
 def test_writers_are_found_through_a_link(run: Run, tmp_path: Path) -> None:
     """The store may be reached by several names."""
-    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "attempt").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
-    process = run(OPEN, str(tmp_path / "link" / "x.txt"), "w")
-    assert [(process.pid, "x.txt")] == writers_under(str(tmp_path / "link"), [process.pid])
+    attempt = tmp_path / "link" / "attempt"
+    process = run(OPEN, str(attempt / "x.txt"), "w")
+    assert [(process.pid, "x.txt")] == writers_under(str(attempt), [process.pid])
 
 
 def test_a_process_that_has_left_writes_nothing(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ from hpcurate.worker.hosts.inprocess import InProcessHosts
 from hpcurate.worker.node_staging import Place
 from hpcurate.world import World
 
-OPERATIONS = ("names", "read", "create", "replace", "make_folders", "sizes", "freeze", "rename", "beat", "discard")
+OPERATIONS = (
+    "names", "read", "create", "claim", "write_new", "replace", "make_folders", "sizes", "freeze", "rename", "beat", "discard",
+)  # fmt: skip
 
 
 class Failing(PosixFilesystem):
@@ -193,7 +195,7 @@ def test_a_drained_worker_hands_a_finished_attempt_back(one: Bench) -> None:
     assert FailureKind.STORE is one.failure().kind
 
 
-@pytest.mark.parametrize("operation", ["names", "create", "rename", "freeze"])
+@pytest.mark.parametrize("operation", ["names", "claim", "write_new", "freeze", "rename"])
 def test_a_worker_leaves_a_store_that_stays_away(one: Bench, operation: str) -> None:
     """After a bounded time, with path, reason and number; nothing was counted against any shard (I14)."""
     clock = QuickClock()
