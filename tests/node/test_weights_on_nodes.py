@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
+import string
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -263,7 +266,8 @@ def test_a_folder_of_the_jobs_own_is_not_the_nodes(shell: Shell, tmp_path: Path)
             "site.node_local=[$TMPDIR]",
         ]
         for name, whole in (("shared", "1"), ("whole", str(os.cpu_count()))):
-            shell.type(*words, f"name={name}", "rerun=reader", f"stages.reader.resources.cpus={whole}")
+            cpus = f"stages.reader.resources.cpus={whole}"
+            shell.type(*words, f"name={name}", "rerun=reader", cpus, "stages.reader.workers=1")
     printed = [json.loads(row)["prompt"] for row in shell.rows("reader")]
     assert {str(source)} | {path for path in printed if path.startswith(f"{tmp_path}/of-jobs/")} == set(printed)
     assert 2 == len(set(printed))
@@ -288,14 +292,23 @@ SHARED = (
 )
 
 
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder without a number in its path: one that is a job's id makes it that job's own."""
+    letters = "".join(secrets.choice(string.ascii_letters) for _ in range(12))
+    folder = Path("/var/tmp", f"hpcurate-{letters}")
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.slurm
-def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) -> None:
+def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell, disk: Path) -> None:
     """Through Slurm, on nodes that both jobs share: each weight file is copied once a node, and set up once a node."""
     source = my_model(shell, "c" * 40, {"a.bin": 30_000_000, "b.bin": 1000})
     digests = [hashlib.sha256((source / name).read_bytes()).hexdigest() for name in ("a.bin", "b.bin")]
     (shell.cwd / "reader.py").write_text(SHARED)
-    disk, count = shell.folder / "disk", shell.folder / "count"
-    disk.mkdir()
+    count = shell.folder / "count"
     words = ["stages.lower_case=null", "stages.show=null", "stages.word_count=null", "stages.reader.file=reader.py"]
     words += [f"stages.reader.count={count}", "stages.reader.shard_tasks=1", "stages.reader.workers=16"]
     words += ["stages.reader.resources.memory=200M", f"site.node_local=[{disk}]", f"store={shell.store}", "wait=true"]
@@ -310,7 +323,9 @@ def test_two_nodes_eight_workers_each_two_jobs_at_once_copy_twice(shell: Shell) 
     printed = [json.loads(row)["prompt"].split() for row in shell.rows("reader")]
     assert 96 == len(printed)
     assert {tuple(digests)} == {tuple(row[:2]) for row in printed}
-    assert [] == [row for row in printed if row[3] != row[4] or not row[2].startswith(str(disk)) or f"/{row[4]}/" not in row[2]]
+    assert [] == [
+        row for row in printed if row[3] != row[4] or not row[2].startswith(str(disk)) or f"/{row[4]}/" not in row[2]
+    ]
     assert 4 == len({(row[4], row[5]) for row in printed}), "both jobs were on both nodes"
     assert ["cpu0", "cpu1"] == sorted(count.read_text().split())
     records = [json.loads(path.read_text()) for path in shell.store.glob("runs/2*/submissions/*/brought-*.json")]

@@ -66,7 +66,7 @@ class Obey(Stage[Order, Order]):
     def lost(self):  # its worker is killed, the first time
         if not os.path.exists("killed"):
             open("killed", "w").close()
-            (claim,) = glob.glob("store/stages/obey-*/claims/*/*.1")
+            claim = glob.glob("store/stages/obey-*/claims/*/*.1")[0]
             os.kill(json.load(open(claim))["process"]["pid"], signal.SIGKILL)
             time.sleep(9)
 
@@ -163,14 +163,14 @@ class Begun:
         ]
 
     def history(self) -> list[str]:
-        """Endings of the attempts before the one that was committed."""
-        (stats,) = self.folder.glob("store/stages/obey-*/shards/*/[!.]*/stats.json")
-        return [end["ending"] for end in json.loads(stats.read_text())["history"]]
+        """Endings of the attempts before those that were committed."""
+        stats = self.folder.glob("store/stages/obey-*/shards/*/[!.]*/stats.json")
+        return [end["ending"] for path in stats for end in json.loads(path.read_text())["history"]]
 
     def failed(self) -> dict[str, tuple[str, str]]:
         """Dead letters: order → (kind, message)."""
-        (path,) = self.folder.glob("store/stages/obey-*/shards/*/[!.]*/failed.jsonl")
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        paths = self.folder.glob("store/stages/obey-*/shards/*/[!.]*/failed.jsonl")
+        rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
         return {row["id"].partition("-")[2]: (row["kind"], row["message"]) for row in rows}
 
 
@@ -202,8 +202,8 @@ def test_a_worker_that_was_killed_blames_nobody(begun: dict[str, Begun]) -> None
     """kill -9 of the supervisor: nothing else is known, and all tasks pass in the end."""
     state, reason, errors = begun["lost"].end()
     assert ("complete", "") == (state, reason), errors
-    assert 1 == len(begun["lost"].history())
-    assert begun["lost"].history()[0] in ("dead", "lost")
+    assert begun["lost"].history()
+    assert {*begun["lost"].history()} <= {"dead", "lost"}
 
 
 def test_a_node_that_fails_every_job_at_once_is_left_out(begun: dict[str, Begun]) -> None:
