@@ -66,13 +66,13 @@ class Faulty(LocalEndpoint):
 
 
 def caption(server: LocalEndpoint, **more: Any) -> Step:
-    """The stage, with small windows and batches of three clips."""
+    """The stage, with small windows and batches of three clips, in one stage process, which `concurrency` is for."""
     stage = Caption(
         "tiny", backend="openai", windows={"frames": WINDOW, "remainder": WINDOW, "fps": 6.0},
         server={"url": server.url, "concurrency": 3}, **more,
     )  # fmt: skip
     resources = {"gpus": 0, "cpus": 1, "memory": "1GB"}
-    return Step(stage, StageOptions(batch_size=3, tries=3, backoff=0.01, resources=resources))
+    return Step(stage, StageOptions(batch_size=3, tries=3, backoff=0.01, workers=1, resources=resources))
 
 
 def rows(store: Path, name: str) -> dict[str, dict[str, Any]]:
