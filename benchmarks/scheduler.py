@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
-from bench_stages import Nap, Sleep
+from bench_stages import Sleep, TimedNap
 from slurm_calls import counted, requests, reset_requests
 
 import hpcurate
@@ -100,7 +100,7 @@ def submitted(
     needs = {"cpus": 1, "memory": f"{MEMORY_MB}MB", "time": "1h"}
     options = StageOptions(shard_tasks=1, workers=workers, resources=needs, after=[] if abreast else None)
     steps = {name: Step(Sleep(), options) for name in ("first", "second")}
-    naps = [Nap(id=f"s{number:06d}", weight=sleep_s) for number in range(shards)]
+    naps = [TimedNap(id=f"s{number:06d}", seconds=sleep_s) for number in range(shards)]
     launcher = {"_target_": "launchers.slurm.SlurmLauncher", "partition": PARTITION}
     return hpcurate.run(steps, naps, store=folder / "store", launcher=launcher, wait=False)
 
