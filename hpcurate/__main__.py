@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
-MANY = 1_000_000
-"""Objects more than before. By default the interpreter looks for garbage after 700, and again at its end: of a run with
-ten thousand shards that takes longer than all else, and nothing of it is garbage.
-"""
+from hpcurate.system import garbage
 
 
 def main() -> int:
     """Run the command line; the exit status."""
-    from hpcurate.cli.main import only_looks, run
+    garbage.put_off()
+    from hpcurate.cli.main import run
 
-    if only_looks(sys.argv[1:]):
-        gc.set_threshold(MANY)
     status = run(sys.argv[1:])
-    gc.freeze()
+    garbage.left_to_the_end()
     return status
 
 

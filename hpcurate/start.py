@@ -6,6 +6,7 @@ of it where another Python runs, is imported from the files. A script of its own
 """
 
 import _imp
+import gc
 import marshal
 import os
 import sys
@@ -30,6 +31,8 @@ _LOADERS = (
 )
 LENGTH = 8
 """Bytes that say how long the index is."""
+MANY_OBJECTS = 1_000_000
+"""More than modules have: `hpcurate/system/garbage.py` says why, and ends it where work begins."""
 
 
 class _Loader(SourceFileLoader):
@@ -108,12 +111,16 @@ def main() -> None:
     """Run the module as `python -m` does, and let children find the code, too."""
     import runpy
 
+    gc.set_threshold(MANY_OBJECTS)
     code = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([code, *filter(None, others)]))
     install(code)
     del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    finally:
+        gc.freeze()  # all of it goes with the process: no search for garbage before
 
 
 if __name__ == "__main__":

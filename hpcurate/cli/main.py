@@ -44,8 +44,6 @@ VERBS = {
     "completion": "hpcurate.cli.verbs.completion",
 }
 """Each verb and its module, which has `parser()`, and `verb(argv)`: it gets the whole line, and returns the status."""
-STARTING = ("retry", "resume")
-"""Those that start a run, which may work in this very process."""
 RENAMED = {"shard": "split-manifest"}
 """Former names of verbs: refused with the new one."""
 
@@ -172,11 +170,6 @@ def _typed(argv: Sequence[str]) -> str:
     from hpcurate.runs.commands import quoted
 
     return " ".join(map(quoted, ["hpcurate", *argv]))
-
-
-def only_looks(argv: Sequence[str]) -> bool:
-    """Whether a verb is typed that starts no run, so that this process ends soon."""
-    return bool(argv) and argv[0] in VERBS and argv[0] not in STARTING
 
 
 def _dispatch(argv: Sequence[str]) -> int:

@@ -51,6 +51,7 @@ from hpcurate.store.access import keep_private
 from hpcurate.store.rounds import Jobs
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.trouble import explain
+from hpcurate.system import garbage
 from hpcurate.system.beats import Beating
 from hpcurate.system.clock import growing
 from hpcurate.system.failpoints import failpoint
@@ -388,6 +389,7 @@ def main(argv: list[str]) -> int:
     """The background driver of `launcher=local wait=false`. Exit status as the command line's."""
     from hpcurate.runs.gate import leave_on_sigterm, reporting, run_and_world
 
+    garbage.as_usual()
     keep_private()
     run, world = run_and_world(argv[0])
     launcher = make_launcher(run.frozen().launcher)

@@ -35,6 +35,7 @@ from hpcurate.runs.waiting_jobs import WaitingJobs
 from hpcurate.site import load_site
 from hpcurate.store.access import keep_private
 from hpcurate.store.layout import Store
+from hpcurate.system import garbage
 
 CONFIG, COMPILED = "config.yaml", "compiled.json"
 WITH_CONF = ("conf", "envs")
@@ -152,6 +153,7 @@ def start_compiled(folder: str) -> int:
     request = _request(Path(folder, CONFIG).read_bytes().decode("utf-8", "surrogateescape"), compiled)
     if request.identity() != compiled.identity:
         raise ConfigError(_other(folder, differing(compiled.fingerprints, _fingerprints(request))))
+    garbage.as_usual()
     outcome = start(
         request,
         echo=say,

@@ -27,6 +27,7 @@ from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.prepare import Request
 from hpcurate.runs.preview import Preview, preview
 from hpcurate.runs.start import start
+from hpcurate.system import garbage
 
 LISTING_S = 5.0
 """Seconds between two lines about a long listing."""
@@ -140,6 +141,7 @@ def previews(argv: list[str]) -> list[Preview]:
 
 def start_and_show(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
+    garbage.as_usual()
     refuse_unmounted(request.store)
     with shown(bars=not settings.debug) as (echo, progress):
         return start(
