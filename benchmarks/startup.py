@@ -44,7 +44,9 @@ IMPORTS = {
     "`pass`": "pass",
     HYDRA: "import hydra",
     BOTH: "import hydra, submitit",
-    SUBMISSION: OURS.format("hpcurate.cli.start.launch, hydra, omegaconf, launchers.slurm.launcher, submitit.slurm.slurm"),
+    SUBMISSION: OURS.format(
+        "hydra, omegaconf, submitit.slurm.slurm, launchers.slurm.launcher, hpcurate.cli.start.launch"
+    ),
     GATE: OURS.format("hpcurate.runs.gate"),
     SUPERVISOR: OURS.format("hpcurate.worker.supervisor"),
 }

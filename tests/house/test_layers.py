@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "api": f"{USERS} store source planning config_files site models environments runs report",
     "hpcurate": f"{CORE} command runs api",
     "cli": f"{CORE} {SITE} hpcurate runs report api",
-    "__main__": "cli",
+    "__main__": "cli system",
     "launchers": f"{GROUND} system store world planning runs site start worker",
 }
 """Package, or module of hpcurate/ → what it may import. A package may import from itself."""

@@ -52,4 +52,5 @@ def test_who_did_not_put_it_off_keeps_what_is_set() -> None:
         "import gc\nfrom hpcurate.system import garbage\ngc.set_threshold(123)\ngarbage.as_usual()\n"
         "print(gc.get_threshold()[0], gc.get_freeze_count())"
     )
-    assert "123 0\n" == subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "123 0\n" == done.stdout
