@@ -13,7 +13,8 @@ client, in jobs, too) and requests that the controller received (`sdiag`, withou
 
 What is not equal: Snakemake's program stays until the end and asks how its jobs are (every 40 s at first, as it is
 delivered); hpcurate leaves. Each of its jobs makes one file by a shell command; ours is two stages. Needs a Slurm, and
-the rights to reset `sdiag`: scripts/dev-slurm up; eval "$(scripts/dev-slurm env)". Prints a Markdown table.
+the rights to reset `sdiag`: scripts/dev-slurm up; eval "$(scripts/dev-slurm env)". In its jobs Snakemake forgets
+SLURM_CONF: the configuration has to lie where Slurm looks for it by itself. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -131,7 +133,7 @@ def cancelled(workers: int) -> Asked:
 def with_snakemake(program: str, folder: Path, items: int) -> None:
     """Its own program, until its end."""
     (folder / "Snakefile").write_text(SNAKEFILE.format(items=items))
-    words = ["--executor", "slurm", "--jobs", str(items), "--latency-wait", "20", "--quiet", "all"]
+    words = ["--executor", "slurm", "--jobs", str(items), "--latency-wait", "20", "all"]
     resources = ["slurm_account=root", f"slurm_partition={PARTITION}", f"mem_mb={MEMORY_MB}", "runtime=5"]
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}{os.pathsep}{Path(program).resolve().parent}"}
     done = subprocess.run(
@@ -142,21 +144,19 @@ def with_snakemake(program: str, folder: Path, items: int) -> None:
     assert len(list((folder / "out").iterdir())) == items
 
 
-def measure(given: argparse.Namespace) -> list[Asked]:
+def measure(given: argparse.Namespace) -> Iterator[Asked]:
     """All ways, one after the other."""
     workers = given.workers
-    found = []
     for shards in given.shards:
         name = f"hpcurate, two stages of {shards} shards"
-        found.append(asked(name, lambda folder, shards=shards: complete(submitted(folder, shards, workers))))
+        yield asked(name, lambda folder, shards=shards: complete(submitted(folder, shards, workers)))
     few = given.shards[0]
-    found.append(asked(f"hpcurate, the call alone, {few} shards", lambda folder: submitted(folder, few, workers), stop))
-    found.append(cancelled(workers))
+    yield asked(f"hpcurate, the call alone, {few} shards", lambda folder: submitted(folder, few, workers), stop)
+    yield cancelled(workers)
     if given.snakemake:
         items, program = given.items, given.snakemake
-        found.append(asked(f"hpcurate, {items} items", lambda folder: complete(submitted(folder, items, workers))))
-        found.append(asked(f"Snakemake, {items} items", lambda folder: with_snakemake(program, folder, items)))
-    return found
+        yield asked(f"hpcurate, {items} items", lambda folder: complete(submitted(folder, items, workers)))
+        yield asked(f"Snakemake, {items} items", lambda folder: with_snakemake(program, folder, items))
 
 
 def options(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -172,7 +172,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def quick() -> dict[str, float]:
     """Calls with 4 shards, of those with 100: 1 is as it should be."""
-    few, many = (ours.clients.total() for ours in measure(options(["--shards", "4", "100"]))[:2])
+    few, many = (ours.clients.total() for ours in islice(measure(options(["--shards", "4", "100"])), 2))
     return {"client calls with few shards, of those with many": few / many}
 
 
@@ -183,11 +183,12 @@ def main() -> None:
         for name, ratio in quick().items():
             print(f"{name}: {ratio:.2f}")
         return
-    found = measure(given)
+    found = []
     print(f"{given.workers} workers a stage\n")
     print("| way | client calls | of them | requests |\n|---|---|---|---|")
-    for one in found:
-        print(one.row())
+    for one in measure(given):
+        print(one.row(), flush=True)
+        found.append(one)
     print("\n| way | requests to the controller |\n|---|---|")
     for one in found:
         print(f"| {one.name} | {_each(one.requests)} |")
