@@ -1,4 +1,4 @@
-"""A run with a large stage, made fast: its lists by the real code, its committed shards by plain writes.
+"""Runs with large stages, made fast: `begin` by the real code, and then `make` commits shards by plain writes.
 
 Each other shard has dropped its task for one of three reasons; one in a hundred has a dead letter.
 """
@@ -6,7 +6,8 @@ Each other shard has dropped its task for one of three reasons; one in a hundred
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,7 @@ from hpcurate.runs.start import write_run
 from hpcurate.source.intake import take_in
 from hpcurate.source.scan import scan
 from hpcurate.store.dropped import DroppedRow
-from hpcurate.store.filesystem import PosixFilesystem
+from hpcurate.store.filesystem import Unflushed
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import LeftOut, ShardStats
 from hpcurate.world import World
@@ -33,19 +34,13 @@ from stages.hello import LowerCase, Print, Prompts
 LOCAL = {"_target_": "launchers.local.LocalLauncher"}
 
 
-class Unflushed(PosixFilesystem):
-    """Making the store is not what is measured."""
-
-    def freeze(self, folder: str) -> None:
-        """Leave it."""
-
-
 def make(root: str, shards: int, *, is_done: Callable[[int], bool] | None = None, index: bool = True) -> Driver:
     """A run with so many shards in its first stage, all committed but the last, or as `is_done` says of each.
 
     `index`: folders that are full have their index, as a run writes it.
     """
-    driver = _begun(root, shards)
+    steps = {"lower_case": Step(LowerCase(), StageOptions(shard_tasks=1)), "show": Step(Print())}
+    driver = begin(root, Prompts(tuple(str(number) for number in range(shards))), steps)
     pipeline, observer = driver.frozen.pipeline, driver.observer
     stage = observer.store(pipeline.stages[0].folder)
     done = is_done or (lambda number: number < shards - 1)
@@ -59,13 +54,12 @@ def make(root: str, shards: int, *, is_done: Callable[[int], bool] | None = None
     return driver
 
 
-def _begun(root: str, shards: int) -> Driver:
-    source = Prompts(tuple(str(number) for number in range(shards)))
-    steps = {"lower_case": Step(LowerCase(), StageOptions(shard_tasks=1)), "show": Step(Print())}
+def begin(root: str, source: Any, steps: Mapping[str, Step]) -> Driver:
+    """A run that has taken in its source, and nothing else."""
     request = Request(
         name="bench",
         source=source,
-        steps=lambda output: steps,
+        steps=lambda output: dict(steps),
         store=root,
         launcher=LOCAL,
         weights=no_weights,

@@ -1,22 +1,34 @@
-"""Taking in many small files: seconds and peak memory, beside a bare walk that only calls stat.
+"""Taking in many small files, beside a bare walk that only calls stat: `benchmarks/listing.py [--files 1000 100000]`.
 
-    python benchmarks/listing.py [FILES …]      default: 1000 100000
+Whole processes, in turns; warm page cache:
 
-Each line is a process of its own. `first` takes everything in, `again` finds nothing new.
+- *walk*, the peer: `os.walk` and `stat`, sorted, nothing kept but the names.
+- *first*: what a run does before its first stage, in an empty store.
+- *again*: the same, which finds nothing new.
+
+Not equal: ours imports its modules, gives each file an id, and writes and commits the list.
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
+import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from rounds import Command, Way, in_turns, parser, scratch, table
+
 PER_FOLDER = 1000
+WALK = """import os, sys
+found = sorted(os.path.join(base, name) for base, _, names in os.walk(sys.argv[1]) for name in names)
+sum(os.stat(path).st_size for path in found)
+"""
+TAKE_IN = """import sys
+from hpcurate.source import Files, intake, scan
+from hpcurate.store.layout import Store
+from hpcurate.world import World
+intake.take_in(World(), Store(sys.argv[2]), "source-000000000000", scan.scan(Files(sys.argv[1])))
+"""
 
 
 def make(folder: Path, count: int) -> None:
@@ -28,49 +40,29 @@ def make(folder: Path, count: int) -> None:
             (below / f"{number:07d}.txt").write_bytes(b"x")
 
 
-def walk(data: str, store: str) -> int:
-    """The peer: `os.walk` and `stat`, sorted, nothing kept but the names."""
-    found = sorted(os.path.join(base, name) for base, _, names in os.walk(data) for name in names)
-    return sum(os.stat(path).st_size for path in found)
-
-
-def take_in(data: str, store: str) -> int:
-    """What a run does before its first stage."""
-    from hpcurate.source import Files, intake, scan
-    from hpcurate.store.layout import Store
-    from hpcurate.world import World
-
-    found = intake.take_in(World(), Store(store), "source-000000000000", scan.scan(Files(data)))
-    return found.tasks
-
-
-WAYS: dict[str, Callable[[str, str], int]] = {"walk": walk, "first": take_in, "again": take_in}
-
-
-def one(way: str, data: str, store: str) -> None:
-    """Measure one way in this process."""
-    started = time.perf_counter()
-    result = WAYS[way](data, store)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{result} {time.perf_counter() - started:.2f} {peak:.0f}")
+def measured(folder: Path, count: int, repeat: int) -> list[Way]:
+    """With so many files."""
+    data, store = folder / "data", folder / "store"
+    make(data, count)
+    take_in = [sys.executable, "-c", TAKE_IN, str(data), str(store)]
+    ways = {
+        "walk": Command([sys.executable, "-c", WALK, str(data)]),
+        "first": Command(take_in, before=partial(shutil.rmtree, store, ignore_errors=True)),
+        "again": Command(take_in),
+    }
+    ways["walk"]()  # fills the caches, and does not count
+    return in_turns(ways, repeat)
 
 
 def main() -> None:
-    """Print the table."""
-    counts = [int(word) for word in sys.argv[1:]] or [1000, 100_000]
-    print(f"{'files':>8}  {'way':<6}  {'seconds':>8}  {'peak MB':>8}")
-    for count in counts:
-        with tempfile.TemporaryDirectory() as folder:
-            make(Path(folder, "data"), count)
-            for way in WAYS:
-                words = [sys.executable, __file__, "--one", way, f"{folder}/data", f"{folder}/store"]
-                done = subprocess.run(words, capture_output=True, text=True, check=True)
-                _, seconds, peak = done.stdout.split()
-                print(f"{count:>8}  {way:<6}  {seconds:>8}  {peak:>8}", flush=True)
+    """Print a table for each number of files."""
+    options = parser(__doc__, folder=True)
+    options.add_argument("--files", type=int, nargs="+", default=[1000, 100_000], help="(default: 1000 100000)")
+    given = options.parse_args()
+    for count in given.files:
+        with scratch(given.dir) as folder:
+            print(f"{count} files\n\n{table(measured(folder, count, given.repeat), 'walk')}\n", flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        one(*sys.argv[2:5])
-    else:
-        main()
+    main()

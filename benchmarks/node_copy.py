@@ -1,21 +1,23 @@
-"""Bringing weights to a node: our copy, verified by SHA-256, beside `cp -r`, and `cp -r` followed by `sha256sum`.
+"""Copying weights to a node, verified by SHA-256, beside `cp -r`: `benchmarks/node_copy.py [--megabytes 1200]`.
 
-    python benchmarks/node_copy.py [MEGABYTES]      default: 1200, in six files
+The same files, the same disk, warm page cache, in turns; each target is removed after its round, and each way ends when
+the data are on disk.
 
-Same files, same disk, warm page cache; each target is removed before the next. Best of three.
+- *cp -r*, the peer, and *cp -r, sha256sum*, which reads everything again to verify it.
+- *hpcurate*: the node's cache, which verifies while the kernel copies.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+
+from rounds import in_a_folder, in_turns, parser, scratch, table
 
 from hpcurate.node.cache import NodeCache
 from hpcurate.store.manifest import FileEntry, write_manifest
@@ -56,24 +58,30 @@ def cp_and_sum(source: Path, target: Path) -> None:
     subprocess.run(["sha256sum", *names], check=True, stdout=subprocess.DEVNULL)
 
 
+def seconds(fill: Callable[[Path], None], folder: Path) -> float:
+    """Until a target has been filled."""
+    began = time.perf_counter()
+    fill(folder / "target")
+    return time.perf_counter() - began
+
+
+def compared(ways: Mapping[str, Callable[[Path], None]], folder: Path, repeat: int) -> str:
+    """The table of ways that fill a target, beside `cp -r`."""
+    turns = {name: partial(in_a_folder, partial(seconds, way), folder) for name, way in ways.items()}
+    return table(in_turns(turns, repeat), "cp -r")
+
+
 def main() -> None:
     """Print the table."""
-    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 1200
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch, "source")
-        total = make(source, megabytes)
-        ways: dict[str, Callable[[Path, Path], None]] = {"cp -r": cp, "cp -r, sha256sum": cp_and_sum, "hpcurate": ours}
-        seconds = dict.fromkeys(ways, float("inf"))
-        for _ in range(3):
-            for name, way in ways.items():
-                target = Path(scratch, "target")
-                started = time.perf_counter()
-                way(source, target)
-                seconds[name] = min(seconds[name], time.perf_counter() - started)
-                shutil.rmtree(target)
-        print(f"{total / 1e6:.0f} MB in {FILES} files, {os.cpu_count()} cores")
-        for name, spent in seconds.items():
-            print(f"{name:<18} {spent:6.2f} s  {total / spent / 1e6:7.0f} MB/s  {seconds['cp -r'] / spent:5.2f} of cp")
+    options = parser(__doc__, folder=True)
+    options.add_argument("--megabytes", type=int, default=1200, help=f"in {FILES} files (default: 1200)")
+    given = options.parse_args()
+    with scratch(given.dir) as folder:
+        source = folder / "source"
+        total = make(source, given.megabytes)
+        ways = {"cp -r": cp, "cp -r, sha256sum": cp_and_sum, "hpcurate": ours}
+        print(f"{total / 1e6:.0f} MB in {FILES} files, {os.cpu_count()} cores\n")
+        print(compared({name: partial(way, source) for name, way in ways.items()}, folder, given.repeat))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""How long `hpcurate report` takes for 100 000 clips of the video pipeline, and how large its page is.
+"""The page of a large run, beside reading its rows: `benchmarks/report.py [--clips 100000]`.
 
-    python benchmarks/report.py [CLIPS]
-
-The rows are made up, the commits are real: a tenth of the clips is dropped with their measures, each other one has a
-preview. Beside it: the bare start of Python, and reading the same rows with msgspec.
+The rows of the video pipeline are made up, the commits are real: a tenth of the clips is dropped with their measures,
+each other one has a preview. Whole processes, in turns; warm page cache. Not equal: the peer, msgspec in one process,
+keeps nothing of what it decodes, and looks at no picture.
 """
 
 from __future__ import annotations
@@ -13,33 +12,23 @@ import os
 import random
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from big_store import begin
 from PIL import Image, ImageFilter
-from status import LOCAL, Unflushed, best
+from rounds import Command, in_turns, parser, scratch, table
 
 from hpcurate import Chain, stable_id
-from hpcurate.environments.resolve import Environments
-from hpcurate.planning.build import Step, no_weights
-from hpcurate.planning.epochs import Epochs
+from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.runs.driver import Driver
-from hpcurate.runs.folder import open_run, open_store
-from hpcurate.runs.launcher import make_launcher
-from hpcurate.runs.prepare import Request, prepare
-from hpcurate.runs.start import write_run
 from hpcurate.source import Files
-from hpcurate.source.intake import take_in
-from hpcurate.source.scan import scan
 from hpcurate.store.rows import codec
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
-from hpcurate.world import World
 from stages.video.cut import Cut
 from stages.video.motion import Motion
 from stages.video.preview import Preview
@@ -52,48 +41,34 @@ PER_VIDEO, PER_SHARD, THRESHOLD = 100, 100, 0.25
 Rows = list[dict[str, Any]]
 
 
-def request(root: str, videos: str) -> Request:
-    """The video pipeline without its output."""
-    clips = Chain([Cut(), Motion(threshold=THRESHOLD), Quality(), Preview()])
+def make(folder: Path, clips: int) -> str:
+    """A run of the video pipeline without its output, with so many clips, in a store that is returned."""
+    videos, root = folder / "videos", os.fspath(folder / "store")
+    videos.mkdir()
+    for number in range(clips // PER_VIDEO):
+        (videos / f"v{number:05}.mp4").touch()
+    chain = Chain([Cut(), Motion(threshold=THRESHOLD), Quality(), Preview()])
     steps = {
         "probe": Step(Probe(), StageOptions(shard_tasks=64)),
         "split": Step(Split(), StageOptions(shard_tasks=1)),
-        "clips": Step(clips, StageOptions(shard_tasks=PER_SHARD)),
+        "clips": Step(chain, StageOptions(shard_tasks=PER_SHARD)),
     }
-    return Request(
-        name="bench",
-        source=Files(videos),
-        steps=lambda output: steps,
-        store=root,
-        launcher=LOCAL,
-        weights=no_weights,
-        environments=Environments(root, []),
-        epochs=Epochs(root),
-    )
-
-
-def make(folder: str, clips: int) -> str:
-    """A run with so many clips, in a store that is returned."""
-    videos, root = os.path.join(folder, "videos"), os.path.join(folder, "store")
-    os.mkdir(videos)
-    for number in range(clips // PER_VIDEO):
-        Path(videos, f"v{number:05}.mp4").touch()
-    prepared, world, store = prepare(request(root, videos)), World(filesystem=Unflushed()), open_store(root)
-    run, pipeline = open_run(store, prepared.draft, None), prepared.draft
-    intake = take_in(world, store, pipeline.source.folder, scan(Files(videos)))
-    write_run(run, pipeline, intake.lists, prepared, echo=lambda line: None, world=world)
-    preview = os.path.join(folder, "preview.webp")
-    noise = [Image.effect_noise((256, 144), 30 + 10 * n).convert("RGB") for n in range(24)]
-    pictures = [picture.filter(ImageFilter.GaussianBlur(2)) for picture in noise]  # as hard to store as a film
-    pictures[0].save(preview, save_all=True, append_images=pictures[1:], duration=250)
-    rows: Rows = [
-        {"id": stable_id(name), "source": name, "path": f"{videos}/{name}"} for name in sorted(os.listdir(videos))
-    ]
-    for stage in pipeline.stages:
-        observer = Driver(run, make_launcher(LOCAL), world=world).observer
-        observer.look()
-        rows = commit(observer.store(stage.folder), stage, observer.missing_lists(stage), iter(rows), preview)
+    driver, film = begin(root, Files(os.fspath(videos)), steps), make_preview(folder)
+    names = sorted(path.name for path in videos.iterdir())
+    rows: Rows = [{"id": stable_id(name), "source": name, "path": f"{videos}/{name}"} for name in names]
+    for stage in driver.frozen.pipeline.stages:
+        driver.observer.look()
+        lists = driver.observer.missing_lists(stage)
+        rows = commit(driver.observer.store(stage.folder), stage, lists, iter(rows), film)
     return root
+
+
+def make_preview(folder: Path) -> str:
+    """Pictures that are as hard to store as a film."""
+    noise = [Image.effect_noise((256, 144), 30 + 10 * n).convert("RGB") for n in range(24)]
+    pictures = [picture.filter(ImageFilter.GaussianBlur(2)) for picture in noise]
+    pictures[0].save(folder / "preview.webp", save_all=True, append_images=pictures[1:], duration=250)
+    return os.fspath(folder / "preview.webp")
 
 
 def commit(stage: StageStore, planned: PlannedStage, lists: Any, given: Iterator[dict[str, Any]], preview: str) -> Rows:
@@ -165,6 +140,7 @@ def cut(given: Rows, folder: str, path: str, preview: str) -> tuple[Rows, Rows]:
     return kept, dropped
 
 
+READING = "reading the rows"
 MAKERS = {"probe": probed, "split": split, "clips": cut}
 READ = (
     "import msgspec, pathlib, sys; d = msgspec.json.Decoder(); "
@@ -174,16 +150,21 @@ READ = (
 
 def main() -> None:
     """Print the table."""
-    clips = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        root = make(folder, clips)
-        print(f"{clips} clips, made in {time.perf_counter() - started:.0f} s")
-        python, page = sys.executable, os.path.join(folder, "page.html")
-        print(f"python -c pass              {best([python, '-c', 'pass'], 3):.2f} s")
-        print(f"reading the rows            {best([python, '-c', READ, root], 2):.2f} s")
-        command = [python, "-m", "hpcurate", "report", "--store", root, "--output", page]
-        print(f"hpcurate report             {best(command, 2):.2f} s, {os.path.getsize(page) / 1e6:.1f} MB")
+    options = parser(__doc__, folder=True)
+    options.add_argument("--clips", type=int, default=100_000, help="(default: 100000)")
+    given = options.parse_args()
+    with scratch(given.dir) as folder:
+        began = time.perf_counter()
+        root, page = make(folder, given.clips), folder / "page.html"
+        print(f"{given.clips} clips, made in {time.perf_counter() - began:.0f} s\n", flush=True)
+        ways = {
+            "`python -c pass`": Command([sys.executable, "-c", "pass"]),
+            READING: Command([sys.executable, "-c", READ, root]),
+            "`hpcurate report`": Command(
+                [sys.executable, "-m", "hpcurate", "report", "--store", root, "--output", os.fspath(page)]
+            ),
+        }
+        print(f"{table(in_turns(ways, given.repeat), READING)}\n\npage: {page.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

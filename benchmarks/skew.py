@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Uneven work on a real Slurm: `benchmarks/skew.py [--workers W] [--only WAY …] [--repeat N] [--quick]`.
+"""Uneven work on a real Slurm: `benchmarks/skew.py`.
 
 The work: 640 sleeps between milliseconds and 10 s, the same every time. 16 workers, so the ideal is their sum / 16.
 What is timed is the whole call, from before the submission to the last result, start of all workers included.
@@ -20,11 +20,8 @@ workers on this machine. Prints a Markdown table.
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,7 +30,7 @@ from statistics import median
 from typing import Any
 
 from bench_stages import Sleep, TimedNap, skewed_seconds
-from rounds import in_turns, table
+from rounds import in_a_folder, in_turns, last_commit, parser, table
 
 import hpcurate
 from hpcurate.planning.build import Step
@@ -62,7 +59,7 @@ def with_hpcurate(
     outcome = hpcurate.run({"sleep": Step(Sleep(), options)}, naps, store=store, launcher=launcher, wait=True)
     assert outcome.state.value == "complete", outcome.summary
     # our wait looks every two seconds: the last commit is when the work was done
-    return max(p.stat().st_ctime for p in store.glob("stages/sleep-*/shards/*/[!.]*")) - began
+    return last_commit(store, "sleep") - began
 
 
 def sleep_all(seconds: Sequence[float]) -> int:
@@ -84,15 +81,6 @@ def with_submitit(sleeps: Sequence[float], workers: int, folder: Path) -> float:
     jobs = executor.map_array(sleep_all, [list(sleeps[k::workers]) for k in range(workers)])
     assert sum(job.result() for job in jobs) == len(sleeps)
     return max(job.paths.result_pickle.stat().st_mtime for job in jobs) - began
-
-
-def in_a_folder(way: Callable[[Path], float]) -> float:
-    """Of its own, that goes when it is through."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-skew-"))
-    try:
-        return way(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # -- what is possible -------------------------------------------------------------------------------------
@@ -141,17 +129,11 @@ def quick() -> dict[str, float]:
 
 def main() -> None:
     """Measure in turns, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=16, help="(default: 16)")
-    parser.add_argument("--only", nargs="+", choices=(KNOWN, UNKNOWN, SUBMITIT), help="just these")
-    parser.add_argument("--repeat", type=int, default=3, help="times each is run (default: 3)")
-    parser.add_argument("--scale", type=float, default=1.0, help="of all sleeps, e.g. 0.25 (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="only ratios, in seconds, without Slurm")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        for name, value in quick().items():
-            print(f"{name}: {value:.2f}")
-        return
+    options = parser(__doc__, quick=quick, folder=True)
+    options.add_argument("--workers", type=int, default=16, help="(default: 16)")
+    options.add_argument("--only", nargs="+", choices=(KNOWN, UNKNOWN, SUBMITIT), help="just these")
+    options.add_argument("--scale", type=float, default=1.0, help="of all sleeps, e.g. 0.25 (default: 1)")
+    arguments = options.parse_args()
     sleeps, workers = [each * arguments.scale for each in skewed_seconds()], arguments.workers
     ideal = sum(sleeps) / workers
     print(f"{len(sleeps)} sleeps, {sum(sleeps):.1f} s in all, {workers} workers, ideal {ideal:.2f} s")
@@ -162,7 +144,7 @@ def main() -> None:
         UNKNOWN: partial(with_hpcurate, sleeps, workers, known=False),
     }
     chosen = arguments.only or list(ways)
-    found = in_turns({name: partial(in_a_folder, ways[name]) for name in chosen}, arguments.repeat)
+    found = in_turns({name: partial(in_a_folder, ways[name], arguments.dir) for name in chosen}, arguments.repeat)
     print("\n" + table(found, peer=SUBMITIT if SUBMITIT in chosen else chosen[0]) + "\n")
     for way in found:
         rounds = ", ".join(f"{ideal / one:.3f}" for one in way.seconds)

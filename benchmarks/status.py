@@ -1,10 +1,8 @@
-"""How long `hpcurate status`, `watch` and `why` take when a stage has 10 000 shards, all but one committed.
+"""How long looks at a large run take, beside a bare listing of its shards: `benchmarks/status.py [--shards 10000]`.
 
-    python benchmarks/status.py [SHARDS]
-
-Each other shard has dropped its task for one of three reasons, each left something out; one in a hundred has a dead
-letter. The folders that are full have their index, as a run writes it. Beside that: the bare start of Python, and
-listing the same folders with os.scandir. Warm page cache, best of five.
+A stage of so many shards, all but one committed. Each other shard has dropped its task for one of three reasons, each
+left something out; one in a hundred has a dead letter. The folders that are full have their index, as a run writes it.
+Whole processes, in turns; warm page cache. Not equal: the peer, *listing the shards* by os.scandir, reads none of them.
 
 `for_real`, which `benchmarks/scale.py --disk` calls, is for stages of another size: seconds, memory and what is opened,
 also of a gate's look and of the list of the next stage, and with 70 % of the shards committed in no order.
@@ -15,47 +13,43 @@ from __future__ import annotations
 import os
 import random
 import resource
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from pathlib import Path
 
-import attrs
 from big_store import LOCAL, make
+from rounds import Command, Way, in_turns, parser, scratch, table
 
 from hpcurate.runs.driver import Driver
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import make_launcher
+from hpcurate.runs.state import RunState
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.world import World
 
 VERBS = ("status", "status --json", "watch --once", "why", "why --json")
+LISTING = "listing the shards"
 LIST = "import os, sys; print(sum(1 for b in os.scandir(sys.argv[1]) for f in os.scandir(b.path)))"
 
 
-@attrs.define(frozen=True)
-class Took:
-    """What a command took."""
-
-    seconds: float
-    mb: float
-    """Of memory at most."""
+def verb(words: str, store: str) -> Command:
+    """One of ours."""
+    command = [sys.executable, "-m", "hpcurate", *words.split(), "--store", store]
+    return Command(command, statuses=(0, RunState.INCOMPLETE.exit_status))
 
 
-def took(command: Sequence[str]) -> Took:
-    """One run of it, in a process of its own."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    return Took(time.perf_counter() - started, usage.ru_maxrss / 1024)
-
-
-def best(command: Sequence[str], times: int = 5) -> float:
-    """Seconds of the fastest of some runs."""
-    return min(took(command).seconds for _ in range(times))
+def measured(store: str, repeat: int) -> list[Way]:
+    """Each verb in turns with the peers, once the caches are full."""
+    (shards,) = Path(store).glob("stages/lower_case-*/shards")
+    ways = {
+        "`python -c pass`": Command([sys.executable, "-c", "pass"]),
+        LISTING: Command([sys.executable, "-c", LIST, os.fspath(shards)]),
+        **{f"`hpcurate {words}`": verb(words, store) for words in VERBS},
+    }
+    in_turns(ways, 1)
+    return in_turns(ways, repeat)
 
 
 class Counting(PosixFilesystem):
@@ -107,30 +101,27 @@ def for_real(root: str, shards: int) -> None:
     for number, (name, is_done) in enumerate(states.items()):
         store = f"{root}/{number}"
         make(store, shards, is_done=is_done, index=not number)
-        for verb in VERBS[::2]:
-            one = took([sys.executable, "-m", "hpcurate", *verb.split(), "--store", store])
-            print(f"| {shards}, {name} | `hpcurate {verb}` | {one.seconds:.2f} | {one.mb:.0f} |", flush=True)
-        command = [sys.executable, __file__, "--look", store]
-        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        print(f"| {shards}, {name} | a gate's look | {found} | |", flush=True)
+        for words in VERBS[::2]:
+            command = verb(words, store)
+            print(f"| {shards}, {name} | `hpcurate {words}` | {command():.2f} | {command.mb:.0f} |", flush=True)
+        looking = Command([sys.executable, __file__, "--look", store])
+        looking()
+        print(f"| {shards}, {name} | a gate's look | {looking.output.strip()} | |", flush=True)
 
 
 def main() -> None:
     """Print the table."""
-    if sys.argv[1:2] == ["--look"]:
-        print(look(sys.argv[2]))
+    options = parser(__doc__, folder=True)
+    options.add_argument("--shards", type=int, default=10_000, help="of the stage (default: 10000)")
+    options.add_argument("--look", metavar="STORE", help="a gate's look at this store, once, in this process")
+    given = options.parse_args()
+    if given.look:
+        print(look(given.look))
         return
-    shards = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    with tempfile.TemporaryDirectory() as root:
-        make(root, shards)
-        (folder,) = (e.path for e in os.scandir(f"{root}/stages") if e.name.startswith("lower_case"))
-        python = sys.executable
-        print(f"{shards} shards, {shards - 1} committed")
-        print(f"python -c pass              {best([python, '-c', 'pass']):.3f} s")
-        print(f"listing the shards          {best([python, '-c', LIST, folder + '/shards']):.3f} s")
-        for verb in VERBS:
-            command = [python, "-m", "hpcurate", *verb.split(), "--store", root]
-            print(f"hpcurate {verb:<18} {best(command):.3f} s")
+    with scratch(given.dir) as folder:
+        make(os.fspath(folder), given.shards)
+        print(f"{given.shards} shards, {given.shards - 1} committed\n")
+        print(table(measured(os.fspath(folder), given.repeat), LISTING))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,24 @@
-"""Bringing an environment to a node: our unpacking of one packed file, beside `cp -r` of the prefix.
+"""An environment on a node: one packed file that we unpack, beside `cp -r` of its prefix: `benchmarks/unpack.py`.
 
-    python benchmarks/unpack.py [FILES]      default: 20000, of 1 to 16 kB
+20 000 files of 1 to 16 kB (`--files`), the same disk, warm page cache, in turns; each target is removed after its
+round, and each way ends when the data are on disk. Over NFS or Lustre each of the small files costs `cp` round trips;
+this disk has none.
 
-Same disk, warm page cache; each target is removed before the next. Best of three. Over NFS or Lustre each of the
-small files costs `cp` round trips; this disk has none.
+- *cp -r*, the peer.
+- *hpcurate*: the node's cache reads, verifies, unpacks, rewrites paths and flushes.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from node_copy import compared, cp
+from rounds import parser, scratch
 
 from hpcurate.environments.pack import pack
 from hpcurate.node.cache import NodeCache
@@ -39,13 +41,7 @@ def make(prefix: Path, count: int) -> int:
     return total
 
 
-def cp(prefix: Path, packed: str, target: Path) -> None:
-    """Plain cp, flushed, as ours is."""
-    subprocess.run(["cp", "-r", str(prefix), str(target)], check=True)
-    subprocess.run(["sync", "-f", str(target)], check=True)
-
-
-def ours(prefix: Path, packed: str, target: Path) -> None:
+def unpack(packed: str, target: Path) -> None:
     """Through the node's cache: read, verified, unpacked, relocated, flushed."""
     target.mkdir()
     cache = NodeCache(str(target))
@@ -57,25 +53,18 @@ def ours(prefix: Path, packed: str, target: Path) -> None:
 
 def main() -> None:
     """Print the table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    with tempfile.TemporaryDirectory() as scratch:
-        prefix = Path(scratch, "prefix")
-        total = make(prefix, count)
-        started = time.perf_counter()
-        packed = pack(str(prefix), os.path.join(scratch, "store"))
-        print(f"{count} files, {total / 1e6:.0f} MB, {os.cpu_count()} cores")
-        print(f"{'packing, once':<14} {time.perf_counter() - started:6.2f} s")
-        ways: dict[str, Callable[[Path, str, Path], None]] = {"cp -r": cp, "hpcurate": ours}
-        seconds = dict.fromkeys(ways, float("inf"))
-        for _ in range(3):
-            for name, way in ways.items():
-                target = Path(scratch, "target")
-                started = time.perf_counter()
-                way(prefix, packed, target)
-                seconds[name] = min(seconds[name], time.perf_counter() - started)
-                shutil.rmtree(target)
-        for name, spent in seconds.items():
-            print(f"{name:<14} {spent:6.2f} s  {seconds['cp -r'] / spent:5.2f} of cp")
+    options = parser(__doc__, folder=True)
+    options.add_argument("--files", type=int, default=20_000, help="of the environment (default: 20000)")
+    given = options.parse_args()
+    with scratch(given.dir) as folder:
+        prefix = folder / "prefix"
+        total = make(prefix, given.files)
+        began = time.perf_counter()
+        packed = pack(str(prefix), os.fspath(folder / "store"))
+        print(f"{given.files} files, {total / 1e6:.0f} MB, {os.cpu_count()} cores")
+        print(f"packing, once: {time.perf_counter() - began:.2f} s\n")
+        ways = {"cp -r": partial(cp, prefix), "hpcurate": partial(unpack, packed)}
+        print(compared(ways, folder, given.repeat))
 
 
 if __name__ == "__main__":
