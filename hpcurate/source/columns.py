@@ -111,11 +111,16 @@ Field = tuple[str, Any] | tuple[str, Any, Any]
 def _typed(fields: list[Field], names: dict[str, str], *, ignore: bool) -> Callable[[bytes], Sequence[Any]]:
     options: dict[str, Any] = {"kw_only": True, "gc": False, "forbid_unknown_fields": not ignore}
     row: Any = msgspec.defstruct("Row", fields, rename={k: v for k, v in names.items() if k != v} or None, **options)
-    read = msgspec.json.Decoder(row).decode_lines
+    read = _of_text(msgspec.json.Decoder(row).decode_lines) if ignore else msgspec.json.Decoder(row).decode_lines
     if all(name == column for name, column in names.items()):
         return read
     written: Any = msgspec.defstruct("Row", fields, **options)
     return lambda lines: msgspec.convert(read(lines), list[written], from_attributes=True)
+
+
+def _of_text(read: Callable[[bytes], Sequence[Any]]) -> Callable[[bytes], Sequence[Any]]:
+    """The same for UTF-8 alone: in a column that is ignored msgspec looks at no character."""
+    return lambda lines: read(lines) if lines.decode() else ()
 
 
 def _plain_fields(cls: type[Task]) -> list[Field] | None:

@@ -120,11 +120,22 @@ def _pass_on(reading: int, log: _Log, sieve: Sieve) -> NoReturn:
             signal.signal(number, signal.SIG_IGN)
         for descriptor in (0, 1, 2):  # not even a file of the scheduler's is held open by this process
             os.dup2(log.descriptor, descriptor)
+        _in_a_child(log)
         while data := os.read(reading, BLOCK):
             log.write(sieve.feed(data))
         log.write(sieve.rest())
-    finally:
         os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _in_a_child(log: _Log) -> None:
+    """Goes on in a child, and here only once that was killed: who prints into a pipe that nobody reads would fail."""
+    with suppress(OSError):  # no process to be had: then without
+        if child := os.fork():
+            if not os.waitpid(child, 0)[1]:
+                os._exit(0)
+            log.size = os.fstat(log.descriptor).st_size
 
 
 def _end(owner: int, child: int) -> None:

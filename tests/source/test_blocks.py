@@ -122,6 +122,15 @@ def test_each_row_is_read_as_row_by_row(tmp_path: Path, row: str, task: str | No
     assert rows == blocks
 
 
+@pytest.mark.parametrize("row", [b'{"id": "a", "x\xff": 1}', b'{"id": "a", "x": ["\xff"]}'])
+def test_bytes_that_are_no_text_are_refused_in_ignored_columns_too(tmp_path: Path, row: bytes) -> None:
+    """Read in blocks such a row was taken, and refused with a `limit`, which reads row by row."""
+    (tmp_path / "t.jsonl").write_bytes(row + b"\n")
+    blocks, rows = both(Jsonl(str(tmp_path / "t.jsonl"), task=f"{__name__}.Clip", extra="ignore"))
+    assert rows == blocks
+    assert "not JSON" in str(rows)
+
+
 @pytest.mark.parametrize("task", [None, f"{__name__}.Clip"], ids=["record", "class"])
 def test_plain_rows_are_read_in_blocks(tmp_path: Path, task: str | None) -> None:
     """Else the tests above would compare a way with itself."""

@@ -97,6 +97,26 @@ def test_a_signal_to_all_processes_of_the_job_ends_no_log(submission: Path) -> N
     assert "asked to leave ***HF_TOKEN***\n1 and on\n" == log_of(submission)
 
 
+@pytest.mark.parametrize("below", [False, True], ids=["the process that stays", "the one that writes"])
+def test_a_killed_log_process_costs_lines_and_no_task(submission: Path, below: bool) -> None:
+    """Whoever printed next got a broken pipe: healthy tasks became dead letters."""
+    code = (
+        "children = lambda pid: open(f'/proc/{pid}/task/{pid}/children').read().split()\n"
+        "staying = children(os.getpid())[0]\n"
+        "while not (writing := children(staying)): time.sleep(0.01)\n"
+        f"print('before', flush=True)\nos.kill(int(writing[0] if {below} else staying), signal.SIGKILL)\n"
+        "time.sleep(0.2)\n"
+        "for n in range(1000): print('x' * 1000, flush=True)\n"
+        "print('after', token, flush=True)\n"
+    )
+    assert 0 == work(submission, code, HF_TOKEN=TOKEN).returncode
+    deadline = 400
+    while "after ***HF_TOKEN***\n" not in log_of(submission) and deadline:
+        deadline -= 1
+        subprocess.run(["sleep", "0.05"], check=True)
+    assert log_of(submission).endswith("x\nafter ***HF_TOKEN***\n")
+
+
 def test_a_full_store_costs_lines_and_no_worker(submission: Path) -> None:
     """What is printed meanwhile is lost."""
     (submission / "logs").mkdir()
