@@ -12,12 +12,13 @@ import itertools
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
 
+from hpcurate.store.filesystem import Content
 from hpcurate.system.processes import ProcessIdentity
 
 
@@ -156,14 +157,15 @@ class Client:
         self._pay("list", len(self.disk.folders[folder]))
         return {name: len(data) for name, (_, _, data) in self.disk.folders[folder].items()}
 
-    def freeze(self, folder: str) -> dict[str, int]:
+    def seal(self, folders: Mapping[str, Content], name: str) -> None:
         """See `Filesystem`. A listing, and a look at each file; what we wrote has its mode already."""
-        found = self.sizes(folder)
-        for _ in found:
-            self._pay("stat")
-        return found
+        for folder, content in folders.items():
+            found = self.sizes(folder)
+            for _ in found:
+                self._pay("stat")
+            self.write_new(f"{folder}/{name}", content(found))
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
         """See `Filesystem`. Of a folder without folders in it."""
         self._pay("rename")
         if target in self.disk.folders:

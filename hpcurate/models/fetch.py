@@ -15,7 +15,6 @@ from hpcurate.models.registry import ModelEntry
 from hpcurate.models.weights import Weights, WeightStore, version_of_content
 from hpcurate.store.access import make_folders
 from hpcurate.store.exclusive import exclusive, publish
-from hpcurate.store.filesystem import POSIX
 from hpcurate.store.manifest import MANIFEST, FileEntry, write_manifest
 
 LOOK_UP: dict[type, Callable[[ModelEntry, str | None], Offer]] = {
@@ -59,7 +58,6 @@ def _bring(store: WeightStore, entry: ModelEntry, offer: Offer, part: str, echo:
     version = offer.version or version_of_content(files)
     _check_names(entry, files)
     _only(part, files)
-    POSIX.freeze(part)
     write_manifest(part, files)
     publish(part, store.path(entry.origin, version))
     return version

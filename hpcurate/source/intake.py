@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +33,8 @@ from hpcurate.world import World
 
 SHARD_TASKS = 1000
 """Tasks in one shard of a source."""
+AT_ONCE = 1000
+"""Shards that are flushed together."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -210,9 +212,9 @@ class _Intake:
                 for entry in entries:
                     rows.add(entry.row, entry.seen)
         digest, left = rows.digest(), rows.lines()
-        for shard, count in counts.items():
-            named = shard_id(f"{version(name)[0]}.{digest}", _ordinal(shard))
-            made[shard] = self._commit(named, list(itertools.islice(left, count)), digest)
+        stem = f"{version(name)[0]}.{digest}"
+        parts = ((shard_id(stem, _ordinal(n)), list(itertools.islice(left, count))) for n, count in counts.items())
+        made.update(zip(counts, self._committed(parts, digest), strict=True))
         return made
 
     def _of_before(self, name: str, replaced: ShardLine, entries: Sequence[Entry]) -> ShardLine | None:
@@ -272,26 +274,31 @@ class _Intake:
         digest, lines = rows.digest(), rows.lines()
         stem = name if name.endswith(digest) else f"{name}.{digest}"
         parts = iter(lambda: list(itertools.islice(lines, SHARD_TASKS)), [])
-        return self._write(name, [self._commit(shard_id(stem, n), part, digest) for n, part in enumerate(parts)])
+        named = ((shard_id(stem, n), part) for n, part in enumerate(parts))
+        return self._write(name, self._committed(named, digest))
 
     def _write(self, name: str, lines: list[ShardLine]) -> bool:
         self.written.add(name)
         return self.store.lists.write(name, lines) == lines
 
-    def _commit(self, shard: str, lines: Sequence[bytes], digest: str) -> ShardLine:
-        """Of lines as a spool has them."""
+    def _committed(self, parts: Iterator[tuple[str, list[bytes]]], digest: str) -> list[ShardLine]:
+        """The lines of shards with these names and rows, as a spool has them: many are flushed at once."""
+        found: list[ShardLine] = []
+        while several := dict(self._attempt(*part, digest) for part in itertools.islice(parts, AT_ONCE)):
+            self.store.commits.commit_all(several)
+            found += [ShardLine(stats.shard, stats.weight_out, stats.tasks_out, ()) for stats in several.values()]
+        return found
+
+    def _attempt(self, shard: str, lines: Sequence[bytes], digest: str) -> tuple[str, ShardStats]:
+        """Its folder, with its rows, and what there is to say of them."""
         directory, count = self.store.commits.begin(shard, 1, self.world.nonce(8)), len(lines)
         rows, seen = separated(self.scan.task_type, lines)
-        self._create(directory, "tasks.jsonl", rows)
-        if seen:
-            self._create(directory, SEEN, seen)
+        for name, data in (("tasks.jsonl", rows), (SEEN, seen)):
+            if data:
+                self.world.filesystem.write_new(os.path.join(directory, name), data)
         weight = round(sum(weights_of(self.scan.task_type, rows)), 6)
         stats = ShardStats(shard=shard, nonce=digest, weight_out=weight, tasks_in=count, tasks_out=count, passed=count)
-        self.store.commits.commit(directory, stats)
-        return ShardLine(shard, weight, count, ())
-
-    def _create(self, directory: str, name: str, data: bytes) -> None:
-        self.world.filesystem.create(os.path.join(directory, name), data)
+        return directory, stats
 
 
 def _edited(names: Sequence[str], what: str, outcome: str) -> list[str]:

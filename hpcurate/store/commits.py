@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -75,19 +76,24 @@ class Commits:
         self._filesystem.discard(attempt_path, self._trash)
 
     def commit(self, attempt_path: str, stats: ShardStats) -> bool:
-        """Freeze the attempt and rename it onto the shard's name: True if ours is the committed one.
+        """Seal the attempt and rename it onto the shard's name: True if ours is the committed one.
 
         After any result of the rename but success the truth is looked up: the parent is listed and the nonce
         read. Another's attempt stands → ours goes to trash. Raises OSError if nothing is committed: it may be called
         again then.
         """
-        stats.files = self._filesystem.freeze(attempt_path)
-        stats.files.pop("stats.json", None)  # of a call before
-        data = json.dumps(stats.to_json(), indent=1).encode() + b"\n"
-        self._filesystem.write_new(os.path.join(attempt_path, "stats.json"), data)
+        return self.commit_all({attempt_path: stats})[0]
+
+    def commit_all(self, attempts: Mapping[str, ShardStats]) -> list[bool]:
+        """The same of many, flushed together before the first of them is to be seen."""
+        self._filesystem.seal({path: partial(_record, stats) for path, stats in attempts.items()}, "stats.json")
         failpoint("commit.before_rename")
+        last = {fan_of(stats.shard): path for path, stats in attempts.items()}.values()
+        return [self._show(path, stats, flush=path in last) for path, stats in attempts.items()]
+
+    def _show(self, attempt_path: str, stats: ShardStats, *, flush: bool) -> bool:
         try:
-            self._filesystem.rename(attempt_path, self._folder.shard(stats.shard))
+            self._filesystem.rename(attempt_path, self._folder.shard(stats.shard), flush=flush)
         except OSError:
             standing = self.nonce(stats.shard)
             if standing is None:
@@ -195,6 +201,13 @@ class Commits:
         with suppress(OSError):  # a read-only store is still readable
             self._filesystem.make_folders(self._folder.indexes)
             self._filesystem.replace(self._folder.index(fan), _encoded(index))
+
+
+def _record(stats: ShardStats, files: dict[str, int]) -> bytes:
+    """`stats.json` of an attempt that has these files, which are recorded in it."""
+    files.pop("stats.json", None)  # of a call before
+    stats.files = files
+    return json.dumps(stats.to_json(), indent=1).encode() + b"\n"
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], data: bytes) -> T:

@@ -7,20 +7,24 @@ that does not exist, listing a parent. Nothing here locks, compares clocks, or p
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from hpcurate.store.access import CLOSED, READABLE, as_its_folder, make_folder, make_folders, new_file
 from hpcurate.system.folders import remove_folder
-from hpcurate.system.mounts import keeps_names
+from hpcurate.system.mounts import keeps_names, syncs_whole
 from hpcurate.system.processes import nonce
 
 SYNC_WHOLE_ABOVE = 64
-"""More files than this in one attempt are flushed by one syncfs instead of an fsync each (facts: 5x faster)."""
+"""More files than this are flushed by one syncfs, where that does it, instead of an fsync each (facts: 5x faster)."""
+
+Content = Callable[[dict[str, int]], bytes]
+"""What the last file of a folder has to say of those before it: of their sizes in bytes, by relative path."""
 
 READERS, TRIED, SLOW_S = 16, 8, 2e-4
 """Threads that read small files of storage where each of the first ones takes so long: they wait for the server."""
@@ -54,9 +58,9 @@ class Filesystem(Protocol):
         """
 
     def write_new(self, path: str, data: bytes) -> None:
-        """Make a read-only file in a folder that nobody else reads yet, and flush it and its name.
+        """Make a read-only file in a folder that nobody else reads yet. One of an earlier try of ours is replaced.
 
-        One of an earlier try of ours is replaced.
+        Not flushed: `seal` does that.
         """
 
     def replace(self, path: str, data: bytes) -> None:
@@ -77,15 +81,18 @@ class Filesystem(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of every file below, by relative path."""
 
-    def freeze(self, folder: str) -> dict[str, int]:
-        """Make every file below read-only, and nobody else's, and flush all below; sizes in bytes, by relative path.
+    def seal(self, folders: Mapping[str, Content], name: str) -> None:
+        """Of each folder: make every file below read-only, and nobody else's, write the last one, and flush all of it.
 
-        Who may read and enter what is below, is as with the folder itself. Its own names are flushed with the file
-        that is written last: see `write_new`.
+        Who may read and enter what is below, is as with the folder itself. The last file has that name, and replaces
+        that of an earlier try of ours.
         """
 
-    def rename(self, source: str, target: str) -> None:
-        """Rename to a name that is free. After any error the caller looks at what happened."""
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
+        """Rename to a name that is free. After any error the caller looks at what happened.
+
+        Of several into one folder the last one flushes the names of all, whether or not it succeeds.
+        """
 
     def discard(self, path: str, trash: str) -> None:
         """Move into the trash folder, then delete there as far as possible."""
@@ -145,18 +152,8 @@ class PosixFilesystem:
 
     def write_new(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
-        with _opened(os.path.dirname(path)) as folder:
-            access = _access(folder) & READABLE
-            with _naming(path), open(path, "wb", opener=new_file) as file:
-                if access & CLOSED:  # the umask has taken that away
-                    os.fchmod(file.fileno(), access)
-                file.write(data)
-                file.flush()
-                if self.flushes:
-                    os.fsync(file.fileno())
-            if self.flushes:
-                with _naming(path):
-                    _fsync_open(folder)
+        with _naming(path), open(path, "wb", opener=new_file) as file:
+            file.write(data)
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Filesystem`."""
@@ -192,30 +189,27 @@ class PosixFilesystem:
         """See `Filesystem`."""
         return {os.path.relpath(path, folder): os.stat(path).st_size for path in sorted(_files(folder))}
 
-    def freeze(self, folder: str) -> dict[str, int]:
-        """See `Filesystem`. One look at each file and folder; what has its mode already is left as it is."""
-        sizes: dict[str, int] = {}
-        folders, access = [folder], None
-        for base in folders:  # grows
-            with _opened(base) as descriptor, os.scandir(descriptor) as entries:
-                access = _access(descriptor) if access is None else access
-                for entry in entries:
-                    path, info = os.path.join(base, entry.name), entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(info.st_mode):
-                        _set_mode(path, info, access)
-                        folders.append(path)
-                    elif stat.S_ISREG(info.st_mode):  # to open a pipe that a program has left would never return
-                        _set_mode(path, info if info.st_nlink == 1 else _unlinked(path), access & READABLE)
-                        sizes[path] = info.st_size
-        if self.flushes:
-            _flush(folder, [*sizes, *folders[1:]])
-        return {path[len(folder) + 1 :]: sizes[path] for path in sorted(sizes)}
+    def seal(self, folders: Mapping[str, Content], name: str) -> None:
+        """See `Filesystem`. The one or other is flushed where it was written, many folders at once."""
+        each, written = self.flushes and len(folders) == 1, list[str]()
+        for folder, content in folders.items():
+            with _opened(folder) as descriptor:
+                sizes, below = _frozen(folder, descriptor)
+                if each:
+                    _flush([*sizes, *below])
+                data = content({path[len(folder) + 1 :]: sizes[path] for path in sorted(sizes)})
+                _write_last(os.path.join(folder, name), descriptor, data, flush=each)
+                written += [*sizes, *below, os.path.join(folder, name), folder]
+        if self.flushes and not each:
+            _flush(written)
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
         """See `Filesystem`."""
-        _move(source, target)
-        if self.flushes:
-            _fsync(os.path.dirname(target))
+        try:
+            _move(source, target)
+        finally:
+            if flush and self.flushes:
+                _fsync(os.path.dirname(target))
 
     def discard(self, path: str, trash: str) -> None:
         """See `Filesystem`."""
@@ -309,6 +303,40 @@ def _files(folder: str) -> list[str]:
     return [path for path in paths if stat.S_ISREG(os.lstat(path).st_mode)]
 
 
+def _frozen(folder: str, descriptor: int) -> tuple[dict[str, int], list[str]]:
+    """(size of each file, folders) below an open folder, read-only now.
+
+    One look at each; what has its mode already is left as it is.
+    """
+    sizes, folders, access = dict[str, int](), list[str](), _access(descriptor)
+    for base in itertools.chain([folder], folders):  # grows
+        with os.scandir(descriptor if base is folder else base) as entries:
+            for entry in entries:
+                path, info = os.path.join(base, entry.name), entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(info.st_mode):
+                    _set_mode(path, info, access)
+                    folders.append(path)
+                elif stat.S_ISREG(info.st_mode):  # to open a pipe that a program has left would never return
+                    _set_mode(path, info if info.st_nlink == 1 else _unlinked(path), access & READABLE)
+                    sizes[path] = info.st_size
+    return sizes, folders
+
+
+def _write_last(path: str, folder: int, data: bytes, *, flush: bool) -> None:
+    """A read-only file in an open folder, flushed with the folder's names."""
+    access = _access(folder) & READABLE
+    with _naming(path):
+        with open(path, "wb", opener=new_file) as file:
+            if access & CLOSED:  # the umask has taken that away
+                os.fchmod(file.fileno(), access)
+            file.write(data)
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+        if flush:
+            _fsync_open(folder)
+
+
 def _set_mode(path: str, info: os.stat_result, mode: int) -> None:
     if stat.S_IMODE(info.st_mode) != mode:
         os.chmod(path, mode)
@@ -357,8 +385,9 @@ def _write(path: str, data: bytes, *, flush: bool, truncate: bool = True) -> Non
             os.fsync(file.fileno())
 
 
-def _flush(folder: str, paths: list[str]) -> None:
-    if len(paths) > SYNC_WHOLE_ABOVE and _syncfs(folder):
+def _flush(paths: Sequence[str]) -> None:
+    """Files and folders of one filesystem."""
+    if len(paths) > SYNC_WHOLE_ABOVE and _syncfs(os.path.dirname(paths[-1])):
         return
     for path in paths:
         _fsync(path)
@@ -413,8 +442,11 @@ def _fsync_open(descriptor: int) -> None:
 
 
 def _syncfs(folder: str) -> bool:
+    """Flush all of the filesystem that a folder is on; False where that does not do it."""
     import ctypes
 
+    if not syncs_whole(folder):
+        return False
     with _opened(folder) as descriptor:
         try:
             return bool(ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0)

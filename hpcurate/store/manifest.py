@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,9 +29,9 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 def write_manifest(folder: str, files: Iterable[FileEntry]) -> None:
-    """Say that the folder, which nobody sees before it is renamed, is complete."""
+    """Say that the folder, which nobody sees before it is renamed, is complete: read-only and flushed, too."""
     plain = {"files": [msgspec.to_builtins(f) for f in sorted(files, key=lambda f: f.path)]}
-    POSIX.write_new(os.path.join(folder, MANIFEST), json.dumps(plain, indent=1).encode() + b"\n")
+    POSIX.seal({folder: lambda _: json.dumps(plain, indent=1).encode() + b"\n"}, MANIFEST)
 
 
 def read_manifest(folder: str) -> tuple[FileEntry, ...]:

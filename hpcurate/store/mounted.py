@@ -7,10 +7,10 @@ folders and claims where nobody ever sees them. So the answer "not there" is bel
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from hpcurate.store.filesystem import Filesystem
+from hpcurate.store.filesystem import Content, Filesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.trouble import NOT_THERE
 
@@ -90,15 +90,15 @@ class Mounted:
             self._check()
         return found
 
-    def freeze(self, folder: str) -> dict[str, int]:
+    def seal(self, folders: Mapping[str, Content], name: str) -> None:
         """See `Filesystem`."""
         with self._checked():
-            return self._inner.freeze(folder)
+            self._inner.seal(folders, name)
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
         """See `Filesystem`."""
         with self._checked():
-            self._inner.rename(source, target)
+            self._inner.rename(source, target, flush=flush)
 
     def discard(self, path: str, trash: str) -> None:
         """See `Filesystem`."""

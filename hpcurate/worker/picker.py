@@ -227,6 +227,7 @@ class Picker:
         return doubt(self._latest.get(line.id))
 
     def _claim_first(self, room: Room, ahead: bool, at_last: bool = False) -> Pick | None:
+        lost = 0
         for line in () if self._who.round in self._evidence.over else self._trial:
             latest = self._latest.get(line.id)
             if line.id in self._done or (latest and latest.ending is None):
@@ -238,7 +239,14 @@ class Picker:
             pick = self._claim(line, latest, room, ahead)
             if pick:
                 return pick
+            lost += 1
+            if lost & (lost - 1) == 0:  # the first, the second, the fourth …: others are here
+                self._see_claimed(fan_of(line.id))
         return None
+
+    def _see_claimed(self, fan: str) -> None:
+        """What others have claimed in a folder since it was listed need not be tried."""
+        self._latest = {**self._store.claims.latest(fan), **self._latest}
 
     def _is_for(self, room: Room, line: ShardLine, latest: Latest | None, at_last: bool) -> bool:
         """Whether it is for this round and this worker. One that was handed back in its only attempt is not read (I12).

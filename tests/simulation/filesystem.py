@@ -13,11 +13,12 @@ import functools
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from hpcurate.store.filesystem import Content
 from tests.simulation.kernel import Host, Kernel, Violation
 
 HANG_S = 600.0
@@ -344,16 +345,17 @@ class Client:
             del self._missing[cached]
         self.disk.make_folders(path, self.host.name)
 
-    def freeze(self, folder: str) -> dict[str, int]:
+    def seal(self, folders: Mapping[str, Content], name: str) -> None:
         """See `Filesystem`."""
-        self._step("freeze", folder)
-        self.disk.folder(folder)
-        found = sorted(self.disk.below(folder))
-        for _, node in found:
-            node.frozen = True
-        return {name: len(node.data) for name, node in found}
+        for folder, content in folders.items():
+            self._step("freeze", folder)
+            self.disk.folder(folder)
+            found = sorted(self.disk.below(folder))
+            for _, node in found:
+                node.frozen = True
+            self.write_new(f"{folder}/{name}", content({name: len(node.data) for name, node in found}))
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
         """See `Filesystem`."""
         after = self._step("rename", f"{source} → {target}")
         there = self.disk.find(target)

@@ -74,7 +74,9 @@ MUTANTS: tuple[Mutant, ...] = (
         Edit(
             COMMITS,
             '        failpoint("commit.before_rename")\n',
-            "        if self.stands(stats.shard):\n            self.move_away(stats.shard)\n",
+            "        for stats in attempts.values():\n"
+            "            if self.stands(stats.shard):\n"
+            "                self.move_away(stats.shard)\n",
         ),
         scenario="one run",
         stops=0.02,
@@ -327,14 +329,21 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a commit is not made read-only",
-        Edit(COMMITS, "self._filesystem.freeze(attempt_path)", "self._filesystem.sizes(attempt_path)"),
+        Edit(
+            COMMITS,
+            'self._filesystem.seal({path: partial(_record, stats) for path, stats in attempts.items()}, "stats.json")',
+            "for path, stats in attempts.items():\n"
+            "            data = _record(stats, self._filesystem.sizes(path))\n"
+            '            self._filesystem.write_new(f"{path}/stats.json", data)',
+        ),
     ),
     _mutant(
         "stats.json after the rename",
-        Edit(COMMITS, '        self._filesystem.write_new(os.path.join(attempt_path, "stats.json"), data)\n', ""),
+        Edit(COMMITS, '"stats.json")\n        failpoint', '"begun.json")\n        failpoint'),
         Edit(
             COMMITS,
             '        failpoint("commit.after_rename")\n',
+            "        data = _record(stats, dict(stats.files))\n"
             '        self._filesystem.create(os.path.join(self._folder.shard(stats.shard), "stats.json"), data)\n',
         ),
     ),

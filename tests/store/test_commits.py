@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from together import together
 
 from hpcurate.failures import AttemptEnd, Ending
+from hpcurate.store import filesystem
 from hpcurate.store.commits import Commits, FanIndex
 from hpcurate.store.filesystem import DURABILITIES, SYNC_WHOLE_ABOVE, PosixFilesystem
 from hpcurate.store.layout import StageFolder, fan_of
@@ -81,7 +83,7 @@ class Faulty(PosixFilesystem):
     def __init__(self, *, does_it: bool) -> None:
         self._does_it = does_it
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
         """Raise EIO, whatever happened."""
         if self._does_it:
             super().rename(source, target)
@@ -255,6 +257,31 @@ def test_what_a_commit_flushes(
     path = commits.begin(SHARD, 1, "mine")
     Path(path, "tasks.jsonl").touch()
     assert (True, flushes) == (commits.commit(path, stats_of("mine")), len(flushed))
+
+
+@pytest.mark.parametrize(("shards", "flushes"), [(10, 3 * 10 + 1), (100, 1)])
+def test_many_are_flushed_together(
+    folder: StageFolder, monkeypatch: pytest.MonkeyPatch, shards: int, flushes: int
+) -> None:
+    """Each file and folder of a few, the whole filesystem for many; their names once. Then all of them stand."""
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.setattr(filesystem, "syncs_whole", lambda _: True)
+    names = [f"0001-{number:06d}" for number in range(shards)]
+    attempts = {attempt(folder, "mine", shard=name): stats_of("mine", shard=name) for name in names}
+    for path in attempts:
+        shutil.rmtree(os.path.join(path, "files"))
+    assert [True] * shards == commits_of(folder).commit_all(attempts)
+    assert (flushes, names) == (len(flushed), left(folder))
+
+
+def test_one_that_is_committed_already_is_left_out(folder: StageFolder) -> None:
+    """Another call made it; the others are committed, and what is left of ours is removed."""
+    try_commit(folder, "theirs")
+    other = "0001-000001"
+    attempts = {attempt(folder, "mine", shard=shard): stats_of("mine", shard=shard) for shard in (SHARD, other)}
+    assert [False, True] == commits_of(folder).commit_all(attempts)
+    assert ([SHARD, other], "theirs") == (left(folder), commits_of(folder).nonce(SHARD))
 
 
 def test_no_commit_is_no_nonce(folder: StageFolder) -> None:

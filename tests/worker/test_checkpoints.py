@@ -160,7 +160,7 @@ def test_an_answer_that_was_wrong_is_no_second_folder(tmp_path: Path) -> None:
     """Over NFS a rename may be answered with ENOENT that was done: the next name would be taken instead."""
 
     class Wrong(PosixFilesystem):
-        def rename(self, source: str, target: str) -> None:
+        def rename(self, source: str, target: str, *, flush: bool = True) -> None:
             super().rename(source, target)
             if source.endswith(".2"):
                 raise FileNotFoundError(source)

@@ -157,7 +157,7 @@ def test_a_culprit_takes_no_other_shard_along(tmp_path: Path) -> None:
 class DiesAtTheCommit(PosixFilesystem):
     """The whole job is killed when an attempt is done and not yet committed."""
 
-    def rename(self, source: str, target: str) -> None:
+    def rename(self, source: str, target: str, *, flush: bool = True) -> None:
         """See `Filesystem`."""
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -151,6 +151,23 @@ def test_claiming_does_not_list_again_and_again(folder: StageFolder) -> None:
     assert [folder.shards("0001-000"), folder.claims("0001-000"), folder.rounds] == listed
 
 
+def test_what_others_have_claimed_meanwhile_is_hardly_tried(folder: StageFolder) -> None:
+    """Each of their shards cost a create in vain; a claim that is lost shows that it is time to look again (I12)."""
+    tried: list[str] = []
+
+    class Counting(PosixFilesystem):
+        def claim(self, path: str, data: bytes) -> bool:
+            tried.append(path)
+            return super().claim(path, data)
+
+    lines = lines_of(*[1.0] * 100)
+    first = picker(folder, 0, 2, Counting(), lines=lines, listing_s=1000.0)
+    assert first.next()
+    others = picker(folder, 1, 2, lines=lines, listing_s=1000.0)
+    assert 99 == len(all_of(others))
+    assert (None, 2) == (first.next(), len(tried))
+
+
 def _claims_of_each(workers: int, shards: int) -> list[Counter[str]]:
     """Kinds of folders → how often each worker listed them until nothing was left; all pick in turns. Fans of 10."""
     listed: list[Counter[str]] = [Counter() for _ in range(workers)]

@@ -30,7 +30,7 @@ from hpcurate.worker.node_staging import Place
 from hpcurate.world import World
 
 OPERATIONS = (
-    "names", "read", "create", "claim", "write_new", "replace", "make_folders", "sizes", "freeze", "rename", "beat", "discard",
+    "names", "read", "create", "claim", "write_new", "replace", "make_folders", "sizes", "seal", "rename", "beat", "discard",
 )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_a_finished_attempt_waits_for_its_commit(one: Bench) -> None:
 
 def test_what_is_committed_lists_its_files_once(one: Bench) -> None:
     """A second try of a commit finds the first one's `stats.json`, which is no file of the stage."""
-    one.worker(World(filesystem=Failing(first(1, "freeze")), clock=QuickClock())).run()
+    one.worker(World(filesystem=Failing(first(1, "seal")), clock=QuickClock())).run()
     assert {"tasks.jsonl"} == {
         name for name in one.store.commits.stats("0001-000000").files if not name.startswith("files/")
     }
@@ -195,7 +195,7 @@ def test_a_drained_worker_hands_a_finished_attempt_back(one: Bench) -> None:
     assert FailureKind.STORE is one.failure().kind
 
 
-@pytest.mark.parametrize("operation", ["names", "claim", "write_new", "freeze", "rename"])
+@pytest.mark.parametrize("operation", ["names", "claim", "seal", "rename"])
 def test_a_worker_leaves_a_store_that_stays_away(one: Bench, operation: str) -> None:
     """After a bounded time, with path, reason and number; nothing was counted against any shard (I14)."""
     clock = QuickClock()
@@ -219,12 +219,12 @@ def test_why_a_worker_left_is_what_a_stalled_stage_shows(one: Bench) -> None:
 
 def test_a_marker_that_could_not_be_written_is_written_later(one: Bench) -> None:
     """Without it nobody takes the shard up while its worker lives."""
-    fails = first(3, "freeze", "create")
+    fails = first(3, "seal", "create")
     calls: list[str] = []
 
     def only_after_the_first_claim(name: str) -> bool:
         calls.append(name)
-        return "freeze" in calls and fails(name)
+        return "seal" in calls and fails(name)
 
     worker = one.worker(World(filesystem=Failing(only_after_the_first_claim), clock=QuickClock()))
     assert 0 == worker.run()
