@@ -114,7 +114,6 @@ def with_ffmpeg(span: Span, target: str) -> None:
 
 def seconds_of(spans: Sequence[Span], folder: Path, processes: int, independent: bool = True) -> float:
     """Of bare loops in so many processes, their start included; the longest span first."""
-    folder.mkdir(parents=True)
     began = time.perf_counter()
     with get_context("spawn").Pool(processes) as pool:
         work = partial(_to_folder, folder=os.fspath(folder), independent=independent)
@@ -124,7 +123,6 @@ def seconds_of(spans: Sequence[Span], folder: Path, processes: int, independent:
 
 def ffmpeg_seconds(spans: Sequence[Span], folder: Path, processes: int) -> float:
     """Of so many ffmpeg at a time; the longest span first."""
-    folder.mkdir(parents=True)
     began = time.perf_counter()
     with ThreadPoolExecutor(processes) as pool:
         numbered = list(_longest_first(spans))

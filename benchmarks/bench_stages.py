@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import attrs
 
@@ -20,17 +21,35 @@ class Record(Task):
     caption: str | None = None
 
 
-class Caption(Stage[Record, Record]):
+@attrs.define(kw_only=True)
+class Numbered(Task):
+    """The same, without numbers that have a fraction."""
+
+    source: str
+    start_s: int
+    end_s: int
+    caption: str | None = None
+
+
+class _Captions:
     """Fills one field of every record."""
 
     version = 1
     batch_size = 1000
 
-    def process(self, tasks: list[Record]) -> list[Record]:
+    def process(self, tasks: list[Any]) -> list[Any]:
         """Change the tasks in place and pass them on."""
         for task in tasks:
             task.caption = f"from {task.start_s:.1f} to {task.end_s:.1f}"
         return tasks
+
+
+class Caption(_Captions, Stage[Record, Record]):
+    """Of records with fractions."""
+
+
+class CaptionNumbered(_Captions, Stage[Numbered, Numbered]):
+    """Of those without."""
 
 
 @attrs.define(kw_only=True)
@@ -55,29 +74,6 @@ class WriteFile(Stage[Page, Page]):
             task.file = self.file(task, "file.txt")
             with open(task.file, "w") as file:
                 file.write(self.text)
-        return tasks
-
-
-@attrs.define(kw_only=True)
-class Numbered(Task):
-    """The same, without numbers that have a fraction."""
-
-    source: str
-    first: int
-    last: int
-    caption: str | None = None
-
-
-class CaptionNumbered(Stage[Numbered, Numbered]):
-    """Fills one field of every record."""
-
-    version = 1
-    batch_size = 1000
-
-    def process(self, tasks: list[Numbered]) -> list[Numbered]:
-        """Change the tasks in place and pass them on."""
-        for task in tasks:
-            task.caption = f"from {task.first} to {task.last}"
         return tasks
 
 

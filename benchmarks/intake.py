@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Taking in a large table, by the real command line: `benchmarks/intake.py [--rows N] [--repeat R] [--files F]`.
+"""Taking in a large table, by the real command line: `benchmarks/intake.py [--rows N]`.
 
 Rows of JSONL, 76 bytes each, in F files; the stage is the one of `records.py`, which changes every row. In each round:
 
@@ -16,20 +16,18 @@ and all that it says is durable; the bare loop leaves its rows to the page cache
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
 from bench_stages import Caption, Record
-from rounds import Way, table
+from rounds import ENVIRONMENT, Command, Way, in_turns, parser, ratios, scratch, table
 
 PIPELINE = """# @package _global_
 name: records
@@ -45,19 +43,23 @@ stages:
 """
 SHARD = 1000
 BLOCK = 2**22
+YOUNG_S = 4
+"""A file that is younger is compared by its content."""
+PEER, FIRST, STAT, AGAIN = "bare loop", "first call", "stat of the files", "the same again"
+APPENDED = "one line appended"
 HERE = Path(__file__).resolve().parent
 
 
-def make(folder: Path, rows: int, files: int) -> list[Path]:
-    """The table, the same every time."""
-    folder.mkdir()
-    paths = [folder / f"{number:04d}.jsonl" for number in range(files)]
+def make(paths: Sequence[Path], rows: int) -> None:
+    """The table, the same every time; all of it is on disk."""
+    paths[0].parent.mkdir(exist_ok=True)
     for number, path in enumerate(paths):
+        share = range(rows * number // len(paths), rows * (number + 1) // len(paths))
         with path.open("w") as file:
-            for start in range(rows * number // files, rows * (number + 1) // files, SHARD):
-                stop = min(start + SHARD, rows * (number + 1) // files)
-                file.write("".join(map(line, range(start, stop))))
-    return paths
+            for start in range(0, len(share), SHARD):
+                file.write("".join(map(line, share[start : start + SHARD])))
+    os.sync()
+    time.sleep(YOUNG_S)
 
 
 def line(n: int) -> str:
@@ -95,107 +97,61 @@ def bare_seconds(paths: Sequence[Path], target: Path) -> float:
     return took
 
 
-def stat_seconds(paths: Sequence[Path]) -> float:
-    """A process that calls stat of each file."""
-    began = time.perf_counter()
-    code = "import os, sys; [os.stat(path) for path in sys.argv[1:]]"
-    subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True)
-    return time.perf_counter() - began
-
-
 # -- ours ---------------------------------------------------------------------------------------------
 
 
-class Calls:
-    """The same command, again and again, in a project of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.peaks = folder, dict[str, float]()
-        (folder / "conf" / "pipeline").mkdir(parents=True)
-        (folder / "conf" / "pipeline" / "records.yaml").write_text(PIPELINE)
-
-    def seconds(self, name: str, expected: int) -> float:
-        """One call, whole."""
-        words = ["+pipeline=records", f"input={self.folder}/data/*.jsonl", f"store={self.folder}/store"]
-        environment = dict(os.environ, PYTHONPATH=os.fspath(HERE), PYTHONDONTWRITEBYTECODE="")
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hpcurate", *words, "launcher=local"],
-            cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        took = time.perf_counter() - began
-        assert status == 0, said
-        assert f"{expected:,} tasks" in said, said
-        self.peaks[name] = max(self.peaks.get(name, 0), usage.ru_maxrss / 1024)
-        return took
+def call(folder: Path, before: Callable[[], object] = lambda: None) -> Command:
+    """The command, in a project of its own."""
+    words = ["+pipeline=records", f"input={folder}/data/*.jsonl", f"store={folder}/store", "launcher=local"]
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.fspath(HERE)}
+    return Command([sys.executable, "-m", "hpcurate", *words], environment, folder, before)
 
 
-def measure(folder: Path, rows: int, files: int, repeat: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """(name → seconds of each round, name of a call → its peak memory in MB)."""
-    took: dict[str, list[float]] = {}
-    calls = Calls(folder)
-    for _ in range(repeat):
-        paths = make(folder / "data", rows, files)
-        os.sync()
-        time.sleep(4)  # a file that is younger is compared by its content
-        ways: dict[str, Callable[[], float]] = {
-            "bare loop": lambda paths=paths: bare_seconds(paths, folder / "bare"),
-            "first call": lambda: calls.seconds("first call", rows),
-            "stat of the files": lambda paths=paths: stat_seconds(paths),
-            "the same again": lambda: calls.seconds("the same again", rows),
-            "one line appended": lambda path=paths[-1]: appended(calls, path, rows),
-        }
-        for name, way in ways.items():
-            took.setdefault(name, []).append(way())
-        shutil.rmtree(folder / "data")
-        shutil.rmtree(folder / "store")
-        os.sync()
-    return took, calls.peaks
-
-
-def appended(calls: Calls, path: Path, rows: int) -> float:
-    """One more row, and the call."""
+def append(path: Path, rows: int) -> None:
+    """One more row."""
     with path.open("a") as file:
         file.write(line(rows))
-    return calls.seconds("one line appended", rows + 1)
+
+
+def measure(folder: Path, rows: int, files: int, repeat: int) -> tuple[list[Way], list[Way]]:
+    """(bare loop and first call, stat and later calls). Each way begins as the one before has left the folder."""
+    (folder / "conf" / "pipeline").mkdir(parents=True)
+    (folder / "conf" / "pipeline" / "records.yaml").write_text(PIPELINE)
+    paths = [folder / "data" / f"{number:04d}.jsonl" for number in range(files)]
+
+    def bare_loop() -> float:
+        shutil.rmtree(folder / "store", ignore_errors=True)
+        make(paths, rows)
+        return bare_seconds(paths, folder / "bare")
+
+    calls = {FIRST: call(folder), AGAIN: call(folder), APPENDED: call(folder, partial(append, paths[-1], rows))}
+    stat = Command([sys.executable, "-c", "import os, sys; [os.stat(path) for path in sys.argv[1:]]", *map(str, paths)])
+    found = in_turns({PEER: bare_loop, FIRST: calls[FIRST], STAT: stat, **calls}, repeat)
+    assert all(f"{rows + (name == APPENDED):,} tasks" in one.output for name, one in calls.items())
+    return found[:2], found[2:]
 
 
 def quick() -> dict[str, float]:
     """Ratios of a small size; higher is better."""
-    with tempfile.TemporaryDirectory(prefix="hpcurate-intake-") as folder:
-        took, _ = measure(Path(folder), 100_000, 2, 1)
+    with scratch() as folder:
+        first, later = measure(folder, 100_000, 2, 1)
+    speeds = ratios(later, STAT)
     return {
-        "intake: first call, of the bare loop's speed": took["bare loop"][0] / took["first call"][0],
-        "intake: again, of the first call's speed": took["first call"][0] / took["the same again"][0],
+        "first call, of the bare loop's speed": ratios(first, PEER)[FIRST],
+        "the same again, of stat's speed": speeds[AGAIN],
+        "one line appended, of stat's speed": speeds[APPENDED],
     }
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="in all files together (default: 1000000)")
-    parser.add_argument("--files", type=int, default=1, help="files of the table (default: 1)")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
-    parser.add_argument("--quick", action="store_true", help="a small size, ratios only")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in quick().items()))
-        return
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-intake-", dir=arguments.dir))
-    try:
-        took, peaks = measure(folder, arguments.rows, arguments.files, arguments.repeat)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(f"{arguments.rows:,} rows in {arguments.files} files\n")
-    print("\n".join(f"peak memory of {name}: {peak:.0f} MB" for name, peak in peaks.items()), end="\n\n")
-    ways = [Way(name, tuple(seconds)) for name, seconds in took.items()]
-    print(table(ways[:2], "bare loop"))
-    print()
-    print(table(ways[2:], "stat of the files"))
+    options = parser(__doc__, quick=quick, folder=True)
+    options.add_argument("--rows", type=int, default=1_000_000, help="in all files together (default: 1000000)")
+    options.add_argument("--files", type=int, default=1, help="files of the table (default: 1)")
+    given = options.parse_args()
+    with scratch(given.dir) as folder:
+        first, later = measure(folder, given.rows, given.files, given.repeat)
+    print(f"{given.rows:,} rows in {given.files} files\n\n{table(first, PEER)}\n\n{table(later, STAT)}")
 
 
 if __name__ == "__main__":

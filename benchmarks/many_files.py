@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One small file for each task: `benchmarks/many_files.py --kagurazaka PYTHON [--items 10000] [--repeat 3]`.
+"""One small file for each task: `benchmarks/many_files.py --kagurazaka PYTHON`.
 
 Every way writes a file of 100 bytes for each item with two processes, in rounds in turns. What is compared is the
 steady rate: the start of each way's processes does not count.
@@ -24,21 +24,21 @@ import argparse
 import os
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from bench_stages import Page, WriteFile
-from rounds import Way, in_turns
+from rounds import Way, in_a_folder, in_turns, parser, rates, ratios, work_seconds
 
 import hpcurate
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 
+PEER = "Kagurazaka"
 PROCESSES = 2
 TEXT = "x" * 100
 KAGURAZAKA = '''
@@ -69,12 +69,10 @@ def hpcurate_seconds(folder: Path, items: int, shard: int, durability: str) -> f
     options = StageOptions(shard_tasks=shard, workers=PROCESSES, resources=needs)
     pages = [Page(id=f"p{n:06d}") for n in range(items)]
     store = folder / "store"
-    more = {} if durability == "full" else {"durability": durability}
-    outcome = hpcurate.run({"write": Step(WriteFile(TEXT), options)}, pages, store=store, launcher="local", **more)
+    steps = {"write": Step(WriteFile(TEXT), options)}
+    outcome = hpcurate.run(steps, pages, store=store, launcher="local", durability=durability)
     assert ("complete", items) == (outcome.state.value, outcome.summary["stages"]["write"]["out"]), outcome.summary
-    claims = [p.stat().st_mtime for p in store.glob("stages/write-*/claims/*/*")]
-    commits = [p.stat().st_ctime for p in store.glob("stages/write-*/shards/*/[!.]*")]
-    return max(commits) - min(claims)
+    return work_seconds(store, "write")
 
 
 def written_seconds(folder: Path, items: int) -> float:
@@ -160,22 +158,12 @@ def bare_seconds(folder: Path, items: int, write: Callable[[str, int], None]) ->
     return time.perf_counter() - began
 
 
-def apart(work: Callable[[Path], float], where: Path | None) -> float:
-    """In a folder of its own, removed afterwards, and with nothing left to be written by the one before."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-many-", dir=where))
-    os.sync()
-    try:
-        return work(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def ways_of(given: argparse.Namespace) -> dict[str, Callable[[], float]]:
-    """What is measured, by name; `parallel` by itself, as it has fewer items."""
+def ways_of(given: argparse.Namespace) -> tuple[dict[str, Callable[[Path], float]], dict[str, int]]:
+    """(what is measured, how many files each way writes: GNU parallel fewer), by name."""
     items, python = given.items, given.kagurazaka
     found: dict[str, Callable[[Path], float]] = {}
     for chunksize in (1, 64):
-        name = f"Kagurazaka, chunksize {chunksize}" + ("" if python else " (its loop, done again)")
+        name = f"{PEER}, chunksize {chunksize}" + ("" if python else " (its loop, done again)")
         way = partial(kagurazaka_seconds, python=python) if python else pool_seconds
         found[name] = partial(way, items=items, chunksize=chunksize)
     for durability in given.durability:
@@ -184,64 +172,45 @@ def ways_of(given: argparse.Namespace) -> dict[str, Callable[[], float]]:
             found[name] = partial(hpcurate_seconds, items=items, shard=shard, durability=durability)
     found["bare loop, one folder"] = partial(bare_seconds, items=items, write=write_one)
     found["bare loop, a folder for each, read-only"] = partial(bare_seconds, items=items, write=write_one_in_a_folder)
-    return {name: partial(apart, work, given.dir) for name, work in found.items()}
-
-
-def rates(ways: Sequence[Way], items: Mapping[str, int], peer: float) -> str:
-    """Files a second, and how many times those of the peer."""
-    rows = ["| way | rounds, files/s | median | of Kagurazaka's best |", "|---|---|---|---|"]
-    for way in ways:
-        count = items[way.name]
-        each = ", ".join(f"{count / one:,.0f}" for one in way.seconds)
-        rows.append(f"| {way.name} | {each} | {count / way.median:,.0f} | {count / way.median / peer:.2f} |")
-    return "\n".join(rows)
-
-
-def measure(given: argparse.Namespace) -> tuple[list[Way], dict[str, int], float]:
-    """(ways, items of each, files a second of Kagurazaka's best)."""
-    ways, counts = ways_of(given), {}
-    counts = dict.fromkeys(ways, given.items)
+    counts = dict.fromkeys(found, items)
     if given.parallel_items and shutil.which("parallel"):
         name = f"GNU parallel, {given.parallel_items} items"
-        ways[name] = partial(apart, partial(parallel_seconds, items=given.parallel_items), given.dir)
-        counts[name] = given.parallel_items
-    took = in_turns(ways, given.repeat)
-    best = max(given.items / way.median for way in took if way.name.startswith("Kagurazaka"))
-    return took, counts, best
+        found[name], counts[name] = partial(parallel_seconds, items=given.parallel_items), given.parallel_items
+    return found, counts
+
+
+def measure(given: argparse.Namespace) -> tuple[list[Way], dict[str, int], str]:
+    """(ways, files of each, name of the peer at its best)."""
+    ways, counts = ways_of(given)
+    took = in_turns({name: partial(in_a_folder, way, given.dir) for name, way in ways.items()}, given.repeat)
+    best = min((way for way in took if way.name.startswith(PEER)), key=lambda way: way.median)
+    return took, counts, best.name
 
 
 def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=10_000, help="files (default: 10000; the long run: 100000)")
-    parser.add_argument("--shards", type=int, nargs="+", default=[100, 1000], help="tasks a shard (default: 100 1000)")
-    parser.add_argument("--durability", nargs="+", default=["full"], help="of ours: full, rename (default: full)")
-    parser.add_argument("--kagurazaka", help="a Python with the package kagurazaka (default: its loop, done again)")
-    parser.add_argument("--parallel-items", type=int, default=500, help="of GNU parallel; 0: without it (default: 500)")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
-    parser.add_argument("--quick", action="store_true", help="small, ratios only")
-    return parser.parse_args(words)
+    found = parser(__doc__, quick=quick, folder=True)
+    found.add_argument("--items", type=int, default=10_000, help="files (default: 10000; the long run: 100000)")
+    found.add_argument("--shards", type=int, nargs="+", default=[100, 1000], help="tasks a shard (default: 100 1000)")
+    found.add_argument("--durability", nargs="+", default=["full"], help="of ours: full, rename (default: full)")
+    found.add_argument("--kagurazaka", help="a Python with the package kagurazaka (default: its loop, done again)")
+    found.add_argument("--parallel-items", type=int, default=500, help="of GNU parallel; 0: without it (default: 500)")
+    return found.parse_args(words)
 
 
 def quick() -> dict[str, float]:
     """Ours, of Kagurazaka's best."""
-    given = options(["--items", "4000", "--shards", "1000", "--parallel-items", "0", "--repeat", "2"])
-    ways, counts, best = measure(given)
-    own = [counts[way.name] / way.median for way in ways if way.name.startswith("hpcurate")]
-    return {"files a second, of Kagurazaka's best": max(own) / best}
+    ways, _, best = measure(options(["--items", "4000", "--shards", "1000", "--parallel-items", "0", "--repeat", "2"]))
+    [ours] = (ratio for name, ratio in ratios(ways, best).items() if name.startswith("hpcurate"))
+    return {"files a second, of Kagurazaka's best": ours}
 
 
 def main() -> None:
     """Measure and print."""
     given = options()
-    if given.quick:
-        for name, ratio in quick().items():
-            print(f"{name}: {ratio:.2f}")
-        return
     ways, counts, best = measure(given)
-    print(f"{given.items} files of {len(TEXT)} bytes, {PROCESSES} processes, {given.repeat} rounds in turns\n")
-    print(rates(ways, counts, best))
+    print(f"{given.items} files of {len(TEXT)} bytes, {PROCESSES} processes; the peer is {best}\n")
+    print(rates(ways, best, "files", counts))
 
 
 if __name__ == "__main__":

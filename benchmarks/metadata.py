@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""File-system calls of one shard, counted with strace: `benchmarks/metadata.py [--workers 1,4,16] [--shards N]`.
+"""File-system calls of one shard, counted with strace: `benchmarks/metadata.py`.
 
 A run of N shards and one of 2N are traced, with all their processes, and the difference is divided by N: what starting
 costs is in both, and cancels out. Only calls on paths in the store count:
@@ -28,7 +28,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from typing import NoReturn
 
 import attrs
 from bench_stages import Caption, Record
+from rounds import parser, scratch
 
 TASKS = 2
 """Of one shard: few, so that the source has one shard however many there are."""
@@ -235,8 +235,8 @@ def row(name: str, found: PerShard) -> str:
 
 def quick() -> dict[str, float]:
     """Calls of the bare loop for one of ours, with two workers."""
-    with tempfile.TemporaryDirectory(prefix="hpcurate-metadata-") as name:
-        found = {way: per_shard(Path(name) / "run", way, 20, 2, "local", "full") for way in WAYS}
+    with scratch() as folder:
+        found = {way: per_shard(folder / "run", way, 20, 2, "local", "full") for way in WAYS}
     ours, peer = found["hpcurate"], found["bare loop"]
     return {
         "all calls": peer.all / ours.all,
@@ -249,7 +249,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     heading = "changing | flushes | reading | all | of them the driver's | on open files"
     print(f"| calls a shard | {heading} |\n|---|---|---|---|---|---|---|", flush=True)
     details = []
-    launchers = [("inline", 1), *(("local", int(one)) for one in arguments.workers.split(","))]
+    launchers = [("inline", 1), *(("local", one) for one in arguments.workers)]
     for launcher, workers in launchers:
         for way in WAYS if launcher == "local" else ["hpcurate"]:
             shards = arguments.shards or max(64, 8 * workers)
@@ -265,18 +265,13 @@ def main() -> None:
     if sys.argv[1:2] == ["--inside"]:
         way, store, shards, workers, launcher, durability = sys.argv[2:]
         return WAYS[way](Path(store), int(shards), int(workers), launcher, durability)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", default="1,4,16", help="(default: 1,4,16)")
-    parser.add_argument("--shards", type=int, default=0, help="N (default: 8 a worker, 64 at least)")
-    parser.add_argument("--durability", default="full", choices=("full", "rename"), help="(default: full)")
-    parser.add_argument("--quick", action="store_true", help="ratios only")
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        print("\n".join(f"{name} {ratio:.2f}" for name, ratio in quick().items()))
-        return None
-    with tempfile.TemporaryDirectory(prefix="hpcurate-metadata-", dir=arguments.dir) as name:
-        return measure(Path(name) / "run", arguments)
+    options = parser(__doc__, quick=quick, repeat=0, folder=True)
+    options.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16], help="(default: 1 4 16)")
+    options.add_argument("--shards", type=int, default=0, help="N (default: 8 a worker, 64 at least)")
+    options.add_argument("--durability", default="full", choices=("full", "rename"), help="(default: full)")
+    given = options.parse_args()
+    with scratch(given.dir) as folder:
+        return measure(folder / "run", given)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ then.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
+from rounds import parser
 
 NAMES = ("startup", "metadata", "records", "intake", "many_files", "scale", "video")
 """Benchmarks that need neither Slurm nor models."""
@@ -42,8 +42,9 @@ class Ratio:
 
     def row(self) -> str:
         """Its line of the table."""
-        stored = "–" if self.stored is None else f"{self.stored:.2f}"
-        return f"| {self.name} | {self.now:.2f} | {stored} | {'slower' if self.slower else ''} |"
+        if self.stored is None:
+            return f"| {self.name} | {self.now:.2f} | – | new |"
+        return f"| {self.name} | {self.now:.2f} | {self.stored:.2f} | {'slower' if self.slower else ''} |"
 
 
 def compared(found: Mapping[str, float], stored: Mapping[str, float]) -> list[Ratio]:
@@ -64,12 +65,10 @@ def measure(names: list[str]) -> dict[str, float]:
 
 def main() -> int:
     """Measure, print, compare; 1 if something became slower."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="just these (default: all)")
-    parser.add_argument(
-        "--accept", action="store_true", help="store what is measured now: later runs are compared with it"
-    )
-    arguments = parser.parse_args()
+    options = parser(__doc__, repeat=0)
+    options.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="just these (default: all)")
+    options.add_argument("--accept", action="store_true", help="store what is measured, to compare later runs with")
+    arguments = options.parse_args()
     stored: dict[str, float] = json.loads(RATIOS.read_text()) if RATIOS.exists() else {}
     ratios = compared(measure(list(arguments.only)), stored)
     print("| ratio, higher is better | now | stored | |\n|---|---|---|---|")

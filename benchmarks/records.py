@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Small records a second, through everything a real run does: `benchmarks/records.py [--records N]`.
+"""Small records a second, through everything a real run does: `benchmarks/records.py`.
 
 In turns, of the same records on the same disk, with and without float fields:
 
@@ -16,13 +16,10 @@ theirs is flushed to the disk.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,7 +27,7 @@ from typing import Any
 import attrs
 import msgspec
 from bench_stages import Caption, CaptionNumbered, Numbered, Record
-from rounds import Way, in_turns, table
+from rounds import Way, in_turns, parser, ratios, scratch, table, work_seconds
 
 import hpcurate
 from hpcurate import Stage, Task
@@ -38,7 +35,7 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.store.rows import codec
 
-PEER = "bare loop"
+PEER, WARM = "bare loop", "engine, warm"
 
 
 @attrs.define(frozen=True)
@@ -62,7 +59,7 @@ KINDS = (
         "without float fields",
         Numbered,
         CaptionNumbered,
-        lambda n: Numbered(id=f"r{n:08d}", source=f"v{n // 50}.mp4", first=n, last=n + 9),
+        lambda n: Numbered(id=f"r{n:08d}", source=f"v{n // 50}.mp4", start_s=n, end_s=n + 9),
     ),
 )
 
@@ -94,7 +91,7 @@ class Bench:
         return {
             PEER: lambda: self.loop(checked=False),
             "with our checks": lambda: self.loop(checked=True),
-            "engine, warm": self.engine,
+            WARM: self.engine,
             "engine, whole call": lambda: self.whole[-1],
         }
 
@@ -133,9 +130,7 @@ class Bench:
         self.whole.append(time.perf_counter() - began)
         counts = outcome.summary["stages"]["caption"]
         assert (outcome.state.value, counts["out"]) == ("complete", len(given)), outcome.summary
-        claims = [p.stat().st_mtime for p in store.glob("stages/caption-*/claims/*/*")]
-        commits = [p.stat().st_ctime for p in store.glob("stages/caption-*/shards/*/[!.]*")]
-        return max(commits) - min(claims)
+        return work_seconds(store, "caption")
 
 
 def measured(folder: Path, repeat: int, records: int, shard: int, processes: int) -> Iterator[tuple[Kind, list[Way]]]:
@@ -145,47 +140,31 @@ def measured(folder: Path, repeat: int, records: int, shard: int, processes: int
         yield kind, in_turns(bench.ways(), repeat)
 
 
-@contextmanager
-def workplace(parent: Path | None = None) -> Iterator[Path]:
-    """A folder that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-records-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def quick() -> dict[str, float]:
     """Of the bare loop's speed, by what is measured: the engine warm, and the loop with our checks."""
-    found = {}
-    with workplace() as folder:
-        for kind, ways in measured(folder, 1, 100_000, 10_000, 2):
-            peer = next(way.median for way in ways if way.name == PEER)
-            found.update({f"records {kind.name}: {way.name}": peer / way.median for way in ways[1:3]})
-    return found
+    with scratch() as folder:
+        return {
+            f"{kind.name}: {name}": ratio
+            for kind, ways in measured(folder, 1, 100_000, 10_000, 2)
+            for name, ratio in ratios(ways[:3], PEER).items()
+            if name != PEER
+        }
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=300_000, help="default: 300000")
-    parser.add_argument("--shard-records", type=int, default=10_000, help="records of one shard (default: 10000)")
-    parser.add_argument("--processes", type=int, default=2, help="processes, and workers (default: 2)")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
-    parser.add_argument("--quick", action="store_true", help="ratios only, in a few seconds")
-    given = parser.parse_args()
-    if given.quick:
-        for name, ratio in quick().items():
-            print(f"{ratio:.2f}  {name}")
-        return
-    with workplace(given.dir) as folder:
-        sizes = given.records, given.shard_records, given.processes
+    options = parser(__doc__, quick=quick, folder=True)
+    options.add_argument("--records", type=int, default=300_000, help="default: 300000")
+    options.add_argument("--shard-records", type=int, default=10_000, help="records of one shard (default: 10000)")
+    options.add_argument("--processes", type=int, default=2, help="processes, and workers (default: 2)")
+    given = options.parse_args()
+    sizes = given.records, given.shard_records, given.processes
+    with scratch(given.dir) as folder:
         for kind, ways in measured(folder, given.repeat, *sizes):
-            warm = next(way.median for way in ways if way.name == "engine, warm")
             print(f"\n{sizes[0]} records {kind.name}, shards of {sizes[1]}, {sizes[2]} processes\n")
             print(table(ways, PEER))
-            print(f"\nengine, warm: {sizes[0] / warm:,.0f} records a second")
+            warm = next(way.median for way in ways if way.name == WARM)
+            print(f"\n{WARM}: {sizes[0] / warm:,.0f} records a second", flush=True)
 
 
 if __name__ == "__main__":

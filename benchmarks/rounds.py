@@ -156,12 +156,16 @@ def table(ways: Sequence[Way], peer: str) -> str:
     rows = [rows[0] + " peak, MB |", rows[1] + "---|"] if with_mb else rows
     for way in ways:
         row = f"| {way.name} | {', '.join(map(_seconds, way.seconds))} | {_seconds(way.median)} "
-        rows.append(f"{row}| {speeds[way.name]:.2f} |" + (f" {way.mb:.0f} |" if with_mb else ""))
+        rows.append(f"{row}| {speeds[way.name]:.2f} |" + (f" {_mb(way)} |" if with_mb else ""))
     return "\n".join(rows)
 
 
 def _seconds(value: float) -> str:
     return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def _mb(way: Way) -> str:
+    return f"{way.mb:.0f}" if way.mb else "–"
 
 
 def rates(ways: Sequence[Way], peer: str, unit: str, amounts: Mapping[str, float]) -> str:
@@ -176,4 +180,4 @@ def rates(ways: Sequence[Way], peer: str, unit: str, amounts: Mapping[str, float
 
 
 def _rate(value: float) -> str:
-    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}".replace(",", " ")

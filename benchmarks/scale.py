@@ -15,15 +15,14 @@ Shards take `--seconds` on average, exponentially distributed, and their weights
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
+from rounds import parser, scratch
 from scale_model import CREATE, Client, Disk, Everyone, VirtualClock
 
 from hpcurate.store.layout import Store, shard_id
@@ -207,23 +206,18 @@ def quick() -> dict[str, float]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--shards", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of work a shard, on average")
-    parser.add_argument("--late", type=float, default=1.0, help="seconds until others' listings show a name")
-    parser.add_argument("--quick", action="store_true", help="ratios only, in a few seconds")
-    parser.add_argument("--disk", action="store_true", help="for real, on this disk")
-    given = parser.parse_args()
-    if given.quick:
-        print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in quick().items()))
-        return
+    options = parser(__doc__, quick=quick, repeat=0, folder=True)
+    options.add_argument("--workers", type=int, help="(default: the three sizes)")
+    options.add_argument("--shards", type=int, default=100_000, help="(default: 100000)")
+    options.add_argument("--seconds", type=float, default=60.0, help="of work a shard, on average (default: 60)")
+    options.add_argument("--late", type=float, default=1.0, help="seconds until others see a name (default: 1)")
+    options.add_argument("--disk", action="store_true", help="for real, on this disk")
+    given = options.parse_args()
     if given.disk:
         from status import for_real
 
-        with tempfile.TemporaryDirectory() as root:
-            for_real(root, given.shards)
-        return
+        with scratch(given.dir) as folder:
+            return for_real(str(folder), given.shards)
     sizes = [(given.workers, given.shards)] if given.workers else SIZES
     costs = [play(*size, given.seconds, given.late) for size in sizes]
     print("\n".join(table(costs)))

@@ -21,9 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +30,7 @@ from pathlib import Path
 
 import attrs
 from bench_stages import Sleep, TimedNap
+from rounds import parser, scratch
 from slurm_calls import counted, requests, reset_requests
 
 import hpcurate
@@ -74,8 +73,7 @@ def _each(counts: Counter[str]) -> str:
 
 def asked(name: str, work: Callable[[Path], object], end: Callable[[Path], object] = lambda folder: None) -> Asked:
     """Count while `work` is done in a folder of its own; `end` comes after, and is not counted."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-scheduler-"))
-    try:
+    with scratch() as folder:
         with counted(folder / "clients") as clients:
             reset_requests()
             work(folder)
@@ -83,8 +81,6 @@ def asked(name: str, work: Callable[[Path], object], end: Callable[[Path], objec
         end(folder)
         wait_idle()
         return found
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_idle() -> None:
@@ -122,12 +118,9 @@ def stop(folder: Path) -> None:
 
 def cancelled(workers: int) -> Asked:
     """What a cancel asks, without the run that it cancels."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-scheduler-"))
-    try:
+    with scratch() as folder:
         run = submitted(folder, workers, workers, sleep_s=60.0, abreast=True).run
         return asked("hpcurate, a cancel of two arrays and their gates", lambda _: cancel(run))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def with_snakemake(program: str, folder: Path, items: int) -> None:
@@ -161,13 +154,12 @@ def measure(given: argparse.Namespace) -> Iterator[Asked]:
 
 def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shards", type=int, nargs="+", default=[1000, 10_000], help="(default: 1000 10000)")
-    parser.add_argument("--workers", type=int, default=4, help="of each stage (default: 4)")
-    parser.add_argument("--items", type=int, default=20, help="of Snakemake, a job each (default: 20)")
-    parser.add_argument("--snakemake", help="its program; default: without it")
-    parser.add_argument("--quick", action="store_true", help="small, ratios only")
-    return parser.parse_args(words)
+    found = parser(__doc__, quick=quick, repeat=0)
+    found.add_argument("--shards", type=int, nargs="+", default=[1000, 10_000], help="(default: 1000 10000)")
+    found.add_argument("--workers", type=int, default=4, help="of each stage (default: 4)")
+    found.add_argument("--items", type=int, default=20, help="of Snakemake, a job each (default: 20)")
+    found.add_argument("--snakemake", help="its program; default: without it")
+    return found.parse_args(words)
 
 
 def quick() -> dict[str, float]:
@@ -179,10 +171,6 @@ def quick() -> dict[str, float]:
 def main() -> None:
     """Count and print."""
     given = options()
-    if given.quick:
-        for name, ratio in quick().items():
-            print(f"{name}: {ratio:.2f}")
-        return
     found = []
     print(f"{given.workers} workers a stage\n")
     print("| way | client calls | of them | requests |\n|---|---|---|---|")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What starting costs: `benchmarks/startup.py [--repeat N] [--quick] [--opens] [--slurm]`.
+"""What starting costs: `benchmarks/startup.py [--opens] [--slurm]`.
 
 Whole processes, in turns: bare imports of Hydra and submitit (the peers), what `hpcurate` imports for a submission, a
 gate and a worker, and a real gate of a complete run, which looks and submits nothing. The first turn fills the caches
@@ -15,25 +15,22 @@ interpreters that each write a file. Needs scripts/dev-slurm up; eval "$(scripts
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from bench_stages import Sleep, TimedNap
-from rounds import Way, in_turns, table
+from rounds import ENVIRONMENT, Command, Way, in_turns, parser, ratios, scratch, table
 
 import hpcurate
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
 from hpcurate.start import module_command
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 HYDRA = "`import hydra`"
 BOTH = "`import hydra, submitit`"
 SUBMISSION, GATE, SUPERVISOR = "imports of a submission", "imports of a gate", "imports of a worker"
@@ -51,14 +48,8 @@ IMPORTS = {
     SUPERVISOR: OURS.format("hpcurate.worker.supervisor"),
 }
 """What is timed → the program."""
+PEERS = {SUBMISSION: BOTH, GATE: HYDRA, SUPERVISOR: HYDRA, REAL: HYDRA}
 MEMORY = "100MB"
-
-
-def seconds(command: list[str]) -> float:
-    """Wall time of one process. Raises CalledProcessError if it fails."""
-    began = time.perf_counter()
-    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began
 
 
 def done_run(folder: Path) -> tuple[str, str]:
@@ -74,20 +65,18 @@ def done_run(folder: Path) -> tuple[str, str]:
 
 def processes(repeat: int) -> list[Way]:
     """Each kind of process, in turns."""
-    with tempfile.TemporaryDirectory() as folder:
-        run, code = done_run(Path(folder))
-        commands = {name: [sys.executable, "-c", program] for name, program in IMPORTS.items()}
-        commands[REAL] = module_command(sys.executable, code, "hpcurate.runs.gate", run, "", "0", "60")
-        ways: dict[str, Callable[[], float]] = {name: partial(seconds, one) for name, one in commands.items()}
+    with scratch() as folder:
+        run, code = done_run(folder)
+        programs = {name: [sys.executable, "-c", program] for name, program in IMPORTS.items()}
+        programs[REAL] = module_command(sys.executable, code, "hpcurate.runs.gate", run, "", "0", "60")
+        ways = {name: Command(words) for name, words in programs.items()}
         in_turns(ways, 1)
         return in_turns(ways, repeat)
 
 
-def ratios(ways: Iterable[Way]) -> dict[str, float]:
-    """How often ours fits into the peer's time."""
-    took = {way.name: way.median for way in ways}
-    peers = {SUBMISSION: BOTH, GATE: HYDRA, SUPERVISOR: HYDRA, REAL: HYDRA}
-    return {name: took[peer] / took[name] for name, peer in peers.items()}
+def to_peers(ways: Sequence[Way]) -> dict[str, float]:
+    """How often ours fits into the time of its own peer."""
+    return {name: ratios(ways, peer)[name] for name, peer in PEERS.items()}
 
 
 # -- calls to shared storage ------------------------------------------------------------------------------------
@@ -115,8 +104,8 @@ def opens(code: str, submission: str, workers: int, *, by_file: bool) -> tuple[i
 def opens_table(counts: Iterable[int] = (1, 4, 16)) -> str:
     """A Markdown table."""
     rows = ["| workers | code, file by file | code | rest of the store |", "|---|---|---|---|"]
-    with tempfile.TemporaryDirectory() as folder:
-        run, code = done_run(Path(folder))
+    with scratch() as folder:
+        run, code = done_run(folder)
         submission = str(next(Path(run, "submissions").iterdir()))
         opens(code, submission, 1, by_file=True)  # Python writes its bytecode beside the files
         for workers in counts:
@@ -131,8 +120,8 @@ def opens_table(counts: Iterable[int] = (1, 4, 16)) -> str:
 
 def first_claims(workers: int) -> float:
     """Seconds from sbatch's answer until each worker has claimed."""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        store = Path(folder, "store")
+    with scratch() as folder:
+        store = folder / "store"
         options = StageOptions(shard_tasks=1, workers=workers, resources={"cpus": 1, "memory": MEMORY, "time": "10m"})
         launcher = {"_target_": "launchers.slurm.SlurmLauncher", "partition": "cpu"}
         naps = [TimedNap(id=f"n{n}", seconds=20.0) for n in range(workers)]
@@ -152,16 +141,16 @@ def first_claims(workers: int) -> float:
 
 def bare_interpreters(workers: int) -> float:
     """Seconds from sbatch's answer until each element of a bare array has written a file."""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+    with scratch() as folder:
         program = f"import os, time; open('{folder}/' + os.environ['SLURM_ARRAY_TASK_ID'], 'w'); time.sleep(5)"
-        script = Path(folder, "job.sh")
+        script = folder / "job.sh"
         script.write_text(f'#!/bin/bash\nexec {sys.executable} -c "{program}"\n')
         options = ["--partition=cpu", "--mem=100M", "--time=10", "--output=/dev/null", f"--array=0-{workers - 1}"]
         subprocess.run(["sbatch", *options, str(script)], stdout=subprocess.DEVNULL, check=True)
         answer = time.time()
         found: list[Path] = []
         while len(found) < workers and time.time() < answer + 60:
-            found = [path for path in Path(folder).iterdir() if path.name.isdigit()]
+            found = [path for path in folder.iterdir() if path.name.isdigit()]
             time.sleep(0.1)
         time.sleep(6)
         return max(path.stat().st_mtime for path in found) - answer
@@ -173,29 +162,25 @@ def bare_interpreters(workers: int) -> float:
 def quick() -> dict[str, float]:
     """Ratios to the peers, higher is better."""
     sys.dont_write_bytecode = False
-    return ratios(processes(3))
+    return to_peers(processes(3))
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=9, help="processes of each kind (default: 9)")
-    parser.add_argument("--quick", action="store_true", help="ratios only")
-    parser.add_argument("--opens", action="store_true", help="count calls to shared storage instead")
-    parser.add_argument("--slurm", action="store_true", help="time first claims instead")
-    arguments = parser.parse_args()
+    options = parser(__doc__, quick=quick, repeat=9)
+    options.add_argument("--opens", action="store_true", help="count calls to shared storage instead")
+    options.add_argument("--slurm", action="store_true", help="time first claims instead, three rounds at most")
+    arguments = options.parse_args()
     sys.dont_write_bytecode = False  # as where people work
-    if arguments.quick:
-        print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in quick().items()))
-    elif arguments.opens:
+    if arguments.opens:
         print(opens_table())
     elif arguments.slurm:
-        ways = {"16 bare interpreters": partial(bare_interpreters, 16), "16 workers": partial(first_claims, 16)}
-        print(table(in_turns(ways, min(arguments.repeat, 3)), "16 bare interpreters"))
+        turns = {"16 bare interpreters": partial(bare_interpreters, 16), "16 workers": partial(first_claims, 16)}
+        print(table(in_turns(turns, min(arguments.repeat, 3)), "16 bare interpreters"))
     else:
         ways = processes(arguments.repeat)
         print(f"{table(ways, HYDRA)}\n")
-        print("\n".join(f"{name}: {ratio:.2f} of its peer's speed" for name, ratio in ratios(ways).items()))
+        print("\n".join(f"{name}: {ratio:.2f} of its peer's speed" for name, ratio in to_peers(ways).items()))
 
 
 if __name__ == "__main__":

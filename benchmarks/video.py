@@ -1,6 +1,6 @@
 """The cut of real videos on the whole machine, beside bare loops that make the same cuts: `benchmarks/video.py`.
 
-    benchmarks/video.py [FOLDER] [--copies N] [--repeat N] [--only WAY …] [--quick]
+    benchmarks/video.py [FOLDER] [--copies N] [--only WAY …]
 
 Scenes of every video of FOLDER (default: HPCURATE_TEST_VIDEOS, or samples that are made), found before; one bare loop,
 one ffmpeg or one worker for each core. Ways, in turns:
@@ -20,17 +20,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bare_cut import Span, ffmpeg_seconds, has_ffmpeg, seconds_of
-from rounds import in_turns, table
+from rounds import in_a_folder, in_turns, parser, ratios, scratch, table, work_seconds
 from video_profile import parts_of, profile_table
 
 import hpcurate
@@ -60,33 +58,32 @@ def chain() -> Stage[Any, Any]:
 class Work:
     """The clips, and each way to cut them; the folder of a way is removed after it."""
 
-    def __init__(self, clips: list[ClipTask], scratch: Path) -> None:
-        self.clips, self._scratch = clips, scratch
+    def __init__(self, clips: list[ClipTask], parent: Path) -> None:
+        self.clips, self.parent = clips, parent
         self.spans, self.cores = [Span.of(clip) for clip in clips], len(os.sched_getaffinity(0))
         self.warm: dict[str, float] = {}
         """Seconds from the first claim to the last commit of the call before, by the name of the stage."""
 
     def bare(self, independent: bool = True) -> float:
         """Seconds of the bare loops."""
-        return self._in_folder(lambda folder: seconds_of(self.spans, folder / "clips", self.cores, independent))
+        return in_a_folder(lambda folder: seconds_of(self.spans, folder, self.cores, independent), self.parent)
 
     def ffmpeg(self) -> float:
         """Seconds of the command."""
-        return self._in_folder(lambda folder: ffmpeg_seconds(self.spans, folder / "clips", self.cores))
+        return in_a_folder(lambda folder: ffmpeg_seconds(self.spans, folder, self.cores), self.parent)
 
     def engine(self, name: str, stage: Stage[Any, Any]) -> float:
         """Seconds of the whole call, one clip a shard; from claim to commit they are noted in `warm`."""
-        return self._in_folder(lambda folder: self._run(name, stage, folder / "store"))
+        return in_a_folder(lambda folder: self._run(name, stage, folder), self.parent)
 
     def parts(self) -> dict[str, float]:
         """Seconds of CPU of the chain by part."""
-        self._in_folder(lambda folder: len(try_stage(chain(), self.clips[:1], folder / "first").tasks))  # imports
-        found: dict[str, float] = {}
-        self._in_folder(lambda folder: len(found.update(parts_of(lambda: self._tried(folder))) or ""))
-        return found
+        with scratch(self.parent) as folder:
+            try_stage(chain(), self.clips[:1], folder / "first")  # imports
+            return parts_of(lambda: self._tried(folder / "chain"))
 
     def _tried(self, folder: Path) -> None:
-        assert len(try_stage(chain(), self.clips, folder / "chain").tasks) == len(self.clips)
+        assert len(try_stage(chain(), self.clips, folder).tasks) == len(self.clips)
 
     def _run(self, name: str, stage: Stage[Any, Any], store: Path) -> float:
         began = time.perf_counter()
@@ -95,17 +92,8 @@ class Work:
         whole = time.perf_counter() - began
         counts = outcome.summary["stages"][name]
         assert (outcome.state.value, counts["out"]) == ("complete", len(self.clips)), outcome.summary
-        claims = [path.stat().st_mtime for path in store.glob(f"stages/{name}-*/claims/*/*")]
-        commits = [path.stat().st_ctime for path in store.glob(f"stages/{name}-*/shards/*/[!.]*")]
-        self.warm[name] = max(commits) - min(claims)
+        self.warm[name] = work_seconds(store, name)
         return whole
-
-    def _in_folder(self, way: Callable[[Path], float]) -> float:
-        folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        try:
-            return way(folder)
-        finally:
-            shutil.rmtree(folder)
 
 
 def ways_of(work: Work) -> dict[str, Callable[[], float]]:
@@ -122,7 +110,7 @@ def ways_of(work: Work) -> dict[str, Callable[[], float]]:
     return ways if has_ffmpeg() else {name: way for name, way in ways.items() if name != "ffmpeg"}
 
 
-def clips_of(folder: Path, scratch: Path, copies: int) -> list[ClipTask]:
+def clips_of(folder: Path, work: Path, copies: int) -> list[ClipTask]:
     """The scenes of every video that opens; of each as many copies, under other names."""
     found = [(path, copy) for path in sorted(folder.glob("*.mp4")) for copy in range(copies)]
     sources = [(path, f"{copy}/{path.name}") for path, copy in found]
@@ -130,60 +118,55 @@ def clips_of(folder: Path, scratch: Path, copies: int) -> list[ClipTask]:
         FileTask(id=stable_id(name), source=name, path=str(path), size=path.stat().st_size, mtime_ns=0)
         for path, name in sources
     ]
-    videos = try_stage(Probe(), files, scratch / "probe").tasks
-    return list(try_stage(Split(), videos, scratch / "split").tasks)
+    videos = try_stage(Probe(), files, work / "probe").tasks
+    return list(try_stage(Split(), videos, work / "split").tasks)
 
 
-def videos(given: Path | None, scratch: Path) -> Path:
+def videos(given: Path | None, work: Path) -> Path:
     """The folder of videos."""
     folder = given or os.environ.get("HPCURATE_TEST_VIDEOS")
     if folder:
         return Path(folder)
-    made = scratch / "samples"
+    made = work / "samples"
     subprocess.run([sys.executable, str(ROOT / "scripts" / "make-samples"), str(made), "--small"], check=True)
     return made
 
 
 def quick() -> dict[str, float]:
     """Ratios to the bare loops, of a few short clips."""
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        clips = sorted(clips_of(videos(None, scratch), scratch, 1), key=lambda clip: Span.of(clip).work)
+    with scratch() as folder:
+        clips = sorted(clips_of(videos(None, folder), folder, 1), key=lambda clip: Span.of(clip).work)
         few = [clip for n, clip in enumerate(clips) if sum(Span.of(one).work for one in clips[: n + 1]) < QUICK_WORK]
-        work = Work(few or clips[:1], scratch)
-        ways = ways_of(work)
-        names = (PEER, "cut, whole call", "cut", "chain, whole call", "chain")
-        found = {way.name: way.median for way in in_turns({name: ways[name] for name in names}, 1)}
-        return {name: found[PEER] / found[name] for name in ("cut", "chain")}
+        ways = chosen(ways_of(Work(few or clips[:1], folder)), ("cut", "chain"))
+        found = ratios(in_turns(ways, 1), PEER)
+        return {name: found[name] for name in ("cut", "chain")}
 
 
-def report(folder: Path, scratch: Path, arguments: Any) -> None:
+def chosen(ways: Mapping[str, Callable[[], float]], only: Sequence[str]) -> dict[str, Callable[[], float]]:
+    """The peer, and the ways of these kinds."""
+    return {name: way for name, way in ways.items() if name == PEER or name.split(",")[0] in only}
+
+
+def report(folder: Path, parent: Path, given: argparse.Namespace) -> None:
     """Measure and print."""
-    work = Work(clips_of(folder, scratch, arguments.copies), scratch)
+    work = Work(clips_of(folder, parent, given.copies), parent)
     seconds = sum(clip.duration_s for clip in work.clips)
     print(f"{len(work.clips)} clips, {seconds:.1f} s of video, {work.cores} cores\n", flush=True)
-    ways = ways_of(work)
-    chosen = {name: way for name, way in ways.items() if name == PEER or name.split(",")[0] in arguments.only}
-    print(table(in_turns(chosen, arguments.repeat), PEER), flush=True)
-    if "profile" in arguments.only:
+    print(table(in_turns(chosen(ways_of(work), given.only), given.repeat), PEER), flush=True)
+    if "profile" in given.only:
         print(f"\nThe chain, on one core:\n\n{profile_table(work.parts())}")
 
 
 def main() -> None:
     """Command line."""
-    every = ["bare loops", "ffmpeg", "cut", "chain", "profile"]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--copies", type=int, default=1, help="times each video is cut (default: 1)")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds; the median counts (default: 3)")
-    parser.add_argument("--only", nargs="+", choices=every, default=every, help="these, and the peer (default: all)")
-    parser.add_argument("--quick", action="store_true", help="a few clips, ratios only")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        print("\n".join(f"{name}: {ratio:.2f}" for name, ratio in quick().items()))
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        report(videos(arguments.folder, Path(scratch)), Path(scratch), arguments)
+    every = [PEER, "ffmpeg", "cut", "chain", "profile"]
+    options = parser(__doc__, quick=quick, folder=True)
+    options.add_argument("folder", nargs="?", type=Path, help="with videos")
+    options.add_argument("--copies", type=int, default=1, help="times each video is cut (default: 1)")
+    options.add_argument("--only", nargs="+", choices=every, default=every, help="these, and the peer (default: all)")
+    given = options.parse_args()
+    with scratch(given.dir) as folder:
+        report(videos(given.folder, folder), folder, given)
 
 
 if __name__ == "__main__":
