@@ -16,7 +16,7 @@ from video_help import make_video
 from hpcurate.cli.verbs.reference import page, sections
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CODE_ROOTS = ("hpcurate", "stages", "launchers", "tests", "conf", "envs")
+CODE_ROOTS = ("hpcurate", "stages", "launchers", "tests", "conf", "envs", "benchmarks")
 CODE = [path.relative_to(ROOT).as_posix() for root in CODE_ROOTS for path in (ROOT / root).rglob("*.py")]
 CODE_FOLDERS = {
     f"{path.relative_to(ROOT).as_posix()}/" for root in CODE_ROOTS for path in [ROOT / root, *(ROOT / root).rglob("*/")]
