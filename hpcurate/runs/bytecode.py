@@ -41,15 +41,31 @@ def _module(name: str) -> str:
 
 def _kept(path: Path) -> bytes | None:
     """Marshalled code of a file, compiled if Python may keep that for the next time."""
-    with suppress(OSError, NotImplementedError):
-        cache, source = Path(cache_from_source(path)), path.stat()
-        data, second = cache.read_bytes(), int(source.st_mtime)
-        made_of = second.to_bytes(8, "little")[:4] + source.st_size.to_bytes(8, "little")[:4]
-        if data[:_HEADER] == MAGIC_NUMBER + bytes(4) + made_of:
-            # Python compares whole seconds: what it made within the second of an edit may be of what stood there before
-            return data[_HEADER:] if cache.stat().st_mtime >= second + 1 else None
-    if sys.dont_write_bytecode:
-        return None
-    with suppress(OSError, SyntaxError, ValueError):
+    with suppress(OSError, NotImplementedError, SyntaxError, ValueError):
+        if (data := _believed(path)) is not None:
+            return data
+        if sys.dont_write_bytecode:
+            return None
         return marshal.dumps(SourceFileLoader(path.stem, str(path)).get_code(path.stem))
+    return None
+
+
+def _believed(path: Path) -> bytes | None:
+    """What Python has kept of a file as it is; what it would take for that, and may be older, is removed. OSError.
+
+    Python compares seconds and sizes: it does not see an edit within the second of the last one, nor a file of the same
+    size that was copied here with its time, as rsync and tar do. What was kept later than any change holds.
+    """
+    cache, source = Path(cache_from_source(path)), path.stat()
+    try:
+        data, kept = cache.read_bytes(), cache.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    made_of = int(source.st_mtime).to_bytes(8, "little")[:4] + source.st_size.to_bytes(8, "little")[:4]
+    if data[:_HEADER] != MAGIC_NUMBER + bytes(4) + made_of:
+        return None
+    if kept >= int(max(source.st_mtime, source.st_ctime)) + 1:
+        return data[_HEADER:]
+    if not sys.dont_write_bytecode:
+        cache.unlink()
     return None

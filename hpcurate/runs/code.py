@@ -92,8 +92,10 @@ def _copy(files: list[tuple[str, Path]], target: str) -> None:
         read_only = os.open(os.path.join(temporary, BYTECODE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
         with open(read_only, "wb") as bytecode:
             bytecode.write(bytecode_of(files))
+        if code_name(files) != os.path.basename(target):  # it would be that of the name for ever
+            raise PipelineError("code was edited while the run was being started; type the same command again")
         os.rename(temporary, target)
-    except OSError:
+    except (OSError, PipelineError):
         shutil.rmtree(temporary, ignore_errors=True)
         if not os.path.isdir(target):  # nobody else froze the same code meanwhile
             raise

@@ -347,8 +347,13 @@ def _unlinked(path: str) -> os.stat_result:
     import shutil  # here, as ctypes below: much to load for what few processes do
 
     copy = _beside(path)
-    shutil.copyfile(path, copy)
-    os.replace(copy, path)
+    try:
+        shutil.copyfile(path, copy)
+        os.replace(copy, path)
+    except OSError:  # a half copy would be committed with the rest, once there is room again
+        with suppress(OSError):
+            os.unlink(copy)
+        raise
     return os.lstat(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -184,6 +185,22 @@ def test_a_hard_link_becomes_a_file_of_its_own(folder: StageFolder, tmp_path: Pa
     assert (0o640, 1) == (stat.S_IMODE(given.stat().st_mode), given.stat().st_nlink)
     assert (0o400, b"as it was") == (stat.S_IMODE(committed.stat().st_mode), committed.read_bytes())
     assert {"linked.bin"} == {name for name in os.listdir(committed.parent) if "linked" in name}
+
+
+def test_a_store_without_room_for_a_hard_links_copy_keeps_no_half_of_it(folder: StageFolder, tmp_path: Path) -> None:
+    """It was committed with the shard once there was room again: a file more, with half a content."""
+    path, given, most = attempt(folder, "mine"), tmp_path / "given.bin", resource.getrlimit(resource.RLIMIT_FSIZE)
+    given.write_bytes(b"x" * 300_000)
+    os.link(given, os.path.join(path, "files", "linked.bin"))
+    before = sorted(os.listdir(os.path.join(path, "files")))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            commits_of(folder).commit(path, stats_of("mine"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert commits_of(folder).commit(path, stats_of("mine"))
+    assert before == sorted(os.listdir(os.path.join(folder.shard(SHARD), "files")))
 
 
 @pytest.mark.parametrize("more", [0, SYNC_WHOLE_ABOVE + 1])
