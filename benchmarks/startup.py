@@ -2,9 +2,9 @@
 """What starting costs: `benchmarks/startup.py [--opens] [--slurm]`.
 
 Whole processes, in turns: bare imports of Hydra and submitit (the peers), what `hpcurate` imports for a submission, a
-gate and a worker, and a real gate of a complete run, which looks and submits nothing. The first turn fills the caches
-of disk and bytecode, and does not count. Not equal: the imports of a submission have read no configuration yet, and a
-peer has nothing of its own to look at. Ours put off the interpreter's search for garbage, as our processes do.
+gate and a worker, and a real gate of a complete run on Slurm, which looks and submits nothing. The first turn fills the
+caches of disk and bytecode, and does not count. Not equal: the imports of a submission have read no configuration yet,
+and a peer has nothing of its own to look at. Ours put off the interpreter's search for garbage, as our processes do.
 
 `--opens`: the calls with paths of the frozen code and of the rest of the store until 1, 4 and 16 workers on one node
 have left a round that is done, counted with strace, beside the same code imported file by file.
@@ -15,6 +15,7 @@ interpreters that each write a file. Needs scripts/dev-slurm up; eval "$(scripts
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,9 @@ def done_run(folder: Path) -> tuple[str, str]:
     run = hpcurate.run(
         {"sleep": Step(Sleep(), options)}, naps, store=folder / "store", launcher=launcher, wait=True
     ).run
+    frozen = Path(run.path, "pipeline.json")
+    slurm = {"_target_": "launchers.slurm.SlurmLauncher"}  # whose gates there are
+    frozen.write_text(json.dumps({**json.loads(frozen.read_text()), "launcher": slurm}))
     return run.path, str(next(Path(run.path).glob("code-*")))
 
 

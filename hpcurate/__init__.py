@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Budget": "planning.options",
+    "Budget": "planning.budget",
     "Chain": "stage",
     "Command": "command",
     "CurrentOr": "stage",
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from hpcurate.api import open as open
     from hpcurate.api import run as run
     from hpcurate.command import Command as Command
+    from hpcurate.planning.budget import Budget as Budget
     from hpcurate.planning.build import Step as Step
-    from hpcurate.planning.options import Budget as Budget
     from hpcurate.planning.options import StageOptions as StageOptions
     from hpcurate.runs.retry import Retry as Retry
     from hpcurate.server import NodeServer as NodeServer

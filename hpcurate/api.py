@@ -14,9 +14,9 @@ from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step
 from hpcurate.planning.epochs import Epochs
-from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Timing
 from hpcurate.report.open_run import OpenRun
 from hpcurate.report.run_view import RunView
@@ -27,7 +27,7 @@ from hpcurate.runs.prepare import Request
 from hpcurate.runs.retry import Retry
 from hpcurate.runs.start import start
 from hpcurate.runs.start_retry import start_retry
-from hpcurate.site import site_store
+from hpcurate.site_files import site_store
 from hpcurate.source import Items, Source
 from hpcurate.source.compare import Edits
 from hpcurate.stage import Stage

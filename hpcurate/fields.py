@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePath
 from typing import Any, Literal, Optional, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
@@ -196,6 +195,8 @@ def in_yaml(error: msgspec.ValidationError, value: Any) -> str:
 
 
 def _path(kind: type, value: Any) -> Any:
+    from pathlib import PurePath  # here: few fields are paths, and none of what a gate reads
+
     if issubclass(kind, PurePath):
         return kind(value)
     raise TypeError(kind)

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any, Optional
-from urllib.parse import quote
 
 from hpcurate.errors import ConfigError
 from hpcurate.secrets import SYMBOL, is_secret_variable
@@ -30,6 +29,8 @@ _secret_variable = functools.lru_cache(maxsize=None)(is_secret_variable)
 
 def keep(name: str, value: str) -> None:
     """From now on this value is a secret."""
+    from urllib.parse import quote  # here: where nothing is secret, nothing is quoted
+
     for form in (value, value.strip(), repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe="")):
         if len(form) >= SHORTEST:
             _kept.setdefault(form, name)

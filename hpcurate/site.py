@@ -1,18 +1,17 @@
-"""Site profiles: what is the same for every run on a cluster. `hpcurate doctor` writes one."""
+"""Site profiles: what is the same for every run on a cluster. `hpcurate doctor` writes one.
+
+`site_files.py` finds and reads them: a gate has the one of its run.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-from hpcurate.config_files import conf_folders, names_in, read_yaml
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_given, check_keys, convert, defaults_of, full_key, option, suggestion
+from hpcurate.fields import check_keys, convert, defaults_of, full_key, option
 from hpcurate.units import megabytes, minutes
 
 KINDS = ("cpu", "gpu", "gate")
@@ -86,61 +85,11 @@ class SiteProfile:
         return found if self.gpu_probe or "gpu_probe" not in names else {**found, "gpu_probe": False}
 
 
-def user_file() -> Path:
-    """Where the user's own profile lies."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "hpcurate", "site.yaml")
-
-
-def load_site(plain: Mapping[str, Any] | None) -> SiteProfile:
-    """The profile that the config key `site` means. `use: auto` begins with the user's file, if there is one.
-
-    Raises ConfigError naming key and file.
-    """
-    values, where = dict(plain or {}), "site"
-    if values.pop("use", None) == "auto":
-        path = user_file()
-        with suppress(FileNotFoundError):
-            own = read_yaml(path)
-            check_given(own, f"site ({path}): ")
-            values = {**own, **values}
-            where = f"site ({path}): "
-    return profile_of(values, where)
-
-
 def profile_of(values: Mapping[str, Any], where: str) -> SiteProfile:
     """A checked profile; keys that are null count as absent. Raises ConfigError."""
     profile = convert(SiteProfile, {key: value for key, value in values.items() if value is not None}, where)
     check_keys(profile.partitions, KINDS, full_key(where, "partitions"))
     return profile
-
-
-def site_store(site: str | Mapping[str, Any] | None = None) -> tuple[Path, str | None]:
-    """Where a profile lies, and the store that it names: the user's, one by its name, or the config key `site`.
-
-    No store where the user's cannot be read. Raises ConfigError for a name that is none, and for one that is wrong.
-    """
-    path, profile = site_profile(site)
-    return path, profile.store
-
-
-def site_profile(site: str | Mapping[str, Any] | None = None) -> tuple[Path, SiteProfile]:
-    """Where a profile lies, and what it says; see `site_store`."""
-    if site in (None, "auto", {"use": "auto"}):
-        with suppress(ConfigError, OSError, ValueError):
-            return user_file(), load_site({"use": "auto"})
-        return user_file(), SiteProfile()
-    if isinstance(site, str):
-        path = _file_of(site)
-        return path, profile_of(read_yaml(path), f"site ({path}): ")
-    return user_file(), load_site(site)
-
-
-def _file_of(name: str) -> Path:
-    folders = conf_folders()
-    for path in (folder / "site" / f"{name}.yaml" for folder in folders):
-        if path.is_file():
-            return path
-    raise ConfigError(f"site={name}: no such site profile; {suggestion(name, names_in(folders, 'site'))}")
 
 
 def to_yaml(profile: SiteProfile) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, choices_of, in_yaml, no_such_choice
 from hpcurate.masks import keep
+from hpcurate.named_stage import StageSpec
 from hpcurate.results import RESULT, Result, is_result, result_of, results_in
 from hpcurate.secrets import SYMBOL
 from hpcurate.stage import Stage, constructor
@@ -59,15 +60,6 @@ class InputContent(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     size: int
     sha256: str
-
-
-class StageSpec(msgspec.Struct, frozen=True):
-    """Class and constructor arguments of a stage, as plain values."""
-
-    target: str
-    """`module:qualname`."""
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Constructor arguments that differ from their defaults or were given; JSON values only."""
 
 
 def to_spec(stage: Stage[Any, Any], read: Optional[Callable[[str], InputContent]] = None) -> StageSpec:

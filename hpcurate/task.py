@@ -6,15 +6,15 @@ This module runs in every stage environment: Python 3.9 or newer, attrs and the 
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import PurePosixPath
 from typing import Any, Optional
 
 import attrs
 
-__all__ = ["File", "FileTask", "Record", "StageSums", "Task", "stable_id"]
+from hpcurate.ids import stable_id
+from hpcurate.sums import StageSums
 
-NAMESPACE = uuid.UUID("6f1d9a3e-5d0c-5c1b-9a55-0b6b6f0e6f10")
+__all__ = ["File", "FileTask", "Record", "StageSums", "Task", "stable_id"]
 
 
 class _Memory:
@@ -113,36 +113,3 @@ class Record(Task):
     values: dict[str, Any] = attrs.field(factory=dict)
     """Plain data: numbers, texts, lists, dicts."""
     files: dict[str, File] = attrs.field(factory=dict)
-
-
-@attrs.define(frozen=True)
-class StageSums:
-    """What became of the tasks in one stage of a run."""
-
-    stage: str
-    """Its name in the pipeline."""
-    tasks_in: int
-    tasks_out: int
-    dropped: int
-    failed: int
-    """Dead letters."""
-
-
-def stable_id(*parts: object) -> str:
-    """UUID5 of the parts (RFC 9562), safe for surrogate-escaped names.
-
-    `uuid.uuid5` refuses undecodable file names, so the bytes are hashed here.
-    """
-    import hashlib  # here: it loads OpenSSL, and a gate that submits nothing needs no ids
-
-    name = plain_bytes("\x1f".join(str(part) for part in parts))
-    digest = hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
-
-
-def plain_bytes(text: str) -> bytes:
-    """Bytes of any text: those of an undecodable file name as they were, other lone surrogates each as three."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from engine_stages import Double, Number
 
+import hpcurate
 from hpcurate.imports import imported_names
 from hpcurate.stage_process.imports import not_imported
 
@@ -67,19 +71,45 @@ def test_what_cannot_be_imported_is_told_with_the_reason() -> None:
     assert ["no_such_module_here: ModuleNotFoundError: No module named 'no_such_module_here'"] == told
 
 
-HEAVY = {"hydra", "omegaconf", "submitit", "filelock", "subprocess", "ctypes", "hashlib", "shutil", "tempfile", "yaml"}
+HEAVY = {
+    "hydra", "omegaconf", "submitit", "filelock", "subprocess", "ctypes", "hashlib", "shutil", "tempfile", "yaml", "pathlib",
+    "urllib.parse", "logging", "concurrent.futures", "socket",
+}  # fmt: skip
 """What a look at a run does not need; what does need one of them imports it there."""
+OF_A_CALL = {
+    f"hpcurate.{name}"
+    for name in ("task", "stage", "spec", "server", "command", "members", "model", "cli", "source", "site_files",
+                 "planning.build", "planning.options", "planning.wanted", "runs.start", "report")
+}  # fmt: skip
+"""What only a call needs that starts or continues a run."""
 
 
 @pytest.mark.parametrize(
     ("module", "not_needed"),
     [
-        ("hpcurate.runs.gate", HEAVY | {"hpcurate.command", "hpcurate.members", "hpcurate.cli", "hpcurate.source"}),
+        ("hpcurate.runs.gate", HEAVY | OF_A_CALL),
+        ("launchers.slurm", HEAVY | OF_A_CALL | {"launchers.slurm.doctor", "launchers.slurm.checks"}),
         ("hpcurate.worker.supervisor", {"hydra", "omegaconf", "submitit", "filelock", "yaml", "hpcurate.cli", "hpcurate.runs"}),
     ],
 )  # fmt: skip
 def test_a_job_starts_with_little(module: str, not_needed: set[str]) -> None:
     """A gate that submits nothing, and each of the workers that start at once, wait for their imports."""
-    program = f"import sys, {module}; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert set() == not_needed & set(said.split())
+    assert set() == not_needed & loaded(f"import {module}")
+
+
+def test_a_gate_that_submits_nothing_needs_no_more(tmp_path: Path) -> None:
+    """Of a complete run, from `pipeline.json` to what it prints."""
+    outcome = hpcurate.run({"double": Double()}, [Number(id="a", value=1)], store=tmp_path / "store", launcher="inline")
+    frozen = Path(outcome.run.path, "pipeline.json")
+    slurm = {"_target_": "launchers.slurm.SlurmLauncher"}
+    frozen.write_text(json.dumps({**json.loads(frozen.read_text()), "launcher": slurm}))
+    program = f"from hpcurate.runs import gate; gate.main([{outcome.run.path!r}, '', '0', '60'])"
+    assert set() == (HEAVY | OF_A_CALL) & loaded(program)
+
+
+def loaded(program: str) -> set[str]:
+    """Modules that a Python has at the end of a program."""
+    program = f"{program}\nimport sys; print(*sys.modules, file=sys.stderr)"
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr.split()
+    )

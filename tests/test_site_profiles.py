@@ -9,7 +9,8 @@ import pytest
 from shell import LOCAL, Shell
 
 from hpcurate.errors import ConfigError
-from hpcurate.site import SiteProfile, load_site, profile_of, to_yaml
+from hpcurate.site import SiteProfile, profile_of, to_yaml
+from hpcurate.site_files import load_site
 
 PROFILE = {"partitions": {"cpu": "c", "gpu": "g", "gate": "s"}, "account": "lab", "qos": "q", "constraint": "ib"}
 BAD = [

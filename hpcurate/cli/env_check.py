@@ -30,7 +30,7 @@ from hpcurate.runs.code import freeze_code
 from hpcurate.runs.folder import open_store
 from hpcurate.runs.launcher import EnvironmentChecks, Launcher, Queue
 from hpcurate.runs.prepare import prepare
-from hpcurate.site import site_profile
+from hpcurate.site_files import site_profile
 from hpcurate.spec import StageSpec
 from hpcurate.store.rounds import Jobs
 from hpcurate.system.programs import output_tail

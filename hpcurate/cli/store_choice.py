@@ -78,7 +78,7 @@ def _choice(given: str | None, site: str | Mapping[str, Any] | None) -> StoreCho
         return StoreChoice(os.path.expanduser(given), "")
     if os.environ.get("HPCURATE_STORE"):
         return StoreChoice(os.environ["HPCURATE_STORE"], "HPCURATE_STORE")
-    from hpcurate.site import site_store
+    from hpcurate.site_files import site_store
 
     file, named = site_store(site)
     if named:

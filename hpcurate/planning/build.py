@@ -17,19 +17,21 @@ from hpcurate.members import declared_input, node_server_of, resolved_types
 from hpcurate.model import model_names
 from hpcurate.other_tools import methods_of
 from hpcurate.planning.aliases import KeptOf
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
 from hpcurate.planning.job_nodes import check_nodes
 from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.needs import extras_with, lacking, whole
-from hpcurate.planning.options import Budget, StageOptions, device_of
+from hpcurate.planning.options import StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.placing import in_order, needed, topological, upstreams
 from hpcurate.planning.relations import Gather, Relation, Slices
-from hpcurate.planning.results import PlannedResult, Wanted, wanted
-from hpcurate.planning.results import planned as planned_result
+from hpcurate.planning.results import PlannedResult
 from hpcurate.planning.slicing import Slicing
 from hpcurate.planning.task_classes import resolved_classes
+from hpcurate.planning.wanted import Wanted, wanted
+from hpcurate.planning.wanted import planned as planned_result
 from hpcurate.results import RESULT, replaced
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task, to_spec

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import attrs
+import msgspec
+from msgspec.structs import astuple
 
 from hpcurate.planning.slicing import Load, Slicing, evenly, too_few
 from hpcurate.store.layout import content_id, is_content_named, shard_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
-from hpcurate.task import StageSums
+from hpcurate.sums import StageSums
 
 WeightsOf = Callable[[str, Committed], Sequence[float]]
 """(stage folder, committed shard) → the weight of each of its rows."""
 
 
-@attrs.define(frozen=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """Rows [lo, hi) of a committed shard of a stage."""
 
     stage: str
@@ -42,7 +42,7 @@ def line_id(
     """Id of a line: a number within its list, or, where lists are named by what goes into them, so is the line."""
     if is_content_named(name):
         parts = [(i.stage, i.shard, i.nonce, i.lo, i.hi) for i in inputs]
-        return content_id([*parts, *map(attrs.astuple, above), *named_by(results)])
+        return content_id([*parts, *map(astuple, above), *named_by(results)])
     return shard_id(name, ordinal)
 
 
@@ -55,12 +55,11 @@ Unit = tuple[Rows, float]
 """Rows that are not cut, and their weight."""
 
 
-@attrs.define
-class _Piece:
+class _Piece(msgspec.Struct):
     """A shard line in the making."""
 
-    inputs: list[Input] = attrs.field(factory=list)
-    load: Load = attrs.field(factory=Load)
+    inputs: list[Input] = msgspec.field(default_factory=list)
+    load: Load = msgspec.field(default_factory=Load)
 
     def add(self, unit: Unit) -> None:
         rows, weight = unit
@@ -76,8 +75,7 @@ class _Piece:
         return ShardLine(id, round(self.load.weight, 6), self.load.count, tuple(self.inputs), results=results)
 
 
-@attrs.define
-class Cutter:
+class Cutter(msgspec.Struct):
     """Makes the lines of one list, in order.
 
     Small neighbours are merged, empty shards make no line, large ones are cut; where that makes too few lines of an
@@ -89,9 +87,9 @@ class Cutter:
     slicing: Slicing
     weights: WeightsOf
     results: str = ""
-    lines: list[ShardLine] = attrs.field(factory=list)
+    lines: list[ShardLine] = msgspec.field(default_factory=list)
     """Of the upstream lists that are closed."""
-    _items: list[list[Rows] | ShardLine] = attrs.field(factory=list)
+    _items: list[list[Rows] | ShardLine] = msgspec.field(default_factory=list)
     """What was added of the next: runs of rows, and lines between them. No line has rows of two runs."""
     _new: int = 0
 

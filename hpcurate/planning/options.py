@@ -1,4 +1,4 @@
-"""What may be set for a stage at the place of use, and the error budget of a run."""
+"""What may be set for a stage at the place of use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import option
 from hpcurate.units import megabytes, minutes
 
-__all__ = ["Budget", "StageOptions", "device_of"]
+__all__ = ["StageOptions", "device_of"]
 
 DEVICES = ("auto", "cuda", "cpu")
 
@@ -120,15 +120,3 @@ def device_of(wanted: str, gpus: float) -> str:
     if wanted == "cuda" and not gpus:
         raise ConfigError("device=cuda: no GPU is asked for; type resources.gpus=1 too, or device=cpu")
     return "cuda" if wanted != "cpu" and gpus else "cpu"
-
-
-@attrs.define(frozen=True, kw_only=True)
-class Budget:
-    """How many dead letters a run may have and still be complete."""
-
-    failed: float = option(5, "failed tasks that are always tolerated; inf: any number", minimum=0)
-    fraction: float = option(0.01, "share of a stage's tasks that may fail, if that is more", minimum=0)
-
-    def exceeded(self, failed: int, of: int) -> bool:
-        """Whether `failed` of `of` tasks are too many: more than max(failed, fraction)."""
-        return failed > max(self.failed, self.fraction * of)

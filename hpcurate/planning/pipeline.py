@@ -12,11 +12,11 @@ import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import above_zero, option, suggestion
-from hpcurate.planning.options import Budget
+from hpcurate.named_stage import StageSpec
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.relations import Relation
 from hpcurate.planning.results import PlannedResult
-from hpcurate.spec import StageSpec
-from hpcurate.stage import Resources
+from hpcurate.resources import Resources
 
 __all__ = ["Environment", "Pipeline", "PlannedSource", "PlannedStage", "Timing", "WeightsRef"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
 import msgspec
+from msgspec.structs import astuple
 
 from hpcurate.planning.cutting import Cutter, Rows, WeightsOf, line_id, named_by
 from hpcurate.planning.slicing import Slicing, pieces
@@ -16,7 +16,7 @@ from hpcurate.planning.standing import Key, Standing, cover
 from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
-from hpcurate.task import StageSums
+from hpcurate.sums import StageSums
 
 __all__ = ["Gather", "Parts", "Relation", "Slices", "Upstream", "is_up_to_date"]
 
@@ -152,7 +152,7 @@ Relation = Slices | Gather
 def content_name(tag: str, upstreams: Sequence[Upstream]) -> str:
     """`<tag>.<digest of what goes into the list>`, lines and settings left out: these act when the list is made."""
     parts = [(one.folder, shard.shard, shard.nonce) for one in upstreams for shard in one.shards()]
-    return f"{tag}.{content_id([*parts, *map(attrs.astuple, _above(upstreams)), *named_by(_results(upstreams))])}"
+    return f"{tag}.{content_id([*parts, *map(astuple, _above(upstreams)), *named_by(_results(upstreams))])}"
 
 
 def _derived(name: str, results: str) -> str:

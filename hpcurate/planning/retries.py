@@ -14,7 +14,7 @@ from hpcurate.planning.relations import Relation
 from hpcurate.planning.standing import Key, Standing
 from hpcurate.store.layout import content_id
 from hpcurate.store.lists import Input, ShardLine
-from hpcurate.task import StageSums
+from hpcurate.sums import StageSums
 
 __all__ = ["RetriedRow", "StandingRetries", "failed_rows", "is_live", "retry_lines", "retry_name", "standing_retries"]
 

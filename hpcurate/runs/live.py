@@ -37,7 +37,7 @@ from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
-from hpcurate.task import StageSums
+from hpcurate.sums import StageSums
 from hpcurate.world import World
 
 LOOK_CLOSER = "`hpcurate verify` names every file that is missing or differs, `hpcurate verify --repair` what to do"
@@ -135,10 +135,12 @@ class Observer:
         _check_given(stage.name, stage.after or ("the input",), given, expected)
         _check_sums(stage.name, counts, given)
         missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
-        digest = digest_of_lists(one.name for one in lists)
         weight, weight_done = _weights(lists, seen)
         counts = msgspec.structs.replace(counts, weight=weight, weight_done=weight_done)
-        view = msgspec.structs.replace(view, listed=True, lists=digest, counts=counts, missing=missing)
+        view = msgspec.structs.replace(view, listed=True, counts=counts, missing=missing)
+        if view.complete:
+            return view
+        view = msgspec.structs.replace(view, lists=digest_of_lists(one.name for one in lists))
         return msgspec.structs.replace(view, left=self._left(stage, seen, lists)) if view.may_go_on else view
 
     def _not_ready(self, stage: PlannedStage) -> StageView:

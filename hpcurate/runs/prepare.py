@@ -15,10 +15,10 @@ from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.masks import refuse_known
 from hpcurate.model import Model
 from hpcurate.planning.aliases import Aliases, KeptOf
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step, WeightsOf, build
 from hpcurate.planning.epochs import Epochs
 from hpcurate.planning.missing import NotInstalled, all_of
-from hpcurate.planning.options import Budget
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.planning.programs import check_programs, program_modules
 from hpcurate.runs.commands import Command

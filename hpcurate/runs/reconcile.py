@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from hpcurate.planning.options import Budget
+from hpcurate.planning.budget import Budget
 from hpcurate.results import Result
 from hpcurate.runs.files_seen import FilesOf
 from hpcurate.runs.left import Group, Left
@@ -119,7 +119,7 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
     listed: bool = False
     """All its shard lists are there."""
     lists: str = ""
-    """Digest of the names of its lists in the live set."""
+    """Digest of the names of its lists in the live set; empty before they are there, and of a complete stage."""
     counts: StageCounts = StageCounts()
     left: Left = Left()
     """Of the shards that are not committed, once a round is over."""

@@ -9,12 +9,11 @@ import errno
 import os
 import re
 from typing import BinaryIO, Callable
-from urllib.parse import quote
 
 import msgspec
 
+from hpcurate.ids import plain_bytes, stable_id
 from hpcurate.store.access import as_its_folder, new_file
-from hpcurate.task import plain_bytes, stable_id
 
 __all__ = ["REAL", "Files", "files_folder"]
 
@@ -54,9 +53,15 @@ PLAIN = re.compile(r"[A-Za-z0-9_.~+,=@ -]*")
 """Ids of which nothing has to be escaped in a file name, as most are."""
 
 
+def _escaped(task_id: str) -> str:
+    from urllib.parse import quote  # here: few ids need it
+
+    return quote(plain_bytes(task_id), safe="+,=@ ")
+
+
 def files_folder(task_id: str) -> str:
     """Folder name of a task's files, and of its checkpoint: its id, with what a file name cannot hold escaped."""
-    name = task_id if PLAIN.fullmatch(task_id) else quote(plain_bytes(task_id), safe="+,=@ ")
+    name = task_id if PLAIN.fullmatch(task_id) else _escaped(task_id)
     if name in ("", ".", "..") or len(name) > 200:
         return stable_id(task_id)
     return name

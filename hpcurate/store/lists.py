@@ -14,8 +14,8 @@ import msgspec
 from hpcurate.errors import StoreError
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, base, fan_of, version
+from hpcurate.sums import StageSums
 from hpcurate.system.failpoints import failpoint
-from hpcurate.task import StageSums
 
 __all__ = ["Input", "Lists", "ShardLine"]
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Optional, Protocol
 
 import msgspec
@@ -73,10 +72,15 @@ def nonce(size: int = 4) -> str:
     return os.urandom(size).hex()
 
 
+def _text(path: str, errors: str = "strict") -> str:
+    with open(path, encoding="utf-8", errors=errors) as file:
+        return file.read()
+
+
 def this_host() -> str:
     """See `ProcessIdentity.host`."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = _text("/proc/sys/kernel/random/boot_id").strip()
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:  # no /proc: a host name has to do, and liveness is then unknown anyway
         boot = namespace = "?"
@@ -86,7 +90,7 @@ def this_host() -> str:
 def start_time(pid: int) -> Optional[int]:
     """Field 22 of /proc/PID/stat (proc(5)), or None if the process is gone or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = _text(f"/proc/{pid}/stat")
     except OSError:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
@@ -164,7 +168,7 @@ def _children(pid: int) -> list[int]:
     with suppress(OSError):  # it has left
         for thread in os.listdir(f"/proc/{pid}/task"):
             with suppress(OSError):
-                found += [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
+                found += [int(child) for child in _text(f"/proc/{pid}/task/{thread}/children").split()]
     return found
 
 
@@ -173,7 +177,7 @@ def _by_parent() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         with suppress(OSError, ValueError):  # it has left, or is no process
-            stat = Path(f"/proc/{int(name)}/stat").read_text()
+            stat = _text(f"/proc/{int(name)}/stat")
             found.setdefault(int(stat[stat.rindex(")") + 2 :].split()[1]), []).append(int(name))
     return found
 
@@ -183,7 +187,7 @@ def resident_mb(pids: Sequence[int]) -> int:
     pages = 0
     for pid in pids:
         with suppress(OSError):  # it has left
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            pages += int(_text(f"/proc/{pid}/statm").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
@@ -201,7 +205,7 @@ def cpu_seconds(pids: Optional[Sequence[int]] = None) -> float:
 def _cpu_ticks(pid: int) -> int:
     """Fields 14 to 17 of /proc/PID/stat: its own, and of the children it has waited for; 0 once it has left."""
     with suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = _text(f"/proc/{pid}/stat")
         return sum(int(ticks) for ticks in stat[stat.rindex(")") + 2 :].split()[11:15])
     return 0
 
@@ -269,7 +273,7 @@ def _opened_for_writing(pid: int) -> list[str]:
 def _mapped_for_writing(pid: int) -> list[str]:
     """Files of memory maps that outlive their descriptor (proc(5), /proc/PID/maps)."""
     try:
-        maps = Path(f"/proc/{pid}/maps").read_bytes().decode("utf-8", "surrogateescape")
+        maps = _text(f"/proc/{pid}/maps", errors="surrogateescape")
     except OSError:
         return []
     fields = [line.split(None, 5) for line in maps.split("\n")]
@@ -281,7 +285,7 @@ def _open_for_writing(pid: int, descriptor: str) -> Optional[str]:
         path = os.readlink(f"/proc/{pid}/fd/{descriptor}")
         if not path.startswith("/"):
             return None
-        info = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()
+        info = _text(f"/proc/{pid}/fdinfo/{descriptor}")
     except OSError:
         return None
     flags = next((int(line.split()[1], 8) for line in info.splitlines() if line.startswith("flags:")), 0)

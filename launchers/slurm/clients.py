@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hpcurate.errors import LauncherError
+
+if TYPE_CHECKING:
+    import subprocess
 
 ANSWER_S = 20.0
 """How long a Slurm client may take to answer."""
@@ -44,6 +46,8 @@ def _is_left_out(name: str, in_job: bool) -> bool:
 
 def missing_clients() -> list[str]:
     """Those that are not in PATH."""
+    import shutil  # here, as `subprocess` below: a gate that finds all done asks nobody
+
     return [name for name in CLIENTS if shutil.which(name) is None]
 
 
@@ -57,6 +61,8 @@ def own_user() -> str:
 
 def call(command: Sequence[str], timeout_s: float = ANSWER_S) -> subprocess.CompletedProcess[str]:
     """Run a client, bounded in time. Raises LauncherError where it does not start or does not answer."""
+    import subprocess
+
     environment = client_environment()
     if command[0] != "sbatch":  # which exports it to the job
         environment["SLURM_BITSTR_LEN"] = "0"  # else ranges of array elements end with ...
@@ -84,6 +90,8 @@ def ask_once(*command: str) -> str | None:
 
     A run asks the same of each job that it submits, and a site changes seldom.
     """
+    import shutil
+
     key = (os.environ.get("SLURM_CONF", ""), shutil.which(command[0]) or "", *command)
     if key not in _KNOWN and (answer := ask(command)) is not None:
         _KNOWN[key] = answer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import socket
 from collections import Counter
 
 import msgspec
@@ -62,7 +62,7 @@ def probe(*, nodes: bool = True) -> SiteFacts:
     missing = missing_clients()
     if missing:
         raise LauncherError(
-            f"launcher=slurm: {socket.gethostname()} has no {', '.join(missing)} in PATH; load the site's Slurm (often "
+            f"launcher=slurm: {os.uname().nodename} has no {', '.join(missing)} in PATH; load the site's Slurm (often "
             "`module load slurm`), type this on a login node, or type launcher=local to work on this machine alone"
         )
     config = ask_once(*CONFIG)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -21,18 +21,18 @@ from hpcurate.store.rounds import Jobs
 from hpcurate.units import megabytes
 from hpcurate.verdict import Allowance
 from launchers.slurm.arrays import array_job, submit_array
-from launchers.slurm.checks import SlurmChecks
 from launchers.slurm.clients import missing_clients
-from launchers.slurm.compiler import SlurmCompiler
-from launchers.slurm.doctor import SlurmDiagnosis
 from launchers.slurm.facts import probe
 from launchers.slurm.gates import SlurmGates
 from launchers.slurm.limits import PATIENCE_S, SubmitLimit
 from launchers.slurm.most import most_there, nodes_there
 from launchers.slurm.options import JobSettings, parts
-from launchers.slurm.preflight import asked_of, gate_problems, option_problems, problems, store_problem
 from launchers.slurm.queue import SlurmQueue
-from launchers.slurm.refusals import refusals
+
+if TYPE_CHECKING:
+    from launchers.slurm.checks import SlurmChecks
+    from launchers.slurm.compiler import SlurmCompiler
+    from launchers.slurm.doctor import SlurmDiagnosis
 
 
 @attrs.define
@@ -81,16 +81,22 @@ class SlurmLauncher:
     @property
     def checks(self) -> SlurmChecks:
         """See `Launcher`."""
+        from launchers.slurm.checks import SlurmChecks  # here, as others below: no gate uses it
+
         return SlurmChecks(self.settings)
 
     @property
     def compiler(self) -> SlurmCompiler:
         """See `Launcher`."""
+        from launchers.slurm.compiler import SlurmCompiler
+
         return SlurmCompiler(self.settings, self._limit, self.most_workers, self.most)
 
     @property
     def diagnosis(self) -> SlurmDiagnosis | None:
         """See `Launcher`. None where there is no Slurm client."""
+        from launchers.slurm.doctor import SlurmDiagnosis
+
         has_slurm = "sbatch" not in missing_clients()
         return SlurmDiagnosis(partition=self.partition, account=self.account) if has_slurm else None
 
@@ -142,6 +148,8 @@ class SlurmLauncher:
 
     def check(self, pipeline: Pipeline, store: str) -> None:
         """See `Launcher`. Refuses what the site would refuse, or would never start."""
+        from launchers.slurm.preflight import asked_of, gate_problems, option_problems, problems, store_problem
+
         facts, drain_s = probe(), pipeline.timing.drain_s
         timed = [with_time(s, Load(), 1, self.most(s).seconds) for s in pipeline.stages]
         stages = {s.name: self.settings.of_stage(s, worker_shape(s), drain_s) for s in timed}
@@ -159,6 +167,8 @@ class SlurmLauncher:
 
     def _refusals(self, stages: dict[str, dict[str, Any]], gate: dict[str, Any]) -> list[str]:
         """What sbatch itself refuses, and a submit limit too low for gates."""
+        from launchers.slurm.refusals import refusals
+
         jobs = {f"stages.{name}": options for name, options in stages.items()}
         if self.gates is None:
             return refusals(jobs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import attrs
@@ -70,6 +69,8 @@ class SubmitLimit:
 
 def submit_limit(account: str | None, qos: str | None) -> int | None:
     """Jobs, array elements and gates counted each, that this user may have queued; None: no limit is visible."""
+    from concurrent.futures import ThreadPoolExecutor  # here: a gate that submits nothing asks for no limit
+
     questions = (
         ("user", own_user(), "withassoc", "format=DefaultAccount,Account,MaxSubmit,DefaultQOS,QOS"),
         ("qos", "format=Name,MaxSubmitPU"),

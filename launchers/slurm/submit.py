@@ -8,11 +8,9 @@ name of submitit: only this file has it, it is why its version is bounded, and w
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +18,10 @@ from hpcurate.errors import LauncherError, SubmissionUnknown
 from hpcurate.system.processes import nonce
 from launchers.slurm.clients import call, error_lines
 from launchers.slurm.options import log_pattern
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
 
 SUBMIT_S = 120.0
 """How long sbatch may take: it tries again by itself for a while."""
@@ -61,6 +63,8 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
 
     def submit(self) -> str:
         """Queue it; its job id. Raises LauncherError with Slurm's words, SubmissionUnknown where it may be queued."""
+        from pathlib import Path
+
         folder = Path(self.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         script = folder / f".{nonce()}_submission.sh"

@@ -10,10 +10,10 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units other_tools fields failures verdict digest imports secrets masks results"
+GROUND = "errors units other_tools fields failures verdict digest imports secrets masks results ids sums named_stage resources"
 USERS = f"{GROUND} task model server stage members spec"
 CORE = f"{USERS} system store world source planning"
-SITE = "config_files site models environments"
+SITE = "config_files site site_files models environments"
 
 MAY_IMPORT = {
     # the ground floor, and what users write against
@@ -28,6 +28,10 @@ MAY_IMPORT = {
     "secrets": "errors",
     "masks": "errors secrets",
     "results": "errors",
+    "ids": "",
+    "sums": "",
+    "named_stage": "",
+    "resources": "errors fields units",
     "start": "",
     "task": GROUND,
     "model": "errors",
@@ -51,13 +55,14 @@ MAY_IMPORT = {
     "worker": f"{USERS} system store world planning node stage_process",
     # what a site has, and what runs on it
     "config_files": "errors fields",
-    "site": f"{GROUND} config_files",
+    "site": GROUND,
+    "site_files": f"{GROUND} config_files site",
     "models": f"{GROUND} config_files store system planning",
     "environments": f"{GROUND} config_files store system planning",
     "runs": f"{CORE} site environments start",
     "report": f"{CORE} config_files runs",
     # how it is started
-    "api": f"{USERS} store source planning config_files site models environments runs report",
+    "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
     "cli": f"{CORE} {SITE} hpcurate runs report api",
     "__main__": "cli system",

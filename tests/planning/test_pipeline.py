@@ -12,8 +12,9 @@ from unit_stages import Fated, FromOther, Gathers, HoldsArray, Number, ToOther, 
 
 from hpcurate import Resources, Stage
 from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step, build
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Pipeline, Timing
 from hpcurate.source import Items
 from hpcurate.spec import from_spec

@@ -9,8 +9,9 @@ from unit_stages import Number
 
 import hpcurate
 from hpcurate import Stage
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.options import StageOptions
 
 
 class Even(Stage[Number, Number]):

@@ -11,8 +11,9 @@ from unit_stages import Growing
 
 import hpcurate
 from hpcurate.errors import ConfigError
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.options import StageOptions
 from hpcurate.runs.missing_inputs import MissingInputs
 from hpcurate.runs.retry import Retry
 

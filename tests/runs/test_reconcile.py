@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planned import planned
 
 from hpcurate.failures import AttemptEnd, Ending, FailureKind, Report
-from hpcurate.planning.options import Budget
+from hpcurate.planning.budget import Budget
 from hpcurate.runs.left import Group, Left, left_of
 from hpcurate.runs.nodes import Nodes
 from hpcurate.runs.reconcile import (

@@ -14,8 +14,9 @@ from unit_stages import Growing
 
 import hpcurate
 from hpcurate import Stage
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.options import StageOptions
 from hpcurate.runs.explanation import Explanation, explain
 from hpcurate.runs.folder import Run
 from hpcurate.runs.looking import RunLooker

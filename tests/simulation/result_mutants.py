@@ -15,7 +15,7 @@ RESULTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a shard is not named by the value that it is for",
-        Edit(CUTTING, "content_id([*parts, *map(attrs.astuple, above), *named_by(results)])", "content_id(parts)"),
+        Edit(CUTTING, "content_id([*parts, *map(astuple, above), *named_by(results)])", "content_id(parts)"),
         scenario="a result",
         growth=2,
     ),

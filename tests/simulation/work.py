@@ -19,8 +19,9 @@ import msgspec
 from hpcurate import Stage, Task
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step, build
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Pipeline, PlannedStage, Timing
 from hpcurate.planning.plan import Plan
 from hpcurate.planning.relations import Slices

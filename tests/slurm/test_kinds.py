@@ -86,7 +86,7 @@ import sys
 
 import hpcurate
 from hpcurate import StageOptions, Step
-from hpcurate.planning.options import Budget
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.pipeline import Timing
 from orders import Obey, Order
 

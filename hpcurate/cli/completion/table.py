@@ -117,7 +117,8 @@ def _short(help: str) -> str:
 
 def _keys() -> dict[str, dict[str, Value]]:
     from hpcurate.cli.start.settings import Settings
-    from hpcurate.planning.options import Budget, StageOptions
+    from hpcurate.planning.budget import Budget
+    from hpcurate.planning.options import StageOptions
     from hpcurate.planning.pipeline import Timing
     from hpcurate.runs.launcher import LAUNCHERS
     from hpcurate.site import SiteProfile

@@ -32,7 +32,7 @@ from hpcurate.runs.launcher import Compiler, Launcher, make_launcher
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.start import start
 from hpcurate.runs.waiting_jobs import WaitingJobs
-from hpcurate.site import load_site
+from hpcurate.site_files import load_site
 from hpcurate.store.access import keep_private
 from hpcurate.store.layout import Store
 from hpcurate.system import garbage

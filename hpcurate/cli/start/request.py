@@ -31,7 +31,7 @@ from hpcurate.runs.caller import typed_here
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.runs.prepare import Request
-from hpcurate.site import load_site
+from hpcurate.site_files import load_site
 from hpcurate.source.compare import Edits
 from hpcurate.system.classes import load_class
 

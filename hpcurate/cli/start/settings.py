@@ -11,7 +11,7 @@ import attrs
 from hpcurate.config_files import conf_folders, groups_in
 from hpcurate.environments.binds import parse_binds
 from hpcurate.fields import check_keys, check_renamed, convert, names_of, option
-from hpcurate.planning.options import Budget
+from hpcurate.planning.budget import Budget
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.folder import check_name
 from hpcurate.runs.freeing import KEEPS

@@ -10,7 +10,7 @@ from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.report.cleaning import Cleanable, cleanable
 from hpcurate.runs.clean import Cleaned, Cleaner
 from hpcurate.runs.commits_seen import CONFIRM_S
-from hpcurate.site import site_profile
+from hpcurate.site_files import site_profile
 from hpcurate.units import bytes_text, plural
 
 HEADER = ("nothing refers to", "on disk", "inodes")

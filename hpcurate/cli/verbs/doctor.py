@@ -16,7 +16,8 @@ from hpcurate.cli.terminal import show, show_json
 from hpcurate.errors import ConfigError
 from hpcurate.runs.folder import check_store_writable
 from hpcurate.runs.launcher import LAUNCHERS, DiagnosisReport, make_launcher
-from hpcurate.site import SiteProfile, load_site, to_yaml, user_file
+from hpcurate.site import SiteProfile, to_yaml
+from hpcurate.site_files import load_site, user_file
 
 WAIT_S = 120.0
 """How long the probe job may wait in the queue."""

@@ -17,7 +17,8 @@ from hpcurate.config_files import conf_folders, names_in, read_yaml, shipped_con
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.models.registry import ModelEntry
 from hpcurate.other_tools import ours
-from hpcurate.planning.options import Budget, StageOptions
+from hpcurate.planning.budget import Budget
+from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Timing
 from hpcurate.runs.code import merge_packages
 from hpcurate.runs.launcher import LAUNCHERS

@@ -13,7 +13,7 @@ from hpcurate.cli.verbs.common import run_parser, the_run
 from hpcurate.cli.verbs.usage import prices_of
 from hpcurate.errors import UserError
 from hpcurate.report.run_view import RunView
-from hpcurate.site import site_profile
+from hpcurate.site_files import site_profile
 from hpcurate.units import bytes_text
 
 

@@ -15,7 +15,8 @@ from hpcurate.report.columns import json_text
 from hpcurate.report.events import Attempt, attempts
 from hpcurate.report.hours import Hours, Prices, StageHours, hours_by_stage, hours_since, since_of, total
 from hpcurate.report.run_view import RunView
-from hpcurate.site import SiteProfile, site_profile
+from hpcurate.site import SiteProfile
+from hpcurate.site_files import site_profile
 from hpcurate.store.access import private_files
 from hpcurate.units import hours_text, plural
 
