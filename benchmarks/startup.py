@@ -38,13 +38,13 @@ SUBMISSION, GATE, SUPERVISOR = "imports of a submission", "imports of a gate", "
 REAL = "a gate that submits nothing"
 OURS = "from hpcurate.system import garbage; garbage.put_off(); import {}; garbage.left_to_the_end()"
 """As each of our processes starts and ends."""
+LATE = "hpcurate.source.files, launchers.slurm.launcher, launchers.slurm.preflight, launchers.slurm.refusals"
+"""What a submission of files to Slurm imports where it uses it."""
 IMPORTS = {
     "`pass`": "pass",
     HYDRA: "import hydra",
     BOTH: "import hydra, submitit",
-    SUBMISSION: OURS.format(
-        "hydra, omegaconf, submitit.slurm.slurm, launchers.slurm.launcher, hpcurate.cli.start.launch"
-    ),
+    SUBMISSION: OURS.format(f"hydra, omegaconf, submitit.slurm.slurm, hpcurate.cli.start.launch, {LATE}"),
     GATE: OURS.format("hpcurate.runs.gate"),
     SUPERVISOR: OURS.format("hpcurate.worker.supervisor"),
 }

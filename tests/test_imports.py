@@ -107,6 +107,14 @@ def test_a_gate_that_submits_nothing_needs_no_more(tmp_path: Path) -> None:
     assert set() == (HEAVY | OF_A_CALL) & loaded(program)
 
 
+def test_what_starts_a_run_imports_no_other_verb_and_no_other_source() -> None:
+    """Nor what only shows runs."""
+    others = ("cli.verbs", "cli.completion", "report.page", "report.run_view", "source.groups", "source.tables", "source.items",
+              "worker", "stage_process.runner", "models.hub", "inference", "runs.cancel", "runs.clean")  # fmt: skip
+    program = "import hpcurate.cli.start.launch, hpcurate.source.files"
+    assert set() == {f"hpcurate.{name}" for name in others} & loaded(program)
+
+
 def loaded(program: str) -> set[str]:
     """Modules that a Python has at the end of a program."""
     program = f"{program}\nimport sys; print(*sys.modules, file=sys.stderr)"

@@ -1,11 +1,25 @@
 """Sources: where the first tasks come from. Enumerated in the driver, in a fixed order, frozen into lists."""
 
-from hpcurate.source.base import FolderTask, GroupTask, RecordTask, Source
-from hpcurate.source.files import FileList, Files, Folders
-from hpcurate.source.groups import Groups, Triplets
-from hpcurate.source.items import Items, Once
-from hpcurate.source.parts import Part, Undone
-from hpcurate.source.tables import Csv, Jsonl, Parquet
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "Csv": "tables",
+    "FileList": "files",
+    "Files": "files",
+    "FolderTask": "base",
+    "Folders": "files",
+    "GroupTask": "base",
+    "Groups": "groups",
+    "Items": "items",
+    "Jsonl": "tables",
+    "Once": "items",
+    "Parquet": "tables",
+    "Part": "parts",
+    "RecordTask": "base",
+    "Source": "base",
+    "Triplets": "groups",
+    "Undone": "parts",
+}
 
 __all__ = [
     "Csv",
@@ -25,3 +39,30 @@ __all__ = [
     "Triplets",
     "Undone",
 ]
+
+if TYPE_CHECKING:
+    from hpcurate.source.base import FolderTask as FolderTask
+    from hpcurate.source.base import GroupTask as GroupTask
+    from hpcurate.source.base import RecordTask as RecordTask
+    from hpcurate.source.base import Source as Source
+    from hpcurate.source.files import FileList as FileList
+    from hpcurate.source.files import Files as Files
+    from hpcurate.source.files import Folders as Folders
+    from hpcurate.source.groups import Groups as Groups
+    from hpcurate.source.groups import Triplets as Triplets
+    from hpcurate.source.items import Items as Items
+    from hpcurate.source.items import Once as Once
+    from hpcurate.source.parts import Part as Part
+    from hpcurate.source.parts import Undone as Undone
+    from hpcurate.source.tables import Csv as Csv
+    from hpcurate.source.tables import Jsonl as Jsonl
+    from hpcurate.source.tables import Parquet as Parquet
+
+
+def __getattr__(name: str) -> Any:
+    """Load a source at its first use: a run has one kind of them."""
+    from importlib import import_module
+
+    if name in _HOME:
+        return getattr(import_module(f"hpcurate.source.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'hpcurate.source' has no attribute {name!r}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import attrs
+import msgspec
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import option
@@ -44,8 +45,7 @@ class Edited(NamedTuple):
     """What its files look like now: see `state_taken`; empty where they are no longer there."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class Compared:
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """A scan beside what was taken in. Items are known by the `hash64` of their ids."""
 
     new: Spool

@@ -15,7 +15,6 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 
-import attrs
 import msgspec
 
 from hpcurate.errors import ConfigError
@@ -29,8 +28,7 @@ SETTLED_NS = 3 * 10**9
 """More than the grain of a filesystem's times (FAT: 2 s), and than clocks of a site differ."""
 
 
-@attrs.define(frozen=True, kw_only=True)
-class FileRead:
+class FileRead(msgspec.Struct, frozen=True, kw_only=True):
     """A file as it was read."""
 
     path: str
@@ -65,8 +63,7 @@ class FileRead:
         return now.size == self.end or last.endswith(b"\n")
 
 
-@attrs.define(frozen=True, kw_only=True)
-class FilesRead:
+class FilesRead(msgspec.Struct, frozen=True, kw_only=True):
     """All files of a source."""
 
     reading: str
@@ -93,12 +90,12 @@ class FilesRead:
 
     def of(self, lists: Sequence[str], shards: str) -> FilesRead:
         """The same files, whose rows are in these lists now."""
-        return attrs.evolve(self, lists=tuple(lists), shards=shards)
+        return msgspec.structs.replace(self, lists=tuple(lists), shards=shards)
 
     def pieces_of(self, now: Sequence[FileRead]) -> tuple[FileRead, ...]:
         """These files with what was read of them before."""
         known = {file.path: file.pieces for file in self.files}
-        return tuple(attrs.evolve(file, pieces=known.get(file.path, ())) for file in now)
+        return tuple(msgspec.structs.replace(file, pieces=known.get(file.path, ())) for file in now)
 
     def since(self, now: Sequence[FileRead]) -> dict[str, int] | None:
         """Path → from where on a file is to be read; None if anything that was read before is not as it was."""
@@ -119,7 +116,7 @@ def with_pieces(files: Sequence[FileRead], read: Iterable[tuple[str, int, str]])
     added: dict[str, list[tuple[int, str]]] = {file.path: list(file.pieces) for file in files}
     for path, size, name in read:
         added[path].append((size, name))
-    return tuple(attrs.evolve(file, pieces=tuple(added[file.path])) for file in files)
+    return tuple(msgspec.structs.replace(file, pieces=tuple(added[file.path])) for file in files)
 
 
 def look(paths: Sequence[str]) -> tuple[FileRead, ...]:

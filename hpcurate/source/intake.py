@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.errors import StoreError
 from hpcurate.source.base import hash64
@@ -117,8 +118,7 @@ def foresee(world: World, store: Store, folder: str, scan: Scan, limit: int | No
     return Intake(lists=look.lists, tasks=tasks, new=new, **found)
 
 
-@attrs.define(frozen=True, kw_only=True)
-class _Look:
+class _Look(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to do."""
 
     lists: tuple[str, ...]
@@ -137,14 +137,13 @@ class _Look:
         return {"changed": changed, "vanished": vanished, "again": again, "edited": self.found.changed}
 
 
-@attrs.define
-class _Intake:
+class _Intake(msgspec.Struct):
     world: World
     store: StageStore
     scan: Scan
     limit: int | None
     edits: Edits
-    written: set[str] = attrs.field(factory=set)
+    written: set[str] = msgspec.field(default_factory=set)
     """Lists that are known to be there: a listing may be older."""
 
     @property
@@ -165,7 +164,7 @@ class _Intake:
         if self.limit in totals:
             return self._compared(lists[: totals.index(self.limit)], self.limit, most=0)
         if totals[-1] > self.limit:
-            return attrs.evolve(self._compared(lists, totals[-1], most=0, gone=False), own_list=True)
+            return msgspec.structs.replace(self._compared(lists, totals[-1], most=0, gone=False), own_list=True)
         return self._compared(lists, totals[-1], most=self.limit - totals[-1])
 
     def _check_written(self, lists: Sequence[str]) -> None:

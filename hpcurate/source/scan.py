@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 import attrs
 
 from hpcurate.errors import ConfigError, RecordError
-from hpcurate.source import Csv, Jsonl, Parquet, Source
-from hpcurate.source.base import Block, Placed, hash64
+from hpcurate.source.base import Block, Placed, Source, hash64
 from hpcurate.source.blocks import blocks
 from hpcurate.source.files_read import FileRead, FilesRead, look, with_pieces
 from hpcurate.source.ids import Ids
@@ -144,6 +143,8 @@ def _since(source: Source, taken: Taken) -> Scan | None:
         if starts is None:
             return None
         if any(file.size > starts[file.path] for file in files):
+            from hpcurate.source.tables import Jsonl  # here, as below: most runs read no table
+
             if not isinstance(source, Jsonl):
                 return None
             found.take(source.blocks(starts), lambda count: None)
@@ -183,7 +184,11 @@ class _Found:
 
 def _files(source: Source) -> tuple[FileRead, ...]:
     """The files of a source that has nothing else, as they are. Raises ConfigError."""
-    return look(source.files()) if _reading(source) is not None and isinstance(source, (Jsonl, Csv, Parquet)) else ()
+    if _reading(source) is None:
+        return ()
+    from hpcurate.source.tables import Csv, Jsonl, Parquet
+
+    return look(source.files()) if isinstance(source, (Jsonl, Csv, Parquet)) else ()
 
 
 def _reading(source: Source) -> str | None:

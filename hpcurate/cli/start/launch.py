@@ -10,16 +10,13 @@ from contextlib import contextmanager
 import msgspec
 
 from hpcurate.cli.start.compose import chosen, compose, dump
-from hpcurate.cli.start.configuration import info_lines, part_of_config
 from hpcurate.cli.start.inputs import read_source
 from hpcurate.cli.start.overrides import Typed, as_typed, combinations, sort_arguments
-from hpcurate.cli.start.pipeline_help import show_help
 from hpcurate.cli.start.request import choose_launcher, for_debug, request_of, settings_of
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import refuse_unmounted, remember_store
 from hpcurate.cli.terminal import Bars, say, show, show_end, table
-from hpcurate.cli.verbs.explain import preview_lines
 from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import UserError
 from hpcurate.planning.epochs import Epochs
@@ -37,11 +34,17 @@ def launch(argv: list[str]) -> int:
     """One run, or one for each combination of a sweep. The worst exit status wins."""
     typed = sort_arguments(argv)
     if typed.help:
+        from hpcurate.cli.start.pipeline_help import show_help
+
         return show_help(typed)
     if typed.show_config:
+        from hpcurate.cli.start.configuration import part_of_config
+
         print(dump(part_of_config(typed)), end="")
         return 0
     if typed.show_info:
+        from hpcurate.cli.start.configuration import info_lines
+
         show(info_lines(chosen(typed.overrides, typed.config_dirs), conf_folders(typed.config_dirs)))
         return 0
     return _sweep(typed) if typed.multirun else _one(typed)
@@ -68,7 +71,7 @@ def _one(typed: Typed) -> int:
 def carry_out(request: Request, settings: Settings) -> int:
     """Run a request, or print what it would do; the exit status."""
     if settings.dry_run:
-        show(preview_lines(preview(request)))
+        _show_preview(preview(request))
         return 0
     outcome = start_and_show(request, settings)
     if settings.debug:
@@ -118,7 +121,7 @@ def _start_or_preview(request: Request, settings: Settings) -> tuple[str, str, i
     """(run, state, exit status)."""
     if settings.dry_run:
         seen = preview(request)
-        show(preview_lines(seen))
+        _show_preview(seen)
         return (seen.run.name if seen.run else "a new one", "not started", 0)
     outcome = start_and_show(request, settings)
     return (outcome.run.name, outcome.state.value, outcome.state.exit_status)
@@ -130,6 +133,12 @@ def combinations_of(typed: Typed) -> Iterator[Typed]:
     for overrides in combinations(typed.overrides, lambda group: names_in(folders, group)):
         words = (*(f"{k}={v}" for k, v in typed.paths.items()), *map(as_typed, overrides))
         yield msgspec.structs.replace(typed, overrides=overrides, words=words)
+
+
+def _show_preview(seen: Preview) -> None:
+    from hpcurate.cli.verbs.explain import preview_lines  # here: what starts a run explains nothing
+
+    show(preview_lines(seen))
 
 
 def previews(argv: list[str]) -> list[Preview]:
