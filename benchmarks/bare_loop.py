@@ -1,6 +1,6 @@
 """TransNetV2 through hpcurate against a bare loop over the same network, in frames a second.
 
-    python benchmarks/bare_loop.py [FOLDER] [--repeat N]      default: HPCURATE_TEST_VIDEOS; without it, samples
+    python benchmarks/bare_loop.py [FOLDER]      default: HPCURATE_TEST_VIDEOS; without it, samples
 
 - *Network only*: all windows of small pictures that lie in memory already. Nothing can be faster.
 - *Bare loop*: for each video, decode all of it, then run the network; the same decoder, network and windows.
@@ -13,19 +13,17 @@ Everything has two threads; all take turns, and medians are compared. Fetches th
 
 from __future__ import annotations
 
-import argparse
 import os
-import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
+from rounds import in_a_folder, in_turns, parser, rates, scratch
 
 import hpcurate
 from hpcurate import FileTask, StageOptions, Step, stable_id
@@ -45,6 +43,7 @@ from stages.video.tasks import VideoTask
 
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = 2
+PEER = "bare loop"
 
 
 @attrs.define
@@ -68,26 +67,25 @@ class Loop:
         return len(finder.chances())
 
     def bare(self) -> float:
-        """Frames a second: one video after the other."""
-        return rate(lambda: sum(self.infer(self.decode(video)) for video in self.videos))
+        """Seconds: one video after the other."""
+        return seconds(lambda: sum(self.infer(self.decode(video)) for video in self.videos))
 
     def network_only(self) -> float:
-        """Frames a second, nothing to decode."""
+        """Seconds, nothing to decode."""
         if not self.pictures:
             self.pictures = {video.id: self.decode(video) for video in self.videos}
-        return rate(lambda: sum(self.infer(pictures) for pictures in self.pictures.values()))
+        return seconds(lambda: sum(self.infer(pictures) for pictures in self.pictures.values()))
 
 
-def rate(work: Callable[[], int]) -> float:
-    """Frames that it did, a second."""
-    started = time.perf_counter()
-    frames = work()
-    return frames / (time.perf_counter() - started)
+def seconds(work: Callable[[], int]) -> float:
+    """Of some work."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
-def with_hpcurate(videos: list[VideoTask], tiny: VideoTask, weights: Path, frames: int, each: bool) -> float:
-    """Frames a second, from the commit of the tiny video to the last one; with `each`, one video a shard."""
-    folder = Path(tempfile.mkdtemp(prefix="hpcurate-bare-loop-"))
+def with_hpcurate(videos: list[VideoTask], tiny: VideoTask, weights: Path, each: bool, folder: Path) -> float:
+    """Seconds from the commit of the tiny video to the last one; with `each`, one video a shard."""
     store = folder / "store"
     store.mkdir()
     (store / "weights").symlink_to(weights)
@@ -104,8 +102,7 @@ def with_hpcurate(videos: list[VideoTask], tiny: VideoTask, weights: Path, frame
     assert outcome.state.value == "complete", outcome.summary
     commits = sorted(path.stat().st_ctime for path in store.glob("stages/split-*/shards/*/[!.]*"))
     assert len(commits) == (len(videos) if each else 1) + 1
-    shutil.rmtree(folder, ignore_errors=True)
-    return frames / (commits[-1] - commits[0])
+    return commits[-1] - commits[0]
 
 
 def fetched(root: Path) -> Path:
@@ -133,42 +130,33 @@ def samples(folder: Path) -> Path:
 
 def bare_loop(given: Path | None, repeat: int) -> None:
     """Measure, and print a Markdown table."""
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        weights = fetched(scratch)
-        small = samples(scratch / "samples")
-        tiny = next(video for video in videos_of(small, scratch / "tiny") if video.source == "black.mp4")
-        videos = videos_of(given or small, scratch / "probed")
+    with scratch() as folder:
+        weights = fetched(folder)
+        small = samples(folder / "samples")
+        tiny = next(video for video in videos_of(small, folder / "tiny") if video.source == "black.mp4")
+        videos = [one for one in videos_of(given or small, folder / "probed") if one.id != tiny.id]
         network = ShotNetwork()
         network.device, network.threads = "cpu", THREADS
         network.setup()
-        loop = Loop([video for video in videos if video.id != tiny.id], network)
-        frames = sum(len(loop.decode(video)) for video in loop.videos)
+        loop = Loop(videos, network)
+        frames = sum(len(loop.decode(video)) for video in videos)
+        ours = partial(with_hpcurate, videos, tiny, weights)
         ways: dict[str, Callable[[], float]] = {
             "network only": loop.network_only,
-            "bare loop": loop.bare,
-            "hpcurate, one shard": lambda: with_hpcurate(loop.videos, tiny, weights, frames, each=False),
-            "hpcurate, one video a shard": lambda: with_hpcurate(loop.videos, tiny, weights, frames, each=True),
+            PEER: loop.bare,
+            "hpcurate, one shard": partial(in_a_folder, partial(ours, False)),
+            "hpcurate, one video a shard": partial(in_a_folder, partial(ours, True)),
         }
-        found: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(repeat):
-            for way, measure in ways.items():
-                found[way].append(measure())
-        print(f"{len(loop.videos)} videos, {frames} frames, {THREADS} threads\n")
-        print("| way | frames/s | of the bare loop |\n|---|---|---|")
-        bare = statistics.median(found["bare loop"])
-        for way, rates in found.items():
-            spread = ", ".join(f"{one:.1f}" for one in sorted(rates))
-            print(f"| {way} | {spread} | {statistics.median(rates) / bare:.2f} |", flush=True)
+        print(f"{len(videos)} videos, {frames} frames, {THREADS} threads\n")
+        print(rates(in_turns(ways, repeat), PEER, "frames", dict.fromkeys(ways, frames)))
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("HPCURATE_TEST_VIDEOS"))
-    parser.add_argument("--repeat", type=int, default=3, help="times each is run; the median counts (default: 3)")
-    arguments = parser.parse_args()
-    bare_loop(arguments.folder and Path(arguments.folder), arguments.repeat)
+    options = parser(__doc__)
+    options.add_argument("folder", nargs="?", type=Path, default=os.environ.get("HPCURATE_TEST_VIDEOS"))
+    given = options.parse_args()
+    bare_loop(given.folder and Path(given.folder), given.repeat)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ weights with pip.
 
 from __future__ import annotations
 
-import argparse
 import os
-import tempfile
 from pathlib import Path
 
 from bare_loop import fetched, videos_of
+from rounds import parser, scratch
 
 from hpcurate.testing import try_stage
 from stages.video.detectors import Name
@@ -24,9 +23,9 @@ DETECTORS: tuple[Name, ...] = ("content", "transnetv2")
 SHORTEST_S = 2.0
 
 
-def scenes_of(videos: list[VideoTask], detector: Name, scratch: Path) -> dict[str, list[ClipTask]]:
+def scenes_of(videos: list[VideoTask], detector: Name, work: Path) -> dict[str, list[ClipTask]]:
     """Of any length, by video."""
-    clips = try_stage(Split(detector=detector, min_s=0), videos, scratch / detector).tasks
+    clips = try_stage(Split(detector=detector, min_s=0), videos, work / detector).tasks
     return {video.source: [clip for clip in clips if clip.source == video.source] for video in videos}
 
 
@@ -39,14 +38,13 @@ def said(scenes: list[ClipTask]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("HPCURATE_TEST_VIDEOS"))
-    folder = Path(parser.parse_args().folder or parser.error("name a folder, or set HPCURATE_TEST_VIDEOS"))
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        fetched(scratch)
-        videos = videos_of(folder, scratch / "probed")
-        found = {detector: scenes_of(videos, detector, scratch) for detector in DETECTORS}
+    options = parser(__doc__, repeat=0)
+    options.add_argument("folder", nargs="?", type=Path, default=os.environ.get("HPCURATE_TEST_VIDEOS"))
+    folder = Path(options.parse_args().folder or options.error("name a folder, or set HPCURATE_TEST_VIDEOS"))
+    with scratch() as work:
+        fetched(work)
+        videos = videos_of(folder, work / "probed")
+        found = {detector: scenes_of(videos, detector, work) for detector in DETECTORS}
         print("| video | frames | detector | cuts | clips, s |\n|---|---|---|---|---|")
         for video in videos:
             for detector, scenes in found.items():
