@@ -84,11 +84,15 @@ OF_A_CALL = {
 """What only a call needs that starts or continues a run."""
 
 
+OF_A_SUBMISSION = ("doctor", "checks", "compiler", "preflight", "refusals", "arrays", "most", "limits", "submit")
+"""Modules of the Slurm launcher that a gate which submits nothing does not need."""
+
+
 @pytest.mark.parametrize(
     ("module", "not_needed"),
     [
         ("hpcurate.runs.gate", HEAVY | OF_A_CALL),
-        ("launchers.slurm", HEAVY | OF_A_CALL | {"launchers.slurm.doctor", "launchers.slurm.checks"}),
+        ("launchers.slurm", HEAVY | OF_A_CALL | {f"launchers.slurm.{name}" for name in OF_A_SUBMISSION}),
         ("hpcurate.worker.supervisor", {"hydra", "omegaconf", "submitit", "filelock", "yaml", "hpcurate.cli", "hpcurate.runs"}),
     ],
 )  # fmt: skip
@@ -104,7 +108,7 @@ def test_a_gate_that_submits_nothing_needs_no_more(tmp_path: Path) -> None:
     slurm = {"_target_": "launchers.slurm.SlurmLauncher"}
     frozen.write_text(json.dumps({**json.loads(frozen.read_text()), "launcher": slurm}))
     program = f"from hpcurate.runs import gate; gate.main([{outcome.run.path!r}, '', '0', '60'])"
-    assert set() == (HEAVY | OF_A_CALL) & loaded(program)
+    assert set() == (HEAVY | OF_A_CALL | {f"launchers.slurm.{name}" for name in OF_A_SUBMISSION}) & loaded(program)
 
 
 def test_what_starts_a_run_imports_no_other_verb_and_no_other_source() -> None:

@@ -42,12 +42,11 @@ class WaitingJobs:
 
     @cached_property
     def _compiled(self) -> Compiled | None:
-        if self._launcher.compiler is None:
-            return None
         try:
-            return read_compiled(self._run.filesystem.read(self._names), self._names)
+            data = self._run.filesystem.read(self._names)
         except FileNotFoundError:
             return None
+        return read_compiled(data, self._names) if self._launcher.compiler else None
 
     def array(self, action: Submit) -> JobRow | None:
         """The one that waits for an ordinary round of a stage. None also where a round is to have more than usual, or

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,9 +13,10 @@ from hpcurate.runs.launcher import GateRequest
 from hpcurate.units import minutes
 from launchers.slurm.clients import ask
 from launchers.slurm.facts import SiteFacts, probe
-from launchers.slurm.limits import PATIENCE_S, is_limit
-from launchers.slurm.options import JobSettings, gate_command
-from launchers.slurm.submit import BatchJob
+from launchers.slurm.options import PATIENCE_S, JobSettings, gate_command
+
+if TYPE_CHECKING:
+    from launchers.slurm.submit import BatchJob
 
 GATE_LOG = "gate-%j.out"
 
@@ -27,6 +29,8 @@ class SlurmGates(msgspec.Struct, frozen=True):
 
     def submit(self, gate: GateRequest) -> str:
         """See `Gates`. Where a submit limit leaves no room, an element of the array that has not begun gives way."""
+        from launchers.slurm.limits import is_limit
+
         job = gate_job(gate, self.settings, probe(nodes=False))
         while True:
             try:
@@ -43,6 +47,8 @@ def gate_job(gate: GateRequest, settings: JobSettings, facts: SiteFacts) -> Batc
 
     `afterany` on all ids: fulfilled however they ended, never `DependencyNeverSatisfied`.
     """
+    from launchers.slurm.submit import BatchJob
+
     options = settings.of_gate(facts, last=gate.last)
     patience_s = minutes(str(options["time"])) * 60 // 2  # it may wait for room for half of its time
     return BatchJob(

@@ -20,19 +20,17 @@ from hpcurate.site import SiteProfile, profile_of
 from hpcurate.store.rounds import Jobs
 from hpcurate.units import megabytes
 from hpcurate.verdict import Allowance
-from launchers.slurm.arrays import array_job, submit_array
 from launchers.slurm.clients import missing_clients
 from launchers.slurm.facts import probe
 from launchers.slurm.gates import SlurmGates
-from launchers.slurm.limits import PATIENCE_S, SubmitLimit
-from launchers.slurm.most import most_there, nodes_there
-from launchers.slurm.options import JobSettings, parts
+from launchers.slurm.options import PATIENCE_S, JobSettings, parts
 from launchers.slurm.queue import SlurmQueue
 
 if TYPE_CHECKING:
     from launchers.slurm.checks import SlurmChecks
     from launchers.slurm.compiler import SlurmCompiler
     from launchers.slurm.doctor import SlurmDiagnosis
+    from launchers.slurm.limits import SubmitLimit
 
 
 @attrs.define
@@ -81,7 +79,7 @@ class SlurmLauncher:
     @property
     def checks(self) -> SlurmChecks:
         """See `Launcher`."""
-        from launchers.slurm.checks import SlurmChecks  # here, as others below: no gate uses it
+        from launchers.slurm.checks import SlurmChecks  # here, as others below: a gate that submits nothing uses none
 
         return SlurmChecks(self.settings)
 
@@ -142,6 +140,8 @@ class SlurmLauncher:
 
     @cached_property
     def _limit(self) -> SubmitLimit:
+        from launchers.slurm.limits import SubmitLimit
+
         return SubmitLimit(self.account or self.profile.account, self.qos or self.profile.qos)
 
     # -- before anything is written -----------------------------------------------------------------
@@ -183,10 +183,14 @@ class SlurmLauncher:
 
     def most(self, stage: PlannedStage) -> Allowance:
         """See `Launcher`."""
+        from launchers.slurm.most import most_there
+
         return most_there(stage, self.settings.of_stage(stage, worker_shape(stage), 0.0), probe())
 
     def nodes(self, stage: PlannedStage) -> int:
         """See `Launcher`."""
+        from launchers.slurm.most import nodes_there
+
         return nodes_there(self.settings.of_stage(stage, worker_shape(stage), 0.0), probe())
 
     def make_room(self, plan: Plan) -> None:
@@ -203,6 +207,8 @@ class SlurmLauncher:
         Fewer elements than the plan's workers where the site's submit limit leaves no room for more: they pull
         the same shards. Raises LauncherError where there is no room for one after a while.
         """
+        from launchers.slurm.arrays import array_job, submit_array
+
         most = probe(nodes=False).max_array
         room = self._room_for(submission.plan)
         jobs: list[str] = []
@@ -216,6 +222,8 @@ class SlurmLauncher:
 
     def script(self, submission: Submission) -> str:
         """See `Launcher`. Of a round that fits into one array."""
+        from launchers.slurm.arrays import array_job
+
         return array_job(submission, self.settings, offset=0, elements=submission.plan.workers).script()
 
     # -- waiting --------------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ from launchers.slurm.clients import ask, own_user
 
 GATES_NEED = 3
 """Jobs that a user must be able to queue where gates work: a gate, the array that it submits, the gate after that."""
-PATIENCE_S = 60.0
-"""How long a call waits for room."""
 ASK_AGAIN_S = 5.0
 LIMIT_WORDS = re.compile(r"MaxSubmit|GrpSubmit|submit limit|Resource temporarily unavailable", re.IGNORECASE)
 """How sbatch reports that too many jobs are queued already."""

@@ -29,6 +29,9 @@ INSTEAD = {
 }
 """Options that sbatch takes only one of: where a user sets another one, ours is left out."""
 
+PATIENCE_S = 60.0
+"""How long a call waits for room under a submit limit."""
+
 
 class JobSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the launcher's fields and the site profile set for jobs; what a stage sets itself comes before both."""
