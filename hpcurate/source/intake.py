@@ -283,21 +283,35 @@ class _Intake(msgspec.Struct):
     def _committed(self, parts: Iterator[tuple[str, list[bytes]]], digest: str) -> list[ShardLine]:
         """The lines of shards with these names and rows, as a spool has them: many are flushed at once."""
         found: list[ShardLine] = []
-        while several := dict(self._attempt(*part, digest) for part in itertools.islice(parts, AT_ONCE)):
-            self.store.commits.commit_all(several)
-            found += [ShardLine(stats.shard, stats.weight_out, stats.tasks_out, ()) for stats in several.values()]
+        while several := self._commit(itertools.islice(parts, AT_ONCE), digest):
+            found += [ShardLine(stats.shard, stats.weight_out, stats.tasks_out, ()) for stats in several]
         return found
 
-    def _attempt(self, shard: str, lines: Sequence[bytes], digest: str) -> tuple[str, ShardStats]:
-        """Its folder, with its rows, and what there is to say of them."""
-        directory, count = self.store.commits.begin(shard, 1, self.world.nonce(8)), len(lines)
+    def _commit(self, parts: Iterable[tuple[str, list[bytes]]], digest: str) -> list[ShardStats]:
+        """Some of them. Where that fails nothing is left: the next call does not find it, and the store may be full."""
+        attempts: dict[str, ShardStats] = {}
+        try:
+            for shard, lines in parts:
+                directory = self.store.commits.begin(shard, 1, self.world.nonce(8))
+                attempts[directory] = ShardStats(shard=shard, nonce=digest)
+                self._write_rows(directory, lines, attempts[directory])
+            if attempts:
+                self.store.commits.commit_all(attempts)
+        except BaseException:
+            for directory in attempts:
+                with suppress(OSError):
+                    self.store.commits.discard(directory)
+            raise
+        return list(attempts.values())
+
+    def _write_rows(self, directory: str, lines: Sequence[bytes], stats: ShardStats) -> None:
+        """Of a shard, and what there is to say of them."""
         rows, seen = separated(self.scan.task_type, lines)
         for name, data in (("tasks.jsonl", rows), (SEEN, seen)):
             if data:
                 self.world.filesystem.write_new(os.path.join(directory, name), data)
-        weight = round(sum(weights_of(self.scan.task_type, rows)), 6)
-        stats = ShardStats(shard=shard, nonce=digest, weight_out=weight, tasks_in=count, tasks_out=count, passed=count)
-        return directory, stats
+        stats.weight_out = round(sum(weights_of(self.scan.task_type, rows)), 6)
+        stats.tasks_in = stats.tasks_out = stats.passed = len(lines)
 
 
 def _edited(names: Sequence[str], what: str, outcome: str) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import attrs
 import pytest
 
 from hpcurate.errors import StoreError
-from hpcurate.source import Files
+from hpcurate.source import Files, Jsonl
 from hpcurate.source.intake import Intake, take_in, write_stage_json
 from hpcurate.source.scan import scan
 from hpcurate.store.layout import Store
@@ -78,3 +80,18 @@ def test_a_stage_json_that_cannot_be_read_is_written_again(tmp_path: Path, rest:
     Path(folder.stage_json).write_bytes(rest)
     assert plain == write_stage_json(WORLD.filesystem, folder, {"stage": "a"})
     assert plain == write_stage_json(WORLD.filesystem, folder, {"stage": "b"})
+
+
+def test_a_store_that_is_full_keeps_nothing_of_a_call_that_fails(tmp_path: Path) -> None:
+    """Each call left what it had written, which no other one finds: so it got fuller with each."""
+    (tmp_path / "t.jsonl").write_text("".join(f'{{"id": "{n}", "x": "{"x" * (n // 10)}"}}\n' for n in range(3000)))
+    store, found = Store(str(tmp_path / "store")), scan(Jsonl(str(tmp_path / "t.jsonl")))
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, most[1]))  # more than two shards have, the third has more
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            take_in(WORLD, store, FOLDER, found)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert not list((tmp_path / "store").rglob("tasks.jsonl"))
+    assert 3000 == take_in(WORLD, store, FOLDER, found).tasks
