@@ -13,9 +13,10 @@ from hpcurate.start import MANY_OBJECTS, module_command
 from hpcurate.system import garbage
 
 SEEN = (
-    "import gc\nfrom hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
+    "import gc\nimport os\nfrom hpcurate import Stage\nfrom stages.hello import HelloTask\n\n\n"
     "class Seen(Stage[HelloTask, HelloTask]):\n"
-    "    def process(self, tasks):\n"
+    "    version = 1\n\n    def process(self, tasks):\n"
+    "        if 'FAIL' in os.environ:\n            raise ValueError('as told')\n"
     "        for task in tasks:\n            task.prompt = f'{gc.get_threshold()} {gc.get_freeze_count() > 1000}'\n"
     "        return tasks\n"
 )
@@ -27,6 +28,16 @@ def test_where_stages_work_it_is_as_usual(shell: Shell, launcher: str) -> None:
     (shell.cwd / "seen.py").write_text(SEEN)
     words = ["+pipeline=words", "stages.mine.file=seen.py", "~stages.show", f"launcher={launcher}", "limit=1"]
     done = shell.typed_afresh(*words, f"store={shell.store}")
+    assert done.returncode == 0, done.stderr
+    assert '"prompt":"(700, 10, 10) True"' in shell.rows("mine")[0]
+
+
+def test_also_where_a_retry_works(shell: Shell) -> None:
+    """In the command itself."""
+    (shell.cwd / "seen.py").write_text(SEEN)
+    words = ["+pipeline=words", "stages.mine.file=seen.py", "~stages.show", "launcher=inline", "limit=1"]
+    shell.typed_afresh(*words, "budget.failed=inf", f"store={shell.store}", FAIL="1")
+    done = shell.typed_afresh("retry", "--store", str(shell.store))
     assert done.returncode == 0, done.stderr
     assert '"prompt":"(700, 10, 10) True"' in shell.rows("mine")[0]
 

@@ -150,7 +150,6 @@ def previews(argv: list[str]) -> list[Preview]:
 
 def start_and_show(request: Request, settings: Settings) -> Outcome:
     """Run a request, with bars on a terminal."""
-    garbage.as_usual()
     refuse_unmounted(request.store)
     with shown(bars=not settings.debug) as (echo, progress):
         return start(
@@ -164,7 +163,8 @@ def start_and_show(request: Request, settings: Settings) -> Outcome:
 
 @contextmanager
 def shown(*, bars: bool = True) -> Iterator[tuple[Callable[[str], None], Bars | None]]:
-    """How lines are printed, and bars that show progress, on a terminal."""
+    """How lines are printed, and bars that show progress, on a terminal, while a run is started and carried out."""
+    garbage.as_usual()
     drawn = Bars() if bars and sys.stderr.isatty() else None
     try:
         yield drawn.say if drawn else say, drawn
