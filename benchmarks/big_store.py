@@ -6,6 +6,7 @@ Each other shard has dropped its task for one of three reasons; one in a hundred
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -95,12 +96,17 @@ def _files(shard: str, number: int) -> dict[str, bytes]:
     if failed:
         letter = DeadLetter(id="f", stage="lower_case", error="ValueError", message=f"v{number}.mp4: bad", task=clip)
         files["failed.jsonl"] = letter.line()
+    dice = random.Random(number)  # what is measured differs from shard to shard, as it does for real
+    seconds, begun = round(dice.uniform(60, 600), 3), round(1.7e9 + dice.uniform(0, 1e5), 3)
+    bytes_in, bytes_out = float(dice.randrange(10**7)), float(dice.randrange(10**6))
     stats = ShardStats(
-        shard=shard, nonce=f"{number:08x}", weight_out=float(passed), tasks_in=1, tasks_out=passed, passed=passed,
-        dropped=dropped, failed=failed, reasons={reason: 1} if dropped else {},
-        lost={reason: {"seconds": 4.0, "bytes": 1e6}} if dropped else {}, attempt=1, worker=f"w-{number % 1000}-2-3",
-        amounts_in={"seconds": 12.0, "bytes": 3e6}, amounts_out={"seconds": 3.5, "bytes": 1e6}, begun=1.7e9, ended=2e9,
-        left_out={"shorter than 2 s": LeftOut(1, {"seconds": 0.5})}, seconds=8.0, process_seconds=7.0,
+        shard=shard, nonce=f"{dice.getrandbits(32):08x}", attempt=1, worker=f"w-{number % 1000}-2-3",
+        weight_out=float(passed), tasks_in=1, tasks_out=passed, passed=passed, dropped=dropped, failed=failed,
+        reasons={reason: 1} if dropped else {}, lost={reason: {"seconds": 4.0, "bytes": bytes_in}} if dropped else {},
+        amounts_in={"seconds": 12.0, "bytes": bytes_in}, amounts_out={"seconds": 3.5, "bytes": bytes_out}, begun=begun,
+        ended=round(begun + seconds, 3), left_out={"shorter than 2 s": LeftOut(1, {"seconds": 0.5})}, seconds=seconds,
+        process_seconds=round(0.9 * seconds, 3), cpu_seconds=round(0.95 * seconds, 2),
+        peak_memory_mb=round(dice.uniform(200, 400), 1),
         files={name: len(data) for name, data in files.items()},
     )  # fmt: skip
     return {**files, "stats.json": msgspec.json.encode(stats) + b"\n"}

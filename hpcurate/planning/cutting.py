@@ -13,7 +13,22 @@ from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
 from hpcurate.sums import StageSums
 
-WeightsOf = Callable[[str, Committed], Sequence[float]]
+
+class Output(msgspec.Struct, frozen=True):
+    """What a committed shard has passed on. All that is known of it is four times as much, in memory."""
+
+    shard: str
+    nonce: str
+    tasks_out: int
+    weight_out: float
+
+    @classmethod
+    def of(cls, shard: Committed) -> Output:
+        """A part of what is known of it."""
+        return cls(shard.shard, shard.nonce, shard.tasks_out, shard.weight_out)
+
+
+WeightsOf = Callable[[str, Output], Sequence[float]]
 """(stage folder, committed shard) → the weight of each of its rows."""
 
 
@@ -21,7 +36,7 @@ class Rows(msgspec.Struct, frozen=True):
     """Rows [lo, hi) of a committed shard of a stage."""
 
     stage: str
-    shard: Committed
+    shard: Output
     lo: int
     hi: int
 

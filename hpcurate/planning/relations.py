@@ -5,14 +5,14 @@ No other module tests which relation it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import astuple
 
-from hpcurate.planning.cutting import Cutter, Rows, WeightsOf, line_id, named_by
+from hpcurate.planning.cutting import Cutter, Output, Rows, WeightsOf, line_id, named_by
 from hpcurate.planning.slicing import Slicing, pieces
-from hpcurate.planning.standing import Key, Standing, cover
+from hpcurate.planning.standing import Key, Standing, cover, cover_in_order
 from hpcurate.store.layout import base, content_id
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
@@ -31,9 +31,9 @@ class Upstream(msgspec.Struct, frozen=True):
     results: str = ""
     """Names the values of the results among the parameters of the stage that reads it; empty where it has none."""
 
-    def shards(self) -> list[Committed]:
+    def shards(self) -> Iterator[Committed]:
         """Those of all its lists, in order."""
-        return [shard for shards in self.lists.values() for shard in shards]
+        return (shard for shards in self.lists.values() for shard in shards)
 
 
 Parts = tuple[Upstream, ...]
@@ -90,9 +90,9 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         for part in parts:
             for shards in part.lists.values():
                 for shard in shards:
-                    for lo, hi, line in standing.pieces((part.folder, shard.shard, shard.nonce)):
+                    for lo, hi, line in standing.pieces((part.folder, shard.shard, shard.nonce), shard.tasks_out):
                         if line is None:
-                            cutter.cut(Rows(part.folder, shard, lo, hi))
+                            cutter.cut(Rows(part.folder, Output.of(shard), lo, hi))
                         elif line.id not in kept:
                             kept.add(line.id)
                             cutter.keep(line)
@@ -175,12 +175,13 @@ def _above(upstreams: Iterable[Upstream]) -> tuple[StageSums, ...]:
 
 def is_up_to_date(lines: Iterable[ShardLine], parts: Parts) -> bool:
     """Whether a version of a list is what goes into it now: every row of each committed attempt once, and no other."""
-    return cover(lines, _sizes(parts))
+    sizes = ((one.folder, s.shard, s.nonce, s.tasks_out) for one in parts for s in one.shards())
+    return cover_in_order(lines, sizes) or cover(lines, _sizes(parts))
 
 
 def _standing(before: Sequence[Sequence[ShardLine]], parts: Parts) -> Standing:
     """The lines of earlier versions that still stand; of two with the same row that of the newer version."""
-    standing = Standing(_sizes(parts))
+    standing = Standing(_sizes(parts) if before else {})
     for lines in reversed(before):
         for line in lines:
             standing.add(line)

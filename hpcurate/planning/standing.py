@@ -10,6 +10,7 @@ from hpcurate.store.lists import Input, ShardLine
 
 Key = tuple[str, str, str]
 """A committed attempt: stage folder, shard, nonce."""
+NOTHING = ("", "", "", 0)
 Taken = tuple[int, int, ShardLine]
 """Rows [lo, hi) of a shard, and the line that has them."""
 
@@ -41,16 +42,16 @@ class Standing:
         rows = sum(hi - lo for taken in self._taken.values() for lo, hi, _ in taken)
         return rows == sum(self._sizes.values())
 
-    def pieces(self, key: Key) -> Iterator[tuple[int, int, ShardLine | None]]:
-        """All rows of a shard in order, as ranges: those that a line has, and those that none has."""
+    def pieces(self, key: Key, size: int) -> Iterator[tuple[int, int, ShardLine | None]]:
+        """All rows of a shard of that size in order, as ranges: those that a line has, and those that none has."""
         free = 0
         for lo, hi, line in self._taken.get(key, ()):
             if free < lo:
                 yield free, lo, None
             yield lo, hi, line
             free = hi
-        if free < self._sizes.get(key, 0):
-            yield free, self._sizes[key], None
+        if free < size:
+            yield free, size, None
 
     def _take(self, found: Input, line: ShardLine) -> bool:
         key = _key(found)
@@ -68,6 +69,29 @@ def cover(lines: Iterable[ShardLine], sizes: Mapping[Key, int]) -> bool:
     """Whether the lines have every row of these attempts once, and no other row (I10)."""
     standing = Standing(sizes)
     return all(standing.add(line) for line in lines) and standing.complete
+
+
+def cover_in_order(lines: Iterable[ShardLine], shards: Iterable[tuple[str, str, str, int]]) -> bool:
+    """Whether the lines have every row of these attempts in their order, as a list does that was cut once.
+
+    Holds nothing; False says only that it has to be looked at with `cover`. `shards`: stage folder, shard, nonce, rows.
+    """
+    rows = (shard for shard in shards if shard[3])
+    stage, shard, nonce, size = now = next(rows, NOTHING)
+    free = 0
+    for found in (one for line in lines for one in line.retries or line.inputs):
+        if (found.stage, found.shard, found.nonce, found.lo) != (
+            stage,
+            shard,
+            nonce,
+            free,
+        ) or not free < found.hi <= size:
+            return False
+        free = found.hi
+        if free == size:
+            stage, shard, nonce, size = now = next(rows, NOTHING)
+            free = 0
+    return now is NOTHING and free == 0
 
 
 def _key(found: Input) -> Key:

@@ -19,6 +19,7 @@ from hpcurate.planning.relations import Slices
 from hpcurate.planning.slicing import LEAST_SHARDS, Slicing
 from hpcurate.report.events import worker_spans
 from hpcurate.report.run_view import RunView
+from hpcurate.runs.folded import GpuSums
 from hpcurate.runs.state import StageGpu
 from hpcurate.store.stats import Committed
 from hpcurate.units import AUTO, duration, job_minutes, megabytes, memory_text, memory_value
@@ -291,7 +292,7 @@ def _facts(
         longest_s=max((one.seconds for one in done), default=0.0),
         cpu_seconds=sum(one.cpu_seconds for one in done),
         peak_memory_mb=max((one.peak_memory_mb for one in done), default=0.0),
-        gpu=StageGpu.of(done),
+        gpu=StageGpu.of(GpuSums.of(done)),
         gpu_memory_mb=min((one.gpu.device_mb for one in done if one.gpu), default=0.0),
         longest_job_min=longest_job_min,
         special=special,

@@ -35,7 +35,7 @@ def dead_letters(view: RunView, stage: str | None = None) -> Iterator[LocatedDea
     for planned in view.planned:
         if stage in (None, planned.name):
             retried = view.retried(planned)
-            for shard in view.having(planned, lambda counts: counts.failed):
+            for shard in view.having_failed(planned):
                 yield from (one for one in dead_letters_of(shard) if (shard.id, one.letter.row) not in retried)
 
 

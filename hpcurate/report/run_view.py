@@ -128,8 +128,18 @@ class RunView:
 
     def having(self, stage: PlannedStage, what: Callable[[Committed], object]) -> Iterator[CommittedShard]:
         """Those of them that have something: of ten thousand hardly any has a dead letter."""
-        store = self.store(stage)
-        return (CommittedShard(stage.name, store, one) for one in self._looker.observer.done(stage) if what(one))
+        return (CommittedShard(stage.name, self.store(stage), one) for one in self._each(stage) if what(one))
+
+    def having_failed(self, stage: PlannedStage) -> Iterator[CommittedShard]:
+        """Those that have dead letters; without looking at each where none has."""
+        return self.having(stage, lambda counts: counts.failed) if self.failed(stage) else iter(())
+
+    def failed(self, stage: PlannedStage) -> int:
+        """Dead letters in all of them, those that are tried again included."""
+        return sum(seen.sums.failed for seen in self.lists(stage))
+
+    def _each(self, stage: PlannedStage) -> Iterator[Committed]:
+        return (one for seen in self.lists(stage) for one in seen.done)
 
     def retried(self, stage: PlannedStage) -> set[tuple[str, int]]:
         """(shard, row) of its dead letters that are tried again: they are none any more, or stand elsewhere."""
@@ -160,7 +170,7 @@ class RunView:
         """Committed shards of all stages, or of the one with this name."""
         for planned in self.planned:
             if stage in (None, planned.name):
-                yield from self.committed(planned)
+                yield from self.having(planned, lambda counts: True)
 
     def jobs(self) -> tuple[JobRow, ...]:
         """What the queue has of the run's open rounds and gates."""

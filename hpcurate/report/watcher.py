@@ -45,6 +45,8 @@ class Watcher:
         self._view = RunView(run, repeated=True)
         self._samples: dict[str, SampleWindow] = collections.defaultdict(SampleWindow)
         self._known: set[tuple[str, str]] = set()
+        self._failed: dict[str, int] = {}
+        """Stage → dead letters at the last look."""
         self._newest: collections.deque[LocatedDeadLetter] = collections.deque(maxlen=NEWEST)
 
     def look(self) -> Snapshot:
@@ -59,7 +61,10 @@ class Watcher:
         return Snapshot(report=report, samples=samples, jobs=jobs, newest=tuple(self._newest))
 
     def _note_dead_letters(self) -> None:
-        for shard in self._view.shards():
-            if shard.counts.failed and (shard.stage, shard.id) not in self._known:
-                self._known.add((shard.stage, shard.id))
-                self._newest.extend(dead_letters_of(shard))
+        """Shards are gone through only where there are more dead letters, or less, than before."""
+        for stage in self._view.planned:
+            before, self._failed[stage.name] = self._failed.get(stage.name, 0), self._view.failed(stage)
+            for shard in self._view.having_failed(stage) if self._failed[stage.name] != before else ():
+                if (shard.stage, shard.id) not in self._known:
+                    self._known.add((shard.stage, shard.id))
+                    self._newest.extend(dead_letters_of(shard))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -48,6 +48,19 @@ class FilesSeen:
         """Stage folders in which no decision is open; while this run needs the files there will be no other."""
         self.freed: dict[str, tuple[str, ...]] = {}
         """Stage folder → what stayed, where this process has seen to it."""
+
+    def may_matter(self, stages: Iterable[tuple[str, bool]]) -> bool:
+        """Whether `of` may say anything: files of a run that keeps all are seldom freed. `stages`: folder, complete.
+
+        Asked first, as the rest is about each shard of the run.
+        """
+        given = list(stages)
+        if self._keeps_results or all(complete for _, complete in given):
+            return self._keeps_results
+        return any(
+            self._undone(self._store(folder), self.uses.get(folder, 0)) != () or self._store(folder).freed.any
+            for folder, _ in given
+        )
 
     def of(self, stages: Sequence[StageFiles]) -> dict[str, FilesOf]:
         """By stage. `stages`: all of the run, in topological order."""

@@ -20,7 +20,7 @@ class LiveList(msgspec.Struct, frozen=True):
     """One shard list of the live set."""
 
     name: str
-    lines: tuple[ShardLine, ...]
+    lines: Sequence[ShardLine]
 
 
 class ExpectedList(msgspec.Struct, frozen=True):
@@ -46,10 +46,10 @@ class ListsSeen:
     def read(self, folder: str, name: str) -> LiveList | None:
         """A list, or None before it is made."""
         if (folder, name) not in self._read:
-            lines = self._store(folder).lists.read(name)
+            lines = self._store(folder).lists.read_packed(name)
             if lines is None:
                 return None
-            self._read[folder, name] = LiveList(name, tuple(lines))
+            self._read[folder, name] = LiveList(name, lines)
         return self._read[folder, name]
 
     def forget(self, folder: str, name: str) -> None:
@@ -75,7 +75,7 @@ class ListsSeen:
         if first is None:
             return None
         if is_live(first.lines, before, sizes):
-            return ExpectedList(name, (), first, StandingRetries(first.lines))
+            return ExpectedList(name, (), first, StandingRetries(tuple(first.lines)))
         versions = self._versions(folder, name)
         left = standing_retries([one.lines for one in versions], before, sizes)
         whole = (one for one in reversed(versions) if sum(line.count for line in one.lines) == left.count)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from hpcurate.digest import digest
 from hpcurate.errors import StoreError
+from hpcurate.planning.cutting import Output
 from hpcurate.planning.file_needs import StageFiles
 from hpcurate.planning.job_time import Load
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import limits_of
 from hpcurate.planning.relations import Upstream
 from hpcurate.planning.results import digest_of
-from hpcurate.runs.commits_seen import CommitsSeen, SeenList
+from hpcurate.runs.commits_seen import CommitsSeen, SeenList, with_done
 from hpcurate.runs.files_seen import FilesOf, FilesSeen
+from hpcurate.runs.folded import Folded
 from hpcurate.runs.folder import Frozen
 from hpcurate.runs.launcher import Queue
 from hpcurate.runs.left import Left, left_of
@@ -87,6 +89,8 @@ class Observer:
         """With what is known of files that were freed, and of those that may be. A shard whose files this run needs
         again is open.
         """
+        if not self.files.may_matter([(stage.folder, view.complete) for stage, view in self._with_views(views)]):
+            return [msgspec.structs.replace(view, files=FilesOf()) for view in views]
         stages = [
             StageFiles(
                 stage=stage,
@@ -94,10 +98,13 @@ class Observer:
                 lines=self.lines(stage) if view.listed else {},
                 done={shard.shard: shard for shard in self.done(stage)},
             )
-            for stage, view in zip(self._pipeline.stages, views, strict=True)
+            for stage, view in self._with_views(views)
         ]
         files = self.files.of(stages)
         return [self._again(one, view, files[view.name]) for one, view in zip(stages, views, strict=True)]
+
+    def _with_views(self, views: Sequence[StageView]) -> Iterator[tuple[PlannedStage, StageView]]:
+        return zip(self._pipeline.stages, views, strict=True)
 
     def _again(self, one: StageFiles, view: StageView, files: FilesOf) -> StageView:
         open_again = len(files.again) + bool(files.differs)
@@ -130,13 +137,11 @@ class Observer:
         if len(lists) < len(expected):
             return view
         _check_readable(stage, seen)
-        given = sum(line.count for one in expected if one.found and not one.retries for line in one.found.lines)
+        given = sum(found.tasks for one, found in zip(expected, seen, strict=True) if not one.retries)
         counts = self._counts(stage, sum(len(found.lines) for found in lists))
-        _check_given(stage.name, stage.after or ("the input",), given, expected)
+        self._check_given(stage, given, expected)
         _check_sums(stage.name, counts, given)
         missing = tuple(shard for one in seen for shard in (*one.missing, *one.unseen))
-        weight, weight_done = _weights(lists, seen)
-        counts = msgspec.structs.replace(counts, weight=weight, weight_done=weight_done)
         view = msgspec.structs.replace(view, listed=True, counts=counts, missing=missing)
         if view.complete:
             return view
@@ -164,10 +169,8 @@ class Observer:
 
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""
-        done = {shard.shard for one in seen for shard in one.done}
-        return self._left_of(
-            stage, {line.id: line.count for found in lists for line in found.lines if line.id not in done}
-        )
+        both = [pair for found, one in zip(lists, seen, strict=True) for pair in with_done(found.lines, one.done)]
+        return self._left_of(stage, {line.id: line.count for line, shard in both if shard is None})
 
     def _left_of(self, stage: PlannedStage, tasks: Mapping[str, int]) -> Left:
         """`tasks`: of each open shard."""
@@ -195,14 +198,26 @@ class Observer:
             line.id
             for found in lists.values()
             if found is not None and self.complete_list(folder, found.name) is None
-            for line in found.lines
-            if line.id not in {shard.shard for shard in self.commits.of(folder, found).done}
+            for line, shard in with_done(found.lines, self.commits.of(folder, found).done)
+            if shard is None
         ]
         what = [f"shard {shard}" for shard in shards] or [f"list {name}" for name in names]
         more = f" and {len(what) - 1} more" if len(what) > 1 else ""
         path = self.store(folder).folder
         way_out = take_in_again(path) if shards else "type the run's command again"
         return f"the input as it was taken in is no longer whole: {path.path} lacks {what[0]}{more}; {way_out}"
+
+    def _check_given(self, stage: PlannedStage, given: int, expected: Iterable[ExpectedList]) -> None:
+        """What the stages above passed on is what the lists of a stage have (I10)."""
+        lists = (
+            (part.folder, self._lists.read(part.folder, n)) for e in expected for part in e.parts for n in part.lists
+        )
+        passed_on = sum(self.commits.of(folder, found).sums.tasks_out for folder, found in lists if found)
+        if given != passed_on:
+            above = " and ".join(stage.after or ("the input",))
+            raise StoreError(
+                f"{stage.name}: its lists have {given} tasks, but {above} passed on {passed_on}; {LOOK_CLOSER}"
+            )
 
     # -- lists --------------------------------------------------------------------------------------
 
@@ -235,9 +250,11 @@ class Observer:
     def _counts(self, stage: PlannedStage, shards: int | None) -> StageCounts:
         """Of the stage's lists in the live set, which are all there."""
         expected, seen = self._expected(stage) or (), self.seen(stage)
-        given = [s for one, found in zip(expected, seen, strict=True) if one.retries is None for s in found.done]
-        again = [s for one, found in zip(expected, seen, strict=True) if one.retries is not None for s in found.done]
-        return StageCounts.of(shards, given, again, sum(one.retries.count for one in expected if one.retries))
+        given = Folded.together(found.sums for one, found in zip(expected, seen, strict=True) if one.retries is None)
+        again = Folded.together(found.sums for one, found in zip(expected, seen, strict=True) if one.retries)
+        counts = StageCounts.of(shards, given, again, sum(one.retries.count for one in expected if one.retries))
+        weight, weight_done = sum(one.weight for one in seen), sum(one.weight_done for one in seen)
+        return msgspec.structs.replace(counts, weight=weight, weight_done=weight_done)
 
     def open_weights(self, stage: PlannedStage) -> dict[str, float]:
         """Weights of the stage's shards that are not committed."""
@@ -274,10 +291,10 @@ class Observer:
         missing = [one for one in expected if one.found is None]
         return dict(self._lists.next_version(stage, one, self._weights_of_rows) for one in missing)
 
-    def complete_list(self, folder: str, name: str) -> list[Committed] | None:
+    def complete_list(self, folder: str, name: str) -> Sequence[Committed] | None:
         """Committed shards of a list, in order, or None while any is missing."""
         found = self._lists.read(folder, name)
-        done = [] if found is None else self.commits.of(folder, found).done
+        done = self.commits.of(folder, found).done if found is not None else ()
         return None if found is None or len(done) < len(found.lines) else done
 
     def _expected(self, stage: PlannedStage) -> tuple[ExpectedList, ...] | None:
@@ -338,14 +355,15 @@ class Observer:
         if stage.name not in self._missing:
             above = stages_above(stage, self._pipeline.stages)
             by = {one.name: failed for one in above if (failed := self._failed(one))}
-            given = sum(shard.tasks_out for name in stage.after for shard in self.done(self._pipeline.stage(name)))
+            above_it = [self._pipeline.stage(name) for name in stage.after]
+            given = sum(one.sums.tasks_out for above in above_it for one in self.seen(above))
             self._missing[stage.name] = MissingInputs(by, given) if by else None
         return self._missing[stage.name]
 
     def _failed(self, stage: PlannedStage) -> int:
         """Dead letters of the stage that are not tried again."""
         retried = sum(one.retries.count for one in self._expected(stage) or () if one.retries)
-        return sum(shard.failed for shard in self.done(stage)) - retried
+        return sum(one.sums.failed for one in self.seen(stage)) - retried
 
     def _sums_above(self, stage: PlannedStage) -> tuple[StageSums, ...]:
         """What became of the tasks in every stage above, which are all complete, in the order of the pipeline."""
@@ -366,7 +384,7 @@ class Observer:
         complete = {name: shards for name, shards in lists.items() if shards is not None}
         return None if names is None or len(complete) < len(lists) else Upstream(folder, complete)
 
-    def _weights_of_rows(self, folder: str, shard: Committed) -> Sequence[float]:
+    def _weights_of_rows(self, folder: str, shard: Output) -> Sequence[float]:
         path = os.path.join(self.store(folder).folder.shard(shard.shard), "tasks.jsonl")
         return [float(json.loads(row)["weight"]) for row in self._world.filesystem.read(path).splitlines()]
 
@@ -388,28 +406,12 @@ def digest_of_lists(names: Iterable[str]) -> str:
     return digest(sorted(names))[:16]
 
 
-def _weights(lists: Iterable[LiveList], seen: Iterable[SeenList]) -> tuple[float, float]:
-    """Of all shards, and of those that are committed. Pure."""
-    weights = {line.id: line.weight for found in lists for line in found.lines}
-    done = sum(weights.get(shard.shard, 0.0) for one in seen for shard in one.done)
-    return sum(weights.values()), done
-
-
 def _check_readable(stage: PlannedStage, seen: Iterable[SeenList]) -> None:
     damaged = [shard for one in seen for shard in one.damaged if shard not in one.unseen]
     if damaged:
         raise StoreError(
             f"{stage.name}: {len(damaged)} committed shards cannot be read, e.g. {damaged[0]}: a file of it was lost "
             f"or changed; {LOOK_CLOSER}"
-        )
-
-
-def _check_given(stage: str, above: Sequence[str], given: int, expected: Iterable[ExpectedList]) -> None:
-    """What the stages above passed on is what the lists of a stage have (I10)."""
-    passed_on = sum(shard.tasks_out for one in expected for part in one.parts for shard in part.shards())
-    if given != passed_on:
-        raise StoreError(
-            f"{stage}: its lists have {given} tasks, but {' and '.join(above)} passed on {passed_on}; {LOOK_CLOSER}"
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 
 import msgspec
 
+from hpcurate.runs.folded import Folded, GpuSums
 from hpcurate.runs.yields import yields_of
-from hpcurate.store.stats import Committed, Counts, added
+from hpcurate.store.stats import Counts, added
 
 
 class RunState(str, enum.Enum):
@@ -46,27 +46,18 @@ class StageGpu(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the time in which `process` waited for `prepare`."""
 
     @classmethod
-    def of(cls, done: Sequence[Committed]) -> StageGpu | None:
+    def of(cls, sums: GpuSums) -> StageGpu | None:
         """From the shards that were watched; the longer one was in work, the more it counts."""
-        seen = [(shard, shard.gpu) for shard in done if shard.gpu is not None]
-        if not seen:
+        if not sums.shards:
             return None
-        waiting = sum(shard.waiting_seconds for shard, _ in seen)
-        working = sum(shard.process_seconds for shard, _ in seen)
-        uses = [use for _, use in seen]
+        both = sums.waiting + sums.working
         return cls(
-            busy=_mean([(use.busy, use.seconds) for use in uses]),
-            encoder=_mean([(use.encoder, use.seconds) for use in uses]),
-            decoder=_mean([(use.decoder, use.seconds) for use in uses]),
-            memory_mb=max(use.memory_mb for use in uses),
-            waited=round(waiting / (waiting + working), 4) if waiting + working else 0.0,
+            busy=sums.busy.mean,
+            encoder=sums.encoder.mean,
+            decoder=sums.decoder.mean,
+            memory_mb=sums.memory_mb,
+            waited=round(sums.waiting / both, 4) if both else 0.0,
         )
-
-
-def _mean(shares: Sequence[tuple[float | None, float]]) -> float | None:
-    known = [(share, seconds) for share, seconds in shares if share is not None]
-    total = sum(seconds for _, seconds in known)
-    return round(sum(share * seconds for share, seconds in known) / total, 4) if total else None
 
 
 class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # only who counts may change what it has
@@ -106,14 +97,13 @@ class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # o
         return self.failed == self.tasks_in > 0
 
     @classmethod
-    def of(
-        cls, shards: int | None, done: Sequence[Committed], again: Sequence[Committed] = (), retried: int = 0
-    ) -> StageCounts:
+    def of(cls, shards: int | None, first: Folded, again: Folded | None = None, retried: int = 0) -> StageCounts:
         """Sum of committed shards: of the stage's input, and of those that try its dead letters `again`.
 
         `retried`: so many of the dead letters are tried again. They were counted as input once, and have not failed.
         """
-        given, done = done, [*done, *again]
+        second = again or Folded()
+        given, done = first.sums, [*first.sums, *second.sums]
         return cls(
             tasks_in=sum(s.tasks_in for s in given),
             tasks_out=sum(s.tasks_out for s in done),
@@ -122,12 +112,12 @@ class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # o
             not_returned=sum(s.not_returned for s in done),
             failed=sum(s.failed for s in done) - retried,
             shards=shards,
-            shards_done=len(done),
+            shards_done=first.shards + second.shards,
             seconds=round(sum(s.seconds for s in done), 3),
-            gpu=StageGpu.of(done),
+            gpu=StageGpu.of(first.gpu + second.gpu),
             ended=max((s.ended for s in done if s.ended is not None), default=None),
             cpu_seconds=round(sum(s.cpu_seconds for s in done), 3),
             peak_memory_mb=max((s.peak_memory_mb for s in done), default=0.0),
             logged=added(s.logged for s in done if s.logged),
-            **yields_of(given, done, again),
+            **yields_of(first, second),
         )

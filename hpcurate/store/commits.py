@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +15,7 @@ from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.freed import Freed
 from hpcurate.store.layout import StageFolder, fan_of
 from hpcurate.store.lists import ShardLine
+from hpcurate.store.packed import decoded, encoded
 from hpcurate.store.stats import Committed, ShardStats
 from hpcurate.store.trouble import TEST_BYTES
 from hpcurate.system.failpoints import failpoint
@@ -48,7 +48,6 @@ class FanIndex(msgspec.Struct, frozen=True):
         return self.format >= INDEX_FORMAT
 
 
-T = TypeVar("T")
 _committed = msgspec.json.Decoder(Committed)
 _index = msgspec.json.Decoder(FanIndex)
 
@@ -141,7 +140,7 @@ class Commits:
 
     def read(self, shard: str) -> Committed:
         """Summary of a committed shard."""
-        return _decoded(_committed, self._stats_json(shard))
+        return decoded(_committed, self._stats_json(shard))
 
     def read_many(self, shards: Sequence[str]) -> list[Committed | Exception]:
         """Of each the summary, or why there is none: FileNotFoundError, or what it has cannot be read.
@@ -156,7 +155,7 @@ class Commits:
         if isinstance(data, OSError):
             raise data
         try:
-            return _decoded(_committed, data)
+            return decoded(_committed, data)
         except (msgspec.MsgspecError, ValueError) as error:
             return error
 
@@ -193,14 +192,14 @@ class Commits:
     def read_index(self, fan: str) -> FanIndex | None:
         """The index of a fan-out folder; None where it is absent or unreadable."""
         with suppress(OSError, ValueError):
-            return _decoded(_index, self._filesystem.read(self._folder.index(fan)))
+            return decoded(_index, self._filesystem.read(self._folder.index(fan)))
         return None
 
     def write_index(self, fan: str, index: FanIndex) -> None:
         """Write it: a cache, made again where it is missing."""
         with suppress(OSError):  # a read-only store is still readable
             self._filesystem.make_folders(self._folder.indexes)
-            self._filesystem.replace(self._folder.index(fan), _encoded(index))
+            self._filesystem.replace(self._folder.index(fan), encoded(index))
 
 
 def _record(stats: ShardStats, files: dict[str, int]) -> bytes:
@@ -208,21 +207,6 @@ def _record(stats: ShardStats, files: dict[str, int]) -> bytes:
     files.pop("stats.json", None)  # of a call before
     stats.files = files
     return json.dumps(stats.to_json(), indent=1).encode() + b"\n"
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """By json where names and reasons hold bytes that are no text, which msgspec's own decoder refuses."""
-    try:
-        return decoder.decode(data)
-    except msgspec.DecodeError:
-        return msgspec.convert(json.loads(data), decoder.type)
-
-
-def _encoded(index: FanIndex) -> bytes:
-    try:
-        return msgspec.json.encode(index)
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(index), separators=(",", ":")).encode()
 
 
 def read_dead_letter(line: bytes) -> DeadLetter:

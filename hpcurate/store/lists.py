@@ -6,7 +6,7 @@ one before are no longer what is committed upstream; the lines whose inputs stil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from hpcurate.errors import StoreError
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, base, fan_of, version
+from hpcurate.store.packed import Blocks, Packed
 from hpcurate.sums import StageSums
 from hpcurate.system.failpoints import failpoint
 
@@ -48,6 +49,8 @@ class ShardLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _line = msgspec.json.Decoder(ShardLine)
+BLOCK_BYTES = 1 << 17
+"""Of a list, that are read at a time: about a thousand lines."""
 
 
 class Lists:
@@ -73,15 +76,33 @@ class Lists:
 
         Raises StoreError if it is damaged.
         """
-        path = self._folder.list_file(name)
+        found = self._blocks(name)
+        return None if found is None else [line for data in found for line in self._lines(name, data)]
+
+    def read_packed(self, name: str) -> Sequence[ShardLine] | None:
+        """The same, for who goes through them now and then: of a million lines a thousand are there at a time."""
+        found = self._blocks(name)
+        if found is None:
+            return None
+        lengths, parts = [], []
+        for data in found:
+            lengths.append(len(self._lines(name, data)))
+            parts.append(Packed(data, _line.decode_lines))
+        return Blocks(parts, lengths)
+
+    def _blocks(self, name: str) -> Iterator[bytes] | None:
         try:
-            return [_line.decode(line) for line in self._filesystem.read(path).splitlines() if line]
+            return _whole_lines(self._filesystem.read(self._folder.list_file(name)))
         except FileNotFoundError:
             return None
+
+    def _lines(self, name: str, data: bytes) -> list[ShardLine]:
+        try:
+            return _line.decode_lines(data)
         except msgspec.MsgspecError as error:
             raise StoreError(
-                f"{path}: is not a shard list ({error}): it was changed by hand, or a part of it was lost; "
-                "move it out of the store and type the run's command again"
+                f"{self._folder.list_file(name)}: is not a shard list ({error}): it was changed by hand, or a part "
+                "of it was lost; move it out of the store and type the run's command again"
             ) from None
 
     def is_there(self, name: str) -> bool:
@@ -118,3 +139,13 @@ class Lists:
                 "type the command again in a minute"
             )
         return standing
+
+
+def _whole_lines(data: bytes) -> Iterator[bytes]:
+    """Blocks that end with a line; one without lines is left out."""
+    begin = 0
+    while begin < len(data):
+        end = data.find(b"\n", begin + BLOCK_BYTES) + 1 or len(data)
+        if block := data[begin:end].strip(b"\n"):
+            yield block
+        begin = end

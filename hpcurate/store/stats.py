@@ -27,10 +27,17 @@ def add_amounts(total: Amounts, amounts: Amounts, times: int = 1) -> None:
 
 
 def sum_amounts(many: Iterable[Amounts]) -> Amounts:
-    """All together. Of ten thousand shards a look adds up several: unit by unit is three times as fast."""
+    """All together."""
+    return rounded(exact_sums(many))
+
+
+def exact_sums(many: Iterable[Amounts]) -> Amounts:
+    """The same, before it is rounded. Of ten thousand shards a look adds up several: unit by unit is three times as
+    fast.
+    """
     known = [amounts for amounts in many if amounts]
     units = dict.fromkeys(itertools.chain.from_iterable(known))
-    return rounded({unit: _sum_of(unit, known) for unit in units})
+    return {unit: _sum_of(unit, known) for unit in units}
 
 
 def _sum_of(unit: str, many: list[Amounts]) -> float:

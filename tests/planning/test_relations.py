@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hpcurate.planning.relations import Gather, Parts, Relation, Slices, Upstream, is_up_to_date
 from hpcurate.planning.slicing import Slicing
+from hpcurate.planning.standing import cover, cover_in_order
 from hpcurate.store.layout import fan_of, is_content_named, version_name
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
@@ -288,3 +289,18 @@ def test_a_dry_run_counts_as_many_shards_as_there_will_be(relation: Relation, we
 def test_a_relation_survives_json(relation: Relation) -> None:
     """`pipeline.json` and `plan.json` hold it."""
     assert relation == msgspec.json.decode(msgspec.json.encode(relation), type=Slices | Gather)
+
+
+@given(st.sampled_from(CUTS), upstreams, st.data())
+def test_a_list_that_was_cut_once_is_looked_through_in_order(
+    relation: Relation, found: list[Upstream], data: st.DataObject
+) -> None:
+    """Without a table of its rows, which of a million shards takes a gigabyte; of others `cover` says what they are."""
+    for name, parts in relation.lists(found).items():
+        rows = [(one.folder, s.shard, s.nonce, s.tasks_out) for one in parts for s in one.shards()]
+        lines, sizes = relation.lines(name, parts, ones), {row[:3]: row[3] for row in rows if row[3]}
+        assert cover_in_order(lines, rows)
+        other = data.draw(st.lists(st.sampled_from(lines), max_size=len(lines) + 1)) if lines else []
+        assert cover(other, sizes) or not cover_in_order(other, rows)
+        assert not cover_in_order(lines, [*rows, ("up0-0123", "more", "n", 1)])
+        assert not cover_in_order(lines, [(*row[:2], "another", row[3]) for row in rows]) or not lines

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from one_worker import QuickClock
 
+from benchmarks.big_store import LOCAL, make
 from hpcurate.runs.commits_seen import CONFIRM_S, CommitsSeen
+from hpcurate.runs.driver import Driver
+from hpcurate.runs.folded import Folded
 from hpcurate.runs.indexing import write_index
+from hpcurate.runs.launcher import make_launcher
 from hpcurate.runs.lists_seen import LiveList
+from hpcurate.runs.state import StageCounts
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
-from hpcurate.store.stats import ShardStats
+from hpcurate.store.stats import Committed, GpuUse, LeftOut, ShardStats
 from hpcurate.world import World
 
 SHARD = "0001-000000"
@@ -144,3 +155,84 @@ def test_once_a_folder_is_full_what_was_read_before_is_read_again(tmp_path: Path
     assert ["0001-000", "0001-001", "0001-002"] == _written(tmp_path, second)
     third, counting = _looking(tmp_path)
     assert ("another", []) == (third.of("s-1", THREE).done[3].nonce, counting.opened)
+
+
+def _held(of: Callable[[], object]) -> int:
+    """Bytes that are held of what it has made."""
+    tracemalloc.start()
+    try:
+        made = of()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] if made is not None else 0
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gate_holds_little_of_each_shard(tmp_path: Path) -> None:
+    """It was 3 kB: a gate of a million shards took as much memory as the node had."""
+    driver = make(str(tmp_path), 2000, is_done=lambda number: True)
+    run, filesystem = driver.run, CountedOpens()
+
+    def looked() -> Driver:
+        again = Driver(run, make_launcher(LOCAL), world=World(filesystem=filesystem))
+        again.look()
+        return again
+
+    looked()  # modules, caches of types
+    assert _held(looked) < 2000 * 300
+    assert [] == filesystem.opened, "all of it is in the indexes"
+
+
+class CountedOpens(Counting):
+    """Counts what is opened, whoever does."""
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes | OSError]:
+        """See `Filesystem`."""
+        self.opened += [path for path in paths if path.endswith("stats.json")]
+        return super().read_all(paths)
+
+
+def test_shards_of_a_list_that_goes_to_and_fro_between_folders_are_in_its_order(tmp_path: Path) -> None:
+    """Lists that are named by their content do, and such with lines of an earlier version."""
+    ids = ["0001-000001", "0001-001001", "0001-000000", "0001-001000", "0001-000002"]
+    _committed(tmp_path, [*ids[:3], ids[4]])
+    seen, _ = _looking(tmp_path)
+    found = seen.of("s-1", LiveList("0001", tuple(ShardLine(id, n + 1.0, 2, ()) for n, id in enumerate(ids))))
+    assert ([*ids[:3], ids[4]], 4) == ([shard.shard for shard in found.done], found.sums.shards)
+    assert (10, 15.0, 11.0) == (found.tasks, found.weight, found.weight_done)
+
+
+def test_what_was_seen_stays_what_it_was(tmp_path: Path) -> None:
+    """The next look sees more; who still has the one before decides on that."""
+    ids = [line.id for line in THREE.lines]
+    _committed(tmp_path, ids[:2])
+    seen, _ = _looking(tmp_path)
+    before = seen.of("s-1", THREE)
+    _committed(tmp_path, ids[2:5])
+    seen.next_look()
+    assert (5, 2) == (len([*seen.of("s-1", THREE).done]), len([*before.done]))
+    seen.next_look()
+    assert seen.of("s-1", THREE) is seen.of("s-1", THREE)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 9)), max_size=9), st.integers(0, 9))
+def test_shards_add_up_however_they_are_put_together(given: list[tuple[int, float]], cut: int) -> None:
+    """A thousand at a time, or all at once."""
+    shards = [
+        Committed(
+            shard=str(number), nonce="n", weight_out=1.0, tasks_in=tasks, passed=tasks, seconds=seconds,
+            amounts_in={"seconds": seconds} if tasks else {}, reasons={"dark": tasks}, lost={"dark": {"bytes": seconds}},
+            left_out={"short": LeftOut(tasks, {"seconds": seconds})}, ended=seconds,
+            gpu=GpuUse(seconds=1.0, busy=seconds if tasks else None),
+        )
+        for number, (tasks, seconds) in enumerate(given)
+    ]  # fmt: skip
+    both = Folded.together([Folded.of(shards[:cut]), Folded.of(shards[cut:])])
+    one, other = (msgspec.to_builtins(StageCounts.of(9, folded)) for folded in (Folded.of(shards), both))
+    assert pytest.approx(_flat(one), abs=2e-4) == _flat(other)
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {path: leaf for key, one in value.items() for path, leaf in _flat(one, f"{name}.{key}").items()}

@@ -26,8 +26,8 @@ PROTOCOL = {
     "store": ("claims", "commits", "rounds", "lists", "evidence"),
     "worker": ("picker", "attempts", "heartbeat", "turns"),
     "runs": (
-        "reconcile", "rounds_seen", "submitting", "driver", "gate", "cancel", "commits_seen", "lists_seen", "indexing",
-        "live",
+        "reconcile", "rounds_seen", "submitting", "driver", "gate", "cancel", "commits_seen", "fans_seen",
+        "lists_seen", "indexing", "live",
     ),
     "source": ("intake",),
 }  # fmt: skip

@@ -18,7 +18,7 @@ FOUND: tuple[Mutant, ...] = (
     ),
     _mutant(
         "one listing is enough",
-        Edit("runs/commits_seen.py", "if lost_s >= CONFIRM_S]", "if lost_s >= 0.0]"),
+        Edit("runs/fans_seen.py", "if lost_s >= CONFIRM_S]", "if lost_s >= 0.0]"),
         scenario="a call that stays",
         stale_s=60.0,
         seed=16,
@@ -113,7 +113,7 @@ FOUND: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a shard that was looked for too early is damaged",
-        Edit("runs/commits_seen.py", "if self.before.get(shard) or shard not in self.unread:", "if True:"),
+        Edit("runs/fans_seen.py", "if self.at.before.get(shard) or shard not in self.at.unread:", "if True:"),
         scenario="local, typed again",
         stale_s=60.0,
         seed=14,

@@ -15,6 +15,7 @@ import pytest
 from checkout import ROOT
 from planned import planned
 
+from hpcurate.runs.folded import Folded
 from hpcurate.runs.state import StageCounts, StageGpu
 from hpcurate.store.stats import Committed, GpuUse
 from hpcurate.system.clock import SystemClock
@@ -117,8 +118,8 @@ def test_shards_are_summed_up_for_a_stage() -> None:
     """A long one counts more; shards that nobody watched do not."""
     long, short = GpuUse(seconds=9, busy=1.0, memory_mb=5), GpuUse(seconds=1, busy=0.0, memory_mb=7)
     done = [shard("a", long, 6, 2), shard("b", short, 2), shard("c", None, 100, 100)]
-    assert StageGpu(busy=0.9, memory_mb=7, waited=0.2) == StageCounts.of(3, done).gpu
-    assert None is StageCounts.of(1, [shard("c", None)]).gpu
+    assert StageGpu(busy=0.9, memory_mb=7, waited=0.2) == StageCounts.of(3, Folded.of(done)).gpu
+    assert None is StageCounts.of(1, Folded.of([shard("c", None)])).gpu
 
 
 NVML = r"""
