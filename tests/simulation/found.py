@@ -41,7 +41,7 @@ FOUND: tuple[Mutant, ...] = (
         stops=0.01,
         kills=2,
         alone=False,
-        seed=567,
+        seed=57,
     ),
     _mutant(
         "a list that is being written is empty",
