@@ -2,6 +2,7 @@
 
 Whoever holds a claim for longer than it needs takes work from others that are idle: at the end of a stage that costs up
 to a quarter of the time. So the next shard is claimed when there is just enough time left to prepare its first batch.
+Where there is nothing to prepare, what is gained is the time of a claim and a commit: that counts for short batches.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ LEAST_BATCHES = 4
 """A shard of fewer batches, of few shards, has nothing ahead of it: nearly all of its time would be the end of it."""
 MANY_SHARDS = 8
 """So many for each stage process are not few: of a shard of any size a claim ahead takes no more than an eighth."""
+CLAIM_S = 0.01
+"""What a claim may take."""
+SHORT_S = 0.1
+"""A batch that takes longer has nothing ahead of it for the sake of the claim alone."""
 _LATEST = 8
 """Batches that are measured, the latest ones."""
 
@@ -32,11 +37,12 @@ def ask_in(
 ) -> Optional[float]:
     """Seconds until the next shard is asked for, when `done` of `batches` are through; None: not at all, or not yet.
 
-    It is time once the predicted time left is the time that `prepare` of one batch takes. Pure.
+    It is time once the predicted time left is the time that `prepare` of one batch takes; without one, `prepare_s` is
+    None. Pure.
     """
-    if batches < least or batch_s is None or prepare_s is None:
+    if batches < least or batch_s is None or (prepare_s is None and batch_s > SHORT_S):
         return None
-    return max(0.0, (batches - done) * batch_s - prepare_s)
+    return max(0.0, (batches - done) * batch_s - (CLAIM_S if prepare_s is None else prepare_s))
 
 
 class Measured:

@@ -19,11 +19,10 @@ _wrong: set[type] = set()
 """Classes of which it was printed that their amounts cannot be used."""
 
 
-def amounts_of_all(tasks: Sequence[Task]) -> Amounts:
-    """Those of all of them, added up."""
+def amounts_of_all(tasks: Sequence[Task], kind: type[Task]) -> Amounts:
+    """Those of all of them, which are of one class, added up."""
     total: Amounts = {}
-    kinds: set[Any] = set(map(type, tasks))
-    if any(kind.amounts is not Task.amounts for kind in kinds):
+    if kind.amounts is not Task.amounts:
         for task in tasks:
             add_amounts(total, amounts_of(task))
     return total

@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Callable, Optional
 
 import msgspec
@@ -36,7 +35,6 @@ from hpcurate.task import Task
 
 MOST_NAMED = 100
 """Tasks of a batch that are named as in work: the first ones. Which one is to blame is known only if it is alone."""
-_weight = attrgetter("weight")
 
 
 class MemberFailed(Exception):
@@ -237,7 +235,7 @@ class Attempt:
     def _process(self, batch: Batch) -> None:
         """One batch through all members; nothing is written unless all of them succeed."""
         inputs, tasks = [task.id for task in batch.tasks], batch.tasks
-        weight, amounts = weight_of(tasks), amounts_of_all(tasks)  # before the stage may change them
+        weight, amounts = weight_of(tasks), amounts_of_all(tasks, self._stage.types[0][0])  # before they are changed
         started = time.monotonic()
         owners: set[str] = set()
         logged: list[Entry] = []
@@ -266,7 +264,8 @@ class Attempt:
             self._seen = lineage.unique
         passed = lineage.passed()
         self._weight += weight
-        self._output.batch(len(inputs), returned, rows, len(passed), weighs, amounts)
+        made = amounts_of_all(returned, self._stage.types[-1][1])
+        self._output.batch(len(inputs), returned, rows, len(passed), weighs, amounts, made)
         self._output.drops(lineage.drops, inputs, passed)
         self._output.left_out(lineage.omissions)
         self._output.log(logged)
@@ -335,7 +334,10 @@ class Attempt:
 
 def _sum_of_weights(tasks: Sequence[Task]) -> float:
     """Raises StageError where one is no finite number."""
-    total = sum(map(float, map(_weight, tasks)))
+    weights = [task.weight for task in tasks]
+    total = sum(weights)
+    if type(total) is not float:  # whole numbers, or those of numpy
+        total = sum(map(float, weights))
     if math.isfinite(total):
         return total
     for task in tasks:

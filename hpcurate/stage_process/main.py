@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import platform
 import queue
@@ -160,6 +161,7 @@ def serve(channel: Channel) -> None:
     except RAISED as error:
         channel.send(Refused(error=type(error).__name__, message=mask(str(error)), traceback=trace_of(error)))
         return
+    leave_to_stay()
     channel.send(Ready(environment=environment(hello.worker.device), made=made))
     try:
         for job in _jobs(channel, runner):
@@ -170,12 +172,18 @@ def serve(channel: Channel) -> None:
         channel.hang_up()  # whatever else may still run, or hang, in here
 
 
+def leave_to_stay() -> None:
+    """What is there after set-up stays: a collection looks at none of it again, as each would after a few batches."""
+    gc.collect()
+    gc.freeze()
+
+
 def _jobs(channel: Channel, runner: ShardRunner) -> Iterator[ShardJob]:
     """The shards to run, one after the other. Raises ChannelClosed, NoMessage."""
     if runner.preparer is None:
         while True:
             message = channel.receive()
-            if isinstance(message, ShardJob):
+            if isinstance(message, ShardJob) and not message.ahead:  # there is nothing to prepare
                 yield message
     jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(channel, runner, jobs), daemon=True).start()

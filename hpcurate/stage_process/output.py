@@ -14,7 +14,7 @@ import msgspec
 from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import Blame, DeadLetter
 from hpcurate.masks import mask, mask_plain
-from hpcurate.stage_process.amounts import amounts_of, amounts_of_all
+from hpcurate.stage_process.amounts import amounts_of
 from hpcurate.stage_process.device import peak_gpu_mb
 from hpcurate.stage_process.input import rows_in, rows_of
 from hpcurate.stage_process.lineage import Drop, Omission
@@ -90,7 +90,8 @@ class ShardOutput:
         rows: bytes,
         passed: int,
         weight: float,
-        amounts: Optional[Amounts] = None,
+        amounts_in: Optional[Amounts] = None,
+        amounts_out: Optional[Amounts] = None,
     ) -> None:
         """What a batch of so many inputs of these amounts became: tasks of that weight, in these rows.
 
@@ -103,8 +104,8 @@ class ShardOutput:
         counts.weight_out += weight
         counts.passed += passed
         counts.dropped += inputs - passed
-        add_amounts(counts.amounts_in, amounts or {})
-        add_amounts(counts.amounts_out, amounts_of_all(returned))
+        add_amounts(counts.amounts_in, amounts_in or {})
+        add_amounts(counts.amounts_out, amounts_out or {})
 
     def drops(self, drops: Sequence[Drop], inputs: Sequence[str], passed: Collection[int]) -> None:
         """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that.

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from operator import attrgetter
 from typing import Optional
 
 import attrs
 
 from hpcurate.stage_process.messages import Reached
 from hpcurate.task import Task
-
-_weight = attrgetter("weight")
 
 
 def reached_by(batch: Sequence[Task], done: int, weight: float) -> Optional[Reached]:
@@ -33,6 +30,6 @@ def called(task: Task) -> str:
 def weight_of(tasks: Sequence[Task]) -> float:
     """All of them; 0 where the stage's `prepare` has made something else of their weights."""
     with suppress(TypeError, ValueError, OverflowError):
-        weight = float(sum(map(_weight, tasks)))
+        weight = float(sum([task.weight for task in tasks]))
         return weight if math.isfinite(weight) else 0.0
     return 0.0

@@ -142,6 +142,6 @@ class ShardRunner:
 
     def _ask_in(self, done: int) -> Optional[float]:
         feed = self._feed
-        if feed is None or not self.preparer or feed.isolate or feed.job.whole:
+        if feed is None or feed.isolate or feed.job.whole:
             return None
         return self._set_up.measured.ask_in(feed.batches, done, feed.job.least_batches)

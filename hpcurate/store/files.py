@@ -18,9 +18,13 @@ from hpcurate.store.access import as_its_folder, new_file
 __all__ = ["REAL", "Files", "files_folder"]
 
 
+AT_ONCE = 1 << 17
+"""Bytes that are read in one call."""
+
+
 def _open(path: str, mode: str) -> BinaryIO:
     opener = new_file if "w" in mode else None
-    return open(path, mode, opener=opener)  # type: ignore[return-value]  # whoever asked for it closes it
+    return open(path, mode, AT_ONCE if mode == "rb" else -1, opener=opener)  # type: ignore[return-value]  # whoever asked for it closes it
 
 
 def _append(path: str, data: bytes) -> None:

@@ -14,7 +14,7 @@ from unit_stages import Number, Prepared, numbers
 
 from hpcurate import Stage
 from hpcurate.errors import StoreFailed
-from hpcurate.stage_process.ahead import LEAST_BATCHES, LOOK_AHEAD, Measured, ask_in, least_batches
+from hpcurate.stage_process.ahead import CLAIM_S, LEAST_BATCHES, LOOK_AHEAD, SHORT_S, Measured, ask_in, least_batches
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
@@ -114,13 +114,14 @@ def test_a_failing_prepare_of_a_store_that_fails_blames_no_task(
 @pytest.mark.parametrize("least", [1, LEAST_BATCHES])
 @pytest.mark.parametrize(("batches", "done"), [(b, d) for b in range(9) for d in range(b)])
 def test_the_next_shard_is_asked_for_when_one_prepare_is_left(batches: int, done: int, least: int) -> None:
-    """Never by a shard that is too short, nor before anything was measured."""
-    for batch_s, prepare_s in itertools.product([None, 0.0, 2.0], [None, 0.0, 1.0, 3.0, 50.0]):
+    """Never by a shard that is too short, nor before anything was measured; without `prepare` if batches are short."""
+    for batch_s, prepare_s in itertools.product([None, 0.0, 0.02, 2.0], [None, 0.0, 1.0, 3.0, 50.0]):
         found = ask_in(batches, done, batch_s, prepare_s, least)
-        if batches < least or batch_s is None or prepare_s is None:
+        if batches < least or batch_s is None or (prepare_s is None and batch_s > SHORT_S):
             assert found is None
         else:
-            assert max(0.0, (batches - done) * batch_s - prepare_s) == found
+            lead = CLAIM_S if prepare_s is None else prepare_s
+            assert max(0.0, (batches - done) * batch_s - lead) == found
 
 
 def test_a_short_shard_looks_ahead_where_it_takes_little_from_others() -> None:
@@ -219,4 +220,24 @@ def test_who_asks_for_the_next_shard(tmp_path: Path, changes: dict[str, Any], as
     runner = ShardRunner(Prepared())
     runner.run(shard(tmp_path, "a", 6, **changes), said.append)
     runner.close()
+    assert asks is any(message.ask_in is not None for message in said)
+
+
+class Sleeps(Stage[Number, Number]):
+    """Prepares nothing, and takes so long for a batch."""
+
+    def __init__(self, sleep_s: float) -> None:
+        self.sleep_s = sleep_s
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """Pass them on."""
+        time.sleep(self.sleep_s)
+        return tasks
+
+
+@pytest.mark.parametrize(("sleep_s", "asks"), [(0.0, True), (SHORT_S * 2, False)])
+def test_who_prepares_nothing_asks_if_batches_are_short(tmp_path: Path, sleep_s: float, asks: bool) -> None:
+    """For a claim and a commit alone, which a longer batch does not notice."""
+    said: list[InWork] = []
+    ShardRunner(Sleeps(sleep_s)).run(shard(tmp_path, "a", 6), said.append)
     assert asks is any(message.ask_in is not None for message in said)

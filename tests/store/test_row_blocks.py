@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import gc
 import itertools
 import math
 import pathlib
@@ -189,3 +190,21 @@ def test_odd_rows_among_many_are_read() -> None:
     """What the standard library wrote, between others."""
     some = [Scored(id="a"), Scored(id="\udcff", start_s=math.inf), Scored(id="c")]
     assert some == codec(Scored).decode_lines(codec(Scored).encode_block(some))
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_search_for_garbage_while_rows_are_read(collects: bool) -> None:
+    """All that it could look at is the tasks that were just made. Afterwards all is as it was."""
+    found: list[str] = []
+    data = codec(Scored).encode_block([Scored(id=str(n)) for n in range(5000)])
+    note = lambda phase, info: found.append(phase)  # noqa: E731
+    try:
+        if not collects:
+            gc.disable()
+        gc.callbacks.append(note)
+        read = codec(Scored).decode_rows(data, 5000)
+        gc.callbacks.remove(note)
+        assert (5000, collects) == (len(read), gc.isenabled())
+    finally:
+        gc.enable()
+    assert len(found) <= 2  # at most one, at the end

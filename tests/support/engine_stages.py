@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -61,6 +62,23 @@ class Double(Stage[Number, Number]):
             task.value *= 2
             out.append(task)
         return out
+
+
+class CountsFrozen(Stage[Number, Number]):
+    """The value of each is how many objects the search for garbage passes over; set-up makes 100 000."""
+
+    version = 1
+    batch_size = 3
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Objects that could be garbage."""
+        self.kept: list[list[int]] = [[] for _ in range(100_000)]
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """In this process."""
+        for task in tasks:
+            task.value = gc.get_freeze_count()
+        return tasks
 
 
 class Digits(Stage[Number, Digit]):

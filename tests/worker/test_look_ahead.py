@@ -13,6 +13,11 @@ from typing import Any
 
 from ahead_stages import KILLS, ODD, PER_SHARD, SHARDS, UNSET
 from checkout import ROOT
+from engine_stages import CountsFrozen, Number
+
+import hpcurate
+from hpcurate.planning.build import Step
+from hpcurate.planning.options import StageOptions
 
 PROGRAM = ROOT / "tests" / "support" / "ahead_stages.py"
 
@@ -113,3 +118,14 @@ def test_prepare_in_processes(tmp_path: Path) -> None:
     first, *_, last = [row["message"] for row in rows(tmp_path, "failed")]
     assert "lost a process of `prepare`" in first
     assert last.endswith("setup() was not called here: use what the constructor set, or prepare=threads")
+
+
+def test_short_shards_of_a_stage_that_prepares_nothing(tmp_path: Path) -> None:
+    """The next one is in work while one is committed; what was there after set-up is not searched for garbage."""
+    given = [Number(id=f"n{n:03d}", value=n) for n in range(PER_SHARD * SHARDS)]
+    resources = {"cpus": 1, "memory": "200MB", "time": "1h"}
+    steps = {"ahead": Step(CountsFrozen(), StageOptions(shard_tasks=PER_SHARD, workers=1, resources=resources))}
+    hpcurate.run(steps, given, store=tmp_path / "store", launcher="local")
+    assert [task.id for task in given] == [row["id"] for row in rows(tmp_path)]
+    assert all(row["value"] > 100_000 for row in rows(tmp_path))
+    assert any(claim["ahead"] for claim in claims(tmp_path).values())
