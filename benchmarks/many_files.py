@@ -16,6 +16,9 @@ steady rate: the start of each way's processes does not count.
 What is not equal: hpcurate has a folder for each task, makes every file read-only, flushes them before they are to be
 seen (`full`; `rename` does not), writes a row for each task, and can be killed at any moment; the others write plain
 files into one folder, flush nothing, and look at what is there to continue.
+
+Nothing is removed before the end: ext4 passes over each inode that was removed in the last minute, or the last five,
+when it looks for a free one, so that who comes after a removal pays for it. Wait as long after removing other files.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import argparse
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,7 +36,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from bench_stages import Page, WriteFile
-from rounds import Way, in_a_folder, in_turns, parser, rates, ratios, work_seconds
+from rounds import Way, in_turns, parser, rates, ratios, scratch, work_seconds
 
 import hpcurate
 from hpcurate.planning.build import Step
@@ -158,6 +162,12 @@ def bare_seconds(folder: Path, items: int, write: Callable[[str, int], None]) ->
     return time.perf_counter() - began
 
 
+def apart(way: Callable[[Path], float], parent: Path) -> float:
+    """In a folder of its own, which stays until all is measured, with nothing left to be written by the way before."""
+    os.sync()
+    return way(Path(tempfile.mkdtemp(dir=parent)))
+
+
 def ways_of(given: argparse.Namespace) -> tuple[dict[str, Callable[[Path], float]], dict[str, int]]:
     """(what is measured, how many files each way writes: GNU parallel fewer), by name."""
     items, python = given.items, given.kagurazaka
@@ -182,7 +192,8 @@ def ways_of(given: argparse.Namespace) -> tuple[dict[str, Callable[[Path], float
 def measure(given: argparse.Namespace) -> tuple[list[Way], dict[str, int], str]:
     """(ways, files of each, name of the peer at its best)."""
     ways, counts = ways_of(given)
-    took = in_turns({name: partial(in_a_folder, way, given.dir) for name, way in ways.items()}, given.repeat)
+    with scratch(given.dir) as folder:
+        took = in_turns({name: partial(apart, way, folder) for name, way in ways.items()}, given.repeat)
     best = min((way for way in took if way.name.startswith(PEER)), key=lambda way: way.median)
     return took, counts, best.name
 

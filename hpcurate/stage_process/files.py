@@ -25,6 +25,7 @@ from hpcurate.task import File, Task
 
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 """Answers of a filesystem that works: there is no such file."""
+NO_NAMES = frozenset([".", ".."])
 
 
 class AttemptFiles:
@@ -58,9 +59,9 @@ class AttemptFiles:
         if folder in self._ended:
             self._remove(folder)
             self._ended.discard(folder)
-        path = os.path.join(self._job.directory, "files", folder, name)
+        path = f"{self._job.directory}/files/{folder}/{name}"
         try:
-            _make_below(self._job.directory, os.path.dirname(path))
+            _make_below(self._job.directory, path[: path.rindex("/")])
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EINVAL):
                 raise  # it is the name
@@ -92,7 +93,7 @@ class AttemptFiles:
             path = self._own(ref)
             if path is not None:
                 self._named.setdefault(path, task.id)
-                self._kept.add(path.split("/")[1])
+                self._kept.add(path.split("/", 2)[1])
             else:
                 self.others.add(ref.split("/")[0])
 
@@ -101,7 +102,7 @@ class AttemptFiles:
         for folder in self._ended:
             self._remove(folder)
         for path, task_id in self._named.items():
-            if self._look(os.path.join(self._job.directory, path)):
+            if self._look(f"{self._job.directory}/{path}"):
                 raise StageError(f"task {task_id!r} was passed on with the file {path!r}, which has since been removed")
 
     # -- looking ------------------------------------------------------------------------------------
@@ -109,11 +110,11 @@ class AttemptFiles:
     def _wrong_with(self, ref: str) -> str:
         """Why a row may not name this file; empty if it may."""
         parts = ref.split("/")
-        if not ref or any(part in (".", "..") for part in parts):
+        if not ref or not NO_NAMES.isdisjoint(parts):
             return "is not a place that self.file() gave"
         own = self._own(ref)
         if own is not None:
-            return self._look(os.path.join(self._job.directory, own))
+            return self._look(f"{self._job.directory}/{own}")
         if len(parts) > 5 and parts[1] == "shards":
             recorded = self._recorded_in("/".join(parts[:4]))
             if recorded is not None:

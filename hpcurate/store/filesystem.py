@@ -312,7 +312,7 @@ def _frozen(folder: str, descriptor: int) -> tuple[dict[str, int], list[str]]:
     for base in itertools.chain([folder], folders):  # grows
         with os.scandir(descriptor if base is folder else base) as entries:
             for entry in entries:
-                path, info = os.path.join(base, entry.name), entry.stat(follow_symlinks=False)
+                path, info = f"{base}/{entry.name}", entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(info.st_mode):
                     _set_mode(path, info, access)
                     folders.append(path)
