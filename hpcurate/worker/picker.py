@@ -192,10 +192,10 @@ class Picker:
         begin, fans = self._place, set[str]()
         while self._place < len(self._order):
             line = self._order[self._place]
-            if line.id not in self._done:
-                if len(fans | ({fan_of(line.id)} - self._fans.keys())) > WINDOW_FANS:
+            if line.id not in self._done and (fan := fan_of(line.id)) not in self._fans and fan not in fans:
+                if len(fans) == WINDOW_FANS:
                     break
-                fans |= {fan_of(line.id)} - self._fans.keys()
+                fans.add(fan)
             self._place += 1
         self._window = [line for line in self._order[begin : self._place] if line.id not in self._done]
         self._in_vain += len(fans) if begin >= self._own else 0
@@ -216,7 +216,8 @@ class Picker:
         self._done |= self._store.commits.names(lines)
         for fan in dict.fromkeys(fan_of(line.id) for line in lines):
             self._fans[fan] = now, self._store.claims.latest(fan)
-        latest = {shard: one for _, fan in self._fans.values() for shard, one in fan.items()}
+        listed = ((line.id, self._fans[fan_of(line.id)][1].get(line.id)) for line in self._window)
+        latest = {shard: one for shard, one in listed if one is not None}
         self._latest = {**latest, **{s: t for s, t in self._taken.items() if _hidden(latest.get(s), t)}}
         self._evidence.over = self._store.rounds.over()
         self._look_for_the_dead()
