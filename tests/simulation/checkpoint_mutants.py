@@ -41,6 +41,6 @@ CHECKPOINTING: tuple[Mutant, ...] = (
             "if left is None:",
         ),
         scenario="checkpoints",
-        seed=215,
+        seed=2123,
     ),
 )
