@@ -31,7 +31,7 @@ from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
 from hpcurate.worker import picker as picking
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.picker import Pick, Picker, Who
+from hpcurate.worker.picker import Pick, Picker, Trial, Who, order_of_trial
 from hpcurate.world import World
 
 SIZES = ((10, 1_000), (100, 10_000), (1_000, 100_000))
@@ -40,10 +40,10 @@ HEARTBEAT_S, LISTING_S, LEASE_S = 30.0, 30.0, 300.0
 KINDS = ("create", "mkdir", "rename", "read", "stat", "beat", "list")
 
 
-class SharedOrder(Sequence[ShardLine]):
+class SharedOrder(Sequence[Trial]):
     """A worker's order of trial as a view of the one sorted list: a thousand copies would not fit in memory."""
 
-    heavy: Sequence[ShardLine] = ()
+    heavy: Sequence[Trial] = ()
 
     def __init__(self, lines: Sequence[ShardLine], index: int, workers: int) -> None:
         self.index, self.workers = index, workers
@@ -121,7 +121,7 @@ def play(workers: int, shards: int, seconds: float, late_s: float, seed: int = 1
     """A stage of so many shards with so many workers, all of which begin within a minute."""
     began, dice, disk = time.perf_counter(), random.Random(seed), Disk(late_s=late_s)
     lines = [ShardLine(shard_id("0001", n), dice.random(), 1, ()) for n in range(shards)]
-    SharedOrder.heavy = sorted(lines, key=lambda line: (-line.weight, line.id))
+    SharedOrder.heavy = order_of_trial(lines, 0, 1)
     picking.order_of_trial = SharedOrder  # type: ignore[assignment]
     store = Store("/s")
     first = Client(disk, VirtualClock(), -1)

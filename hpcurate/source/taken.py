@@ -74,7 +74,7 @@ class Taken:
         if read.lists != list_names(self.store) or read.shards != self.name(read.lists):
             return False
         lines = [line for name in read.lists for line in self.lines(name)]
-        return len(self.store.commits.names(lines)) == len(lines)
+        return len(self.store.commits.names(line.id for line in lines)) == len(lines)
 
     def have_none_of(self, lists: Sequence[str], ids: Set[int]) -> bool:
         """Whether no item of these lists has one of these ids (`hash64`); False where that cannot be told."""

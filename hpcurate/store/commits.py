@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -14,7 +14,6 @@ from hpcurate.failures import DeadLetter
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.freed import Freed
 from hpcurate.store.layout import StageFolder, fan_of
-from hpcurate.store.lists import ShardLine
 from hpcurate.store.packed import decoded, encoded
 from hpcurate.store.stats import Committed, ShardStats
 from hpcurate.store.trouble import TEST_BYTES
@@ -167,12 +166,15 @@ class Commits:
             return []
         return [read_dead_letter(row) for row in rows]
 
-    def names(self, lines: Sequence[ShardLine]) -> set[str]:
-        """Ids of the list's shards that are committed, and not to be done again; one listing a fan-out folder."""
-        wanted = {line.id for line in lines}
+    def names(self, shards: Iterable[str]) -> set[str]:
+        """Those of these shards that are committed, and not to be done again; one listing a fan-out folder."""
+        wanted: dict[str, list[str]] = {}
+        for shard in shards:
+            wanted.setdefault(fan_of(shard), []).append(shard)
         found: set[str] = set()
-        for fan in dict.fromkeys(fan_of(line.id) for line in lines):
-            found.update(wanted.intersection(self._filesystem.names(self._folder.shards(fan))))
+        for fan, ids in wanted.items():
+            listed = set(self._filesystem.names(self._folder.shards(fan)))
+            found.update(shard for shard in ids if shard in listed)
         return found - self.freed.lacking(found)
 
     def _stats_json(self, shard: str) -> bytes:

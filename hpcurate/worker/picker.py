@@ -11,7 +11,7 @@ shards does not list all there are: so listings grow with the shards, not with w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -39,15 +39,25 @@ ANY = Room()
 """Enough for every shard."""
 
 
-def order_of_trial(lines: Sequence[ShardLine], index: int, workers: int) -> list[ShardLine]:
+class Trial(msgspec.Struct, frozen=True, gc=False):
+    """What a picker keeps of each shard in mind: its line, with all its inputs, takes several times the memory."""
+
+    id: str
+    weight: float
+    place: int
+    """In the list, of its line."""
+
+
+def order_of_trial(lines: Iterable[ShardLine], index: int, workers: int) -> list[Trial]:
     """Heaviest first; this worker's share (every `workers`-th from `index`) before the others'. Pure.
 
     Shares make collisions rare, and the rest makes every worker finish what others have not begun.
     """
-    heavy = sorted(lines, key=lambda line: (-line.weight, line.id))
+    trials = (Trial(line.id, line.weight, place) for place, line in enumerate(lines))
+    heavy = sorted(trials, key=lambda trial: (-trial.weight, trial.id))
     index %= max(1, workers)
     own = heavy[index::workers]
-    others = [line for position, line in enumerate(heavy) if position % workers != index]
+    others = [trial for position, trial in enumerate(heavy) if position % workers != index]
     return own + others
 
 
@@ -96,6 +106,7 @@ class Picker:
         lease_s: float,
     ) -> None:
         self._world, self._store, self._heartbeat, self._who = world, store, heartbeat, who
+        self._lines = lines
         self._order = order_of_trial(lines, who.index, who.workers)
         self._listing_s, self._watch, self._evidence = (
             listing_s,
@@ -106,14 +117,14 @@ class Picker:
         """Shards of its own share, which come first in its order."""
         self._place = 0
         """In its order, of the first shard after the window."""
-        self._window: list[ShardLine] = []
-        self._passed: list[ShardLine] = []
+        self._window: list[Trial] = []
+        self._passed: list[Trial] = []
         """Open shards of the windows before: in work elsewhere, or with a history."""
         self._in_vain = 0
         """Fan-out folders of others' shares that were listed since one had something to do."""
         self._fans: dict[str, tuple[float, dict[str, Latest]]] = {}
-        """Fan-out folder → when it was listed, not long ago, and what was found."""
-        self._trial: list[ShardLine] = []
+        """Fan-out folder → when it was listed, not long ago, and what was found of shards that may be open."""
+        self._trial: list[Trial] = []
         self._done: set[str] = set()
         self._latest: dict[str, Latest] = {}
         self._taken: dict[str, Latest] = {}
@@ -166,13 +177,13 @@ class Picker:
         self._list(again=True)
         return self._claim_first(room, ahead) or (self._claim_first(room, ahead, True) if room.fresh else None)
 
-    def _open_again(self) -> tuple[list[ShardLine], list[ShardLine]]:
+    def _open_again(self) -> tuple[list[Trial], list[Trial]]:
         """What is open in as many folders as it may list, and the rest, which comes first the next time."""
-        lines = [line for line in (*self._passed, *self._window) if line.id not in self._done]
-        fans = set(list(dict.fromkeys(fan_of(line.id) for line in lines))[: self._most_fans])
+        trials = [trial for trial in (*self._passed, *self._window) if trial.id not in self._done]
+        fans = set(list(dict.fromkeys(fan_of(trial.id) for trial in trials))[: self._most_fans])
         return (
-            [line for line in lines if fan_of(line.id) in fans],
-            [line for line in lines if fan_of(line.id) not in fans],
+            [trial for trial in trials if fan_of(trial.id) in fans],
+            [trial for trial in trials if fan_of(trial.id) not in fans],
         )
 
     @property
@@ -188,23 +199,23 @@ class Picker:
         """To the next shards of its order that may be open, in a few fan-out folders. False at the end."""
         if self._at_the_end:
             return False
-        self._passed += [line for line in self._window if line.id not in self._done]
+        self._passed += [trial for trial in self._window if trial.id not in self._done]
         begin, fans = self._place, set[str]()
         while self._place < len(self._order):
-            line = self._order[self._place]
-            if line.id not in self._done and (fan := fan_of(line.id)) not in self._fans and fan not in fans:
+            trial = self._order[self._place]
+            if trial.id not in self._done and (fan := fan_of(trial.id)) not in self._fans and fan not in fans:
                 if len(fans) == WINDOW_FANS:
                     break
                 fans.add(fan)
             self._place += 1
-        self._window = [line for line in self._order[begin : self._place] if line.id not in self._done]
+        self._window = [trial for trial in self._order[begin : self._place] if trial.id not in self._done]
         self._in_vain += len(fans) if begin >= self._own else 0
         return bool(self._window)
 
     def _pass_taken(self) -> None:
         """What exists for sure needs no look now; where that is all of the window, the next one is listed instead."""
-        self._passed += [line for line in self._window if line.id in self._taken]
-        self._window = [line for line in self._window if line.id not in self._taken]
+        self._passed += [trial for trial in self._window if trial.id in self._taken]
+        self._window = [trial for trial in self._window if trial.id not in self._taken]
         if not self._window:
             self._move_on()
 
@@ -212,54 +223,55 @@ class Picker:
         """The folders of the window; `again`: also those that were listed a moment ago."""
         now = self._world.clock.monotonic()
         self._fans = {} if again else {fan: seen for fan, seen in self._fans.items() if now - seen[0] < self._listing_s}
-        lines = [line for line in self._window if fan_of(line.id) not in self._fans]
-        self._done |= self._store.commits.names(lines)
-        for fan in dict.fromkeys(fan_of(line.id) for line in lines):
-            self._fans[fan] = now, self._store.claims.latest(fan)
-        listed = ((line.id, self._fans[fan_of(line.id)][1].get(line.id)) for line in self._window)
+        trials = [trial for trial in self._window if fan_of(trial.id) not in self._fans]
+        self._done |= self._store.commits.names([trial.id for trial in trials])
+        for fan in dict.fromkeys(fan_of(trial.id) for trial in trials):
+            found = self._store.claims.latest(fan)
+            self._fans[fan] = now, {shard: one for shard, one in found.items() if shard not in self._done}
+        listed = ((trial.id, self._fans[fan_of(trial.id)][1].get(trial.id)) for trial in self._window)
         latest = {shard: one for shard, one in listed if one is not None}
         self._latest = {**latest, **{s: t for s, t in self._taken.items() if _hidden(latest.get(s), t)}}
         self._evidence.over = self._store.rounds.over()
         self._look_for_the_dead()
-        self._trial = sorted((line for line in self._window if line.id not in self._done), key=self._doubt)
+        self._trial = sorted((trial for trial in self._window if trial.id not in self._done), key=self._doubt)
         self._listed = self._world.clock.monotonic()
 
-    def _doubt(self, line: ShardLine) -> int:
-        return doubt(self._latest.get(line.id))
+    def _doubt(self, trial: Trial) -> int:
+        return doubt(self._latest.get(trial.id))
 
     def _claim_first(self, room: Room, ahead: bool, at_last: bool = False) -> Pick | None:
         lost = 0
-        for line in () if self._who.round in self._evidence.over else self._trial:
-            latest = self._latest.get(line.id)
-            if line.id in self._done or (latest and latest.ending is None):
+        for trial in () if self._who.round in self._evidence.over else self._trial:
+            latest = self._latest.get(trial.id)
+            if trial.id in self._done or (latest and latest.ending is None):
                 continue
             if latest is not None and not self._at_the_end:  # it has a history
                 continue
-            if not self._is_for(room, line, latest, at_last):
+            if not self._is_for(room, trial, latest, at_last):
                 continue
-            pick = self._claim(line, latest, room, ahead)
+            pick = self._claim(trial, latest, room, ahead)
             if pick:
                 return pick
             lost += 1
             if lost & (lost - 1) == 0:  # the first, the second, the fourth …: others are here
-                self._see_claimed(fan_of(line.id))
+                self._see_claimed(fan_of(trial.id))
         return None
 
     def _see_claimed(self, fan: str) -> None:
         """What others have claimed in a folder since it was listed need not be tried."""
         self._latest = {**self._store.claims.latest(fan), **self._latest}
 
-    def _is_for(self, room: Room, line: ShardLine, latest: Latest | None, at_last: bool) -> bool:
+    def _is_for(self, room: Room, trial: Trial, latest: Latest | None, at_last: bool) -> bool:
         """Whether it is for this round and this worker. One that was handed back in its only attempt is not read (I12).
 
         Why a worker died that had one task of it alone in work is for the next round, where the scheduler can say.
         """
         if latest is None or latest.untold:
-            return room.takes(line.weight, Allowance(), at_last=at_last)
-        history = self._history(line.id, latest)
+            return room.takes(trial.weight, Allowance(), at_last=at_last)
+        history = self._history(trial.id, latest)
         verdict = judge(history, self._who.attempts, room.limits)
-        takes = not verdict.stuck and room.takes(line.weight, verdict.needs, at_last=at_last)
-        return takes and not self._evidence.awaits_word(line.id, history)
+        takes = not verdict.stuck and room.takes(trial.weight, verdict.needs, at_last=at_last)
+        return takes and not self._evidence.awaits_word(trial.id, history)
 
     def _history(self, shard: str, latest: Latest) -> tuple[AttemptEnd, ...]:
         known, over = self._histories.get(shard), len(self._evidence.over)
@@ -267,37 +279,37 @@ class Picker:
             known = self._histories[shard] = latest, over, self._evidence.history(shard, latest)
         return known[2]
 
-    def _claim(self, line: ShardLine, latest: Latest | None, room: Room, ahead: bool) -> Pick | None:
-        if latest and self._store.commits.stands(line.id):  # between our two listings, or hidden from them
-            self._done.add(line.id)
+    def _claim(self, trial: Trial, latest: Latest | None, room: Room, ahead: bool) -> Pick | None:
+        if latest and self._store.commits.stands(trial.id):  # between our two listings, or hidden from them
+            self._done.add(trial.id)
             return None
         attempt = latest.attempt + 1 if latest else 1
         claim = Claim(
-            shard=line.id,
+            shard=trial.id,
             attempt=attempt,
             nonce=self._world.nonce(8),
             worker=self._heartbeat.worker,
             process=self._me,
             round=self._who.round,
             element=self._who.element,
-            history=self._history(line.id, latest) if latest else (),
-            checkpoint=self._evidence.checkpoint(line.id),
+            history=self._history(trial.id, latest) if latest else (),
+            checkpoint=self._evidence.checkpoint(trial.id),
             ahead=ahead,
             memory_mb=self._who.memory_mb,
             seconds=room.left if room.left < math.inf else 0.0,
             node=self._who.node,
             at=round(self._world.clock.now().timestamp(), 3),
         )
-        self._doubtful = Pick(line, claim)
+        pick = self._doubtful = Pick(self._lines[trial.place], claim)
         won = self._store.claims.take(claim)
         self._doubtful = None
-        self._latest[line.id] = self._taken[line.id] = Latest(attempt)  # ours or another's: taken either way
-        return Pick(line, claim) if won else None
+        self._latest[trial.id] = self._taken[trial.id] = Latest(attempt)  # ours or another's: taken either way
+        return pick if won else None
 
     def _look_for_the_dead(self) -> None:
         """Find attempts whose worker is gone, among the first few open claims in our order."""
         self.waits = False
-        running = [line.id for line in self._window if self._is_running(line.id)]
+        running = [trial.id for trial in self._window if self._is_running(trial.id)]
         for shard in running[:WATCHED_CLAIMS]:
             latest = self._latest[shard]
             asked, claim = self._world.clock.monotonic(), self._read(shard, latest.attempt)

@@ -356,7 +356,7 @@ class Supervisor:
             return
 
         def done() -> int:
-            return len(self._store.commits.names(lines))
+            return len(self._store.commits.names(line.id for line in lines))
 
         def over() -> bool:
             reports = read_reports(self._world.filesystem, self.submission)

@@ -128,7 +128,7 @@ def test_a_source_list_is_complete_at_once(store: Store) -> None:
     """Downstream reads it as any other list."""
     take_numbers(store, 1, 2)
     [[line]] = lists(store)
-    assert {line.id} == taken(store).commits.names([line])
+    assert {line.id} == taken(store).commits.names([line.id])
 
 
 def test_a_shard_has_its_counts(store: Store) -> None:

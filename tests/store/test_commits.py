@@ -360,7 +360,7 @@ def test_only_committed_shards_of_the_list_count(folder: StageFolder, lines: lis
     """Strangers and attempts beside them do not."""
     try_commit(folder, "stray", shard="0001-000009")
     attempt(folder, "begun", shard="0001-000001")
-    assert {"0001-000000"} == commits_of(folder).names(lines)
+    assert {"0001-000000"} == commits_of(folder).names(line.id for line in lines)
 
 
 def index_of(commits: Commits) -> FanIndex:

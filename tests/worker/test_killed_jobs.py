@@ -94,7 +94,7 @@ def rounds(one: Bench, most: int, said: dict[str, Ending], world: World | None =
     for number in range(1, most + 1):
         job(one, number, world or World())
         one.store.rounds.mark_over(number, endings={f"{number}_3": JobEnd(ending=said["ending"])} if said else {})
-        if len(one.store.commits.names(lines)) == len(lines):
+        if len(one.store.commits.names(line.id for line in lines)) == len(lines):
             return number
     return most
 

@@ -63,7 +63,7 @@ def cut_off(seconds: float) -> AttemptEnd:
 
 def done(one: Bench) -> set[str]:
     """Shards that are committed."""
-    return one.store.commits.names(one.store.lists.read("0001") or [])
+    return one.store.commits.names(line.id for line in one.store.lists.read("0001") or [])
 
 
 @pytest.fixture
