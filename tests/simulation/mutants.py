@@ -59,7 +59,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "n+1 begins without an ending of n",
-        Edit(PICKER, "line.id in self._done or (latest and latest.ending is None):", "line.id in self._done:"),
+        Edit(PICKER, "trial.id in self._done or (latest and latest.ending is None):", "trial.id in self._done:"),
         workers=3,
     ),
     _mutant(
@@ -257,7 +257,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "n+1 of what is committed",
-        Edit(PICKER, "if latest and self._store.commits.stands(line.id):", "if False:"),
+        Edit(PICKER, "if latest and self._store.commits.stands(trial.id):", "if False:"),
         scenario="one run",
         stale_s=60.0,
         workers=1,
@@ -297,7 +297,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a claim in doubt is forgotten",
-        Edit(PICKER, "        self._doubtful = Pick(line, claim)\n        won", "        won"),
+        Edit(PICKER, "        pick = self._doubtful = Pick(", "        pick = Pick("),
         scenario="workers alone",
         errors=0.05,
         seed=9,

@@ -15,7 +15,7 @@ CALM: dict[str, Any] = {
 NEEDS: tuple[Mutant, ...] = (
     _mutant(
         "a worker takes what needs more than it has",
-        Edit(PICKER, "room.takes(line.weight, verdict.needs, at_last=at_last)", "True"),
+        Edit(PICKER, "room.takes(trial.weight, verdict.needs, at_last=at_last)", "True"),
         scenario="hungry",
         **CALM,
     ),
@@ -28,7 +28,7 @@ NEEDS: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a death is blamed before the scheduler can say why",
-        Edit(PICKER, "return takes and not self._evidence.awaits_word(line.id, history)", "return takes"),
+        Edit(PICKER, "return takes and not self._evidence.awaits_word(trial.id, history)", "return takes"),
         scenario="hungry",
         workers=6,
         nodes=1,
