@@ -20,6 +20,14 @@ TELL = (
     "        return tasks\n"
 )
 
+MEET = """
+        open(f"MET/{os.getpid()}", "w").close()
+        for _ in range(300):
+            if len(os.listdir("MET")) < 2:
+                time.sleep(0.1)
+"""
+"""Until two processes are at work, or half a minute is over."""
+
 SHARES = [
     ((0, 1, 2, 3), 0, 2, 2, (0, 1)),
     ((0, 1, 2, 3), 1, 2, 2, (2, 3)),
@@ -41,7 +49,8 @@ def test_shares_are_disjoint_or_none(
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_local_workers_are_pinned_to_cores_of_their_own(shell: Shell) -> None:
     """Two workers of one core: each stage process sees its one core, and the other one the other."""
-    (shell.cwd / "tell.py").write_text(TELL)
+    (met := shell.cwd / "met").mkdir()
+    (shell.cwd / "tell.py").write_text(TELL.replace("        time.sleep(0.3)\n", MEET[1:].replace("MET", str(met))))
     words = [
         "stages.tell.file=tell.py",
         "stages.tell.shard_tasks=1",
