@@ -79,7 +79,7 @@ class Lists:
         found = self._blocks(name)
         return None if found is None else [line for data in found for line in self._lines(name, data)]
 
-    def read_packed(self, name: str) -> Sequence[ShardLine] | None:
+    def read_packed(self, name: str) -> Blocks[ShardLine] | None:
         """The same, for who goes through them now and then: of a million lines a thousand are there at a time."""
         found = self._blocks(name)
         if found is None:

@@ -48,7 +48,14 @@ class Blocks(Sequence[T]):
     """A sequence of which one block at a time is there as objects. To go through it again makes them again."""
 
     def __init__(self, parts: Sequence[Packed[list[T]]], lengths: Sequence[int]) -> None:
-        self._parts, self._ends = parts, [*itertools.accumulate(lengths)]
+        self._parts, self._lengths, self._ends = parts, lengths, [*itertools.accumulate(lengths)]
+        self._last: tuple[int, list[T]] = -1, []
+        """Which one was looked into last, and what it has."""
+
+    @classmethod
+    def joined(cls, sequences: Sequence[Blocks[T]]) -> Blocks[T]:
+        """One after the other."""
+        return cls([part for one in sequences for part in one._parts], [n for one in sequences for n in one._lengths])
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -66,7 +73,9 @@ class Blocks(Sequence[T]):
             return [*self][place]
         place = range(len(self))[place]
         block = bisect_right(self._ends, place)
-        return self._parts[block].open()[place - (self._ends[block - 1] if block else 0)]
+        if block != self._last[0]:
+            self._last = block, self._parts[block].open()
+        return self._last[1][place - (self._ends[block - 1] if block else 0)]
 
     def __eq__(self, other: object) -> bool:
         if self is other or (isinstance(other, Blocks) and self._parts == other._parts):

@@ -9,7 +9,7 @@ import errno
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
@@ -25,6 +25,7 @@ from hpcurate.store.filesystem import DURABILITIES
 from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
+from hpcurate.store.packed import Blocks
 from hpcurate.store.reports import read_reports, write_report
 from hpcurate.store.trouble import explain
 from hpcurate.system.allocation import Allocation
@@ -153,14 +154,15 @@ class Supervisor:
             for host in self._running:
                 host.kill()
 
-    def _begin(self) -> list[ShardLine]:
+    def _begin(self) -> Sequence[ShardLine]:
         """Read the shards, and beat. Raises OSError, also for a list that is not seen: the plan names what is there."""
-        lines: list[ShardLine] = []
+        lists = []
         for name in self.plan.lists:
-            found = self._store.lists.read(name)
+            found = self._store.lists.read_packed(name)
             if found is None:
                 raise FileNotFoundError(errno.ENOENT, "shard list not seen", self._store.folder.list_file(name))
-            lines += found
+            lists.append(found)
+        lines = Blocks.joined(lists)
         if any(line.results != self.plan.results for line in lines):
             raise StoreError(f"{self._store.folder.lists}: of {', '.join(self.plan.lists)} one is for other results")
         self._heartbeat.start()
@@ -194,7 +196,7 @@ class Supervisor:
         with suppress(OSError):  # the log is in the store, which may be full
             self._print(line)
 
-    def _new_picker(self, lines: list[ShardLine]) -> Picker:
+    def _new_picker(self, lines: Sequence[ShardLine]) -> Picker:
         return Picker(
             self._world,
             self._store,
@@ -350,7 +352,7 @@ class Supervisor:
         with suppress(OSError):
             write_report(self._world.filesystem, self.submission, self.index, report)
 
-    def _hold(self, lines: list[ShardLine]) -> None:
+    def _hold(self, lines: Sequence[ShardLine]) -> None:
         """Keep the allocation for a while, where others of an array may be given this node next."""
         if not self._holds or not self._allocation.element or self.plan.workers == 1:
             return

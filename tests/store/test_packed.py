@@ -30,6 +30,13 @@ def test_blocks_are_a_sequence_of_what_went_in(values: list[int], most: int) -> 
     assert found != packed([*values, 1], most)
 
 
+def test_sequences_are_joined() -> None:
+    """One after the other; the last block that was looked into is not taken for another."""
+    found = Blocks.joined([packed([1, 2, 3], 2), packed([], 1), packed([4, 5], 2)])
+    assert [1, 2, 3, 4, 5] == [*found]
+    assert [5, 1, 3, 4, 2] == [found[place] for place in (4, 0, 2, 3, 1)]
+
+
 def test_there_is_nothing_behind_the_end() -> None:
     """As with a list."""
     with pytest.raises(IndexError):

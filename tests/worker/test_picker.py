@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from hpcurate.failures import AttemptEnd, Ending, JobEnd
 from hpcurate.store.claims import Claim
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import StageFolder, shard_id
-from hpcurate.store.lists import ShardLine
+from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stage_store import StageStore
 from hpcurate.system.processes import ProcessIdentity
 from hpcurate.verdict import judge
@@ -514,3 +515,18 @@ def test_failed_beats_are_a_gap(folder: StageFolder) -> None:
     time.sleep(0.1)
     heartbeat.stop()
     assert heartbeat.gapless_since > began
+
+
+def test_a_shard_of_the_list_takes_little_memory(folder: StageFolder) -> None:
+    """Its name, weight and place are kept; its inputs stay packed until it is claimed."""
+    count, inputs = 20_000, tuple(Input("double-5bdc4c645ef5", shard_id("0001", n), "0" * 16, 0, 9) for n in range(2))
+    lists = store_of(folder).lists
+    lists.write("0002", [ShardLine(shard_id("0002", n), n / 7, 18, inputs) for n in range(count)])
+    tracemalloc.start()
+    picking = picker(folder, lines=lists.read_packed("0002"))
+    each = tracemalloc.get_traced_memory()[0] / count
+    tracemalloc.stop()
+    assert 300 > each
+    pick = picking.next()
+    assert pick is not None
+    assert (shard_id("0002", count - 1), inputs) == (pick.line.id, pick.line.inputs)
