@@ -18,6 +18,8 @@ from __future__ import annotations
 import heapq
 import random
 import time
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,7 +33,7 @@ from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import ShardStats
 from hpcurate.worker import picker as picking
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.picker import Pick, Picker, Trial, Who, order_of_trial
+from hpcurate.worker.picker import Pick, Picker, Trial, Who, order_of_trial, owners
 from hpcurate.world import World
 
 SIZES = ((10, 1_000), (100, 10_000), (1_000, 100_000))
@@ -44,10 +46,18 @@ class SharedOrder(Sequence[Trial]):
     """A worker's order of trial as a view of the one sorted list: a thousand copies would not fit in memory."""
 
     heavy: Sequence[Trial] = ()
+    shares: Sequence[array[int]] = ()
+    """Worker → places of its share in `heavy`, in order."""
 
     def __init__(self, lines: Sequence[ShardLine], index: int, workers: int) -> None:
-        self.index, self.workers = index, workers
-        self.own = len(range(index, len(self.heavy), workers))
+        self.own = self.shares[index]
+
+    @classmethod
+    def share(cls, lines: Sequence[ShardLine], workers: int) -> None:
+        """For this list and so many workers."""
+        cls.heavy, cls.shares = order_of_trial(lines, 0, 1), [array("l") for _ in range(workers)]
+        for place, owner in enumerate(owners(cls.heavy, workers)):
+            cls.shares[owner].append(place)
 
     def __len__(self) -> int:
         return len(self.heavy)
@@ -55,10 +65,11 @@ class SharedOrder(Sequence[Trial]):
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(len(self)))]
-        if place < self.own:
-            return self.heavy[self.index + place * self.workers]
-        row, column = divmod(place - self.own, self.workers - 1)
-        return self.heavy[row * self.workers + column + (column >= self.index)]
+        if place < len(self.own):
+            return self.heavy[self.own[place]]
+        other = place - len(self.own)
+        before = bisect_right(range(len(self.own)), other, key=lambda number: self.own[number] - number)
+        return self.heavy[other + before]
 
 
 @attrs.define
@@ -121,7 +132,7 @@ def play(workers: int, shards: int, seconds: float, late_s: float, seed: int = 1
     """A stage of so many shards with so many workers, all of which begin within a minute."""
     began, dice, disk = time.perf_counter(), random.Random(seed), Disk(late_s=late_s)
     lines = [ShardLine(shard_id("0001", n), dice.random(), 1, ()) for n in range(shards)]
-    SharedOrder.heavy = order_of_trial(lines, 0, 1)
+    SharedOrder.share(lines, workers)
     picking.order_of_trial = SharedOrder  # type: ignore[assignment]
     store = Store("/s")
     first = Client(disk, VirtualClock(), -1)

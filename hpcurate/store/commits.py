@@ -171,10 +171,11 @@ class Commits:
         wanted: dict[str, list[str]] = {}
         for shard in shards:
             wanted.setdefault(fan_of(shard), []).append(shard)
-        found: set[str] = set()
-        for fan, ids in wanted.items():
-            listed = set(self._filesystem.names(self._folder.shards(fan)))
-            found.update(shard for shard in ids if shard in listed)
+        return {shard for fan, ids in wanted.items() for shard in self.all_of(fan).intersection(ids)}
+
+    def all_of(self, fan: str) -> set[str]:
+        """The shards of a fan-out folder that are committed, of whatever list, and not to be done again."""
+        found = {name for name in self._filesystem.names(self._folder.shards(fan)) if not name.startswith(".")}
         return found - self.freed.lacking(found)
 
     def _stats_json(self, shard: str) -> bytes:

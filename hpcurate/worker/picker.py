@@ -10,7 +10,10 @@ shards does not list all there are: so listings grow with the shards, not with w
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -49,16 +52,40 @@ class Trial(msgspec.Struct, frozen=True, gc=False):
 
 
 def order_of_trial(lines: Iterable[ShardLine], index: int, workers: int) -> list[Trial]:
-    """Heaviest first; this worker's share (every `workers`-th from `index`) before the others'. Pure.
+    """Heaviest first; this worker's share before the others'. Pure.
 
-    Shares make collisions rare, and the rest makes every worker finish what others have not begun.
+    Shares make collisions rare, and the rest makes every worker finish what others have not begun. Of shards of about
+    the same weight a share has neighbours: they are in few fan-out folders, which is what a worker lists.
     """
-    trials = (Trial(line.id, line.weight, place) for place, line in enumerate(lines))
-    heavy = sorted(trials, key=lambda trial: (-trial.weight, trial.id))
+    heavy = sorted(map(_trial, itertools.count(), lines), key=lambda trial: (-trial.weight, trial.id))
+    owned = owners(heavy, max(1, workers))
     index %= max(1, workers)
-    own = heavy[index::workers]
-    others = [trial for position, trial in enumerate(heavy) if position % workers != index]
-    return own + others
+    own = [trial for trial, owner in zip(heavy, owned) if owner == index]
+    return own + [trial for trial, owner in zip(heavy, owned) if owner != index]
+
+
+def owners(heavy: Sequence[Trial], workers: int) -> array[int]:
+    """Which worker's share each of these is in, the heaviest being first. Pure.
+
+    Those that weigh the same, but for a factor of two, are shared out evenly, each worker's one after the other.
+    """
+    found, first = array("l", bytes(array("l").itemsize * len(heavy))), 0
+    for _, alike in itertools.groupby(heavy, _scale):
+        count = sum(1 for _ in alike)
+        places = sorted(range(first, first + count), key=lambda place: heavy[place].id)
+        for number, place in enumerate(places):
+            found[place] = (first + number * min(workers, count) // count) % workers
+        first += count
+    return found
+
+
+def _trial(place: int, line: ShardLine) -> Trial:
+    return Trial(line.id, line.weight, place)
+
+
+def _scale(trial: Trial) -> int:
+    """The same for weights between two powers of two."""
+    return math.frexp(trial.weight)[1] if trial.weight > 0 else -sys.maxsize
 
 
 def doubt(latest: Latest | None) -> int:
@@ -114,7 +141,7 @@ class Picker:
             Evidence(store, checkpoints=who.checkpoints),
         )
         self._own = -(-len(lines) // max(1, who.workers))
-        """Shards of its own share, which come first in its order."""
+        """Shards of its own share, about, which come first in its order."""
         self._place = 0
         """In its order, of the first shard after the window."""
         self._window: list[Trial] = []
@@ -223,9 +250,10 @@ class Picker:
         """The folders of the window; `again`: also those that were listed a moment ago."""
         now = self._world.clock.monotonic()
         self._fans = {} if again else {fan: seen for fan, seen in self._fans.items() if now - seen[0] < self._listing_s}
-        trials = [trial for trial in self._window if fan_of(trial.id) not in self._fans]
-        self._done |= self._store.commits.names([trial.id for trial in trials])
-        for fan in dict.fromkeys(fan_of(trial.id) for trial in trials):
+        for fan in dict.fromkeys(fan_of(trial.id) for trial in self._window):
+            if fan in self._fans:
+                continue
+            self._done |= self._store.commits.all_of(fan)
             found = self._store.claims.latest(fan)
             self._fans[fan] = now, {shard: one for shard, one in found.items() if shard not in self._done}
         listed = ((trial.id, self._fans[fan_of(trial.id)][1].get(trial.id)) for trial in self._window)

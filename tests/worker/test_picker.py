@@ -29,7 +29,7 @@ from hpcurate.verdict import judge
 from hpcurate.worker import picker as picking
 from hpcurate.worker.deadline import PREDICTION_MARGIN, Room
 from hpcurate.worker.heartbeat import Heartbeat
-from hpcurate.worker.picker import Picker, Who, order_of_trial
+from hpcurate.worker.picker import Picker, Who, order_of_trial, owners
 from hpcurate.world import World
 
 FILES = PosixFilesystem()
@@ -92,16 +92,33 @@ def test_every_worker_would_try_every_shard_once(weights: list[float], index: in
 @given(st.lists(st.floats(0, 100), max_size=30), st.integers(1, 8))
 def test_the_workers_shares_cover_the_list_exactly(weights: list[float], workers: int) -> None:
     """No shard is in two shares: nobody collides at the start."""
-    lines, shares = lines_of(*weights), []
+    lines = lines_of(*weights)
+    heavy = order_of_trial(lines, 0, 1)
     for index in range(workers):
-        size = len(range(index, len(lines), workers))
-        shares += [line.id for line in order_of_trial(lines, index, workers)[:size]]
-    assert sorted(line.id for line in lines) == sorted(shares)
+        share = [trial for trial, owner in zip(heavy, owners(heavy, workers), strict=True) if owner == index]
+        assert share == order_of_trial(lines, index, workers)[: len(share)]
+
+
+@given(st.integers(1, 400), st.integers(1, 20), st.lists(st.floats(4, 7.9), min_size=20, max_size=20))
+def test_shares_of_what_weighs_about_the_same_are_neighbours(count: int, workers: int, weights: list[float]) -> None:
+    """As many for each, but for one; from one shard to the last of the share nothing is another's."""
+    heavy = order_of_trial(lines_of(*(weights[n % 20] for n in range(count))), 0, 1)
+    places: list[list[int]] = [[] for _ in range(workers)]
+    for trial, owner in zip(heavy, owners(heavy, workers), strict=True):
+        places[owner].append(trial.place)
+    assert max(map(len, places)) - min(map(len, places)) <= 1
+    assert all(max(own) - min(own) == len(own) - 1 for own in places if own)
+
+
+def test_each_worker_begins_with_a_heavy_one() -> None:
+    """Of few heavy shards and many light ones each worker has a heavy one first, whoever it is."""
+    lines = lines_of(*[1.0] * 40, *[100.0, 30.0, 10.0, 3.0])
+    assert {100.0, 30.0, 10.0, 3.0} == {order_of_trial(lines, index, 4)[0].weight for index in range(4)}
 
 
 def test_the_heaviest_come_first() -> None:
     """In each share, so that no straggler begins at the end."""
-    assert [9, 7, 5, 8, 6] == [line.weight for line in order_of_trial(lines_of(5, 6, 7, 8, 9), 0, 2)]
+    assert [8, 6, 5, 9, 7] == [line.weight for line in order_of_trial(lines_of(5, 6, 7, 8, 9), 0, 2)]
 
 
 # -- claiming ---------------------------------------------------------------------------------------

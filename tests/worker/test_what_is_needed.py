@@ -195,20 +195,22 @@ class Light(ProcessHosts):
 
 def leaves(folder: Path, left_s: float, **more: Any) -> dict[str, AttemptEnd]:
     """The endings of a worker that is told to leave in the middle of a shard."""
-    begun = folder / "begun"
+    begun, over = folder / "begun", threading.Event()
     one = round_of(bench(folder, Sleeps(str(begun)), numbers(*range(2)), 1), ORDINARY)
     here = Allocation(job_id="7", end_time=int(time.time() + left_s))
     worker = one.worker(allocation=here, **{"hosts": ProcessHosts(), **more})
 
     def tell() -> None:
-        while not begun.exists():
-            time.sleep(0.01)
+        while not begun.exists() and not over.wait(0.01):
+            pass
         worker.drain(at_once=True)
 
     told = threading.Thread(target=tell)
     told.start()
-    assert 0 == worker.run()
+    status = worker.run()
+    over.set()
     told.join()
+    assert 0 == status
     claims = one.store.claims
     endings = {shard: claims.ending(shard, latest) for shard, latest in claims.latest("0001-000").items()}
     for shard, end in endings.items():
@@ -221,7 +223,7 @@ def leaves(folder: Path, left_s: float, **more: Any) -> dict[str, AttemptEnd]:
 @pytest.mark.parametrize(
     ("left_s", "hosts", "ending", "peak_mb"),
     [
-        (8.0, ProcessHosts, Ending.WALLTIME, 0),
+        (25.0, ProcessHosts, Ending.WALLTIME, 0),
         (500.0, Light, Ending.FREE, 0),
         (500.0, Full, Ending.OOM, 396),
     ],
