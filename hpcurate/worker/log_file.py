@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import NoReturn
@@ -41,11 +42,17 @@ def log_to_file(plan: Plan, submission: str, index: int) -> None:
     log = _opened(path, int(plan.stage.log_mb * (1 << 20)), plan.stage.name)
     _own[:] = [path] * bool(log.most)
     sys.stdout.flush()
-    end = _sifted(log, Sieve(known()))
+    writer, end = _writer_of(log)
     os.dup2(end, 1)
     os.dup2(end, 2)
-    for descriptor in (log.descriptor, end):
-        os.close(descriptor)
+    os.close(end)
+    _writers[:] = [writer]
+
+
+def look_after() -> None:
+    """If the process that writes the log was killed, go on in its place: who prints must not wait, or fail."""
+    for writer in _writers:
+        writer.is_through()
 
 
 def own_log() -> str:
@@ -100,45 +107,84 @@ def _opened(path: str, most: int, stage: str) -> _Log:
         return _Log(os.dup(1), 0, stage)
 
 
-def _sifted(log: _Log, sieve: Sieve) -> int:
-    """The end of a pipe to write to; a child of ours passes on what comes out."""
+@attrs.define
+class _Writer:
+    """The process that writes a log, and what it takes to go on in its place."""
+
+    pid: int
+    reading: int
+    """What it reads: as long as this is open nobody gets a broken pipe."""
+    log: _Log
+    status: int | None = None
+    """How it ended."""
+    instead: threading.Thread | None = None
+
+    def is_through(self) -> bool:
+        """Whether everything is written that came until nobody was left who could print."""
+        if self.status is None:
+            self.status = self._ended()
+        if self.status and self.instead is None:
+            self.log.size = os.fstat(self.log.descriptor).st_size
+            self.instead = threading.Thread(target=_pass_on, args=(self.reading, self.log), daemon=True)
+            self.instead.start()
+        return self.status is not None and not (self.instead and self.instead.is_alive())
+
+    def _ended(self) -> int | None:
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        return status if pid else None
+
+    def let_go(self) -> None:
+        """In a child of this process."""
+        for descriptor in (self.reading, self.log.descriptor):
+            os.close(descriptor)
+
+
+_writers: list[_Writer] = []
+"""The one of this process."""
+
+
+def _writer_of(log: _Log) -> tuple[_Writer, int]:
+    """A child of ours, and the end of the pipe to write to."""
     reading, writing = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STAYING)
     child = os.fork()
     if not child:
         os.close(writing)
-        _pass_on(reading, log, sieve)
+        _write(reading, log)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    os.close(reading)
-    atexit.register(_end, os.getpid(), child)
-    return writing
+    os.register_at_fork(after_in_child=_let_go)
+    atexit.register(_end, os.getpid())
+    return _Writer(child, reading, log), writing
 
 
-def _pass_on(reading: int, log: _Log, sieve: Sieve) -> NoReturn:
+def _write(reading: int, log: _Log) -> NoReturn:
     try:
         for number in _STAYING:
             signal.signal(number, signal.SIG_IGN)
         for descriptor in (0, 1, 2):  # not even a file of the scheduler's is held open by this process
             os.dup2(log.descriptor, descriptor)
-        _in_a_child(log)
-        while data := os.read(reading, BLOCK):
-            log.write(sieve.feed(data))
-        log.write(sieve.rest())
+        _pass_on(reading, log)
         os._exit(0)
     finally:
         os._exit(1)
 
 
-def _in_a_child(log: _Log) -> None:
-    """Goes on in a child, and here only once that was killed: who prints into a pipe that nobody reads would fail."""
-    with suppress(OSError):  # no process to be had: then without
-        if child := os.fork():
-            if not os.waitpid(child, 0)[1]:
-                os._exit(0)
-            log.size = os.fstat(log.descriptor).st_size
+def _pass_on(reading: int, log: _Log) -> None:
+    sieve = Sieve(known())
+    while data := os.read(reading, BLOCK):
+        log.write(sieve.feed(data))
+    log.write(sieve.rest())
 
 
-def _end(owner: int, child: int) -> None:
+def _let_go() -> None:
+    while _writers:
+        _writers.pop().let_go()
+
+
+def _end(owner: int) -> None:
     """Let go of the pipe, and wait until its other end has written everything."""
     if os.getpid() != owner:  # a stage process that was forked from it
         return
@@ -149,6 +195,5 @@ def _end(owner: int, child: int) -> None:
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
     deadline = time.monotonic() + END_S
-    with suppress(ChildProcessError):
-        while not os.waitpid(child, os.WNOHANG)[0] and time.monotonic() < deadline:
-            select.select([], [], [], 0.005)
+    while not all(writer.is_through() for writer in _writers) and time.monotonic() < deadline:
+        select.select([], [], [], 0.005)

@@ -33,6 +33,7 @@ from hpcurate.system.installed import difference, versions_here
 from hpcurate.system.patience import Patience
 from hpcurate.system.processes import share_of_cores
 from hpcurate.units import plural
+from hpcurate.worker import log_file
 from hpcurate.worker.attempts import Attempts
 from hpcurate.worker.deadline import Deadline, Room, seconds_left, told_to_leave
 from hpcurate.worker.gpu_probe import look_at_gpus, visible_gpus
@@ -43,7 +44,6 @@ from hpcurate.worker.hosts import Hosts, SetupFailed, ShardEnded, StageHost
 from hpcurate.worker.hosts.servers import Servers
 from hpcurate.worker.hosts.several_nodes import OnSeveralNodes
 from hpcurate.worker.hosts.spawned import ProcessHosts
-from hpcurate.worker.log_file import log_to_file
 from hpcurate.worker.next_shard import Attempt, NextShard
 from hpcurate.worker.node_staging import NodeFault
 from hpcurate.worker.picker import Pick, Picker, Who
@@ -241,6 +241,7 @@ class Supervisor:
             while thread.is_alive():  # joined in steps, so that signals reach the main thread
                 thread.join(0.2)
                 self._servers.look_after()
+                log_file.look_after()
                 if self._draining.is_set():
                     self._attempts.hand_back_unstarted()
                 if self._deadline.is_near:
@@ -441,7 +442,7 @@ def main(argv: list[str]) -> int:
     supervisor = Supervisor(plan, submission, index, job=job, world=world, allocation=element, whole_job=alone)
     signal.signal(signal.SIGUSR2, lambda *_: supervisor.drain(at_once=False))
     signal.signal(signal.SIGTERM, lambda *_: supervisor.drain(at_once=True))
-    log_to_file(plan, submission, index)
+    log_file.log_to_file(plan, submission, index)
     return supervisor.run()
 
 
