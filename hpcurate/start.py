@@ -33,18 +33,23 @@ LENGTH = 8
 """Bytes that say how long the index is."""
 MANY_OBJECTS = 1_000_000
 """More than modules have: `hpcurate/system/garbage.py` says why, and ends it where work begins."""
+STAYING = "hpcurate.worker"
+"""Whose memory counts, and that of the processes that it forks: a seventh would be garbage of importing."""
 
 
 class _Loader(SourceFileLoader):
-    """Of a module whose bytecode was read; its source, for tracebacks, lies where its `__file__` says."""
+    """Of a module whose bytecode is in the file; its source, for tracebacks, lies where its `__file__` says."""
 
-    def __init__(self, name: str, path: str, data: memoryview) -> None:
+    def __init__(self, name: str, path: str, bytecode: "Bytecode", place: "tuple[int, int]") -> None:
         super().__init__(name, path)
-        self._data = data
+        self._bytecode, self._place = bytecode, place
 
     def get_code(self, fullname):  # type: ignore[no-untyped-def]
         """See `InspectLoader`."""
-        code = marshal.loads(self._data)  # noqa: S302 - of this run's own code, as private as its source
+        data = self._bytecode.read(*self._place)
+        if data is None:
+            return super().get_code(fullname)
+        code = marshal.loads(data)  # noqa: S302 - of this run's own code, as private as its source
         _imp._fix_co_filename(code, self.path)  # type: ignore[attr-defined]  # as Python does with a file that moved
         return code
 
@@ -58,7 +63,8 @@ class Bytecode:
         self._codes = start + int.from_bytes(data[len(MAGIC_NUMBER) : start], "little")
         if data[: len(MAGIC_NUMBER)] != MAGIC_NUMBER or self._codes > len(data):
             raise ValueError("bytecode of another Python")
-        self._folder, self._data = folder, memoryview(data)
+        self._folder = folder
+        self._data: memoryview | None = memoryview(data)
         self._index, self.entries, size = marshal.loads(self._data[start : self._codes])  # noqa: S302
         if len(data) != self._codes + size:
             raise ValueError("bytecode that is cut short")
@@ -70,9 +76,24 @@ class Bytecode:
             return None
         file, begin, size = found
         file = os.path.join(self._folder, file)
-        loader = _Loader(name, file, self._data[self._codes + begin : self._codes + begin + size])
+        loader = _Loader(name, file, self, (begin, size))
         below = [os.path.dirname(file)] if file.endswith("/__init__.py") else None
         return spec_from_file_location(name, file, loader=loader, submodule_search_locations=below)
+
+    def read(self, begin: int, size: int) -> "memoryview | bytes | None":
+        """The bytecode of a module; None if the file is not there any more."""
+        if self._data is not None:
+            return self._data[self._codes + begin : self._codes + begin + size]
+        try:
+            with open(os.path.join(self._folder, NAME), "rb", buffering=0) as file:
+                data = os.pread(file.fileno(), size, self._codes + begin)
+        except OSError:
+            return None
+        return data if len(data) == size else None
+
+    def let_go(self) -> None:
+        """Most is imported: what comes now is read by itself. The rest would be in the memory of each child, too."""
+        self._data = None
 
 
 class _Listed:
@@ -107,11 +128,19 @@ def install(code: str) -> None:
     sys.meta_path.insert(sys.meta_path.index(PathFinder), found)
 
 
+def let_go() -> None:
+    """See `Bytecode.let_go`: of the script that this process began with, which has a class of its own."""
+    for finder in sys.meta_path:
+        if type(finder).__name__ == Bytecode.__name__:
+            finder.let_go()  # type: ignore[attr-defined]
+
+
 def main() -> None:
     """Run the module as `python -m` does, and let children find the code, too."""
     import runpy
 
-    gc.set_threshold(MANY_OBJECTS)
+    if sys.argv[1] != STAYING:
+        gc.set_threshold(MANY_OBJECTS)
     code = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([code, *filter(None, others)]))

@@ -3,12 +3,12 @@
 import os
 import sys
 
-from hpcurate.system import garbage
+from hpcurate.start import let_go
 from hpcurate.system.processes import die_with_parent, pin
 from hpcurate.worker.supervisor import main
 
 if __name__ == "__main__":
-    garbage.as_usual()
+    let_go()
     if "HPCURATE_PARENT" in os.environ:  # local launcher: no worker outlives its driver
         die_with_parent(int(os.environ["HPCURATE_PARENT"]), how=15)
     pin([int(core) for core in os.environ.get("HPCURATE_CORES", "").split(",") if core])

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     # in a job
     "stage_process": f"{USERS} system store node",
     "node": f"{GROUND} system store",
-    "worker": f"{USERS} system store world planning node stage_process",
+    "worker": f"{USERS} system store world planning node stage_process start",
     # what a site has, and what runs on it
     "config_files": "errors fields",
     "site": GROUND,

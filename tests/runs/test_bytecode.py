@@ -18,6 +18,10 @@ from hpcurate.start import NAME, Bytecode, module_command
 FILES = {
     "work.py": "import sys\nfrom own_package.deep import part\n\nprint(__name__, sys.argv[1:], part.value, part.data())\n",
     "parent.py": "import os\n\nprint(os.environ['PYTHONPATH'])\n",
+    "late.py": (
+        "import os, sys\nfrom hpcurate.start import let_go\n\nlet_go()\nfor path in sys.argv[1:]:\n    os.remove(path)\n"
+        "from own_package.deep import part\n\nprint(part.value)\n"
+    ),
     "broken.py": "from own_package.deep import part\n\npart.fail()\n",
     "own_package/__init__.py": "",
     "own_package/data.txt": "Describe.",
@@ -135,6 +139,13 @@ def test_bytecode_from_before_a_change_is_not_believed(
     kept, changed = Path(cache_from_source(file)), file.stat().st_ctime
     os.utime(kept, (changed + kept_s, int(changed) + kept_s))
     assert (1 if kept_s > 1 else 2) == value_in(bytecode_of([("one.py", file)]))  # 1: so it is believed, and not made
+
+
+def test_what_is_imported_late_is_read_by_itself(frozen: Path) -> None:
+    """A worker keeps no bytecode that it may never need; where the file is gone, there is the source."""
+    (frozen / "own_package" / "deep" / "part.py").write_text("value = 20\n")
+    assert "10\n" == ran(frozen, "late").stdout
+    assert "20\n" == ran(frozen, "late", str(frozen / NAME)).stdout
 
 
 def test_children_find_the_code_too(frozen: Path) -> None:
