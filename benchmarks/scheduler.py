@@ -42,6 +42,8 @@ from hpcurate.store.layout import Store
 
 PARTITION = "cpu"
 MEMORY_MB = 200
+SNAKEMAKE_MB = 600
+"""Each of its jobs runs Snakemake again, twice."""
 IDLE_S = 120.0
 """How long jobs may take to leave the queue."""
 SNAKEFILE = """
@@ -127,7 +129,7 @@ def with_snakemake(program: str, folder: Path, items: int) -> None:
     """Its own program, until its end."""
     (folder / "Snakefile").write_text(SNAKEFILE.format(items=items))
     words = ["--executor", "slurm", "--jobs", str(items), "--latency-wait", "20", "all"]
-    resources = ["slurm_account=root", f"slurm_partition={PARTITION}", f"mem_mb={MEMORY_MB}", "runtime=5"]
+    resources = ["slurm_account=root", f"slurm_partition={PARTITION}", f"mem_mb={SNAKEMAKE_MB}", "runtime=5"]
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}{os.pathsep}{Path(program).resolve().parent}"}
     done = subprocess.run(
         [program, *words, "--default-resources", *resources],
