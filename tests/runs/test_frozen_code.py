@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
+import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -94,22 +93,19 @@ def test_changed_code_is_another_copy(frozen: Path, own: Path, tmp_path: Path) -
     assert (True, "value = 1\n") == (again != frozen, (frozen / "own_lazy.py").read_text())
 
 
-def test_code_that_is_edited_while_it_is_copied_is_refused(own: Path, tmp_path: Path) -> None:
+def test_code_that_is_edited_while_it_is_copied_is_refused(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the folder had the name of one version and the code of another, for every run to come."""
-    stopped, versions = threading.Event(), itertools.count()
+    copyfile = shutil.copyfile
 
-    def edit() -> None:
-        while not stopped.wait(0.001):
-            (own / "own_lazy.py").write_text(f"value = {next(versions)}\n")
+    def edited_first(source: Path, target: str) -> None:
+        (own / "own_lazy.py").write_text("value = 'edited'\n")
+        copyfile(source, target)
 
-    editor = threading.Thread(target=edit)
-    editor.start()
-    try:
-        with pytest.raises(PipelineError, match="edited while the run was being started"):
-            freeze_code(["own_main"], str(tmp_path / "run"))
-    finally:
-        stopped.set()
-        editor.join()
+    monkeypatch.setattr(shutil, "copyfile", edited_first)
+    with pytest.raises(PipelineError, match="edited while the run was being started"):
+        freeze_code(["own_main"], str(tmp_path / "run"))
     assert not list((tmp_path / "run").iterdir())
     assert freeze_code(["own_main"], str(tmp_path / "run"))
 
