@@ -34,7 +34,7 @@ LENGTH = 8
 MANY_OBJECTS = 1_000_000
 """More than modules have: `hpcurate/system/garbage.py` says why, and ends it where work begins."""
 STAYING = "hpcurate.worker"
-"""Whose memory counts, and that of the processes that it forks: a seventh would be garbage of importing."""
+"""It stays: the garbage of importing would be in the memory of each process that it forks, too."""
 
 
 class _Loader(SourceFileLoader):
