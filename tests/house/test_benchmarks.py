@@ -76,7 +76,6 @@ print(json.dumps([(one.name, one.slower, one.row()) for one in found]))
     ] == json.loads(_in_benchmarks(program))
 
 
-@pytest.mark.skipif(not RATIOS.exists(), reason="no ratios are stored yet: benchmarks/quick.py --accept")
 def test_stored_ratios_are_those_of_benchmarks_that_run() -> None:
     """A ratio of a benchmark that is gone would never be compared again."""
     names = json.loads(_in_benchmarks("import json, quick; print(json.dumps(quick.NAMES))"))
