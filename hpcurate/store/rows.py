@@ -7,11 +7,9 @@ stage environment: Python 3.9 or newer.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, Callable, Generic, Optional, TypeVar
 
@@ -32,6 +30,7 @@ from hpcurate.store.row_types import (
     sample_of,
 )
 from hpcurate.store.row_values import lost, plain_json, refuse_objects, to_plain
+from hpcurate.system.garbage import uncollected
 from hpcurate.task import File, Task
 
 __all__ = ["Codec", "check_task_type", "codec"]
@@ -48,18 +47,6 @@ def _from_plain(root: Optional[str]) -> Callable[[type, Any], Any]:
         raise NotImplementedError
 
     return hook
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection: each would look at all tasks that were made up to then, and find that they are in use."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 class Codec(Generic[T]):

@@ -4,7 +4,11 @@ By default it looks whenever there are 700 objects more, and again at its end. T
 of a command that only looks, and all that it looks through is in use.
 """
 
+from __future__ import annotations
+
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 MANY = 1_000_000
 """Objects more than before. `start.py`, which imports nothing of ours, has the same number."""
@@ -26,3 +30,15 @@ def as_usual() -> None:
 def left_to_the_end() -> None:
     """The last thing that a process does: what there is goes with it, and nobody looks through it before."""
     gc.freeze()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """None while much is made that stays: each search would look at all of it, and find that it is in use."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
