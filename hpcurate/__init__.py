@@ -17,6 +17,7 @@ _HOME = {
     "File": "task",
     "FileTask": "task",
     "Files": "source",
+    "GroupStage": "group",
     "Record": "task",
     "Resources": "stage",
     "Retry": "runs.retry",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from hpcurate.api import open as open
     from hpcurate.api import run as run
     from hpcurate.command import Command as Command
+    from hpcurate.group import GroupStage as GroupStage
     from hpcurate.planning.budget import Budget as Budget
     from hpcurate.planning.build import Step as Step
     from hpcurate.planning.options import StageOptions as StageOptions

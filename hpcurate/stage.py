@@ -73,6 +73,9 @@ class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Scope(Protocol):
     """What a stage may use while one batch is processed."""
 
+    group: Optional[str]
+    """The key whose group is in work, where the stage gets groups: new tasks get their ids from it."""
+
     def child_id(self, parents: Sequence[Task], wanted: Optional[str]) -> str:
         """Id for a new task made from `parents`."""
 
@@ -189,7 +192,8 @@ class Stage(Generic[In, Out]):
     ) -> Child:
         """Make a new task from one parent, or from a list of them: all of them count as passed on.
 
-        The id is the UUID5 of the parents in their order, stage and ordinal unless `id` gives a better stable one.
+        The id is the UUID5 of the parents in their order (in a group: of its key), stage and ordinal unless `id` gives
+        a better stable one.
         Raises StageError for a random id.
         """
         parents = (parent,) if isinstance(parent, Task) else tuple(parent)

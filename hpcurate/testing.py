@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 import attrs
 
 from hpcurate.errors import PipelineError
+from hpcurate.group import in_groups
 from hpcurate.members import declared_input, resolve_types
 from hpcurate.stage import Stage, WorkerInfo, members
 from hpcurate.stage_process.messages import ShardJob
@@ -61,6 +62,7 @@ def try_stage(
         member.accept(member.task_types[0])
     returned = members(stage)[-1].task_types[1]
     rows = folder / "input.jsonl"
+    tasks = in_groups(stage, tasks)
     rows.write_bytes(b"".join(codec(given).encode_lines(tasks)))
     job = ShardJob(
         shard="trial",

@@ -34,10 +34,11 @@ class BatchScope:
         self.owners: set[str] = set()
         """Ids of the tasks that files were written for."""
         self._ordinals: dict[tuple[str, ...], int] = {}
+        self.group: Optional[str] = None
 
     def child_id(self, parents: Sequence[Task], wanted: Optional[str]) -> str:
         """See `Scope`."""
-        ids = tuple(parent.id for parent in parents)
+        ids = tuple(parent.id for parent in parents) if self.group is None else (self.group,)
         ordinal = self._ordinals[ids] = self._ordinals.get(ids, -1) + 1
         if wanted is None:
             return stable_id(*ids, self.stage, ordinal)
