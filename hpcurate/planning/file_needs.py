@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -41,17 +42,19 @@ class _Reach(msgspec.Struct):
 def rows_are_enough(stages: Sequence[StageFiles], of: StageFiles) -> tuple[str, ...] | None:
     """Shards of a stage whose files have to stay, where those of all others may go; None where all have to.
 
-    They go when every stage that may read them is complete, and no result names them. Those that dead letters were
-    made from stay: these may be retried. What could not be made again as it was stays, too. `stages`: all of the run,
-    in topological order.
+    They go when every stage that may read them is complete, and no result names them, be it what comes out of the
+    pipeline or a parameter of one of its stages. Those that dead letters were made from stay: these may be retried.
+    What could not be made again as it was stays, too. `stages`: all of the run, in topological order.
     """
-    if not (of.complete and of.stage.deterministic) or _is_result(stages, of):
+    if not (of.complete and of.stage.deterministic) or _is_result(stages, of) or _is_parameter(stages, of):
         return None
     reach = _reach(stages, of)
     by_name = {one.stage.name: one for one in stages}
     if any(not by_name[name].complete for name in reach.read):
         return None
-    results = (one for one in stages if _is_result(stages, one) and not one.stage.publishes)
+    results = (
+        one for one in stages if _is_parameter(stages, one) or (_is_result(stages, one) and not one.stage.publishes)
+    )
     if any(reach.named.get(one.stage.folder) for one in results):
         return None
     kept = (
@@ -77,22 +80,36 @@ def _is_result(stages: Sequence[StageFiles], one: StageFiles) -> bool:
     return not any(one.stage.name in other.stage.after for other in stages)
 
 
+def _is_parameter(stages: Sequence[StageFiles], one: StageFiles) -> bool:
+    """Whether a file that its row names is one: whoever works with the parameter again needs it, however much later."""
+    return any(one.stage.name in _given_files(other) for other in stages)
+
+
+def _given_files(one: StageFiles) -> list[str]:
+    """The stages whose files its parameters are."""
+    return [result.stage for result in one.stage.results if result.is_file]
+
+
 def _reach(stages: Sequence[StageFiles], of: StageFiles) -> _Reach:
     found = _Reach(named={of.stage.folder: {shard: {shard} for shard in of.lines}})
     folders = {one.stage.name: one.stage.folder for one in stages}
     for one in stages:
-        if not any(folders[name] in found.named for name in one.stage.after):
+        given = [found.named[folders[name]] for name in _given_files(one) if folders[name] in found.named]
+        if not (given or any(folders[name] in found.named for name in one.stage.after)):
             continue
-        read = found.read[one.stage.name] = _read(one.lines, found.named)
+        read = found.read[one.stage.name] = _read(one.lines, found.named, set().union(*chain(*map(dict.values, given))))
         named = {shard: above for shard, above in read.items() if one.names_files_of(shard, of.stage.folder)}
         if named or not one.complete:
             found.named[one.stage.folder] = named
     return found
 
 
-def _read(lines: Mapping[str, ShardLine], named: Mapping[str, Mapping[str, set[str]]]) -> dict[str, set[str]]:
+def _read(
+    lines: Mapping[str, ShardLine], named: Mapping[str, Mapping[str, set[str]]], given: set[str]
+) -> dict[str, set[str]]:
+    """Shard of a stage → shards whose files it may read. `given`: by every one, as files are its parameters."""
     found = {
-        shard: set().union(*(named[i.stage].get(i.shard, ()) for i in line.inputs if i.stage in named))
+        shard: given.union(*(named[i.stage].get(i.shard, ()) for i in line.inputs if i.stage in named))
         for shard, line in lines.items()
     }
     return {shard: above for shard, above in found.items() if above}

@@ -16,7 +16,7 @@ import msgspec
 from hpcurate.results import Result, replaced
 from hpcurate.store.layout import content_id
 
-__all__ = ["KINDS", "PlannedResult", "digest_of", "fits", "kind_of", "known", "value_of"]
+__all__ = ["FILES", "KINDS", "PlannedResult", "digest_of", "fits", "kind_of", "known", "value_of"]
 
 
 class PlannedResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class PlannedResult(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[str, ...]
     """Where the field stands in a row."""
     kinds: tuple[str, ...] = ()
-    """What its value may be: see `KINDS`; empty: anything."""
+    """What its value may be: see `KINDS`; empty: anything; `FILES`: the name of a file."""
     choices: tuple[Any, ...] = ()
     """The values that the parameter may have; empty: all of its kind."""
     default: str | None = None
@@ -40,6 +40,14 @@ class PlannedResult(msgspec.Struct, frozen=True, kw_only=True):
         """As it is written."""
         return Result(self.stage, self.field)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether its value is the name of a file below the store's `stages/`; the parameter is the path."""
+        return self.kinds == FILES
+
+
+FILES = ("file",)
+"""What the value of a field typed `File` is."""
 
 KINDS: tuple[tuple[type, str], ...] = (
     (bool, "bool"),
@@ -80,6 +88,8 @@ def value_of(one: PlannedResult, row: Mapping[str, Any]) -> Any:
         raise ValueError(f"{one.field} is null")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{one.field} is {value}, which is no number to decide by")
+    if one.is_file and kind == "str":
+        return value
     if not kind or (one.kinds and not fits(kind, one.kinds)):
         raise ValueError(f"{one.field} is {_short(value)}, a {kind or type(value).__name__}, not a {one.kinds[0]}")
     if len(text := json.dumps(value)) > MOST_BYTES:

@@ -18,11 +18,11 @@ from hpcurate.command import Command
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import choices_of, suggestion
 from hpcurate.members import stages_in
-from hpcurate.planning.results import KINDS, PlannedResult, fits, kind_of
+from hpcurate.planning.results import FILES, KINDS, PlannedResult, fits, kind_of
 from hpcurate.results import Place, Result, results_in
 from hpcurate.spec import type_hints
 from hpcurate.stage import Stage, constructor, members
-from hpcurate.task import Task
+from hpcurate.task import File, Task
 
 __all__ = ["Wanted", "planned", "wanted"]
 
@@ -106,10 +106,12 @@ def planned(each: Wanted, stage: Stage[Any, Any], gives: type[Task]) -> PlannedR
         )
     path, hint = _value_of_command(each, stage) or _field(each, gives)
     given, taken = kinds_of(hint), kinds_of(each.hint)
+    if _all_are(File, hint) and _all_are(PurePath, each.hint):
+        given = taken = FILES
     if given is None:
         raise PipelineError(
             f"{each.key}: {each.result}: a {_named(hint)} is no plain value; read the tasks of {name} instead "
-            f"(after: [{name}])"
+            f"(after: [{name}]){_of_file(hint)}"
         )
     if taken is None or (given and taken and not all(fits(kind, taken) for kind in given)):
         raise PipelineError(f"{each.key}: {each.result} is a {_named(hint)}, and the parameter a {_named(each.hint)}")
@@ -122,6 +124,10 @@ def planned(each: Wanted, stage: Stage[Any, Any], gives: type[Task]) -> PlannedR
         choices=_choices(each.hint),
         default=each.default,
     )
+
+
+def _of_file(hint: Any) -> str:
+    return ", or type the parameter pathlib.Path" if _all_are(File, hint) else ""
 
 
 Field = tuple[tuple[str, ...], Any]
@@ -190,6 +196,11 @@ def _options(hint: Any) -> list[Any]:
     if get_origin(hint) in (Union, types.UnionType):
         return [inner for one in get_args(hint) for inner in _options(one)]
     return [] if hint is type(None) else [hint]
+
+
+def _all_are(base: type, hint: Any) -> bool:
+    options = _options(hint)
+    return bool(options) and all(isinstance(one, type) and issubclass(one, base) for one in options)
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

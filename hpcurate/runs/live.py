@@ -165,7 +165,8 @@ class Observer:
     def as_it_runs(self, stage: PlannedStage) -> PlannedStage:
         """The stage with the results among its parameters, as far as this look knows them."""
         values = self._results.known(stage)
-        return with_results(stage, values) if len(values) == len({one.result for one in stage.results}) else stage
+        every = len(values) == len({one.result for one in stage.results})
+        return with_results(stage, values, self._store.stages) if every else stage
 
     def _left(self, stage: PlannedStage, seen: Sequence[SeenList], lists: Iterable[LiveList]) -> Left:
         """What is known of the open shards, of which no worker is left."""

@@ -93,17 +93,19 @@ class ResultsSeen:
         return [self._rows[key]]
 
 
-def with_results(stage: PlannedStage, values: Mapping[Result, Any]) -> PlannedStage:
+def with_results(stage: PlannedStage, values: Mapping[Result, Any], stages: str) -> PlannedStage:
     """The stage as the workers of a round have it, its results known. Pure.
 
-    What it makes on a node, and the server that it runs there, may follow from them.
+    What it makes on a node, and the server that it runs there, may follow from them. `stages`: the folder of the
+    store's stages, where the files among them lie.
     """
     if not values:
         return stage
     digest = digest_of(values)[:8]
+    given = {**values, **{one.result: os.path.join(stages, values[one.result]) for one in stage.results if one.is_file}}
     return msgspec.structs.replace(
         stage,
-        spec=msgspec.structs.replace(stage.spec, parameters=known(stage.spec.parameters, values)),
+        spec=msgspec.structs.replace(stage.spec, parameters=known(stage.spec.parameters, given)),
         node_setup=f"{stage.node_setup}-{digest}",
         node_server=f"{stage.node_server}-{digest}" if stage.node_server else "",
     )

@@ -262,7 +262,7 @@ def plan_round(
     limits = limits_of(stage, most, action.group.has)
     stage = having(stage, limits.here) if action.group.has else stage
     return Plan(
-        stage=with_results(stage, results),
+        stage=with_results(stage, results, run.store.stages),
         results=digest_of(results),
         limits=limits,
         exclude=action.exclude,

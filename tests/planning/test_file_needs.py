@@ -9,6 +9,7 @@ import pytest
 from planned import planned
 
 from hpcurate.planning.file_needs import StageFiles, needed_by_open, rows_are_enough
+from hpcurate.planning.results import FILES, PlannedResult
 from hpcurate.store.lists import Input, ShardLine
 from hpcurate.store.stats import Committed
 
@@ -58,6 +59,32 @@ A, C = stage("a", ""), stage("c", "b")
 def test_when_rows_are_enough(stages: list[StageFiles], kept: tuple[str, ...] | None) -> None:
     """Every stage that may read them is complete, no result names them; what dead letters were made from stays."""
     assert kept == rows_are_enough(stages, stages[0])
+
+
+def given(*of: str, **more: object) -> StageFiles:
+    """A stage that reads the source, and has files of those stages as parameters."""
+    results = tuple(PlannedResult(key="p", stage=one, field="f", path=("f",), kinds=FILES) for one in of)
+    return stage("x", "", results=results, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_files_that_are_parameters_stay(complete: bool) -> None:
+    """Also those of stages above that the row names; also where another stage reads on, and all are complete."""
+    b, c, x = stage("b", "a", names={"0": ["a"]}), stage("c", "b"), given("b", complete=complete)
+    stages = [A, b, c, x]
+    assert [None, None] == [rows_are_enough(stages, one) for one in (A, b)]
+    assert () == rows_are_enough([A, b, c], A)
+    plain = stage("b", "a")
+    assert [(), None] == [rows_are_enough([A, plain, c, x], one) for one in (A, plain)]
+
+
+def test_open_shards_need_the_files_that_are_parameters() -> None:
+    """All of them, whatever a shard reads; they may have been freed by a run without that stage."""
+    b = stage("b", "a", names={"0": ["a"]})
+    stages = [A, b, given("b")]
+    assert {"x": {"0", "1"}} == needed_by_open(stages, b, {"x": {"1"}})
+    assert {"x": {"0"}} == needed_by_open(stages, A, {"x": {"1"}})
+    assert {} == needed_by_open([A, b, given()], b, {"x": {"1"}})
 
 
 def test_only_what_open_shards_read_is_needed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
@@ -44,10 +45,12 @@ class Typed(Stage[Number, Number]):
         words: list[str] | None = None,
         table: dict[str, Any] | None = None,
         anything: Any = None,
+        weights: Path | None = None,
+        several: list[Path] | None = None,
     ) -> None:
         self.given = dict(
             count=count, word=word, mode=mode, maybe=maybe, levels=levels, words=words, table=table, anything=anything
-        )
+        ) | dict(weights=weights, several=several)
 
 
 @attrs.define(kw_only=True)
@@ -55,6 +58,7 @@ class Made(Task):
     """With a file."""
 
     weights: File | None = None
+    name: str = ""
 
 
 class Train(Stage[Number, Made]):
@@ -112,7 +116,8 @@ COUNTS = {"_target_": "hpcurate.Command", "argv": ["count", "{values}"], "values
         ({"a": {"threshold": "${result:a.most}"}}, "stages.a.threshold: a stage cannot wait for itself"),
         ({"b": {"threshold": "${result:c.most}"}, "c": Step(Measure())}, "stages.b.threshold: the stages b, c wait for each other"),
         ({"a": {"_target_": f"{NoDefault.__module__}.NoDefault", "threshold": MOST}}, "stages.a.threshold: ${result:measure.most} is known only when measure is done, and NoDefault is constructed before: the parameter needs a default"),
-        ({"t": Train(), "a": typed(anything="${result:t.weights}")}, "stages.a.anything: ${result:t.weights}: a File is no plain value; read the tasks of t instead (after: [t])"),
+        ({"t": Train(), "a": typed(anything="${result:t.weights}")}, "stages.a.anything: ${result:t.weights}: a File is no plain value; read the tasks of t instead (after: [t]), or type the parameter pathlib.Path"),
+        ({"t": Train(), "a": typed(word="${result:t.weights}")}, "stages.a.word: ${result:t.weights}: a File is no plain value; read the tasks of t instead (after: [t]), or type the parameter pathlib.Path"),
         ({"count": COUNTS, "a": {"threshold": "${result:count.mop}"}}, "stages.a.threshold: ${result:count.mop}: the command count declares no value 'mop'; did you mean 'map'?"),
         ({"a": {"threshold": 0.5, "needs": ["a"]}}, "stages.a.needs: a stage cannot wait for itself"),
     ],
@@ -157,7 +162,7 @@ def test_the_value_stands_where_the_result_stood() -> None:
         measure=Measure(), a=typed(maybe="${result:measure.count}", words=["at", MOST], table={"low": [MOST]})
     ).stage("a")
     values = {Result("measure", "most"): 0.31, Result("measure", "count"): 7}
-    stage = from_spec(with_results(spec, values).spec, secrets=True)
+    stage = from_spec(with_results(spec, values, "").spec, secrets=True)
     assert isinstance(stage, Typed)
     assert (7.0, ["at", "0.31"], {"low": [0.31]}) == tuple(stage.given[name] for name in ("maybe", "words", "table"))
 
@@ -166,7 +171,7 @@ def test_members_of_a_chain_have_results() -> None:
     """Named by the class of the member."""
     stage = pipeline(measure=Measure(), a=chain(Below(), Below().with_results(threshold="measure.most"))).stage("a")
     assert ["stages.a.Below.threshold"] == [one.key for one in stage.results]
-    filled = from_spec(with_results(stage, {Result("measure", "most"): 3.0}).spec, secrets=True)
+    filled = from_spec(with_results(stage, {Result("measure", "most"): 3.0}, "").spec, secrets=True)
     assert [0.5, 3.0] == [member.threshold for member in filled.stages]  # type: ignore[attr-defined]
 
 
@@ -176,9 +181,29 @@ def test_an_argument_of_a_program_is_what_the_result_is() -> None:
     stage = pipeline(measure=Measure(), a={"_target_": "hpcurate.Command", "argv": argv}).stage("a")
     assert ["stages.a.argv[2]", "stages.a.argv[3]"] == [one.key for one in stage.results]
     values = {Result("measure", "most"): 1e-05, Result("measure", "word"): "{x} ${result:a.b}"}
-    command = from_spec(with_results(stage, values).spec, secrets=True)
+    command = from_spec(with_results(stage, values, "").spec, secrets=True)
     assert isinstance(command, Command)
     assert ["say", "--at", "1e-05", "{x} ${result:a.b}", "{value}"] == command.declared.argv
+
+
+def test_a_file_is_a_path_where_the_stage_runs() -> None:
+    """In its plan with the store's folder in front, in what names its lists and what it makes on a node without."""
+    made = pipeline(t=Train(), a=typed(weights="${result:t.weights}", several=["/x", "${result:t.weights}"])).stage("a")
+    assert [True, True] == [one.is_file for one in made.results]
+    values = {made.results[0].result: value_in(made.results[0], [{"weights": "t-1/shards/3f/0/files/one/w.bin"}])}
+    here, there = (with_results(made, values, stages) for stages in ("/store/stages", "/moved/stages"))
+    stage, path = from_spec(here.spec, secrets=True), Path("/store/stages/t-1/shards/3f/0/files/one/w.bin")
+    assert isinstance(stage, Typed)
+    assert (path, [Path("/x"), path]) == (stage.given["weights"], stage.given["several"])
+    assert (here.node_setup, digest_of(values)) == (there.node_setup, digest_of(dict(values)))
+
+
+def test_a_path_of_the_users_is_a_text() -> None:
+    """Only what the engine calls a file lies in the store."""
+    made = pipeline(t=Train(), a=typed(weights="${result:t.name}")).stage("a")
+    stage = from_spec(with_results(made, {Result("t", "name"): "here/w.bin"}, "/store/stages").spec, secrets=True)
+    assert isinstance(stage, Typed)
+    assert (False, Path("here/w.bin")) == (made.results[0].is_file, stage.given["weights"])
 
 
 def test_the_fingerprint_follows_the_stage_and_the_field() -> None:
@@ -194,7 +219,11 @@ def test_the_fingerprint_follows_the_stage_and_the_field() -> None:
     assert {"$result": [pipeline(measure=Measure()).stage("measure").fingerprint, "most"]} == (
         one.identity["stage"]["parameters"]["anything"]
     )
-    assert one.node_setup != with_results(one, value).node_setup != with_results(one, {Result("measure", "most"): 2.0})
+    assert (
+        one.node_setup
+        != with_results(one, value, "").node_setup
+        != with_results(one, {Result("measure", "most"): 2.0}, "")
+    )
 
 
 MEASURED = PlannedResult(key="stages.a.x", stage="m", field="p", path=("p",), kinds=("float",))
@@ -212,6 +241,8 @@ MEASURED = PlannedResult(key="stages.a.x", stage="m", field="p", path=("p",), ki
             {"p": "é" * 11_000},
             "m returned one task whose p has 66002 bytes, and a result at most 65536; write a file instead",
         ),
+        ({"kinds": ("file",)}, {"p": None}, "m returned one task whose p is null"),
+        ({"kinds": ("file",)}, {"p": 3}, "m returned one task whose p is 3, a int, not a file"),
         ({}, {"p": True}, "m returned one task whose p is true, a bool, not a float"),
         ({"path": ("values", "p")}, {"values": None}, "m returned one task whose p is null"),
         (

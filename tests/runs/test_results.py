@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
 from driven import Site
 from fan_stages import Block, Copy, Make
 from result_stages import Below, Measure, Summary
-from unit_stages import Growing
+from unit_stages import Growing, Number
 
 import hpcurate
-from hpcurate import Stage
+from hpcurate import File, Stage, Task
 from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step
 from hpcurate.planning.options import StageOptions
@@ -150,6 +151,69 @@ def test_files_that_a_new_value_needs_are_made_again(site: Site) -> None:
         assert [] == list(site.store.glob(made))
     claims = [path.suffix for path in site.store.glob("stages/make-*/claims/*/*[0-9]")]
     assert [".1", ".1", ".2"] == sorted(claims)
+
+
+def test_a_file_is_a_parameter_and_stays(site: Site) -> None:
+    """The stage gets its path; with keep=results those of others go. The same file again redoes nothing."""
+
+    def keep(*values: int) -> hpcurate.OpenRun:
+        with_file = Step(WithFile().with_results(words="note.words"), StageOptions(**OPTIONS))
+        made = {"note": Step(Note(), StageOptions(**OPTIONS)), "with_file": with_file}
+        return hpcurate.run(made, Growing(values), store=site.store, launcher="inline", keep="results")
+
+    first = keep(1, 2, 9)
+    assert {"1": "at most 9", "2": "at most 9", "9": "at most 9"} == {t.id: t.story for t in first.tasks("with_file")}
+    (file,) = site.store.glob("stages/note-*/shards/*/*/files/*/words.txt")
+    ref = str(file.relative_to(site.store / "stages"))
+    assert (f'words = "{ref}" (note.words)',) == next(
+        one.results
+        for one in explain(
+            first.run.store, first.run.frozen().pipeline, RunLooker(first.run, InlineLauncher()).observer.look()
+        )
+        if one.results
+    )
+    claims = site.claims()
+    assert "complete" == keep(1, 2, 9).summary["state"]
+    assert claims == site.claims()
+    assert file.exists()
+
+
+@attrs.define(kw_only=True)
+class Noted(Task):
+    """A file."""
+
+    words: File
+
+
+class Note(Stage[Number, Noted]):
+    """Writes the greatest number."""
+
+    version = 1
+    gather = True
+
+    def process(self, tasks: list[Number]) -> list[Noted]:
+        """One task."""
+        task = self.child(tasks, Noted, id="note", words=File(""))
+        task.words = self.file(task, "words.txt")
+        with open(task.words, "w") as file:
+            file.write(f"at most {max(task.value for task in tasks):g}")
+        return [task]
+
+
+class WithFile(Stage[Number, Number]):
+    """Says what is in the file."""
+
+    version = 1
+
+    def __init__(self, words: Path | None = None) -> None:
+        self.words = words
+
+    def process(self, tasks: list[Number]) -> list[Number]:
+        """The same tasks."""
+        assert self.words is not None
+        for task in tasks:
+            task.story = self.words.read_text()
+        return tasks
 
 
 @attrs.define
