@@ -1,0 +1,85 @@
+"""Texts: tasks that are a document, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.source import Csv, Jsonl, Parquet
+from hpcurate.source.base import Placed, RecordTask
+from stages.output_fields import Computed, Output, OutputTask, internal
+
+TABLES: dict[str, type[Jsonl | Csv | Parquet]] = {".jsonl": Jsonl, ".csv": Csv, ".parquet": Parquet}
+"""End of a file's name → what reads it."""
+
+
+@attrs.define(kw_only=True)
+class TextTask(OutputTask):
+    """A document, and what was measured on it."""
+
+    computed: ClassVar[tuple[Computed, ...]] = (
+        Computed(value=lambda task: task.id, type=str, output=Output(name="id", order=1)),
+    )
+
+    text: str
+    data: dict[str, Any] = attrs.field(factory=dict)
+    """The other columns of its row."""
+    language: str | None = None
+    """ISO 639-1; None: nobody looked."""
+    language_score: float | None = None
+    """How sure that is, 0 … 1."""
+    quality: dict[str, float] = attrs.field(factory=dict)
+    """Measure → value (see `stages/texts/measures.py`)."""
+    digest: str | None = attrs.field(default=None, metadata=internal())
+    """Of the text, folded (see `stages/dedup/digests.py`)."""
+    signature: str = attrs.field(default="", metadata=internal())
+    """MinHash (see `stages/dedup/signatures.py`), in base64; empty for a text without words."""
+    how: str = attrs.field(default="", metadata=internal())
+    """What the signature was made with."""
+
+    def amounts(self) -> dict[str, float]:
+        """Characters."""
+        return {"characters": float(len(self.text))}
+
+
+@attrs.define(frozen=True)
+class Texts:
+    """A source of texts: rows of JSONL, Parquet or CSV files with a column that is the text."""
+
+    path: str = option(NEEDED, "a file, or a glob of several: JSONL, Parquet or CSV by the end of the name")
+    text: str = option("text", "column with the text; a row without one is an empty text")
+    id: str = option("id", "column that names the row; without it the row's content does")
+    task_type: ClassVar[type[TextTask]] = TextTask
+
+    def __attrs_post_init__(self) -> None:
+        check_values(self, "source")
+        if not self.path.lower().endswith(tuple(TABLES)):
+            raise ConfigError(f"input={self.path}: expected a name that ends in {', '.join(TABLES)}")
+
+    def identity(self) -> dict[str, Any]:
+        """The files, and how they are read."""
+        return {**self._rows().identity(), "text": self.text}
+
+    def tasks(self) -> Iterator[TextTask]:
+        """One task a row; the columns but text, id and weight are its `data`."""
+        return (task for _, task in self.placed())  # type: ignore[misc]  # all of `task_type`
+
+    def placed(self) -> Iterator[Placed]:
+        """See `Placed`."""
+        for where, row in self._rows().placed():
+            assert isinstance(row, RecordTask)
+            yield where, self._text(where, row)
+
+    def _text(self, where: str, row: RecordTask) -> TextTask:
+        text = row.data.pop(self.text, None)
+        if text is not None and not isinstance(text, str):
+            raise ConfigError(f"{where}: {self.text}: expected text, got {text!r:.40}; set source.text=COLUMN")
+        return self.task_type(id=row.id, weight=row.weight, text=text or "", data=row.data)
+
+    def _rows(self) -> Jsonl | Csv | Parquet:
+        reads = next(reads for end, reads in TABLES.items() if self.path.lower().endswith(end))
+        return reads(self.path, id=self.id)
