@@ -10,13 +10,17 @@ import hashlib
 from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Optional, TypeVar
+
+import attrs
 
 from hpcurate.errors import PipelineError, StageError
-from hpcurate.stage import Stage
+from hpcurate.fields import suggestion
+from hpcurate.resources import Resources
+from hpcurate.stage import Stage, environment_of
 from hpcurate.task import Task
 
-__all__ = ["GroupStage", "Place", "in_groups", "place_of"]
+__all__ = ["GroupStage", "Place", "SortRows", "in_groups", "place_of"]
 
 In = TypeVar("In", bound=Task)
 Out = TypeVar("Out", bound=Task)
@@ -49,7 +53,6 @@ class GroupStage(Stage[In, Out]):
 
     batch_size: ClassVar[int] = 100
     """Groups given to one `process` call at most. If one of them fails, each is tried by itself."""
-    small_batches: ClassVar[bool] = True
     group_by: ClassVar[str] = "id"
     """Field of the tasks that is their key."""
     group_most: ClassVar[int] = 1_000_000
@@ -80,6 +83,33 @@ class GroupStage(Stage[In, Out]):
         if not isinstance(found, list):
             raise StageError(f"process_group() returned {found!r:.60}; return a list of tasks, [] if nothing is left")
         return found
+
+
+class SortRows(Stage[Task, Task]):
+    """The step before a group stage, one for each of its upstreams: rows as they are, in the order of their keys.
+
+    `build` puts it there; its shards are run by `stage_process/sort_step.py`.
+    """
+
+    version = 1
+    resources = Resources(cpus=1, memory="1GB", time="auto")
+
+    def __init__(self, by: str = "id", grouped: Optional[GroupStage[Any, Any]] = None) -> None:
+        """Set the key.
+
+        Args:
+            by: field of the tasks that is their key.
+            grouped: the stage whose `key` gives it instead.
+        """
+        self.by, self.grouped = by, grouped
+        self.env = None if grouped is None else environment_of(grouped)  # type: ignore[misc]
+
+    def accept(self, given: type[Task]) -> None:
+        """The key is a field of the tasks, and may be text."""
+        names = [field.name for field in attrs.fields(given)]
+        if self.grouped is None and self.by not in names:
+            what = f"groups are made by {self.by!r}, and a {given.__qualname__} has no such field"
+            raise PipelineError(f"{what}; {suggestion(self.by, names)}")
 
 
 def in_groups(stage: Stage[Any, Any], tasks: Iterable[Task]) -> list[Any]:

@@ -342,10 +342,28 @@ def task_types(cls: type) -> tuple[type[Task], type[Task]]:
                 continue
             if all(isinstance(a, type) and issubclass(a, Task) for a in arguments):
                 return arguments[0], arguments[1]
+            if _classes_in(arguments[0]) and isinstance(arguments[1], type) and issubclass(arguments[1], Task):
+                return Task, arguments[1]
     raise PipelineError(
         f"{cls.__module__}:{cls.__qualname__} does not say what it takes and returns; "
         f"write class {cls.__name__}(Stage[InTask, OutTask])"
     )
+
+
+def union_of(cls: type) -> tuple[type[Task], ...]:
+    """The classes of tasks that a stage joins, from `GroupStage[Union[A, B], C]`; empty for one that takes one."""
+    for base in inspect.getmro(cls):
+        for generic in getattr(base, "__orig_bases__", ()):
+            origin, arguments = get_origin(generic), get_args(generic)
+            if isinstance(origin, type) and issubclass(origin, Stage) and len(arguments) == 2:
+                return _classes_in(arguments[0])
+    return ()
+
+
+def _classes_in(hint: Any) -> tuple[type[Task], ...]:
+    """Of a union of classes of tasks; empty for anything else."""
+    inner = () if isinstance(hint, (type, TypeVar)) else get_args(hint)
+    return inner if inner and all(isinstance(one, type) and issubclass(one, Task) for one in inner) else ()
 
 
 class Chain(Stage[Task, Task]):

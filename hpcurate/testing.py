@@ -11,9 +11,9 @@ from typing import Any, Optional, Union
 import attrs
 
 from hpcurate.errors import PipelineError
-from hpcurate.group import in_groups
+from hpcurate.group import GroupStage, in_groups
 from hpcurate.members import declared_input, resolve_types
-from hpcurate.stage import Stage, WorkerInfo, members
+from hpcurate.stage import Stage, WorkerInfo, members, union_of
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
@@ -56,20 +56,23 @@ def try_stage(
     folder = Path(folder).absolute()
     shard = folder / "trial"
     shard.mkdir(parents=True)
-    given = _class_of(tasks) or declared_input(stage)
+    kinds = list(dict.fromkeys(map(type, tasks)))
+    given = _class_of(kinds, stage) or declared_input(stage)
     resolve_types(stage, given)
     for member in members(stage):
         member.accept(member.task_types[0])
     returned = members(stage)[-1].task_types[1]
-    rows = folder / "input.jsonl"
-    tasks = in_groups(stage, tasks)
-    rows.write_bytes(b"".join(codec(given).encode_lines(tasks)))
+    inputs = [_rows_of(folder, stage, [task for task in tasks if type(task) is kind]) for kind in kinds or [given]]
+    grouped = isinstance(members(stage)[0], GroupStage)
     job = ShardJob(
         shard="trial",
         directory=os.fspath(shard),
         ref="trial",
         root=os.fspath(folder),
-        inputs=[(os.fspath(rows), 0, len(tasks))],
+        inputs=inputs,
+        kinds=[f"{kind.__module__}:{kind.__qualname__}" for kind in kinds] if len(kinds) > 1 else [],
+        groups=grouped,
+        joins=len(kinds) > 1,
         batch_size=(0 if stage.gather else stage.batch_size) if batch_size < 0 else batch_size,
         whole=stage.gather,
         above=list(upstream),
@@ -85,11 +88,21 @@ def try_stage(
     return Outcome(out, dropped, failed, logged, counts, shard)
 
 
-def _class_of(tasks: list[Any]) -> Optional[type[Any]]:
-    kinds = {type(task) for task in tasks}
+def _class_of(kinds: list[type[Any]], stage: Stage[Any, Any]) -> Optional[type[Any]]:
+    """The one class of the tasks; None where a stage that joins takes several, and for no tasks."""
+    if len(kinds) > 1 and set(kinds) <= set(union_of(type(members(stage)[0]))):
+        return None
     if len(kinds) > 1:
         raise PipelineError(f"tasks of one class are expected, got {', '.join(sorted(k.__qualname__ for k in kinds))}")
     return next(iter(kinds), None)
+
+
+def _rows_of(folder: Path, stage: Stage[Any, Any], tasks: list[Any]) -> tuple[str, int, int]:
+    """Tasks of one class as an input of the stage, in the order that it gets them from a sort step."""
+    kind = type(tasks[0]) if tasks else declared_input(stage)
+    path = folder / f"input-{kind.__qualname__}.jsonl"
+    path.write_bytes(b"".join(codec(kind).encode_lines(in_groups(members(stage)[0], tasks))))
+    return os.fspath(path), 0, len(tasks)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import msgspec
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import checked, convert
+from hpcurate.group import SortRows
 from hpcurate.members import declared_input, node_server_of, resolved_types
 from hpcurate.model import model_names
 from hpcurate.other_tools import methods_of
@@ -26,9 +27,10 @@ from hpcurate.planning.needs import extras_with, lacking, whole
 from hpcurate.planning.options import StageOptions, device_of
 from hpcurate.planning.pipeline import Environment, Pipeline, PlannedSource, PlannedStage, Timing, WeightsRef
 from hpcurate.planning.placing import in_order, needed, topological, upstreams
-from hpcurate.planning.relations import Gather, Relation, Slices
+from hpcurate.planning.relations import Gather, Groups, Relation, Slices
 from hpcurate.planning.results import PlannedResult
 from hpcurate.planning.slicing import Slicing
+from hpcurate.planning.sort_steps import GROUP_ROWS, SORT_ROWS, group_stage, with_sort_steps
 from hpcurate.planning.task_classes import resolved_classes
 from hpcurate.planning.wanted import Wanted, wanted
 from hpcurate.planning.wanted import planned as planned_result
@@ -101,7 +103,8 @@ def build(
     if not steps:
         raise ConfigError("stages: a pipeline needs at least one stage")
     there = _Arranged.of(steps, places)
-    takes = resolved_classes(source, _stages(steps), there.after, there.order)
+    steps, classes = there.steps, resolved_classes(source, _stages(there.steps), there.after, there.order)
+    takes = classes.takes
     origin = PlannedSource(folder="", identity=source.identity())
     origin_print = digest({"source": origin.identity})
     origin = msgspec.structs.replace(origin, folder=f"source-{origin_print[:12]}")
@@ -114,7 +117,8 @@ def build(
         results = tuple(_result(each, steps, takes) for each in there.wanted[stage])
         allowed = _allow_missing(stage, steps[stage].options, there.after[stage])
         one = msgspec.structs.replace(one, needs=there.needs[stage], results=results, allow_missing=allowed)
-        planned[stage] = msgspec.structs.replace(one, env=here[stage].env, takes=takes[stage])
+        kinds = {planned[name].folder: kind for name, kind in classes.kinds.get(stage, {}).items()}
+        planned[stage] = msgspec.structs.replace(one, env=here[stage].env, takes=takes[stage], kinds=kinds)
         check_nodes(f"stages.{stage}", steps[stage].stage, steps[stage].options, planned[stage])
     return Pipeline(
         name=name,
@@ -126,8 +130,9 @@ def build(
 
 
 class _Arranged(msgspec.Struct, frozen=True):
-    """The stages of a pipeline in the light of each other."""
+    """The stages of a pipeline in the light of each other, sort steps included."""
 
+    steps: Mapping[str, Step]
     after: Mapping[str, tuple[str, ...]]
     """Stage → those that it reads."""
     needs: Mapping[str, tuple[str, ...]]
@@ -142,15 +147,28 @@ class _Arranged(msgspec.Struct, frozen=True):
         """Raises ConfigError naming the key."""
         options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
         line = in_order(options, places)
-        after = {stage: upstreams(stage, line, options[stage]) for stage in line}
-        found = {stage: wanted(stage, steps[stage].stage, line) for stage in line}
+        after, sorts = with_sort_steps(
+            _stages(steps), {stage: upstreams(stage, line, options[stage]) for stage in line}
+        )
+        steps = {name: steps[name] if name in steps else _sort_step(sorts[name], steps) for name in after}
+        options = {name: step.options for name, step in steps.items()}
+        found = {stage: wanted(stage, steps[stage].stage, line) for stage in after}
         behind = {}
-        for stage in line:
+        for stage in after:
             by_result = {one.result.stage: one.key for one in reversed(found[stage])}
             named = dict.fromkeys(needed(stage, line, options[stage]), f"stages.{stage}.needs")
             behind[stage] = dict.fromkeys(after[stage], f"stages.{stage}.after") | by_result | named
-        needs = {stage: tuple(name for name in behind[stage] if name not in after[stage]) for stage in line}
-        return cls(after, needs, found, topological(behind))
+        needs = {stage: tuple(name for name in behind[stage] if name not in after[stage]) for stage in after}
+        return cls(steps, after, needs, found, topological(behind))
+
+
+def _sort_step(stage: SortRows, steps: Mapping[str, Step]) -> Step:
+    """With the environment of the stage that it sorts for, if that one's own code makes the keys."""
+    options = StageOptions(shard_tasks=SORT_ROWS)
+    user = next((one for one in steps.values() if stage.grouped in members(one.stage)), None)
+    if user is not None:
+        options = attrs.evolve(options, env=user.options.env, stage_to_node=user.options.stage_to_node)
+    return Step(stage, options)
 
 
 def _allow_missing(name: str, options: StageOptions, after: Sequence[str]) -> int | None:
@@ -193,6 +211,8 @@ def _plan(
     read = functools.cache(read_input)  # once: what identifies the stage is what its workers are to find
     own = replaced(stage_identity(stage, read), lambda one: {RESULT: [prints[one.stage], one.field]})
     first: dict[str, Any] = {"stage": own, "upstream": upstream, "epoch": 0}
+    if grouped := group_stage(name, stage):
+        first["group"] = [grouped.group_by, grouped.group_most]
     if models:
         first["models"] = [one.identity for one in models]
     identity = {**first, "epoch": epoch(name, digest(first))}
@@ -266,8 +286,11 @@ def _checkpoints(name: str, stage: Stage[Any, Any]) -> bool:
 def _relation(stage: Stage[Any, Any], options: StageOptions, batch_size: int) -> Relation:
     if stage.gather:
         return Gather(counts=stage.counts_upstream)
-    together = 1 if stage.small_batches and batch_size else batch_size
-    return Slices(Slicing(tasks=options.shard_tasks, weight=options.shard_weight, batch=together))
+    together, grouped = 1 if stage.small_batches and batch_size else batch_size, bool(group_stage("", stage))
+    usual = GROUP_ROWS if grouped else Slicing().tasks
+    most = usual if options.shard_tasks is None else options.shard_tasks
+    slicing = Slicing(tasks=most, weight=options.shard_weight, batch=together)
+    return Groups(slicing) if grouped else Slices(slicing)
 
 
 def _batch_size(stage: Stage[Any, Any], options: StageOptions) -> int:
@@ -301,8 +324,8 @@ def installed(
 ) -> dict[str, Installed]:
     """What each stage needs of the store. Raises NotInstalled with all that is missing, of all stages at once."""
     there = _Arranged.of(steps, places)
-    takes = resolved_classes(source, _stages(steps), there.after, there.order)
-    return _installed(steps, takes, weights, environment)
+    takes = resolved_classes(source, _stages(there.steps), there.after, there.order).takes
+    return _installed(there.steps, takes, weights, environment)
 
 
 def _installed(

@@ -102,6 +102,8 @@ class Cutter(msgspec.Struct):
     slicing: Slicing
     weights: WeightsOf
     results: str = ""
+    share_out: bool = True
+    """Whether rows that make too few lines are shared out evenly."""
     lines: list[ShardLine] = msgspec.field(default_factory=list)
     """Of the upstream lists that are closed."""
     _items: list[list[Rows] | ShardLine] = msgspec.field(default_factory=list)
@@ -137,7 +139,9 @@ class Cutter(msgspec.Struct):
     def _pieces(self, runs: Sequence[Sequence[Rows]]) -> list[list[_Piece]]:
         """Of each run."""
         found = [list(self._within_bounds(run)) for run in runs]
-        if not too_few(sum(map(len, found)), [sum(rows.count for rows in run) for run in runs], self.slicing):
+        if not self.share_out or not too_few(
+            sum(map(len, found)), [sum(rows.count for rows in run) for run in runs], self.slicing
+        ):
             return found
         singles = [[unit for rows in run for unit in self._singles(rows)] for run in runs]
         shared = evenly([[weight for _, weight in run] for run in singles], self.slicing)

@@ -97,10 +97,10 @@ class StageOptions:
         "most wall time of a job in rounds for what was not done in time, e.g. 12h; default: the partition's limit",
         check=minutes,
     )
-    shard_tasks: int = option(
-        100,
-        "most tasks in one shard; 0: no limit; few tasks always make 64 shards, or as many as they make batches, if "
-        "that is less",
+    shard_tasks: int | None = option(
+        None,
+        "most tasks in one shard; 0: no limit; default: 100, and 20000 where a stage gets whole groups; few tasks "
+        "always make 64 shards, or as many as they make batches, if that is less",
         minimum=0,
     )
     shard_weight: float = option(

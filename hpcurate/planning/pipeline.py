@@ -98,6 +98,8 @@ class PlannedStage(msgspec.Struct, frozen=True, kw_only=True):
     """Input files with their content, which a worker checks."""
     takes: str = ""
     """`module:qualname` of the tasks it is given, where that is a subclass of what it declares; else empty."""
+    kinds: dict[str, str] = msgspec.field(default_factory=dict)
+    """The same for each upstream, by its folder, where these give different classes; else empty."""
     after: tuple[str, ...]
     """Stages whose output this one reads; empty: the source."""
     relation: Relation

@@ -5,20 +5,23 @@ No other module tests which relation it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, groupby, pairwise
 
 import msgspec
 from msgspec.structs import astuple
 
 from hpcurate.planning.cutting import Cutter, Output, Rows, WeightsOf, line_id, named_by
+from hpcurate.planning.ranges import HashRange, hash_ranges
 from hpcurate.planning.slicing import Slicing, pieces
 from hpcurate.planning.standing import Key, Standing, cover, cover_in_order
-from hpcurate.store.layout import base, content_id
+from hpcurate.store.layout import base, content_id, is_content_named
 from hpcurate.store.lists import Input, ShardLine
+from hpcurate.store.order import Order, Starts
 from hpcurate.store.stats import Committed
 from hpcurate.sums import StageSums
 
-__all__ = ["Gather", "Parts", "Relation", "Slices", "Upstream", "is_up_to_date"]
+__all__ = ["Gather", "Groups", "OrderOf", "Parts", "Relation", "Slices", "Upstream", "is_up_to_date"]
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -38,6 +41,13 @@ class Upstream(msgspec.Struct, frozen=True):
 
 Parts = tuple[Upstream, ...]
 """What goes into one list."""
+OrderOf = Callable[[str, Output], Order]
+"""(folder of a sort step, committed shard) → the order of its rows."""
+
+
+def no_order(folder: str, shard: Output) -> Order:
+    """Where no shard was sorted."""
+    raise AssertionError(f"shard {shard.shard} of {folder} was not sorted")
 
 
 class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
@@ -57,10 +67,15 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         """Whether `process` gets a whole shard in one call, also an empty one."""
         return False
 
+    @property
+    def grouped(self) -> bool:
+        """Whether `process` gets whole groups."""
+        return False
+
     def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
         """List name, without a version → what goes into it."""
         if len(upstreams) > 1:
-            return {content_name("join", upstreams): tuple(upstreams)}
+            return {content_name(GROUPED if _grouped(upstreams) else "join", upstreams): tuple(upstreams)}
         return {
             _derived(base(name), one.results): (msgspec.structs.replace(one, lists={name: shards}, above=()),)
             for one in upstreams
@@ -78,14 +93,21 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         }
 
     def lines(
-        self, name: str, parts: Parts, weights: WeightsOf, before: Sequence[Sequence[ShardLine]] = ()
+        self,
+        name: str,
+        parts: Parts,
+        weights: WeightsOf,
+        before: Sequence[Sequence[ShardLine]] = (),
+        order: OrderOf = no_order,
     ) -> list[ShardLine]:
         """The lines of a version of a list. `before`: those of the earlier versions, oldest first.
 
         A line whose inputs all stand stays as it is, and with it what is committed of it; the other rows are cut
-        again. In upstream order, by the first row of each line.
+        again. In upstream order, by the first row of each line. Below a group stage lines are cut and never merged: a
+        hash range that has not changed is the same lines, whatever its neighbours are.
         """
-        cutter = Cutter(name, self.slicing, weights, _results(parts))
+        apart = is_grouped(name)
+        cutter = Cutter(name, self.slicing, weights, _results(parts), share_out=not apart)
         standing, kept = _standing(before, parts), set[str]()
         for part in parts:
             for shards in part.lists.values():
@@ -96,11 +118,13 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
                         elif line.id not in kept:
                             kept.add(line.id)
                             cutter.keep(line)
+                    if apart:
+                        cutter.close()
                 cutter.close()
         return cutter.lines
 
-    def pieces(self, weights: Sequence[float]) -> list[range]:
-        """Rows of these weights, in order, as those of each shard that they make."""
+    def pieces(self, weights: Sequence[float], shards: Sequence[str] = ()) -> list[range]:
+        """Rows of these weights, in order, as those of each shard that they make. `shards`: where each ended before."""
         return pieces(weights, self.slicing)
 
 
@@ -115,6 +139,11 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         """See `Slices`."""
         return True
 
+    @property
+    def grouped(self) -> bool:
+        """See `Slices`."""
+        return False
+
     def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
         """See `Slices`. The one list is named by its inputs: other inputs are another list."""
         return {content_name("all", upstreams): tuple(upstreams)}
@@ -127,7 +156,12 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         return {f"all.{hashlib.sha256(shards.encode()).hexdigest()[:8]}": tuple(upstreams)}
 
     def lines(
-        self, name: str, parts: Parts, weights: WeightsOf, before: Sequence[Sequence[ShardLine]] = ()
+        self,
+        name: str,
+        parts: Parts,
+        weights: WeightsOf,
+        before: Sequence[Sequence[ShardLine]] = (),
+        order: OrderOf = no_order,
     ) -> list[ShardLine]:
         """See `Slices`."""
         inputs = tuple(
@@ -141,12 +175,99 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         id, count = line_id(name, 0, inputs, above, results), sum(i.hi - i.lo for i in inputs)
         return [ShardLine(id, weight, count, inputs, above, results=results)]
 
-    def pieces(self, weights: Sequence[float]) -> list[range]:
+    def pieces(self, weights: Sequence[float], shards: Sequence[str] = ()) -> list[range]:
         """See `Slices`."""
         return [range(len(weights))]
 
 
-Relation = Slices | Gather
+class Groups(msgspec.Struct, frozen=True, tag="groups", tag_field="relation"):
+    """Whole groups: hash ranges of keys, from sort steps. One list derives from all upstreams.
+
+    A line has the rows of its range of every sorted shard that has some, in order. Its id stands for them, so that a
+    range without new rows is the same shard in each list.
+    """
+
+    slicing: Slicing = Slicing()
+
+    @property
+    def counts(self) -> bool:
+        """See `Slices`."""
+        return False
+
+    @property
+    def whole(self) -> bool:
+        """See `Slices`."""
+        return False
+
+    @property
+    def grouped(self) -> bool:
+        """See `Slices`."""
+        return True
+
+    def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
+        """See `Slices`."""
+        return {content_name(GROUPED, upstreams): tuple(upstreams)}
+
+    def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
+        """See `Slices`. There were no such stages."""
+        return {}
+
+    def lines(
+        self,
+        name: str,
+        parts: Parts,
+        weights: WeightsOf,
+        before: Sequence[Sequence[ShardLine]] = (),
+        order: OrderOf = no_order,
+    ) -> list[ShardLine]:
+        """See `Slices`."""
+        shards = [(part.folder, Output.of(shard)) for part in parts for shard in part.shards() if shard.tasks_out]
+        orders = [order(folder, shard) for folder, shard in shards]
+        starts = [Sorted(*shard, Starts(one)) for shard, one in zip(shards, orders, strict=True)]
+        return [_range_line(name, one, starts, _results(parts)) for one in hash_ranges(orders, self.slicing)]
+
+    def pieces(self, weights: Sequence[float], shards: Sequence[str] = ()) -> list[range]:
+        """See `Slices`. A group is in one shard, so what ended in one is tried again in one."""
+        if not shards:
+            return pieces(weights, self.slicing)
+        runs = [len(list(run)) for _, run in groupby(shards)]
+        stops = [0, *accumulate(runs)]
+        return [range(start, stop) for start, stop in pairwise(stops)]
+
+
+class Sorted(msgspec.Struct, frozen=True):
+    """A shard of a sort step."""
+
+    folder: str
+    shard: Output
+    starts: Starts
+
+
+def _range_line(name: str, keys: HashRange, shards: Iterable[Sorted], results: str) -> ShardLine:
+    """The rows with keys of that range."""
+    inputs, offsets = list[Input](), list[int]()
+    for one in shards:
+        (low, offset), (high, _) = one.starts.at(keys.buckets.start), one.starts.at(keys.buckets.stop)
+        if low < high:
+            inputs.append(Input(one.folder, one.shard.shard, one.shard.nonce, low, high))
+            offsets.append(offset)
+    id = line_id(name, 0, inputs, results=results)
+    return ShardLine(id, keys.weight, keys.rows, tuple(inputs), results=results, offsets=tuple(offsets))
+
+
+Relation = Slices | Gather | Groups
+
+GROUPED = "group"
+"""Tag of lists of a group stage, and of what derives from them: their shards are content-named hash ranges."""
+
+
+def is_grouped(list_name: str) -> bool:
+    """Whether a list is of a group stage or of one below it."""
+    return list_name.startswith(f"{GROUPED}.") and is_content_named(list_name)
+
+
+def _grouped(upstreams: Iterable[Upstream]) -> bool:
+    return any(is_grouped(name) for one in upstreams for name in one.lists)
 
 
 def content_name(tag: str, upstreams: Sequence[Upstream]) -> str:

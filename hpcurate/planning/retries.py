@@ -42,7 +42,7 @@ def failed_rows(folder: str, line: ShardLine, nonce: str, weights: Mapping[int, 
 
 def retry_lines(relation: Relation, rows: Sequence[RetriedRow], above: tuple[StageSums, ...] = ()) -> list[ShardLine]:
     """These rows as lines of a size that the stage's settings ask for, in order. `above`: for a stage that counts."""
-    pieces = relation.pieces([row.weight for row in rows]) if rows else []
+    pieces = relation.pieces([row.weight for row in rows], [row.ended.shard for row in rows]) if rows else []
     return [_line(rows[piece.start : piece.stop], above) for piece in pieces]
 
 

@@ -6,30 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 
 from hpcurate.command import Command
 from hpcurate.errors import PipelineError
 from hpcurate.members import resolved_types
+from hpcurate.planning.sort_steps import group_stage
 from hpcurate.source.base import Source
 from hpcurate.spec import find_task
-from hpcurate.stage import Stage, members, task_types
+from hpcurate.stage import Stage, members, task_types, union_of
 from hpcurate.store.rows import check_task_type
 from hpcurate.task import Record, Task
 
 
+class Classes(msgspec.Struct, frozen=True):
+    """Classes of tasks, as `module:qualname`."""
+
+    takes: dict[str, str]
+    """Stage → what it is given; empty where it takes and gives what it declares."""
+    kinds: dict[str, dict[str, str]]
+    """Stage that joins several classes → what each of its upstreams gives."""
+
+
 def resolved_classes(
     source: Source, stages: Mapping[str, Stage[Any, Any]], after: Mapping[str, Sequence[str]], order: Sequence[str]
-) -> dict[str, str]:
-    """Stage → `module:qualname` of the tasks that it is given, empty where it takes and gives what it declares.
+) -> Classes:
+    """Of each stage what it is given.
 
     Neighbours fit, each stage can work on what it is given, and every class that travels between them survives a row.
     Raises PipelineError naming the stage.
     """
     gives: dict[str, type[Task]] = {}
     takes: dict[str, str] = {}
+    kinds: dict[str, dict[str, str]] = {}
     names: dict[str, KnownNames] = {}
     for name in order:
-        before, comes = _coming(name, after[name], gives) if after[name] else ("the source", _task_type(source))
+        before, comes = ("the source", _task_type(source)) if not after[name] else (after[name][0], Task)
+        several = {upstream: gives[upstream] for upstream in after[name]}
+        if joined := joins(name, stages[name], several):
+            kinds[name] = {upstream: _named(name, kind) for upstream, kind in several.items()}
+        elif several:
+            comes = _coming(name, several)
         try:
             types = resolved_types(stages[name], comes, name=f"stages.{name}", before=before)
         except PipelineError as error:
@@ -40,11 +57,26 @@ def resolved_classes(
             known = _names_after(name, member, given, known)
         names[name] = known
         gives[name] = types[-1][1]
-        for kind in (comes, gives[name]):
+        for kind in (*(several.values() if joined else (comes,)), gives[name]):
             check_task_type(kind)
         declared = [task_types(type(member)) for member in members(stages[name])]
         takes[name] = "" if types == declared else _named(name, comes)
-    return takes
+    return Classes(takes, kinds)
+
+
+def joins(name: str, stage: Stage[Any, Any], comes: Mapping[str, type[Task]]) -> bool:
+    """Whether a stage joins tasks of several classes, as it declares. Raises PipelineError where they are others."""
+    union = union_of(type(members(stage)[0]))
+    if not union:
+        return False
+    if group_stage(name, stage) is None:
+        raise PipelineError(f"stages.{name} takes one of several classes, which only a hpcurate.GroupStage can")
+    odd = next((upstream for upstream, kind in comes.items() if kind not in union), None)
+    if odd is not None or not comes:
+        listed = " or ".join(kind.__qualname__ for kind in union)
+        gives = f"{odd} gives {comes[odd].__qualname__}" if odd else "it reads the input"
+        raise PipelineError(f"stages.{name} takes {listed}, exactly these, but {gives}; change stages.{name}.after")
+    return True
 
 
 def _way_out(name: str, comes: type[Task], after: Sequence[str]) -> str:
@@ -94,16 +126,16 @@ def _check_member(name: str, member: Stage[Any, Any], given: type[Task], returne
         raise PipelineError(f"stages.{name}: {error}") from None
 
 
-def _coming(name: str, after: Sequence[str], gives: Mapping[str, type[Task]]) -> tuple[str, type[Task]]:
-    """(the upstream, the one class that all of them give)."""
-    kinds = {gives[one]: one for one in reversed(after)}
-    if len(kinds) > 1:
-        told = ", ".join(f"{one} gives {gives[one].__qualname__}" for one in after)
+def _coming(name: str, gives: Mapping[str, type[Task]]) -> type[Task]:
+    """The one class that all its upstreams give."""
+    if len(set(gives.values())) > 1:
+        told = ", ".join(f"{one} gives {kind.__qualname__}" for one, kind in gives.items())
         raise PipelineError(
             f"stages.{name}.after: {told}; a stage with several upstreams takes one class of tasks: have them give "
-            "the same, or put a stage behind one of them that makes it the other's"
+            "the same, put a stage behind one of them that makes it the other's, or join them: "
+            "GroupStage[Union[A, B], C]"
         )
-    return after[0], gives[after[0]]
+    return next(iter(gives.values()))
 
 
 def _named(name: str, kind: type[Task]) -> str:

@@ -130,6 +130,8 @@ def _fold(shards: Sequence[Committed]) -> Committed:
         dropped=sum(s.dropped for s in shards),
         not_returned=sum(s.not_returned for s in shards),
         failed=sum(s.failed for s in shards),
+        groups_in=sum(s.groups_in for s in shards),
+        groups_failed=sum(s.groups_failed for s in shards),
         seconds=sum(s.seconds for s in shards),
         cpu_seconds=sum(s.cpu_seconds for s in shards),
         peak_memory_mb=max(s.peak_memory_mb for s in shards),

@@ -8,7 +8,7 @@ import msgspec
 
 from hpcurate.planning.cutting import WeightsOf
 from hpcurate.planning.pipeline import PlannedStage
-from hpcurate.planning.relations import Parts, Upstream, is_up_to_date
+from hpcurate.planning.relations import OrderOf, Parts, Upstream, is_up_to_date
 from hpcurate.planning.retries import StandingRetries, is_live, standing_retries
 from hpcurate.planning.standing import Key
 from hpcurate.store.layout import base, fan_of, is_content_named, shard_id, version, version_name
@@ -83,7 +83,7 @@ class ListsSeen:
         return ExpectedList(name, (), live, left) if left.count else None
 
     def next_version(
-        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf
+        self, stage: PlannedStage, expected: ExpectedList, weights: WeightsOf, order: OrderOf
     ) -> tuple[str, list[ShardLine]]:
         """Name and lines of the version that is to be written."""
         before = self._versions(stage.folder, expected.name)
@@ -93,7 +93,8 @@ class ListsSeen:
         number = version(before[-1].name)[1] + 1 if before else 0
         while self._was_used(stage.folder, name := version_name(expected.name, number)):
             number += 1
-        return name, stage.relation.lines(name, expected.parts, weights, [found.lines for found in before])
+        lines = stage.relation.lines(name, expected.parts, weights, [found.lines for found in before], order)
+        return name, lines
 
     def _was_used(self, folder: str, name: str) -> bool:
         """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them.

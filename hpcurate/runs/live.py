@@ -37,6 +37,7 @@ from hpcurate.runs.state import StageCounts
 from hpcurate.store.evidence import Evidence
 from hpcurate.store.layout import Store
 from hpcurate.store.lists import ShardLine
+from hpcurate.store.order import ORDER_FILE, Order
 from hpcurate.store.stage_store import StageStore
 from hpcurate.store.stats import Committed
 from hpcurate.sums import StageSums
@@ -290,7 +291,7 @@ class Observer:
         expected = self._expected(stage)
         assert expected is not None, f"{stage.name} is not ready"
         missing = [one for one in expected if one.found is None]
-        return dict(self._lists.next_version(stage, one, self._weights_of_rows) for one in missing)
+        return dict(self._lists.next_version(stage, one, self._weights_of_rows, self._order_of) for one in missing)
 
     def complete_list(self, folder: str, name: str) -> Sequence[Committed] | None:
         """Committed shards of a list, in order, or None while any is missing."""
@@ -388,6 +389,13 @@ class Observer:
     def _weights_of_rows(self, folder: str, shard: Output) -> Sequence[float]:
         path = os.path.join(self.store(folder).folder.shard(shard.shard), "tasks.jsonl")
         return [float(json.loads(row)["weight"]) for row in self._world.filesystem.read(path).splitlines()]
+
+    def _order_of(self, folder: str, shard: Output) -> Order:
+        path = os.path.join(self.store(folder).folder.shard(shard.shard), ORDER_FILE)
+        try:
+            return Order.from_json(self._world.filesystem.read(path))
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StoreError(f"{path}: cannot be read: {error}; {LOOK_CLOSER}") from None
 
 
 def _too_many(stage: PlannedStage, missing: MissingInputs | None) -> Refused | None:

@@ -134,7 +134,8 @@ def prepare(request: Request) -> Prepared:
     launcher = make_launcher(request.launcher)
     modules = tuple(type(member).__module__ for step in steps.values() for member in members(step.stage))
     modules += tuple(module for step in steps.values() for module in program_modules(step.stage))
-    modules += tuple(stage.takes.partition(":")[0] for stage in draft.stages if stage.takes)
+    classes = [kind for stage in draft.stages for kind in (stage.takes, *stage.kinds.values()) if kind]
+    modules += tuple(kind.partition(":")[0] for kind in classes)
     if "__main__" in modules and not launcher.in_process:
         raise PipelineError(
             "a stage class, or one of its tasks, is defined in the script itself, which workers cannot import; "
@@ -172,7 +173,7 @@ def _fields_of(source: Source) -> dict[str, Any]:
 
 def check_weights(steps: Mapping[str, Step], pipeline: Pipeline, folder: str) -> None:
     """Whether each model can do with the weights that were found for it. Raises ConfigError."""
-    for stage in pipeline.stages:
+    for stage in (one for one in pipeline.stages if one.name in steps):  # sort steps have none
         folders = {name: Path(folder, ref.folder) for ref in stage.weights for name in ref.names}
         models = [member.model for member in members(steps[stage.name].stage) if isinstance(member.model, Model)]
         for model, name in [(one, name) for one in models for name in one.model_id_names]:

@@ -407,10 +407,11 @@ def _over_budget(stages: Sequence[StageView], budget: Budget) -> str:
     for stage in stages:
         if stage.complete and stage.counts.lost_everything:
             return f"{stage.name}: every task failed ({stage.counts.failed} of {stage.counts.tasks_in})"
-        if budget.exceeded(stage.counts.failed, stage.counts.tasks_in) and stage.complete:
-            return f"{stage.name}: {stage.counts.failed} of {stage.counts.tasks_in} tasks failed"
-    failed = sum(stage.counts.failed for stage in stages)
-    most = max((stage.counts.tasks_in for stage in stages), default=0)
+        units = "groups" if stage.counts.groups_in else "tasks"
+        if budget.exceeded(stage.counts.units_failed, stage.counts.units_in) and stage.complete:
+            return f"{stage.name}: {stage.counts.units_failed} of {stage.counts.units_in} {units} failed"
+    failed = sum(stage.counts.units_failed for stage in stages)
+    most = max((stage.counts.units_in for stage in stages), default=0)
     if budget.exceeded(failed, most) and all(s.complete for s in stages):
         return f"{plural(failed, 'task')} failed over all stages"
     return ""

@@ -92,6 +92,16 @@ class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # o
         return min(max(0.0, round(share, 4)), 0.9999)
 
     @property
+    def units_in(self) -> int:
+        """What the budget counts: tasks, or groups where a stage gets whole ones."""
+        return self.groups_in or self.tasks_in
+
+    @property
+    def units_failed(self) -> int:
+        """Of these."""
+        return self.groups_failed if self.groups_in else self.failed
+
+    @property
     def lost_everything(self) -> bool:
         """Whether there were tasks, and each of them failed."""
         return self.failed == self.tasks_in > 0
@@ -111,6 +121,8 @@ class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # o
             dropped=sum(s.dropped for s in done),
             not_returned=sum(s.not_returned for s in done),
             failed=sum(s.failed for s in done) - retried,
+            groups_in=sum(s.groups_in for s in given),
+            groups_failed=sum(s.groups_failed for s in done) - sum(s.groups_in for s in second.sums),
             shards=shards,
             shards_done=first.shards + second.shards,
             seconds=round(sum(s.seconds for s in done), 3),

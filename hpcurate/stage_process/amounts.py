@@ -20,9 +20,9 @@ _wrong: set[type] = set()
 
 
 def amounts_of_all(tasks: Sequence[Task], kind: type[Task]) -> Amounts:
-    """Those of all of them, which are of one class, added up."""
+    """Those of all of them, which are of one class, or of several and `kind` is Task, added up."""
     total: Amounts = {}
-    if kind.amounts is not Task.amounts:
+    if kind.amounts is not Task.amounts or kind is Task:
         for task in tasks:
             add_amounts(total, amounts_of(task))
     return total

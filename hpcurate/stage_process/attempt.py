@@ -29,10 +29,10 @@ from hpcurate.stage_process.set_up import SetUpStage, wrong_type
 from hpcurate.stage_process.store_errors import blame_store, own_io
 from hpcurate.stage_process.tries import GPU_OOM, Fault, Tries
 from hpcurate.store.notes import line_of
-from hpcurate.store.rows import codec
 from hpcurate.system.failpoints import failpoint
 from hpcurate.task import Task
 
+NEW = "self.child(tasks, Cls, id=key, …) keeps the id"
 MOST_NAMED = 100
 """Tasks of a batch that are named as in work: the first ones. Which one is to blame is known only if it is alone."""
 
@@ -61,28 +61,36 @@ class Attempt:
         self.files = AttemptFiles(job)
         self._weight = 0.0
         """Of the tasks that have ended."""
+        self._refused = ""
+        """Key of the group that is being refused."""
 
     def batch(self, batch: Batch, ask_in: Optional[float] = None) -> None:
         """Process one batch, in parts where that is needed."""
         self._ask_in = ask_in
-        if self._job.poison and any(task.id in self._job.poison for task in batch.tasks):
+        if batch.refused:
+            self._refuse(batch)
+        elif self._job.poison and any(name in self._job.poison for name in batch.names):
             for single in batch.again(1):
                 self._unless_poison(single)
         elif self._job.whole and len(batch.rows) != 1:
             self._whole(batch)
-        elif self._stage.fits and len(batch.rows) > self._stage.fits:
+        elif self._stage.fits and len(batch) > self._stage.fits:
             for part in batch.parts(self._stage.fits):
                 self.batch(part)
         else:
             self._several(batch)
 
     def _unless_poison(self, single: Batch) -> None:
-        poison = self._job.poison.get(single.tasks[0].id)
+        poison = self._job.poison.get(single.names[0])
         if poison is None:
             self._several(single)
         else:
             kind = poison.kind.value
             self._fail(single, {single.rows[0]: Fault(self._stage.names[0], kind, poison.why, kind=kind)})
+
+    def _refuse(self, batch: Batch) -> None:
+        """Dead letters, untried; of a group that is too large some at a time."""
+        self._fail(batch, {batch.rows[0]: Fault(self._stage.names[0], "StageError", batch.refused)})
 
     def _whole(self, batch: Batch) -> None:
         """No single task is to blame here: the stage's own error ends the attempt."""
@@ -100,16 +108,16 @@ class Attempt:
 
     def _several(self, batch: Batch) -> None:
         """What `prepare` failed for are dead letters; the others are processed together, then one by one if need be."""
-        faults = self._prepared(batch)
-        if len(batch.rows) > 1 and any(one.error == GPU_OOM for one in faults.values()):
-            return self._in_halves(batch, len(batch.rows))
-        if len(batch.rows) > 1 and any(one.of_memory for one in faults.values()):
+        faults = batch.spread(self._prepared(batch))
+        if len(batch) > 1 and any(one.error == GPU_OOM for one in faults.values()):
+            return self._in_halves(batch, len(batch))
+        if len(batch) > 1 and any(one.of_memory for one in faults.values()):
             return self._one_by_one(batch, {})
         rest = batch.without(faults)
         fault = self._tried(rest) if rest.rows else None
-        if fault is not None and fault.error == GPU_OOM and len(rest.rows) > 1:
-            self._in_halves(batch, len(rest.rows))
-        elif fault is not None and len(rest.rows) > 1:
+        if fault is not None and fault.error == GPU_OOM and len(rest) > 1:
+            self._in_halves(batch, len(rest))
+        elif fault is not None and len(rest) > 1:
             if self._tries.worth(fault):
                 self._tries.count(fault)  # whose fault it was is not known: each has all its tries by itself
             self._one_by_one(batch, faults)
@@ -138,7 +146,7 @@ class Attempt:
 
     def _tried(self, batch: Batch) -> Optional[Fault]:
         """Why it failed for good; None once it is processed. A task by itself is tried again where that is worth it."""
-        while (fault := self._try(batch)) is not None and len(batch.rows) == 1 and self._tries.again(batch.rows, fault):
+        while (fault := self._try(batch)) is not None and len(batch) == 1 and self._tries.again(batch.rows, fault):
             batch = self._after_pause(batch)
             for unprepared in self._prepared(batch).values():
                 return unprepared
@@ -166,22 +174,32 @@ class Attempt:
         return msgspec.structs.replace(fault, message=message, names={*fault.names, MEMORY})
 
     def _fail(self, batch: Batch, faults: Mapping[int, Fault]) -> None:
-        """Dead letters of some of its rows, in order. Raises what says that there was not enough main memory."""
+        """Dead letters of some of its units, in order. Raises what says that there was not enough main memory."""
         if not faults:
             return
+        faults = batch.spread(faults)
         for fault in faults.values():
             if fault.of_memory:
                 raise fault.raised()
         for row, line in zip(batch.rows, batch.lines):
             if row in faults:
-                self._dead_letter(row, line, faults[row])  # as it was read: the stage may have changed it
+                self._dead_letter(batch, row, line, faults[row])  # as it was read: the stage may have changed it
+        self._count_failed(batch, faults)
         if any(fault.error == GPU_OOM for fault in faults.values()):
             batch.forget()
             free_gpu_memory()
 
-    def _dead_letter(self, row: int, line: bytes, fault: Fault) -> None:
+    def _count_failed(self, batch: Batch, faults: Mapping[int, Fault]) -> None:
+        """Groups, if they are; one that is refused in several batches once."""
+        if not batch.groups:
+            return
+        failed = sum(batch.rows[unit.start] in faults for unit in batch.units)
+        self._output.failed_groups(0 if batch.refused and self._refused == batch.names[0] else failed)
+        self._refused = batch.names[0] if batch.refused else ""
+
+    def _dead_letter(self, batch: Batch, row: int, line: bytes, fault: Fault) -> None:
         what = {name: value for name, value in msgspec.structs.asdict(fault).items() if name != "names"}
-        task, amounts = json.loads(line), amounts_of(codec(self._stage.types[0][0], self._job.root).decode(line))
+        task, amounts = json.loads(line), amounts_of(batch.decoded(row, line))
         self._weight += task.get("weight", 0.0)
         letter = DeadLetter(id=task["id"], task=task, row=row, tries=self._tries.of(row), **what)
         self._output.dead_letter(letter, amounts)
@@ -209,14 +227,14 @@ class Attempt:
         return again
 
     def _in_work(self, batch: Batch) -> tuple[str, ...]:
-        return tuple([task.id for task in batch.tasks[:MOST_NAMED]] + self._ahead())
+        return tuple(batch.names[:MOST_NAMED] + self._ahead())
 
     def _waited(self, batch: Batch) -> dict[int, Fault]:
         ask_in, self._ask_in = self._ask_in, None
         in_work, reached = self._in_work(batch), reached_by(batch.tasks, self._output.counts.tasks_in, self._weight)
         self._report(InWork(shard=self._job.shard, tasks=in_work, ask_in=ask_in, reached=reached))
-        if len(batch.tasks) == 1:
-            self.note(line_of(batch.tasks[0].id, batch.rows[0]))
+        if len(batch) == 1:
+            self.note(line_of(batch.names[0], batch.rows[0]))
         asked = time.monotonic()
         try:
             errors, seconds = batch.wait()
@@ -265,7 +283,7 @@ class Attempt:
         passed = lineage.passed()
         self._weight += weight
         made = amounts_of_all(returned, self._stage.types[-1][1])
-        self._output.batch(len(inputs), returned, rows, len(passed), weighs, amounts, made)
+        self._output.batch(len(inputs), returned, rows, len(passed), weighs, amounts, made, batch.groups)
         self._output.drops(lineage.drops, inputs, passed)
         self._output.left_out(lineage.omissions)
         self._output.log(logged)
@@ -303,7 +321,8 @@ class Attempt:
             scope = BatchScope(name, self.files, self._job.checkpoint)
             stage.bind(scope)
             try:
-                tasks = self._member(stage, name, types, tasks, scope, lineage)
+                joins = self._job.joins and stage is self._stage.members[0]
+                tasks = self._member(stage, name, types, tasks, scope, lineage, joins)
             except RAISED as error:
                 raise MemberFailed(name) from error
             finally:
@@ -320,6 +339,7 @@ class Attempt:
         tasks: list[Task],
         scope: BatchScope,
         lineage: Lineage,
+        joins: bool,
     ) -> list[Task]:
         returned = stage.process(list(tasks))
         if not isinstance(returned, list):
@@ -328,6 +348,8 @@ class Attempt:
         for kind in dict.fromkeys(map(type, returned)):
             if kind is not types[1]:
                 raise StageError(f"{name} {wrong_type(type(stage), types, kind)}")
+        if joins and not {id(task) for task in tasks}.isdisjoint(map(id, returned)):
+            raise StageError(f"{name} returned a task that came in; with several upstreams, make new ones: {NEW}")
         lineage.step(name, tasks, returned, scope.drops, scope.omissions)
         return returned
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from functools import cached_property
 from io import BytesIO
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ class PrepareDied(Exception):
     """A process in which `prepare` ran has ended: it was killed, or left."""
 
 
+Found = TypeVar("Found")
 Prepare = Callable[[Sequence[Task]], "list[Future[Prepared]]"]
 
 
@@ -54,31 +55,80 @@ class Writer:
         self._named.setdefault(file.ref, task)
 
 
+Decode = Callable[[Sequence[int], bytes, int], "list[Task]"]
+"""(numbers of rows, the rows themselves, how many) → their tasks."""
+
+
 class Batch:
-    """Rows of one batch, decoded; `begin` sets `prepare` under way."""
+    """Rows of one batch, decoded; `begin` sets `prepare` under way.
+
+    It consists of units, which are tried, and fail, as one: rows, or groups where it has `keys`.
+    """
 
     def __init__(
         self,
         rows: Sequence[int],
         data: bytes,
-        source: Codec[Any],
+        decode: Decode,
         prepare: Prepare,
         tasks: Optional[list[Task]] = None,
         futures: Optional[list[Future[Prepared]]] = None,
+        keys: Optional[Sequence[str]] = None,
+        refused: str = "",
     ) -> None:
+        """`keys`: of each row, where units are groups; those of one group stand side by side.
+
+        `refused`: why all of it is dead letters, untried.
+        """
         self.rows = rows
         """Numbers of its rows among the shard's."""
         self._data = data
         """The rows themselves."""
-        self._source = source
+        self._decode = decode
         self._prepare = prepare
-        self.tasks: list[Task] = source.decode_rows(data, len(rows)) if tasks is None else tasks
+        self.tasks: list[Task] = decode(rows, data, len(rows)) if tasks is None else tasks
         self._futures = futures
+        self._keys = keys
+        self.refused = refused
 
     @cached_property
     def lines(self) -> list[bytes]:
         """Its rows, as they were read, each with its end."""
         return BytesIO(self._data).readlines()
+
+    @cached_property
+    def units(self) -> list[range]:
+        """Places of the rows of each."""
+        if self._keys is None:
+            return [range(place, place + 1) for place in range(len(self.rows))]
+        stops = [n for n in range(1, len(self._keys)) if self._keys[n] != self._keys[n - 1]]
+        return [range(*pair) for pair in zip([0, *stops], [*stops, len(self._keys)])] if self._keys else []
+
+    @property
+    def names(self) -> list[str]:
+        """Of each unit: the id of its task, or the key of its group."""
+        return [task.id for task in self.tasks] if self._keys is None else list(dict.fromkeys(self._keys))
+
+    @property
+    def groups(self) -> int:
+        """How many units are groups."""
+        return 0 if self._keys is None else len(self.units)
+
+    def __len__(self) -> int:
+        """How many units it has."""
+        return len(self.rows) if self._keys is None else len(self.units)
+
+    def spread(self, found: Mapping[int, Found]) -> Mapping[int, Found]:
+        """What is known of some rows, as that of all rows of their units: the first of each counts."""
+        if self._keys is None or not found:
+            return found
+        spread: dict[int, Found] = {}
+        for unit in self.units:
+            rows = [self.rows[place] for place in unit]
+            first = next((row for row in rows if row in found), None)
+            if first is not None:
+                spread.update(dict.fromkeys(rows, found[first]))
+        return spread
 
     def begin(self) -> list[Future[Prepared]]:
         """Start `prepare` of every task, once."""
@@ -114,29 +164,43 @@ class Batch:
         return self._of([place for place, row in enumerate(self.rows) if row not in rows]) if rows else self
 
     def parts(self, size: int) -> Iterator[Batch]:
-        """So many tasks at a time, as they are, with what was prepared of them."""
-        for at in range(0, len(self.rows), size):
-            yield self._of(range(len(self.rows))[at : at + size])
+        """So many units at a time, as they are, with what was prepared of them."""
+        for places in self._places(size):
+            yield self._of(places)
 
     def _of(self, places: Sequence[int]) -> Batch:
         futures = [self._futures[n] for n in places] if self._futures else self._futures
-        rows, tasks = [self.rows[n] for n in places], [self.tasks[n] for n in places]
-        return Batch(rows, self._joined(places), self._source, self._prepare, tasks, futures)
-
-    def _joined(self, places: Sequence[int]) -> bytes:
-        return b"".join([self.lines[n] for n in places])
+        return self._made(places, [self.tasks[n] for n in places], futures)
 
     def again(self, size: int) -> Iterator[Batch]:
-        """So many tasks at a time, and fresh: a failed try may have changed them, and hold memory through them."""
+        """So many units at a time, and fresh: a failed try may have changed them, and hold memory through them."""
         self.forget()
-        for at in range(0, len(self.rows), size):
-            these = range(len(self.rows))[at : at + size]
-            yield Batch(self.rows[at : at + size], self._joined(these), self._source, self._prepare)
+        for places in self._places(size):
+            yield self._made(places)
 
     def fresh(self, rows: Collection[int]) -> Batch:
         """These of its rows, decoded again."""
-        places = [place for place, row in enumerate(self.rows) if row in rows]
-        return Batch([self.rows[n] for n in places], self._joined(places), self._source, self._prepare)
+        return self._made([place for place, row in enumerate(self.rows) if row in rows])
+
+    def _places(self, size: int) -> Iterator[Sequence[int]]:
+        """Of the rows of so many units at a time."""
+        for at in range(0, len(self), size):
+            units = self.units[at : at + size]
+            yield range(units[0].start, units[-1].stop)
+
+    def _made(
+        self,
+        places: Sequence[int],
+        tasks: Optional[list[Task]] = None,
+        futures: Optional[list[Future[Prepared]]] = None,
+    ) -> Batch:
+        rows, data = [self.rows[n] for n in places], b"".join([self.lines[n] for n in places])
+        keys = None if self._keys is None else [self._keys[n] for n in places]
+        return Batch(rows, data, self._decode, self._prepare, tasks, futures, keys)
+
+    def decoded(self, row: int, line: bytes) -> Task:
+        """One of its rows, once more."""
+        return self._decode([row], line, 1)[0]
 
     def put(self, part: Batch) -> None:
         """Take the tasks of some of its rows from another batch, with what was prepared of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from hpcurate.stage_process.batches import Batch, Prepare
@@ -16,14 +17,11 @@ Report = Callable[[InWork], None]
 class Feed:
     """The batches of one shard. Whoever fills it and whoever takes from it are never at it side by side."""
 
-    def __init__(self, job: ShardJob, source: Codec[Any], files: Files, prepare: Prepare, report: Report) -> None:
-        self.job, self.report, self._source, self._prepare = job, report, source, prepare
-        self.isolate = job.isolate and not job.whole
-        self._rows = rows_in(job)
-        size = self._size = (1 if self.isolate else job.batch_size) or self._rows
-        self.batches = -(-self._rows // size) if size else 1
-        self._blocks = blocks_of(job, size, files)
-        self._first = 0
+    def __init__(self, job: ShardJob, batches: Iterator[Batch], report: Report) -> None:
+        self.job, self.report, self._batches = job, report, batches
+        self.isolate = is_isolated(job)
+        self.batches = 0 if job.groups else number_of_batches(job)
+        """How many there are; 0: that is not known before the end."""
         self._waiting: list[Batch] = []
         """Read, and under way if they are prepared ahead."""
 
@@ -32,8 +30,8 @@ class Feed:
         return len(self._waiting)
 
     def waiting(self) -> list[str]:
-        """Ids of the tasks that are prepared ahead: in flight as well, if the process dies."""
-        return [task.id for batch in self._waiting for task in batch.tasks]
+        """Names of the units that are prepared ahead: in flight as well, if the process dies."""
+        return [name for batch in self._waiting for name in batch.names]
 
     def fill(self, ahead: int) -> None:
         """Read and begin to prepare as many batches as may wait. Raises StoreFailed."""
@@ -54,10 +52,33 @@ class Feed:
         self._waiting.clear()
 
     def _read(self) -> bool:
-        block = next(self._blocks, None)
-        if block is None and not (self.job.whole and not self._rows and not self._first):
-            return False
-        rows = range(self._first, min(self._first + self._size, self._rows))
-        self._waiting.append(Batch(rows, block or b"", self._source, self._prepare))
-        self._first += max(1, len(rows))
-        return True
+        batch = next(self._batches, None)
+        if batch is not None:
+            self._waiting.append(batch)
+        return batch is not None
+
+
+def is_isolated(job: ShardJob) -> bool:
+    """Whether each unit is a batch."""
+    return job.isolate and not job.whole
+
+
+def number_of_batches(job: ShardJob) -> int:
+    """That the rows of a shard make."""
+    size = _batch_size(job)
+    return -(-rows_in(job) // size) if size else 1
+
+
+def _batch_size(job: ShardJob) -> int:
+    return (1 if is_isolated(job) else job.batch_size) or rows_in(job)
+
+
+def batches_of(job: ShardJob, source: Codec[Any], files: Files, prepare: Prepare) -> Iterator[Batch]:
+    """So many rows at a time, in order. A stage that gets everything at once gets an empty batch of an empty shard."""
+    size, rows, first = _batch_size(job), rows_in(job), 0
+    for block in blocks_of(job, size, files):
+        numbers = range(first, min(first + size, rows))
+        yield Batch(numbers, block, lambda _, data, count: source.decode_rows(data, count), prepare)
+        first = numbers.stop
+    if job.whole and not rows:
+        yield Batch(range(0), b"", lambda _, data, count: source.decode_rows(data, count), prepare)

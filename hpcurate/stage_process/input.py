@@ -23,11 +23,12 @@ def blocks_of(job: ShardJob, size: int, files: Files = REAL) -> Iterator[bytes]:
     """
     size = size or rows_in(job) or 1
     rows: list[bytes] = []
-    for path, low, high in job.inputs:
+    for number, (path, low, high) in enumerate(job.inputs):
+        offset = job.offsets[number] if job.offsets else None
         with own_io("reading", path):
             file = files.open(path, "rb")
         with file:
-            at = 0
+            at = 0 if offset is None else _seek(file, path, low, offset)
             while at < high:
                 several = min(low - at, AT_ONCE) if at < low else min(high - at, size - len(rows))
                 found = _next(file, path, (low, high), at, several)
@@ -38,6 +39,15 @@ def blocks_of(job: ShardJob, size: int, files: Files = REAL) -> Iterator[bytes]:
                     rows = []
     if rows:
         yield b"".join(rows)
+
+
+def _seek(file: BinaryIO, path: str, row: int, offset: int) -> int:
+    """Go to where that row begins; the row itself."""
+    with own_io("reading", path):
+        file.seek(max(0, offset - 1))
+        if offset and file.read(1) != b"\n":
+            raise StoreFailed(f"{path}: row {row} does not begin at byte {offset}, where its order has it")
+    return row
 
 
 def rows_in(job: ShardJob) -> int:

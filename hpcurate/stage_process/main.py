@@ -51,13 +51,13 @@ from hpcurate.stage_process.messages import (
 from hpcurate.stage_process.prepare import Preparer, has_prepare
 from hpcurate.stage_process.program import own_crash
 from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trace_of
-from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.runner import Runner, runner_of
 from hpcurate.stage_process.stacks import write_on_signal
 from hpcurate.system.memory import used_mb
 from hpcurate.system.processes import end_by, pin
 
 
-def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
+def build_runner(hello: Hello) -> tuple[Runner, Optional[NodeSetup]]:
     """Construct the stage, set it up on the node if nobody has, and set it up in this process.
 
     (what runs its shards, what this process made on the node).
@@ -76,7 +76,7 @@ def build_runner(hello: Hello) -> tuple[ShardRunner, Optional[NodeSetup]]:
     stage.setup(worker)
     keep_to_share(worker.device, worker.gpu_share)
     preparer = _preparer(hello) if has_prepare(stage) else None
-    runner = ShardRunner(stage, threads=hello.worker.cpus, name=hello.stage, preparer=preparer)
+    runner = runner_of(stage, threads=hello.worker.cpus, name=hello.stage, preparer=preparer)
     return runner, made if made and made.copied_files else None
 
 
@@ -178,7 +178,7 @@ def leave_to_stay() -> None:
     gc.freeze()
 
 
-def _jobs(channel: Channel, runner: ShardRunner) -> Iterator[ShardJob]:
+def _jobs(channel: Channel, runner: Runner) -> Iterator[ShardJob]:
     """The shards to run, one after the other. Raises ChannelClosed, NoMessage."""
     if runner.preparer is None:
         while True:
@@ -194,7 +194,7 @@ def _jobs(channel: Channel, runner: ShardRunner) -> Iterator[ShardJob]:
         yield job
 
 
-def _read(channel: Channel, runner: ShardRunner, jobs: queue.SimpleQueue[Any]) -> None:
+def _read(channel: Channel, runner: Runner, jobs: queue.SimpleQueue[Any]) -> None:
     """Read while the shard before is processed: the next one's first batches are prepared meanwhile."""
     try:
         while True:
@@ -207,7 +207,7 @@ def _read(channel: Channel, runner: ShardRunner, jobs: queue.SimpleQueue[Any]) -
         jobs.put(error)
 
 
-def _run(channel: Channel, runner: ShardRunner, job: ShardJob, device: str) -> None:
+def _run(channel: Channel, runner: Runner, job: ShardJob, device: str) -> None:
     try:
         counts = runner.run(job, channel.send)
     except RAISED as error:

@@ -14,7 +14,7 @@ from hpcurate.stage_process.ahead import LEAST_BATCHES
 from hpcurate.store.stats import GpuUse, ShardCounts
 from hpcurate.task import StageSums
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -57,6 +57,14 @@ class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
     """The store's `stages/` folder, for the files that rows refer to."""
     inputs: list[tuple[str, int, int]]
     """Committed `tasks.jsonl` files with the row range [lo, hi) of each."""
+    offsets: list[int] = msgspec.field(default_factory=list)
+    """Of each of them the byte where row lo begins; empty: rows are counted."""
+    kinds: list[str] = msgspec.field(default_factory=list)
+    """Of each of them `module:qualname` of its tasks; empty: all have the class that the stage is given."""
+    groups: bool = False
+    """`process` is given whole groups: rows of one key, whichever file they are in."""
+    joins: bool = False
+    """They come from several upstreams: an input may not be returned as it is."""
     batch_size: int
     least_batches: int = LEAST_BATCHES
     """That it has if another shard is to be claimed ahead of its end."""

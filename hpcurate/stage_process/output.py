@@ -92,20 +92,34 @@ class ShardOutput:
         weight: float,
         amounts_in: Optional[Amounts] = None,
         amounts_out: Optional[Amounts] = None,
+        groups: int = 0,
     ) -> None:
         """What a batch of so many inputs of these amounts became: tasks of that weight, in these rows.
 
-        All that is not `passed` on is dropped.
+        All that is not `passed` on is dropped. `groups`: that the inputs were, of a stage that gets whole ones.
         """
         self._write("tasks", rows, len(returned))
         counts = self.counts
         counts.tasks_in += inputs
+        counts.groups_in += groups
         counts.tasks_out += len(returned)
         counts.weight_out += weight
         counts.passed += passed
         counts.dropped += inputs - passed
         add_amounts(counts.amounts_in, amounts_in or {})
         add_amounts(counts.amounts_out, amounts_out or {})
+
+    def sorted(self, rows: Sequence[bytes]) -> None:
+        """Rows that are passed on as they are."""
+        self._write("tasks", b"".join(rows), len(rows))
+        self.counts.tasks_in += len(rows)
+        self.counts.tasks_out += len(rows)
+        self.counts.passed += len(rows)
+
+    def failed_groups(self, count: int) -> None:
+        """So many groups ended as dead letters."""
+        self.counts.groups_in += count
+        self.counts.groups_failed += count
 
     def drops(self, drops: Sequence[Drop], inputs: Sequence[str], passed: Collection[int]) -> None:
         """A row for each drop, and one for each input of which nothing is left: `"input": true` means just that.

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Protocol
 
+from hpcurate.group import GroupStage, SortRows
 from hpcurate.stage import Stage
 from hpcurate.stage_process.ahead import LOOK_AHEAD
 from hpcurate.stage_process.attempt import Attempt
 from hpcurate.stage_process.batches import Batch, PrepareDied
-from hpcurate.stage_process.feed import Feed, Report
+from hpcurate.stage_process.feed import Feed, Report, batches_of
+from hpcurate.stage_process.groups import group_batches
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.prepare import InThreads, Preparer, has_prepare
@@ -24,6 +26,32 @@ from hpcurate.store.files import REAL, Files
 from hpcurate.store.notes import BEGUN, NOTHING
 from hpcurate.store.rows import codec
 from hpcurate.store.stats import ShardCounts
+
+
+class Runner(Protocol):
+    """What runs shards, one at a time."""
+
+    preparer: Optional[Preparer]
+
+    def run(self, job: ShardJob, report: Report = ...) -> ShardCounts:
+        """Write what becomes of the shard into its attempt's folder."""
+
+    def hold(self, job: ShardJob, report: Report) -> None:
+        """Prepare the first batches of the next shard."""
+
+    def close(self) -> None:
+        """Tear the stage down."""
+
+
+def runner_of(
+    stage: Stage[Any, Any], *, threads: int = 1, name: Optional[str] = None, preparer: Optional[Preparer] = None
+) -> Runner:
+    """What runs shards of this stage, which is set up."""
+    if isinstance(stage, SortRows):
+        from hpcurate.stage_process.sort_step import SortRunner  # few processes sort
+
+        return SortRunner(stage, name=name)
+    return ShardRunner(stage, threads=threads, name=name, preparer=preparer)
 
 
 class ShardRunner:
@@ -99,7 +127,10 @@ class ShardRunner:
 
     def _new_feed(self, job: ShardJob, report: Report) -> Feed:
         prepare = self.preparer.begin if self.preparer else lambda tasks: []
-        return Feed(job, codec(self._set_up.types[0][0], job.root), self.files, prepare, report)
+        first, given = self._set_up.members[0], self._set_up.types[0][0]
+        if job.groups and isinstance(first, GroupStage):
+            return Feed(job, group_batches(job, first, given, self.files, prepare), report)
+        return Feed(job, batches_of(job, codec(given, job.root), self.files, prepare), report)
 
     def _begin(self, job: ShardJob, report: Report) -> None:
         with self._feeding:
@@ -142,6 +173,6 @@ class ShardRunner:
 
     def _ask_in(self, done: int) -> Optional[float]:
         feed = self._feed
-        if feed is None or feed.isolate or feed.job.whole:
+        if feed is None or feed.isolate or feed.job.whole or not feed.batches:
             return None
         return self._set_up.measured.ask_in(feed.batches, done, feed.job.least_batches)

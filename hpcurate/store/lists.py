@@ -46,6 +46,8 @@ class ShardLine(msgspec.Struct, frozen=True, omit_defaults=True):
     as there are rows in `inputs`, and in the same order."""
     results: str = ""
     """Names the values of the results among its stage's parameters; empty where there are none."""
+    offsets: tuple[int, ...] = ()
+    """Of a group stage: byte where the first row of each input begins in its file; empty: to be found by counting."""
 
 
 _line = msgspec.json.Decoder(ShardLine)

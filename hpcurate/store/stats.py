@@ -126,6 +126,10 @@ class Counts(msgspec.Struct, kw_only=True):
     failed: int = 0
     not_returned: int = 0
     """Of those dropped: neither passed on nor dropped with a reason."""
+    groups_in: int = 0
+    """Of a stage that gets groups: how many these tasks were."""
+    groups_failed: int = 0
+    """Of these, whose tasks are dead letters."""
     seconds: float = 0.0
     """Of stage processes."""
     reasons: dict[str, int] = msgspec.field(default_factory=dict)

@@ -241,6 +241,10 @@ class Attempts:
             inputs=[
                 (os.path.join(self._root.stage(i.stage).shard(i.shard), "tasks.jsonl"), i.lo, i.hi) for i in line.inputs
             ],
+            offsets=list(line.offsets),
+            kinds=[stage.kinds[i.stage] for i in line.inputs] if stage.kinds else [],
+            groups=stage.relation.grouped,
+            joins=stage.relation.grouped and len(stage.after) > 1,
             batch_size=stage.batch_size,
             least_batches=least_batches(self._plan.shards, self._plan.workers * stage.processes),
             whole=stage.relation.whole,

@@ -38,19 +38,20 @@ MAY_IMPORT = {
     "server": "errors fields",
     "stage": f"{GROUND} task model server",
     "members": "errors server stage task",
+    "group": "errors fields resources stage task",
     "spec": f"{GROUND} task model server stage",
     "programs": f"{USERS} imports stage_process",
     "command": f"{USERS} programs stage_process",
     "inference": "errors fields task stage",
-    "testing": f"{USERS} store stage_process",
+    "testing": f"{USERS} group store stage_process",
     # the core
     "system": GROUND,
     "store": f"{GROUND} task system",
     "world": f"{GROUND} system store",
     "source": f"{USERS} system store world",
-    "planning": f"{USERS} command system store world source",
+    "planning": f"{USERS} group command system store world source",
     # in a job
-    "stage_process": f"{USERS} system store node",
+    "stage_process": f"{USERS} group system store node",
     "node": f"{GROUND} system store",
     "worker": f"{USERS} system store world planning node stage_process start",
     # what a site has, and what runs on it

@@ -11,7 +11,7 @@ from hpcurate.planning.plan import Plan
 from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
 from hpcurate.stage_process.raised import RAISED, described, out_of_memory, trace_of
-from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.runner import Runner
 from hpcurate.store.heartbeat import AtWork
 from hpcurate.system.memory import used_mb
 from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
@@ -25,7 +25,7 @@ class InProcess:
     def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> None:
         # processes would import the user's own script once more
         self._hello, self._log = msgspec.structs.replace(hello_of(plan, info, place, {}), prepare="threads"), log
-        self._runner: ShardRunner | None = None
+        self._runner: Runner | None = None
         self._standing: Standing | None = None
 
     def start(self) -> Ready:

@@ -1,0 +1,76 @@
+"""Sort steps: which ones a pipeline with group stages has, and what reads them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpcurate.errors import PipelineError
+from hpcurate.group import GroupStage, SortRows
+from hpcurate.stage import Stage, members
+
+__all__ = ["GROUP_ROWS", "SORT_ROWS", "SortSteps", "group_stage", "with_sort_steps"]
+
+SORT_ROWS = 250_000
+"""Rows of a shard of a sort step at most: some 100 MB of metadata. What does not fit into memory is sorted on disk."""
+GROUP_ROWS = 20_000
+"""Rows of a hash range at most where nothing else is set, if its keys allow it."""
+
+
+class SortSteps:
+    """The sort steps of a pipeline, as it is gone through in order."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        """`names`: of the other steps."""
+        self._taken = set(names)
+        self._known: dict[tuple[str, str, str], str] = {}
+        self.stages: dict[str, tuple[SortRows, str]] = {}
+        """Name → the stage, and the one whose tasks it gets: empty for the source."""
+
+    def of(self, name: str, stage: GroupStage[Any, Any], upstreams: tuple[str, ...]) -> tuple[str, ...]:
+        """What a group stage reads instead of these upstreams; none: the source. Those of one field are shared."""
+        own_key = type(stage).key is not GroupStage.key
+        found = []
+        for upstream in upstreams or ("",):
+            known = (upstream, name if own_key else "", stage.group_by)
+            if known not in self._known:
+                step = SortRows(grouped=stage) if own_key else SortRows(by=stage.group_by)
+                self._known[known] = self._free(f"sort_{upstream or 'input'}"[:38])
+                self.stages[self._known[known]] = step, upstream
+            found.append(self._known[known])
+        return tuple(found)
+
+    def _free(self, name: str) -> str:
+        number, free = 2, name
+        while free in self._taken:
+            number, free = number + 1, f"{name}_{number}"
+        self._taken.add(free)
+        return free
+
+
+def group_stage(name: str, stage: Stage[Any, Any]) -> GroupStage[Any, Any] | None:
+    """The one that gets groups, itself or the first of a chain; None of others. Raises PipelineError."""
+    first, *others = members(stage)
+    late = next((one for one in others if isinstance(one, GroupStage)), None)
+    if late is not None:
+        raise PipelineError(
+            f"stages.{name}: {type(late).__qualname__} gets whole groups, and in a chain only the first stage can: "
+            "make it a step of its own"
+        )
+    if isinstance(first, GroupStage) and first.gather:
+        raise PipelineError(f"stages.{name}: {type(first).__qualname__} gets groups, so it cannot have gather = True")
+    return first if isinstance(first, GroupStage) else None
+
+
+def with_sort_steps(
+    stages: Mapping[str, Stage[Any, Any]], after: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, SortRows]]:
+    """(what each stage reads, sort steps included, each before the stage that needs it first; these steps)."""
+    sorts, found = SortSteps(stages), dict[str, tuple[str, ...]]()
+    for name, upstreams in after.items():
+        grouped = group_stage(name, stages[name])
+        reads = upstreams if grouped is None else sorts.of(name, grouped, upstreams)
+        for step, (_, upstream) in sorts.stages.items():
+            found.setdefault(step, (upstream,) if upstream else ())
+        found[name] = reads
+    return found, {step: stage for step, (stage, _) in sorts.stages.items()}
