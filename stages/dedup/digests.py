@@ -12,6 +12,7 @@ import attrs
 
 from hpcurate import FileTask, Resources, Stage
 from hpcurate.errors import StageError
+from hpcurate.inside import open_inside
 from stages.texts.tasks import TextTask
 
 BLOCK = 1 << 20
@@ -82,7 +83,7 @@ class DigestTexts(Stage[TextTask, TextTask]):
 def file_digest(path: str, size: int) -> str:
     """Of a file's content. Raises StageError if it has not `size` bytes, OSError if it cannot be read."""
     found, read = hashlib.blake2b(digest_size=SIZE), 0
-    with open(path, "rb", buffering=0) as file:
+    with open_inside(path) as file:  # a member of a tar, too
         while block := file.read(BLOCK):
             found.update(block)
             read += len(block)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from hpcurate.inside import open_inside
 from stages.video.media.container import file_fault
 from stages.video.media.sampling import Sample, Samples, Sampling
 
@@ -83,8 +84,9 @@ def opened(path: str, source: str) -> Iterator[Image]:
     if fault:
         raise ImageError(f"{source}: {fault}")
     Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+        with open_inside(path) as file, Image.open(file, formats=known) as image:
             yield image
     except ImageError:
         raise

@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units other_tools fields failures verdict digest imports secrets masks results ids sums named_stage resources"
+GROUND = "errors units other_tools fields failures verdict digest imports inside secrets masks results ids sums named_stage resources"
 USERS = f"{GROUND} task model server stage members spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site site_files models environments"
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "verdict": "failures",
     "digest": "",
     "imports": "",
+    "inside": "",
     "secrets": "errors",
     "masks": "errors secrets",
     "results": "errors",

@@ -1,4 +1,7 @@
-"""The one way in which the video stages open a file: a regular file of a known container, and nothing that it names."""
+"""The one way in which the video stages open a file: a regular file of a known container, and nothing that it names.
+
+A path may also be the address of a file inside another one, e.g. a member of a tar (`hpcurate/inside.py`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from hpcurate.inside import file_of, inside, open_inside, size_inside
 from stages.video.media.mp4 import mp4_fault
 
 if TYPE_CHECKING:
@@ -40,9 +44,9 @@ class VideoError(ValueError):
 def open_container(path: str, source: str, decoder: Decoder = "cpu", max_pixels: int = MOST_PIXELS) -> InputContainer:
     """Open a file of the containers we take, and of no other kind; `source` is its name in messages.
 
-    Only the protocol `file` is allowed, no other format than `FORMATS`, no tracks of QuickTime that are in another
-    file, and no picture of more than `max_pixels`, decoded to look at it. Raises VideoError for what is no video file,
-    OSError for one that is not there or cannot be read.
+    Only the protocol `file` is allowed (and `subfile`, for bytes of one), no other format than `FORMATS`, no tracks of
+    QuickTime that are in another file, and no picture of more than `max_pixels`, decoded to look at it. Raises
+    VideoError for what is no video file, OSError for one that is not there or cannot be read.
     """
     import av
 
@@ -51,7 +55,8 @@ def open_container(path: str, source: str, decoder: Decoder = "cpu", max_pixels:
         raise VideoError(f"{source}: {fault}")
     limit_memory(max_pixels)
     options = {
-        "format_whitelist": FORMATS, "protocol_whitelist": "file", "enable_drefs": "0", **decoder_options(max_pixels),
+        "format_whitelist": FORMATS, "protocol_whitelist": "file,subfile" if inside(path) else "file",
+        "enable_drefs": "0", **decoder_options(max_pixels),
     }  # fmt: skip
     older = int(av.__version__.partition(".")[0]) < 19
     more: Any = {"metadata_errors": "replace"} if older else {}
@@ -59,7 +64,7 @@ def open_container(path: str, source: str, decoder: Decoder = "cpu", max_pixels:
         more["hwaccel"] = nvdec()
     try:
         with ffmpeg_errors(source, "not a video file"):
-            opened: InputContainer = av.open(f"file:{path}", options=options, **more)
+            opened: InputContainer = av.open(path if inside(path) else f"file:{path}", options=options, **more)
     except VideoError as error:
         fault = mp4_fault(path)
         raise VideoError(f"{source}: {fault}" if fault else str(error)) from error.__cause__
@@ -68,11 +73,11 @@ def open_container(path: str, source: str, decoder: Decoder = "cpu", max_pixels:
 
 def file_fault(path: str) -> str | None:
     """Why a path is not even opened: a pipe would be waited for. Raises OSError if it is not there or not readable."""
-    status = os.stat(path)
+    status = os.stat(file_of(path))
     if not stat.S_ISREG(status.st_mode):
         return f"expected a regular file, found a {kind_of(status.st_mode)}"
-    with open(path, "rb"):
-        return None if status.st_size else "empty file"
+    with open_inside(path):
+        return None if size_inside(path) else "empty file"
 
 
 def kind_of(mode: int) -> str:

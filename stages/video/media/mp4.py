@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
+
+from hpcurate.inside import open_inside, size_inside
 
 _FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
 _NEEDED = (b"moov", b"mdat", b"moof")
@@ -27,8 +28,8 @@ def mp4_fault(path: str) -> str | None:
 
     Box layout: ISO/IEC 14496-12, section 4.2; encrypted pictures: ISO/IEC 23001-7.
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    size = size_inside(path)
+    with open_inside(path) as file:
         seen = []
         for box in _boxes(file, 0, size):
             if not seen and box.kind not in _FIRST:
