@@ -42,7 +42,7 @@ test-long: $(READY) ## The long campaigns, and only these
 test-newest: ## The tests with the newest release of everything, and another Python: make PYTHON=python3.13 test-newest
 	scripts/install-test-deps
 	$(PYTHON) -m venv --clear .venv-newest
-	.venv-newest/bin/python -m pip install --quiet -e '.[dev,video]'
+	.venv-newest/bin/python -m pip install --quiet -e '.[dev,video,readers]'
 	.venv-newest/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-oldest: ## The tests with the lowest version of everything that pyproject.toml allows
@@ -98,5 +98,5 @@ $(DEMO): pyproject.toml constraints.txt | $(PY)
 
 $(READY): pyproject.toml constraints.txt | $(PY)
 	@echo "installing into .venv"
-	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev,video]'
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev,video,readers]'
 	@touch $@

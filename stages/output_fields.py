@@ -192,7 +192,7 @@ def _found_once(cls: Any) -> tuple[Entry, ...]:
         for field in attrs.fields(cls)
         if field.name not in known and (declared := field.metadata.get(OUTPUT, Output())) is not None
     ]
-    for more in cls.computed:
+    for more in getattr(cls, "computed", ()):  # any class of tasks may be a row
         found.append(Entry(str(more.output.name), msgspec.inspect.type_info(more.type), more.output, more.value))
     _check_hidden(cls)
     _check_names(cls, found)

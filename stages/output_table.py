@@ -15,21 +15,30 @@ if TYPE_CHECKING:
 
 def schema(cls: type[OutputTask]) -> pyarrow.Schema:
     """The columns of a task class, with their Arrow types."""
+    return schema_of(entries(cls, "parquet"))
+
+
+def schema_of(columns: Sequence[Entry]) -> pyarrow.Schema:
+    """These columns, with their Arrow types."""
     import pyarrow
 
-    columns = entries(cls, "parquet")
     return pyarrow.schema([pyarrow.field(e.name, _arrow_type(e), nullable=e.nullable) for e in columns])
+
+
+def table(tasks: Sequence[OutputTask], fan: int, columns: Sequence[Entry]) -> pyarrow.Table:
+    """These columns of tasks of one class."""
+    import pyarrow
+
+    rows = [{entry.name: _cell(entry, task, fan) for entry in columns} for task in tasks]
+    return pyarrow.Table.from_pylist(rows, schema=schema_of(columns))
 
 
 def table_bytes(tasks: Sequence[OutputTask], fan: int, kind: type[OutputTask]) -> bytes:
     """The table of tasks of one class: the same tasks give the same bytes."""
-    import pyarrow
     import pyarrow.parquet
 
-    columns = entries(kind, "parquet")
-    rows = [{entry.name: _cell(entry, task, fan) for entry in columns} for task in tasks]
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema(kind)), sink, compression="zstd")
+    pyarrow.parquet.write_table(table(tasks, fan, entries(kind, "parquet")), sink, compression="zstd")
     return sink.getvalue()
 
 

@@ -233,27 +233,32 @@ DURABILITIES = {"full": POSIX, "rename": Unflushed()}
 
 
 def _linked(path: str, data: bytes, *, flush: bool) -> bool:
-    """Whether a finished file of ours got the name.
-
-    An error of link() may lie on NFS, its success does not; a link count of 2 is success, too (open(2), O_EXCL).
-    """
+    """Whether a finished file of ours got the name."""
     temporary = _beside(path)
     try:
         _write(temporary, data, flush=flush)
-        try:
-            os.link(temporary, path)
-        except OSError as error:
-            if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                won = _rename_if_new(temporary, path)
-                return _exclusive(path, data, flush=flush) if won is None else won
-            if _links(temporary) != 2:
-                if isinstance(error, FileExistsError):
-                    return False
-                raise
-        return True
+        won = name_once(temporary, path)
+        return _exclusive(path, data, flush=flush) if won is None else won
     finally:
         with suppress(OSError):
             os.unlink(temporary)
+
+
+def name_once(temporary: str, path: str) -> bool | None:
+    """Whether a finished file got the name, by a link or by moving it; None where the filesystem has no way to do so.
+
+    An error of link() may lie on NFS, its success does not; a link count of 2 is success, too (open(2), O_EXCL).
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            return _rename_if_new(temporary, path)
+        if _links(temporary) != 2:
+            if isinstance(error, FileExistsError):
+                return False
+            raise
+    return True
 
 
 def _exclusive(path: str, data: bytes, *, flush: bool) -> bool:

@@ -16,8 +16,8 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.placing import in_order
 from stages.vision.tasks import ImageTask, VisualTask
 
-OTHERS = {"launcher", "models", "pipeline", "site"}
-"""Groups that add no stage."""
+OTHERS = {"dedup", "launcher", "models", "pipeline", "shards", "site", "tars"}
+"""Groups that add no stage, or none between making and publishing."""
 CHOICES = sorted(
     (folder.name, path.stem)
     for folder in (ROOT / "conf").iterdir()
@@ -52,6 +52,13 @@ def test_a_group_adds_one_stage_between_making_and_publishing(
     (added,) = set(made) - set(plain)
     assert plain == [name for name in made if name != added]
     assert made.index(before) < made.index(added) < made.index("write")
+
+
+@pytest.mark.parametrize("name", ["parquet", "webdataset"])
+@pytest.mark.parametrize("pipeline", ["video", "images"])
+def test_training_shards_are_packed_at_the_end(pipeline: str, name: str) -> None:
+    """Nothing else moves."""
+    assert line(pipeline, ("shards", name)) == [*line(pipeline), "shards"]
 
 
 def test_several_groups_stand_in_the_order_of_their_places() -> None:

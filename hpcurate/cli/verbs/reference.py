@@ -28,7 +28,12 @@ from hpcurate.stage import Resources
 from hpcurate.system.classes import load_class
 
 SOURCES = ("Files", "FileList", "Folders", "Groups", "Triplets", "Jsonl", "Csv", "Parquet", "Items", "Once")
-STAGES = ("stages.files.WriteJson", "stages.files.ExportTriplets")
+STAGES = (
+    "stages.files.WriteJson",
+    "stages.files.ExportTriplets",
+    "stages.shards.webdataset.WebDataset",
+    "stages.shards.texts.TextShards",
+)
 """Ready-made stages that no shipped pipeline has."""
 HEAD = """\
 # Reference: every config field
