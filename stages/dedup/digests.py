@@ -61,7 +61,6 @@ class DigestTexts(Stage[TextTask, TextTask]):
 
     resources = Resources(cpus=1, memory="1GB", time="1h")
     batch_size = 1000
-    small_batches = True
     version = 1
 
     def __init__(self, fold: Fold = "space") -> None:

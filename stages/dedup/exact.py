@@ -48,10 +48,10 @@ class ExactDuplicates(GroupStage[Task, Task]):
         """The one that is kept; none if an earlier run kept one."""
         if key in self._earlier:
             for task in tasks:
-                self.drop(task, "same content as one of an earlier run", value=self._earlier[key], measure="digest")
+                self.drop(task, "same content as one of an earlier run", value=self._earlier[key], measure="twin")
             return []
         kept = best(tasks, self.keep)
         for number, task in enumerate(tasks):
             if number != kept:
-                self.drop(task, "same content as another", value=name_of(tasks[kept]), measure="digest")
+                self.drop(task, "same content as another", value=name_of(tasks[kept]), measure="twin")
         return [tasks[kept]]

@@ -45,7 +45,6 @@ class Kept(Stage[Task, KeptTask]):
 
     resources = Resources(cpus=1, memory="1GB", time="1h")
     batch_size = 1000
-    small_batches = True
     version = 1
 
     def process(self, tasks: list[Task]) -> list[KeptTask]:

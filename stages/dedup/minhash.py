@@ -72,7 +72,6 @@ class Sign(Stage[TextTask, TextTask]):
 
     resources = Resources(cpus=1, memory="2GB", time="2h")
     batch_size = 1000
-    small_batches = True
     version = 1
 
     def __init__(
@@ -119,7 +118,7 @@ class Sign(Stage[TextTask, TextTask]):
         twin = self._earlier.like(task.signature) if self._earlier else None
         if twin is None or twin[1] < self.threshold:
             return True
-        self.drop(task, EARLIER, value=f"{twin[0]} ({twin[1]})", threshold=self.threshold)
+        self.drop(task, EARLIER, value=f"{twin[0]} ({twin[1]})", measure="twin")
         return False
 
 
@@ -128,7 +127,6 @@ class Bands(Stage[TextTask, BandTask]):
 
     resources = Resources(cpus=1, memory="1GB", time="1h")
     batch_size = 1000
-    small_batches = True
     version = 1
 
     def __init__(self, bands: int = 14) -> None:
@@ -224,7 +222,7 @@ class NearDuplicates(GroupStage[TextTask | VerdictTask, TextTask]):
         for verdict in verdicts:
             self.drop(verdict, "verdict of a text")
             for text in texts:
-                self.drop(text, NEAR, value=f"{verdict.twin} ({verdict.similarity})")
+                self.drop(text, NEAR, value=f"{verdict.twin} ({verdict.similarity})", measure="twin")
         return [] if verdicts else [self.child(text, type(text), id=key, **_fields(text)) for text in texts]
 
 

@@ -1,8 +1,8 @@
 """MinHash signatures of texts, their bands, and how alike two texts are by them. Pure.
 
 Sources: Broder 1997 (MinHash of shingles); Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3
-(bands); Li and König 2010, arXiv:0910.3349 (b-bit minwise hashing). The signatures are rensa's R-MinHash (after Dahlgaard et al.
-2017, arXiv:1704.04370).
+(bands); Li and König 2010, arXiv:0910.3349 (b-bit minwise hashing). The signatures are rensa's R-MinHash, after
+Dahlgaard et al. 2017, arXiv:1704.04370.
 """
 
 from __future__ import annotations

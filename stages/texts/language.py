@@ -22,7 +22,6 @@ class Language(Stage[TextTask, TextTask]):
 
     resources = Resources(cpus=1, memory="1GB", time="2h")
     batch_size = 100
-    small_batches = True
     version = 1
 
     def __init__(

@@ -21,7 +21,6 @@ class Quality(Stage[TextTask, TextTask]):
 
     resources = Resources(cpus=1, memory="1GB", time="4h")
     batch_size = 100
-    small_batches = True
     version = 1
 
     def __init__(

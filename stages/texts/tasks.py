@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import attrs
 
+from hpcurate import stable_id
+from hpcurate.digest import digest
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.source import Csv, Jsonl, Parquet
-from hpcurate.source.base import Placed, RecordTask
+from hpcurate.source.base import Placed
 from stages.output_fields import Computed, Output, OutputTask, internal
 
 TABLES: dict[str, type[Jsonl | Csv | Parquet]] = {".jsonl": Jsonl, ".csv": Csv, ".parquet": Parquet}
@@ -52,7 +54,9 @@ class Texts:
 
     path: str = option(NEEDED, "a file, or a glob of several: JSONL, Parquet or CSV by the end of the name")
     text: str = option("text", "column with the text; a row without one is an empty text")
-    id: str = option("id", "column that names the row; without it the row's content does")
+    id: str = option(
+        "id", "column that names the row; without it the row's content does, of which 100 bytes a row are remembered"
+    )
     task_type: ClassVar[type[TextTask]] = TextTask
 
     def __attrs_post_init__(self) -> None:
@@ -65,21 +69,32 @@ class Texts:
         return {**self._rows().identity(), "text": self.text}
 
     def tasks(self) -> Iterator[TextTask]:
-        """One task a row; the columns but text, id and weight are its `data`."""
+        """One task a row; the columns but text and id are its `data`."""
         return (task for _, task in self.placed())  # type: ignore[misc]  # all of `task_type`
 
     def placed(self) -> Iterator[Placed]:
         """See `Placed`."""
-        for where, row in self._rows().placed():
-            assert isinstance(row, RecordTask)
-            yield where, self._text(where, row)
+        seen: set[bytes] = set()
+        for where, row in self._rows().rows():
+            yield where, self._task(where, row, seen)
 
-    def _text(self, where: str, row: RecordTask) -> TextTask:
-        text = row.data.pop(self.text, None)
+    def _task(self, where: str, row: dict[str, Any], seen: set[bytes]) -> TextTask:
+        text, id = row.get(self.text), row.get(self.id)
         if text is not None and not isinstance(text, str):
             raise ConfigError(f"{where}: {self.text}: expected text, got {text!r:.40}; set source.text=COLUMN")
-        return self.task_type(id=row.id, weight=row.weight, text=text or "", data=row.data)
+        data = {name: value for name, value in row.items() if name not in (self.text, self.id)}
+        named = _id_of(row, seen) if id in (None, "") else str(id)
+        return self.task_type(id=named, text=text or "", data=data)
 
     def _rows(self) -> Jsonl | Csv | Parquet:
         reads = next(reads for end, reads in TABLES.items() if self.path.lower().endswith(end))
         return reads(self.path, id=self.id)
+
+
+def _id_of(row: dict[str, Any], seen: set[bytes]) -> str:
+    """By the row's content, and how many equal ones came before it: to find these is what a pipeline is for."""
+    count = 0
+    while (found := digest([row, count] if count else row)[:16].encode()) in seen:
+        count += 1
+    seen.add(found)
+    return stable_id("text", found.decode())

@@ -108,6 +108,14 @@ def test_the_columns_of_a_table_travel_with_its_texts(tmp_path: Path) -> None:
     assert ("", {}) == (second.text, second.data)
 
 
+def test_equal_rows_without_an_id_are_several_texts(tmp_path: Path) -> None:
+    """Which of them is kept is not for the source to say. Ids depend on what is in a row, not on where it stands."""
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n{"text": "a"}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "a"}\n{"text": "a"}\n{"text": "b"}\n')
+    one, other = ([task.id for task in Texts(f"{tmp_path}/{name}.jsonl").tasks()] for name in "ab")
+    assert (3, sorted(one)) == (len(set(one)), sorted(other))
+
+
 def test_parquet_and_jsonl_give_the_same_texts(tmp_path: Path) -> None:
     """The same ids for rows without one."""
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
