@@ -1,0 +1,200 @@
+"""Whole groups in one call: in order, in bounded memory, and failing as one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from group_stages import Labelled, Sum
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcurate import Chain, GroupStage, Stage
+from hpcurate.group import place_of
+from hpcurate.planning.ranges import hash_ranges
+from hpcurate.planning.slicing import Slicing
+from hpcurate.stage_process.sorter import Row, Sorter
+from hpcurate.store.order import BUCKETS, Order, OrderInWork, Starts, bucket_of
+from hpcurate.testing import try_stage
+
+
+class Groups(GroupStage[Labelled, Sum]):
+    """Notes which groups each call of `process` is given, and fails on some."""
+
+    version = 1
+    group_by = "label"
+
+    def __init__(self, fails: Sequence[str] = (), most: int = 1_000_000) -> None:
+        self.fails, self.calls, self.group_most = fails, list[list[str]](), most  # type: ignore[misc]
+
+    def process(self, tasks: list[Labelled]) -> list[Sum]:
+        """As any."""
+        self.calls.append(list(dict.fromkeys(task.label for task in tasks)))
+        return super().process(tasks)
+
+    def process_group(self, key: str, tasks: list[Labelled]) -> list[Sum]:
+        """One for each."""
+        if key in self.fails:
+            raise ValueError(key)
+        return [self.child(tasks, Sum, key=key, values=[task.value for task in tasks])]
+
+
+def labelled(labels: str) -> list[Labelled]:
+    """One task for each letter."""
+    return [Labelled(id=f"n{n}", label=label, value=n) for n, label in enumerate(labels)]
+
+
+def in_order(labels: str) -> list[str]:
+    """Keys in the order of all keys."""
+    return sorted(set(labels), key=place_of)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 100])
+def test_a_call_is_given_whole_groups_only(tmp_path: Path, size: int) -> None:
+    """In the order of all keys, so many at most; 0: as many as there are. A group is in input order."""
+    stage, labels = Groups(), "cabcabbcd"
+    outcome = try_stage(stage, labelled(labels), tmp_path, batch_size=size)
+    keys = in_order(labels)
+    assert stage.calls == [keys[at : at + (size or 9)] for at in range(0, len(keys), size or 9)]
+    assert keys == [row.key for row in outcome.tasks]
+    assert {key: [n for n, label in enumerate(labels) if label == key] for key in keys} == {
+        row.key: row.values for row in outcome.tasks
+    }
+
+
+def test_a_group_that_fails_is_tried_by_itself_and_fails_as_one(tmp_path: Path) -> None:
+    """Its tasks are dead letters, those of the other groups are not."""
+    stage = Groups(fails="b")
+    outcome = try_stage(stage, labelled("abcabc"), tmp_path)
+    keys = in_order("abc")
+    assert stage.calls == [keys, *[[key] for key in keys]]
+    assert [1, 4] == [row["task"]["value"] for row in outcome.failed]
+    assert (3, 1) == (outcome.counts.groups_in, outcome.counts.groups_failed)
+    assert (6, 4, 2) == (outcome.counts.tasks_in, outcome.counts.passed, outcome.counts.failed)
+
+
+def test_a_group_that_is_too_large_is_dead_letters_untried(tmp_path: Path) -> None:
+    """Counted once as a group, however many batches it makes."""
+    stage = Groups(most=3)
+    outcome = try_stage(stage, labelled("a" * 2500 + "bbb"), tmp_path)
+    assert [["b"]] == stage.calls
+    assert 2500 == len(outcome.failed)
+    assert {"the group 'a' has more than 3 tasks (group_most)"} == {row["message"] for row in outcome.failed}
+    assert (2, 1) == (outcome.counts.groups_in, outcome.counts.groups_failed)
+
+
+class Halves(Groups):
+    """Keeps every second of a group, drops some, and loses the rest."""
+
+    def process_group(self, key: str, tasks: list[Labelled]) -> list[Any]:
+        """As said."""
+        for task in tasks[1::4]:
+            self.drop(task, "odd", value=key)
+        return [self.child(task, Sum, key=key, values=[task.value]) for task in tasks[::2]]
+
+
+def test_what_a_group_loses_is_on_record(tmp_path: Path) -> None:
+    """Every task is passed on, dropped or lost."""
+    outcome = try_stage(Halves(), labelled("abcde" * 8), tmp_path)
+    counts = outcome.counts
+    assert (40, 20, 20, 10) == (counts.tasks_in, counts.passed, counts.dropped, counts.not_returned)
+    assert {"odd": 10, "not returned": 10} == counts.reasons
+
+
+class WithFile(Groups):
+    """Writes a file for each group."""
+
+    def process_group(self, key: str, tasks: list[Labelled]) -> list[Sum]:
+        """Named by its child."""
+        [made] = super().process_group(key, tasks)
+        with open(self.file(made, "note.txt"), "w") as file:
+            file.write(key)
+        return [made]
+
+
+def test_ids_of_children_depend_on_their_group_alone(tmp_path: Path) -> None:
+    """Not on what else is in the shard, nor on the size of a batch; each may have files."""
+    few = try_stage(WithFile(), labelled("aba"), tmp_path / "few")
+    more = try_stage(WithFile(), labelled("abacd"), tmp_path / "more", batch_size=1)
+    known = {row.key: row.id for row in more.tasks}
+    assert 4 == len(set(known.values()))
+    assert [(row.key, row.id) for row in few.tasks] == [(key, known[key]) for key in in_order("ab")]
+
+
+class Odd(Stage[Sum, Sum]):
+    """Behind a group stage, in a chain."""
+
+    version = 1
+
+    def process(self, tasks: list[Sum]) -> list[Sum]:
+        """Of groups with an odd number of tasks."""
+        return [task for task in tasks if len(task.values) % 2]
+
+
+def test_a_group_stage_may_begin_a_chain(tmp_path: Path) -> None:
+    """The next member is given its tasks."""
+    outcome = try_stage(Chain([Groups(fails="c"), Odd()]), labelled("aabccc"), tmp_path)
+    assert ["b"] == [row.key for row in outcome.tasks]
+    assert (3, 1, 2) == (outcome.counts.failed, outcome.counts.passed, outcome.counts.dropped)
+
+
+rows = st.lists(st.tuples(st.sampled_from(["", "a", "b", "\ud800", "c" * 40]), st.binary(max_size=30)), max_size=60)
+
+
+@given(rows, st.sampled_from([1, 700, 1 << 20]))
+@settings(deadline=None, max_examples=60)
+def test_rows_are_sorted_the_same_in_memory_and_on_disk(rows: list[tuple[str, bytes]], kept: int) -> None:
+    """By the place of their keys, and for one key as they came."""
+    given_rows: list[Row] = [(place_of(key), number, line) for number, (key, line) in enumerate(rows)]
+    with Sorter(kept) as sorter:
+        for row in given_rows:
+            sorter.add(*row)
+        assert sorted(given_rows, key=lambda row: (row[0], row[1])) == list(sorter)
+
+
+def order_of(keys: Sequence[str]) -> Order:
+    """Of a shard with these keys, each row of as many bytes as its key."""
+    work = OrderInWork()
+    for hashed, key in sorted(map(place_of, keys)):
+        work.add(bucket_of(hashed), len(key), 1.0)
+    return Order.from_json(work.done().to_json())
+
+
+def keys_of(count: int, seed: int) -> list[str]:
+    """Drawn from 400 keys, a third of them one and the same."""
+    drawn = random.Random(seed)
+    return [f"k{0 if drawn.random() < 1 / 3 else drawn.randrange(400)}" for _ in range(count)]
+
+
+@given(st.integers(0, 2000), st.integers(1, 300), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_ranges_have_every_row_once_and_fit(count: int, most: int, seed: int) -> None:
+    """Unless all rows of one are in one bucket. Each range of a shard begins and ends where its order says."""
+    orders = [order_of(keys_of(count, seed)), order_of(keys_of(count // 3, seed + 1))]
+    ranges = hash_ranges(orders, Slicing(tasks=most, batch=1))
+    assert sum(one.rows for one in ranges) == count + count // 3
+    assert all(one.rows <= most or len(one.buckets) == 1 for one in ranges)
+    stops = [0, *(one.buckets.stop for one in ranges)]
+    assert all(one.buckets.start >= stop for one, stop in zip(ranges, stops, strict=False))
+    for order in orders:
+        starts = Starts(order)
+        inside = sum(starts.at(one.buckets.stop)[0] - starts.at(one.buckets.start)[0] for one in ranges)
+        assert sum(order.rows) == inside
+        assert (sum(order.rows), sum(order.sizes)) == starts.at(BUCKETS)
+
+
+@given(st.integers(1, 3000), st.integers(1, 300), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_a_row_more_changes_no_other_range(count: int, most: int, seed: int) -> None:
+    """At most the one that it is in is another, or several for one."""
+    before = hash_ranges([order_of(keys_of(count, seed))], Slicing(tasks=most, batch=1))
+    after = hash_ranges([order_of([*keys_of(count, seed), "new"])], Slicing(tasks=most, batch=1))
+    place = bucket_of(place_of("new")[0])
+    others = {one for one in after if place not in one.buckets}
+    split = {one for one in before if place in one.buckets}
+    assert {one for one in before if place not in one.buckets} <= others
+    inside = range(0) if not split else next(iter(split)).buckets
+    assert all(one in before or set(one.buckets) <= set(inside) for one in others)
