@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate import File, Stage, Task
+from hpcurate import File, GroupStage, Stage, Task
 
 
 @attrs.define(kw_only=True)
@@ -129,3 +129,31 @@ class Paced(Stage[Nap, Nap]):
         """What a GPU does."""
         time.sleep(self.process_s * len(tasks))
         return tasks
+
+
+@attrs.define(kw_only=True)
+class Keyed(Task):
+    """A record with a key that others have, too."""
+
+    label: str
+    source: str
+    start_s: float
+
+
+@attrs.define(kw_only=True)
+class Counted(Task):
+    """A key, and how many records have it."""
+
+    label: str
+    count: int
+
+
+class CountKeys(GroupStage[Keyed, Counted]):
+    """One task for each key."""
+
+    version = 1
+    group_by = "label"
+
+    def process_group(self, key: str, tasks: list[Keyed]) -> list[Counted]:
+        """Count them."""
+        return [self.child(tasks, Counted, id=key, label=key, count=len(tasks))]

@@ -34,12 +34,12 @@ def place_of(key: Any) -> Place:
 
     Raises StageError for what is no text.
     """
-    if not isinstance(key, str):
-        raise StageError(f"the key is {key!r}, a {type(key).__name__}; a key is text")
     try:
+        data = key.encode()
+    except AttributeError:
+        raise StageError(f"the key is {key!r:.80}, a {type(key).__name__}; a key is text") from None
+    except UnicodeEncodeError:  # of an undecodable file name
         data = key.encode("utf-8", "surrogatepass")
-    except UnicodeEncodeError as error:  # pragma: no cover  # every text has a form in UTF-8 with surrogates
-        raise StageError(f"the key {key!r} cannot be encoded: {error}") from None
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"), key
 
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import accumulate, groupby, islice
+from operator import lt
 from typing import Any
 
 import msgspec
@@ -59,46 +60,49 @@ def group_batches(
     """
     inputs = Inputs(job, given)
     with Sorter() as sorter:
-        for number, one in enumerate(job.inputs):
-            _read(job, number, one, stage, inputs.kinds[number], files, sorter)
+        for rows in _Reader(job, stage, inputs.kinds, files).rows():
+            sorter.extend(rows)
         size = 1 if is_isolated(job) else job.batch_size
         waiting = _Waiting(size, inputs.decode, prepare)
-        for key, rows in groupby(sorter, lambda row: row[0][1]):
-            yield from waiting.add(key, rows, stage.group_most)
+        for key, group in groupby(sorter, lambda row: row[0][1]):
+            yield from waiting.add(key, group, stage.group_most)
         yield from waiting.end()
 
 
-def _read(
-    job: ShardJob,
-    number: int,
-    one: tuple[str, int, int],
-    stage: GroupStage[Any, Any],
-    kind: type[Task],
-    files: Files,
-    sorter: Sorter,
-) -> None:
-    """The rows of one of the shard's inputs."""
-    row = sum(high - low for _, low, high in job.inputs[:number])
-    offsets = job.offsets[number : number + 1]
-    only = msgspec.structs.replace(job, inputs=[one], offsets=offsets)
-    keys, last = keys_of(stage, kind, job.root), (-1, "")
-    for block in blocks_of(only, AT_ONCE, files):
-        lines = BytesIO(block).readlines()
-        for line, keyed in zip(lines, keys(block, len(lines))):
-            if keyed.raised is not None:
-                raise keyed.raised
-            place = place_of(keyed.key)
-            _check_order(stage, last, place)
-            sorter.add(place, row, line)
-            row, last = row + 1, place
+class _Reader:
+    """Reads the rows of a shard's inputs, with their places."""
+
+    def __init__(self, job: ShardJob, stage: GroupStage[Any, Any], kinds: Sequence[type[Task]], files: Files) -> None:
+        self._job, self._stage, self._files = job, stage, files
+        self._keys = {kind: keys_of(stage, kind, job.root) for kind in set(kinds)}
+        self._kinds = kinds
+
+    def rows(self) -> Iterator[list[Row]]:
+        """All rows, some at a time. Raises StageError where they are not in the order in which they were sorted."""
+        row = 0
+        for number, one in enumerate(self._job.inputs):
+            offsets, last = self._job.offsets[number : number + 1], _FIRST
+            only = msgspec.structs.replace(self._job, inputs=[one], offsets=offsets)
+            for block in blocks_of(only, AT_ONCE, self._files):
+                lines = BytesIO(block).readlines()
+                places = self._places(self._keys[self._kinds[number]](block, len(lines)).keys, last)
+                yield list(zip(places, range(row, row + len(lines)), lines))
+                row, last = row + len(lines), places[-1]
+
+    def _places(self, keys: list[Any], last: Place) -> list[Place]:
+        raised = next((key for key in keys if isinstance(key, BaseException)), None)
+        if raised is not None:
+            raise raised
+        places = list(map(place_of, keys))
+        if places[0] < last or any(map(lt, islice(places, 1, None), places)):
+            raise StageError(
+                f"{type(self._stage).__qualname__}.key() gives another key than when the tasks were sorted: it may "
+                "depend on the task and on the stage's parameters, on nothing else, and not on what setup() does"
+            )
+        return places
 
 
-def _check_order(stage: GroupStage[Any, Any], last: Place, place: Place) -> None:
-    if place < last:
-        raise StageError(
-            f"{type(stage).__qualname__}.key() gives another key than when the tasks were sorted: it may depend on "
-            "the task and on the stage's parameters, on nothing else, and not on what setup() does"
-        )
+_FIRST: Place = (-1, "")
 
 
 class _Waiting:

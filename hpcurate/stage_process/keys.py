@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 import msgspec
@@ -17,16 +16,15 @@ __all__ = ["Keyed", "Keys", "keys_by_field", "keys_by_method", "keys_of"]
 
 
 class Keyed(msgspec.Struct):
-    """What is known of a row once it is read."""
+    """What is known of some rows once they are read, in order."""
 
-    key: Any
-    weight: float
-    raised: Optional[BaseException] = None
-    """By `key`, instead of a key."""
+    keys: list[Any]
+    """Of each; what `key` raised instead, where it did."""
+    weights: list[float]
 
 
-Keys = Callable[[bytes, int], Sequence[Keyed]]
-"""(rows, each with its end; how many) → the key of each."""
+Keys = Callable[[bytes, int], Keyed]
+"""(rows, each with its end; how many) → what is known of them."""
 
 
 def keys_of(stage: GroupStage[Any, Any], kind: type[Task], root: Optional[str]) -> Keys:
@@ -38,16 +36,17 @@ def keys_of(stage: GroupStage[Any, Any], kind: type[Task], root: Optional[str]) 
 
 def keys_by_field(name: str) -> Keys:
     """The value of a field, without making tasks of the rows."""
-    row: Any = msgspec.defstruct("Row", [(name, Any, None), *([("weight", Any, 1.0)] if name != "weight" else [])])
+    fields: list[Any] = [("key", Any, None), ("weight", Any, 1.0)]
+    row: Any = msgspec.defstruct("Row", fields, rename={"key": name}, gc=False)
     decoder = msgspec.json.Decoder(row)
 
-    def keys(data: bytes, count: int) -> list[Keyed]:
+    def keys(data: bytes, count: int) -> Keyed:
         try:
             rows = decoder.decode_lines(data)
-            return [Keyed(getattr(one, name), one.weight) for one in rows]
+            return Keyed([one.key for one in rows], [one.weight for one in rows])
         except (msgspec.MsgspecError, UnicodeDecodeError):  # NaN, or names that are no text
-            plain = map(json.loads, data.splitlines())
-            return [Keyed(one.get(name), one.get("weight", 1.0)) for one in plain]
+            plain = [json.loads(line) for line in data.splitlines()]
+            return Keyed([one.get(name) for one in plain], [one.get("weight", 1.0) for one in plain])
 
     return keys
 
@@ -56,14 +55,15 @@ def keys_by_method(stage: GroupStage[Any, Any], kind: type[Task], root: Optional
     """What the stage's `key` returns for each task."""
     rows = codec(kind, root)
 
-    def keys(data: bytes, count: int) -> list[Keyed]:
-        return [_keyed(stage, task) for task in rows.decode_rows(data, count)]
+    def keys(data: bytes, count: int) -> Keyed:
+        tasks = rows.decode_rows(data, count)
+        return Keyed([_key(stage, task) for task in tasks], [task.weight for task in tasks])
 
     return keys
 
 
-def _keyed(stage: GroupStage[Any, Any], task: Task) -> Keyed:
+def _key(stage: GroupStage[Any, Any], task: Task) -> Any:
     try:
-        return Keyed(stage.key(task), task.weight)
+        return stage.key(task)
     except RAISED as error:
-        return Keyed(None, task.weight, error)
+        return error

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import groupby
 from typing import Optional
 
 import msgspec
 
+from hpcurate.errors import StageError
 from hpcurate.failures import DeadLetter
 from hpcurate.group import SortRows, place_of
 from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.input import AT_ONCE, blocks_of
-from hpcurate.stage_process.keys import Keyed, keys_by_field, keys_by_method
+from hpcurate.stage_process.keys import Keyed, Keys, keys_by_field, keys_by_method
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.prepare import Preparer
-from hpcurate.stage_process.raised import RAISED
-from hpcurate.stage_process.sorter import Sorter
+from hpcurate.stage_process.sorter import Row, Sorter
 from hpcurate.stage_process.store_errors import own_io
 from hpcurate.stage_process.tries import Fault
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.order import ORDER_FILE, OrderInWork, bucket_of
 from hpcurate.store.stats import ShardCounts
-
-WRITTEN_AT_ONCE = 1 << 20
-"""Bytes of rows."""
 
 
 class SortRunner:
@@ -49,43 +48,45 @@ class SortRunner:
         """Write `tasks.jsonl` in order, its `order.json`, and `failed.jsonl` for rows without a key."""
         with ShardOutput(job, self.files) as output, Sorter() as sorter:
             weights: dict[int, float] = {}
-            for row, line, keyed in self._rows(job, report):
-                fault = self._fault(job, line, keyed)
-                if fault is None:
-                    sorter.add(place_of(keyed.key), row, line)
-                    if keyed.weight != 1.0:
-                        weights[row] = keyed.weight
-                else:
-                    self._dead_letter(output, row, line, fault)
+            for first, lines, keyed in self._blocks(job, report):
+                rows = list(self._placed(output, first, lines, keyed))
+                sorter.extend(rows)
+                weights.update((row, weight) for row, weight in enumerate(keyed.weights, first) if weight != 1.0)
             self._write(job, output, sorter, weights)
         return output.counts
 
-    def _rows(self, job: ShardJob, report: Report) -> Iterator[tuple[int, bytes, Keyed]]:
-        """(number, row, its key). One at a time where a row is sought that ends the process."""
+    def _blocks(self, job: ShardJob, report: Report) -> Iterator[tuple[int, list[bytes], Keyed]]:
+        """(number of the first, some rows, their keys). One at a time where a row is sought that ends the process."""
         by, grouped = self.stage.by, self.stage.grouped
         keys = keys_by_method(grouped, self.stage.task_types[0], job.root) if grouped else keys_by_field(by)
-        row = 0
+        first = 0
         for block in blocks_of(job, 1 if job.isolate else AT_ONCE, self.files):
             lines = BytesIO(block).readlines()
-            if job.isolate:
-                report(InWork(shard=job.shard, tasks=(json.loads(block)["id"],)))
-            poisoned = job.isolate and json.loads(block)["id"] in job.poison
-            for line, keyed in zip(lines, [Keyed(None, 1.0)] if poisoned else keys(block, len(lines))):
-                yield row, line, keyed
-                row += 1
+            yield first, lines, self._isolated(job, block, keys, report) if job.isolate else keys(block, len(lines))
+            first += len(lines)
 
-    def _fault(self, job: ShardJob, line: bytes, keyed: Keyed) -> Optional[Fault]:
-        """Why a row has no place; None where it has one."""
-        poison = job.poison and job.poison.get(json.loads(line)["id"])
-        if poison:
-            return Fault(self._name, poison.kind.value, poison.why, kind=poison.kind.value)
-        try:
-            if keyed.raised is not None:
-                raise keyed.raised
-            place_of(keyed.key)
-        except RAISED as error:
-            return Fault.of(self._name, error)
-        return None
+    @staticmethod
+    def _isolated(job: ShardJob, line: bytes, keys: Keys, report: Report) -> Keyed:
+        """Of a single row, which is named before its key is made."""
+        name = json.loads(line)["id"]
+        report(InWork(shard=job.shard, tasks=(name,)))
+        poison = job.poison.get(name)
+        return keys(line, 1) if poison is None else Keyed([Poisoned(poison.kind.value, poison.why)], [1.0])
+
+    def _placed(self, output: ShardOutput, first: int, lines: list[bytes], keyed: Keyed) -> Iterator[Row]:
+        """Rows with their places; those without one are dead letters."""
+        for row, (line, key) in enumerate(zip(lines, keyed.keys), first):
+            try:
+                place = place_of(key)
+            except StageError as error:
+                self._dead_letter(output, row, line, self._fault(key if isinstance(key, BaseException) else error))
+            else:
+                yield place, row, line
+
+    def _fault(self, error: BaseException) -> Fault:
+        if isinstance(error, Poisoned):
+            return Fault(self._name, error.kind, str(error), kind=error.kind)
+        return Fault.of(self._name, error)
 
     def _dead_letter(self, output: ShardOutput, row: int, line: bytes, fault: Fault) -> None:
         what = {name: value for name, value in msgspec.structs.asdict(fault).items() if name != "names"}
@@ -93,17 +94,28 @@ class SortRunner:
         output.dead_letter(DeadLetter(id=task["id"], task=task, row=row, **what))
 
     def _write(self, job: ShardJob, output: ShardOutput, sorter: Sorter, weights: dict[int, float]) -> None:
-        order, waiting, size = OrderInWork(), list[bytes](), 0
-        for (hashed, _), row, line in sorter:
-            order.add(bucket_of(hashed), len(line), weights.get(row, 1.0))
-            waiting.append(line)
-            size += len(line)
-            if size >= WRITTEN_AT_ONCE:
+        order, waiting = OrderInWork(), list[bytes]()
+        for bucket, rows in groupby(sorter, lambda row: bucket_of(row[0][0])):
+            of_bucket = list(rows)
+            lines = [line for _, _, line in of_bucket]
+            size = sum(map(len, lines))
+            weight = math.fsum([weights.get(row, 1.0) for _, row, _ in of_bucket]) if weights else float(len(lines))
+            order.add(bucket, len(lines), size, weight)
+            waiting += lines
+            if len(waiting) >= AT_ONCE:
                 output.sorted(waiting)
-                waiting, size = [], 0
+                waiting = []
         output.sorted(waiting)
         found = order.done()
-        output.counts.weight_out = sum(found.weights)
+        output.counts.weight_out = math.fsum(found.weights)
         path = os.path.join(job.directory, ORDER_FILE)
         with own_io("writing", path), self.files.open(path, "wb") as file:
             file.write(found.to_json())
+
+
+class Poisoned(Exception):
+    """Stands for the key of a row that ended the process before: of what kind that was, and why it is not tried."""
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(why)
+        self.kind = kind

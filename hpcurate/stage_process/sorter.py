@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO
 
@@ -40,10 +40,10 @@ class Sorter:
         self._open.close()
         self._rows = []
 
-    def add(self, place: Place, number: int, line: bytes) -> None:
-        """One more. Raises OSError where the node's disk is full."""
-        self._rows.append((place, number, line))
-        self._size += len(line) + OF_A_ROW
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Some more. Raises OSError where the node's disk is full."""
+        self._rows += rows
+        self._size += sum([len(line) for _, _, line in rows]) + OF_A_ROW * len(rows)
         if self._size > self._most:
             self._spill()
 

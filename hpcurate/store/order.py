@@ -50,23 +50,18 @@ class OrderInWork:
     """The order of a shard whose rows are being written, in order."""
 
     def __init__(self) -> None:
-        self._columns: tuple[list[int], list[int], list[int], list[float]] = ([], [], [], [])
+        self._done = Order([], [], [], [])
 
-    def add(self, bucket: int, size: int, weight: float) -> None:
-        """One more row."""
-        buckets, rows, sizes, weights = self._columns
-        if not buckets or buckets[-1] != bucket:
-            for column in self._columns:
-                column.append(0)
-            buckets[-1] = bucket
-        rows[-1] += 1
-        sizes[-1] += size
-        weights[-1] += weight
+    def add(self, bucket: int, rows: int, size: int, weight: float) -> None:
+        """The rows of the next bucket that has some."""
+        self._done.buckets.append(bucket)
+        self._done.rows.append(rows)
+        self._done.sizes.append(size)
+        self._done.weights.append(round(float(weight), 6))
 
     def done(self) -> Order:
         """Of all rows."""
-        buckets, rows, sizes, weights = self._columns
-        return Order(buckets, rows, sizes, [round(float(weight), 6) for weight in weights])
+        return self._done
 
 
 class Starts:
