@@ -14,7 +14,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
@@ -55,14 +54,14 @@ class Form(Protocol[S]):
     def key(self, sample: S) -> str:
         """What it is called in a file."""
 
-    def size(self, sample: S) -> int:
-        """Bytes that it takes there."""
+    def item(self, sample: S) -> tuple[Any, int]:
+        """What is written of it, and the bytes that it takes."""
 
     def digest(self, sample: S) -> str:
         """That of its fields, as the index has it."""
 
-    def write(self, path: str, samples: Sequence[S]) -> None:
-        """A file of these samples; the same ones give the same bytes."""
+    def write(self, path: str, items: Iterable[Any]) -> None:
+        """A file of these items; the same ones give the same bytes."""
 
     def read(self, path: str) -> Iterable[Packed]:
         """What a file has."""
@@ -89,11 +88,11 @@ class Numbered(Generic[Sample]):
     def pack(self, samples: Sequence[Sample]) -> int:
         """Pack those that no file has, in their order, into new files. Returns how many files were added."""
         added, number, position = 0, max(self.counts, default=-1) + 1, 0
-        while new := list(self._next(samples, position)):
-            mine = self._publish(number, [samples[index] for index in new])
+        while (first := next(self._waiting(samples, position), None)) is not None:
+            last = self._publish(number, samples, first)
             self._take(number)
-            number, added = number + 1, added + mine
-            position = new[-1] + 1 if mine else new[0]  # another's file may have any of them
+            position = first if last is None else last + 1  # another's file may have any of them
+            number, added = number + 1, added + (last is not None)
         self._tidy(number)
         return added
 
@@ -102,26 +101,34 @@ class Numbered(Generic[Sample]):
         names = {number: self._name(number) for number in sorted(self.counts)}
         return [(name, self.counts[n], os.path.getsize(self._path(name))) for n, name in names.items()]
 
-    def _next(self, samples: Sequence[Sample], position: int) -> Iterator[int]:
-        """Indexes of the samples of the next file."""
+    def _waiting(self, samples: Sequence[Sample], position: int) -> Iterator[int]:
+        """Indexes of the samples that no file has, from a position on."""
+        return (index for index in range(position, len(samples)) if self.form.key(samples[index]) not in self.packed)
 
-        def waiting() -> Iterator[int]:
-            return (i for i in range(position, len(samples)) if self.form.key(samples[i]) not in self.packed)
+    def _publish(self, number: int, samples: Sequence[Sample], first: int) -> int | None:
+        """Write a file and give it this number. Returns the index of its last sample; None: another has the number."""
+        name, last = self._name(number), first
 
-        sizes = (self.form.size(samples[index]) for index in waiting())
-        return islice(waiting(), fitting(sizes, self.limits, self.form.overhead))
+        def sized() -> Iterator[tuple[tuple[int, Any], int]]:
+            for index in self._waiting(samples, first):
+                item, size = self.form.item(samples[index])
+                yield (index, item), size
 
-    def _publish(self, number: int, samples: Sequence[Sample]) -> bool:
-        """Write a file and give it this number. Returns False if another has it."""
-        name = self._name(number)
+        def items() -> Iterator[Any]:
+            nonlocal last
+            for last, item in fitting(sized(), self.limits, self.form.overhead):  # noqa: B007
+                yield item
+
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
         try:
             os.close(descriptor)
-            self.form.write(temporary, samples)
+            self.form.write(temporary, items())
             _finish(temporary, self.folder)
-            with suppress(FileNotFoundError):  # whoever has the number removed it
-                return _named(temporary, self._path(name))
-            return False
+            return last if _named(temporary, self._path(name)) else None
+        except FileNotFoundError:
+            if os.path.lexists(self._path(name)):  # whoever has the number removed it
+                return None
+            raise
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)

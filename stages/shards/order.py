@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import attrs
 
@@ -53,16 +53,14 @@ def shuffled(tasks: Iterable[AnyTask], seed: int) -> list[AnyTask]:
     return sorted(tasks, key=lambda task: (_rank(task.id, seed), task.id))
 
 
-def fitting(sizes: Iterable[int], most: Limits, overhead: int = 0) -> int:
-    """How many of the samples with these sizes, in order, make one file. At least one; asks for one size too many."""
+def fitting(sized: Iterable[tuple[Any, int]], most: Limits, overhead: int = 0) -> Iterator[Any]:
+    """Those of the samples, each given with its bytes, that make one file, in order. At least one; looks one ahead."""
     total = overhead
-    count = 0
-    for size in sizes:
+    for count, (sample, size) in enumerate(sized):
         total += size
         if count and (total > most.bytes or count == most.samples):
-            break
-        count += 1
-    return count
+            return
+        yield sample
 
 
 def _rank(sample: str, seed: int) -> bytes:

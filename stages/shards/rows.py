@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Literal
 
@@ -52,24 +52,25 @@ class Rows:
         found = {entry.name: entry.value(sample, 0) for entry in self._json}  # type: ignore[arg-type]
         return json_text(found, separators=(",", ":")).encode() + b"\n"
 
-    def size(self, sample: Task) -> int:
-        """See `Form`."""
-        return len(self.line(sample))
-
 
 class JsonLines(Rows):
     """One JSON object a line."""
 
     suffix = ".jsonl"
 
+    def item(self, sample: Task) -> tuple[bytes, int]:
+        """See `Form`."""
+        line = self.line(sample)
+        return line, len(line)
+
     def digest(self, sample: Task) -> str:
         """See `Form`."""
         return hashlib.sha256(self.line(sample)).hexdigest()
 
-    def write(self, path: str, samples: Sequence[Task]) -> None:
+    def write(self, path: str, items: Iterable[bytes]) -> None:
         """See `Form`."""
         with open(path, "wb") as file:
-            file.writelines(map(self.line, samples))
+            file.writelines(items)
 
     def read(self, path: str) -> Iterator[Packed]:
         """See `Form`; the place is offset and size of the line."""
@@ -90,17 +91,22 @@ class ParquetRows(Rows):
     def _columns(self) -> list[Entry]:
         return columns(self.kind, "parquet")
 
+    def item(self, sample: Task) -> tuple[tuple[Task, int], int]:
+        """See `Form`."""
+        size = len(self.line(sample))
+        return (sample, size), size
+
     def digest(self, sample: Task) -> str:
         """See `Form`."""
         (row,) = table([sample], 0, self._columns).to_pylist()  # type: ignore[list-item]
         return _digest(row)
 
-    def write(self, path: str, samples: Sequence[Task]) -> None:
+    def write(self, path: str, items: Iterable[tuple[Task, int]]) -> None:
         """See `Form`."""
         import pyarrow.parquet
 
         with pyarrow.parquet.ParquetWriter(path, schema_of(self._columns), compression="zstd") as writer:
-            for some in self._groups(samples):
+            for some in _groups(items):
                 writer.write_table(table(some, 0, self._columns), row_group_size=len(some))  # type: ignore[arg-type]
 
     def read(self, path: str) -> Iterator[Packed]:
@@ -114,20 +120,22 @@ class ParquetRows(Rows):
                     yield Packed(key_of(row[ID]), _digest(row), {"row": number})
                     number += 1
 
-    def _groups(self, samples: Sequence[Task]) -> Iterator[list[Task]]:
-        some, size = list[Task](), 0
-        for sample in samples:
-            some.append(sample)
-            size += self.size(sample)
-            if size >= GROUP:
-                yield some
-                some, size = [], 0
-        if some:
-            yield some
-
 
 FORMS: dict[str, type[JsonLines] | type[ParquetRows]] = {"parquet": ParquetRows, "jsonl": JsonLines}
 
 
 def _digest(row: dict[str, Any]) -> str:
     return hashlib.sha256(json_text(row, default=str).encode()).hexdigest()
+
+
+def _groups(items: Iterable[tuple[Task, int]]) -> Iterator[list[Task]]:
+    """Rows of each row group."""
+    some, total = list[Task](), 0
+    for sample, size in items:
+        some.append(sample)
+        total += size
+        if total >= GROUP:
+            yield some
+            some, total = [], 0
+    if some:
+        yield some

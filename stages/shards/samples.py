@@ -14,7 +14,7 @@ import attrs
 
 from hpcurate import File
 from hpcurate.errors import StageError
-from stages.output_fields import entries, json_text
+from stages.output_fields import Entry, entries, json_text
 from stages.shards.order import key_of
 from stages.shards.tar_file import JSON, Member, in_memory, of_file
 from stages.vision.tasks import VisualTask
@@ -59,7 +59,8 @@ class ClipSample:
 
     def fields(self) -> bytes:
         """Its public fields as JSON; without the paths of published files, as it is one itself."""
-        found = {one.name: one.value(self.task, 0) for one in entries(type(self.task), "json") if not one.published}
+        kind: Any = type(self.task)  # for mypy: a task has no hash, its class has one
+        found = {one.name: one.value(self.task, 0) for one in _public(kind)}
         return json_text(found, separators=(",", ":")).encode()
 
     def members(self) -> list[Member]:
@@ -86,6 +87,11 @@ class ClipSample:
         file = next((one for one in self.task.text_vectors if one.name == name), None)
         ending = f"{extension(name)}.npz"
         return in_memory(ending, NO_ARRAYS) if file is None else of_file(ending, os.fspath(file))
+
+
+@lru_cache
+def _public(kind: Any) -> list[Entry]:
+    return [entry for entry in entries(kind, "json") if entry.published is None]
 
 
 def media(task: VisualTask) -> Member:
@@ -116,7 +122,8 @@ def vector(path: str, sample: str) -> NDArray[np.float32]:
 def _table(path: str) -> tuple[dict[str, int], Any]:
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path, columns=["id", "embedding"])
+    with pyarrow.parquet.ParquetFile(path) as file:
+        table = file.read(["id", "embedding"], use_threads=False)
     flat = table["embedding"].combine_chunks().flatten().to_numpy()
     ids = {one: number for number, one in enumerate(table["id"].to_pylist())}
     return ids, flat.reshape(len(ids), -1)

@@ -16,7 +16,7 @@ from stages.shards.numbered import Packed
 from stages.shards.order import check_parts, limits, shuffled
 from stages.shards.packing import Changed, Packing, check_ids
 from stages.shards.samples import ClipSample, vectors_of
-from stages.shards.tar_file import END, packed_size, read_tar, write_tar
+from stages.shards.tar_file import END, Member, packed_size, read_tar, write_tar
 from stages.vision.tasks import VisualTask
 
 
@@ -94,17 +94,18 @@ class Tars:
         """See `Form`."""
         return sample.key
 
-    def size(self, sample: ClipSample) -> int:
+    def item(self, sample: ClipSample) -> tuple[tuple[str, list[Member]], int]:
         """See `Form`."""
-        return packed_size(sample.members())
+        members = sample.members()
+        return (sample.key, members), packed_size(members)
 
     def digest(self, sample: ClipSample) -> str:
         """See `Form`."""
         return hashlib.sha256(sample.fields()).hexdigest()
 
-    def write(self, path: str, samples: Sequence[ClipSample]) -> None:
+    def write(self, path: str, items: Iterable[tuple[str, list[Member]]]) -> None:
         """See `Form`."""
-        write_tar(path, ((sample.key, sample.members()) for sample in samples))
+        write_tar(path, items)
 
     def read(self, path: str) -> Iterable[Packed]:
         """See `Form`."""
