@@ -10,12 +10,14 @@ _HOME = {
     "Folders": "files",
     "GroupTask": "base",
     "Groups": "groups",
+    "HuggingFace": "hugging_face",
     "Items": "items",
     "Jsonl": "tables",
     "Once": "items",
     "Parquet": "tables",
     "Part": "parts",
     "RecordTask": "base",
+    "RowTask": "row_task",
     "Source": "base",
     "Triplets": "groups",
     "Undone": "parts",
@@ -29,12 +31,14 @@ __all__ = [
     "Folders",
     "GroupTask",
     "Groups",
+    "HuggingFace",
     "Items",
     "Jsonl",
     "Once",
     "Parquet",
     "Part",
     "RecordTask",
+    "RowTask",
     "Source",
     "Triplets",
     "Undone",
@@ -50,10 +54,12 @@ if TYPE_CHECKING:
     from hpcurate.source.files import Folders as Folders
     from hpcurate.source.groups import Groups as Groups
     from hpcurate.source.groups import Triplets as Triplets
+    from hpcurate.source.hugging_face import HuggingFace as HuggingFace
     from hpcurate.source.items import Items as Items
     from hpcurate.source.items import Once as Once
     from hpcurate.source.parts import Part as Part
     from hpcurate.source.parts import Undone as Undone
+    from hpcurate.source.row_task import RowTask as RowTask
     from hpcurate.source.tables import Csv as Csv
     from hpcurate.source.tables import Jsonl as Jsonl
     from hpcurate.source.tables import Parquet as Parquet

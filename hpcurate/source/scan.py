@@ -186,9 +186,10 @@ def _files(source: Source) -> tuple[FileRead, ...]:
     """The files of a source that has nothing else, as they are. Raises ConfigError."""
     if _reading(source) is None:
         return ()
+    from hpcurate.source.hugging_face import HuggingFace
     from hpcurate.source.tables import Csv, Jsonl, Parquet
 
-    return look(source.files()) if isinstance(source, (Jsonl, Csv, Parquet)) else ()
+    return look(source.files()) if isinstance(source, (Jsonl, Csv, Parquet, HuggingFace)) else ()
 
 
 def _reading(source: Source) -> str | None:
