@@ -164,7 +164,7 @@ class Candidates(GroupStage[BandTask, PairTask]):
 
         Args:
             threshold: estimated Jaccard similarity of two texts' shingles, 0 … 1. The default is what FineWeb's bands
-                are made for; NeMo Curator takes 0.8.
+                are made for; those of NeMo Curator are made for 0.8.
         """
         self.threshold = _share(threshold)
 
@@ -188,7 +188,7 @@ class Candidates(GroupStage[BandTask, PairTask]):
 class Components(Stage[PairTask, VerdictTask]):
     """Connect the pairs, and keep the longest text of each component, of equals the one with the least id.
 
-    All pairs are in memory: about 2 GB for a million of them.
+    All pairs are in memory: about 4 GB for a million of them.
     """
 
     gather = True

@@ -104,6 +104,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
     (shell.folder / "videos").mkdir()
     (shell.folder / "tars").mkdir()
     (shell.folder / "tars" / "0001.tar").touch()
+    (shell.folder / "texts").mkdir()
+    (shell.folder / "texts" / "a.jsonl").write_text('{"text": "a"}\n')
     make_video(shell.folder / "videos" / "a.mp4", frames=48)
     (shell.cwd / "clips.jsonl").write_text("".join(f'{{"path": "{k}", "duration_s": {k + 1}}}\n' for k in range(9)))
     text = (ROOT / "docs" / "writing-a-stage.md").read_text()
@@ -141,9 +143,8 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
     are all that may be missing.
     """
     text = line.replace("/data/videos", str(cluster.folder / "videos")).replace("/scratch/$USER", str(cluster.folder))
-    text = text.replace("/data/images", str(cluster.folder / "videos")).replace(
-        "/data/shards", str(cluster.folder / "tars")
-    )
+    for named, made in (("/data/images", "videos"), ("/data/shards", "tars"), ("/data/texts", "texts")):
+        text = text.replace(named, str(cluster.folder / made))
     words = shlex.split(text)[1:]
     is_run = words[0].startswith(("+", "-m"))
     harmless = ["dry_run=true"] if is_run else ["--dry-run"] if words[0] == "install" else []
