@@ -92,6 +92,7 @@ class SortRows(Stage[Task, Task]):
     """
 
     version = 1
+    batch_size = 1000
     resources = Resources(cpus=1, memory="1GB", time="auto")
 
     def __init__(self, by: str = "id", grouped: Optional[GroupStage[Any, Any]] = None) -> None:

@@ -13,7 +13,6 @@ import msgspec
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import checked, convert
-from hpcurate.group import SortRows
 from hpcurate.members import declared_input, node_server_of, resolved_types
 from hpcurate.model import model_names
 from hpcurate.other_tools import methods_of
@@ -30,7 +29,7 @@ from hpcurate.planning.placing import in_order, needed, topological, upstreams
 from hpcurate.planning.relations import Gather, Groups, Relation, Slices
 from hpcurate.planning.results import PlannedResult
 from hpcurate.planning.slicing import Slicing
-from hpcurate.planning.sort_steps import GROUP_ROWS, SORT_ROWS, group_stage, with_sort_steps
+from hpcurate.planning.sort_steps import GROUP_ROWS, SORT_ROWS, SortStep, group_stage, with_sort_steps
 from hpcurate.planning.task_classes import resolved_classes
 from hpcurate.planning.wanted import Wanted, wanted
 from hpcurate.planning.wanted import planned as planned_result
@@ -150,7 +149,7 @@ class _Arranged(msgspec.Struct, frozen=True):
         after, sorts = with_sort_steps(
             _stages(steps), {stage: upstreams(stage, line, options[stage]) for stage in line}
         )
-        steps = {name: steps[name] if name in steps else _sort_step(sorts[name], steps) for name in after}
+        steps = {name: steps[name] if name in steps else _sort_step(sorts[name], options) for name in after}
         options = {name: step.options for name, step in steps.items()}
         found = {stage: wanted(stage, steps[stage].stage, line) for stage in after}
         behind = {}
@@ -162,13 +161,13 @@ class _Arranged(msgspec.Struct, frozen=True):
         return cls(steps, after, needs, found, topological(behind))
 
 
-def _sort_step(stage: SortRows, steps: Mapping[str, Step]) -> Step:
+def _sort_step(one: SortStep, options: Mapping[str, StageOptions]) -> Step:
     """With the environment of the stage that it sorts for, if that one's own code makes the keys."""
-    options = StageOptions(shard_tasks=SORT_ROWS)
-    user = next((one for one in steps.values() if stage.grouped in members(one.stage)), None)
-    if user is not None:
-        options = attrs.evolve(options, env=user.options.env, stage_to_node=user.options.stage_to_node)
-    return Step(stage, options)
+    user = options[one.user]
+    usual: dict[str, Any] = {"shard_tasks": SORT_ROWS}
+    if one.stage.grouped is not None:
+        usual |= {"env": user.env, "stage_to_node": user.stage_to_node}
+    return Step(one.stage, convert(StageOptions, {**usual, **user.sort}, f"stages.{one.user}.sort"))
 
 
 def _allow_missing(name: str, options: StageOptions, after: Sequence[str]) -> int | None:

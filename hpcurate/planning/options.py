@@ -99,12 +99,17 @@ class StageOptions:
     )
     shard_tasks: int | None = option(
         None,
-        "most tasks in one shard; 0: no limit; default: 100, and 20000 where a stage gets whole groups; few tasks "
+        "most tasks in one shard; 0: no limit; default: 100, and 100000 where a stage gets whole groups; few tasks "
         "always make 64 shards, or as many as they make batches, if that is less",
         minimum=0,
     )
     shard_weight: float = option(
         0.0, "most weight of a shard of several tasks, in the unit of the tasks' weight; 0: no limit", minimum=0
+    )
+    sort: dict[str, Any] = option(
+        dict,
+        "settings of the sort steps in front of a stage that gets whole groups: resources, workers, shard_tasks, "
+        "sbatch, …",
     )
     sbatch: dict[str, Any] = option(
         dict, "further sbatch options of this stage, e.g. {partition: gpu, constraint: a100}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from hpcurate.errors import PipelineError
 from hpcurate.group import GroupStage, SortRows
 from hpcurate.stage import Stage, members
@@ -13,8 +15,18 @@ __all__ = ["GROUP_ROWS", "SORT_ROWS", "SortSteps", "group_stage", "with_sort_ste
 
 SORT_ROWS = 250_000
 """Rows of a shard of a sort step at most: some 100 MB of metadata. What does not fit into memory is sorted on disk."""
-GROUP_ROWS = 20_000
+GROUP_ROWS = 100_000
 """Rows of a hash range at most where nothing else is set, if its keys allow it."""
+
+
+class SortStep(msgspec.Struct, frozen=True):
+    """One of them."""
+
+    stage: SortRows
+    upstream: str
+    """Whose tasks it gets: empty for the source."""
+    user: str
+    """The stage that it was put there for; others may read it as well."""
 
 
 class SortSteps:
@@ -24,8 +36,7 @@ class SortSteps:
         """`names`: of the other steps."""
         self._taken = set(names)
         self._known: dict[tuple[str, str, str], str] = {}
-        self.stages: dict[str, tuple[SortRows, str]] = {}
-        """Name → the stage, and the one whose tasks it gets: empty for the source."""
+        self.steps: dict[str, SortStep] = {}
 
     def of(self, name: str, stage: GroupStage[Any, Any], upstreams: tuple[str, ...]) -> tuple[str, ...]:
         """What a group stage reads instead of these upstreams; none: the source. Those of one field are shared."""
@@ -36,7 +47,7 @@ class SortSteps:
             if known not in self._known:
                 step = SortRows(grouped=stage) if own_key else SortRows(by=stage.group_by)
                 self._known[known] = self._free(f"sort_{upstream or 'input'}"[:38])
-                self.stages[self._known[known]] = step, upstream
+                self.steps[self._known[known]] = SortStep(step, upstream, name)
             found.append(self._known[known])
         return tuple(found)
 
@@ -64,13 +75,13 @@ def group_stage(name: str, stage: Stage[Any, Any]) -> GroupStage[Any, Any] | Non
 
 def with_sort_steps(
     stages: Mapping[str, Stage[Any, Any]], after: Mapping[str, tuple[str, ...]]
-) -> tuple[dict[str, tuple[str, ...]], dict[str, SortRows]]:
+) -> tuple[dict[str, tuple[str, ...]], dict[str, SortStep]]:
     """(what each stage reads, sort steps included, each before the stage that needs it first; these steps)."""
     sorts, found = SortSteps(stages), dict[str, tuple[str, ...]]()
     for name, upstreams in after.items():
         grouped = group_stage(name, stages[name])
         reads = upstreams if grouped is None else sorts.of(name, grouped, upstreams)
-        for step, (_, upstream) in sorts.stages.items():
-            found.setdefault(step, (upstream,) if upstream else ())
+        for name_of_step, step in sorts.steps.items():
+            found.setdefault(name_of_step, (step.upstream,) if step.upstream else ())
         found[name] = reads
-    return found, {step: stage for step, (stage, _) in sorts.stages.items()}
+    return found, sorts.steps

@@ -151,7 +151,7 @@ def test_rows_are_sorted_the_same_in_memory_and_on_disk(rows: list[tuple[str, by
     given_rows: list[Row] = [(place_of(key), number, line) for number, (key, line) in enumerate(rows)]
     with Sorter(kept) as sorter:
         for row in given_rows:
-            sorter.add(*row)
+            sorter.extend([row])
         assert sorted(given_rows, key=lambda row: (row[0], row[1])) == list(sorter)
 
 
@@ -159,7 +159,7 @@ def order_of(keys: Sequence[str]) -> Order:
     """Of a shard with these keys, each row of as many bytes as its key."""
     work = OrderInWork()
     for hashed, key in sorted(map(place_of, keys)):
-        work.add(bucket_of(hashed), len(key), 1.0)
+        work.add(bucket_of(hashed), 1, len(key), 1.0)
     return Order.from_json(work.done().to_json())
 
 
