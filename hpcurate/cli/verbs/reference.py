@@ -27,8 +27,22 @@ from hpcurate.spec import find_class
 from hpcurate.stage import Resources
 from hpcurate.system.classes import load_class
 
-SOURCES = ("Files", "FileList", "Folders", "Groups", "Triplets", "Jsonl", "Csv", "Parquet", "Items", "Once")
+SOURCES = (
+    "Files",
+    "FileList",
+    "Folders",
+    "Groups",
+    "Triplets",
+    "Jsonl",
+    "Csv",
+    "Parquet",
+    "HuggingFace",
+    "Items",
+    "Once",
+)
 STAGES = (
+    "stages.datasets.tars.Members",
+    "stages.datasets.tars.Samples",
     "stages.files.WriteJson",
     "stages.files.ExportTriplets",
     "stages.shards.webdataset.WebDataset",
