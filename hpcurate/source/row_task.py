@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from hpcurate.errors import ConfigError
+from hpcurate.inside import HasChanged
 from hpcurate.task import Task
 
 __all__ = ["RowTask"]
@@ -34,9 +35,17 @@ class RowTask(Task):
     """Column → value, of a class without fields of its own: without the columns that stay in the file."""
 
     def read(self, column: str) -> Any:
-        """A value of the row as Python has it, from the file. Raises LookupError for no such column, OSError."""
+        """A value of the row as Python has it, from the file.
+
+        Raises LookupError for no such column, HasChanged for a file that was written again, ValueError, OSError.
+        """
         from hpcurate.source.arrow_files import reader
 
+        status = os.stat(self.path)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise HasChanged(
+                f"{self.path}: was written again since it was taken in; type the command with changed=redo"
+            )
         return reader(self.path).value(column, self.row)
 
     def bytes(self, column: str) -> builtins.bytes:

@@ -5,6 +5,7 @@ A source lists the tars (`hpcurate.source.Files`), these stages read their table
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections import Counter
@@ -25,8 +26,8 @@ _META = re.compile(r"__[^/]*__(/|$)")
 class Contents:
     """Members of a tar that can be read where they are, in order, and how much was left out for which reason."""
 
-    def __init__(self, entries: Iterable[Place | LeftOut]) -> None:
-        places = dict[str, Place]()
+    def __init__(self, entries: Iterable[Place | LeftOut], mtime_ns: int) -> None:
+        places, self.mtime_ns = dict[str, Place](), mtime_ns
         self.counts, self.bytes = Counter[str](), Counter[str]()
         for entry in entries:
             if isinstance(entry, LeftOut):
@@ -47,7 +48,8 @@ class Contents:
 def contents(task: FileTask) -> Contents:
     """Those of a tar. Raises TarError naming it."""
     try:
-        return Contents(table_of(task.path))
+        written = os.stat(task.path).st_mtime_ns  # before its contents: if it is being written, they do not count
+        return Contents(table_of(task.path), written)
     except TarError as error:
         raise TarError(f"{task.source}: {error}") from None
 
@@ -88,12 +90,13 @@ class Members(Stage[FileTask, Member]):
         report(self, task, found)
         if not places:
             self.drop(task, "no member of these extensions" if self.suffixes else "no member")
-        return [self._member(task, place) for place in places]
+        return [self._member(task, place, found.mtime_ns) for place in places]
 
-    def _member(self, task: FileTask, place: Place) -> Member:
-        source, path = f"{task.source}/{place.name}", Inside(task.path, place.offset, place.offset + place.size)
+    def _member(self, task: FileTask, place: Place, written: int) -> Member:
+        source = f"{task.source}/{place.name}"
+        path = str(Inside(task.path, place.offset, place.offset + place.size, written))
         return self.child(
-            task, Member, id=stable_id("member", source), source=source, path=str(path),
+            task, Member, id=stable_id("member", source), source=source, path=path,
             size=place.size, mtime_ns=place.mtime_ns,
             weight=max(place.size / 1e6, 0.001),
         )  # fmt: skip
@@ -131,12 +134,12 @@ class Samples(Stage[FileTask, WebDatasetSample]):
         report(self, task, found)
         if not whole:
             self.drop(task, "no sample")
-        return [self._sample(task, stem, members) for stem, members in whole.items()]
+        return [self._sample(task, stem, members, found.mtime_ns) for stem, members in whole.items()]
 
-    def _sample(self, task: FileTask, stem: str, members: dict[str, Place]) -> WebDatasetSample:
+    def _sample(self, task: FileTask, stem: str, members: dict[str, Place], written: int) -> WebDatasetSample:
         source = f"{task.source}/{stem}"
         return self.child(
-            task, WebDatasetSample, id=stable_id("sample", source), source=source, tar=task.path,
+            task, WebDatasetSample, id=stable_id("sample", source), source=source, tar=task.path, mtime_ns=written,
             members={extension: [place.offset, place.size] for extension, place in members.items()},
             weight=max(sum(place.size for place in members.values()) / 1e6, 0.001),
         )  # fmt: skip

@@ -39,6 +39,8 @@ class WebDatasetSample(Task):
     """The tar's path relative to the input root, and what the files have in common: `shards/0001.tar/dir/000017`."""
     tar: str
     """Absolute path of the tar."""
+    mtime_ns: int
+    """When the tar was written, in nanoseconds: one that was written again is not read."""
     members: dict[str, list[int]]
     """Extension in lower case (`mp4`, `seg.png`) → [offset in the tar, bytes]."""
 
@@ -51,7 +53,7 @@ class WebDatasetSample(Task):
         if extension not in self.members:
             raise LookupError(f"{self.source}: no {extension!r}; it has {', '.join(sorted(self.members))}")
         offset, size = self.members[extension]
-        return str(Inside(self.tar, offset, offset + size))
+        return str(Inside(self.tar, offset, offset + size, self.mtime_ns))
 
     def open(self, extension: str) -> BinaryIO:
         """One of its files, open for reading. Raises LookupError, OSError."""

@@ -135,6 +135,16 @@ def test_groups_put_their_stages_at_a_place() -> None:
     assert {"max_score": 0.8} == steps["nsfw"].stage.arguments()
 
 
+@pytest.mark.parametrize("words", [("+pipeline=video", "+tars=videos"), ("+tars=videos", "+pipeline=video")])
+def test_a_group_may_change_the_source_wherever_it_is_typed(words: tuple[str, str]) -> None:
+    """Before the pipeline its change was lost: `no file with extension mp4` in a folder of tars."""
+    made = composed(*words, "+dedup=exact", "input=/v").with_output("/o")
+    assert ["tar"] == made["source"]["extensions"]
+    steps = read_steps(made["stages"])
+    line = in_order({name: step.options for name, step in steps.items()}, made["places"])
+    assert ["members", "digest", "exact"] == line[:3]
+
+
 def test_a_group_that_is_no_default_is_chosen_with_a_plus(tmp_path: Path) -> None:
     """The message said that there is no such key."""
     (tmp_path / "aesthetics").mkdir()

@@ -15,6 +15,7 @@ arrow = pytest.importorskip("pyarrow", reason="the video extra is not installed"
 parquet = pytest.importorskip("pyarrow.parquet")
 
 from hpcurate.errors import ConfigError
+from hpcurate.inside import HasChanged
 from hpcurate.source import HuggingFace, RowTask, files_read
 from hpcurate.source.hugging_face import split_of
 from hpcurate.source.intake import Intake, take_in
@@ -159,6 +160,9 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         attrs.evolve(row, row=99).bytes("image")
     with pytest.raises(ValueError, match="label is 0, which has no bytes"):
         row.bytes("label")
+    save_parquet(tmp_path / "in" / "train.parquet", table(1, 4))
+    with pytest.raises(HasChanged, match=r"was written again .* changed=redo"):
+        row.bytes("image")
 
 
 def test_an_image_that_is_a_file_of_its_own(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ class Digested(Member):
 class SlowMembers(Members):
     """Takes its time in the middle of a tar."""
 
-    def _member(self, task: FileTask, place: Place) -> Member:
+    def _member(self, task: FileTask, place: Place, written: int) -> Member:
         time.sleep(PAUSE_S)
-        return super()._member(task, place)
+        return super()._member(task, place, written)
 
 
 class Digest(Stage[Member, Digested]):

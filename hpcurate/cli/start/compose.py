@@ -93,6 +93,7 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
     of_parameters, overrides = split_off(overrides, groups_in(folders))
     unknown = [override for override in overrides if _is_unknown(override, folders)]
     for_hydra = [override for override in overrides if override not in (*removed, *unknown)]
+    for_hydra.sort(key=lambda override: not override.startswith("+pipeline="))  # groups change it, in whatever order
     with _readable_errors(folders):
         config, layers = composed_by_hydra(for_hydra, folders)
         OmegaConf.set_struct(config, False)

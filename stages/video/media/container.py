@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from hpcurate.inside import file_of, inside, open_inside, size_inside
+from hpcurate.inside import HasChanged, file_of, inside, open_inside, size_inside
 from stages.video.media.mp4 import mp4_fault
 
 if TYPE_CHECKING:
@@ -76,8 +76,11 @@ def file_fault(path: str) -> str | None:
     status = os.stat(file_of(path))
     if not stat.S_ISREG(status.st_mode):
         return f"expected a regular file, found a {kind_of(status.st_mode)}"
-    with open_inside(path):
-        return None if size_inside(path) else "empty file"
+    try:
+        with open_inside(path):
+            return None if size_inside(path) else "empty file"
+    except HasChanged as error:
+        return str(error)
 
 
 def kind_of(mode: int) -> str:

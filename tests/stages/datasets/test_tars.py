@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tars import make_tar, tar_task
 
-from hpcurate.inside import Inside, file_of, inside, open_inside, size_inside
+from hpcurate.inside import HasChanged, Inside, file_of, inside, open_inside, size_inside
 from hpcurate.testing import Outcome, try_stage
 from stages.datasets.tar_table import TarError, name_fault, table_of
 from stages.datasets.tars import Members, Samples, stem_and_extension
@@ -203,7 +203,7 @@ def test_a_part_of_a_file_reads_as_a_file(
     start, end = sorted((a, b))
     path = tmp_path_factory.getbasetemp() / "part, of:a file"
     path.write_bytes(data)
-    address, part = str(Inside(os.fspath(path), start, end)), io.BytesIO(data[start:end])
+    address, part = str(Inside(os.fspath(path), start, end, path.stat().st_mtime_ns)), io.BytesIO(data[start:end])
     assert len(data[start:end]) == size_inside(address)
     with open_inside(address) as file:
         for _ in range(more.draw(st.integers(1, 4))):
@@ -215,15 +215,27 @@ def test_a_part_of_a_file_reads_as_a_file(
 
 def test_addresses_are_those_of_ffmpeg_and_paths_stay_paths() -> None:
     """A path that merely looks odd is no address."""
-    assert inside(str(Inside("/x,,:\n.tar", 5, 9))) == Inside("/x,,:\n.tar", 5, 9)
+    assert inside(str(Inside("/x,,:\n.tar", 5, 9, -7))) == Inside("/x,,:\n.tar", 5, 9, -7)
     for path in (
-        "/data/subfile,,start,1,end,2,,:/x",
-        "subfile,,start,-1,end,2,,:/x",
-        "subfile,,start,1,end,2,,:http://x",
+        "/data/subfile,,start,1,start,1,end,2,,:/x",
+        "subfile,,start,1,start,-1,end,2,,:/x",
+        "subfile,,start,1,start,1,end,2,,:http://x",
         "/a.tar",
     ):
         assert inside(path) is None
         assert path == file_of(path)
+
+
+def test_a_tar_that_was_written_again_is_not_read_by_its_old_table(tmp_path: Path) -> None:
+    """Between two calls with `changed=keep` the same place has bytes of another member: they were its content."""
+    path = make_tar(tmp_path / "x.tar", {"a.json": b"first", "b.json": b"other"})
+    [member, _] = members(path).tasks
+    [sample, _] = try_stage(Samples(), [tar_task(path)], tmp_path / "samples").tasks
+    before = path.stat().st_mtime_ns
+    os.utime(make_tar(path, {"b.json": b"other"}), ns=(before + 1, before + 1))
+    for read in (member.open, sample.json):
+        with pytest.raises(HasChanged, match=r"x\.tar: was written again .* changed=redo"):
+            read()
 
 
 def test_members_are_compared_by_their_content(tmp_path: Path) -> None:

@@ -87,7 +87,11 @@ def test_a_broken_member_is_a_dead_letter_with_its_name(tmp_path: Path) -> None:
     assert "truncated" in said["x.tar/cut.mp4"]
     assert "empty file" in said["x.tar/empty.mp4"]
     assert "not a video file" in said["x.tar/text.mp4"]
+    written = tar.stat().st_mtime_ns
     os.truncate(tar, found[0].offset)
+    with pytest.raises(VideoError, match=r"x\.tar/cut\.mp4: .* was written again"):
+        open_container(found[0].path, found[0].source)
+    os.utime(tar, ns=(written, written))
     with pytest.raises(VideoError, match="empty file"):
         open_container(found[0].path, found[0].source)
     tar.unlink()
