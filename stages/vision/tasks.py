@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 
 from hpcurate import File
+from stages.dedup.tasks import Cluster
 from stages.language.windows import Window
 from stages.output_fields import Computed, Output, OutputTask, internal, output
 from stages.vision.vectors import published_vectors
@@ -40,6 +41,9 @@ class VisualTask(OutputTask):
     """Files with its vector, one a model: Parquet with the columns `id` and `embedding` (see `embed.py`)."""
     text_vectors: list[File] = attrs.field(factory=list, metadata=internal())
     """Files with the vectors of its captions, one a model: NumPy's npz (see `stages/language/text_vectors.py`)."""
+
+    cluster: Cluster | None = attrs.field(default=None, metadata=internal())
+    """Where it belongs while duplicates are looked for; None before and after that (see `stages/dedup/`)."""
 
     def shared_files(self, fan: int) -> list[tuple[File, str]]:
         """Those with its vectors."""
