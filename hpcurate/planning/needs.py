@@ -20,7 +20,7 @@ from hpcurate.task import Task
 __all__ = ["extras_with", "lacking", "packages_of", "whole"]
 
 _EVERYTHING = "*"
-_OTHER_NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "rattler": "py-rattler"}
+_OTHER_NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu", "rattler": "py-rattler"}
 """Packages that pip calls otherwise than `import`."""
 
 

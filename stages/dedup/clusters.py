@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpcurate.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -65,11 +67,22 @@ def _best_of(rows: Vectors, others: Vectors, device: str) -> tuple[NDArray[np.in
         products = rows @ others.T
         at = products.argmax(axis=1)
         return at, products[range(len(rows)), at]
-    import torch
+    torch = _torch()
 
     with torch.inference_mode():
         value, place = (torch.from_numpy(rows).to(device) @ torch.from_numpy(others).to(device).T).max(dim=1)
     return place.cpu().numpy(), value.cpu().numpy()
+
+
+def _torch() -> Any:
+    """Raises ConfigError without torch, which is needed on a GPU only."""
+    try:
+        import torch
+    except ImportError:
+        raise ConfigError(
+            "device=cuda needs torch in the stage's environment; install it (`pip install torch`), or use device=cpu"
+        ) from None
+    return torch
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:
@@ -104,7 +117,8 @@ def _kmeans_on(device: str, sample: Vectors, clusters: int, seed: int) -> Vector
     from run to run, as those by atomic additions on a GPU do.
     """
     import numpy as np
-    import torch
+
+    torch = _torch()
 
     first = np.sort(np.random.default_rng(seed).choice(len(sample), clusters, replace=False))
     with torch.inference_mode():
@@ -120,7 +134,7 @@ def _kmeans_on(device: str, sample: Vectors, clusters: int, seed: int) -> Vector
 
 def _sums(rows: Any, centroids: Any) -> Any:
     """(clusters, d): the sum of the rows that are nearest to each centroid."""
-    import torch
+    torch = _torch()
 
     numbers = torch.arange(len(centroids), device=rows.device)
     sums = torch.zeros_like(centroids)

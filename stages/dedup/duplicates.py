@@ -90,7 +90,7 @@ class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
             keep: the one that is `nearest` to the centroid, the typical one; the `farthest`, as SemDeDup does; or the
                 `longest`.
             longest_by: field with the length; the weight of clips is their seconds.
-            against: `kept.parquet` of earlier runs with the same centroids. What they kept stands before all others.
+            against: `kept_vectors.parquet` of earlier runs with the same centroids. What they kept stands before all others.
         """
         self.rule = Rule(eps, keep, longest_by, against or [])
 
@@ -193,7 +193,7 @@ def write_groups(path: str | os.PathLike[str], groups: Iterator[pyarrow.Table]) 
 class PublishDuplicates(Stage[GroupTask, ListTask]):
     """Publish, below `output`, what became of each task, the vectors of those that are kept, and the centroids.
 
-    `duplicates.parquet` has a row for each task, ordered by cluster and id; `kept.parquet` and `centroids.npy` are what
+    `duplicates.parquet` has a row for each task, ordered by cluster and id; `kept_vectors.parquet` and `centroids.npy` are what
     a later run needs to compare its tasks with these.
     """
 
@@ -218,7 +218,7 @@ class PublishDuplicates(Stage[GroupTask, ListTask]):
 
         ordered = sorted(tasks, key=lambda task: task.cluster)
         made = self.child(tasks, ListTask, id="duplicates", tasks=0, kept=0, clusters=len(tasks), vectors=None)
-        made.vectors = self.file(made, "kept.parquet")
+        made.vectors = self.file(made, "kept_vectors.parquet")
         lists = [schema(LIST).empty_table()]
         with pyarrow.parquet.ParquetWriter(os.fspath(made.vectors), schema(KEPT), compression="zstd") as writer:
             for table in map(read_group, ordered):
@@ -228,7 +228,7 @@ class PublishDuplicates(Stage[GroupTask, ListTask]):
         rows = pyarrow.concat_tables(lists)
         made.tasks, made.kept = len(rows), rows["kept"].to_pylist().count(True)
         publish_bytes(as_bytes(rows), os.path.join(self.folder, "duplicates.parquet"))
-        publish_file(os.fspath(made.vectors), os.path.join(self.folder, "kept.parquet"))
+        publish_file(os.fspath(made.vectors), os.path.join(self.folder, "kept_vectors.parquet"))
         if self.centroids is not None:
             publish_file(os.fspath(self.centroids), os.path.join(self.folder, "centroids.npy"))
         return [made]
