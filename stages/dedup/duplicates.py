@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from stages.dedup.clusters import Vectors
 
 SMALL = Resources(cpus=2, memory="16GB", time="4h")
-EPS = 0.05
+EPS = 0.01
+"""SemDeDup's and NeMo Curator's default."""
 
 
 class Verdict(NamedTuple):
@@ -85,8 +86,8 @@ class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
         """Set what a duplicate is, and which one is kept.
 
         Args:
-            eps: two tasks are duplicates if the cosine of their vectors is above 1 - eps. SemDeDup's and NeMo Curator's
-                0.01 misses copies that were cropped or cut differently (docs/deduplication.md has figures).
+            eps: two tasks are duplicates if the cosine of their vectors is above 1 - eps. What fits is a matter of the
+                network: docs/deduplication.md has figures. The default is SemDeDup's and NeMo Curator's.
             keep: the one that is `nearest` to the centroid, the typical one; the `farthest`, as SemDeDup does; or the
                 `longest`.
             longest_by: field with the length; the weight of clips is their seconds.
