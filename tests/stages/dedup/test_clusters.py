@@ -64,7 +64,9 @@ def test_the_first_of_equal_ones_is_the_nearest() -> None:
 def test_kmeans_finds_heaps(device: str) -> None:
     """Three heaps, three centroids; the same each time."""
     pytest.importorskip("faiss" if device == "cpu" else "torch", reason="the extra is not installed")
-    heaps = np.concatenate([at(*np.random.default_rng(k).normal(angle, 2, 50)) for k, angle in enumerate((10, 130, 250))])
+    heaps = np.concatenate(
+        [at(*np.random.default_rng(k).normal(angle, 2, 50)) for k, angle in enumerate((10, 130, 250))]
+    )
     found = spherical_kmeans(heaps, 3, 0, device)
     angles = sorted(np.degrees(np.arctan2(found[:, 1], found[:, 0])) % 360)
     assert [10, 130, 250] == pytest.approx(angles, abs=2)

@@ -182,8 +182,9 @@ def test_the_rows_of_what_is_kept_name_no_files_of_vectors(tmp_path: Path) -> No
 def test_without_vectors_it_is_said_what_is_missing(tmp_path: Path) -> None:
     """And what to put before."""
     out = try_stage(Sample(), list(mine(a=0)), tmp_path / "none")
-    assert "a has no vector (it has none); put a stage that makes one before this one, such as +embed=clip" in (
-        out.failed[0]["message"]
+    assert (
+        "a has no vector (it has none); put a stage that makes one before this one, such as +embed=clip"
+        in (out.failed[0]["message"])
     )
     points = pointed(tmp_path, mine(a=0))
     out = try_stage(Sample(model="clip"), points, tmp_path / "other")
@@ -210,8 +211,7 @@ def test_a_sample_is_bounded(tmp_path: Path) -> None:
     """Where the gather would have too much of it; its order is that of digests, whoever comes first."""
     points = pointed(tmp_path, TASKS)
     samples = [
-        try_stage(Sample(), some, tmp_path / f"sample{k}").tasks[0]
-        for k, some in enumerate((points[:3], points[3:]))
+        try_stage(Sample(), some, tmp_path / f"sample{k}").tasks[0] for k, some in enumerate((points[:3], points[3:]))
     ]
     assert [3, 5] == [one.count for one in samples]
     first, other = (
