@@ -91,7 +91,8 @@ class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
             keep: the one that is `nearest` to the centroid, the typical one; the `farthest`, as SemDeDup does; or the
                 `longest`.
             longest_by: field with the length; the weight of clips is their seconds.
-            against: `kept_vectors.parquet` of earlier runs with the same centroids. What they kept stands before all others.
+            against: `kept_vectors.parquet` of earlier runs with the same centroids. What they kept stands before all
+                others.
         """
         self.rule = Rule(eps, keep, longest_by, against or [])
 
@@ -194,8 +195,8 @@ def write_groups(path: str | os.PathLike[str], groups: Iterator[pyarrow.Table]) 
 class PublishDuplicates(Stage[GroupTask, ListTask]):
     """Publish, below `output`, what became of each task, the vectors of those that are kept, and the centroids.
 
-    `duplicates.parquet` has a row for each task, ordered by cluster and id; `kept_vectors.parquet` and `centroids.npy` are what
-    a later run needs to compare its tasks with these.
+    `duplicates.parquet` has a row for each task, ordered by cluster and id; `kept_vectors.parquet` and `centroids.npy`
+    are what a later run needs to compare its tasks with these.
     """
 
     resources = Resources(cpus=1, memory="8GB", time="2h")
