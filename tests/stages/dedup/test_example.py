@@ -1,0 +1,29 @@
+"""`+pipeline=dedup`, the smallest example of a group-by: which files of a folder are the same."""
+
+from __future__ import annotations
+
+import pytest
+from shell import Shell
+
+pytest.importorskip("pyarrow", reason="the list of what is kept is Parquet")
+
+
+def kept(shell: Shell) -> list[str]:
+    """Names in the published list."""
+    from pyarrow import parquet
+
+    return sorted(parquet.read_table(shell.cwd / "out" / "dedup" / "kept.parquet")["name"].to_pylist())
+
+
+def test_equal_files_of_a_folder_are_found(shell: Shell) -> None:
+    """The first of them is kept, and `why` names it; what comes later is compared with it."""
+    photos = shell.cwd / "photos"
+    photos.mkdir()
+    for name, data in {"a.jpg": b"1", "b.jpg": b"2", "copy of a.jpg": b"1"}.items():
+        (photos / name).write_bytes(data)
+    shell.inline("+pipeline=dedup", "input=photos", "output=out")
+    assert ["a.jpg", "b.jpg"] == kept(shell)
+    assert "copy of a.jpg: twin a.jpg" in shell.type("why", "--store", str(shell.store)).stdout
+    (photos / "new.jpg").write_bytes(b"2")
+    shell.inline("+pipeline=dedup", "input=photos", "output=out")
+    assert ["a.jpg", "b.jpg"] == kept(shell)
