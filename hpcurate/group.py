@@ -7,9 +7,7 @@ Python 3.9 or newer, attrs, msgspec and the standard library only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, ClassVar, Optional, TypeVar
 
 import attrs
@@ -20,13 +18,19 @@ from hpcurate.resources import Resources
 from hpcurate.stage import Stage, environment_of
 from hpcurate.task import Task
 
-__all__ = ["GroupStage", "Place", "SortRows", "in_groups", "place_of"]
+__all__ = ["GroupStage", "Place", "SortRows", "place_of", "shown"]
 
 In = TypeVar("In", bound=Task)
 Out = TypeVar("Out", bound=Task)
 
 Place = tuple[int, str]
 """Where a key stands in the order of all keys: (its hash, the key)."""
+
+
+NEVER_TEXT = {"Int", "Float", "Bool", "None", "List", "VarTuple", "Tuple", "Set", "FrozenSet", "Dict", "Struct"}
+"""What a row has as a number, a list or the like."""
+LONGEST_SHOWN = 200
+"""Characters of a key that are named."""
 
 
 def place_of(key: Any) -> Place:
@@ -41,6 +45,19 @@ def place_of(key: Any) -> Place:
     except UnicodeEncodeError:  # of an undecodable file name
         data = key.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"), key
+
+
+def shown(key: str) -> str:
+    """A key as it is named in messages, of heartbeats and between processes: any other one is named differently.
+
+    One that is too long is cut, and what is no UTF-8 is written out.
+    """
+    data = key.encode("utf-8", "backslashreplace")
+    text = data.decode("utf-8")
+    if text == key and len(key) <= LONGEST_SHOWN:
+        return key
+    exact = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{text[:LONGEST_SHOWN]}… ({exact})"
 
 
 class GroupStage(Stage[In, Out]):
@@ -70,8 +87,9 @@ class GroupStage(Stage[In, Out]):
     def process(self, tasks: list[In]) -> list[Out]:
         """Whole groups, one after the other."""
         scope, out = self._current(), list[Out]()
+        keys = scope.keys  # not `key(task)` once more: `prepare` may have changed what it depends on
         try:
-            for key, group in groupby(tasks, self.key):
+            for key, group in groupby(tasks, lambda task: keys[id(task)] if id(task) in keys else self.key(task)):
                 scope.group = key
                 out += self._one(key, list(group))
         finally:
@@ -111,11 +129,15 @@ class SortRows(Stage[Task, Task]):
         if self.grouped is None and self.by not in names:
             what = f"groups are made by {self.by!r}, and a {given.__qualname__} has no such field"
             raise PipelineError(f"{what}; {suggestion(self.by, names)}")
+        if self.grouped is None and not _may_be_text(given, self.by):
+            what = f"groups are made by {self.by!r}, which of a {given.__qualname__} is never text, as a key is"
+            raise PipelineError(f"{what}; write key(self, task) -> str into the stage, such as str(task.{self.by})")
 
 
-def in_groups(stage: Stage[Any, Any], tasks: Iterable[Task]) -> list[Any]:
-    """These tasks as a group stage is given them; for any other stage, as they are."""
-    if not isinstance(stage, GroupStage):
-        return list(tasks)
-    placed = [(place_of(stage.key(task)), task) for task in tasks]
-    return [task for _, task in sorted(placed, key=itemgetter(0))]
+def _may_be_text(given: type[Task], name: str) -> bool:
+    """Whether a field may stand as text in a row."""
+    from msgspec import inspect  # only where a pipeline is built
+
+    kind = next(field.type for field in inspect.type_info(given).fields if field.encode_name == name)  # type: ignore[attr-defined]
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(type(one).__name__.removesuffix("Type") not in NEVER_TEXT for one in kinds)

@@ -75,6 +75,8 @@ class Scope(Protocol):
 
     group: Optional[str]
     """The key whose group is in work, where the stage gets groups: new tasks get their ids from it."""
+    keys: Mapping[int, str]
+    """`id` of a task object → its key, where the stage gets groups: as they were sorted, whatever is done to tasks."""
 
     def child_id(self, parents: Sequence[Task], wanted: Optional[str]) -> str:
         """Id for a new task made from `parents`."""

@@ -11,9 +11,10 @@ from typing import Any, Optional, Union
 import attrs
 
 from hpcurate.errors import PipelineError
-from hpcurate.group import GroupStage, in_groups
+from hpcurate.group import GroupStage, Place, place_of
 from hpcurate.members import declared_input, resolve_types
 from hpcurate.stage import Stage, WorkerInfo, members, union_of
+from hpcurate.stage_process.keys import Keyed, keys_of
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
@@ -101,8 +102,19 @@ def _rows_of(folder: Path, stage: Stage[Any, Any], tasks: list[Any]) -> tuple[st
     """Tasks of one class as an input of the stage, in the order that it gets them from a sort step."""
     kind = type(tasks[0]) if tasks else declared_input(stage)
     path = folder / f"input-{kind.__qualname__}.jsonl"
-    path.write_bytes(b"".join(codec(kind).encode_lines(in_groups(members(stage)[0], tasks))))
+    lines, first = list(codec(kind).encode_lines(tasks)), members(stage)[0]
+    if isinstance(first, GroupStage):
+        found = keys_of(first, kind, os.fspath(folder))(b"".join(lines), len(lines))
+        places = [_place(one) for one in found]
+        lines = [lines[number] for number in sorted(range(len(lines)), key=places.__getitem__)]
+    path.write_bytes(b"".join(lines))
     return os.fspath(path), 0, len(tasks)
+
+
+def _place(keyed: Keyed) -> Place:
+    if keyed.raised is not None:
+        raise keyed.raised
+    return place_of(keyed.key)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

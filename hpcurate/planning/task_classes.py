@@ -10,6 +10,7 @@ import msgspec
 
 from hpcurate.command import Command
 from hpcurate.errors import PipelineError
+from hpcurate.group import SortRows
 from hpcurate.members import resolved_types
 from hpcurate.planning.sort_steps import group_stage
 from hpcurate.source.base import Source
@@ -53,7 +54,7 @@ def resolved_classes(
             raise PipelineError(f"{error}; {_way_out(name, comes, after[name])}") from None
         known = _joined([names[one] for one in after[name]])
         for member, (given, returned) in zip(members(stages[name]), types):
-            _check_member(name, member, given, returned)
+            _check_member(_owner(name, member, after), member, given, returned)
             known = _names_after(name, member, given, known)
         names[name] = known
         gives[name] = types[-1][1]
@@ -124,6 +125,11 @@ def _check_member(name: str, member: Stage[Any, Any], given: type[Task], returne
         member.accept(given)
     except PipelineError as error:
         raise PipelineError(f"stages.{name}: {error}") from None
+
+
+def _owner(name: str, member: Stage[Any, Any], after: Mapping[str, Sequence[str]]) -> str:
+    """The stage that a user wrote: of a sort step the one that it sorts for."""
+    return next(one for one in after if name in after[one]) if isinstance(member, SortRows) else name
 
 
 def _coming(name: str, gives: Mapping[str, type[Task]]) -> type[Task]:

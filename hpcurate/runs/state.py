@@ -98,8 +98,10 @@ class StageCounts(Counts, frozen=True, kw_only=True):  # type: ignore[misc]  # o
 
     @property
     def units_failed(self) -> int:
-        """Of these."""
-        return self.groups_failed if self.groups_in else self.failed
+        """Of these. A shard that was given up counted each of its rows as a group, and what became of a retry is known
+        of tasks.
+        """
+        return min(self.groups_failed, self.failed) if self.groups_in else self.failed
 
     @property
     def lost_everything(self) -> bool:

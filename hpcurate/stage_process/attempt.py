@@ -259,7 +259,7 @@ class Attempt:
         logged: list[Entry] = []
         try:
             lineage = Lineage.of(inputs)
-            returned = self._members(tasks, lineage, owners, logged)
+            returned = self._members(batch, lineage, owners, logged)
             rows, named = self._writer.rows_of(returned)
             weighs = _sum_of_weights(returned)
             self._check(lineage.unique)
@@ -314,11 +314,13 @@ class Attempt:
         if self._seen and (repeated := self._seen.intersection(ids)):
             raise StageError(f"task id {sorted(repeated)[0]!r} came out of this shard before")
 
-    def _members(self, tasks: list[Task], lineage: Lineage, owners: set[str], logged: list[Entry]) -> list[Task]:
+    def _members(self, batch: Batch, lineage: Lineage, owners: set[str], logged: list[Entry]) -> list[Task]:
+        tasks, keys = batch.tasks, batch.keys
         for stage, name, types in zip(self._stage.members, self._stage.names, self._stage.types):
             if not tasks and not self._job.whole:
                 break
             scope = BatchScope(name, self.files, self._job.checkpoint)
+            scope.keys, keys = keys, {}  # of the first member
             stage.bind(scope)
             try:
                 joins = self._job.joins and stage is self._stage.members[0]

@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 import msgspec
 
+from hpcurate.group import shown
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.store.rows import Codec
 from hpcurate.task import File, Task
@@ -106,8 +107,15 @@ class Batch:
 
     @property
     def names(self) -> list[str]:
-        """Of each unit: the id of its task, or the key of its group."""
-        return [task.id for task in self.tasks] if self._keys is None else list(dict.fromkeys(self._keys))
+        """Of each unit: the id of its task, or the key of its group, as messages can hold it."""
+        if self._keys is None:
+            return [task.id for task in self.tasks]
+        return [shown(key) for key in dict.fromkeys(self._keys)]
+
+    @property
+    def keys(self) -> dict[int, str]:
+        """`id` of a task object → the key of its group; empty where units are no groups."""
+        return dict(zip(map(id, self.tasks), self._keys or ()))
 
     @property
     def groups(self) -> int:

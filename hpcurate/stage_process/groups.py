@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hpcurate.errors import StageError
-from hpcurate.group import GroupStage, Place, place_of
+from hpcurate.group import GroupStage, Place, place_of, shown
 from hpcurate.spec import find_task
 from hpcurate.stage_process.batches import Batch, Decode, Prepare
 from hpcurate.stage_process.feed import is_isolated
@@ -139,7 +139,7 @@ class _Waiting:
 
     def _refuse(self, key: str, kept: list[Row], rest: Iterator[Row], most: int) -> Iterator[Batch]:
         """A group that is too large, some rows at a time."""
-        why = f"the group {key!r} has more than {most} tasks (group_most)"
+        why = f"the group {shown(key)!r} has more than {most} tasks (group_most)"
         while kept:
             part, kept = kept[:ROWS_AT_ONCE], kept[ROWS_AT_ONCE:]
             numbers, lines = [number for _, number, _ in part], [line for _, _, line in part]

@@ -278,5 +278,7 @@ def give_up(job: ShardJob, stage: str, reason: Blame, files: Files = REAL) -> Sh
             task = json.loads(line)
             letter = {"id": task["id"], "error": "exhausted", "message": reason.why, "task": task, "row": row}
             output.dead_letter(DeadLetter(stage=stage, kind=kind, **letter))
+        if job.groups:  # which rows are one group is not known without the stage: the budget counts too many
+            output.failed_groups(output.counts.failed)
         output.counts.names_files_of = []
     return output.counts

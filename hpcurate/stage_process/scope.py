@@ -35,6 +35,7 @@ class BatchScope:
         """Ids of the tasks that files were written for."""
         self._ordinals: dict[tuple[str, ...], int] = {}
         self.group: Optional[str] = None
+        self.keys: Mapping[int, str] = {}
 
     def child_id(self, parents: Sequence[Task], wanted: Optional[str]) -> str:
         """See `Scope`."""

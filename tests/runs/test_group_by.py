@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from group_stages import Add, AddLoose, FirstOfEach, Fragile, KeyRaises, Labels, Loose, Meet, Note, Pass
+from group_stages import Add, AddLoose, FirstOfEach, Fragile, KeyRaises, Labelled, Labels, Loose, Meet, Note, Pass
 
 import hpcurate
 from hpcurate import Budget, Retry, StageOptions, Step
@@ -169,11 +169,13 @@ def test_any_text_is_a_key_and_nothing_else_is(tmp_path: Path, score: float) -> 
 
 
 def test_a_group_that_ends_its_process_is_named_and_the_others_pass(tmp_path: Path) -> None:
-    """Group by group, then it alone is dead letters."""
+    """Group by group, then it alone is dead letters; also if its key is no UTF-8, and too long to be named in full."""
+    odd = "\ud800" + "x" * 100_000
+    tasks = [Labelled(id=f"n{n}", label=odd if n % 20 == 7 else f"k{n % 20}", value=n) for n in range(100)]
     told = {"store": tmp_path / "s", "launcher": "local", "durability": "rename", "budget": Budget(failed=50)}
-    steps = {"add": Step(Fragile("k7"), options(shard_tasks=100))}
-    outcome = hpcurate.run(steps, Labels(100, 20), **told)
+    outcome = hpcurate.run({"add": Step(Fragile(odd[:1]), options(shard_tasks=100))}, tasks, **told)
     letters = list(outcome.dead_letters())
-    assert {"k7"} == {one.task["label"] for one in letters}
+    assert (RunState.COMPLETE, {odd}) == (outcome.state, {one.task["label"] for one in letters})
     assert 19 == len(list(outcome.results("add")))
     assert {"crash"} == {one.error for one in letters}
+    assert all(path.stat().st_size < 10_000 for path in tmp_path.glob("s/stages/add-*/claims/*/*"))

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import datetime
+import enum
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from group_stages import Labelled, Sum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcurate import Chain, GroupStage, Stage
-from hpcurate.group import place_of
+from hpcurate import Chain, GroupStage, Stage, Task
+from hpcurate.errors import PipelineError
+from hpcurate.failures import Blame, FailureKind
+from hpcurate.group import place_of, shown
+from hpcurate.planning.build import Step, build
 from hpcurate.planning.ranges import hash_ranges
 from hpcurate.planning.slicing import Slicing
+from hpcurate.source import Items
+from hpcurate.stage_process.messages import ShardJob
+from hpcurate.stage_process.output import give_up
 from hpcurate.stage_process.sorter import Row, Sorter
 from hpcurate.store.order import BUCKETS, Order, OrderInWork, Starts, bucket_of
+from hpcurate.store.rows import codec
 from hpcurate.testing import try_stage
 
 
@@ -139,6 +149,89 @@ def test_a_group_stage_may_begin_a_chain(tmp_path: Path) -> None:
     outcome = try_stage(Chain([Groups(fails="c"), Odd()]), labelled("aabccc"), tmp_path)
     assert ["b"] == [row.key for row in outcome.tasks]
     assert (3, 1, 2) == (outcome.counts.failed, outcome.counts.passed, outcome.counts.dropped)
+
+
+class Prepares(Groups):
+    """Changes what groups are made by."""
+
+    def prepare(self, task: Labelled) -> Labelled:
+        """All alike."""
+        task.label = "same"
+        return task
+
+
+def test_groups_are_those_that_were_sorted(tmp_path: Path) -> None:
+    """Whatever `prepare` does to the tasks."""
+    outcome = try_stage(Prepares(), labelled("abab"), tmp_path)
+    assert in_order("ab") == [row.key for row in outcome.tasks]
+
+
+def test_keys_that_are_named_alike_are_the_same() -> None:
+    """A short text is named as it is; any other one is short, UTF-8, and differs from all others."""
+    keys = ["", "a b", "\x00", "\ud800", "\\ud800", "x" * 201, "x" * 202, "\ud800" * 400]
+    names = [shown(key) for key in keys]
+    assert keys[:3] == names[:3]
+    assert len(set(names)) == len(keys)
+    assert all(len(name.encode()) < 1300 for name in names)
+
+
+class Colour(enum.Enum):
+    """A row has its value."""
+
+    RED = "red"
+
+
+@attrs.define(kw_only=True)
+class Fields(Task):
+    """Fields of many kinds."""
+
+    text: str = "a"
+    colour: Colour = Colour.RED
+    maybe: str | None = None
+    day: datetime.date = datetime.date(2026, 1, 2)
+    number: int = 3
+    ratio: float | None = None
+    names: list[str] = attrs.field(factory=list)
+
+
+class Keys(GroupStage[Fields, Sum]):
+    """Which key each group has."""
+
+    version = 1
+
+    def __init__(self, by: str) -> None:
+        self.group_by = by  # type: ignore[misc]
+
+    def process_group(self, key: str, tasks: list[Fields]) -> list[Sum]:
+        """One for each."""
+        return [self.child(tasks, Sum, key=key, values=[])]
+
+
+@pytest.mark.parametrize(("by", "key"), [("text", "a"), ("colour", "red"), ("day", "2026-01-02"), ("id", "n")])
+def test_a_key_is_what_a_row_has(tmp_path: Path, by: str, key: str) -> None:
+    """Text, also of an enum or a date."""
+    assert [key] == [row.key for row in try_stage(Keys(by), [Fields(id="n")], tmp_path).tasks]
+
+
+@pytest.mark.parametrize("by", ["number", "ratio", "names", "weight", "nope"])
+def test_a_field_that_is_never_text_is_refused_when_the_pipeline_is_built(by: str) -> None:
+    """With the stage that the user wrote, and what to do."""
+    what = "has no such field" if by == "nope" else rf"write key\(self, task\) -> str .* str\(task.{by}\)"
+    with pytest.raises(PipelineError, match=rf"^stages.keys: groups are made by '{by}'.*{what}"):
+        build("p", Items((Fields(id="n"),)), {"keys": Step(Keys(by))})
+
+
+def test_a_shard_of_groups_that_is_given_up_counts_for_the_budget(tmp_path: Path) -> None:
+    """Which rows are one group is not known without the stage: as many groups as rows, so that none is left out."""
+    rows, folder = tmp_path / "rows", tmp_path / "attempt"
+    folder.mkdir()
+    rows.write_bytes(b"".join(codec(Labelled).encode_lines(labelled("aab"))))
+    inputs = [(str(rows), 0, 3)]
+    job = ShardJob(
+        shard="s", directory=str(folder), ref="s", root=str(tmp_path), inputs=inputs, batch_size=1, groups=True
+    )
+    counts = give_up(job, "add", Blame(FailureKind.CRASH, "it died"))
+    assert (3, 3, 3) == (counts.groups_in, counts.groups_failed, counts.failed)
 
 
 rows = st.lists(st.tuples(st.sampled_from(["", "a", "b", "\ud800", "c" * 40]), st.binary(max_size=30)), max_size=60)

@@ -143,7 +143,7 @@ class Meet(GroupStage[Labelled | Noted, Sum]):
 
 
 class Fragile(Add):
-    """Ends its process at one label, unless a file says that it is fixed."""
+    """Ends its process at a label that begins so, unless a file says that it is fixed."""
 
     batch_size = 4
 
@@ -153,7 +153,7 @@ class Fragile(Add):
 
     def process_group(self, key: str, tasks: list[Labelled]) -> list[Sum]:
         """As `Add`."""
-        if key == self.label and not Path(self.fixed).exists():
+        if key.startswith(self.label) and not Path(self.fixed).exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().process_group(key, tasks)
 
