@@ -14,7 +14,7 @@ from hpcurate.errors import PipelineError
 from hpcurate.group import GroupStage, Place, place_of
 from hpcurate.members import declared_input, resolve_types
 from hpcurate.stage import Stage, WorkerInfo, members, union_of
-from hpcurate.stage_process.keys import Keyed, keys_of
+from hpcurate.stage_process.keys import keys_of
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
 from hpcurate.store.rows import codec
@@ -105,16 +105,17 @@ def _rows_of(folder: Path, stage: Stage[Any, Any], tasks: list[Any]) -> tuple[st
     lines, first = list(codec(kind).encode_lines(tasks)), members(stage)[0]
     if isinstance(first, GroupStage):
         found = keys_of(first, kind, os.fspath(folder))(b"".join(lines), len(lines))
-        places = [_place(one) for one in found]
+        places = [_place(key) for key in found.keys]
         lines = [lines[number] for number in sorted(range(len(lines)), key=places.__getitem__)]
     path.write_bytes(b"".join(lines))
     return os.fspath(path), 0, len(tasks)
 
 
-def _place(keyed: Keyed) -> Place:
-    if keyed.raised is not None:
-        raise keyed.raised
-    return place_of(keyed.key)
+def _place(key: Any) -> Place:
+    """Raises what `key` raised."""
+    if isinstance(key, BaseException):
+        raise key
+    return place_of(key)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
