@@ -147,7 +147,7 @@ class Jsonl(_Table):
         for some in split(lines):
             block = reader.block(some)
             if block is None:
-                found = [_json_object(path, line) for line in io.BytesIO(some) if line.strip()]
+                found = [json_object(path, line) for line in io.BytesIO(some) if line.strip()]
                 block = block_of(cls, [self._task(cls, self._names, path, row) for row in found])
             ids.extend(block.ids)
             rows.append(block.rows)
@@ -210,10 +210,11 @@ def json_rows(path: str) -> Iterator[Row]:
         with readable(file_path), open(file_path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield f"{file_path}:{number}", _json_object(f"{file_path}:{number}", line)
+                    yield f"{file_path}:{number}", json_object(f"{file_path}:{number}", line)
 
 
-def _json_object(where: str, line: bytes) -> dict[str, Any]:
+def json_object(where: str, line: bytes) -> dict[str, Any]:
+    """What a line holds. Raises ConfigError."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,12 +23,13 @@ def links(rows: NDArray[np.uint8], threshold: float) -> tuple[list[tuple[int, in
     """
     import numpy as np
 
-    left, found = np.arange(1, len(rows)), list[tuple[int, int, float]]()
-    seen, waiting = np.zeros(len(rows)), [0]
-    while waiting or len(left):
+    left, found = np.arange(len(rows)), list[tuple[int, int, float]]()
+    seen, waiting = np.zeros(len(rows)), deque[int]()
+    while len(left):
         if not waiting:
-            waiting, left = [int(left[0])], left[1:]
-        one = waiting.pop(0)
+            waiting.append(int(left[0]))
+            left = left[1:]
+        one = waiting.popleft()
         alike = similarities(rows[one], rows[left])
         seen[left] = np.maximum(seen[left], alike)
         seen[one] = max(float(seen[one]), float(alike.max(initial=0.0)))

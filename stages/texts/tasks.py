@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -13,9 +15,28 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.source import Csv, Jsonl, Parquet
 from hpcurate.source.base import Placed
+from hpcurate.source.tables import Row, json_object
 from stages.output_fields import Computed, Output, OutputTask, internal
 
-TABLES: dict[str, type[Jsonl | Csv | Parquet]] = {".jsonl": Jsonl, ".csv": Csv, ".parquet": Parquet}
+
+class JsonlGz(Jsonl):
+    """One JSON object a line, compressed by gzip, as datatrove and Dolma write them."""
+
+    def rows(self) -> Iterator[Row]:
+        """See `Jsonl`."""
+        for path in self.files():
+            try:
+                with gzip.open(path, "rb") as file:
+                    for number, line in enumerate(file, 1):
+                        if line.strip():
+                            yield f"{path}:{number}", json_object(f"{path}:{number}", line)
+            except (OSError, EOFError, zlib.error) as error:
+                raise ConfigError(f"{path}: cannot be read as gzip: {error}") from None
+
+
+TABLES: dict[str, type[Jsonl | Csv | Parquet]] = {
+    ".jsonl": Jsonl, ".jsonl.gz": JsonlGz, ".csv": Csv, ".parquet": Parquet,
+}  # fmt: skip
 """End of a file's name → what reads it."""
 
 
@@ -52,7 +73,9 @@ class TextTask(OutputTask):
 class Texts:
     """A source of texts: rows of JSONL, Parquet or CSV files with a column that is the text."""
 
-    path: str = option(NEEDED, "a file, or a glob of several: JSONL, Parquet or CSV by the end of the name")
+    path: str = option(
+        NEEDED, "a file, or a glob of several: JSONL (also .jsonl.gz), Parquet or CSV by the end of the name"
+    )
     text: str = option("text", "column with the text; a row without one is an empty text")
     id: str = option(
         "id", "column that names the row; without it the row's content does, of which 100 bytes a row are remembered"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from shell import Shell
 
 from hpcurate import FileTask
 from hpcurate.errors import ConfigError, StageError
@@ -22,7 +25,7 @@ pytest.importorskip("pyarrow", reason="the text extra is not installed")
 
 def files(folder: Path, **contents: bytes) -> list[FileTask]:
     """Real files, with the times 1, 2, … in the order given."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     made = []
     for time, (name, content) in enumerate(contents.items(), 1):
         path = folder / name
@@ -81,7 +84,7 @@ def test_what_does_not_count_in_a_text() -> None:
 
 def test_what_an_earlier_run_kept_wins(tmp_path: Path) -> None:
     """New ones are dropped with the old one named; the old one is not returned."""
-    old = digested(tmp_path / "old", x=b"1", y=b"2") if (tmp_path / "old").mkdir() is None else []
+    old = digested(tmp_path / "old", x=b"1", y=b"2")
     kept = try_stage(Kept(), old, tmp_path / "kept").tasks
     try_stage(WriteKept(os.fspath(tmp_path / "out")), kept, tmp_path / "written")
     listed = InputFile(tmp_path / "out" / "dedup" / "kept.parquet")
@@ -114,3 +117,22 @@ def test_tasks_without_what_is_compared_are_refused() -> None:
         ExactDuplicates().accept(FileTask)
     with pytest.raises(ConfigError, match="keep=newest needs the field 'mtime_ns', which TextTask"):
         ExactDuplicates("newest").accept(TextTask)
+
+
+def test_equal_files_are_dropped_before_anything_looks_into_them(shell: Shell) -> None:
+    """`+dedup=exact`, with images: neither the twin nor what an earlier run had reaches `probe`; a list is published."""
+    (shell.cwd / "in").mkdir()
+    for name, shade in (("a", 10), ("b", 10), ("c", 200), ("d", 99)):
+        Image.new("L", (8, 8), shade).save(shell.cwd / "in" / f"{name}.png")
+    old = digested(shell.folder / "old", d=(shell.cwd / "in" / "d.png").read_bytes())
+    try_stage(
+        WriteKept(os.fspath(shell.cwd / "old")),
+        try_stage(Kept(), old, shell.folder / "kept").tasks,
+        shell.folder / "written",
+    )
+    shell.inline(
+        "+pipeline=images", "+dedup=exact", "input=in", "output=out",
+        "stages.exact.against=[old/dedup/kept.parquet]",
+    )  # fmt: skip
+    assert ["a.png", "c.png"] == sorted(json.loads(row)["source"] for row in shell.rows("probe"))
+    assert 2 == len(earlier_digests([os.fspath(shell.cwd / "out" / "dedup" / "kept.parquet")]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -124,6 +125,17 @@ def test_parquet_and_jsonl_give_the_same_texts(tmp_path: Path) -> None:
     parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "a.parquet")
     one, other = (list(Texts(f"{tmp_path}/a.{end}").tasks()) for end in ("jsonl", "parquet"))
     assert one == other
+
+
+def test_compressed_lines_give_the_same_texts(tmp_path: Path) -> None:
+    """Broken ones are refused with their name."""
+    lines = b'{"text": "one"}\n\n{"text": "two"}\n'
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    assert list(Texts(f"{tmp_path}/a.jsonl").tasks()) == list(Texts(f"{tmp_path}/a.jsonl.gz").tasks())
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines)[:-9])
+    with pytest.raises(ConfigError, match=r"a.jsonl.gz: cannot be read as gzip: "):
+        list(Texts(f"{tmp_path}/a.jsonl.gz").tasks())
 
 
 def test_a_table_of_another_kind_is_refused() -> None:
