@@ -34,7 +34,7 @@ class Packed:
 
     key: str
     digest: str
-    """SHA-256 of its fields, to notice that they are others."""
+    """By which it is told from a sample of that name that has other fields."""
     place: Mapping[str, Any]
     """Where it lies."""
 

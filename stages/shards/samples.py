@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from pathlib import PurePosixPath
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,7 +16,7 @@ from hpcurate import File
 from hpcurate.errors import StageError
 from stages.output_fields import Entry, entries, json_text
 from stages.shards.order import key_of
-from stages.shards.tar_file import JSON, Member, in_memory, of_file
+from stages.shards.tar_file import JSON, Member, in_memory, of_file, sample_digest
 from stages.vision.tasks import VisualTask
 
 if TYPE_CHECKING:
@@ -63,29 +63,46 @@ class ClipSample:
         found = {one.name: one.value(self.task, 0) for one in _public(kind)}
         return json_text(found, separators=(",", ":")).encode()
 
-    def members(self) -> list[Member]:
-        """Its files: the clip or the image, others that were asked for, its fields, and a vector for each model."""
+    def digest(self) -> str:
+        """Of its fields and its members' names, as `read_tar` has it. Opens no file."""
+        return sample_digest(hashlib.sha256(self.fields()).hexdigest(), self.extensions())
+
+    def extensions(self) -> list[str]:
+        """Those of its members, in order."""
         return [
-            media(self.task),
-            *(self._file(name) for name in self.files),
-            in_memory(JSON, self.fields()),
-            *(self._embedding(name) for name in self.vectors.embeddings),
-            *(self._text_vectors(name) for name in self.vectors.text_vectors),
+            _suffix(media(self.task)),
+            *(f"{extension(name)}.{_suffix(self._file(name))}" for name in self.files),
+            JSON,
+            *(f"{extension(name)}.npy" for name in self.vectors.embeddings),
+            *(f"{extension(name)}.npz" for name in self.vectors.text_vectors),
         ]
 
-    def _file(self, name: str) -> Member:
+    def members(self) -> list[Member]:
+        """Its files: the clip or the image, others that were asked for, its fields, and a vector for each model."""
+        makers: list[Callable[[str], Member]] = [
+            lambda ending: of_file(ending, os.fspath(media(self.task))),
+            *(partial(self._further, name) for name in self.files),
+            lambda ending: in_memory(ending, self.fields()),
+            *(partial(self._embedding, name) for name in self.vectors.embeddings),
+            *(partial(self._text_vectors, name) for name in self.vectors.text_vectors),
+        ]
+        return [make(ending) for make, ending in zip(makers, self.extensions(), strict=True)]
+
+    def _file(self, name: str) -> File:
         file = getattr(self.task, name)
         if not isinstance(file, File):
             raise StageError(f"{self.task.id} has no file in {name}: every sample of a file has the same members")
-        return of_file(f"{extension(name)}{PurePosixPath(file.ref).suffix.lower()}", os.fspath(file))
+        return file
 
-    def _embedding(self, name: str) -> Member:
+    def _further(self, name: str, ending: str) -> Member:
+        return of_file(ending, os.fspath(self._file(name)))
+
+    def _embedding(self, name: str, ending: str) -> Member:
         file = next((one for one in self.task.embeddings if one.name == name), None)
-        return in_memory(f"{extension(name)}.npy", npy(None if file is None else vector(os.fspath(file), self.task.id)))
+        return in_memory(ending, npy(None if file is None else vector(os.fspath(file), self.task.id)))
 
-    def _text_vectors(self, name: str) -> Member:
+    def _text_vectors(self, name: str, ending: str) -> Member:
         file = next((one for one in self.task.text_vectors if one.name == name), None)
-        ending = f"{extension(name)}.npz"
         return in_memory(ending, NO_ARRAYS) if file is None else of_file(ending, os.fspath(file))
 
 
@@ -94,14 +111,19 @@ def _public(kind: Any) -> list[Entry]:
     return [entry for entry in entries(kind, "json") if entry.published is None]
 
 
-def media(task: VisualTask) -> Member:
-    """The clip's file, or the image itself, as it is. Raises StageError for a clip that has none."""
+def media(task: VisualTask) -> File | str:
+    """The clip's file, or the path of the image. Raises StageError for a clip that has none."""
     if not hasattr(task, "clip"):
-        return of_file(os.path.splitext(task.path)[1].lstrip(".").lower() or "bin", task.path)
+        return task.path
     clip: File | None = task.clip
     if clip is None:
         raise StageError(f"clip {task.id} has no file: put Cut before WebDataset")
-    return of_file(PurePosixPath(clip.ref).suffix.lstrip(".").lower(), os.fspath(clip))
+    return clip
+
+
+def _suffix(file: File | str) -> str:
+    """Of its name, as the end of an extension."""
+    return os.path.splitext(file if isinstance(file, str) else file.name)[1].lstrip(".").lower() or "bin"
 
 
 def extension(name: str) -> str:

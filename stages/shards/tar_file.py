@@ -62,7 +62,7 @@ def write_tar(path: str, samples: Iterable[tuple[str, Sequence[Member]]]) -> Non
 def read_tar(path: str) -> Iterator[Packed]:
     """What a tar has: of each sample its place, and offset, size and SHA-256 of each member's data.
 
-    `digest` is that of its fields. Raises tarfile.TarError for what is no tar.
+    `digest` is that of its fields and its members' names. Raises tarfile.TarError for what is no tar.
     """
     with tarfile.open(path, "r:") as archive:
         key, start, end, members = "", 0, 0, dict[str, list[int | str]]()
@@ -79,9 +79,15 @@ def read_tar(path: str) -> Iterator[Packed]:
             yield _packed(key, start, end, members)
 
 
+def sample_digest(fields: str, extensions: Iterable[str]) -> str:
+    """By which a sample is told from one with other fields (their SHA-256), or with other members, in their order."""
+    return hashlib.sha256("\0".join([fields, *extensions]).encode()).hexdigest()
+
+
 def _packed(key: str, start: int, end: int, members: dict[str, list[int | str]]) -> Packed:
-    digest = str(members.get(JSON, next(iter(members.values())))[2])
-    return Packed(key, digest, {"offset": start, "size": end - start, "members": members})
+    fields = str(members[JSON][2]) if JSON in members else ""
+    place = {"offset": start, "size": end - start, "members": members}
+    return Packed(key, sample_digest(fields, members), place)
 
 
 def _opened(member: Member) -> IO[bytes]:

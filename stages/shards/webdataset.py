@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,7 +100,7 @@ class Tars:
 
     def digest(self, sample: ClipSample) -> str:
         """See `Form`."""
-        return hashlib.sha256(sample.fields()).hexdigest()
+        return sample.digest()
 
     def write(self, path: str, items: Iterable[tuple[str, list[Member]]]) -> None:
         """See `Form`."""

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def test_other_settings_and_other_fields_are_refused(tmp_path: Path) -> None:
     assert "begun with seed=0, and now it is 1: name another folder" in other.failed[0]["message"]
     edited = [attrs.evolve(one, text="other") for one in texts(5)]
     refused = try_stage(TextShards(str(out)), edited, tmp_path / "text", batch_size=0)
-    assert "were packed with other fields" in refused.failed[0]["message"]
+    assert "were packed with other fields or members" in refused.failed[0]["message"]
     assert "changed=keep" in refused.failed[0]["message"]
     pack(out, edited, changed="keep")
     assert tree(out) == before
@@ -219,6 +220,29 @@ def test_several_at_a_time_pack_each_row_once(tmp_path: Path) -> None:
     assert sorted(row["id"] for row in rows(tmp_path / "out")) == sorted(one.id for one in texts(80))
     listed = json.loads((tmp_path / "out" / "wids.json").read_text())["shardlist"]
     assert sum(one["nsamples"] for one in listed) == 80
+
+
+@pytest.mark.long
+def test_fifty_kills_leave_the_tree_of_an_undisturbed_run(tmp_path: Path) -> None:
+    """At any moment, two packers at a time in half of the rounds, with more rows in each."""
+    context, chance = multiprocessing.get_context("fork"), random.Random(7)
+    (tmp_path / "killed").mkdir()
+    for number in range(50):
+        count = 100 + 10 * (number // 10)
+        packers = [
+            context.Process(target=_pack_some, args=(str(tmp_path / "killed"), count, 10 * number + k))
+            for k in range(1 + number % 2)
+        ]
+        for packer in packers:
+            packer.start()
+        time.sleep(chance.uniform(0, 0.5))
+        for packer in packers:
+            packer.kill()
+            packer.join()
+    _pack_some(str(tmp_path / "killed"), 150, 9999)
+    found = rows(tmp_path / "killed" / "out")
+    assert sorted(row["id"] for row in found) == sorted(one.id for one in texts(150))
+    assert [path for path in (tmp_path / "killed" / "out").rglob(".*") if path.is_file()] == []
 
 
 def test_datasets_reads_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
