@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
+import msgspec
 
 from hpcurate import stable_id
 from hpcurate.digest import digest
@@ -16,6 +17,7 @@ from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.source import Csv, Jsonl, Parquet
 from hpcurate.source.base import Placed
 from hpcurate.source.tables import Row, json_object
+from hpcurate.system.classes import load_class
 from stages.output_fields import Computed, Output, OutputTask, internal
 
 
@@ -80,16 +82,26 @@ class Texts:
     id: str = option(
         "id", "column that names the row; without it the row's content does, of which 100 bytes a row are remembered"
     )
-    task_type: ClassVar[type[TextTask]] = TextTask
+    task: str | None = option(
+        None, "a class of TextTask of your own, module.Class: columns that it has fields for go there, not into `data`"
+    )
 
     def __attrs_post_init__(self) -> None:
         check_values(self, "source")
+        if not issubclass(self.task_type, TextTask):
+            raise ConfigError(f"source.task={self.task}: is no class of stages.texts.tasks.TextTask")
         if not self.path.lower().endswith(tuple(TABLES)):
             raise ConfigError(f"input={self.path}: expected a name that ends in {', '.join(TABLES)}")
 
+    @property
+    def task_type(self) -> type[TextTask]:
+        """See `Source`."""
+        found: type[TextTask] = TextTask if self.task is None else load_class(self.task, "source.task")
+        return found
+
     def identity(self) -> dict[str, Any]:
         """The files, and how they are read."""
-        return {**self._rows().identity(), "text": self.text}
+        return {**self._rows().identity(), "text": self.text, "task": self.task}
 
     def tasks(self) -> Iterator[TextTask]:
         """One task a row; the columns but text and id are its `data`."""
@@ -97,21 +109,36 @@ class Texts:
 
     def placed(self) -> Iterator[Placed]:
         """See `Placed`."""
-        seen: set[bytes] = set()
+        seen, kind = set[bytes](), self.task_type
+        fields = _fields_of(kind)
         for where, row in self._rows().rows():
-            yield where, self._task(where, row, seen)
+            yield where, _converted(kind, where, self._plain(where, row, fields, seen))
 
-    def _task(self, where: str, row: dict[str, Any], seen: set[bytes]) -> TextTask:
+    def _plain(self, where: str, row: dict[str, Any], fields: frozenset[str], seen: set[bytes]) -> dict[str, Any]:
+        """Fields of a row's task."""
         text, id = row.get(self.text), row.get(self.id)
         if text is not None and not isinstance(text, str):
             raise ConfigError(f"{where}: {self.text}: expected text, got {text!r:.40}; set source.text=COLUMN")
         data = {name: value for name, value in row.items() if name not in (self.text, self.id)}
+        own = {name: data.pop(name) for name in fields & data.keys()}
         named = _id_of(row, seen) if id in (None, "") else str(id)
-        return self.task_type(id=named, text=text or "", data=data)
+        return {**own, "id": named, "text": text or "", "data": data}
 
     def _rows(self) -> Jsonl | Csv | Parquet:
         reads = next(reads for end, reads in TABLES.items() if self.path.lower().endswith(end))
         return reads(self.path, id=self.id)
+
+
+def _converted(kind: type[TextTask], where: str, plain: dict[str, Any]) -> TextTask:
+    try:
+        return msgspec.convert(plain, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: not a {kind.__name__}: {error}") from None
+
+
+def _fields_of(kind: type[TextTask]) -> frozenset[str]:
+    """Those that a class adds."""
+    return frozenset(field.name for field in attrs.fields(kind)) - {field.name for field in attrs.fields(TextTask)}
 
 
 def _id_of(row: dict[str, Any], seen: set[bytes]) -> str:

@@ -144,6 +144,12 @@ def test_a_table_of_another_kind_is_refused() -> None:
         Texts("a.txt")
 
 
+def test_a_class_of_ones_own_is_one_of_texts() -> None:
+    """Else no stage takes it."""
+    with pytest.raises(ConfigError, match=r"source.task=hpcurate.FileTask: is no class of stages.texts.tasks.TextTask"):
+        Texts("a.jsonl", task="hpcurate.FileTask")
+
+
 def test_a_column_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """With the key that names another."""
     (tmp_path / "a.jsonl").write_text('{"text": 5}\n')

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout import ROOT
 from documents import document, edited, reordered, with_notice
 from shell import Shell
 
@@ -18,7 +20,7 @@ GERMAN = "Die alten Häuser am Hafen sind lange leer, und niemand weiß, wer dor
 
 def table(path: Path, **given: str) -> None:
     """Rows with an id, a text under another name, and a column of its own."""
-    rows = [{"name": id, "body": text, "url": f"https://example.org/{id}"} for id, text in given.items()]
+    rows = [{"name": id, "body": text, "url": f"https://example.org/{id}", "n": 1} for id, text in given.items()]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -31,20 +33,25 @@ def packed(shell: Shell) -> dict[str, dict[str, Any]]:
 
 
 def test_texts_become_a_training_set_which_grows(shell: Shell) -> None:
-    """Planted twins of each kind are dropped, with their twin named; columns travel. One more file: what is packed
+    """Planted twins of each kind are dropped, with their twin named; columns travel, those that the page's class has as fields of their own. One more file: what is packed
     stays as it is, and a twin of what is there is not packed.
     """
+    page = (ROOT / "docs" / "text-pipeline.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "class NearDocs" in block)
+    (shell.cwd / "stages").mkdir()
+    (shell.cwd / "stages" / "doc.py").write_text(code)
     given = {f"doc{n}": document(n) for n in range(12)}
     table(
         shell.cwd / "a.jsonl", **given, spaced=given["doc0"].replace(" ", "  "), edited=edited(given["doc1"], 1)[:-40],
         reordered=reordered(given["doc2"]), longer=with_notice(given["doc3"]), german=GERMAN * 20, spam=f"{document(60)[:80]}.\n" * 9,
     )  # fmt: skip
     words = ["+pipeline=text", "input=*.jsonl", "output=out", "params.languages=[en]", f"store={shell.store}"]
-    words += ["params.text=body", "params.id=name"]
+    words += ["params.text=body", "params.id=name", "source.task=stages.doc.Doc"]
+    words += ["stages.near._target_=stages.doc.NearDocs"]
     shell.type(*words, "launcher=local")
     rows = packed(shell)
     assert {*given, "longer"} - {"doc3"} == set(rows)
-    assert {"url": "https://example.org/longer"} == json.loads(rows["longer"]["data"])
+    assert ("https://example.org/longer", {"n": 1}) == (rows["longer"]["url"], json.loads(rows["longer"]["data"]))
     assert (with_notice(given["doc3"]), "en") == (rows["longer"]["text"], rows["longer"]["language"])
     stages = ("language", "quality", "exact", "near")
     dropped = [json.loads(row) for stage in stages for row in shell.rows(stage, "dropped.jsonl")]
