@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
+import msgspec
 
 from hpcurate.store.access import is_groups, make_folders
 from hpcurate.store.filesystem import name_once
@@ -44,6 +45,16 @@ class Packed:
         return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
+class _Line(msgspec.Struct):
+    """What is needed of a line of the index."""
+
+    key: str
+    digest: str
+
+
+_LINE = msgspec.json.Decoder(_Line)
+
+
 class Form(Protocol[S]):
     """What files are made of."""
 
@@ -57,8 +68,8 @@ class Form(Protocol[S]):
     def item(self, sample: S) -> tuple[Any, int]:
         """What is written of it, and the bytes that it takes."""
 
-    def digest(self, sample: S) -> str:
-        """That of its fields, as the index has it."""
+    def digests(self, samples: Sequence[S]) -> Iterable[str]:
+        """Of each, as the index has it."""
 
     def write(self, path: str, items: Iterable[Any]) -> None:
         """A file of these items; the same ones give the same bytes."""
@@ -80,10 +91,11 @@ class Numbered(Generic[Sample]):
     """Number of each file → its samples."""
 
     def open(self) -> None:
-        """Read what is there; makes the folder."""
+        """Read what is there and was not read yet; makes the folder."""
         make_folders(self.folder)
         for number in self._numbers():
-            self._take(number)
+            if number not in self.counts:
+                self._take(number)
 
     def pack(self, samples: Sequence[Sample]) -> int:
         """Pack those that no file has, in their order, into new files. Returns how many files were added."""
@@ -168,10 +180,9 @@ def _read_index(path: str) -> list[tuple[str, str]] | None:
     """Key and digest of each sample of a file; None if there is no index."""
     try:
         with open(path, "rb") as file:
-            rows = [json.loads(line) for line in file]
+            return [(row.key, row.digest) for row in map(_LINE.decode, file)]
     except FileNotFoundError:
         return None
-    return [(row["key"], row["digest"]) for row in rows]
 
 
 def _finish(temporary: str, folder: str) -> None:

@@ -83,11 +83,12 @@ def check_ids(tasks: Iterable[Task]) -> None:
 def check_unchanged(files: Numbered[Sample], samples: Sequence[Sample]) -> None:
     """Raise StageError if samples that are packed are others now: what is packed is not written again."""
     packed = [sample for sample in samples if files.form.key(sample) in files.packed]
-    others = [one for one in packed if files.form.digest(one) != files.packed[files.form.key(one)]]
+    digests = zip(map(files.form.key, packed), files.form.digests(packed), strict=True)
+    others = [key for key, digest in digests if digest != files.packed[key]]
     if others:
         raise StageError(
             f"{len(others)} samples in {files.folder} were packed with other fields or members, such as "
-            f"{files.form.key(others[0])}: name another folder (stages.shards.output=…), or leave them as they are "
+            f"{others[0]}: name another folder (stages.shards.output=…), or leave them as they are "
             "(stages.shards.changed=keep)"
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -98,9 +98,9 @@ class Tars:
         members = sample.members()
         return (sample.key, members), packed_size(members)
 
-    def digest(self, sample: ClipSample) -> str:
+    def digests(self, samples: Sequence[ClipSample]) -> Iterator[str]:
         """See `Form`."""
-        return sample.digest()
+        return (sample.digest() for sample in samples)
 
     def write(self, path: str, items: Iterable[tuple[str, list[Member]]]) -> None:
         """See `Form`."""
