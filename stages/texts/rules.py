@@ -43,13 +43,13 @@ RULES: dict[Rules, tuple[Bound, ...]] = {
         *(Bound(f"repeated_{n}grams", most=(20 - n) / 100) for n in range(5, 11)),
     ),
     "c4": (  # what C4 does to single lines is not done here: a text is kept as it is, or dropped
-        Bound("sentences", least=3),
+        Bound("sentences", least=3),  # the paper's; datatrove's code has 5
         Bound("lorem_ipsum", most=0),
         Bound("curly_brackets", most=0),
     ),
     "fineweb": (
         Bound("ended_lines", least=0.12),
-        Bound("repeated_line_characters", most=0.1),
+        Bound("repeated_line_characters", most=0.1),  # the paper's; datatrove's code has 0.01
         Bound("short_lines", most=0.67),
         Bound("lines_per_word", most=0.3),  # datatrove's FineWebQualityFilter; not in the paper
     ),
