@@ -40,12 +40,13 @@ def vectors_of(tasks: Sequence[VisualTask], model: str = "") -> Vectors:
         wanted[file_of(task, model)].append(k)
     parts = {file: _rows(file, [tasks[k].id for k in places]) for file, places in wanted.items()}
     try:
-        found = np.empty((len(tasks), one_width(list(parts.values()))), np.float32)
-        for file, places in wanted.items():
-            found[places] = parts[file]
-        return of_length_one(found)
+        width = one_width(list(parts.values()))
     except ValueError as error:
         raise StageError(f"{error}; embed all of them with one network, or name it: model=…") from None
+    found = np.empty((len(tasks), width), np.float32)
+    for file, places in wanted.items():
+        found[places] = parts[file]
+    return of_length_one(found)
 
 
 def _rows(file: File, ids: Sequence[str]) -> Vectors:

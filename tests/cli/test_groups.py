@@ -101,3 +101,34 @@ def test_a_group_says_what_it_does_and_takes_whatever_has_pictures(choice: tuple
     steps, _ = composed("images", choice)
     stage = steps[first.removeprefix("# @package stages.")].stage
     assert [ImageTask, VisualTask] == [resolved_types(stage, kind)[-1][1] for kind in (ImageTask, VisualTask)]
+
+
+@pytest.mark.parametrize("pipeline", ["video", "images"])
+@pytest.mark.parametrize("more", [(), (("caption", "openai"),)])
+def test_semantic_deduplication_stands_between_embedding_and_captions(
+    pipeline: str, more: tuple[tuple[str, str], ...]
+) -> None:
+    """What looks for duplicates branches off there; nothing else moves."""
+    chosen = (("embed", "clip"), *more)
+    plain, made = line(pipeline, *chosen), line(pipeline, *chosen, ("dedup", "semantic"))
+    place = plain.index("embed") + 1
+    branch = ["dedup_sample", "dedup_centroids", "dedup_groups", "dedup_list"]
+    assert [*plain[:place], "dedup_assign", "dedup", *plain[place:], *branch] == made
+
+
+def test_the_list_of_duplicates_is_made_with_the_parameters_of_the_filter() -> None:
+    """One `eps=` is enough, so that both decide alike."""
+    typed = sort_arguments(
+        ["+pipeline=video", "input=/data", "+embed=clip", "+dedup=semantic", "stages.dedup.eps=0.2"]
+        + ["stages.dedup.keep=longest", "stages.dedup.longest_by=bytes"]
+    )
+    stages = compose(typed.overrides, typed.paths, ()).with_output("/out")["stages"]
+    for name in ("dedup", "dedup_groups"):
+        assert (0.2, "longest", "bytes") == tuple(stages[name][key] for key in ("eps", "keep", "longest_by"))
+
+
+def test_exact_and_semantic_deduplication_go_together() -> None:
+    """Equal files before anything is decoded, then what looks the same."""
+    made = line("video", ("embed", "clip"), ("dedup", "[exact,semantic]"))
+    assert ["digest", "exact", "probe"] == made[:3]
+    assert "write" == made[made.index("dedup") + 1]

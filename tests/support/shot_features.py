@@ -21,9 +21,9 @@ from stages.vision.vectors import write_vectors
 
 
 class ShotFeatures(PictureStage):
-    """What TransNetV2's last block makes of eight pictures of a clip, averaged: 3 × 6 places, 256 channels.
+    """What TransNetV2's last block makes of eight pictures of a clip, which it takes for one window, averaged.
 
-    Each picture is a window of its own, so the order in time does not count.
+    3 × 6 places by 256 channels.
     """
 
     version = 1
@@ -64,19 +64,19 @@ class ShotFeatures(PictureStage):
         import torch
 
         with torch.inference_mode():
-            x = torch.from_numpy(np.stack(pictures))[:, None].permute(0, 4, 1, 2, 3).float() / 255
+            x = torch.from_numpy(np.stack(pictures))[None].permute(0, 4, 1, 2, 3).float() / 255
             for block in self.network.blocks:
                 x = block(x)
-            found: np.ndarray = x.mean(dim=(0, 2)).flatten().numpy()
+            found: np.ndarray = x.mean(dim=2).flatten().numpy()
         return found
 
 
 def standard_of(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Centres, and divides each principal axis by its spread; small ones by no less than the mean spread."""
+    """Centres, and divides each principal axis by its spread, to which a tenth of the mean spread is added."""
     mean = rows.mean(axis=0)
     _, sizes, axes = np.linalg.svd(rows - mean, full_matrices=False)
     spread = sizes**2 / len(rows)
-    return {"mean": mean, "axes": axes / np.sqrt(spread + spread.mean())[:, None]}
+    return {"mean": mean, "axes": axes / np.sqrt(spread + 0.1 * spread.mean())[:, None]}
 
 
 def frames_of(path: Path, most: int | None = None, height: int = 180) -> list[np.ndarray]:
