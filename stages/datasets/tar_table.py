@@ -24,6 +24,9 @@ _COMPRESSED = {b"\x1f\x8b": "gzip -d", b"BZh": "bzip2 -d", b"\xfd7zXZ\x00": "xz 
 """How compressed files begin, and what unpacks them."""
 
 
+NO_END = "no end mark at byte {}: the tar may be cut off"
+
+
 class TarError(ValueError):
     """A file that is no tar whose members can be read where they are; the message has the fault."""
 
@@ -108,6 +111,9 @@ def _members(file: BinaryIO, size: int) -> Iterator[Place | LeftOut]:
             return
         if not info.isdir():
             yield _entry(info)
+        if at > size:  # what fills the block of the last member is missing
+            yield LeftOut(NO_END.format(size))
+            return
 
 
 def _last_byte(info: tarfile.TarInfo, next_header: int) -> int:
@@ -148,8 +154,9 @@ def _end(file: BinaryIO, at: int, size: int) -> Iterator[LeftOut]:
     if not block.strip(b"\0"):
         more = file.read(PADDING).strip(b"\0")
         if not block:
-            yield LeftOut(f"no end mark at byte {at}: the tar may be cut off")
+            yield LeftOut(NO_END.format(at))
         elif more:
             yield LeftOut(f"more than zeros behind the end mark at byte {at}", size - at)
     else:
-        yield LeftOut(f"damaged at byte {at}", size - at)
+        where = f"cut off at byte {size}, within a header" if len(block) < BLOCK else f"damaged at byte {at}"
+        yield LeftOut(where, size - at)
