@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -180,6 +181,20 @@ def test_killed_between_a_file_and_its_index(tmp_path: Path) -> None:
     pack(out, texts(25), samples=10)
     assert tree(out) == tree(tmp_path / "whole")
     assert (out / "000001.parquet").stat().st_ino == kept
+
+
+def test_a_filesystem_without_links_is_packed_into_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By renaming; growth as elsewhere."""
+    pack(tmp_path / "linked", texts(12), samples=5)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    pack(tmp_path / "renamed", texts(12), samples=5)
+    assert tree(tmp_path / "renamed") == tree(tmp_path / "linked")
+    pack(tmp_path / "renamed", texts(14), samples=5)
+    assert len(rows(tmp_path / "renamed")) == 14
 
 
 def test_a_number_that_another_took_meanwhile_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
