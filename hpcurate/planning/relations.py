@@ -50,12 +50,8 @@ def no_order(folder: str, shard: Output) -> Order:
     raise AssertionError(f"shard {shard.shard} of {folder} was not sorted")
 
 
-class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
-    """Ranges of upstream shards, cut and merged within the bounds. A list derives from one upstream list, or, where
-    there are several upstreams, from all of them.
-    """
-
-    slicing: Slicing = Slicing()
+class _AsUsual(msgspec.Struct, frozen=True):
+    """What holds of a relation unless it says otherwise."""
 
     @property
     def counts(self) -> bool:
@@ -72,6 +68,18 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         """Whether `process` gets whole groups."""
         return False
 
+    def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
+        """The same as `lists` in a store of format 1; empty where that is no other."""
+        return {}
+
+
+class Slices(_AsUsual, frozen=True, tag="slices", tag_field="relation"):
+    """Ranges of upstream shards, cut and merged within the bounds. A list derives from one upstream list, or, where
+    there are several upstreams, from all of them.
+    """
+
+    slicing: Slicing = Slicing()
+
     def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
         """List name, without a version → what goes into it."""
         if len(upstreams) > 1:
@@ -83,7 +91,7 @@ class Slices(msgspec.Struct, frozen=True, tag="slices", tag_field="relation"):
         }
 
     def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
-        """The same in a store of format 1; empty where that is no other."""
+        """See `_AsUsual`."""
         if len(upstreams) < 2:
             return {}
         return {
@@ -180,7 +188,7 @@ class Gather(msgspec.Struct, frozen=True, tag="gather", tag_field="relation"):
         return [range(len(weights))]
 
 
-class Groups(msgspec.Struct, frozen=True, tag="groups", tag_field="relation"):
+class Groups(_AsUsual, frozen=True, tag="groups", tag_field="relation"):
     """Whole groups: hash ranges of keys, from sort steps. One list derives from all upstreams.
 
     A line has the rows of its range of every sorted shard that has some, in order. Its id stands for them, so that a
@@ -190,16 +198,6 @@ class Groups(msgspec.Struct, frozen=True, tag="groups", tag_field="relation"):
     slicing: Slicing = Slicing()
 
     @property
-    def counts(self) -> bool:
-        """See `Slices`."""
-        return False
-
-    @property
-    def whole(self) -> bool:
-        """See `Slices`."""
-        return False
-
-    @property
     def grouped(self) -> bool:
         """See `Slices`."""
         return True
@@ -207,10 +205,6 @@ class Groups(msgspec.Struct, frozen=True, tag="groups", tag_field="relation"):
     def lists(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
         """See `Slices`."""
         return {content_name(GROUPED, upstreams): tuple(upstreams)}
-
-    def lists_of_format_1(self, upstreams: Sequence[Upstream]) -> dict[str, Parts]:
-        """See `Slices`. There were no such stages."""
-        return {}
 
     def lines(
         self,
@@ -281,7 +275,8 @@ def _derived(name: str, results: str) -> str:
 
     Not the upstream's shards: if these change, it has another version, in which lines that stand are kept.
     """
-    return f"result.{content_id([(name,), *named_by(results)])}" if results else name
+    tag = GROUPED if is_grouped(name) else "result"
+    return f"{tag}.{content_id([(name,), *named_by(results)])}" if results else name
 
 
 def _results(upstreams: Iterable[Upstream]) -> str:

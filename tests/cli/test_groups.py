@@ -118,10 +118,8 @@ def test_semantic_deduplication_stands_between_embedding_and_captions(
 
 def test_the_list_of_duplicates_is_made_with_the_parameters_of_the_filter() -> None:
     """One `eps=` is enough, so that both decide alike."""
-    typed = sort_arguments(
-        ["+pipeline=video", "input=/data", "+embed=clip", "+dedup=semantic", "stages.dedup.eps=0.2"]
-        + ["stages.dedup.keep=longest", "stages.dedup.longest_by=bytes"]
-    )
+    words = ["+pipeline=video", "input=/data", "+embed=clip", "+dedup=semantic", "stages.dedup.eps=0.2"]
+    typed = sort_arguments([*words, "stages.dedup.keep=longest", "stages.dedup.longest_by=bytes"])
     stages = compose(typed.overrides, typed.paths, ()).with_output("/out")["stages"]
     for name in ("dedup", "dedup_groups"):
         assert (0.2, "longest", "bytes") == tuple(stages[name][key] for key in ("eps", "keep", "longest_by"))
