@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from io import BytesIO
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Optional
 
 import msgspec
@@ -96,15 +96,16 @@ class SortRunner:
     def _write(self, job: ShardJob, output: ShardOutput, sorter: Sorter, weights: dict[int, float]) -> None:
         order, waiting = OrderInWork(), list[bytes]()
         for bucket, rows in groupby(sorter, lambda row: bucket_of(row[0][0])):
-            of_bucket = list(rows)
-            lines = [line for _, _, line in of_bucket]
-            size = sum(map(len, lines))
-            weight = math.fsum([weights.get(row, 1.0) for _, row, _ in of_bucket]) if weights else float(len(lines))
-            order.add(bucket, len(lines), size, weight)
-            waiting += lines
-            if len(waiting) >= AT_ONCE:
-                output.sorted(waiting)
-                waiting = []
+            count, size, heavy = 0, 0, list[float]()
+            while some := list(islice(rows, AT_ONCE)):  # a bucket may have all rows, more than fit into memory
+                lines = [line for _, _, line in some]
+                count, size = count + len(lines), size + sum(map(len, lines))
+                heavy += [weights.get(row, 1.0) for _, row, _ in some] if weights else ()
+                waiting += lines
+                if len(waiting) >= AT_ONCE:
+                    output.sorted(waiting)
+                    waiting = []
+            order.add(bucket, count, size, math.fsum(heavy) if weights else float(count))
         output.sorted(waiting)
         found = order.done()
         output.counts.weight_out = math.fsum(found.weights)
