@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from hpcurate.digest import digest
 from hpcurate.errors import PipelineError
 from hpcurate.group import GroupStage, SortRows
 from hpcurate.stage import Stage, members
@@ -29,6 +31,10 @@ class SortStep(msgspec.Struct, frozen=True):
     """The stage that it was put there for; others may read it as well."""
 
 
+LONGEST = 38
+"""Characters of a sort step's name, without the number of one whose name is taken."""
+
+
 class SortSteps:
     """The sort steps of a pipeline, as it is gone through in order."""
 
@@ -46,7 +52,7 @@ class SortSteps:
             known = (upstream, name if own_key else "", stage.group_by)
             if known not in self._known:
                 step = SortRows(grouped=stage) if own_key else SortRows(by=stage.group_by)
-                self._known[known] = self._free(f"sort_{upstream or 'input'}"[:38])
+                self._known[known] = self._free(_named(upstream, f"for_{name}" if own_key else f"by_{stage.group_by}"))
                 self.steps[self._known[known]] = SortStep(step, upstream, name)
             found.append(self._known[known])
         return tuple(found)
@@ -57,6 +63,12 @@ class SortSteps:
             number, free = number + 1, f"{name}_{number}"
         self._taken.add(free)
         return free
+
+
+def _named(upstream: str, key: str) -> str:
+    """What a sort step is called: the same whichever other stages there are, so that its results stay its own."""
+    name = re.sub(r"[^a-z0-9_]", "_", f"sort_{upstream or 'input'}_{key}".lower())
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}_{digest({'name': name})[:8]}"
 
 
 def group_stage(name: str, stage: Stage[Any, Any]) -> GroupStage[Any, Any] | None:

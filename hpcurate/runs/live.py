@@ -393,9 +393,12 @@ class Observer:
     def _order_of(self, folder: str, shard: Output) -> Order:
         path = os.path.join(self.store(folder).folder.shard(shard.shard), ORDER_FILE)
         try:
-            return Order.from_json(self._world.filesystem.read(path))
+            found = Order.from_json(self._world.filesystem.read(path))
         except (OSError, msgspec.MsgspecError) as error:
             raise StoreError(f"{path}: cannot be read: {error}; {LOOK_CLOSER}") from None
+        if sum(found.rows) != shard.tasks_out:
+            raise StoreError(f"{path} has {sum(found.rows)} rows, the shard {shard.tasks_out}; {LOOK_CLOSER}")
+        return found
 
 
 def _too_many(stage: PlannedStage, missing: MissingInputs | None) -> Refused | None:

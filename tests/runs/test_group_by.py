@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from group_stages import Add, AddLoose, FirstOfEach, Fragile, KeyRaises, Labelled, Labels, Loose, Meet, Note, Pass
+from group_stages import Add, AddLoose, ById, FirstOfEach, Fragile, KeyRaises, Labelled, Labels, Loose, Meet, Note, Pass
 
 import hpcurate
 from hpcurate import Budget, Retry, StageOptions, Step
+from hpcurate.errors import StoreError
 from hpcurate.report.run_view import RunView
-from hpcurate.report.verification import verify
+from hpcurate.report.verification import repair, verify
+from hpcurate.runs.folder import find_run
 from hpcurate.runs.state import RunState
 from hpcurate.source import intake
+from hpcurate.store.layout import Store
 
 SMALL = {"cpus": 1, "memory": "200MB", "time": "5m"}
 COUNT, LABELS = 200, 50
@@ -96,12 +99,40 @@ def test_growth_does_only_ranges_with_new_rows_again(tmp_path: Path) -> None:
     """One row more: its shard of the sort step, its range, and what stands below that range."""
     steps = summed(tmp_path)
     hpcurate.run(steps, Labels(COUNT, LABELS), store=tmp_path / "s", launcher="inline", durability="rename")
-    before = {stage: shards(tmp_path / "s", stage) for stage in ("sort_input", "add", "below")}
+    before = {stage: shards(tmp_path / "s", stage) for stage in ("sort_input_by_label", "add", "below")}
     outcome = hpcurate.run(
         steps, Labels(COUNT, LABELS, "k7"), store=tmp_path / "s", launcher="inline", durability="rename"
     )
     new = {stage: len(shards(tmp_path / "s", stage) - old) for stage, old in before.items()}
-    assert {"sort_input": 1, "add": 1, "below": 1} == new
+    assert {"sort_input_by_label": 1, "add": 1, "below": 1} == new
+    assert expected(extra="k7") == groups(outcome, "below")
+
+
+def test_a_group_stage_less_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    """The sort steps of a stage are called the same whichever others there are: nothing is done again."""
+    told = {"store": tmp_path / "s", "launcher": "inline", "durability": "rename"}
+    steps = {"up": Step(Pass()), "add": Step(Add(), options("up")), "merge": Step(ById(), options("up"))}
+    hpcurate.run(steps, Labels(40, 5), **told)
+    before = {stage: shards(tmp_path / "s", stage) for stage in ("sort_up_by_id", "merge")}
+    del steps["add"]
+    outcome = hpcurate.run(steps, Labels(40, 5), **told)
+    assert ["up", "sort_up_by_id", "merge"] == list(outcome.summary["stages"])
+    assert before == {stage: shards(tmp_path / "s", stage) for stage in before}
+
+
+@pytest.mark.parametrize("damage", ["{", '{"buckets":[1],"rows":[1],"sizes":[9],"weights":[1.0]}'])
+def test_a_lost_order_is_named_and_repaired(tmp_path: Path, damage: str) -> None:
+    """What has it sorts again; no row is left out meanwhile."""
+    told = {"store": tmp_path / "s", "launcher": "inline", "durability": "rename"}
+    steps = summed(tmp_path)
+    hpcurate.run(steps, Labels(COUNT, LABELS), **told)
+    [order] = tmp_path.glob("s/stages/sort_*/shards/*/*/order.json")
+    order.write_text(damage)
+    with pytest.raises(StoreError, match=r"order.json.*hpcurate verify --repair"):
+        hpcurate.run(steps, Labels(COUNT, LABELS, "k7"), **told)
+    view = RunView(find_run(Store(str(tmp_path / "s")), None))
+    repair(view, verify(view))
+    outcome = hpcurate.run(steps, Labels(COUNT, LABELS, "k7"), **told)
     assert expected(extra="k7") == groups(outcome, "below")
 
 
@@ -141,7 +172,7 @@ def test_a_task_without_a_key_is_a_dead_letter_of_the_sort_step(tmp_path: Path) 
     told = {"store": tmp_path / "s", "launcher": "inline", "durability": "rename", "budget": Budget(failed=50)}
     steps = {"add": Step(KeyRaises(str(fixed)), options(shard_tasks=100))}
     outcome = hpcurate.run(steps, Labels(COUNT, LABELS), **told)
-    assert set(range(0, COUNT, 10)) == {one.task["value"] for one in outcome.dead_letters("sort_input")}
+    assert set(range(0, COUNT, 10)) == {one.task["value"] for one in outcome.dead_letters("sort_input_for_add")}
     assert "LookupError" in {one.error for one in outcome.dead_letters()}
     fixed.touch()
     outcome = hpcurate.run(steps, Labels(COUNT, LABELS), **told, retry=Retry())
@@ -164,7 +195,7 @@ def test_any_text_is_a_key_and_nothing_else_is(tmp_path: Path, score: float) -> 
         if isinstance(label, str):
             texts.setdefault(label, []).append(number)
     assert texts == {row["key"]: row["values"] for row in outcome.results("add")}
-    assert [6, 7, 8, 9] == sorted(one.task["value"] for one in outcome.dead_letters("sort_input"))
+    assert [6, 7, 8, 9] == sorted(one.task["value"] for one in outcome.dead_letters("sort_input_by_label"))
     assert all("a key is text" in one.message for one in outcome.dead_letters())
 
 

@@ -127,6 +127,16 @@ class FirstOfEach(GroupStage[Labelled, Labelled]):
         return tasks[:1]
 
 
+class ById(GroupStage[Labelled, Labelled]):
+    """Groups of one, where ids differ."""
+
+    version = 1
+
+    def process_group(self, key: str, tasks: list[Labelled]) -> list[Labelled]:
+        """As they are."""
+        return tasks
+
+
 class Meet(GroupStage[Labelled | Noted, Sum]):
     """Joins tasks of two classes."""
 
