@@ -6,10 +6,11 @@ import heapq
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, BinaryIO
 
 from hpcurate.group import Place
+from hpcurate.stage_process.store_errors import own_io
 
 __all__ = ["KEPT_BYTES", "Row", "Sorter"]
 
@@ -37,11 +38,12 @@ class Sorter:
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        self._open.close()
+        with suppress(OSError):  # of a full disk, whose failure is known
+            self._open.close()
         self._rows = []
 
     def extend(self, rows: Sequence[Row]) -> None:
-        """Some more. Raises OSError where the node's disk is full."""
+        """Some more. Raises StoreFailed where the node's disk is full: that is no fault of the tasks."""
         self._rows += rows
         self._size += sum([len(line) for _, _, line in rows]) + OF_A_ROW * len(rows)
         if self._size > self._most:
@@ -55,18 +57,20 @@ class Sorter:
 
     def _spill(self) -> None:
         """Write what is there as one more run: a file without a name, which ends with this process."""
-        run = tempfile.TemporaryFile(prefix="hpcurate-sort-")  # noqa: SIM115
-        self._open.enter_context(run)
-        for (hashed, key), number, line in sorted(self._rows):
-            name = key.encode("utf-8", "surrogatepass")
-            run.write(HEADER.pack(hashed, number, len(name), len(line)) + name + line)
-        run.seek(0)
+        with own_io("writing rows to be sorted in", tempfile.gettempdir()):
+            run = tempfile.TemporaryFile(prefix="hpcurate-sort-")  # noqa: SIM115
+            self._open.enter_context(run)
+            for (hashed, key), number, line in sorted(self._rows):
+                name = key.encode("utf-8", "surrogatepass")
+                run.write(HEADER.pack(hashed, number, len(name), len(line)) + name + line)
+            run.seek(0)
         self._runs.append(run)
         self._rows, self._size = [], 0
 
 
 def _read(run: BinaryIO) -> Iterator[Row]:
-    while header := run.read(HEADER.size):
-        hashed, number, named, size = HEADER.unpack(header)
-        key = run.read(named).decode("utf-8", "surrogatepass")
-        yield (hashed, key), number, run.read(size)
+    with own_io("reading rows to be sorted in", tempfile.gettempdir()):
+        while header := run.read(HEADER.size):
+            hashed, number, named, size = HEADER.unpack(header)
+            key = run.read(named).decode("utf-8", "surrogatepass")
+            yield (hashed, key), number, run.read(size)

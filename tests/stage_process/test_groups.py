@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import enum
 import random
+import resource
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcurate import Chain, GroupStage, Stage, Task
-from hpcurate.errors import PipelineError
+from hpcurate.errors import PipelineError, StoreFailed
 from hpcurate.failures import Blame, FailureKind
 from hpcurate.group import place_of, shown
 from hpcurate.planning.build import Step, build
@@ -246,6 +248,18 @@ def test_rows_are_sorted_the_same_in_memory_and_on_disk(rows: list[tuple[str, by
         for row in given_rows:
             sorter.extend([row])
         assert sorted(given_rows, key=lambda row: (row[0], row[1])) == list(sorter)
+
+
+def test_a_full_disk_of_a_node_is_no_fault_of_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows that are too many for memory go: they became dead letters."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with Sorter(kept_bytes=200_000) as sorter, pytest.raises(StoreFailed, match=str(tmp_path)):
+            sorter.extend([(place_of("a"), number, b"x" * 1000) for number in range(300)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def order_of(keys: Sequence[str]) -> Order:
