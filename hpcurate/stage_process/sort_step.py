@@ -12,7 +12,7 @@ from typing import Optional
 
 import msgspec
 
-from hpcurate.errors import StageError
+from hpcurate.errors import StageError, StoreFailed
 from hpcurate.failures import DeadLetter
 from hpcurate.group import SortRows, place_of
 from hpcurate.stage_process.feed import Report
@@ -109,9 +109,16 @@ class SortRunner:
         output.sorted(waiting)
         found = order.done()
         output.counts.weight_out = math.fsum(found.weights)
-        path = os.path.join(job.directory, ORDER_FILE)
-        with own_io("writing", path), self.files.open(path, "wb") as file:
-            file.write(found.to_json())
+        self._write_order(os.path.join(job.directory, ORDER_FILE), found.to_json())
+
+    def _write_order(self, path: str, data: bytes) -> None:
+        """All of it: without its end the shard would be committed, and no list could be made from it."""
+        with own_io("writing", path):
+            with self.files.open(path, "wb") as file:
+                file.write(data)
+            written = self.files.size(path)
+        if written != len(data):
+            raise StoreFailed(f"{path} has {written} bytes, {len(data)} were written: the store lost them")
 
 
 class Poisoned(Exception):

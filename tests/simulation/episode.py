@@ -26,6 +26,8 @@ from hpcurate.worker import picker
 from hpcurate.world import World
 from tests.simulation.cluster import Manners
 from tests.simulation.filesystem import Faults, old_paths
+from tests.simulation.grouping import Grouping
+from tests.simulation.groups import GROUPED
 from tests.simulation.kernel import Event, Host, Process, Tempo, Violation
 from tests.simulation.order import Order
 from tests.simulation.plan import Plan
@@ -104,6 +106,8 @@ class Episode:
             Kept(self.site.disk, store)
         for truth in self.truths.values() if "shift" in plan.stages else ():
             Needs(truth)
+        for truth in self.truths.values() if set(plan.stages) & set(GROUPED) else ():
+            Grouping(truth)
         for host in self.kernel.hosts:
             host.namespaces = plan.namespaces
         self.values = {f"t{n}": n + 1 for n in range(plan.tasks)} | {f"x{n}": POISON + n for n in range(plan.poison)}
@@ -127,7 +131,7 @@ class Episode:
 
     def pipeline(self, variant: int = 0) -> Pipeline:
         """As the user writes it."""
-        shape = {name: getattr(self.plan, name) for name in ("shard_tasks", "processes", "limit_s")}
+        shape = {name: getattr(self.plan, name) for name in ("shard_tasks", "processes", "limit_s", "budget")}
         return _pipeline(self.plan.stages, variant=variant, **shape)
 
     def type_run(
@@ -413,6 +417,8 @@ class Episode:
         error says, that is typed, too: by then nothing runs any more.
         """
         left = self._runs()
+        if self.plan.changes:  # who stood still with the input as it was would have the last word
+            self.move(self.kernel.now + 8000, lambda: not any(call.alive for call in self._calls))
         for n in range(MOST_CALLS):
             states = {run: self._type_at_last(n, *run) for run in left}
             left = [run for run in left if states[run] is not self.end]

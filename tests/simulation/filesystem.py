@@ -504,6 +504,12 @@ class Written:
     node: Node
     lines: list[bytes] = attrs.field(factory=list)
 
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(self, kind: object, *exc: object) -> None:
+        self.close()
+
     def write(self, data: bytes) -> None:
         """Into a buffer."""
         self.lines.append(data)

@@ -148,4 +148,10 @@ FOUND: tuple[Mutant, ...] = (
         slowest_s=5.0,
         seed=75,
     ),
+    _mutant(
+        "a sorted shard whose order lacks its end is committed",
+        Edit("stage_process/sort_step.py", "        if written != len(data):\n", "        if False:\n"),
+        scenario="groups",
+        lost_rows=0.2,
+    ),
 )

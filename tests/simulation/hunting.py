@@ -30,6 +30,7 @@ import msgspec  # noqa: F401
 
 from tests.simulation.checkpoint_mutants import CHECKPOINTING
 from tests.simulation.found import FOUND
+from tests.simulation.group_mutants import GROUPING
 from tests.simulation.keep_mutants import KEEPING
 from tests.simulation.mutants import MUTANTS as PROTOCOL
 from tests.simulation.mutants import Mutant
@@ -38,7 +39,7 @@ from tests.simulation.result_mutants import RESULTS
 from tests.simulation.retry_mutants import RETRYING
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING, *CHECKPOINTING, *RESULTS)
+MUTANTS = (*PROTOCOL, *NEEDS, *RETRYING, *KEEPING, *CHECKPOINTING, *RESULTS, *GROUPING)
 MOST = 400
 """Episodes that are played with one mutant at most."""
 MOST_S = 25.0
@@ -261,6 +262,7 @@ def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation mutants")
     parser.add_argument("name", nargs="*", help="only those whose names have one of these words")
+    parser.add_argument("--scenario", help="only those of scenarios whose names have this word")
     parser.add_argument("--most", type=int, default=MOST, help="episodes for each")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--trace", action="store_true", help="what happened where it was caught")
@@ -269,6 +271,7 @@ def main() -> int:
     mutants = [
         m for m in (FOUND if given.found else MUTANTS) if not given.name or any(word in m.name for word in given.name)
     ]
+    mutants = [mutant for mutant in mutants if (given.scenario or "") in mutant.scenario]
     started = time.monotonic()
     importlib.import_module("tests.simulation.array")
     outcomes = hunt_all(mutants, given.most)

@@ -27,6 +27,8 @@ class Plan:
     """Workers on a list, without anybody who drives them."""
     slowest_s: float = 60.0
     fastest_s: float = 0.1
+    budget: int = 50
+    """Tasks, or groups, that may fail."""
     limit_s: float = 0.0
     """Wall time of a worker; 0: without end. Where less than `fastest_s`, no shard can ever be done."""
     kill_wait: bool = True

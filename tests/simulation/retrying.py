@@ -17,6 +17,7 @@ from hpcurate.runs.state import RunState
 from hpcurate.store.layout import Store, base
 from hpcurate.world import World
 from tests.simulation.filesystem import Disk, Node
+from tests.simulation.groups import stages_with_bugs
 from tests.simulation.kernel import Process, Violation
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def retries_of(disk: Disk, run: str) -> set[tuple[str, str]]:
 
 def schedule(episode: Episode, until_s: float) -> None:
     """When bugs are fixed, and retries typed."""
-    site, dice, stages = episode.site, episode.dice, [s for s in episode.plan.stages if s != "collect"]
+    site, dice, stages = episode.site, episode.dice, stages_with_bugs(episode.plan.stages)
     for name in episode.buggy:
         bugs = site.bugs.setdefault(dice.choice(stages), set())
         bugs.add(name)

@@ -218,6 +218,28 @@ def _with_result(dice: random.Random) -> dict[str, Any]:
     }
 
 
+def _grouping(dice: random.Random) -> dict[str, Any]:
+    """A stage that gets groups, of which one has half of all rows, and one below it; the input grows."""
+    return {
+        "stages": dice.choice((("double", "team", "sift"), ("double", "team", "sift"), ("team", "sift"))),
+        "tasks": dice.randint(2, 6),
+        "shard_tasks": dice.choice((1, 2, 3, 3, 6)),
+        "growth": dice.choice((0, 1, 1, 2)),
+        "again": dice.choice((0, 0, 1)),
+        "slowest_s": dice.choice((5.0, 60.0)),
+    }
+
+
+def _joining(dice: random.Random) -> dict[str, Any]:
+    """Two branches of one stage, which give two classes, are joined by id; a stage below."""
+    return {
+        **_grouping(dice),
+        "stages": ("double", "left", "right", "match", "sift"),
+        "tasks": dice.randint(1, 4),
+        "growth": dice.choice((0, 1, 1)),
+    }
+
+
 SCENARIOS: dict[str, Draw] = {
     "workers alone": _array,
     "one run": _slurm,
@@ -302,6 +324,15 @@ SCENARIOS: dict[str, Draw] = {
     "local, retry": lambda dice: {**_local(dice), **_buggy(dice)},
     "a result": lambda dice: {**_slurm(dice), **_with_result(dice), "trial": dice.random() < 0.5},
     "a result, retry": lambda dice: {**_slurm(dice), **_buggy(dice), **_with_result(dice), "growth": 0},
+    "groups": lambda dice: {**_slurm(dice), **_grouping(dice)},
+    "groups, purge": lambda dice: {**_slurm(dice), **_grouping(dice), "purges": dice.randint(1, 2), "again": 1},
+    "groups, retry": lambda dice: {**_slurm(dice), **_buggy(dice), **_grouping(dice)},
+    "groups, cancel": lambda dice: {**_slurm(dice), **_grouping(dice), "cancels": 1, "again": dice.randint(0, 1)},
+    "groups of a changed input": lambda dice: {**_slurm(dice), **_grouping(dice), "changes": dice.randint(1, 2)},
+    "groups, local": lambda dice: {**_local(dice), **_grouping(dice)},
+    "a join": lambda dice: {**_slurm(dice), **_joining(dice)},
+    "a join, retry": lambda dice: {**_slurm(dice), **_buggy(dice), **_joining(dice)},
+    "a join, purge": lambda dice: {**_slurm(dice), **_joining(dice), "purges": 1, "again": 1},
     "results alone": lambda dice: {**_slurm(dice), **_keeping(dice)},
     "results alone, local": lambda dice: {**_local(dice), **_keeping(dice)},
     "checkpoints": lambda dice: {**_slurm(dice), **_training(dice), "again": dice.randint(0, 1)},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from hpcurate.failures import Ending
 from hpcurate.store.layout import base, fan_of
 from tests.simulation.cluster import Job
 from tests.simulation.filesystem import Disk, Node
+from tests.simulation.groups import MATCH, SORT, lost_with
 from tests.simulation.kernel import Process, Violation
 from tests.simulation.results import sum_of
 from tests.simulation.site import Site
@@ -23,7 +25,9 @@ from tests.simulation.work import decoded, doomed, made, may_fail
 
 ENDINGS = frozenset(ending.value for ending in Ending)
 MOST_GATES = 12
-"""So many at once are a storm: each of them looks after the next round."""
+"""So many of one stage at once are a storm: each of them looks after the next round."""
+MOST_COPIES = 2
+"""Versions of a list with the lines of another: by who did not see that one when it looked, and did when it wrote."""
 BELIEVED_S = 150.0
 """So long somebody may believe that an attempt stands that was replaced: two listings (`CONFIRM_S`), and a stale one."""
 DRIFT = 0.995
@@ -100,7 +104,7 @@ class Truth:
         if name == "cancelled":
             self.stopped.add(run)
         if name == "summary.json" and run not in self.stopped and b'"state": "cancelled"' in node.data:
-            raise Violation(f"I14: {self._who()} says that {run} is cancelled, and nobody has cancelled it")
+            raise Violation(f"I14: {self.who()} says that {run} is cancelled, and nobody has cancelled it")
 
     def _beaten(self, path: str) -> None:
         now, before = self.site.kernel.now, self._beats.get(path)
@@ -277,13 +281,14 @@ class Truth:
             if self.mayhem:
                 return
             raise Violation(f"I10: {shard} of {folder} is in no list")
-        given: list[dict[str, Any]] = []
+        given, joins = list[dict[str, Any]](), folder.startswith(f"{MATCH}-")
         for stage, above, nonce, low, high in line["inputs"]:
             if self.stats(stage, above).get("nonce") != nonce:
                 if self.mayhem:
                     return
                 raise Violation(f"I10: {shard} of {folder} was made of {above}, which is another attempt's now")
-            given += self.rows(stage, above)[low:high]
+            rows = self.rows(stage, above)[low:high]
+            given += [{**row, "of": stage[len(SORT) :].rpartition("-")[0]} for row in rows] if joins else rows
         total = sum_of(self.disk, self.store, line["results"]) if "results" in line else 0
         self.check_rows(folder, shard, stats, given, total)
 
@@ -293,8 +298,8 @@ class Truth:
         """I6 and the result; `total`: the result that the shard is for."""
         stage = folder.rpartition("-")[0]
         dead = {row["id"] for row in self.rows(folder, shard, "failed.jsonl")}
-        wrong = {row["id"] for row in given if row["id"] in dead and not may_fail(stage, row)}
-        wrong = set() if doomed(stage, given) else wrong
+        lost = lost_with(stage, given, {row["id"] for row in given if may_fail(stage, row)})
+        wrong = set() if doomed(stage, given) else dead - lost
         if wrong:
             raise Violation(f"I6: {sorted(wrong)} of {shard} of {folder} are dead letters and were healthy")
         left = [row for row in given if row["id"] not in dead]
@@ -302,11 +307,12 @@ class Truth:
         if self.rows(folder, shard) != should:
             raise Violation(f"I2: {shard} of {folder} has {self.rows(folder, shard)}, and should have {should}")
         dropped = [row["id"] for row in self.rows(folder, shard, "dropped.jsonl")]
+        letters = len(self.rows(folder, shard, "failed.jsonl"))
         ended = stats["passed"] + stats["dropped"] + stats["failed"]
         if (
             not len(given) == stats["tasks_in"] == ended
             or len(dropped) != stats["dropped"]
-            or len(dead) != stats["failed"]
+            or letters != stats["failed"]
         ):
             raise Violation(f"I6: {shard} of {folder} was given {len(given)} tasks and accounts for {stats}")
 
@@ -319,18 +325,22 @@ class Truth:
 
     def _new_list(self, folder: str, name: str, node: Node) -> None:
         """It has another version's inputs only where that was purged, and nobody reads what was replaced long ago."""
-        inputs = _inputs(node)
+        inputs, copies = _inputs(node), 0
         for other in self.disk.listed(f"{self.store}/stages/{folder}/lists"):
             before = self.disk.find(f"{self.store}/stages/{folder}/lists/{other}")
-            same = other != name and base(other) == base(name) and before is not None
-            if inputs and same and not self.mayhem and _inputs(before) == inputs:
-                raise Violation(f"I12: {name} of {folder} is {other} again, by {self._who()}: its work is done twice")
+            same = other != name and _base(other) == _base(name) and before is not None
+            if any(inputs) and same and not self.mayhem and _inputs(before) == inputs:
+                copies += 1
+                if _ids(before) != _ids(node) or copies > MOST_COPIES:
+                    raise Violation(
+                        f"I12: {name} of {folder} is {other} again, by {self.who()}: its work is done twice"
+                    )
         for stage, shard, nonce, *_ in [one for line in inputs for one in line]:
             path = f"{self.store}/stages/{stage}/shards/{fan_of(shard)}/{shard}"
             stands, known_s = self.stats(stage, shard).get("nonce", nonce), self._known_s(self.made.get(path, 0.0))
             if stands != nonce and known_s > BELIEVED_S:
                 raise Violation(
-                    f"I10: {name} of {folder}, by {self._who()}, reads attempt {nonce} of {shard}, "
+                    f"I10: {name} of {folder}, by {self.who()}, reads attempt {nonce} of {shard}, "
                     f"which has been {stands} for {known_s:.0f} s"
                 )
 
@@ -362,15 +372,17 @@ class Truth:
             if self.store not in stores:
                 raise Violation(f"I8: {name} of {self.store} is said to have job {id}, which is of {stores}")
 
-    def _who(self) -> str:
+    def who(self) -> str:
+        """Who acts now."""
         running = self.site.kernel.running
         return f"{running.process.label} on {running.process.host.name}" if running else "?"
 
     def _queued(self, job: Job) -> None:
         """A submitter that stood still for long may submit what others have given up: its workers leave by themselves."""
         waiting = [one for cluster in self.site.clusters.values() for one in cluster.jobs.values() if not one.over]
-        if sum(one.name.startswith("gate-") for one in waiting) > MOST_GATES:
-            raise Violation(f"I12: more than {MOST_GATES} gates are queued")
+        gates = Counter(one.name.partition("-r")[0] for one in waiting if one.name.startswith("gate-"))
+        if max(gates.values(), default=0) > MOST_GATES:
+            raise Violation(f"I12: more than {MOST_GATES} gates of a stage are queued")
         found = re.fullmatch(r"(.+)-r(\d+)-[0-9a-f]{8}-[0-9a-f]{8}", job.name)
         if found and job.store == self.store:
             names = self.disk.listed(f"{self.store}/stages/{found[1]}/rounds")
@@ -409,12 +421,12 @@ class Truth:
 
     def _over(self, folder: str, number: str) -> None:
         if living := self._in_work(folder, number):
-            raise Violation(f"I8: round {number} of {folder} is declared over by {self._who()} while {living} works")
+            raise Violation(f"I8: round {number} of {folder} is declared over by {self.who()} while {living} works")
 
     def _next_ticket(self, folder: str, before: str) -> None:
         living = self._in_work(folder, before)
         if living and (folder, before) not in self.cancelled:
-            raise Violation(f"I8: {self._who()} begins a round of {folder} while {living} of round {before} works")
+            raise Violation(f"I8: {self.who()} begins a round of {folder} while {living} of round {before} works")
 
     def _in_work(self, folder: str, number: str) -> str:
         """Workers of a round that nobody may take for over: a process that started some was not silent for long."""
@@ -430,6 +442,16 @@ class Truth:
         running, who = self.site.kernel.running, json.loads(ticket.data or b"{}").get("submitter") or {}
         owner = next((p for i, p in self.site.kernel.processes.items() if i.pid == who.get("pid")), None)
         return bool(running and owner and owner.alive and running.process.identity.host == owner.identity.host)
+
+
+def _base(file: str) -> str:
+    """Of the file of a list: its name without a version."""
+    return base(file.removesuffix(".jsonl"))
+
+
+def _ids(node: Node | None) -> set[str]:
+    """Of the lines of a list."""
+    return {json.loads(line)["id"] for line in (node.data if node else b"").splitlines() if line}
 
 
 def _inputs(node: Node | None) -> list[list[list[Any]]]:

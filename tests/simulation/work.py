@@ -16,23 +16,26 @@ from typing import Any
 import attrs
 import msgspec
 
-from hpcurate import Stage, Task
+from hpcurate import Stage
 from hpcurate.errors import StoreFailed
 from hpcurate.failures import Blame, Ending
+from hpcurate.group import SortRows
+from hpcurate.members import resolve_types
 from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.options import StageOptions
 from hpcurate.planning.pipeline import Pipeline, PlannedStage, Timing
 from hpcurate.planning.plan import Plan
-from hpcurate.planning.relations import Slices
+from hpcurate.planning.relations import Groups, Slices
 from hpcurate.spec import from_spec
-from hpcurate.stage import Resources, WorkerInfo
+from hpcurate.stage import WorkerInfo
 from hpcurate.stage_process import attempt, output
 from hpcurate.stage_process.input import rows_of
 from hpcurate.stage_process.messages import Done, InWork, Ready, ShardJob
 from hpcurate.stage_process.output import give_up
 from hpcurate.stage_process.raised import RAISED
-from hpcurate.stage_process.runner import ShardRunner
+from hpcurate.stage_process.runner import Runner, ShardRunner
+from hpcurate.stage_process.sort_step import SortRunner
 from hpcurate.store.files import Files
 from hpcurate.store.heartbeat import AtWork
 from hpcurate.store.stats import ShardCounts
@@ -40,31 +43,27 @@ from hpcurate.system.memory import MemoryGroup
 from hpcurate.worker.hosts import Ahead, Hosts, Log, ShardEnded
 from hpcurate.worker.node_staging import Place
 from tests.simulation.filesystem import Client, Disk
+from tests.simulation.groups import (
+    BEFORE,
+    GROUPED,
+    MATCH,
+    SORT,
+    Match,
+    Right,
+    Team,
+    lost_with,
+    made_of_groups,
+    sorted_by,
+    sorted_rows,
+    whole_groups,
+)
 from tests.simulation.kernel import Process, Thread, Violation
 from tests.simulation.results import READS, SUM, WAITS_FOR
+from tests.simulation.tasks import Note, Number, Works
 
 
-@attrs.define(kw_only=True)
-class Number(Task):
-    """A number, and who made it what it is."""
-
-    value: int
-    made_by: str = ""
-    """Nonces of the attempts that it went through: no two attempts have the same output."""
-
-
-class Worked(Stage[Number, Number]):
-    """A stage whose work takes its time, and may kill."""
-
-    version = 1
-    deterministic = False
-    resources = Resources(cpus=1, memory="1GB", time="2h")
-    nonce = ""
-    """Of the attempt."""
-    work: Callable[[list[Number]], None] = staticmethod(lambda tasks: None)
-    """Returns when the work is done, or never."""
-    bugs: Collection[str] = ()
-    """Tasks that fail here now."""
+class Worked(Works, Stage[Number, Number]):
+    """Whose work takes its time, and may kill."""
 
     def process(self, tasks: list[Number]) -> list[Number]:
         """Each task by itself."""
@@ -145,9 +144,14 @@ class Late(Worked):
     """Needs another stage, and reads nothing of it."""
 
 
-STAGES: dict[str, type[Worked]] = {
+class Left(Sift):
+    """One of two branches."""
+
+
+AnyStage = Worked | Right | Team | Match
+STAGES: dict[str, type[AnyStage]] = {
     "double": Double, "sift": Sift, "collect": Collect, "make": Make, "copy": Copy, "train": Train,
-    "shift": Shift, "late": Late,
+    "shift": Shift, "late": Late, "team": Team, "left": Left, "right": Right, "match": Match,
 }  # fmt: skip
 STEPS = 3
 MAKES_FILES = ("make", "copy")
@@ -190,28 +194,47 @@ class Numbers:
 
 
 def pipeline_of(
-    names: Sequence[str], *, shard_tasks: int, processes: int, variant: int = 0, limit_s: float = 0.0
+    names: Sequence[str],
+    *,
+    shard_tasks: int,
+    processes: int,
+    variant: int = 0,
+    limit_s: float = 0.0,
+    budget: int = 50,
 ) -> Pipeline:
     """The stages in a row, but those that read another. `variant`: another parameter of the last one, for a sweep."""
     last, needs = names[-1], {"time": f"{limit_s / 60:g}m"} if limit_s else {}
     options = StageOptions(shard_tasks=shard_tasks, processes=processes, batch_size=2, attempts=3, resources=needs)
     steps = {name: Step(STAGES[name](), options) for name in names if name not in READS}
+    for name, above in BEFORE.items():
+        if name in steps:
+            steps[name] = Step(steps[name].stage, attrs.evolve(options, after=list(above)))
     for name in (name for name in names if name in READS):
         needs_others = [WAITS_FOR[name]] if name == "late" else []
         made = Shift().with_results(total=f"{SUM.stage}.{SUM.field}") if name == "shift" else Late()
         steps[name] = Step(made, attrs.evolve(options, after=[READS[name]], needs=needs_others))
     made = build(
-        "p", Numbers({}), steps, budget=Budget(failed=50), timing=Timing(),
+        "p", Numbers({}), steps, budget=Budget(failed=budget), timing=Timing(),
         epoch=lambda stage, fingerprint: variant if stage == last else 0,
     )  # fmt: skip
-    return msgspec.structs.replace(made, stages=tuple(map(_of_several_batches, made.stages)))
+    return msgspec.structs.replace(made, stages=tuple(_of_several_batches(stage, shard_tasks) for stage in made.stages))
 
 
-def _of_several_batches(stage: PlannedStage) -> PlannedStage:
-    """With as many tasks in a shard as are allowed: there are never so many that some have two batches otherwise."""
+def _of_several_batches(stage: PlannedStage, shard_tasks: int) -> PlannedStage:
+    """With as many tasks in a shard as are allowed: there are never so many that some have two batches otherwise.
+
+    A sort step, which would have one shard, has several, too, and a hash range several keys.
+    """
+    if isinstance(stage.relation, Groups):
+        slicing = msgspec.structs.replace(stage.relation.slicing, batch=shard_tasks)
+        return msgspec.structs.replace(stage, relation=Groups(slicing))
     if not isinstance(stage.relation, Slices):
         return stage
-    return msgspec.structs.replace(stage, relation=Slices(msgspec.structs.replace(stage.relation.slicing, batch=0)))
+    slicing = msgspec.structs.replace(stage.relation.slicing, batch=0)
+    if not stage.name.startswith(SORT):
+        return msgspec.structs.replace(stage, relation=Slices(slicing))
+    slicing = msgspec.structs.replace(slicing, tasks=shard_tasks + 1)
+    return msgspec.structs.replace(stage, relation=Slices(slicing), attempts=3)
 
 
 # -- what comes out -------------------------------------------------------------------------------------
@@ -219,9 +242,13 @@ def _of_several_batches(stage: PlannedStage) -> PlannedStage:
 
 def outcome(stage: str, row: dict[str, Any]) -> str:
     """passed, dropped or failed. Pure."""
+    if stage.startswith(SORT):
+        return "passed"
     if row["value"] >= POISON or appetite(row["value"]) > MOST:
         return "failed"
-    return "dropped" if stage == "sift" and row["value"] % 6 == 0 else "passed"
+    if stage in ("sift", "left") and row["value"] % 6 == 0:
+        return "dropped"
+    return "dropped" if stage == "right" and row["value"] % 8 == 0 else "passed"
 
 
 def may_fail(stage: str, row: dict[str, Any]) -> bool:
@@ -240,6 +267,10 @@ def made(stage: str, rows: Sequence[dict[str, Any]], nonce: str, total: int = 0)
         total = sum(row["value"] for row in rows if row["value"] < POISON)
         digest = hashlib.sha256("".join(sorted(row["made_by"] for row in rows)).encode()).hexdigest()[:8]
         return [row_of("all", total, f"{digest}/{nonce}", [row["id"] for row in rows])]
+    if stage.startswith(SORT):
+        return sorted_rows(stage, rows)
+    if stage in GROUPED:
+        return made_of_groups(stage, rows, nonce)
     factor, maker = 2 if stage == "double" else 1, "same" if stage in MAKES_FILES else nonce
     kept = [row for row in rows if outcome(stage, row) == "passed"]
     return [row_of(row["id"], row["value"] * factor + total, f"{row['made_by']}/{maker}") for row in kept]
@@ -265,11 +296,16 @@ def expected(values: dict[str, int], stages: Sequence[str]) -> tuple[dict[str, d
     source, dead = [row_of(name, value) for name, value in sorted(values.items())], set()
     out: dict[str, list[dict[str, Any]]] = {"": source}
     for before, stage in zip(("", *stages), stages, strict=False):
-        rows = out[READS.get(stage, before)]
-        dead |= {row["id"] for row in rows if doomed(stage, rows) or outcome(stage, row) == "failed"}
+        above = BEFORE.get(stage, (READS.get(stage, before),))
+        rows = [{**row, "of": one} if stage == MATCH else row for one in above for row in out[one]]
+        failing = {row["id"] for row in rows if doomed(stage, rows) or outcome(stage, row) == "failed"}
+        lost = lost_with(stage, rows, failing)
+        dead |= lost
         total = sum(row["value"] for row in out[SUM.stage]) if stage == "shift" else 0
-        out[stage] = [] if doomed(stage, rows) else made(stage, rows, "", total)
-    return {stage: {row["id"]: row["value"] for row in out[stage]} for stage in stages}, dead
+        left = [row for row in rows if row["id"] not in lost] if stage in GROUPED else rows
+        out[stage] = [] if doomed(stage, rows) else made(stage, left, "", total)
+    out |= {step: out[upstream] for step, upstream in sorted_by(stages).items()}
+    return {stage: {row["id"]: row["value"] for row in rows} for stage, rows in out.items() if stage}, dead
 
 
 # -- who does it ----------------------------------------------------------------------------------------
@@ -309,14 +345,12 @@ class SimHosts(Hosts):
 
     def host(self, plan: Plan, info: WorkerInfo, place: Place, log: Log) -> SimStage:
         """See `Hosts`."""
-        stage = SimStage(self._process, self._files, plan.stage.name, self._work_s, self._ahead)
+        stage = SimStage(self._process, self._files, plan, self._work_s, self._ahead)
         stage.client = self._client
         limits = plan.limits
         stage.share = limits.here.memory_mb / limits.ordinary.memory_mb if limits.ordinary else 1.0
         stage.unlucky, stage.starves = self._unlucky, self._starves
         stage.bugs = self.bugs.get(plan.stage.name, ())
-        if plan.results:
-            stage.construct(plan)
         return stage
 
     def used_mb(self) -> int:
@@ -348,10 +382,10 @@ class Gone(BaseException):
 class SimStage:
     """A stage process, which runs shards as real ones do: see `StageHost`."""
 
-    def __init__(self, process: Process, files: Files, stage: str, work_s: tuple[float, float], ahead: float) -> None:
-        self._process, self._work_s, self._stage = process, work_s, STAGES[stage]()
+    def __init__(self, process: Process, files: Files, plan: Plan, work_s: tuple[float, float], ahead: float) -> None:
+        self._process, self._work_s, self._name = process, work_s, plan.stage.name
         self._files, self._share = files, ahead
-        self._runner = ShardRunner(self._stage, name=stage, files=files)
+        self._stage, self._runner = _alive(plan, files)
         self._stage.work = self._work
         self._killed = self._full = False
         self._working: Thread | None = None
@@ -370,13 +404,6 @@ class SimStage:
         self.bugs: Collection[str] = ()
         """Tasks that fail in this stage now."""
 
-    def construct(self, plan: Plan) -> None:
-        """As the plan says: with the results among its parameters."""
-        made = from_spec(plan.stage.spec, secrets=True)
-        assert isinstance(made, Shift)
-        assert isinstance(self._stage, Shift)
-        self._stage.total = made.total
-
     def start(self) -> Ready:
         """See `StageHost`."""
         return Ready(environment={})
@@ -385,9 +412,14 @@ class SimStage:
         """See `StageHost`. Raises ShardEnded."""
         self._checkpoint = job.checkpoint
         self._stage.nonce, self._stage.bugs = job.directory.rpartition(".")[2], self.bugs
-        looks = self._share and not job.isolate and not job.whole and self._process.kernel.random.random() < self._share
+        groups = job.groups or isinstance(self._runner, SortRunner)
+        looks = self._share and not (job.isolate or job.whole or groups)
+        looks = looks and self._process.kernel.random.random() < self._share
+        self._see_groups(job)
         self._ask, self._next = ahead if looks else None, None
         try:
+            if isinstance(self._runner, SortRunner):
+                self._work([])
             done = Done(counts=_timeless(self._runner.run(job, self._report)), environment={})
             if self.client is not None and self._makes_files:
                 self._read_files(job, self.client.disk)
@@ -405,6 +437,13 @@ class SimStage:
         if self._next is not None and ahead is not None:
             ahead.begin()
         return done
+
+    def _see_groups(self, job: ShardJob) -> None:
+        """A group stage hears what its groups truly are; rows are sorted once that has taken its time."""
+        if isinstance(self._stage, (Team, Match)) and job.groups and self.client is not None:
+            files = [(self.client.disk.find(path), low, high) for path, low, high in job.inputs]
+            rows = [row for node, low, high in files if node for row in decoded(node.data)[low:high]]
+            self._stage.whole = whole_groups(self._name, rows) if all(node for node, _, _ in files) else {}
 
     @property
     def _makes_files(self) -> bool:
@@ -509,6 +548,18 @@ class SimStage:
 
     def close(self) -> None:
         """See `StageHost`."""
+
+
+def _alive(plan: Plan, files: Files) -> tuple[AnyStage, Runner]:
+    """The stage of a plan, with the results among its parameters, and what runs its shards."""
+    name, made = plan.stage.name, from_spec(plan.stage.spec, secrets=True)
+    if isinstance(made, SortRows):
+        resolve_types(made, Note if name == f"{SORT}right" else Number)
+        keyed = made.grouped or Match()  # whose work is not asked for
+        assert isinstance(keyed, (Team, Match))
+        return keyed, SortRunner(made, name=name, files=files)
+    assert isinstance(made, STAGES[name])
+    return made, ShardRunner(made, name=name, files=files)
 
 
 def is_lacking(disk: Disk, shard: str) -> bool:
