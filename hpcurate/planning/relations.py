@@ -273,7 +273,8 @@ def content_name(tag: str, upstreams: Sequence[Upstream]) -> str:
 def _derived(name: str, results: str) -> str:
     """Of a list that derives from the upstream's list of that name: the same; with results their values name it, too.
 
-    Not the upstream's shards: if these change, it has another version, in which lines that stand are kept.
+    Not the upstream's shards: if these change, it has another version, in which lines that stand are kept. What is
+    below a group stage stays that.
     """
     tag = GROUPED if is_grouped(name) else "result"
     return f"{tag}.{content_id([(name,), *named_by(results)])}" if results else name

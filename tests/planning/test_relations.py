@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcurate.planning.relations import Gather, Parts, Relation, Slices, Upstream, is_up_to_date
+from hpcurate.group import place_of
+from hpcurate.planning.cutting import Output
+from hpcurate.planning.relations import Gather, Groups, Parts, Relation, Slices, Upstream, is_grouped, is_up_to_date
+from hpcurate.planning.retries import RetriedRow, retry_lines
 from hpcurate.planning.slicing import Slicing
 from hpcurate.planning.standing import cover, cover_in_order
 from hpcurate.store.layout import fan_of, is_content_named, version_name
 from hpcurate.store.lists import Input, ShardLine
+from hpcurate.store.order import Order, OrderInWork, bucket_of
 from hpcurate.store.stats import Committed
 
 CUTS = [Slices(Slicing(tasks=n, weight=w)) for n, w in itertools.product((0, 1, 3), (0.0, 2.0))]
@@ -267,6 +271,125 @@ def test_one_changed_shard_redoes_its_descendants_alone() -> None:
     assert ["0001-000000", "0001-000001", "0001-000002"] == [line.id for line in old]
 
 
+# -- groups -----------------------------------------------------------------------------------------
+
+Keys = list[str]
+"""Of the rows of a sorted shard, in order."""
+keys = st.lists(st.integers(0, 9).map("k{}".format), max_size=6).map(lambda found: sorted(found, key=place_of))
+sorted_upstreams = st.lists(st.lists(keys, max_size=3), min_size=1, max_size=2)
+GROUPINGS = [
+    Groups(Slicing(tasks=n, weight=w, batch=b)) for n, w, b in itertools.product((0, 1, 4), (0.0, 3.0), (1, 9))
+]
+SIZE = 7
+"""Bytes of a row."""
+
+
+class SortedShards:
+    """Upstreams whose shards are sorted by keys, and what their relation asks for."""
+
+    def __init__(self, found: list[list[Keys]], nonce: str = "n") -> None:
+        self.keys: dict[tuple[str, str], Keys] = {}
+        self.upstreams = [self._upstream(f"sort{n}-0123", shards, nonce) for n, shards in enumerate(found)]
+
+    def _upstream(self, folder: str, shards: list[Keys], nonce: str) -> Upstream:
+        found = []
+        for number, one in enumerate(shards):
+            shard = f"0001-{number:06d}"
+            self.keys[folder, shard] = one
+            found.append(Committed(shard=shard, nonce=nonce, tasks_out=len(one), weight_out=float(len(one))))
+        return Upstream(folder, {"0001": found})
+
+    def order(self, folder: str, shard: Output) -> Order:
+        """As a sort step writes it."""
+        work = OrderInWork()
+        for bucket, rows in itertools.groupby(self.keys[folder, shard.shard], lambda key: bucket_of(place_of(key)[0])):
+            count = len(list(rows))
+            work.add(bucket, count, SIZE * count, float(count))
+        return work.done()
+
+    def lines(self, relation: Groups) -> list[ShardLine]:
+        """Of its one list."""
+        ((name, parts),) = relation.lists(self.upstreams).items()
+        return relation.lines(name, parts, ones, (), self.order)
+
+    def keys_of(self, line: ShardLine) -> set[str]:
+        """Of all its rows."""
+        return {self.keys[i.stage, i.shard][row] for i in line.inputs for row in range(i.lo, i.hi)}
+
+
+@given(st.sampled_from(GROUPINGS), sorted_upstreams)
+def test_every_row_is_in_one_line_and_every_group_too(relation: Groups, found: list[list[Keys]]) -> None:
+    """Of all upstreams; in a line, inputs are in the order of the upstreams and their shards."""
+    shards = SortedShards(found)
+    lines = shards.lines(relation)
+    expected = {(*place, "n", row) for place, one in shards.keys.items() for row in range(len(one))}
+    assert expected == set(rows_of(lines))
+    assert len(expected) == len(rows_of(lines)) == sum(line.count for line in lines)
+    owners = [key for line in lines for key in shards.keys_of(line)]
+    assert len(owners) == len(set(owners))
+    for line in lines:
+        assert sorted(line.inputs, key=lambda i: (i.stage, i.shard)) == list(line.inputs)
+        assert [SIZE * i.lo for i in line.inputs] == list(line.offsets)
+        assert float(line.count) == line.weight
+
+
+@given(st.sampled_from(GROUPINGS), sorted_upstreams, keys)
+def test_growth_leaves_lines_alone_that_get_no_row(relation: Groups, found: list[list[Keys]], more: Keys) -> None:
+    """Each line that has no new row has been there before, or is a piece of one that a new row has cut."""
+    before, after = SortedShards(found), SortedShards([[*found[0], more], *found[1:]])
+    old, new = before.lines(relation), after.lines(relation)
+    cut = [line for line in old if line not in new]
+    for line in new:
+        if line not in old and not after.keys_of(line) & set(more):
+            assert any(set(rows_of([line])) < set(rows_of([whole])) for whole in cut)
+    assert not cut or more
+
+
+@given(st.sampled_from(GROUPINGS), sorted_upstreams)
+def test_what_was_sorted_again_is_read_again(relation: Groups, found: list[list[Keys]]) -> None:
+    """Other attempts above are other lines: none of the same id."""
+    first, second = SortedShards(found).lines(relation), SortedShards(found, "other").lines(relation)
+    assert len(first) == len(second)
+    assert not {line.id for line in first} & {line.id for line in second}
+
+
+@given(st.sampled_from(GROUPINGS), sorted_upstreams)
+def test_a_list_of_groups_is_up_to_date_until_its_input_grows(relation: Groups, found: list[list[Keys]]) -> None:
+    """Its lines are in the order of hashes, not in that of the rows above."""
+    shards, more = SortedShards(found), SortedShards([[*found[0], ["k1"]], *found[1:]])
+    assert is_up_to_date(shards.lines(relation), tuple(shards.upstreams))
+    assert not is_up_to_date(shards.lines(relation), tuple(more.upstreams))
+    assert list(relation.lists(shards.upstreams)) != list(relation.lists(more.upstreams))
+
+
+@given(st.sampled_from(GROUPINGS), st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), unique_by=lambda s: s[0]))
+def test_a_retry_has_what_ended_in_a_shard_in_one_line(relation: Groups, ended: list[tuple[int, int]]) -> None:
+    """However heavy: a group is in one shard, so it is tried again whole."""
+    rows = [
+        RetriedRow(Input("own-1", f"s{n}", "n", row, row + 1), Input("sort-0", f"u{n}", "n", row, row + 1), 9.0)
+        for n, count in ended
+        for row in range(count)
+    ]
+    lines = retry_lines(relation, rows)
+    assert [(f"s{n}", count) for n, count in ended] == [(line.retries[0].shard, line.count) for line in lines]
+    assert all(len(line.retries) == 1 for line in lines)
+
+
+@pytest.mark.parametrize("results", ["", "0123456789abcdef"])
+@pytest.mark.parametrize("relation", CUTS)
+def test_below_groups_nothing_is_merged(relation: Slices, results: str) -> None:
+    """A shard that stays is the same lines, whatever is beside it; also for a stage that uses a result."""
+    name, other = f"group.{'0' * 20}", f"group.{'1' * 20}"
+    shards = [committed("a1", n, rows) for n, rows in enumerate((1, 1, 5, 0, 2))]
+    before, after = Upstream("up-0123", {name: shards}, results=results), [*shards[:1], *shards[2:]]
+    grown = Upstream("up-0123", {other: [*after, committed("b1", 0, 1)]}, results=results)
+    (old,), (new,) = lines_of(relation, [before]).values(), lines_of(relation, [grown]).values()
+    assert all(len(line.inputs) == 1 for line in (*old, *new))
+    kept = {line for line in old if line.inputs[0].shard != shards[1].shard}
+    assert kept <= set(new)
+    assert all(is_grouped(name) for name in relation.lists([before]))
+
+
 # -- both -------------------------------------------------------------------------------------------
 
 
@@ -285,10 +408,10 @@ def test_a_dry_run_counts_as_many_shards_as_there_will_be(relation: Relation, we
     assert len(made) == len(relation.pieces(weights))
 
 
-@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("relation", [*RELATIONS, Groups(Slicing(tasks=7))])
 def test_a_relation_survives_json(relation: Relation) -> None:
     """`pipeline.json` and `plan.json` hold it."""
-    assert relation == msgspec.json.decode(msgspec.json.encode(relation), type=Slices | Gather)
+    assert relation == msgspec.json.decode(msgspec.json.encode(relation), type=Relation)
 
 
 @given(st.sampled_from(CUTS), upstreams, st.data())
