@@ -104,7 +104,7 @@ GROUPING: tuple[Mutant, ...] = (
     ),
     _mutant(
         "a row counts with what its bytes are without the end",
-        Edit(SORT_STEP, "size = sum(map(len, lines))\n", "size = sum(map(len, lines)) - len(lines)\n"),
+        Edit(SORT_STEP, "size + sum(map(len, lines))\n", "size + sum(map(len, lines)) - len(lines)\n"),
         scenario="groups",
     ),
     _mutant(
@@ -150,9 +150,9 @@ GROUPING: tuple[Mutant, ...] = (
         "the order of another attempt is believed",
         Edit(
             "runs/live.py",
-            "            order = Order.from_json(self._world.filesystem.read(path))\n",
+            "            found = Order.from_json(self._world.filesystem.read(path))\n",
             "            known = self._world.filesystem.disk.__dict__.setdefault('orders', {})\n"
-            "            order = known.setdefault(path, Order.from_json(self._world.filesystem.read(path)))\n",
+            "            found = known.setdefault(path, Order.from_json(self._world.filesystem.read(path)))\n",
         ),
         scenario="groups, retry",
         stages=("team", "sift"),

@@ -44,8 +44,13 @@ def bucket(key: str) -> int:
 
 def key_of(stage: str, row: Mapping[str, Any]) -> str:
     """The key of a row: for a group stage, or for the sort step of one."""
-    by_team = stage in (TEAM, f"{SORT}double", f"{SORT}input")
+    by_team = stage == TEAM or stage.endswith(f"_for_{TEAM}")
     return team_of(row["value"]) if by_team else str(row["id"])
+
+
+def sort_step(upstream: str, stage: str) -> str:
+    """Name of the one that sorts for a group stage."""
+    return f"{SORT}{upstream or 'input'}_" + (f"for_{TEAM}" if stage == TEAM else "by_id")
 
 
 def groups_of(stage: str, rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -166,7 +171,7 @@ def whole_groups(stage: str, rows: Iterable[Row]) -> dict[str, list[str]]:
 
 def stages_with_bugs(stages: Sequence[str]) -> list[str]:
     """Where tasks may fail: also where keys are made."""
-    sorts = [SORT + (stages[stages.index(TEAM) - 1] if stages[0] != TEAM else "input")] if TEAM in stages else []
+    sorts = [step for step in sorted_by(stages) if step.endswith(f"_for_{TEAM}")]
     return [name for name in stages if name != "collect"] + sorts
 
 
@@ -175,7 +180,7 @@ def sorted_by(stages: Sequence[str]) -> dict[str, str]:
     found = {}
     for before, name in zip(("", *stages), stages):
         for upstream in BEFORE.get(name, (before,)) if name in GROUPED else ():
-            found[f"{SORT}{upstream or 'input'}"] = upstream
+            found[sort_step(upstream, name)] = upstream
     return found
 
 

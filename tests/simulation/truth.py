@@ -288,7 +288,7 @@ class Truth:
                     return
                 raise Violation(f"I10: {shard} of {folder} was made of {above}, which is another attempt's now")
             rows = self.rows(stage, above)[low:high]
-            given += [{**row, "of": stage[len(SORT) :].rpartition("-")[0]} for row in rows] if joins else rows
+            given += [{**row, "of": stage[len(SORT) :].partition("_")[0]} for row in rows] if joins else rows
         total = sum_of(self.disk, self.store, line["results"]) if "results" in line else 0
         self.check_rows(folder, shard, stats, given, total)
 

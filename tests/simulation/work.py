@@ -53,6 +53,7 @@ from tests.simulation.groups import (
     Team,
     lost_with,
     made_of_groups,
+    sort_step,
     sorted_by,
     sorted_rows,
     whole_groups,
@@ -554,7 +555,7 @@ def _alive(plan: Plan, files: Files) -> tuple[AnyStage, Runner]:
     """The stage of a plan, with the results among its parameters, and what runs its shards."""
     name, made = plan.stage.name, from_spec(plan.stage.spec, secrets=True)
     if isinstance(made, SortRows):
-        resolve_types(made, Note if name == f"{SORT}right" else Number)
+        resolve_types(made, Note if name == sort_step("right", MATCH) else Number)
         keyed = made.grouped or Match()  # whose work is not asked for
         assert isinstance(keyed, (Team, Match))
         return keyed, SortRunner(made, name=name, files=files)
