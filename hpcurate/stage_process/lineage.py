@@ -7,7 +7,7 @@ A returned id stands for all inputs that have it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Optional, Union
+from typing import Optional, Protocol, Union
 
 import msgspec
 
@@ -100,11 +100,7 @@ class Lineage(msgspec.Struct):
         if not drops and len(ids) == len(self.ids) == len(self.unique) and self._one_for_one(ids, returned):
             self.omissions += omissions
             return
-        if self.origins is None:
-            self.origins = [
-                Origin(frozenset((n,)), frozenset(one)) for n, one in enumerate(zip(*self.before, self.ids))
-            ]
-        known = _by_id(self.ids, self.origins)
+        known = self._known()
         after: dict[str, Origin] = {}
         used: set[str] = set()
         for task in returned:
@@ -114,16 +110,25 @@ class Lineage(msgspec.Struct):
             if not parents and known:
                 raise StageError(_out_of_nowhere(stage, task))
             used.update(parents)
-            after[task.id] = Origin.joined([known[parent] for parent in parents], task.id)
+            after[task.id] = known.joined(parents, task.id)
         both = {drop.task.id for drop in drops} & (used | after.keys())
         if both:
             raise StageError(f"{stage} both dropped and returned task {sorted(both)[0]!r}, or a child of it")
         alive = frozenset().union(*(origin.ids for origin in after.values()))
-        ends = list(_ends(stage, list(zip(given, self.ids, self.origins)), drops, alive))
+        ends = list(_ends(stage, list(zip(given, self.ids)), known, drops, alive))
         ended = {drop.task.id for drop in ends}
         self.drops += ends
         self.omissions += [one for one in omissions if one.task.id not in ended]
         self.ids, self.origins = list(after), list(after.values())
+
+    def _known(self) -> Origins:
+        """Of the tasks that are given now."""
+        if self.origins is None and not self.before and len(set(self.ids)) == len(self.ids):
+            return _Inputs(self.ids)
+        origins = self.origins
+        if origins is None:
+            origins = [Origin(frozenset((n,)), frozenset(one)) for n, one in enumerate(zip(*self.before, self.ids))]
+        return _Descended(self.ids, origins)
 
     def _one_for_one(self, ids: list[str], returned: Sequence[Task]) -> bool:
         """Whether these are the given tasks as they were, or each the only child of one, in order."""
@@ -151,30 +156,81 @@ class Lineage(msgspec.Struct):
         return frozenset().union(*(origin.ids for origin in self.origins))
 
 
-def _by_id(ids: Sequence[str], origins: Sequence[Origin]) -> dict[str, Origin]:
-    """Origin of each id: several inputs may have one."""
-    known = dict(zip(ids, origins))
-    if len(known) == len(ids):
-        return known
-    same: dict[str, list[Origin]] = {}
-    for task_id, origin in zip(ids, origins):
-        same.setdefault(task_id, []).append(origin)
-    return {task_id: Origin.joined(found) for task_id, found in same.items()}
+class Origins(Protocol):
+    """Origins of the tasks that a stage is given, by their ids."""
+
+    def __contains__(self, task_id: object) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def joined(self, parents: Sequence[str], task_id: str) -> Origin:
+        """Of a task with these parents."""
+
+    def at(self, place: int) -> Origin:
+        """Of one of the tasks, by its place."""
+
+
+class _Inputs:
+    """Of inputs, which descend from themselves: made when they are asked for. Of most nobody asks."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self._ids = ids
+        self._ordinals = {task_id: n for n, task_id in enumerate(ids)}
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._ordinals
+
+    def __len__(self) -> int:
+        return len(self._ordinals)
+
+    def joined(self, parents: Sequence[str], task_id: str) -> Origin:
+        """See `Origins`."""
+        return Origin(frozenset([self._ordinals[parent] for parent in parents]), frozenset((*parents, task_id)))
+
+    def at(self, place: int) -> Origin:
+        """See `Origins`."""
+        return Origin(frozenset((place,)), frozenset((self._ids[place],)))
+
+
+class _Descended:
+    """Of tasks with these origins. Several inputs may have one id."""
+
+    def __init__(self, ids: Sequence[str], origins: Sequence[Origin]) -> None:
+        self._origins, self._known = origins, dict(zip(ids, origins))
+        if len(self._known) < len(ids):
+            same: dict[str, list[Origin]] = {}
+            for task_id, origin in zip(ids, origins):
+                same.setdefault(task_id, []).append(origin)
+            self._known = {task_id: Origin.joined(found) for task_id, found in same.items()}
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def joined(self, parents: Sequence[str], task_id: str) -> Origin:
+        """See `Origins`."""
+        return Origin.joined([self._known[parent] for parent in parents], task_id)
+
+    def at(self, place: int) -> Origin:
+        """See `Origins`."""
+        return self._origins[place]
 
 
 def _ends(
-    stage: str, given: Sequence[tuple[Task, str, Origin]], drops: Sequence[Drop], alive: frozenset[str]
+    stage: str, given: Sequence[tuple[Task, str]], known: Origins, drops: Sequence[Drop], alive: frozenset[str]
 ) -> Iterator[Drop]:
     """A drop for each given task that ends here, the first of those that name it; then those of other tasks."""
     by_task = {id(drop.task): drop for drop in reversed(drops)}
-    own, ids = {id(task) for task, _, _ in given}, {task_id for _, task_id, _ in given}
+    own, ids = {id(task) for task, _ in given}, {task_id for _, task_id in given}
     by_id = {drop.task.id: drop for drop in reversed(drops) if id(drop.task) not in own}
-    for task, task_id, origin in given:
+    for place, (task, task_id) in enumerate(given):
         drop = by_task.get(id(task)) or by_id.get(task_id)
         if drop is None and task_id not in alive:
             drop = Drop(task, NOT_RETURNED, stage)
         if drop is not None:
-            yield msgspec.structs.replace(drop, task=task, origin=origin)
+            yield msgspec.structs.replace(drop, task=task, origin=known.at(place))
     yield from (drop for task_id, drop in by_id.items() if task_id not in ids)
 
 
