@@ -13,7 +13,7 @@ from hpcurate import Resources, Stage, WorkerInfo
 from hpcurate.errors import ConfigError, StageError
 from hpcurate.spec import InputFile
 from stages.dedup.clusters import clusters_for, nearest, one_width, spherical_kmeans
-from stages.dedup.sampling import sampled
+from stages.dedup.sampling import Sampling, sampled
 from stages.dedup.tables import read_vectors, save_matrix, vectors_of
 from stages.dedup.tasks import CentroidsTask, Cluster, SampleTask
 from stages.video.samples import a_share, above_zero
@@ -30,7 +30,8 @@ MOST = 1_000_000
 class Sample(Stage[VisualTask, SampleTask]):
     """Put the vectors of a share of the tasks aside, for the centroids. All tasks of a shard make one.
 
-    Which ones is decided by a digest of their ids, so it is the same each time.
+    Which ones is decided by a digest of their ids, so it is the same each time. A shard has more than are needed of it
+    (`least`): `Centroids` takes those that would be taken of all tasks at once.
     """
 
     resources = Resources(cpus=1, memory="4GB", time="1h")
@@ -42,18 +43,19 @@ class Sample(Stage[VisualTask, SampleTask]):
 
         Args:
             share: of the tasks, 0 … 1.
-            least: tasks of a shard at least, if it has so many.
+            least: tasks at least, if there are so many.
             model: whose vectors, as their file is named (`clip-vit-large-patch14`); empty: of the last one.
             seed: another one takes other tasks.
         """
-        self.share, self.least = a_share("share", share) or 0.0, int(above_zero("least", least))
-        self.model, self.seed = model, seed
+        self.how = Sampling(a_share("share", share) or 0.0, int(above_zero("least", least)), seed)
+        self.model = model
 
     def process(self, tasks: list[VisualTask]) -> list[SampleTask]:
         """One task."""
-        places = sampled([task.id for task in tasks], self.share, self.least, MOST, self.seed)
+        places = sampled([task.id for task in tasks], self.how, MOST)
         some = [tasks[k] for k in places]
-        made = self.child(tasks, SampleTask, vectors=self.file(tasks[0], "sample.parquet"), count=len(tasks))
+        file = self.file(tasks[0], "sample.parquet")
+        made = self.child(tasks, SampleTask, vectors=file, count=len(tasks), how=self.how)
         write_vectors(made.vectors, [task.id for task in some], vectors_of(some, self.model))
         return [made]
 
@@ -73,10 +75,10 @@ class Centroids(Stage[SampleTask, CentroidsTask]):
         """Set how many.
 
         Args:
-            clusters: how many; 0: one up to 10 000 tasks, so that each is compared with each, else the square root of
+            clusters: how many; 0: one up to 50 000 tasks, so that each is compared with each, else the square root of
                 their number. Pairs in different clusters are never compared.
             most: vectors of the sample that are taken at most.
-            seed: of the first centroids, and of which vectors are taken.
+            seed: of the first centroids.
         """
         if clusters < 0:
             raise ConfigError(f"clusters: {clusters}: expected a number of clusters, or 0")
@@ -107,7 +109,7 @@ class Centroids(Stage[SampleTask, CentroidsTask]):
         except ValueError as error:
             raise StageError(f"{error}; sample those of one: model=…") from None
         rows = [rows for some, rows in read if some]
-        places = sampled(ids, 1.0, 0, self.most, self.seed)
+        places = sampled(ids, tasks[0].how, self.most) if tasks else []
         found: Vectors = np.concatenate(rows)[places] if rows else np.empty((0, 0), np.float32)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from hpcurate import File, Task
+from stages.dedup.sampling import Sampling
 
 
 @attrs.define(kw_only=True)
@@ -29,6 +30,7 @@ class SampleTask(Task):
     """Parquet with the columns `id` and `embedding`."""
     count: int
     """Tasks of which this is a sample."""
+    how: Sampling
 
 
 @attrs.define(kw_only=True)

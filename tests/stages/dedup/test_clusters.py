@@ -9,7 +9,7 @@ import pytest
 
 from stages.dedup import clusters
 from stages.dedup.clusters import clusters_for, nearest, of_length_one, one_width, spherical_kmeans
-from stages.dedup.sampling import sampled, share_of
+from stages.dedup.sampling import Sampling, sampled, share_of
 from stages.dedup.twins import Keep, Twin, keep_order, twins
 
 
@@ -29,7 +29,7 @@ def at(*degrees: float) -> np.ndarray:
 
 def test_how_many_clusters() -> None:
     """One while all pairs are cheap."""
-    assert [1, 1, 1, 100, 1000] == [clusters_for(n) for n in (0, 1, 10_000, 10_001, 1_000_000)]
+    assert [1, 1, 1, 224, 1000] == [clusters_for(n) for n in (0, 1, 50_000, 50_001, 1_000_000)]
 
 
 def test_rows_of_length_one() -> None:
@@ -53,6 +53,14 @@ def test_the_nearest_one_in_blocks(monkeypatch: pytest.MonkeyPatch, rows: int, o
         assert [(a @ b.T).argmax(axis=1).tolist(), pytest.approx((a @ b.T).max(axis=1))] == [places.tolist(), best]
     else:
         assert [-1] * rows == places.tolist()
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_equal_rows_are_equally_near_whatever_is_beside_them(size: int) -> None:
+    """Else the last bit of a float32 decides which of two equal clips is kept: it differs between batches."""
+    rows, others = random_rows(200, 512), random_rows(3, 512, seed=1)
+    parts = [nearest(rows[first : first + size], others)[1] for first in range(0, 200, size)]
+    assert nearest(rows, others)[1].tolist() == np.concatenate(parts).tolist()
 
 
 def test_the_first_of_equal_ones_is_the_nearest() -> None:
@@ -93,13 +101,27 @@ def test_vectors_of_two_networks_are_not_compared() -> None:
 def test_a_sample_is_a_matter_of_the_ids() -> None:
     """In whatever order; about the share, between its bounds; another seed takes others."""
     ids = [f"clip {k}" for k in range(2000)]
-    some = [ids[k] for k in sampled(ids, 0.25, 0, 10_000, 0)]
+
+    def chosen(ids: list[str], share: float, least: int, most: int, seed: int = 0) -> list[str]:
+        return [ids[k] for k in sampled(ids, Sampling(share, least, seed), most)]
+
+    some = chosen(ids, 0.25, 0, 10_000)
     assert 400 < len(some) < 600
-    assert some == [ids[::-1][k] for k in sampled(ids[::-1], 0.25, 0, 10_000, 0)]
-    assert set(some) != {ids[k] for k in sampled(ids, 0.25, 0, 10_000, 1)}
-    assert [30, 10, 2000] == [len(sampled(ids, *each, 0)) for each in ((0.0, 30, 99), (1.0, 30, 10), (0.0, 9999, 9999))]
-    assert some[:10] == [ids[k] for k in sampled(ids, 0.25, 0, 10, 0)]
+    assert some == chosen(ids[::-1], 0.25, 0, 10_000)
+    assert set(some) != set(chosen(ids, 0.25, 0, 10_000, seed=1))
+    assert [30, 10, 2000] == [len(chosen(ids, *each)) for each in ((0.0, 30, 99), (1.0, 30, 10), (0.0, 9999, 9999))]
+    assert some[:10] == chosen(ids, 0.25, 0, 10)
     assert 0 <= share_of("\udcff", 0) < 1
+
+
+@pytest.mark.parametrize("size", [1, 90, 400])
+def test_a_sample_is_not_a_matter_of_the_slices(size: int) -> None:
+    """It depended on them: each had so many at least."""
+    ids, how = [f"clip {k}" for k in range(400)], Sampling(0.1, 100, 0)
+    parts = [ids[first : first + size] for first in range(0, 400, size)]
+    passed = [part[k] for part in parts for k in sampled(part, how, 9999)]
+    for most in (30, 9999):
+        assert [ids[k] for k in sampled(ids, how, most)] == [passed[k] for k in sampled(passed, how, most)]
 
 
 # -- duplicates -------------------------------------------------------------------------------------
