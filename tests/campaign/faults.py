@@ -21,6 +21,7 @@ class Fault(enum.Enum):
     SCRIPT = "kill -9 of a batch script"
     GATE = "kill -9 of a gate"
     CALL = "kill -9 of a person's call"
+    DRIVER = "kill -9 of a driver"
     HELPER = "kill -9 of a program that a stage runs"
     ELEMENT = "scancel of an element"
     ARRAY = "scancel of an array"
@@ -50,6 +51,10 @@ ONLY_TEXT = (Fault.HELPER, Fault.MEMORY)
 """The stages for videos run no programs, and take no memory when they are told to."""
 ONLY_MOUNTED = (Fault.FULL,)
 """Needs a store on a filesystem of its own."""
+ONLY_LOCAL = (Fault.DRIVER,)
+"""On Slurm nobody waits for a run but its gates."""
+LOCAL = (Fault.STAGE_PROCESS, Fault.KEEPER, Fault.SUPERVISOR, *ONLY_LOCAL)
+"""What there is to kill where no scheduler runs anything."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -66,9 +71,11 @@ class Blow:
         return among[min(int(self.choice * len(among)), len(among) - 1)]
 
 
-def kinds(*, text: bool, mounted: bool) -> list[Fault]:
-    """What can be done here to a run of text, or of videos."""
-    left_out = (() if text else ONLY_TEXT) + (() if mounted else ONLY_MOUNTED)
+def kinds(*, text: bool, mounted: bool, local: bool = False) -> list[Fault]:
+    """What can be done here to a run of our own stages for text, or of another pipeline."""
+    if local:
+        return list(LOCAL)
+    left_out = ONLY_LOCAL + (() if text else ONLY_TEXT) + (() if mounted else ONLY_MOUNTED)
     return [fault for fault in Fault if fault not in left_out]
 
 

@@ -11,19 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slurm_fixture import SlurmSite, dev_slurm
+from slurm_fixture import dev_slurm
 
 from tests.campaign.judgement import Letter, Tree
 from tests.campaign.lies import Lies
+from tests.campaign.machine import Site
 from tests.campaign.processes import Process, by_kind, seen
 
 STORE_MB = 400
+BY_CONTENT = re.compile(r"^[0-9a-f]{20}$")
 
 
 class Ground:
-    """One run's folder, on a Slurm that nobody else uses."""
+    """One run's folder, on a Slurm that nobody else uses, or on none."""
 
-    def __init__(self, folder: Path, slurm: SlurmSite, *, mounted: bool) -> None:
+    def __init__(self, folder: Path, slurm: Site, *, mounted: bool) -> None:
         self.folder, self.slurm, self.mounted = folder, slurm, mounted
         self.store, self.output, self.greed = folder / "store", folder / "out", folder / "greed"
         self.greed.mkdir()
@@ -92,17 +94,16 @@ class Ground:
 
     def tree(self) -> Tree:
         """What the run is worth."""
-        shards = sorted(self.store.glob("stages/*/shards/*/[!.]*"))
-        rows: dict[str, str] = {}
         letters: list[Letter] = []
-        for shard in shards:
+        named: dict[str, list[tuple[str, dict[str, str]]]] = {}
+        for shard in sorted(self.store.glob("stages/*/shards/*/[!.]*")):
             stage = shard.parts[-4].rpartition("-")[0]
-            for path in sorted(shard.glob("*.jsonl")):
-                if path.name == "failed.jsonl":
-                    letters += self._letters(shard, path)
-                else:
-                    rows[f"{stage}/{_plain(shard.name)}/{path.name}"] = self._comparable(path.read_text())
-        return Tree(rows=rows, letters=tuple(letters))
+            files = {path.name: path for path in sorted(shard.glob("*.jsonl"))}
+            if failed := files.pop("failed.jsonl", None):
+                letters += self._letters(shard, failed)
+            texts = {name: self._comparable(path.read_text()) for name, path in files.items()}
+            named.setdefault(stage, []).append((shard.name, texts))
+        return Tree(rows=dict(rows for those in named.items() for rows in _rows(*those)), letters=tuple(letters))
 
     def _letters(self, shard: Path, path: Path) -> Iterator[Letter]:
         history = json.loads((shard / "stats.json").read_text()).get("history", [])
@@ -113,12 +114,16 @@ class Ground:
     def _comparable(self, text: str) -> str:
         """Rows without the store's path, fingerprints, and the shards that their files lie in."""
         text = text.replace(str(self.folder), "FOLDER")
-        return re.sub(r'"[a-z]+-[0-9a-f]{12}/shards/[^/"]+/[^/"]+/', '"', text)
+        return re.sub(r'"[a-z_]+-[0-9a-f]{12}/shards/[^/"]+/[^/"]+/', '"', text)
 
 
-def _plain(shard: str) -> str:
-    """A gather's shard is named by what it reads."""
-    return re.sub(r"^[0-9a-f]{20}$", "all", shard)
+def _rows(stage: str, shards: list[tuple[str, dict[str, str]]]) -> Iterator[tuple[str, str]]:
+    """`<stage>/<shard>/<file>`, lines. Shards named by what they read, of a gather or of groups, are numbered by rows."""
+    own = [(name, files) for name, files in shards if not BY_CONTENT.match(name)]
+    rest = sorted((files for name, files in shards if BY_CONTENT.match(name)), key=lambda files: sorted(files.items()))
+    for name, files in (*own, *((f"all{n}", files) for n, files in enumerate(rest))):
+        for file, text in files.items():
+            yield f"{stage}/{name}/{file}", text
 
 
 @contextmanager

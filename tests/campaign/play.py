@@ -13,13 +13,13 @@ from pathlib import Path
 
 import attrs
 from checkout import ROOT
-from slurm_fixture import SlurmSite
 
 from tests.campaign.faults import Blow, Fault, blows, kinds, moments
 from tests.campaign.ground import Ground, store_of_its_own
 from tests.campaign.judgement import Tree, judgement
+from tests.campaign.machine import Machine, Site
 from tests.campaign.person import Move, next_move
-from tests.campaign.pipelines import Text, Video
+from tests.campaign.pipelines import Pipeline, Text
 from tests.campaign.strikes import Striker
 from tests.campaign.table import Glance, Hit, Played
 
@@ -47,18 +47,21 @@ class Undisturbed:
 class Plan:
     """A run that much is to happen to."""
 
-    pipeline: Text | Video
+    pipeline: Pipeline
     seed: int
     faults: int
     longest_s: float = 60.0
 
 
+def launcher_of(site: Site) -> str:
+    """What runs stages there."""
+    return "local" if isinstance(site, Machine) else "slurm"
+
+
 class Run:
     """Its ground, and whoever types its command."""
 
-    def __init__(
-        self, ground: Ground, pipeline: Text | Video, say: Callable[[str], None], launcher: str = "slurm"
-    ) -> None:
+    def __init__(self, ground: Ground, pipeline: Pipeline, say: Callable[[str], None], launcher: str = "slurm") -> None:
         self.ground, self.say = ground, say
         self.command = pipeline.command(ground.store, ground.output, launcher)
         self.began, self.ended = time.monotonic(), threading.Event()
@@ -133,7 +136,7 @@ class Run:
 
 
 def undisturbed(
-    pipeline: Text | Video, folder: Path, slurm: SlurmSite, say: Callable[[str], None], launcher: str = "slurm"
+    pipeline: Pipeline, folder: Path, slurm: Site, say: Callable[[str], None], launcher: str = "slurm"
 ) -> Undisturbed:
     """Nothing happens to it. With another launcher it takes another time, and has the same tree."""
     (folder / "store").mkdir(parents=True)
@@ -149,11 +152,11 @@ def undisturbed(
     )
 
 
-def play(plan: Plan, usual: Undisturbed, folder: Path, slurm: SlurmSite, say: Callable[[str], None]) -> Played:
+def play(plan: Plan, usual: Undisturbed, folder: Path, slurm: Site, say: Callable[[str], None]) -> Played:
     """A run with its faults, and whether it ended as it has to. If not, its store is copied beside it."""
     with store_of_its_own(folder) as mounted:
         ground = Ground(folder, slurm, mounted=mounted)
-        run = Run(ground, plan.pipeline, say)
+        run = Run(ground, plan.pipeline, say, launcher_of(slurm))
         striker = Striker(ground, run.command, run.ended.is_set)
         with ThreadPoolExecutor(plan.faults + 1) as pool:
             hits = pool.submit(Faults(plan, run, striker, usual.shards).all)
@@ -172,9 +175,11 @@ def play(plan: Plan, usual: Undisturbed, folder: Path, slurm: SlurmSite, say: Ca
         letters, more = judgement(usual.tree, ground.tree(), unlike(usual.output, ground.output), striker.helpers)
         if wrong + more:
             shutil.copytree(ground.store, folder / "kept", symlinks=True)
-            shutil.copytree(slurm.folder / "log", folder / "slurm-log")
+            if not isinstance(slurm, Machine):
+                shutil.copytree(slurm.folder / "log", folder / "slurm-log")
     return Played(
         pipeline=plan.pipeline.name,
+        launcher=launcher_of(slurm),
         seed=plan.seed,
         shards=usual.shards,
         usual_s=usual.seconds,
@@ -195,7 +200,8 @@ class Faults:
         self._plan, self._run, self._striker, self._shards = plan, run, striker, shards
         seed = f"{plan.pipeline.name} {plan.seed}"
         self._moments = moments(seed, plan.faults)
-        among = kinds(text=isinstance(plan.pipeline, Text), mounted=run.ground.mounted)
+        local = launcher_of(run.ground.slurm) == "local"
+        among = kinds(text=isinstance(plan.pipeline, Text), mounted=run.ground.mounted, local=local)
         self._blows, self._drawing = blows(seed, among, plan.longest_s), threading.Lock()
         self.missed = 0
 

@@ -74,6 +74,8 @@ def _kind(known: dict[int, Process], process: Process, store: str, spool: str) -
     words, above = process.words, known.get(process.above)
     if _begins(words, store) and GATE in words:
         return "gate"
+    if "hpcurate" in words and f"store={store[:-1]}" in words:
+        return "driver"
     if _is_worker(process, store):
         return IN_WORKER[min(_workers_above(known, process, store), 2)]
     if words[0] == "sh" and words[-1].startswith("shouting ") and above and _is_worker(above, store):

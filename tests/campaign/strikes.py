@@ -178,6 +178,7 @@ KILLS = {
     Fault.SCRIPT: "script",
     Fault.GATE: "gate",
     Fault.HELPER: "helper",
+    Fault.DRIVER: "driver",
 }
 STRIKES: dict[Fault, Callable[[Striker, Blow], str]] = {
     Fault.CALL: Striker._call,

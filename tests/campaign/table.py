@@ -41,6 +41,7 @@ class Played:
     """A run that is over."""
 
     pipeline: str
+    launcher: str = "slurm"
     seed: int
     shards: int
     usual_s: float
@@ -61,7 +62,7 @@ class Played:
     def replay(self) -> str:
         """The command that does about the same again: what is hit depends on the moment."""
         words = f"--faults {len(self.hits)} --seed {self.seed} --pipeline {self.pipeline}"
-        return f"python -m tests.campaign {words}"
+        return f"python -m tests.campaign {words}{'' if self.launcher == 'slurm' else f' --launcher {self.launcher}'}"
 
 
 @attrs.define(frozen=True, kw_only=True)

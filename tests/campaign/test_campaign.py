@@ -13,8 +13,9 @@ from slurm_fixture import running_slurm
 
 from tests.campaign.faults import Fault, blows, kinds, moments
 from tests.campaign.judgement import Letter, Tree, judgement
+from tests.campaign.machine import Machine, Site
 from tests.campaign.person import Move, next_move
-from tests.campaign.pipelines import Text, Video
+from tests.campaign.pipelines import Groups, Pipeline, Text, Video, plant_twins
 from tests.campaign.play import Plan, play, undisturbed
 from tests.campaign.table import After, Glance, Hit, Played, after, table
 
@@ -25,11 +26,14 @@ SHORT = 0
 
 
 def test_a_seed_says_what_happens_and_each_kind_comes_before_any_comes_again() -> None:
-    """The same seed draws the same faults."""
+    """The same seed draws the same faults. Without a scheduler there is a driver to kill, and no job."""
+    assert {Fault.STAGE_PROCESS, Fault.KEEPER, Fault.SUPERVISOR, Fault.DRIVER} == {
+        *kinds(text=True, mounted=True, local=True)
+    }
     among = kinds(text=True, mounted=True)
     first, again = ([next(drawn) for _ in among] for drawn in (blows("7", among, 60.0), blows("7", among, 60.0)))
     assert first == again
-    assert set(Fault) == {blow.fault for blow in first}
+    assert {*Fault} - {Fault.DRIVER} == {blow.fault for blow in first}
     assert all(blow.seconds <= 2.0 for blow, _ in zip(blows("8", among, 2.0), range(50)))
     assert sorted(moments("7", 12)) == moments("7", 12)
 
@@ -103,11 +107,16 @@ def test_a_person_types_again_only_where_nothing_is_queued_or_nothing_moves() ->
 # -- on the real Slurm ------------------------------------------------------------------------------
 
 
-def ends_as_it_has_to(plan: Plan, folder: Path, usual: Text | Video, launcher: str = "slurm") -> None:
-    """Play it, and the usual run of the same tree, and print what happened."""
+def ends_as_it_has_to(plan: Plan, folder: Path, usual: Pipeline, launcher: str = "slurm") -> None:
+    """On a Slurm of its own."""
     with running_slurm() as slurm:
-        whole = undisturbed(usual, folder / "undisturbed", slurm, print, launcher)
-        run = play(plan, whole, folder / "run", slurm, print)
+        ends_there_as_it_has_to(plan, folder, usual, slurm, launcher)
+
+
+def ends_there_as_it_has_to(plan: Plan, folder: Path, usual: Pipeline, site: Site, launcher: str) -> None:
+    """Play it, and the usual run of the same tree, and print what happened."""
+    whole = undisturbed(usual, folder / "undisturbed", site, print, launcher)
+    run = play(plan, whole, folder / "run", site, print)
     print(table([run]))
     assert () == run.wrong, run.replay
     assert plan.faults / 2 <= len(run.hits) <= plan.faults, run.replay  # the last may come when the run is over
@@ -136,3 +145,41 @@ def test_a_campaign_of_videos(tmp_path: Path, real_videos: Path, seed: int) -> N
     """The real pipeline over real videos."""
     pipeline = Video(videos=real_videos)
     ends_as_it_has_to(Plan(pipeline=pipeline, seed=seed, faults=12), tmp_path, pipeline)
+
+
+@pytest.mark.long
+@pytest.mark.slurm
+@pytest.mark.parametrize("seed", range(6))
+def test_a_campaign_of_groups(tmp_path: Path, planted: Path, seed: int) -> None:
+    """Texts with exact and near twins: groups, a join, and shards that grow."""
+    pipeline = Groups(texts=planted)
+    ends_as_it_has_to(Plan(pipeline=pipeline, seed=seed, faults=12), tmp_path, pipeline, "local")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_of_groups_on_this_machine(tmp_path: Path, planted: Path, seed: int) -> None:
+    """Stage processes, keepers, supervisors and drivers."""
+    killed_on_this_machine(Groups(texts=planted), seed, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.video
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_of_packed_videos_on_this_machine(tmp_path: Path, real_videos: Path, seed: int) -> None:
+    """The real pipeline with equal files dropped first, and its clips packed into tars."""
+    killed_on_this_machine(Video(videos=real_videos, packed=True), seed, tmp_path)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A folder of texts with twins."""
+    for needed in ("rensa", "py3langid", "pyarrow"):
+        pytest.importorskip(needed, reason="the text extra is not installed")
+    plant_twins(tmp_path / "texts")
+    return tmp_path / "texts"
+
+
+def killed_on_this_machine(pipeline: Pipeline, seed: int, folder: Path) -> None:
+    """Ten kills."""
+    ends_there_as_it_has_to(Plan(pipeline=pipeline, seed=seed, faults=10), folder, pipeline, Machine(folder), "local")
