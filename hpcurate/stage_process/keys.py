@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
+from hpcurate.errors import StageError
 from hpcurate.group import GroupStage
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.store.rows import codec
@@ -65,5 +66,10 @@ def keys_by_method(stage: GroupStage[Any, Any], kind: type[Task], root: Optional
 def _key(stage: GroupStage[Any, Any], task: Task) -> Any:
     try:
         return stage.key(task)
+    except AttributeError as error:
+        if getattr(error, "obj", None) is not stage:  # Python 3.9 does not say whose
+            return error
+        name = f"{type(stage).__qualname__}.key() reads self.{error.name}"  # type: ignore[attr-defined, unused-ignore]
+        return StageError(f"{name}, which is not there: where rows are sorted, setup() has not run")
     except RAISED as error:
         return error

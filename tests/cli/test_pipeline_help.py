@@ -174,3 +174,16 @@ def test_a_stage_written_for_another_tool_is_answered_with_our_methods(project: 
     typed = ("+pipeline=heavy", "stages.mine.least=1", f"input={project.cwd}", f"store={project.store}")
     stderr = project.type(*typed, "stages.mine.file=./ported.py", "dry_run=true", "launcher=local", status=2).stderr
     assert "stages.mine: Ported has no process(self, tasks): process_data is process(self, tasks) here" in stderr
+
+
+def test_a_source_may_be_a_plain_class(project: Shell) -> None:
+    """Not one of attrs: its keys are the parameters of its constructor."""
+    source = "class Own:\n    def __init__(self, count: int = 3, extra: str = '') -> None: ...\n"
+    (project.cwd / "stages/own.py").write_text(source)
+    pipeline = PIPELINE.replace('{_target_: hpcurate.source.Files, path: "${input}", extensions: [txt]}', OWN)
+    (project.cwd / "conf/pipeline/own.yaml").write_text(pipeline.replace("heavy", "own"))
+    lines = project.type("+pipeline=own", "--help").stdout.splitlines()
+    assert "    source.count (int) = 4 in this pipeline" in lines
+
+
+OWN = "{_target_: stages.own.Own, count: 4}"

@@ -17,14 +17,15 @@ from group_stages import Labelled, Sum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcurate import Chain, GroupStage, Stage, Task
-from hpcurate.errors import PipelineError, StoreFailed
+from hpcurate import Chain, GroupStage, Stage, Task, WorkerInfo
+from hpcurate.errors import PipelineError, StageError, StoreFailed
 from hpcurate.failures import Blame, FailureKind
 from hpcurate.group import place_of, shown
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.ranges import hash_ranges
 from hpcurate.planning.slicing import Slicing
 from hpcurate.source import Items
+from hpcurate.stage_process.keys import keys_of as keys_of_rows
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import give_up
 from hpcurate.stage_process.sorter import Row, Sorter
@@ -166,6 +167,28 @@ def test_groups_are_those_that_were_sorted(tmp_path: Path) -> None:
     """Whatever `prepare` does to the tasks."""
     outcome = try_stage(Prepares(), labelled("abab"), tmp_path)
     assert in_order("ab") == [row.key for row in outcome.tasks]
+
+
+class NeedsSetup(Groups):
+    """Its key depends on what `setup` makes."""
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Too late."""
+        self.prefix = "x"
+
+    def key(self, task: Labelled) -> str:
+        """With a prefix."""
+        return self.prefix + task.label
+
+
+def test_a_key_that_depends_on_setup_is_told_why_there_is_none() -> None:
+    """Sort steps set no stage up."""
+    rows = b"".join(codec(Labelled).encode_lines(labelled("a")))
+    [found] = keys_of_rows(NeedsSetup(), Labelled, None)(rows, 1).keys
+    assert isinstance(found, StageError)
+    assert "NeedsSetup.key() reads self.prefix, which is not there: where rows are sorted, setup() has not run" == str(
+        found
+    )
 
 
 def test_keys_that_are_named_alike_are_the_same() -> None:

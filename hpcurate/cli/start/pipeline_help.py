@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import msgspec
 
 from hpcurate.cli.config_fields import Field, fields_of, first_line, parameters_of
@@ -89,7 +90,7 @@ def entries(plain: Mapping[str, Any]) -> Iterator[Entry]:
     source = plain.get("source")
     if isinstance(source, Mapping) and "_target_" in source:
         cls = load_class(str(source["_target_"]), "source")
-        yield _entry("source", cls, fields_of(cls), source)
+        yield _entry("source", cls, fields_of(cls) if attrs.has(cls) else parameters_of(cls), source)
     for name, stage in plain["stages"].items():
         members = stage.get("chain", {name: stage}) if isinstance(stage, Mapping) else {}
         for member, entry in members.items():

@@ -232,7 +232,8 @@ class StageProcess:
         flying, seconds = self._exchange.in_work(job), job.timeout or 0.0
         where = write_stacks(f"stacks of shard {job.shard} after {seconds:g} s:", self._below(), self._log)
         self._stop_hard()
-        what = f"task {flying[0]}" if len(flying) == 1 else f"a batch ({', '.join(flying[:3])}, …)"
+        one = f"{'group' if job.groups else 'task'} {flying[0]}" if len(flying) == 1 else ""
+        what = one or f"a batch ({', '.join(flying[:3])}, …)"
         detail = f"{what} took over {seconds:g} s; where it was: {where}"
         ended = self._end_of(job, Ending.TIMEOUT, detail, of_next=Ending.FREE)
         return attrs.evolve(ended, seconds=seconds)
