@@ -319,7 +319,7 @@ class Attempt:
         for stage, name, types in zip(self._stage.members, self._stage.names, self._stage.types):
             if not tasks and not self._job.whole:
                 break
-            scope = BatchScope(name, self.files, self._job.checkpoint)
+            scope = BatchScope(name, self.files, self._job.checkpoint, stage.brief_drops)
             scope.keys, keys = keys, {}  # of the first member
             stage.bind(scope)
             try:

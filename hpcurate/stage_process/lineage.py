@@ -49,6 +49,8 @@ class Drop(msgspec.Struct, frozen=True):
     """what it had to meet,"""
     measure: str = ""
     """and the field of tasks that has such values."""
+    brief: bool = False
+    """Whether it is enough to name an input."""
 
 
 class Omission(msgspec.Struct, frozen=True):

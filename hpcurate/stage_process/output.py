@@ -134,7 +134,7 @@ class ShardOutput:
             ended = [n for n in sorted(drop.origin.inputs & open_ends) if inputs[n] == drop.task.id]
             rows = max(1, len(ended))
             for _ in range(rows):
-                self._drop(drop.task.id, drop, bool(ended), drop.task)
+                self._drop(drop.task.id, drop, bool(ended), None if drop.brief and ended else drop.task)
             self._count_drop(drop, rows)
             last.update(dict.fromkeys(drop.origin.inputs, drop))
             open_ends.difference_update(ended)

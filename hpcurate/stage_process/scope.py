@@ -24,9 +24,9 @@ LONGEST_REASON = 300
 class BatchScope:
     """Gives one stage the means to make children, drop tasks and write files, for one batch."""
 
-    def __init__(self, stage: str, files: AttemptFiles, checkpoints: str = "") -> None:
+    def __init__(self, stage: str, files: AttemptFiles, checkpoints: str = "", brief_drops: bool = False) -> None:
         """`checkpoints`: the folder of those of the shard's tasks; empty where the stage keeps none."""
-        self.stage, self._checkpoints = stage, checkpoints
+        self.stage, self._checkpoints, self._brief = stage, checkpoints, brief_drops
         self._files = files
         self.drops: list[Drop] = []
         self.logged: list[Entry] = []
@@ -52,7 +52,8 @@ class BatchScope:
     def drop(self, task: Task, reason: str, value: object, threshold: object, measure: str) -> None:
         """See `Scope`."""
         told = {"value": plain(value), "threshold": plain(threshold), "measure": str(measure)}
-        self.drops.append(Drop(task, str(reason)[:LONGEST_REASON], self.stage, **told))  # type: ignore[arg-type]
+        reason = str(reason)[:LONGEST_REASON]
+        self.drops.append(Drop(task, reason, self.stage, brief=self._brief, **told))  # type: ignore[arg-type]
 
     def left_out(self, task: Task, reason: str, count: int, amounts: Mapping[str, float]) -> None:
         """See `Scope`. Raises StageError for what cannot be added up."""

@@ -26,7 +26,8 @@ class DroppedRow(msgspec.Struct, frozen=True, kw_only=True):
     measure: str = ""
     """The field of tasks that has such values, e.g. `motion`."""
     task: Optional[dict[str, Any]] = None
-    """Its row; None for one that no row can hold, and for an input of which all that was made was dropped."""
+    """Its row; None for one that no row can hold, for an input of which all that was made was dropped, and where the
+    stage has `brief_drops`."""
 
     def line(self) -> bytes:
         """One line of JSON, with its end."""

@@ -156,6 +156,7 @@ class Candidates(GroupStage[BandTask, PairTask]):
     """
 
     group_by = "band"
+    brief_drops = True
     resources = Resources(cpus=1, memory="4GB", time="2h")
     version = 1
 

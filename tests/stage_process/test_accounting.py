@@ -327,6 +327,22 @@ def test_each_of_two_inputs_with_one_id_has_its_own_drop(tmp_path: Path) -> None
     assert (3, {"reason 0": 1, "reason 1": 1, "reason 2": 1}) == (outcome.counts.dropped, outcome.counts.reasons)
 
 
+class Brief(Twins):
+    """Its drops are not repeated."""
+
+    version = 1
+    brief_drops = True
+
+
+def test_rows_of_brief_drops_name_the_task_alone(tmp_path: Path) -> None:
+    """The same rows, counts and reasons, without the tasks."""
+    brief = try_stage(Brief("drop all"), numbers(1, 2, 3), tmp_path / "brief", batch_size=3)
+    whole = try_stage(Twins("drop all"), numbers(1, 2, 3), tmp_path / "whole", batch_size=3)
+    assert [{**row, "stage": "Brief", "task": None} for row in whole.dropped] == brief.dropped
+    assert all(row["task"] for row in whole.dropped)
+    assert (whole.counts.dropped, whole.counts.reasons) == (brief.counts.dropped, brief.counts.reasons)
+
+
 def test_a_dead_letter_names_the_row_and_holds_it_as_it_was_read(tmp_path: Path) -> None:
     """It held what `process` had made of the task before it raised, and two with one id could not be told apart."""
     failed = twins(tmp_path, "fail").failed
