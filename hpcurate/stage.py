@@ -125,8 +125,8 @@ class Stage(Generic[In, Out]):
     publishes: ClassVar[bool] = False
     """True where the result is what it writes outside the store: nobody needs the files that its rows name."""
     brief_drops: ClassVar[bool] = False
-    """True: a row of `dropped.jsonl` names the task and does not repeat it, as it stands in what its upstream passed on:
-    for stages that drop most of very many small tasks."""
+    """True: a row of `dropped.jsonl` names the task and does not repeat it: its upstream has it. For stages that drop
+    most of very many small tasks."""
     gather: ClassVar[bool] = False
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
