@@ -99,10 +99,12 @@ class ListsSeen:
     def _was_used(self, folder: str, name: str) -> bool:
         """Whether a list of that name was lost: its shards are there, and nobody knows any more what is in them.
 
-        Where ids are digests of the inputs, they say it.
+        Where ids are digests of the inputs, they say it. A list that was written since it was looked for is not lost.
         """
         store, fan = self._store(folder), fan_of(shard_id(name, 0))
-        return not is_content_named(name) and bool(store.claims.latest(fan) or store.commits.listing(fan)[1])
+        if is_content_named(name) or not (store.claims.latest(fan) or store.commits.listing(fan)[1]):
+            return False
+        return not store.lists.is_there(name)
 
     def _all(self, folder: str, lists: Mapping[str, Parts]) -> tuple[ExpectedList, ...]:
         return tuple(ExpectedList(name, parts, self._current(folder, name, parts)) for name, parts in lists.items())

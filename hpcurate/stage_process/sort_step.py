@@ -25,6 +25,7 @@ from hpcurate.stage_process.sorter import Row, Sorter
 from hpcurate.stage_process.store_errors import own_io
 from hpcurate.stage_process.tries import Fault
 from hpcurate.store.files import REAL, Files
+from hpcurate.store.notes import BEGUN, NOTHING, line_of
 from hpcurate.store.order import ORDER_FILE, OrderInWork, bucket_of
 from hpcurate.store.stats import ShardCounts
 
@@ -48,12 +49,20 @@ class SortRunner:
         """Write `tasks.jsonl` in order, its `order.json`, and `failed.jsonl` for rows without a key."""
         with ShardOutput(job, self.files) as output, Sorter() as sorter:
             weights: dict[int, float] = {}
+            self._note(job, BEGUN)
             for first, lines, keyed in self._blocks(job, report):
                 rows = list(self._placed(output, first, lines, keyed))
                 sorter.extend(rows)
                 weights.update((row, weight) for row, weight in enumerate(keyed.weights, first) if weight != 1.0)
+            self._note(job, NOTHING)
             self._write(job, output, sorter, weights)
         return output.counts
+
+    def _note(self, job: ShardJob, line: bytes) -> None:
+        """Make durable what is in work from now on, where that is asked for: the whole job may be killed."""
+        if job.note:
+            with own_io("writing", job.note):
+                self.files.append(job.note, line)
 
     def _blocks(self, job: ShardJob, report: Report) -> Iterator[tuple[int, list[bytes], Keyed]]:
         """(number of the first, some rows, their keys). One at a time where a row is sought that ends the process."""
@@ -62,16 +71,21 @@ class SortRunner:
         first = 0
         for block in blocks_of(job, 1 if job.isolate else AT_ONCE, self.files):
             lines = BytesIO(block).readlines()
-            yield first, lines, self._isolated(job, block, keys, report) if job.isolate else keys(block, len(lines))
+            if job.isolate:
+                yield first, lines, self._isolated(job, first, block, keys, report)
+            else:
+                yield first, lines, keys(block, len(lines))
             first += len(lines)
 
-    @staticmethod
-    def _isolated(job: ShardJob, line: bytes, keys: Keys, report: Report) -> Keyed:
+    def _isolated(self, job: ShardJob, row: int, line: bytes, keys: Keys, report: Report) -> Keyed:
         """Of a single row, which is named before its key is made."""
         name = json.loads(line)["id"]
         report(InWork(shard=job.shard, tasks=(name,)))
         poison = job.poison.get(name)
-        return keys(line, 1) if poison is None else Keyed([Poisoned(poison.kind.value, poison.why)], [1.0])
+        if poison is not None:
+            return Keyed([Poisoned(poison.kind.value, poison.why)], [1.0])
+        self._note(job, line_of(name, row))
+        return keys(line, 1)
 
     def _placed(self, output: ShardOutput, first: int, lines: list[bytes], keyed: Keyed) -> Iterator[Row]:
         """Rows with their places; those without one are dead letters."""

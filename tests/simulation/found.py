@@ -154,4 +154,16 @@ FOUND: tuple[Mutant, ...] = (
         scenario="groups",
         lost_rows=0.2,
     ),
+    _mutant(
+        "nobody notes which row is being sorted",
+        Edit("stage_process/sort_step.py", "        self._note(job, line_of(name, row))\n", ""),
+        scenario="groups, killers",
+        seed=3,
+    ),
+    _mutant(
+        "a list that was written since it was looked for is lost",
+        Edit("runs/lists_seen.py", "return not store.lists.is_there(name)", "return True"),
+        scenario="groups, killers",
+        seed=29,
+    ),
 )

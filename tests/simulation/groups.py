@@ -61,6 +61,11 @@ def groups_of(stage: str, rows: Iterable[Row]) -> dict[str, list[Row]]:
     return {key: found[key] for key in sorted(found, key=place)}
 
 
+def dies_where_sorted(stage: str, value: int, poison: int) -> bool:
+    """Whether `key` ends its process: of every other one of the numbers that do."""
+    return stage.endswith(f"_for_{TEAM}") and value >= poison and value % 2 == 1
+
+
 def is_left_out(stage: str, row: Mapping[str, Any]) -> bool:
     """Whether the group goes on without it."""
     return stage == TEAM and row["value"] % 10 == 0
@@ -130,10 +135,15 @@ class _Summed(Works):
 class Team(_Summed, GroupStage[Number, Number]):
     """The sum of each team."""
 
+    poison = 1000
+    """See `dies_where_sorted`."""
+
     def key(self, task: Number) -> str:
         """By its value. With a bug, where rows are sorted."""
         if task.id in self.bugs and not self.whole:
             raise ValueError(f"there is a bug in {task.id}.")
+        if dies_where_sorted(sort_step("", TEAM), task.value, self.poison):
+            self.work([task])
         return team_of(task.value)
 
     def process(self, tasks: list[Number]) -> list[Number]:

@@ -227,6 +227,7 @@ def _grouping(dice: random.Random) -> dict[str, Any]:
         "growth": dice.choice((0, 1, 1, 2)),
         "again": dice.choice((0, 0, 1)),
         "slowest_s": dice.choice((5.0, 60.0)),
+        "poison": dice.choice((0, 0, 0, 1, 2)),
     }
 
 
@@ -329,6 +330,7 @@ SCENARIOS: dict[str, Draw] = {
     "groups, retry": lambda dice: {**_slurm(dice), **_buggy(dice), **_grouping(dice)},
     "groups, cancel": lambda dice: {**_slurm(dice), **_grouping(dice), "cancels": 1, "again": dice.randint(0, 1)},
     "groups of a changed input": lambda dice: {**_slurm(dice), **_grouping(dice), "changes": dice.randint(1, 2)},
+    "groups, killers": lambda dice: {**_slurm(dice), **_grouping(dice), **_killers(dice), "stages": ("team", "sift")},
     "groups, local": lambda dice: {**_local(dice), **_grouping(dice)},
     "a join": lambda dice: {**_slurm(dice), **_joining(dice)},
     "a join, retry": lambda dice: {**_slurm(dice), **_buggy(dice), **_joining(dice)},

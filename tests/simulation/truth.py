@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from hpcurate.failures import Ending
-from hpcurate.store.layout import base, fan_of
+from hpcurate.store.layout import base, fan_of, version
 from tests.simulation.cluster import Job
 from tests.simulation.filesystem import Disk, Node
 from tests.simulation.groups import MATCH, SORT, lost_with
@@ -328,7 +328,7 @@ class Truth:
         inputs, copies = _inputs(node), 0
         for other in self.disk.listed(f"{self.store}/stages/{folder}/lists"):
             before = self.disk.find(f"{self.store}/stages/{folder}/lists/{other}")
-            same = other != name and _base(other) == _base(name) and before is not None
+            same = _version(other) < _version(name) and _base(other) == _base(name) and before is not None
             if any(inputs) and same and not self.mayhem and _inputs(before) == inputs:
                 copies += 1
                 if _ids(before) != _ids(node) or copies > MOST_COPIES:
@@ -447,6 +447,11 @@ class Truth:
 def _base(file: str) -> str:
     """Of the file of a list: its name without a version."""
     return base(file.removesuffix(".jsonl"))
+
+
+def _version(file: str) -> int:
+    """Of the file of a list."""
+    return version(file.removesuffix(".jsonl"))[1]
 
 
 def _ids(node: Node | None) -> set[str]:

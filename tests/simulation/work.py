@@ -48,9 +48,11 @@ from tests.simulation.groups import (
     GROUPED,
     MATCH,
     SORT,
+    TEAM,
     Match,
     Right,
     Team,
+    dies_where_sorted,
     lost_with,
     made_of_groups,
     sort_step,
@@ -244,7 +246,7 @@ def _of_several_batches(stage: PlannedStage, shard_tasks: int) -> PlannedStage:
 def outcome(stage: str, row: dict[str, Any]) -> str:
     """passed, dropped or failed. Pure."""
     if stage.startswith(SORT):
-        return "passed"
+        return "failed" if dies_where_sorted(stage, row["value"], POISON) else "passed"
     if row["value"] >= POISON or appetite(row["value"]) > MOST:
         return "failed"
     if stage in ("sift", "left") and row["value"] % 6 == 0:
@@ -299,13 +301,17 @@ def expected(values: dict[str, int], stages: Sequence[str]) -> tuple[dict[str, d
     for before, stage in zip(("", *stages), stages, strict=False):
         above = BEFORE.get(stage, (READS.get(stage, before),))
         rows = [{**row, "of": one} if stage == MATCH else row for one in above for row in out[one]]
+        if stage == TEAM:
+            step = sort_step(before, TEAM)
+            dead |= {row["id"] for row in rows if outcome(step, row) == "failed"}
+            rows = out[step] = [row for row in rows if outcome(step, row) == "passed"]
         failing = {row["id"] for row in rows if doomed(stage, rows) or outcome(stage, row) == "failed"}
         lost = lost_with(stage, rows, failing)
         dead |= lost
         total = sum(row["value"] for row in out[SUM.stage]) if stage == "shift" else 0
         left = [row for row in rows if row["id"] not in lost] if stage in GROUPED else rows
         out[stage] = [] if doomed(stage, rows) else made(stage, left, "", total)
-    out |= {step: out[upstream] for step, upstream in sorted_by(stages).items()}
+    out = {**{step: out[upstream] for step, upstream in sorted_by(stages).items()}, **out}
     return {stage: {row["id"]: row["value"] for row in rows} for stage, rows in out.items() if stage}, dead
 
 

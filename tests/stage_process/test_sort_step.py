@@ -6,10 +6,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from hpcurate import GroupStage, Task
 from hpcurate.errors import StoreFailed
 from hpcurate.group import SortRows, place_of
+from hpcurate.members import resolve_types
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.sort_step import SortRunner
 from hpcurate.store.files import REAL, Files
@@ -68,3 +71,21 @@ def test_an_order_that_lost_its_end_is_the_stores_failure(tmp_path: Path) -> Non
 
     with pytest.raises(StoreFailed, match=r"order\.json has \d+ bytes, \d+ were written"):
         SortRunner(SortRows(), files=Files(opened, REAL.size, REAL.append)).run(job(tmp_path, ["a", "b"]))
+
+
+def test_a_row_is_noted_before_its_key_is_made(tmp_path: Path) -> None:
+    """While a culprit is sought: the whole job may be killed, and only the note says by which row."""
+    note = tmp_path / "note"
+    seen: list[list[str]] = []
+
+    class Notes(GroupStage[Task, Task]):
+        def key(self, task: Task) -> str:
+            seen.append(note.read_text().splitlines())
+            return task.id
+
+    stage = SortRows(grouped=Notes())
+    resolve_types(stage, Task)
+    SortRunner(stage).run(msgspec.structs.replace(job(tmp_path, ["a", "b"]), isolate=True, note=str(note)))
+    lines = ["null", '{"row": 0, "task": "a"}', '{"row": 1, "task": "b"}', "{}"]
+    assert [lines[:2], lines[:3]] == seen
+    assert lines == note.read_text().splitlines()
