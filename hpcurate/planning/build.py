@@ -163,11 +163,15 @@ class _Arranged(msgspec.Struct, frozen=True):
 
 def _sort_step(one: SortStep, options: Mapping[str, StageOptions]) -> Step:
     """With the environment of the stage that it sorts for, if that one's own code makes the keys."""
-    user = options[one.user]
+    user = options[one.users[0]]
     usual: dict[str, Any] = {"shard_tasks": SORT_ROWS}
     if one.stage.grouped is not None:
         usual |= {"env": user.env, "stage_to_node": user.stage_to_node}
-    return Step(one.stage, convert(StageOptions, {**usual, **user.sort}, f"stages.{one.user}.sort"))
+    set_by = [name for name in one.users if options[name].sort] or one.users[:1]
+    odd = next((name for name in set_by if options[name].sort != options[set_by[0]].sort), None)
+    if odd is not None:
+        raise ConfigError(f"stages.{odd}.sort: it shares the sort step of {set_by[0]}, which has other settings")
+    return Step(one.stage, convert(StageOptions, {**usual, **options[set_by[0]].sort}, f"stages.{set_by[0]}.sort"))
 
 
 def _allow_missing(name: str, options: StageOptions, after: Sequence[str]) -> int | None:

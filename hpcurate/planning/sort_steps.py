@@ -27,8 +27,8 @@ class SortStep(msgspec.Struct, frozen=True):
     stage: SortRows
     upstream: str
     """Whose tasks it gets: empty for the source."""
-    user: str
-    """The stage that it was put there for; others may read it as well."""
+    users: tuple[str, ...]
+    """The stages that read it; it was put there for the first."""
 
 
 LONGEST = 38
@@ -41,21 +41,23 @@ class SortSteps:
     def __init__(self, names: Mapping[str, Any]) -> None:
         """`names`: of the other steps."""
         self._taken = set(names)
-        self._known: dict[tuple[str, str, str], str] = {}
+        self._grouped: dict[str, GroupStage[Any, Any]] = {}
         self.steps: dict[str, SortStep] = {}
 
     def of(self, name: str, stage: GroupStage[Any, Any], upstreams: tuple[str, ...]) -> tuple[str, ...]:
-        """What a group stage reads instead of these upstreams; none: the source. Those of one field are shared."""
-        own_key = type(stage).key is not GroupStage.key
-        found = []
-        for upstream in upstreams or ("",):
-            known = (upstream, name if own_key else "", stage.group_by)
-            if known not in self._known:
-                step = SortRows(grouped=stage) if own_key else SortRows(by=stage.group_by)
-                self._known[known] = self._free(_named(upstream, f"for_{name}" if own_key else f"by_{stage.group_by}"))
-                self.steps[self._known[known]] = SortStep(step, upstream, name)
-            found.append(self._known[known])
-        return tuple(found)
+        """What a group stage reads instead of these upstreams; none: the source. Those of one key are shared."""
+        return tuple(self._of(name, stage, upstream) for upstream in upstreams or ("",))
+
+    def _of(self, name: str, stage: GroupStage[Any, Any], upstream: str) -> str:
+        for known, one in self.steps.items():
+            if one.upstream == upstream and _have_one_key(self._grouped[known], stage):
+                self.steps[known] = msgspec.structs.replace(one, users=(*one.users, name))
+                return known
+        own_key = _has_own_key(stage)
+        step = SortRows(grouped=stage) if own_key else SortRows(by=stage.group_by)
+        free = self._free(_named(upstream, f"for_{name}" if own_key else f"by_{stage.group_by}"))
+        self._grouped[free], self.steps[free] = stage, SortStep(step, upstream, (name,))
+        return free
 
     def _free(self, name: str) -> str:
         number, free = 2, name
@@ -63,6 +65,16 @@ class SortSteps:
             number, free = number + 1, f"{name}_{number}"
         self._taken.add(free)
         return free
+
+
+def _has_own_key(stage: GroupStage[Any, Any]) -> bool:
+    return type(stage).key is not GroupStage.key
+
+
+def _have_one_key(one: GroupStage[Any, Any], other: GroupStage[Any, Any]) -> bool:
+    """Whether they give each task the same key: by one field, or by one method with the same parameters."""
+    same = type(one).key is type(other).key and one.group_by == other.group_by
+    return same and (not _has_own_key(one) or one.arguments() == other.arguments())
 
 
 def _named(upstream: str, key: str) -> str:

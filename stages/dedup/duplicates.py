@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from hpcurate import GroupStage, Resources, Stage, WorkerInfo
+from hpcurate import GroupStage, Resources, Stage, Task, WorkerInfo
 from hpcurate.errors import StageError
 from hpcurate.spec import InputFile
 from stages.dedup.tables import KEPT, LIST, Row, kept_before, load_rows, schema, table_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from stages.dedup.clusters import Vectors
 
 SMALL = Resources(cpus=2, memory="16GB", time="4h")
+In = TypeVar("In", bound=VisualTask)
+Out = TypeVar("Out", bound=Task)
 EPS = 0.01
 """SemDeDup's and NeMo Curator's default."""
 
@@ -63,7 +65,22 @@ def cluster_of(task: VisualTask) -> Cluster:
     return task.cluster
 
 
-class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
+class OfCluster(GroupStage[In, Out]):
+    """Base: the groups are clusters. With one key, and the same parameters, rows are sorted once for both stages."""
+
+    resources = SMALL
+    rule: Rule
+
+    def setup(self, worker: WorkerInfo) -> None:
+        """Where it computes."""
+        self.rule.device = worker.device
+
+    def key(self, task: In) -> str:
+        """Its cluster."""
+        return str(cluster_of(task).number)
+
+
+class SemanticDuplicates(OfCluster[VisualTask, VisualTask]):
     """Of tasks that are nearly the same keep one: a task is dropped if its similarity to a kept one is above 1 - eps.
 
     Within a cluster tasks are taken in the order of `keep`, equal ones by their id, whatever order they come in. One is
@@ -73,7 +90,6 @@ class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
     compared.
     """
 
-    resources = SMALL
     version = 1
 
     def __init__(
@@ -96,14 +112,6 @@ class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
         """
         self.rule = Rule(eps, keep, longest_by, against or [])
 
-    def setup(self, worker: WorkerInfo) -> None:
-        """Where it computes."""
-        self.rule.device = worker.device
-
-    def key(self, task: VisualTask) -> str:
-        """Its cluster."""
-        return str(cluster_of(task).number)
-
     def process_group(self, key: str, tasks: list[VisualTask]) -> list[VisualTask]:
         """Those that are kept; in the rows of the others stand their twin's id and the similarity."""
         kept, threshold = [], round(self.rule.threshold, 6)
@@ -117,10 +125,9 @@ class SemanticDuplicates(GroupStage[VisualTask, VisualTask]):
         return kept
 
 
-class ListDuplicates(GroupStage[VisualTask, GroupTask]):
+class ListDuplicates(OfCluster[VisualTask, GroupTask]):
     """The same decisions, as rows of a list: of all tasks, since a dropped one goes nowhere."""
 
-    resources = SMALL
     version = 1
 
     def __init__(
@@ -139,14 +146,6 @@ class ListDuplicates(GroupStage[VisualTask, GroupTask]):
             against: see there.
         """
         self.rule = Rule(eps, keep, longest_by, against or [])
-
-    def setup(self, worker: WorkerInfo) -> None:
-        """Where it computes."""
-        self.rule.device = worker.device
-
-    def key(self, task: VisualTask) -> str:
-        """Its cluster."""
-        return str(cluster_of(task).number)
 
     def process(self, tasks: list[VisualTask]) -> list[GroupTask]:
         """A task for each cluster; the rows of all of them are one file."""

@@ -119,6 +119,7 @@ def test_one_of_each_is_kept_and_the_others_name_it(tmp_path: Path) -> None:
     assert {"a", "c", "g", "h"} == set(table["id"].to_pylist())
     assert [1, 1, 1, 1] == pytest.approx([np.linalg.norm(row) for row in table["embedding"].to_pylist()])
     assert (3, 2) == np.load(tmp_path / "out" / "dedup" / "centroids.npy").shape
+    assert ["sort_assign_for_dedup"] == [name for name in run.summary["stages"] if name.startswith("sort_")]
 
 
 def test_neither_slices_nor_the_order_matter(tmp_path: Path) -> None:
