@@ -74,7 +74,7 @@ def _kind(known: dict[int, Process], process: Process, store: str, spool: str) -
     words, above = process.words, known.get(process.above)
     if _begins(words, store) and GATE in words:
         return "gate"
-    if "hpcurate" in words and f"store={store[:-1]}" in words:
+    if f"store={store[:-1]}" in words or (store[:-1] in words and words[1].endswith("/typed.py")):
         return "driver"
     if _is_worker(process, store):
         return IN_WORKER[min(_workers_above(known, process, store), 2)]

@@ -12,6 +12,7 @@ import pytest
 from slurm_fixture import running_slurm
 
 from tests.campaign.faults import Fault, blows, kinds, moments
+from tests.campaign.ground import Ground
 from tests.campaign.judgement import Letter, Tree, judgement
 from tests.campaign.machine import Machine, Site
 from tests.campaign.person import Move, next_move
@@ -85,6 +86,22 @@ def test_only_the_dead_letters_of_the_policy_may_be_lacking_and_what_is_made_of_
     found = Tree(rows={**kept, "b/2/tasks.jsonl": ""}, letters=(DEAD,))
     assert "a row is lacking" in _judged(whole, found, [])[1][0]
     assert ["rows differ: a/1/tasks.jsonl"] == judgement(whole, Tree(rows={**ROWS, "a/1/tasks.jsonl": ""}), [])[1]
+
+
+def test_shards_named_by_what_they_read_are_told_apart_by_their_rows(tmp_path: Path) -> None:
+    """A stage of groups has many, under other names in another store; a row that is in none of them is seen."""
+    trees = []
+    for folder, names in (("a", "0123"), ("b", "3210"), ("c", "012")):
+        (tmp_path / folder).mkdir()
+        ground = Ground(tmp_path / folder, Machine(tmp_path), mounted=False)
+        for number, name in enumerate(names):
+            shard = ground.store / "stages" / f"near-{folder * 12}" / "shards" / name / (name * 20)
+            shard.mkdir(parents=True)
+            (shard / "tasks.jsonl").write_text(f'{{"id": "{number}"}}\n')
+        trees.append(ground.tree())
+    assert 4 == len(trees[0].rows)
+    assert ([], []) == judgement(trees[0], trees[1], [])
+    assert ["rows differ: near/all3/tasks.jsonl"] == judgement(trees[0], trees[2], [])[1]
 
 
 def _judged(whole: Tree, found: Tree, differences: list[str]) -> tuple[int, list[str]]:
