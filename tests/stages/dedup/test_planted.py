@@ -12,8 +12,9 @@ import attrs
 import numpy as np
 import pytest
 from checkout import ROOT
+from planted_shots import FEW, copies_in, shots_of
 from real_weights import brought, weights
-from shot_features import ShotFeatures, copies_of, frames_of, standard_of, write_frames
+from shot_features import ShotFeatures, frames_of, standard_of
 from video_help import short_clips
 
 from hpcurate import File
@@ -34,7 +35,6 @@ SHOTS = {
     "p2.mp4": [(0, 150)],
 }
 """First frames of shots of two seconds and more, and the frames after their last ones; one of a video without cuts."""
-FEW = {"cc30.mp4": [(90, 140), (190, 240)], "dj1.mp4": [(20, 70)], "dj3.mp4": [(0, 50)]}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,13 +42,6 @@ def needs_torch() -> None:
     """Torch and faiss."""
     pytest.importorskip("torch", reason="the models extra is not installed")
     pytest.importorskip("faiss", reason="the dedup extra is not installed")
-
-
-def shots_of(folder: Path, spans: Mapping[str, Sequence[tuple[int, int]]]) -> Iterator[list[np.ndarray]]:
-    """Their frames."""
-    for name, places in spans.items():
-        frames = frames_of(folder / name, max(end for _, end in places))
-        yield from (frames[first:end] for first, end in places)
 
 
 def episode() -> Iterator[list[np.ndarray]]:
@@ -66,13 +59,11 @@ def episode() -> Iterator[list[np.ndarray]]:
 def planted(shots: Iterator[list[np.ndarray]], folder: Path, crop: float, shift: int) -> dict[str, list[ClipTask]]:
     """Shot → the clip of it, and its copies."""
     found: dict[str, list[ClipTask]] = {}
-    for number, shot in enumerate(shots):
-        for name, frames, scale, crf in copies_of(shot, crop, shift):
-            path = write_frames(frames, folder / f"{number}-{name}.mp4", scale, crf)
-            whole = {"stride_s": 60.0, "max_s": 120.0}
-            (clip,) = short_clips(path, folder / path.stem, **whole)
-            file = File(os.fspath(path), os.fspath(path))
-            found.setdefault(str(number), []).append(attrs.evolve(clip, clip=file, frames=len(frames)))
+    for number, path, frames in copies_in(folder, shots, crop, shift):
+        whole = {"stride_s": 60.0, "max_s": 120.0}
+        (clip,) = short_clips(path, folder / path.stem, **whole)
+        file = File(os.fspath(path), os.fspath(path))
+        found.setdefault(number, []).append(attrs.evolve(clip, clip=file, frames=frames))
     return found
 
 
