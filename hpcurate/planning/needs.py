@@ -30,29 +30,35 @@ def lacking(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:
 
 
 def extras_with(packages: Iterable[str]) -> tuple[str, ...]:
-    """The extras of hpcurate that have all of them; none where one of them is in no extra."""
-    extras = _extras()
-    having = {extras.get(name, "") for name in packages}
-    return () if "" in having else tuple(sorted(having))
+    """As few extras of hpcurate as have all of them; none where one of them is in no extra."""
+    extras, left, found = _extras(), set(packages), list[str]()
+    if not left <= set().union(*extras.values()):
+        return ()
+    while left:
+        best = max(sorted(extras), key=lambda name: (len(extras[name] & left), -len(extras[name])))
+        found.append(best)
+        left -= extras[best]
+    return tuple(sorted(found))
 
 
 def whole() -> bool:
     """Whether all that the extras have is here, so that no shipped stage can lack anything."""
-    return all(_is_here(name) for name in _extras())
+    return all(_is_here(name) for has in _extras().values() for name in has)
 
 
 @functools.cache
-def _extras() -> dict[str, str]:
-    """Package, as it is imported → the first extra of hpcurate that has it."""
+def _extras() -> dict[str, frozenset[str]]:
+    """Extra of hpcurate → what it has, as it is imported."""
     try:
         lines = requires("hpcurate") or []
     except PackageNotFoundError:  # a checkout that is not installed
         lines = []
     imported = {dist: name for name, dist in _OTHER_NAMES.items()}
-    found = [re.match(r"([\w.-]+).*; extra == .(\w+)", line) for line in lines]
-    return {
-        imported.get(one[1], one[1].replace("-", "_")): one[2] for one in reversed(found) if one and one[2] != "dev"
-    }
+    found: dict[str, set[str]] = {}
+    for one in (re.match(r"([\w.-]+).*; extra == .(\w+)", line) for line in lines):
+        if one and one[2] != "dev":
+            found.setdefault(one[2], set()).add(imported.get(one[1], one[1].replace("-", "_")))
+    return {name: frozenset(has) for name, has in found.items()}
 
 
 def packages_of(stage: Stage[Any, Any], given: type[Task]) -> tuple[str, ...]:

@@ -134,8 +134,9 @@ class _Waiting:
     def end(self) -> Iterator[Batch]:
         """What waits."""
         if self._rows:
-            yield Batch(self._rows, b"".join(self._lines), self._decode, self._prepare, keys=self._keys)
-        self._rows, self._lines, self._keys, self._groups = [], [], [], 0
+            rows, data, keys = self._rows, b"".join(self._lines), self._keys
+            self._rows, self._lines, self._keys, self._groups = [], [], [], 0  # while it is processed it is there once
+            yield Batch(rows, data, self._decode, self._prepare, keys=keys)
 
     def _refuse(self, key: str, kept: list[Row], rest: Iterator[Row], most: int) -> Iterator[Batch]:
         """A group that is too large, some rows at a time."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
+from hpcurate import Resources
 from hpcurate.task import Task
 from stages.shards.bins import part_of
 from stages.shards.order import check_parts, limits, shuffled
@@ -20,6 +21,7 @@ class TextShards(Packing[Task, Task]):
     is new gets files with the next numbers.
     """
 
+    resources = Resources(cpus=1, memory="16GB", time="4h")
     version = 1
 
     def __init__(
