@@ -146,6 +146,7 @@ class _Arranged(msgspec.Struct, frozen=True):
         """Raises ConfigError naming the key."""
         options = {stage: checked(step.options, _key(stage)) for stage, step in steps.items()}
         line = in_order(options, places)
+        _check_sort(steps, options)
         after, sorts = with_sort_steps(
             _stages(steps), {stage: upstreams(stage, line, options[stage]) for stage in line}
         )
@@ -159,6 +160,14 @@ class _Arranged(msgspec.Struct, frozen=True):
             behind[stage] = dict.fromkeys(after[stage], f"stages.{stage}.after") | by_result | named
         needs = {stage: tuple(name for name in behind[stage] if name not in after[stage]) for stage in after}
         return cls(steps, after, needs, found, topological(behind))
+
+
+def _check_sort(steps: Mapping[str, Step], options: Mapping[str, StageOptions]) -> None:
+    for name, given in options.items():
+        if given.sort and group_stage(name, steps[name].stage) is None:
+            raise ConfigError(f"stages.{name}.sort: it gets no whole groups, so nothing is sorted for it")
+        if given.sort:  # as it was typed: planned is a sort step of another name
+            _resources(f"{name}.sort", Resources(), convert(StageOptions, given.sort, f"stages.{name}.sort").resources)
 
 
 def _sort_step(one: SortStep, options: Mapping[str, StageOptions]) -> Step:

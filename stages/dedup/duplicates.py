@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from hpcurate import GroupStage, Resources, Stage, Task, WorkerInfo
 from hpcurate.errors import StageError
 from hpcurate.spec import InputFile
+from stages.dedup.kept import check_lists
 from stages.dedup.tables import KEPT, LIST, Row, kept_before, load_rows, schema, table_of
 from stages.dedup.tasks import Cluster, GroupTask, ListTask
 from stages.dedup.twins import Keep, Twin, keep_order, twins
@@ -45,6 +46,7 @@ class Rule:
     def __init__(self, eps: float, keep: Keep, longest_by: str, against: Sequence[str]) -> None:
         self.threshold, self.keep = 1 - (a_share("eps", eps) or 0.0), keep
         self.longest_by, self.against, self.device = longest_by, list(against), "cpu"
+        check_lists(self.against)
 
     def verdicts(self, tasks: Sequence[VisualTask]) -> list[Verdict]:
         """Of all tasks of one cluster, in their order."""

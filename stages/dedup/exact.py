@@ -7,7 +7,7 @@ from functools import cached_property
 from hpcurate import GroupStage, Resources, Task, WorkerInfo
 from hpcurate.spec import InputFile
 from stages.dedup.keep import Keep, best, check_fields, name_of
-from stages.dedup.kept import earlier_digests
+from stages.dedup.kept import check_lists, earlier_digests
 
 
 class ExactDuplicates(GroupStage[Task, Task]):
@@ -31,6 +31,7 @@ class ExactDuplicates(GroupStage[Task, Task]):
         """
         self.keep: Keep = keep
         self.against = against or []
+        check_lists(self.against)
 
     def accept(self, given: type[Task]) -> None:
         """Refuse tasks without what is compared."""

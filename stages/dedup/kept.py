@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hpcurate import Resources, Stage, Task
-from hpcurate.errors import StageError
+from hpcurate.errors import ConfigError, StageError
 from stages.dedup.keep import name_of
 from stages.layout import readable
 from stages.publish import publish_bytes
@@ -23,6 +23,8 @@ PUBLISHED = os.path.join("dedup", "kept.parquet")
 _COLUMNS = ("id", "name", "digest", "length", "signature", "how")
 _AT_ONCE = 10_000
 """Rows of a list that are read at a time."""
+_MAGIC = b"PAR1"
+"""What each Parquet file begins with."""
 
 
 @attrs.define(kw_only=True)
@@ -91,6 +93,14 @@ def kept_bytes(tasks: Sequence[KeptTask]) -> bytes:
             columns = [pyarrow.array([_cell(getattr(task, name)) for task in some]) for name in _COLUMNS]
             writer.write_batch(pyarrow.record_batch(columns, schema=schema))
     return sink.getvalue()
+
+
+def check_lists(paths: Sequence[str]) -> None:
+    """Refuse what is no Parquet file, before anything runs. Raises ConfigError; what is not there is left alone."""
+    for path in filter(os.path.isfile, paths):
+        with open(path, "rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise ConfigError(f"against: {path}: no Parquet file; give a list that an earlier run has published")
 
 
 def earlier_rows(paths: Sequence[str], columns: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.spec import InputFile
 from stages.dedup.components import components, links, longest
 from stages.dedup.earlier import Earlier
+from stages.dedup.kept import check_lists
 from stages.dedup.signatures import Signing, Unit, band_keys, signatures, similarities, sketch, sketch_rows
 from stages.texts.tasks import TextTask
 
@@ -99,6 +100,7 @@ class Sign(Stage[TextTask, TextTask]):
         self.how = Signing(unit, n, bands, rows, seed)
         self.threshold = _share(threshold)
         self.against = against or []
+        check_lists(self.against)
 
     @cached_property
     def _earlier(self) -> Earlier | None:

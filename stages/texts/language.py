@@ -12,6 +12,16 @@ from stages.texts.tasks import TextTask
 UNKNOWN = "und"
 """ISO 639's word for a text whose language cannot be told."""
 
+_CODES = """
+    ace af am an ar ary arz as az ba bcl be bg bn br bs ca crh cs cy da de dz el en eo es et eu ext fa fi fo
+    fr fuv fy ga gcf gcr gd gl gom grc gu gug guw ha hbo he hi hr ht hu hy id ig is it ja jv ka kab kik kk km
+    kn ko ku ky la lb lg lij ln lo lt ltg lv mg mk ml mn mr ms mt my ne nl nn no nso oc om or pa pcm pl ps pt
+    qu ro ru rw sa sdh se si sk sl sn so sq sr st sv sw ta te tg th tk tl tr tt ug uk ur uz uzs vec vi vo wa
+    wuu xh yo yue zh zu zxx
+"""
+LANGUAGES = tuple(_CODES.split())
+"""Codes of py3langid's model, so that a misspelt one is refused without loading it."""
+
 
 class Language(Stage[TextTask, TextTask]):
     """Identify the language of each text by py3langid's model of 140 languages, and drop those that are not wanted.
@@ -39,16 +49,15 @@ class Language(Stage[TextTask, TextTask]):
             raise ConfigError(f"min_score: {min_score}: expected 0 … 1")
         if characters < 1:
             raise ConfigError(f"characters: {characters}: expected at least 1")
+        for language in keep_languages or []:
+            if language not in LANGUAGES:
+                raise ConfigError(f"keep_languages: {language!r}: no such code; {_codes_like(language)}")
         self.keep_languages = list(keep_languages or [])
         self.min_score, self.characters = min_score, characters
 
     def setup(self, worker: WorkerInfo) -> None:
-        """Load the model. Raises ConfigError for a language that it does not have."""
+        """Load the model."""
         self._model = load_model()
-        unknown = sorted(set(self.keep_languages) - set(self._model.labels))
-        if unknown:
-            have = ", ".join(sorted(self._model.labels))
-            raise ConfigError(f"keep_languages: {unknown[0]}: no such code; there are {have}")
 
     def process(self, tasks: list[TextTask]) -> list[TextTask]:
         """Those that are kept, with `language` and `language_score`."""
@@ -66,6 +75,11 @@ class Language(Stage[TextTask, TextTask]):
         else:
             return True
         return False
+
+
+def _codes_like(wrong: str) -> str:
+    begin = [code for code in LANGUAGES if wrong.lower().startswith(code)]
+    return f"did you mean {begin[0]!r}?" if begin else f"there are: {', '.join(LANGUAGES)}"
 
 
 @functools.cache

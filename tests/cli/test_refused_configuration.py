@@ -152,3 +152,24 @@ def test_of_a_key_that_is_given_twice_the_last_counts(shell: Shell) -> None:
     """Two rows named the run of `limit=2` as that of `limit=1` and `limit=3`."""
     done = shell.inline("-m", "+pipeline=words", "limit=choice(1,3)", "limit=2")
     assert (1, 0) == (done.stdout.count("complete"), done.stdout.count("limit="))
+
+
+# -- groups of tasks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["+dedup=semantic"], "there is no stage 'embed': it is of a group that is not chosen; type +embed=clip or +embed=siglip"),
+        (["stages.split.sort.workers=2"], "stages.split.sort: it gets no whole groups, so nothing is sorted for it"),
+        (["+dedup=exact", "stages.exact.sort.wokers=2"], "stages.exact.sort.wokers: there is no such key"),
+        (["+dedup=exact", "stages.exact.sort.resources.memry=2GB"], "stages.exact.sort.resources.memry: there is no such"),
+        (["+dedup=exact", "stages.exact.sort.resources=2GB"], "stages.exact.sort.resources"),
+        (["+dedup=exact", "stages.exact.against=[kept.txt]"], "stages.exact.against: kept.txt: no Parquet file"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_about_groups_and_duplicates(shell: Shell, words: list[str], expected: str) -> None:
+    """With the key that was typed, before anything starts."""
+    (shell.cwd / "a.mp4").write_bytes(b"")
+    (shell.cwd / "kept.txt").write_text("a.mp4")
+    assert expected in refused(shell, "+pipeline=video", "input=.", *words)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpcurate.cli.start.stage_file import stage_in_file, stage_in_frozen_file
+from hpcurate.config_files import conf_folders, names_in
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.fields import check_keys, convert, names_of
 from hpcurate.planning.build import Step
@@ -56,11 +57,20 @@ def _check_neighbours(entries: dict[str, Any]) -> None:
         for key in ("before", "after", "needs"):
             named = entry.get(key)
             for member in named if isinstance(named, list) else [named]:
+                if isinstance(member, str) and member not in entries and member not in chains:
+                    _check_group(f"stages.{name}.{key}", member)
                 if isinstance(member, str) and member in chains.keys() - entries.keys():
                     raise ConfigError(
                         f"stages.{name}.{key}: {member!r} is a member of the chain {chains[member]}; "
                         f"type stages.{name}.{key}={chains[member]}, or make {name} a member, too"
                     )
+
+
+def _check_group(key: str, name: str) -> None:
+    """Who names the stage of a group that is not chosen is told its choices. Raises ConfigError."""
+    if choices := names_in(conf_folders(), name):
+        typed = " or ".join(f"+{name}={choice}" for choice in choices)
+        raise ConfigError(f"{key}: there is no stage {name!r}: it is of a group that is not chosen; type {typed}")
 
 
 def _step(name: str, entry: Any) -> Step:

@@ -10,7 +10,7 @@ import pytest
 
 from hpcurate.errors import ConfigError
 from hpcurate.testing import try_stage
-from stages.texts.language import Language
+from stages.texts.language import LANGUAGES, Language, load_model
 from stages.texts.measures import MEASURES
 from stages.texts.quality import Quality
 from stages.texts.tasks import Texts, TextTask
@@ -70,10 +70,17 @@ def test_only_the_beginning_of_a_text_is_looked_at(tmp_path: Path) -> None:
     assert ["de", "ru"] == languages
 
 
-def test_a_language_without_a_model_is_refused(tmp_path: Path) -> None:
-    """When the model is loaded, with those that there are."""
-    with pytest.raises(ConfigError, match=r"keep_languages: english: no such code; there are .* en, "):
-        try_stage(Language(["english"]), texts("a"), tmp_path)
+def test_a_language_without_a_model_is_refused() -> None:
+    """Before anything runs, with what was meant, or those that there are."""
+    with pytest.raises(ConfigError, match=r"keep_languages: 'EN': no such code; did you mean 'en'\?"):
+        Language(["de", "EN"])
+    with pytest.raises(ConfigError, match=r"keep_languages: 'xx': no such code; there are: .* en, "):
+        Language(["xx"])
+
+
+def test_the_codes_are_those_of_the_model() -> None:
+    """They are written down, as no stage loads a model to be made."""
+    assert tuple(sorted(load_model().labels)) == LANGUAGES
 
 
 def test_a_good_text_passes_with_its_measures(tmp_path: Path) -> None:
