@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from hpcurate import GroupStage, Resources, Stage, Task, WorkerInfo
 from hpcurate.errors import StageError
 from hpcurate.spec import InputFile
-from stages.dedup.kept import check_lists
+from stages.dedup.kept import check_lists, check_stays
 from stages.dedup.tables import KEPT, LIST, Row, kept_before, load_rows, schema, table_of
 from stages.dedup.tasks import Cluster, GroupTask, ListTask
 from stages.dedup.twins import Keep, Twin, keep_order, twins
@@ -203,16 +203,25 @@ class PublishDuplicates(Stage[GroupTask, ListTask]):
     resources = Resources(cpus=1, memory="8GB", time="2h")
     gather = True
     publishes = True
+    operational = ("against",)
     version = 1
 
-    def __init__(self, output: str, centroids: Path | None = None, earlier: InputFile | None = None) -> None:
+    def __init__(
+        self,
+        output: str,
+        centroids: Path | None = None,
+        earlier: InputFile | None = None,
+        against: list[str] | None = None,
+    ) -> None:
         """Set where to write.
 
         Args:
             output: folder; the files are in `dedup/` in it.
             centroids: as for `Assign`.
             earlier: as for `Assign`.
+            against: lists of earlier runs that this one reads: the one that it writes must not be among them.
         """
+        check_stays(os.path.join(output, "dedup", "kept_vectors.parquet"), against or [])
         self.folder, self.centroids = os.path.join(output, "dedup"), earlier or centroids
 
     def process(self, tasks: list[GroupTask]) -> list[ListTask]:

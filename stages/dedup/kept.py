@@ -59,21 +59,33 @@ class WriteKept(Stage[KeptTask, KeptTask]):
 
     gather = True
     publishes = True
+    operational = ("against",)
     resources = Resources(cpus=1, memory="8GB", time="1h")
     version = 1
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, against: list[str] | None = None) -> None:
         """Set where to write.
 
         Args:
             output: folder, made if missing.
+            against: lists of earlier runs that this one reads: the one that it writes must not be among them.
         """
         self.output = output
+        check_stays(os.path.join(output, PUBLISHED), against or [])
 
     def process(self, tasks: list[KeptTask]) -> list[KeptTask]:
         """The same tasks, written."""
         publish_bytes(kept_bytes(tasks), os.path.join(self.output, PUBLISHED))
         return tasks
+
+
+def check_stays(written: str, against: Sequence[str]) -> None:
+    """Raise ConfigError if a run would write its list over one that it is compared with, whose rows would be lost."""
+    if os.path.realpath(written) in map(os.path.realpath, against):
+        raise ConfigError(
+            f"against: this run would write its own list over {written}, which it is compared with; name another "
+            "output=…, and give later runs both lists"
+        )
 
 
 def kept_fields(task: Task) -> dict[str, Any]:

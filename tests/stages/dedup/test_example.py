@@ -27,3 +27,17 @@ def test_equal_files_of_a_folder_are_found(shell: Shell) -> None:
     (photos / "new.jpg").write_bytes(b"2")
     shell.inline("+pipeline=dedup", "input=photos", "output=out")
     assert ["a.jpg", "b.jpg"] == kept(shell)
+
+
+def test_a_list_that_a_run_is_compared_with_is_not_written_over(shell: Shell) -> None:
+    """What it named was lost, and the same command again dropped what it had kept before."""
+    (shell.cwd / "photos").mkdir()
+    (shell.cwd / "photos" / "a.jpg").write_bytes(b"1")
+    shell.inline("+pipeline=dedup", "input=photos", "output=out")
+    (shell.cwd / "photos" / "b.jpg").write_bytes(b"2")
+    words = ("+pipeline=dedup", "input=photos", "stages.exact.against=[out/dedup/kept.parquet]")
+    refused = shell.inline(*words, "output=./out", status=2)
+    assert "name another output=…, and give later runs both lists" in refused.stderr
+    assert ["a.jpg"] == kept(shell)
+    shell.inline(*words, "output=out2")
+    assert ["a.jpg"] == kept(shell)
