@@ -44,6 +44,11 @@ class Contents:
         self.counts[reason] += 1
         self.bytes[reason] += size
 
+    @property
+    def said(self) -> str | None:
+        """All reasons: what is left out of a tar that is dropped is not counted, as the whole of it is lost."""
+        return "; ".join(self.counts) or None
+
 
 def contents(task: FileTask) -> Contents:
     """Those of a tar. Raises TarError naming it."""
@@ -89,7 +94,7 @@ class Members(Stage[FileTask, Member]):
         places = [p for p in found.places if not self.suffixes or p.name.lower().endswith(self.suffixes)]
         report(self, task, found)
         if not places:
-            self.drop(task, "no member of these extensions" if self.suffixes else "no member")
+            self.drop(task, "no member of these extensions" if self.suffixes else "no member", value=found.said)
         return [self._member(task, place, found.mtime_ns) for place in places]
 
     def _member(self, task: FileTask, place: Place, written: int) -> Member:
@@ -133,7 +138,7 @@ class Samples(Stage[FileTask, WebDatasetSample]):
         whole = {stem: members for stem, members in samples.items() if members.keys() >= set(self.required)}
         report(self, task, found)
         if not whole:
-            self.drop(task, "no sample")
+            self.drop(task, "no sample", value=found.said)
         return [self._sample(task, stem, members, found.mtime_ns) for stem, members in whole.items()]
 
     def _sample(self, task: FileTask, stem: str, members: dict[str, Place], written: int) -> WebDatasetSample:

@@ -134,6 +134,14 @@ def test_a_tar_cut_off_anywhere_gives_what_is_whole_and_says_where(tmp_path: Pat
         assert 0 <= found[-1][1], size
 
 
+def test_a_tar_cut_off_in_its_first_member_is_dropped_with_the_byte(tmp_path: Path) -> None:
+    """What is left out of a dropped task is not counted: it was a tar without members, and no word of the damage."""
+    path = make_tar(tmp_path / "cut.tar", THREE)
+    path.write_bytes(path.read_bytes()[:513])
+    (row,) = members(path, extensions=["mp4"]).dropped
+    assert ("no member of these extensions", "cut off at byte 513, within a member") == (row["reason"], row["value"])
+
+
 def test_a_damaged_header_ends_the_table_and_is_no_end_mark(tmp_path: Path) -> None:
     """Python's own reader takes it for the end of the archive: everything behind it was lost without a word."""
     path = make_tar(tmp_path / "x.tar", THREE)
