@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import zlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -40,6 +41,8 @@ TABLES: dict[str, type[Jsonl | Csv | Parquet]] = {
     ".jsonl": Jsonl, ".jsonl.gz": JsonlGz, ".csv": Csv, ".parquet": Parquet,
 }  # fmt: skip
 """End of a file's name → what reads it."""
+_LOOKED_AT = 100
+"""Rows of which one has to have the column with the text."""
 
 
 @attrs.define(kw_only=True)
@@ -111,8 +114,16 @@ class Texts:
         """See `Placed`."""
         seen, kind = set[bytes](), self.task_type
         fields = _fields_of(kind)
-        for where, row in self._rows().rows():
+        for where, row in self._with_texts(self._rows().rows()):
             yield where, _converted(kind, where, self._plain(where, row, fields, seen))
+
+    def _with_texts(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """The same rows. Raises ConfigError if none of the first ones has the column: it has another name."""
+        first = list(itertools.islice(rows, _LOOKED_AT))
+        if first and not any(self.text in row for _, row in first):
+            where, row = first[0]
+            raise ConfigError(f"{where}: no column {self.text!r}; there are: {', '.join(row)}; set source.text=COLUMN")
+        return itertools.chain(first, rows)
 
     def _plain(self, where: str, row: dict[str, Any], fields: frozenset[str], seen: set[bytes]) -> dict[str, Any]:
         """Fields of a row's task."""

@@ -157,6 +157,15 @@ def test_a_class_of_ones_own_is_one_of_texts() -> None:
         Texts("a.jsonl", task="hpcurate.FileTask")
 
 
+def test_a_column_of_another_name_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    """All rows were empty texts, and dropped without a word; a row without a text beside others is an empty one."""
+    (tmp_path / "a.jsonl").write_text('{"content": "x", "url": "y"}\n')
+    with pytest.raises(ConfigError, match=r"a\.jsonl:1: no column 'text'; there are: content, url; set source\.text="):
+        list(Texts(f"{tmp_path}/a.jsonl").tasks())
+    (tmp_path / "a.jsonl").write_text('{"url": "y"}\n{"text": "x"}\n')
+    assert ["", "x"] == [task.text for task in Texts(f"{tmp_path}/a.jsonl").tasks()]
+
+
 def test_a_column_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """With the key that names another."""
     (tmp_path / "a.jsonl").write_text('{"text": 5}\n')
