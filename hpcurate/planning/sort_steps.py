@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from inspect import getattr_static
 from typing import Any
 
 import msgspec
@@ -72,9 +73,18 @@ def _has_own_key(stage: GroupStage[Any, Any]) -> bool:
 
 
 def _have_one_key(one: GroupStage[Any, Any], other: GroupStage[Any, Any]) -> bool:
-    """Whether they give each task the same key: by one field, or by one method with the same parameters."""
-    same = type(one).key is type(other).key and one.group_by == other.group_by
-    return same and (not _has_own_key(one) or one.arguments() == other.arguments())
+    """Whether they give each task the same key for sure.
+
+    By one field; by one static method; by one method of one class with the same parameters. A method of a base class
+    may read what its subclasses define differently.
+    """
+    if type(one).key is not type(other).key:
+        return False
+    if not _has_own_key(one):
+        return one.group_by == other.group_by
+    if isinstance(getattr_static(type(one), "key"), staticmethod):
+        return True
+    return type(one) is type(other) and one.arguments() == other.arguments()
 
 
 def _named(upstream: str, key: str) -> str:

@@ -68,7 +68,7 @@ def cluster_of(task: VisualTask) -> Cluster:
 
 
 class OfCluster(GroupStage[In, Out]):
-    """Base: the groups are clusters. With one key, and the same parameters, rows are sorted once for both stages."""
+    """Base: the groups are clusters. With one static key, rows are sorted once for all such stages."""
 
     resources = SMALL
     rule: Rule
@@ -77,7 +77,8 @@ class OfCluster(GroupStage[In, Out]):
         """Where it computes."""
         self.rule.device = worker.device
 
-    def key(self, task: In) -> str:
+    @staticmethod
+    def key(task: In) -> str:
         """Its cluster."""
         return str(cluster_of(task).number)
 

@@ -29,7 +29,7 @@ class Tens(GroupStage[Labelled, Labelled]):
 
 
 class Others(Tens):
-    """The same key."""
+    """The same method, but it could read something else of this class."""
 
 
 class Ends(Tens):
@@ -38,6 +38,27 @@ class Ends(Tens):
     def key(self, task: Labelled) -> str:
         """By the last digit."""
         return str(task.value % self.size)
+
+
+class Parities(GroupStage[Labelled, Labelled]):
+    """A key that depends on the task alone."""
+
+    def __init__(self, of: str = "") -> None:
+        """Set what the key does not depend on.
+
+        Args:
+            of: anything.
+        """
+        self.of = of
+
+    @staticmethod
+    def key(task: Labelled) -> str:
+        """Odd or even."""
+        return str(task.value % 2)
+
+
+class Named(Parities):
+    """The same key for sure."""
 
 
 def step(stage: GroupStage[Any, Any], **sort: Any) -> Step:
@@ -57,11 +78,18 @@ def test_one_field_is_sorted_once() -> None:
 
 
 def test_one_method_is_sorted_once_with_the_same_parameters() -> None:
-    """Of one base class; its key may depend on the parameters."""
-    found = sorted_by(a=step(Tens()), b=step(Others()), c=step(Others(5)), d=step(Ends()))
+    """Of one class: a base class's method may read what its subclasses define differently."""
+    found = sorted_by(a=step(Tens()), b=step(Tens()), c=step(Tens(5)), d=step(Ends()), e=step(Others()))
     assert {
         "a": ("sort_up_for_a",), "b": ("sort_up_for_a",), "c": ("sort_up_for_c",), "d": ("sort_up_for_d",),
+        "e": ("sort_up_for_e",),
     } == found  # fmt: skip
+
+
+def test_a_static_method_is_sorted_once() -> None:
+    """Whoever has it, with whatever parameters: it sees the task alone."""
+    found = sorted_by(a=step(Parities()), b=step(Named("bugs")))
+    assert {"a": ("sort_up_for_a",), "b": ("sort_up_for_a",)} == found
 
 
 def test_settings_of_a_shared_step_are_those_of_whoever_has_some() -> None:
