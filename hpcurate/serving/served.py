@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import msgspec
+
+from hpcurate.web.uploads import Upload
 
 __all__ = [
     "Cancelled", "Event", "Failed", "Field", "Given", "Limits", "Line", "OutFile", "Queued", "Result", "Served",
@@ -66,16 +68,6 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Any] = msgspec.field(default_factory=dict)
     """Default request: field → value."""
     limits: Limits = Limits()
-
-
-class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was taken up: it lies in the request's folder under a name of ours."""
-
-    path: str
-    name: str
-    """As its sender called it, for people alone: never a path of ours."""
-    size: int
-    """Bytes."""
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,4 +160,4 @@ class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
     """Whoever had sent it took it back."""
 
 
-Event = Union[Queued, Working, Line, Result, Failed, Cancelled]
+Event = Queued | Working | Line | Result | Failed | Cancelled

@@ -63,6 +63,9 @@ MAY_IMPORT = {
     "environments": f"{GROUND} config_files store system planning",
     "runs": f"{CORE} site environments start",
     "report": f"{CORE} config_files runs",
+    # pages and endpoints
+    "web": "errors",
+    "serving": "errors web",
     # how it is started
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
