@@ -24,11 +24,11 @@ FILTERS = {"number": text.number, "memory": text.memory, "span": text.span}
 SHARE = text.share
 
 
-def render(page: Page) -> str:
-    """One HTML file that needs no other."""
+def render(page: Page, live: int = 0) -> str:
+    """One HTML file that needs no other. With a number it is one that a server gives, which hears of later ones."""
     template = _environment().get_template("page.html")
     boxes = graph_boxes(page)
-    head, body = _asset("theme.js"), _asset("page.js")
+    head, body, hearing = _asset("theme.js"), _asset("page.js"), _asset("live.js") if live else ""
     return template.render(
         page=page,
         headline=headline(page),
@@ -41,7 +41,9 @@ def render(page: Page) -> str:
         style=Markup(_asset("style.css")),
         theme=Markup(head),
         script=Markup(body),
-        policy=policy(head, body),
+        live=live,
+        hearing=Markup(hearing),
+        policy=policy(head, body, hearing) + "; connect-src 'self'" if live else policy(head, body),
         data=embedded(item_data(page)),
     )
 
@@ -51,7 +53,7 @@ def _in_words(boxes: list[dag.Box]) -> str:
 
 
 def policy(*scripts: str) -> str:
-    """What a browser may do with the page: run these two scripts, and ask nobody for anything."""
+    """What a browser may do with the page: run these scripts, and ask nobody for anything."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}"
 

@@ -19,12 +19,10 @@
 
   // -- items ------------------------------------------------------------------------------------
 
-  if (!$("data")) return;
-  const { fields, groups, pictures, items } = JSON.parse($("data").textContent);
   const STEP = 48, NAMES = { kept: "Kept", dropped: "Dropped", failed: "Failed" };
   const [NAME, ID, GROUP, PICTURE, VALUES, TEXTS] = [0, 1, 2, 3, 4, 5];
-  const order = items.map((_, place) => place);
-  let fate = "", found = [], drawn = 0, up = false, table = false;
+  let fields, groups, pictures, items, order;
+  let fate = "", found = [], drawn = 0, up = false, table = false, chosen = { find: "" };
 
   const shown = (value) => value === undefined || value === null ? "–"
     : Number.isInteger(value) ? value.toLocaleString("en-US").replaceAll(",", "\u202f") : String(+value.toPrecision(4));
@@ -32,18 +30,26 @@
   function chips() {
     for (const key of ["", ...Object.keys(NAMES)]) {
       const count = items.filter((item) => !key || groups[item[GROUP]][0] === key).length;
-      if (key && !count) continue;
+      if (key && !count) { if (fate === key) fate = ""; continue; }
       const chip = make("button", { type: "button" }, (key ? NAMES[key] : "All") + " ", make("span", {}, shown(count)));
       chip.dataset.fate = key;
-      chip.setAttribute("aria-pressed", String(key === ""));
       chip.addEventListener("click", () => {
         fate = key;
-        for (const other of $("fates").querySelectorAll("button"))
-          other.setAttribute("aria-pressed", String(other === chip));
+        press();
         update();
       });
       $("fates").append(chip);
     }
+    press();
+  }
+
+  function press() {
+    for (const chip of $("fates").querySelectorAll("button"))
+      chip.setAttribute("aria-pressed", String(chip.dataset.fate === fate));
+    $("order").setAttribute("aria-pressed", String(up));
+    $("order").textContent = up ? "ascending" : "descending";
+    $("view").setAttribute("aria-pressed", String(table));
+    $("view").textContent = table ? "as cards" : "as a table";
   }
 
   function selects() {
@@ -53,6 +59,9 @@
     });
     $("sort").append(make("option", { value: "mixed" }, "mixed"), make("option", { value: "name" }, "name"));
     fields.forEach((field, place) => $("sort").append(make("option", { value: String(place) }, field)));
+    $("find").value = chosen.find;
+    for (const id of ["reason", "sort"])
+      for (const option of $(id).options) if (option.textContent === chosen[id]) option.selected = true;
   }
 
   // `motion>0.5 beach`: every word has to match; a comparison is of a measure, other words are looked for.
@@ -70,6 +79,8 @@
 
   function update() {
     const matches = matcher($("find").value), reason = $("reason").value, sort = $("sort").value;
+    const words = (select) => select.selectedOptions[0]?.textContent;
+    chosen = { find: $("find").value, reason: words($("reason")), sort: words($("sort")) };
     found = order.filter((place) => {
       const item = items[place];
       return (!fate || groups[item[GROUP]][0] === fate) && (reason === "" || item[GROUP] === Number(reason)) && matches(item);
@@ -172,24 +183,30 @@
 
   function turn() {
     up = !up;
-    $("order").textContent = up ? "ascending" : "descending";
-    $("order").setAttribute("aria-pressed", String(up));
+    press();
     update();
   }
 
-  chips();
-  selects();
-  $("tools").addEventListener("submit", (event) => event.preventDefault());
-  $("find").addEventListener("input", update);
-  for (const id of ["reason", "sort"]) $(id).addEventListener("change", update);
-  $("order").addEventListener("click", turn);
-  $("view").addEventListener("click", () => {
-    table = !table;
-    $("view").setAttribute("aria-pressed", String(table));
-    $("view").textContent = table ? "as cards" : "as a table";
+  // -- the beginning; of a live page also when there are newer items: what was chosen stays ---------
+
+  function start() {
+    if (!$("data")) return;
+    ({ fields, groups, pictures, items } = JSON.parse($("data").textContent));
+    order = items.map((_, place) => place);
+    chips();
+    selects();
+    $("tools").addEventListener("submit", (event) => event.preventDefault());
+    $("find").addEventListener("input", update);
+    for (const id of ["reason", "sort"]) $(id).addEventListener("change", update);
+    $("order").addEventListener("click", turn);
+    $("view").addEventListener("click", () => { table = !table; press(); update(); });
+    $("more").addEventListener("click", draw);
+    $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
+    const before = drawn;
     update();
-  });
-  $("more").addEventListener("click", draw);
-  $("detail").addEventListener("click", (event) => { if (event.target === $("detail")) $("detail").close(); });
-  update();
+    while (drawn < Math.min(before, found.length)) draw();
+  }
+
+  document.addEventListener("hpcurate-items", start);
+  start();
 })();
