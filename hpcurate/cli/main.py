@@ -100,7 +100,8 @@ site profile's, else that of the last run started):
   hpcurate results STAGE [RUN] its rows and files, for other programs
   hpcurate advise [RUN]        what it asked for and did not need
   hpcurate logs [RUN]          what workers, stages and gates wrote
-  hpcurate report [RUN]        all of it as one HTML page, with pictures
+  hpcurate report [RUN]        all of it as one HTML page, with pictures;
+                               --serve: live
   hpcurate explain [RUN]       why each stage runs or does not; also of
                                +pipeline=…
   hpcurate verify [RUN]        whether every file is still there

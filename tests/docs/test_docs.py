@@ -139,8 +139,8 @@ def test_what_is_typed_warm_is_as_from_a_fresh_python(shell: Shell) -> None:
 @pytest.mark.slurm
 @pytest.mark.parametrize(("line", "page_name"), command_lines().items())
 def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str, line: str) -> None:
-    """A run as a dry run, a verb as it stands; nothing is refused as misspelt. Weights that the test has no way to fetch
-    are all that may be missing.
+    """A run as a dry run, a verb as it stands, a server until it says where it is; nothing is refused as misspelt.
+    Weights that the test has no way to fetch are all that may be missing.
     """
     text = line.replace("/data/videos", str(cluster.folder / "videos")).replace("/scratch/$USER", str(cluster.folder))
     for named, made in (("/data/images", "videos"), ("/data/shards", "tars"), ("/data/texts", "texts")):
@@ -148,7 +148,7 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
     words = shlex.split(text)[1:]
     is_run = words[0].startswith(("+", "-m"))
     harmless = ["dry_run=true"] if is_run else ["--dry-run"] if words[0] == "install" else []
-    done = cluster.typed(*words, *harmless)
+    done = (cluster.served if "--serve" in words else cluster.typed)(*words, *harmless)
     assert "--help` shows all" not in done.stderr
     assert "Traceback" not in done.stderr
     if is_run:

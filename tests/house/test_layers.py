@@ -62,14 +62,14 @@ MAY_IMPORT = {
     "models": f"{GROUND} config_files store system planning",
     "environments": f"{GROUND} config_files store system planning",
     "runs": f"{CORE} site environments start",
-    "report": f"{CORE} config_files runs",
+    "report": f"{CORE} config_files runs web",
     # pages and endpoints
     "web": "errors",
     "serving": "errors web",
     # how it is started
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
-    "cli": f"{CORE} {SITE} hpcurate runs report api",
+    "cli": f"{CORE} {SITE} hpcurate runs report api web",
     "__main__": "cli system",
     "launchers": f"{GROUND} system store world planning runs site start worker",
 }

@@ -64,6 +64,27 @@ class Shell:
             capture_output=True, text=True, errors="surrogateescape", timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
 
+    @contextmanager
+    def serving(self, *words: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+        """(the first line that a server prints, its process), which is killed if it has not ended by then."""
+        process = subprocess.Popen(
+            [self.python, "-m", "hpcurate", *words],
+            cwd=self.cwd, env={**self.environment, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout
+            yield process.stdout.readline(), process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def served(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type what serves, and end it with SIGTERM as soon as it has printed a line."""
+        with self.serving(*words) as (first, process):
+            process.terminate()
+            out, err = process.communicate(timeout=TIMEOUT_S)
+        return subprocess.CompletedProcess(list(words), process.returncode, first + out, err)
+
     def _starts_as_any(self, environment: dict[str, str]) -> bool:
         """Whether its Python would start as that of the tests."""
         changed = {name for name, _ in environment.items() ^ os.environ.items()}
