@@ -46,7 +46,7 @@ class Uploads:
         """By name: 128 random bits, which is what a page has instead of a path."""
 
     async def take(self, request: Request) -> list[str]:
-        """Store the files of a form; their names. Raises what `take_form` raises."""
+        """Store the file of a form; its name. Raises what `take_form` raises."""
         from hpcurate.web.uploads import take_form
 
         folder_id, folder = self._service.folder_for()
@@ -55,11 +55,10 @@ class Uploads:
         except BaseException:
             self._service.discard(folder_id)
             raise
-        uploads = [Upload(path=file.path, name=file.name, size=file.size) for file in files.values()]
-        if len(uploads) != 1:
+        if len(files) != 1:
             self._service.discard(folder_id)
             return []
-        return [self._keep(folder_id, uploads[0])]
+        return [self._keep(folder_id, upload) for upload in files.values()]
 
     def _keep(self, folder: str, upload: Upload) -> str:
         name = secrets.token_hex(16) + os.path.splitext(upload.path)[1]

@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "report": f"{CORE} config_files runs web",
     # pages and endpoints
     "web": "errors",
-    "serving": "errors web",
+    "serving": "errors masks web",
     # how it is started
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
