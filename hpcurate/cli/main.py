@@ -27,6 +27,7 @@ VERBS = {
     "rm": "hpcurate.cli.verbs.rm",
     "retry": "hpcurate.cli.verbs.retry",
     "resume": "hpcurate.cli.verbs.resume",
+    "form": "hpcurate.cli.verbs.form",
     "show": "hpcurate.cli.verbs.show",
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
@@ -87,6 +88,7 @@ Start or continue a run:
 
   hpcurate compile +pipeline=NAME … DIR
                       the run as a folder of sbatch scripts, to submit yourself
+  hpcurate form NAME  a page to fill in, try, start and watch runs of a pipeline
 
 Look at a run (RUN: a name or a part of one; without it, the latest of the
 store, which is that of --store DIR or store=DIR, else HPCURATE_STORE, else the

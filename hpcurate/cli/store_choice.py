@@ -15,9 +15,13 @@ from hpcurate.errors import ConfigError, StoreError
 from hpcurate.store.mode import owner_of
 
 
+def state_folder() -> Path:
+    """What hpcurate remembers of this user: `~/.local/state/hpcurate`."""
+    return Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "hpcurate")
+
+
 def _last_store_file() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(state, "hpcurate", "last_store")
+    return state_folder() / "last_store"
 
 
 def remember_store(store: str) -> None:

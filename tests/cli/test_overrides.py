@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hpcurate.cli.start.overrides import combinations, quoted, quoted_if_needed, sort_arguments
+from hpcurate.cli.start.overrides import combinations, quoted_if_needed, sort_arguments
 from hpcurate.errors import ConfigError
+from hpcurate.grammar import quoted
 
 ODD = [
     "/d/date=2024-01-01/", "a b", "a,b", "it's", 'say "hi"', "[x]", "{y}", "#1", "ü", "a(1)", "~x", "back\\slash",

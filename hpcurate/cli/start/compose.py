@@ -30,6 +30,7 @@ from hpcurate.cli.start.with_hydra import composed_by_hydra, plain_of
 from hpcurate.config_files import conf_folders, groups_in, names_in, not_text, yaml_problem
 from hpcurate.errors import ConfigError
 from hpcurate.fields import check_renamed, names_of, suggestion
+from hpcurate.grammar import as_it_is
 from hpcurate.masks import refuse_known
 from hpcurate.runs.folder import UNNAMED
 from hpcurate.secrets import MAY_BE_SECRET, is_secret, refuse_typed
@@ -68,7 +69,7 @@ class Composed(msgspec.Struct, frozen=True):
         from omegaconf import OmegaConf
 
         config = copy.deepcopy(self._config)
-        config["output"] = _literal(output)
+        config["output"] = as_it_is(output)
         with _readable_errors():
             OmegaConf.register_new_resolver("result", _result, replace=True)
             OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
@@ -102,7 +103,7 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
         for override in removed:
             remove(config["stages"], override)
         for key, value in paths.items():
-            config[key] = _literal(value)
+            config[key] = as_it_is(value)
         parameters = declared(layers)
         _refuse_unknown(unknown, parameters, folders)
         return _with_parameters(config, parameters, of_parameters, folders)
@@ -165,12 +166,8 @@ def _again(value: Any) -> Any:
         return [_again(inner) for inner in value]
     if not isinstance(value, str):
         return value
-    return re.sub(r"\$\{(?!oc\.env:)", r"\\${", value).replace(UNNAMED, "${output}")
-
-
-def _literal(path: str) -> str:
-    """A path as it is: what looks like an interpolation is none."""
-    return path.replace("${", "\\${")
+    escaped = re.sub(r"(\\*)\$\{(?!oc\.env:)", lambda m: m[1] * 2 + r"\${", value)
+    return escaped.replace(UNNAMED, "${output}")
 
 
 def _environment(name: str, default: Any = "\0", *, _node_: Any) -> Any:

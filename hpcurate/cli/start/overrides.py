@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hpcurate.errors import ConfigError
+from hpcurate.grammar import quoted
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -140,13 +141,6 @@ def quoted_if_needed(key: str, value: str) -> str:
     except HydraException:
         return quoted(value)
     return value
-
-
-def quoted(value: str) -> str:
-    """A single-quoted string of the grammar. Backslashes count only before a quote there."""
-    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", value)
-    trailing = re.search(r"\\+$", escaped)
-    return f"'{escaped}{trailing[0] if trailing else ''}'"
 
 
 def combinations(overrides: Sequence[str], group: Callable[[str], list[str]]) -> list[tuple[str, ...]]:

@@ -47,9 +47,9 @@ def show_help(typed: Typed) -> int:
     choices = chosen(typed.overrides, typed.config_dirs)
     composed = compose(typed.overrides, typed.paths, typed.config_dirs)
     plain = composed.unresolved()
-    file = _file_of(folders, choices.get("pipeline", ""))
     groups = {name: names_in(folders, name) for name in groups_in(folders) if name not in NEVER_ADDED}
-    about = [f"pipeline {plain['name']}", *(f"  {line}" for line in (about_file(file) if file else []))]
+    of_file = about_of(choices.get("pipeline", ""), typed.config_dirs)
+    about = [f"pipeline {plain['name']}", *(f"  {line}" for line in of_file)]
     about += parameter_lines(composed.parameters.values(), plain["params"])
     show([*about, *help_lines(list(entries(plain)), groups)])
     return 0
@@ -112,6 +112,12 @@ def _entry(key: str, cls: type, fields: Sequence[Field], given: Mapping[str, Any
     return Entry(
         key=key, target=f"{cls.__module__}.{cls.__qualname__}", about=first_line(cls), fields=tuple(fields), given=given
     )
+
+
+def about_of(pipeline: str, config_dirs: Sequence[str]) -> list[str]:
+    """What the file of a pipeline says about itself; nothing where there is no such file."""
+    file = _file_of(conf_folders(config_dirs), pipeline)
+    return about_file(file) if file else []
 
 
 def _file_of(folders: Sequence[Path], pipeline: str) -> Path | None:

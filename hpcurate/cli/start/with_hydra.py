@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcurate.cli.start.overrides import quoted
 from hpcurate.cli.start.parameters import Layer
 from hpcurate.cli.start.settings import Settings
 from hpcurate.config_files import shipped_conf
 from hpcurate.fields import defaults_of
+from hpcurate.grammar import quoted
 
 
 def composed_by_hydra(overrides: Sequence[str], folders: Sequence[Path]) -> tuple[Any, list[Layer]]:
