@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "failures": "errors",
     "verdict": "failures",
     "digest": "",
+    "grammar": "errors",
     "imports": "",
     "inside": "",
     "secrets": "errors",
@@ -69,7 +70,8 @@ MAY_IMPORT = {
     # how it is started
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
-    "cli": f"{CORE} {SITE} hpcurate runs report api web",
+    "form": f"{GROUND} grammar store system runs report web",
+    "cli": f"{CORE} {SITE} grammar hpcurate runs report api web form",
     "__main__": "cli system",
     "launchers": f"{GROUND} system store world planning runs site start worker",
 }
