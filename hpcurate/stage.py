@@ -131,6 +131,9 @@ class Stage(Generic[In, Out]):
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()
     """Parameters that never change the result, such as a number of processes: they are not part of the fingerprint."""
+    adjustable: ClassVar[Sequence[str]] = ()
+    """Parameters that `process` and `prepare` alone read, as attributes of the same names that the constructor sets: a
+    served stage that is set up takes another value of them as it is. A stage without `setup` needs to name none."""
     one_node: str = "only a Command runs on several nodes at once; more `workers` take more nodes"
     """Why it cannot be given several nodes; empty: it can."""
     checkpoints: bool = False
@@ -391,7 +394,7 @@ class Chain(Stage[Task, Task]):
         self.counts_upstream = any(stage.counts_upstream for stage in self.stages)  # type: ignore[misc]
         self.publishes = self.stages[-1].publishes  # type: ignore[misc]
         self.deterministic = all(stage.deterministic for stage in self.stages)  # type: ignore[misc]
-        self.resources = _largest([stage.resources for stage in self.stages])  # type: ignore[misc]
+        self.resources = largest([stage.resources for stage in self.stages])  # type: ignore[misc]
         flat = members(self)
         for number, stage in enumerate(flat, start=1):
             stage.followers = flat[number:]
@@ -430,7 +433,8 @@ def _shared(environments: list[Union[str, Sequence[str], CurrentOr, None]]) -> A
     return next(iter(named.values()))
 
 
-def _largest(needs: list[Resources]) -> Resources:
+def largest(needs: Sequence[Resources]) -> Resources:
+    """Of each resource the most that one of them needs. Pure."""
     disks = [n.disk for n in needs if n.disk is not None]
     return Resources(
         cpus=max(n.cpus for n in needs),

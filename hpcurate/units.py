@@ -40,6 +40,17 @@ def minutes(text: str) -> int:
     return max(1, math.ceil(_clock_minutes(clock)))
 
 
+def seconds(text: str) -> float:
+    """`0.5s`, `10m`, `1h30m` and the like → seconds. A bare number is seconds."""
+    text = str(text).strip().lower()
+    units = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", text)
+    if units and re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]\s*)+", text):
+        return 60 * sum(float(n) * _UNIT[u] for n, u in units)
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise ConfigError(f"{text!r} is not a time; write for example 30s, 10m or 2h")
+    return float(text)
+
+
 AUTO = "auto"
 """A time that is chosen for each round, by what is left to do."""
 UNKNOWN_MINUTES = 30

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from hpcurate.docstrings import helps_of
 from hpcurate.stage import constructor
 
 
@@ -19,11 +20,6 @@ class Field(msgspec.Struct, frozen=True):
     kind: str
     default: str
     help: str
-
-
-def first_line(cls: type) -> str:
-    """What its docstring begins with."""
-    return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def fields_of(cls: type[Any]) -> list[Field]:
@@ -37,29 +33,11 @@ def fields_of(cls: type[Any]) -> list[Field]:
 
 def parameters_of(cls: type[Any]) -> list[Field]:
     """Constructor parameters of a stage; the help stands in `Args:` of its docstring, or of the class's."""
-    documented = (cls, inspect.getattr_static(cls, "__init__"))
-    helps = {name: help for one in documented for name, help in args_section(inspect.getdoc(one) or "").items()}
+    helps = helps_of(cls)
     return [
         Field(name, _kind(p.annotation), _default(p.default), helps.get(name, ""))
         for name, p in constructor(cls).items()
     ]
-
-
-def args_section(doc: str) -> dict[str, str]:
-    """Parameter → help, from a docstring's `Args:` section. Pure."""
-    _, _, section = doc.partition("Args:\n")
-    found: dict[str, str] = {}
-    name = ""
-    for line in section.splitlines():
-        match = re.fullmatch(r" {4}(\w+): (.*)", line)
-        if match:
-            name = match[1]
-            found[name] = match[2].strip()
-        elif name and line.startswith(" " * 8):
-            found[name] += f" {line.strip()}"
-        elif line.strip():
-            break
-    return found
 
 
 def _kind(hint: Any) -> str:

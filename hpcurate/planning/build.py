@@ -39,7 +39,7 @@ from hpcurate.spec import find_task, to_spec
 from hpcurate.stage import CurrentOr, Resources, Stage, environment_of, members
 from hpcurate.task import Task
 
-__all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed"]
+__all__ = ["EnvironmentOf", "EpochOf", "Step", "WeightsOf", "build", "installed", "resources_of"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
@@ -229,7 +229,7 @@ def _plan(
         first["models"] = [one.identity for one in models]
     identity = {**first, "epoch": epoch(name, digest(first))}
     fingerprint = kept(name, identity) or digest(identity)
-    resources = _resources(name, stage.resources, options.resources)
+    resources = resources_of(name, stage, options)
     device = _device(name, options.device, resources)
     if device == "cpu":
         resources = attrs.evolve(resources, gpus=0.0)  # else a job would wait for GPUs that nobody may see
@@ -420,6 +420,11 @@ def _why(lacks: Sequence[str], to_node: bool) -> str:
     install = f": pip install 'hpcurate[{','.join(extras)}]'" if extras else ""
     here = "" if to_node else f" (with it here, no other one is needed{install})"
     return f"; the current environment lacks {', '.join(lacks)}{here}"
+
+
+def resources_of(name: str, stage: Stage[Any, Any], options: StageOptions) -> Resources:
+    """What one process of a stage needs, at its place of use. Raises ConfigError."""
+    return _resources(name, stage.resources, options.resources)
 
 
 def _resources(stage: str, own: Resources, given: dict[str, Any]) -> Resources:

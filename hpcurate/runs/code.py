@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,9 +39,15 @@ def freeze_code(modules: Iterable[str], folder: str) -> str:
 
     Raises PipelineError if a package to be copied is implausibly large.
     """
-    files, target = _frozen(modules, folder)
+    return freeze_files(files_to_copy(modules), folder)
+
+
+def freeze_files(files: Mapping[str, Path], folder: str) -> str:
+    """Copy files, by their names in it, into `folder/code-<digest>/`, unless they are there; that path."""
+    named = sorted(files.items())
+    target = os.path.join(folder, code_name(named))
     if not os.path.isdir(target):
-        _copy(files, target)
+        _copy(named, target)
     return target
 
 

@@ -1,4 +1,4 @@
-"""Requests in their order, and the stage processes that answer them: what pages and endpoints call."""
+"""What pages and endpoints call: a request is given, and what becomes of it is told."""
 
 from __future__ import annotations
 

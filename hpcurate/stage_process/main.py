@@ -31,6 +31,7 @@ from hpcurate.model import provide_weights
 from hpcurate.node.place import node_name
 from hpcurate.spec import find_task, from_spec
 from hpcurate.stage import NodeInfo, Stage, members
+from hpcurate.stage_process.adjusting import adjust
 from hpcurate.stage_process.batches import PrepareDied
 from hpcurate.stage_process.channel import Channel, ChannelClosed, NoMessage, apart, connect
 from hpcurate.stage_process.device import keep_to_share, seen_gpu
@@ -209,6 +210,8 @@ def _read(channel: Channel, runner: Runner, jobs: queue.SimpleQueue[Any]) -> Non
 
 def _run(channel: Channel, runner: Runner, job: ShardJob, device: str) -> None:
     try:
+        if job.adjusted is not None:
+            adjust(runner.stage, from_spec(job.adjusted, secrets=True))
         counts = runner.run(job, channel.send)
     except RAISED as error:
         if isinstance(error, ProgramKilled) and not own_crash(error.number):

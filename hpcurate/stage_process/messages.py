@@ -14,7 +14,7 @@ from hpcurate.stage_process.ahead import LEAST_BATCHES
 from hpcurate.store.stats import GpuUse, ShardCounts
 from hpcurate.task import StageSums
 
-PROTOCOL = 9
+PROTOCOL = 10
 """Raised when a message changes meaning; both sides compare it in `Hello`."""
 
 
@@ -89,6 +89,8 @@ class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     """File to write each task to before it begins, so that it is known when the whole job is killed; empty: none."""
     ahead: bool = False
+    adjusted: Optional[StageSpec] = None
+    """The stage with the parameters that this shard is run with; None: those of the one before."""
 
 
 class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,10 @@ class Runner(Protocol):
 
     preparer: Optional[Preparer]
 
+    @property
+    def stage(self) -> Stage[Any, Any]:
+        """That runs them."""
+
     def run(self, job: ShardJob, report: Report = ...) -> ShardCounts:
         """Write what becomes of the shard into its attempt's folder."""
 

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "units": "errors",
     "other_tools": "",
     "fields": "errors units other_tools",
+    "docstrings": "",
     "failures": "errors",
     "verdict": "failures",
     "digest": "",
@@ -66,12 +67,12 @@ MAY_IMPORT = {
     "report": f"{CORE} config_files runs web",
     # pages and endpoints
     "web": "errors",
-    "serving": "errors masks web",
+    "serving": f"{USERS} docstrings system store world planning node stage_process worker web",
     # how it is started
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
     "form": f"{GROUND} grammar store system runs report web",
-    "cli": f"{CORE} {SITE} grammar hpcurate runs report api web form",
+    "cli": f"{CORE} {SITE} docstrings grammar hpcurate runs report api serving worker web form",
     "__main__": "cli system",
     "launchers": f"{GROUND} system store world planning runs site start worker",
 }

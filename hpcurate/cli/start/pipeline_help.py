@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from hpcurate.cli.config_fields import Field, fields_of, first_line, parameters_of
+from hpcurate.cli.config_fields import Field, fields_of, parameters_of
 from hpcurate.cli.start.compose import chosen, compose
 from hpcurate.cli.start.overrides import Typed
 from hpcurate.cli.start.parameters import UNSET, Parameter
@@ -17,6 +17,7 @@ from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.start.stage_file import stage_in_file
 from hpcurate.cli.terminal import show
 from hpcurate.config_files import conf_folders, groups_in, names_in
+from hpcurate.docstrings import first_line
 from hpcurate.fields import names_of
 from hpcurate.planning.options import StageOptions
 from hpcurate.report.shown_run import in_a_line

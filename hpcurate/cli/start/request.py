@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from hpcurate.cli.start.auto import choose, probe
-from hpcurate.cli.start.compose import Composed, dump
+from hpcurate.cli.start.compose import Composed, compose, dump
 from hpcurate.cli.start.inputs import part_of, read_source
 from hpcurate.cli.start.overrides import Typed
 from hpcurate.cli.start.settings import Settings, read_settings
@@ -39,6 +39,26 @@ DEBUG_TASKS = 3
 """Tasks that `debug=true` takes, unless `limit` names another number."""
 BUILT = ("weights", "envs", "packs", "runtime")
 """Folders of a store with what was fetched and built, which serves a trial, too."""
+
+
+def without_input(typed: Typed) -> tuple[Composed, Settings]:
+    """The configuration where none need be named, as nothing of it is read: a folder stands for it, or rows.
+
+    Raises ConfigError.
+    """
+    try:
+        return _with_input(typed, os.curdir)
+    except ConfigError as error:
+        if "input" in typed.paths or not str(error).startswith("input="):
+            raise
+    return _with_input(typed, "rows.jsonl")
+
+
+def _with_input(typed: Typed, some: str) -> tuple[Composed, Settings]:
+    composed = compose(typed.overrides, {"input": some, **typed.paths}, typed.config_dirs)
+    settings = settings_of(composed)
+    read_source(settings.source)
+    return composed, settings
 
 
 def settings_of(composed: Composed) -> Settings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import attrs
 
-from hpcurate.cli.start.compose import compose
 from hpcurate.cli.start.inputs import read_source
 from hpcurate.cli.start.launch import combinations_of
 from hpcurate.cli.start.overrides import Typed, sort_arguments
-from hpcurate.cli.start.request import binds_of, settings_of
+from hpcurate.cli.start.request import binds_of, without_input
 from hpcurate.cli.start.steps import read_steps
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, say_error, show, table
@@ -105,9 +103,7 @@ class _Look:
 
 
 def _wanted(typed: Typed) -> _Wanted:
-    paths = {"input": os.curdir, **typed.paths}  # nothing of the input is read
-    composed = compose(typed.overrides, paths, typed.config_dirs)
-    settings = settings_of(composed)
+    _, settings = without_input(typed)
     registry = read_registry(conf_folders(typed.config_dirs), settings.models)
     store = WeightStore(find_store(settings.store, settings.site))
     steps, source = read_steps(settings.stages), read_source(settings.source)

@@ -10,10 +10,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from hpcurate.cli.arguments import VerbParser
-from hpcurate.cli.config_fields import Field, fields_of, first_line, parameters_of
+from hpcurate.cli.config_fields import Field, fields_of, parameters_of
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.terminal import show
 from hpcurate.config_files import conf_folders, names_in, read_yaml, shipped_conf
+from hpcurate.docstrings import first_line
 from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.models.registry import ModelEntry
 from hpcurate.other_tools import ours

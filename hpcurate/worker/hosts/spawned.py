@@ -19,7 +19,7 @@ from hpcurate.stage_process.channel import Channel, ChannelClosed, Listener, NoM
 from hpcurate.stage_process.messages import Broken, Done, Hello, Message, Ready, Refused, ShardJob
 from hpcurate.store.heartbeat import AtWork
 from hpcurate.system.memory import MemoryGroup, used_mb
-from hpcurate.system.processes import Watched, descendants, session_members, writers_under
+from hpcurate.system.processes import Watched, descendants, resident_mb, session_members, writers_under
 from hpcurate.system.programs import activated
 from hpcurate.worker.hosts import Ahead, Hosts, Log, SetupFailed, ShardEnded, hello_of
 from hpcurate.worker.hosts.command import cache_variables, prefix_variables, stage_variables, start_command
@@ -39,8 +39,18 @@ START_S = 0.2
 class StageProcess:
     """The stage in a process of its own, in its own environment and session."""
 
-    def __init__(self, plan: Plan, info: WorkerInfo, place: Place, log: Log, forked: Forked | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        info: WorkerInfo,
+        place: Place,
+        log: Log,
+        forked: Forked | None = None,
+        printed: int | None = None,
+    ) -> None:
+        """`printed`: a descriptor for what a process that is started prints; None: where this one prints."""
         self._plan, self._info, self._place, self._log, self._forked = plan, info, place, log, forked
+        self._printed = printed
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self._keeper: Watched | None = None
         self._session: int | None = None
@@ -162,7 +172,13 @@ class StageProcess:
         )
         try:
             process = subprocess.Popen(
-                command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=self._environment(), start_new_session=True
+                command,
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=self._printed,
+                stderr=self._printed,
+                env=self._environment(),
+                start_new_session=True,
             )
         except OSError as error:
             raise SetupFailed(f"env: {command[0]} does not start on this node: {error.strerror}") from None
@@ -293,6 +309,10 @@ class StageProcess:
     def at_work(self) -> AtWork | None:
         """See `StageHost`."""
         return self._exchange.at_work() if self._exchange else None
+
+    def used_mb(self) -> int:
+        """MiB that the stage's processes have in use."""
+        return resident_mb(self._below()) if self._process else 0
 
     def kill(self) -> None:
         """See `StageHost`. The shard in work, if any, is handed back."""

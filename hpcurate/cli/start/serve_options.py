@@ -1,0 +1,59 @@
+"""What may be typed for a server, beside what its pipeline takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from hpcurate.errors import ConfigError
+from hpcurate.fields import convert, names_of, option
+from hpcurate.serving.served import Limits
+from hpcurate.units import megabytes, seconds
+
+__all__ = ["ServeOptions", "split_words"]
+
+
+@attrs.define(frozen=True, kw_only=True)
+class ServeOptions:
+    """Keys of a server."""
+
+    workers: int = option(1, "requests in work at once; each worker has stage processes of its own", minimum=1)
+    queue: int = option(20, "requests that wait at most; the next one is refused", minimum=1)
+    request_time: str = option("10m", "most time of a request in one stage; then it is ended", check=seconds)
+    upload: str = option("2GB", "most of the files of a request", check=megabytes)
+    keep_files: str = option("1h", "how long the files of a request stay after its end", check=seconds)
+    idle: str | None = option(None, "time without a request after which the server ends; default: never", check=seconds)
+    listen: str = option(
+        "127.0.0.1",
+        "address that it listens on; beyond the default, the network can reach it, and only the token guards it",
+    )
+    port: int = option(0, "port that it listens on; default: a free one", minimum=0)
+
+    def limits(self) -> Limits:
+        """As the server takes them."""
+        return Limits(
+            workers=self.workers,
+            queue=self.queue,
+            request_s=seconds(self.request_time),
+            upload_mb=megabytes(self.upload),
+            keep_s=seconds(self.keep_files),
+            idle_s=None if self.idle is None else seconds(self.idle),
+        )
+
+
+def split_words(words: Sequence[str]) -> tuple[str | None, ServeOptions, list[str]]:
+    """(the stage, the server's own options, what the pipeline takes). Raises ConfigError."""
+    stages, own, rest = list[str](), dict[str, Any](), list[str]()
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key in names_of(ServeOptions) and equals:
+            own[key] = value
+        elif equals or word.startswith(("~", "-")):
+            rest.append(word)
+        else:
+            stages.append(word)
+    if len(stages) > 1:
+        raise ConfigError(f"serve: expected one stage, there are {', '.join(stages)}; name the last one of the way")
+    return (stages[0] if stages else None), convert(ServeOptions, own, "serve"), rest

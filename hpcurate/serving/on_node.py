@@ -1,0 +1,75 @@
+"""What the stage processes of a server are told, and what this node holds for them: as a worker of a run has it."""
+
+from __future__ import annotations
+
+import threading
+
+from hpcurate.planning.plan import Plan
+from hpcurate.serving.plans import PlannedStep
+from hpcurate.stage import WorkerInfo
+from hpcurate.system.clock import SystemClock
+from hpcurate.worker.gpu_probe import visible_gpus
+from hpcurate.worker.hosts import Log, SetupFailed
+from hpcurate.worker.hosts.servers import Servers
+from hpcurate.worker.node_staging import NodeFault, NodeStaging, Place
+from hpcurate.worker.supervisor import share_of_gpus, share_of_memory
+
+__all__ = ["OnNode"]
+
+
+class OnNode:
+    """Weights and environments are copied to the node once for all processes that need the same."""
+
+    def __init__(self, folder: str, workers: int, job: str, log: Log) -> None:
+        self._folder, self._workers, self._job, self._log = folder, workers, job, log
+        self._staged: dict[tuple[str, tuple[str, ...], str], tuple[NodeStaging, Place]] = {}
+        self._servers: dict[str, Servers] = {}
+        self._lock = threading.Lock()
+
+    def prepared(self, step: PlannedStep, worker: int) -> tuple[WorkerInfo, Place]:
+        """See `Prepared`. Raises SetupFailed."""
+        place = self._place(step.plan)
+        info = self._info(step.plan, worker)
+        if not step.plan.stage.node_server:
+            return info, place
+        with self._lock:
+            name = f"{step.name}-{step.plan.stage.node_server}"
+            if name not in self._servers:
+                self._servers[name] = Servers(step.plan, self._job, SystemClock(), self._log)
+            servers = self._servers[name]
+        return servers.beside(info, place), place
+
+    def look_after(self) -> None:
+        """Start the node's servers again that have ended."""
+        for servers in list(self._servers.values()):
+            servers.look_after()
+
+    def close(self) -> None:
+        """Let go of all of it."""
+        for servers in self._servers.values():
+            servers.close()
+        for staging, _ in self._staged.values():
+            staging.close()
+
+    def _place(self, plan: Plan) -> Place:
+        key = (plan.stage.name, tuple(one.identity for one in plan.stage.weights), str(plan.stage.env))
+        with self._lock:
+            if key not in self._staged:
+                staging = NodeStaging(plan, self._folder, log=self._log)
+                try:
+                    self._staged[key] = staging, staging.stage()
+                except NodeFault as error:
+                    raise SetupFailed(str(error)) from None
+            return self._staged[key][1]
+
+    def _info(self, plan: Plan, worker: int) -> WorkerInfo:
+        stage, needs = plan.stage, plan.stage.resources
+        gpus = stage.device == "cuda"
+        return WorkerInfo(
+            index=0,
+            process=worker,
+            cpus=max(1, int(needs.cpus)),
+            device=stage.device,
+            gpus=share_of_gpus(visible_gpus() or (), worker, self._workers, needs.gpus) if gpus else (),
+            gpu_share=share_of_memory(needs.gpus),
+        )
