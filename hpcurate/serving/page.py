@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpcurate.errors import UserError
@@ -16,19 +18,36 @@ if TYPE_CHECKING:
 
 __all__ = ["mount_page"]
 
+FOLDER = "GRADIO_TEMP_DIR"
+"""Names Gradio's folder."""
+
 
 def mount_page(app: FastAPI, service: Answers, path: str = "/page") -> FastAPI:
     """Add the page to the endpoint's app, under `path`. Raises UserError where Gradio is not installed."""
     if importlib.util.find_spec("gradio") is None:
         raise UserError("gradio is not installed, which the page needs; type pip install 'hpcurate[gradio]'")
-    from hpcurate.serving.page_blocks import ServicePage
+    with _own_folder():
+        from hpcurate.serving.page_blocks import ServicePage
 
-    page = ServicePage(service)
-    page.mount(app, path)
+        page = ServicePage(service)
+        page.mount(app, path)
     mounted: Any = app.router.routes[-1]
     mounted.app = Gate(mounted.app, page.uploads, page.functions, page.left)
     _at_end(app, page.uploads.close)
     return app
+
+
+@contextmanager
+def _own_folder() -> Iterator[None]:
+    """Gradio makes a folder when it starts, in `/tmp/gradio` of all users of the machine; it needs none of it later."""
+    before = os.environ.get(FOLDER)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+            os.environ |= {FOLDER: before} if before is not None else {}
 
 
 def _at_end(app: FastAPI, call: Callable[[], None]) -> None:

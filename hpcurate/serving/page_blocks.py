@@ -127,7 +127,7 @@ class ServicePage:
 
     def health(self) -> str:
         """The line about the service."""
-        return page_view.health_html(self._service.health())
+        return page_view.health_html(self._service.health(), self._served.limits.idle_s)
 
     def cancel(self, request: gr.Request) -> None:
         """The button."""

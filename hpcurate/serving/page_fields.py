@@ -83,7 +83,7 @@ def groups(served: Served) -> tuple[Group, ...]:
     """Parameters by stage: those of the named stage, which is the last, in front and open; none without parameters."""
     by_stage: dict[str, list[Field]] = {}
     for field in served.parameters:
-        by_stage.setdefault(field.key.partition(".")[0], []).append(field)
+        by_stage.setdefault(field.key.rpartition(".")[0], []).append(field)
     named = served.stages[-1] if served.stages else ""
     order = sorted(by_stage, key=lambda stage: stage != named)
     return tuple(Group(stage, tuple(by_stage[stage]), open=stage == named) for stage in order)

@@ -80,6 +80,8 @@ class Runs:
         self._inputs, self._parameters = tuple(inputs), tuple(parameters)
         self._running: dict[str, set[str]] = {}
         """Session → its requests that have not ended."""
+        self._taken_back: set[str] = set()
+        """Of these, maybe before they were sent."""
 
     async def run(self, session: str, values: Sequence[Any]) -> AsyncIterator[Shot]:
         """What the page shows, from now to the end. Whoever stops reading cancels it."""
@@ -92,37 +94,48 @@ class Runs:
             return
         yield Shot(view)
         events: asyncio.Queue[Event] = asyncio.Queue()
+        request, folder = self._service.folder_for()
+        self._running.setdefault(session, set()).add(request)
         try:
-            request = await self._send(typed, {f: u for f, u in uploads.items() if u is not None}, events)
+            await self._send(typed, {f: u for f, u in uploads.items() if u is not None}, request, folder, events)
+            async for shot in self._followed(Shot(view, request), events):
+                yield shot
         except Unfit as unfit:
             yield Shot(view, problems=unfit.problems or {"request": str(unfit)})
-            return
         except NotAccepted as full:
             yield Shot(view, refusal=str(full))
-            return
-        async for shot in self._followed(session, Shot(view, request), events):
-            yield shot
+        finally:
+            self._forget(session, request)
 
-    async def _send(self, typed: Read, uploads: Mapping[str, Upload], events: asyncio.Queue[Event]) -> str:
-        """Its id. Raises Unfit, NotAccepted."""
-        request, folder = self._service.folder_for()
-        try:
-            files = await asyncio.to_thread(_linked, uploads, folder)
-        except BaseException:
-            self._service.discard(request)
-            raise
-        given = Given(id=request, folder=folder, inputs=typed.inputs, parameters=typed.parameters, files=files)
+    async def _send(
+        self, typed: Read, uploads: Mapping[str, Upload], request: str, folder: str, events: asyncio.Queue[Event]
+    ) -> None:
+        """Have it checked and queued. Raises Unfit, NotAccepted."""
         loop = asyncio.get_running_loop()
 
         def tell(event: Event) -> None:
             with suppress(RuntimeError):  # the loop is closed: the server has ended
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        self._service.submit(given, tell)
-        return request
+        def submit() -> None:
+            try:
+                files = _linked(uploads, folder)
+            except BaseException:
+                self._service.discard(request)
+                raise
+            given = Given(id=request, folder=folder, inputs=typed.inputs, parameters=typed.parameters, files=files)
+            self._service.submit(given, tell)
 
-    async def _followed(self, session: str, shot: Shot, events: asyncio.Queue[Event]) -> AsyncIterator[Shot]:
-        self._running.setdefault(session, set()).add(shot.request)
+        sending = asyncio.ensure_future(asyncio.to_thread(submit))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            sending.add_done_callback(lambda sent: sent.exception() or self._service.cancel(request))
+            raise
+        if request in self._taken_back:
+            self._service.cancel(request)
+
+    async def _followed(self, shot: Shot, events: asyncio.Queue[Event]) -> AsyncIterator[Shot]:
         loop = asyncio.get_running_loop()
         last = -BETWEEN_S
         try:
@@ -134,11 +147,11 @@ class Runs:
                 shot, last = attrs.evolve(shot, view=after(shot.view, came)), loop.time()
                 yield shot
         finally:
-            self._forget(session, shot.request)
             if not shot.over:
                 self._service.cancel(shot.request)
 
     def _forget(self, session: str, request: str) -> None:
+        self._taken_back.discard(request)
         running = self._running.get(session, set())
         running.discard(request)
         if not running:
@@ -147,6 +160,7 @@ class Runs:
     def cancel(self, session: str) -> None:
         """Take back whatever a browser has sent and has no answer to."""
         for request in tuple(self._running.get(session, ())):
+            self._taken_back.add(request)
             self._service.cancel(request)
 
 

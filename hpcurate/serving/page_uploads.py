@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "Uploads", "counted", "link", "media_of", "name_in"]
 
-MOST = 50
-"""Uploads at once; the oldest goes first. A request has its own name of its file, and goes on with it."""
+RECORD = 2**20
+"""Bytes of a form beside its file."""
 
 
 @attrs.define
@@ -40,13 +40,28 @@ class Uploads:
 
     def __init__(self, service: Answers) -> None:
         self._service = service
-        self._most_bytes = service.served.limits.upload_mb * 2**20
-        self._keep_s = service.served.limits.keep_s
+        limits = service.served.limits
+        self._most_bytes, self._keep_s = limits.upload_mb * 2**20 + RECORD, limits.keep_s
+        self._most, self._now = limits.queue + limits.workers, 0
+        """Uploads that are kept: the oldest goes first, a request that has it goes on; and those that come now."""
         self._kept: dict[str, _Kept] = {}
         """By name: 128 random bits, which is what a page has instead of a path."""
 
     async def take(self, request: Request) -> list[str]:
         """Store the file of a form; its name. Raises what `take_form` raises."""
+        from starlette.exceptions import HTTPException
+
+        if self._now >= self._most:
+            raise HTTPException(429, "as many files are being uploaded as may; try later")
+        self._now += 1
+        try:
+            return await self._take(request)
+        except OSError as error:
+            raise HTTPException(507, f"there is no room for a file: {error.strerror}") from None
+        finally:
+            self._now -= 1
+
+    async def _take(self, request: Request) -> list[str]:
         from hpcurate.web.uploads import take_form
 
         folder_id, folder = self._service.folder_for()
@@ -62,7 +77,7 @@ class Uploads:
 
     def _keep(self, folder: str, upload: Upload) -> str:
         name = secrets.token_hex(16) + os.path.splitext(upload.path)[1]
-        while len(self._kept) >= MOST:
+        while len(self._kept) >= self._most:
             self._drop(next(iter(self._kept)))
         self._kept[name] = _Kept(folder, upload)
         self._touch(name)

@@ -85,8 +85,8 @@ def head_html(served: Served) -> str:
     return _render("head", title=served.title, about=served.about, stages=served.stages)
 
 
-def health_html(health: Mapping[str, object]) -> str:
-    """One line about the service."""
+def health_html(health: Mapping[str, object], idle_s: float | None = None) -> str:
+    """One line about the service. `idle_s`: seconds without a request after which it ends."""
     workers = health.get("workers")
     count = len(workers) if isinstance(workers, (list, tuple)) else 0
     parts = [
@@ -95,7 +95,7 @@ def health_html(health: Mapping[str, object]) -> str:
         f"{health.get('working', 0)} in work",
         f"{health.get('waiting', 0)} waiting",
         f"{health.get('answered', 0)} answered",
-        *_ends(health),
+        *_ends({**health, "idle_s": idle_s}),
     ]
     return _render("health", state=parts[0], parts=parts)
 

@@ -96,9 +96,9 @@ def test_what_is_no_json_is_said(raw: Any) -> None:
 
 def test_parameters_of_the_named_stage_stand_in_front() -> None:
     """It is the last; the others are closed, in their order."""
-    parameters = tuple(Field(key=key, kind="text") for key in ("c.x", "a.y", "b.z", "a.w"))
-    served = Served(title="c", stages=("a", "b", "c"), inputs=(), parameters=parameters)
-    assert [("c", True, 1), ("a", False, 2), ("b", False, 1)] == [
+    parameters = tuple(Field(key=key, kind="text") for key in ("c.d.x", "a.y", "b.z", "a.w"))
+    served = Served(title="c", stages=("a", "b", "c.d"), inputs=(), parameters=parameters)
+    assert [("c.d", True, 1), ("a", False, 2), ("b", False, 1)] == [
         (group.title, group.open, len(group.fields)) for group in groups(served)
     ]
     assert [False] == [

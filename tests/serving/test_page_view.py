@@ -159,18 +159,18 @@ def test_many_tasks_are_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("health", "text"),
+    ("health", "idle_s", "text"),
     [
-        ({"state": "ready", "workers": [1, 2], "working": 1, "waiting": 3, "answered": 5},
+        ({"state": "ready", "workers": [1, 2], "working": 1, "waiting": 3, "answered": 5}, None,
          "ready · 2 workers · 1 in work · 3 waiting · 5 answered"),
-        ({"state": "ready", "workers": [1], "ends_in_s": 5400.0}, "ends in 1.5 h"),
-        ({"state": "ready", "workers": [1], "idle_s": 600.0}, "ends after 10.0 min without a request"),
-        ({}, "0 workers"),
+        ({"state": "ready", "workers": [1], "ends_in_s": 5400.0}, None, "ends in 1.5 h"),
+        ({"state": "ready", "workers": [1]}, 600.0, "ends after 10.0 min without a request"),
+        ({}, None, "0 workers"),
     ],
 )  # fmt: skip
-def test_the_service_has_its_line(health: dict[str, Any], text: str) -> None:
+def test_the_service_has_its_line(health: dict[str, Any], idle_s: float | None, text: str) -> None:
     """How many workers, what is waiting, and when it ends if that is known."""
-    assert text in page_view.health_html(health)
+    assert text in page_view.health_html(health, idle_s)
 
 
 @pytest.mark.parametrize(
