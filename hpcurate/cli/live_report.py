@@ -51,9 +51,12 @@ def _serve(server: Server, live: LivePage, topic: Topic) -> None:
 
 def address_lines(run: str, address: Address, environ: Mapping[str, str]) -> list[str]:
     """Where the page is, and how to get there from a machine that has a browser. Pure but for the host's name."""
-    lines = [f"{run}, live, until Ctrl-C: {address.url}"]
-    if "SSH_CONNECTION" in environ and is_loopback(address.host):
-        port = address.port
-        tunnel = f"ssh -N -L {port}:127.0.0.1:{port} {socket.gethostname()}"
-        lines += ["open it on your own machine after", f"  {tunnel}"]
-    return lines
+    return [f"{run}, live, until Ctrl-C: {address.url}", *tunnel_lines(address, environ)]
+
+
+def tunnel_lines(address: Address, environ: Mapping[str, str]) -> list[str]:
+    """How a browser elsewhere gets there, for who came by ssh. Pure but for the host's name."""
+    if "SSH_CONNECTION" not in environ or not is_loopback(address.host):
+        return []
+    tunnel = f"ssh -N -L {address.port}:127.0.0.1:{address.port} {socket.gethostname()}"
+    return ["open it on your own machine after", f"  {tunnel}"]

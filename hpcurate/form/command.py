@@ -16,7 +16,7 @@ from hpcurate.masks import refuse_known
 from hpcurate.runs.commands import Command, quoted, within
 from hpcurate.secrets import refuse_typed
 
-__all__ = ["Asked", "FieldErrors", "asked", "field_errors", "line"]
+__all__ = ["Asked", "FieldErrors", "asked", "exports", "field_errors", "line"]
 
 MOST_BYTES = 100_000
 """Of one value: the system refuses an argument of 128 KiB."""
@@ -93,8 +93,7 @@ def _check(field: Field, text: str, names: Collection[str]) -> None:
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         raise ConfigError(f"it is longer than {MOST_BYTES} bytes; put it into a file, and give its path")
     refuse_known(text, field.key)
-    if field.kind != "literal":
-        _refuse_meant_for_stages(text)
+    _refuse_meant_for_stages(text)
 
 
 def _refuse_meant_for_stages(text: str) -> None:
@@ -183,9 +182,17 @@ def _add_secret(secrets: dict[str, str], field: Field, text: str) -> None:
 
 def line(asked: Asked, folder: str, file: str) -> str:
     """What to type in a shell, in any folder; a secret is read from its file by the shell itself."""
-    found = [f"{variable}=\"$(sed -n 's/^{name}=//p' {quoted(file)})\"" for variable, name in asked.secrets.items()]
     folders = [word for folder in asked.config_dirs for word in ("--config-dir", folder)]
-    return within(folder, " ".join([*found, *map(quoted, ["hpcurate", *asked.words, *folders])]))
+    return within(folder, " ".join([*_read_by_shell(asked, file), *map(quoted, ["hpcurate", *asked.words, *folders])]))
+
+
+def exports(asked: Asked, file: str) -> list[str]:
+    """What to type before another command of the same run."""
+    return [f"export {one}" for one in _read_by_shell(asked, file)]
+
+
+def _read_by_shell(asked: Asked, file: str) -> list[str]:
+    return [f"{variable}=\"$(sed -n 's/^{name}=//p' {quoted(file)})\"" for variable, name in asked.secrets.items()]
 
 
 # -- what the command refuses ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from hpcurate.errors import UserError
-from hpcurate.form.command import Asked, FieldErrors, asked, field_errors, line
+from hpcurate.form.command import Asked, FieldErrors, asked, exports, field_errors, line
 from hpcurate.form.fields import Form
 from hpcurate.form.pages import Filled, form_page, progress, run_page, trouble
 from hpcurate.form.processes import Answers
@@ -67,7 +67,8 @@ class Desk:
     def page(self, filled: Filled) -> str:
         """The form with what somebody has filled in."""
         names, wrong = self._names()
-        started = [one for one in self.runs.all() if one.pipeline == self.form.pipeline][:SHOWN]
+        ours = (self.form.pipeline, self.runs.folder)
+        started = [one for one in self.runs.all() if (one.pipeline, one.folder) == ours][:SHOWN]
         return form_page(self.form, attrs.evolve(filled, names=names, secrets_error=wrong), started, self.secrets.path)
 
     def _names(self) -> tuple[tuple[str, ...], str]:
@@ -127,14 +128,18 @@ class Desk:
         """What is shown of a start now."""
         started = self.runs.one(id)
         if started is None:
-            return Sight("", moves=False)
+            return Sight(trouble("it is not remembered any more"), moves=False)
         try:
             seen = self.runs.seen(started)
-            why = self._why(started, seen)
+            html = progress(seen, self._told(seen), self._why(started, seen), exports(started.asked, self.secrets.path))
         except (UserError, OSError) as error:  # the store may be away for a while
             return Sight(trouble(str(error)), moves=True)
-        told = self.telling.watch(seen.snapshot) if seen.snapshot else ()
-        return Sight(progress(seen, told, why), seen.moves)
+        if not seen.moves:
+            self.runs.forget(started)
+        return Sight(html, seen.moves)
+
+    def _told(self, seen: Seen) -> Sequence[str]:
+        return self.telling.watch(seen.snapshot) if seen.snapshot else ()
 
     def _why(self, started: Started, seen: Seen) -> Sequence[str]:
         run = self.runs.run(started) if seen.state in BAD and not seen.moves else None
@@ -142,7 +147,7 @@ class Desk:
 
     def run_page(self, started: Started) -> str:
         """All of a start."""
-        return run_page(self.form, self.runs.seen(started), self.line(started.asked), self.sight(started.id).html)
+        return run_page(self.form, started, self.line(started.asked), self.sight(started.id).html)
 
     def cancel(self, started: Started) -> None:
         """Stop it. Raises UserError."""

@@ -49,14 +49,14 @@ def form_page(form: Form, filled: Filled, started: Sequence[Started], secrets: s
     return _page("form.html", form=form, filled=filled, started=started, secrets=secrets)
 
 
-def run_page(form: Form, seen: Seen, line: str, progress: str) -> str:
+def run_page(form: Form, started: Started, line: str, progress: str) -> str:
     """A run that was started."""
-    return _page("run.html", form=form, seen=seen, line=line, progress=Markup(progress))
+    return _page("run.html", form=form, started=started, line=line, progress=Markup(progress))
 
 
-def progress(seen: Seen, told: Sequence[str], why: Sequence[str]) -> str:
-    """What of a run moves."""
-    return _page("progress.html", seen=seen, told=told, why=why)
+def progress(seen: Seen, told: Sequence[str], why: Sequence[str], exports: Sequence[str]) -> str:
+    """What of a run moves; `exports`: what further commands need in their environment."""
+    return _page("progress.html", seen=seen, told=told, why=why, exports=exports)
 
 
 def message_page(form: Form, title: str, text: str) -> str:

@@ -18,6 +18,8 @@ from hpcurate.system.processes import ProcessIdentity
 __all__ = ["Answer", "Answers", "begin"]
 
 HPCURATE = (sys.executable, "-m", "hpcurate")
+AT_ONCE = 2
+"""Commands that are waited for; others wait for these."""
 ANSWER_S = 600.0
 """How long a command that answers may take: a dry run lists the whole input."""
 
@@ -39,12 +41,17 @@ class Answers:
     folder: str
     _running: set[subprocess.Popen[bytes]] = attrs.field(factory=set)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
+    _turns: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(AT_ONCE))
     _ended: bool = False
 
     def of(self, words: Sequence[str], more: Mapping[str, str] | None = None) -> Answer:
-        """Type `hpcurate WORDS` with these further variables in its environment."""
+        """Type `hpcurate WORDS` with these further variables in its environment. Raises OSError."""
+        with self._turns:
+            return self._of(words, more or {})
+
+    def _of(self, words: Sequence[str], more: Mapping[str, str]) -> Answer:
         process = subprocess.Popen(
-            [*HPCURATE, *words], cwd=self.folder, env={**os.environ, **(more or {})},
+            [*HPCURATE, *words], cwd=self.folder, env={**os.environ, **more},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self._note(process)

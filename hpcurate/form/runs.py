@@ -172,6 +172,11 @@ class StartedRuns:
         with lock:
             return watcher.look()
 
+    def forget(self, started: Started) -> None:
+        """What was remembered between two looks at it: there is no third soon."""
+        with self._lock:
+            self._watchers.pop(started.id, None)
+
     def stop(self, started: Started) -> None:
         """End a command that has not begun its run yet."""
         SystemProcesses().terminate(started.process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable
 
 import attrs
@@ -77,7 +78,12 @@ class Watching:
         return any(not watched.html for watched in self._watched.values())
 
     def _show(self, id: str, watched: _Watched) -> None:
-        sight = self._look(id)
+        try:
+            sight = self._look(id)
+        except Exception:  # one that cannot be looked at must not end the sight of all others
+            watched.html = watched.html or " "
+            traceback.print_exc()
+            return
         if sight.html != watched.html:
             watched.topic.publish("seen", sight.html)
             watched.html = sight.html

@@ -73,6 +73,7 @@ def field_lines(form: Form) -> list[str]:
 
 
 def _serve(form: Form, secrets: SecretFile, host: str, port: int) -> None:
+    from hpcurate.cli.live_report import tunnel_lines
     from hpcurate.web.server import Server, exposure
 
     server = Server(host, port)
@@ -92,7 +93,8 @@ def _serve(form: Form, secrets: SecretFile, host: str, port: int) -> None:
     )
     if warning := exposure(host):
         say(warning)
-    show([f"form of {form.pipeline}: {server.address.url}", "Ctrl-C ends the page; runs that it has started go on"])
+    show([f"form of {form.pipeline}: {server.address.url}", *tunnel_lines(server.address, os.environ)])
+    show(["Ctrl-C ends the page; runs that it has started go on"])
     server.run(app_of(desk), most_body=MOST_BODY, ending=answers.end)
 
 
