@@ -116,6 +116,8 @@ class Service:
 
     def folder_for(self) -> tuple[str, str]:
         """See `Answers`."""
+        with self._changed:
+            self._refuse_more()
         name = secrets.token_hex(16)
         folder = os.path.join(self._requests, name)
         os.mkdir(folder, 0o700)
@@ -148,6 +150,7 @@ class Service:
         return Request(given.id, given.folder, task, way, lambda event: self._said(given.id, tell, event))
 
     def _refuse_more(self) -> None:
+        """Raises NotAccepted."""
         if self._state == "ending":
             raise NotAccepted("the server is ending")
         if self._waiting.is_full:
@@ -195,7 +198,8 @@ class Service:
         self._set_up(lane)
         while (request := self._next()) is not None:
             self._end(request, self._answer(lane, request))
-            lane.replace(self._usual)
+            if self._state != "ending":
+                lane.replace(self._usual)
 
     def _set_up(self, lane: Lane) -> None:
         failure = None
@@ -260,11 +264,12 @@ class Service:
             time.sleep(TICK_S)
             for lane in self._lanes:
                 lane.check_memory()
-            self._forget(time.monotonic())
+            self.forget()
             self._tick()
 
-    def _forget(self, now: float) -> None:
+    def forget(self) -> None:
         """Remove the folders of requests whose time is over."""
+        now = time.monotonic()
         with self._changed:
             over = [one.id for one in self._known.values() if one.until is not None and one.until <= now]
             gone = [self._known.pop(name) for name in over]

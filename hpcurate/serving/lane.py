@@ -30,6 +30,10 @@ __all__ = ["Cause", "Interrupted", "Lane", "Prepared", "Request"]
 
 Cause = Literal["cancelled", "memory", "ending"]
 """Why somebody else ended a process."""
+MARK = "\0\0"
+"""A line that nobody else prints."""
+HEAR_S = 2.0
+"""How long what was printed may take to be passed on, at most."""
 Prepared = Callable[[PlannedStep, int], tuple[WorkerInfo, Place]]
 """(step, worker) → what its process is told, and what its node holds for it."""
 
@@ -74,8 +78,10 @@ class Lane:
         self._step_now = ""
         """The step that has it; empty between two."""
         self._cause: Cause | None = None
+        self._closed = False
         self._lock = threading.Lock()
         self._tell: Callable[[Event], None] = lambda event: None
+        self._heard = threading.Event()
         read, self._printed = os.pipe()
         threading.Thread(target=self._pass_on, args=(read,), daemon=True, name=f"printed-{number}").start()
 
@@ -123,6 +129,7 @@ class Lane:
         try:
             return self._through(request)
         finally:
+            self._hear_all()
             with self._lock:
                 self._request, self._step_now = None, ""
 
@@ -133,7 +140,7 @@ class Lane:
         for number, step in enumerate(steps):
             attempt = os.path.join(folder, f"{number:02d}-{step.name}")
             os.mkdir(attempt, 0o700)
-            done = self._step(step, _job(step, rows, count, attempt, folder, self._request_s), number, len(steps))
+            done = self._step(step, _job(request, step, rows, count, attempt, self._request_s), number, len(steps))
             if isinstance(done, Failed):
                 return done
             rows, count = Path(attempt, "tasks.jsonl"), done.counts.tasks_out
@@ -145,9 +152,12 @@ class Lane:
         return found.result(*(outcome_of(steps[-1].returns, folder, rows.read_bytes()) if count else ((), ())))
 
     def close(self) -> None:
-        """End all processes in order."""
-        for name in list(self._processes):
-            self._processes.pop(name).host.close()
+        """End all processes in order; none is set up any more."""
+        with self._lock:
+            self._closed, processes = True, list(self._processes.values())
+            self._processes.clear()
+        for process in processes:
+            process.host.close()
         with suppress(OSError):
             os.close(self._printed)
 
@@ -166,6 +176,9 @@ class Lane:
             done = process.host.run(msgspec.structs.replace(job, adjusted=adjusted))
             process.step = step
         except ShardEnded as ended:
+            if ended.ending is Ending.CRASH and not ended.in_flight and ready:  # it was dead, and nobody had seen it
+                self._drop(step.name)
+                return self._step(step, job, number, of)
             return self._ended(step, ended)
         except SetupFailed as error:
             self._drop(step.name)
@@ -201,10 +214,13 @@ class Lane:
         if not self._is_ready(step):
             self._drop(step.name)
             info, place = self._prepared(step, self.number)
-            host = StageProcess(step.plan, info, place, self._log, printed=self._printed)
+            made = _Process(step, StageProcess(step.plan, info, place, self._log, printed=self._printed))
             with self._lock:
-                self._processes[step.name] = _Process(step, host)
-            host.start()
+                if self._closed:
+                    raise SetupFailed("the server is ending")
+                self._processes[step.name] = made
+            made.host.start()
+            return made
         return self._processes[step.name]
 
     def _drop(self, name: str) -> None:
@@ -220,12 +236,23 @@ class Lane:
                 if step.name not in self._processes:
                     self._process(step)
 
+    def _hear_all(self) -> None:
+        """Wait until what was printed by now has been passed on: a line of ours comes behind it."""
+        self._heard.clear()
+        with suppress(OSError):
+            os.write(self._printed, f"\n{MARK}\n".encode())
+            self._heard.wait(HEAR_S)
+
     def _pass_on(self, descriptor: int) -> None:
         """What the processes print goes to the log, and to whoever waits for the request."""
         with open(descriptor, encoding="utf-8", errors="replace", newline="\n") as lines:
             for line in lines:
+                if line == f"{MARK}\n":
+                    self._heard.set()
+                    continue
                 text = mask(line.rstrip("\n").rpartition("\r")[2])  # of a bar that is drawn again and again the last
-                self._log(text)
+                if text:
+                    self._log(text)
                 if self._request and text:
                     self._tell(Line(text))
 
@@ -260,13 +287,13 @@ _DROP = ("id", "stage", "reason", "value", "threshold", "measure")
 _FAILURE = ("id", "stage", "error", "message")
 
 
-def _job(step: PlannedStep, rows: Path, count: int, attempt: str, root: str, request_s: float) -> ShardJob:
+def _job(request: Request, step: PlannedStep, rows: Path, count: int, attempt: str, request_s: float) -> ShardJob:
     stage = step.plan.stage
     return ShardJob(
-        shard=step.name,
+        shard=request.id,
         directory=attempt,
         ref=os.path.basename(attempt),
-        root=root,
+        root=request.folder,
         inputs=[(os.fspath(rows), 0, count)],
         batch_size=stage.batch_size,
         tries=stage.tries,

@@ -29,7 +29,10 @@ class Answers(Protocol):
     served: Served
 
     def folder_for(self) -> tuple[str, str]:
-        """(id, folder) of a request that is about to come: uploads go there, whatever is in it is removed later."""
+        """(id, folder) of a request that is about to come: uploads go there, whatever is in it is removed later.
+
+        Raises NotAccepted.
+        """
 
     def submit(self, given: Given, tell: Callable[[Event], None]) -> None:
         """Check it and queue it. `tell` is called with each event, from threads of the service, until it has ended.

@@ -43,8 +43,8 @@ def plain_values(given: dict[str, Any], fields: Sequence[Field], what: str) -> d
 
 
 def _read(key: str, field: Field, text: str, problems: dict[str, str]) -> Any:
-    if field.kind == "choice" and text in field.choices:
-        return text
+    if field.kind == "choice":
+        return next((choice for choice in field.choices if str(choice) == text), text)
     try:
         return json.loads(text)
     except ValueError:
