@@ -298,6 +298,10 @@ class Stage(Generic[In, Out]):
         """What it needs and is not found here, beside modules: a `Command`'s program."""
         return ()
 
+    def loads(self) -> tuple[str, ...]:
+        """Modules that it imports by names among its parameters: they are copied with a run, and are its code."""
+        return ()
+
     def remember(self, arguments: Mapping[str, Any]) -> None:
         """Have these among the arguments instead of those that the constructor was given."""
         self._arguments.update(arguments)

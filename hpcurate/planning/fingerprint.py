@@ -28,13 +28,13 @@ def stage_identity(stage: Stage[Any, Any], read: Read = read_input) -> dict[str,
 
     Without a version the code takes its place: the class's module, and each of the user's modules that it imports.
     A chain's identity is that of its members. Resources, environment and slicing are not part of it, and parameters
-    that the class lists as `operational` are not. Modules that a command runs are.
+    that the class lists as `operational` are not. Modules that a command runs, or that a parameter names, are.
     """
     if isinstance(stage, Chain):
         return {"chain": [stage_identity(member, read) for member in stage.stages]}
     cls = type(stage)
     identity = {"class": to_spec(stage).target, "version": f"v{stage.version}", "parameters": _parameters(stage, read)}
-    if isinstance(stage, Command):
+    if isinstance(stage, Command) or stage.loads():
         code = own_code(program_modules(stage))
         return {**identity, **({"code": code} if code else {})}
     if stage.version is not None:

@@ -1,4 +1,4 @@
-"""Which modules a command is made of: `python -m NAME`, what scripts of the project import, the class that returns."""
+"""Which modules a stage has by name: of a command what it runs, imports and returns; of others what they load."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["check_programs", "program_modules"]
 
 
 def program_modules(stage: Stage[Any, Any]) -> tuple[str, ...]:
-    """Those that Python may load for the programs of a stage, ours, the user's and installed ones."""
+    """Those that Python may load for a stage because a parameter names them, ours, the user's and installed ones."""
     return tuple(dict.fromkeys(name for member in members(stage) for name in _of(member)))
 
 
 def _of(member: Stage[Any, Any]) -> list[str]:
     if not isinstance(member, Command):
-        return []
+        return list(member.loads())
     found = [name for module in member.modules() for name in (module, f"{module}.__main__")]
     scripts = [path for path in member.files.values() if path.endswith(".py")]
     returned = [member.declared.returns.partition(":")[0]] if member.declared.returns else []

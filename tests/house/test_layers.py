@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "spec": f"{GROUND} task model server stage",
     "programs": f"{USERS} imports stage_process",
     "command": f"{USERS} programs stage_process",
+    "infer": "errors fields",
     "inference": "errors fields task stage",
     "testing": f"{USERS} group store stage_process",
     # the core
@@ -133,7 +134,10 @@ def test_modules_do_not_import_each_other() -> None:
 # -- the wall: what runs on Python 3.9 in a stage's own environment -------------------------------------------
 
 WALL = {module_name(path) for pattern in wall_patterns() for path in files_of(pattern)}
-USERS_OWN = {"hpcurate.command", "hpcurate.inference", "hpcurate.testing"}
+USERS_OWN = {"hpcurate.command", "hpcurate.infer.form", "hpcurate.infer.returned", "hpcurate.infer.target"} | {
+    "hpcurate.inference",
+    "hpcurate.testing",
+}
 """What users' tests and stages import in a stage's environment, and nothing of a stage process does."""
 
 

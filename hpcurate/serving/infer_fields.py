@@ -1,0 +1,173 @@
+"""The form of a class with `infer`: its fields from annotations and docstrings, and a request that is checked first.
+
+What cannot be imported in the server's own process has one field, `request`, and is checked by its worker.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from hpcurate.docstrings import args_section, texts_below_fields
+from hpcurate.errors import PipelineError
+from hpcurate.infer.form import BadRequest, Form, form_of, validator_of
+from hpcurate.infer.records import NEEDED, Asked
+from hpcurate.infer.target import found, resolved
+from hpcurate.serving.served import Field, Kind
+from hpcurate.serving.service import Unfit
+
+__all__ = ["REQUEST", "checked", "example_of", "fields_of", "request_of"]
+
+REQUEST = "request"
+"""The one field of a form without others: all of the request, as JSON."""
+EXAMPLE = "default_request"
+"""Attribute of a class, or of its module, with a request to begin with."""
+LONG = frozenset({"prompt", "text", "question", "description", "negative_prompt", "system"})
+"""Texts that may have several lines."""
+SIMPLE: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "boolean"}
+
+
+def fields_of(target: str, output: str = "output_dir") -> tuple[Field, ...]:
+    """What a person gives to a request, those that have to be given first. `output`: the key of the folder.
+
+    Raises PipelineError for a target that is none.
+    """
+    known = _known(resolved(target))
+    example = example_of(target, output)
+    if known is None or known[1].asked is None:
+        help = "the request, a JSON object; infer is given it as a dict"
+        default = example or None
+        return (Field(key=REQUEST, kind="json", help=help, required=default is None, default=default),)
+    there, form = known
+    assert form.asked is not None
+    helps = _helps(there, form)
+    fields = [_field(one, helps.get(one.name, "")) for one in form.asked if one.name != output]
+    return tuple(sorted(fields, key=lambda field: not field.required))
+
+
+def example_of(target: str, output: str = "output_dir") -> dict[str, Any]:
+    """A request to begin with: `default_request` of the class, or of its module; empty without."""
+    known = _known(resolved(target))
+    if known is None:
+        return {}
+    places = [known[0], inspect.getmodule(known[0])]
+    given = next((value for place in places if isinstance(value := getattr(place, EXAMPLE, None), Mapping)), {})
+    return {str(key): value for key, value in given.items() if key != output}
+
+
+def request_of(fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The request, from the values of the form. Raises Unfit. Pure."""
+    if [field.key for field in fields] != [REQUEST] or fields[0].kind != "json":
+        return dict(inputs)
+    request = inputs.get(REQUEST, fields[0].default)
+    if not isinstance(request, Mapping):
+        raise Unfit({REQUEST: f'expected a JSON object, such as {{"prompt": "a cat"}}, got {request!r:.80}'})
+    return {str(key): value for key, value in request.items()}
+
+
+def checked(
+    target: str, request: Mapping[str, Any], folder: str, output: str = "output_dir"
+) -> tuple[dict[str, Any], bool]:
+    """(the request as `validate` of the class returns it, whether it was asked). `folder`: that of the request.
+
+    Raises Unfit naming each field. A class that cannot be imported here is asked by its worker.
+    """
+    known = _known(resolved(target))
+    if known is None:
+        return dict(request), False
+    there, form = known
+    validate, made = validator_of(there), dict(request)
+    try:
+        if validate is not None:
+            made = validate(made)
+        form.check({**made, **({output: folder} if form.takes(output) else {})})
+    except BadRequest as error:
+        raise Unfit(error.problems) from None
+    except Exception as error:  # what the user's `validate` raises says why the request is not accepted
+        raise Unfit({REQUEST: str(error) or type(error).__name__}) from error
+    return made, validate is not None
+
+
+def _known(target: str) -> tuple[Any, Form] | None:
+    """(what the target names, its form); None where this process cannot import it, or nobody says what it makes."""
+    try:
+        there = found(target)
+        made = there if isinstance(there, type) or not callable(there) else inspect.signature(there).return_annotation
+        if isinstance(made, str):
+            made = getattr(inspect.getmodule(there), made, None)
+        infer = getattr(made, "infer", None)
+        return (made, form_of(infer)) if callable(infer) else None
+    except PipelineError:
+        return None
+
+
+# -- one field ------------------------------------------------------------------------------------------
+
+
+def _field(one: Asked, help: str) -> Field:
+    hint, said = _described(one.hint)
+    optional, inner = _without_none(hint)
+    choices = _choices(inner)
+    default = None if one.default is NEEDED else _plain(one.default)
+    return Field(
+        key=one.name,
+        kind="choice" if choices else _kind(one.name, inner, default),
+        help=one.help or said or help,
+        required=one.default is NEEDED,
+        default=default,
+        choices=choices,
+        optional=optional,
+    )
+
+
+def _kind(name: str, hint: Any, default: Any) -> Kind:
+    if isinstance(hint, type) and issubclass(hint, PurePath):
+        return "file"
+    kind = SIMPLE.get(hint) or (SIMPLE.get(type(default)) if hint is Any else None) or "json"
+    return "long_text" if kind == "text" and name in LONG else kind
+
+
+def _described(hint: Any) -> tuple[Any, str]:
+    """(the type, what an annotation says about it: `Annotated[int, "steps of the sampler"]`, msgspec.Meta)."""
+    if get_origin(hint) is not Annotated:
+        return hint, ""
+    inner, *said = get_args(hint)
+    texts = [one if isinstance(one, str) else getattr(one, "description", None) for one in said]
+    return inner, next((text for text in texts if text), "")
+
+
+def _without_none(hint: Any) -> tuple[bool, Any]:
+    """(whether it may be None, the type beside that; Any where there are several)."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint is None, hint
+    inner = [one for one in get_args(hint) if one is not type(None)]
+    return len(inner) < len(get_args(hint)), inner[0] if len(inner) == 1 else Any
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(one.value for one in hint) if isinstance(hint, type) and issubclass(hint, Enum) else ()
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return msgspec.to_builtins(value, enc_hook=str)
+    except (TypeError, ValueError):
+        return None
+
+
+def _helps(there: Any, form: Form) -> dict[str, str]:
+    """Field → help: from `Args:` of infer's docstring, or of the class of the request, and texts below its fields."""
+    written = [there.infer] if form.record is None else [there.infer, form.record]
+    below = texts_below_fields(form.record) if form.record is not None else {}
+    return {
+        **below,
+        **{name: help for one in written for name, help in args_section(inspect.getdoc(one) or "").items()},
+    }
