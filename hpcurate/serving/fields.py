@@ -22,13 +22,13 @@ from hpcurate.stage import constructor
 from hpcurate.stage_process.adjusting import is_quick
 from hpcurate.task import File, FileTask, Task
 
-__all__ = ["FILE", "inputs_of", "is_file", "parameters_of"]
+__all__ = ["FILE", "LONG", "SIMPLE", "inputs_of", "is_file", "parameters_of", "without_none"]
 
 FILE = "file"
 """The one input of a task that is a file: it is uploaded."""
 OF_THE_ENGINE = frozenset({"id", "parents", "weight"})
 """Fields of every task that nobody has to think of."""
-LONG = frozenset({"prompt", "text", "question", "description"})
+LONG = frozenset({"prompt", "negative_prompt", "text", "question", "description"})
 """Texts that may have several lines."""
 PLACES = frozenset({"path", "file", "files", "folder", "output", "url", "server", "target"})
 """What is called so names places on this machine or servers: a request may name neither."""
@@ -111,7 +111,7 @@ def _of_attrs(default: Any) -> Any:
 
 
 def _field(key: str, hint: Any, default: Any, help: str) -> Field:
-    optional, inner = _without_none(hint)
+    optional, inner = without_none(hint)
     choices = choices_of(hint)
     return Field(
         key=key,
@@ -133,7 +133,7 @@ def _kind(key: str, hint: Any, default: Any) -> Kind:
     return kind or "json"
 
 
-def _without_none(hint: Any) -> tuple[bool, Any]:
+def without_none(hint: Any) -> tuple[bool, Any]:
     """(whether it may be None, the type beside that; Any where there are several)."""
     if get_origin(hint) not in (Union, types.UnionType):
         return hint is None, hint

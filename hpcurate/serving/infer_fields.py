@@ -6,11 +6,10 @@ What cannot be imported in the server's own process has one field, `request`, an
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +18,7 @@ from hpcurate.errors import PipelineError
 from hpcurate.infer.form import BadRequest, Form, form_of, validator_of
 from hpcurate.infer.records import NEEDED, Asked
 from hpcurate.infer.target import found, resolved
+from hpcurate.serving.fields import LONG, SIMPLE, without_none
 from hpcurate.serving.served import Field, Kind
 from hpcurate.serving.service import Unfit
 
@@ -28,9 +28,6 @@ REQUEST = "request"
 """The one field of a form without others: all of the request, as JSON."""
 EXAMPLE = "default_request"
 """Attribute of a class, or of its module, with a request to begin with."""
-LONG = frozenset({"prompt", "text", "question", "description", "negative_prompt", "system"})
-"""Texts that may have several lines."""
-SIMPLE: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "boolean"}
 
 
 def fields_of(target: str, output: str = "output_dir") -> tuple[Field, ...]:
@@ -112,7 +109,7 @@ def _known(target: str) -> tuple[Any, Form] | None:
 
 def _field(one: Asked, help: str) -> Field:
     hint, said = _described(one.hint)
-    optional, inner = _without_none(hint)
+    optional, inner = without_none(hint)
     choices = _choices(inner)
     default = None if one.default is NEEDED else _plain(one.default)
     return Field(
@@ -142,14 +139,6 @@ def _described(hint: Any) -> tuple[Any, str]:
     return inner, next((text for text in texts if text), "")
 
 
-def _without_none(hint: Any) -> tuple[bool, Any]:
-    """(whether it may be None, the type beside that; Any where there are several)."""
-    if get_origin(hint) not in (Union, types.UnionType):
-        return hint is None, hint
-    inner = [one for one in get_args(hint) if one is not type(None)]
-    return len(inner) < len(get_args(hint)), inner[0] if len(inner) == 1 else Any
-
-
 def _choices(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) is Literal:
         return get_args(hint)
@@ -167,7 +156,4 @@ def _helps(there: Any, form: Form) -> dict[str, str]:
     """Field → help: from `Args:` of infer's docstring, or of the class of the request, and texts below its fields."""
     written = [there.infer] if form.record is None else [there.infer, form.record]
     below = texts_below_fields(form.record) if form.record is not None else {}
-    return {
-        **below,
-        **{name: help for one in written for name, help in args_section(inspect.getdoc(one) or "").items()},
-    }
+    return below | {name: help for one in written for name, help in args_section(inspect.getdoc(one) or "").items()}

@@ -6,7 +6,7 @@ import enum
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import attrs
 import msgspec
@@ -16,7 +16,7 @@ import pydantic
 class Draws:
     """In the manner of Cosmos-Gradio: a dict comes in, files are left in its `output_dir`."""
 
-    default_request = {"prompt": "a square", "count": 2, "output_dir": "/nowhere"}
+    default_request: ClassVar[dict[str, Any]] = {"prompt": "a square", "count": 2, "output_dir": "/nowhere"}
 
     def __init__(self, ink: str = "black") -> None:
         self.ink = ink
