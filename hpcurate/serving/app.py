@@ -20,7 +20,7 @@ from hpcurate.serving.endpoint_schema import ID, OPERATIONS, document
 from hpcurate.serving.followed import Book, Followed
 from hpcurate.serving.served import Failed, OutFile, Result
 from hpcurate.serving.service import Answers, NotAccepted, Unfit
-from hpcurate.serving.taking import Taking, busy, most_body
+from hpcurate.serving.taking import Taking, most_body
 from hpcurate.serving.wire import Accepted, Problem, Problems, done_of, links_of, state_of, status_of
 from hpcurate.web.events import last_seen, sse_response
 
@@ -30,6 +30,8 @@ PAGE = "/page"
 """Where the page is mounted, if there is one."""
 INLINE = ("image/", "video/", "audio/", "text/plain")
 """Media that a browser shows; it stores all others, as HTML of a sender would be a page of ours."""
+RETRY_S = 10
+"""After which a client that found the queue full may try again."""
 Id = Annotated[str, Path(pattern=ID)]
 Number = Annotated[int, Path(ge=0)]
 
@@ -38,7 +40,7 @@ def app_of(service: Answers) -> FastAPI:
     """All paths of a service. The page may be mounted into it at `PAGE`."""
     app = FastAPI(docs_url=None, redoc_url=None)
     endpoint = Endpoint(service)
-    for kind, handler in HANDLERS.items():
+    for kind, handler in {**HANDLERS, NotAccepted: endpoint.not_accepted}.items():
         app.add_exception_handler(kind, handler)
     functions: dict[tuple[str, str], Callable[..., Any]] = {
         ("POST", "/run"): endpoint.run,
@@ -104,8 +106,6 @@ class Endpoint:
         except asyncio.CancelledError:
             self._service.cancel(given.id)
             raise
-        except NotAccepted as error:
-            raise busy(self._service, str(error)) from None
         self._book.add(followed)
         return followed
 
@@ -120,7 +120,8 @@ class Endpoint:
     async def cancel(self, id: Id) -> Response:
         """Take a request back, waiting or in work."""
         followed = self._followed(id)
-        if followed.ended or not await asyncio.to_thread(self._service.cancel, id):
+        taken = not followed.ended and await asyncio.to_thread(self._service.cancel, id)
+        if not taken and followed.ended:  # else it is just being handed to a worker, and ends there
             raise HTTPException(409, "this request has ended already")
         return Response(status_code=204)
 
@@ -144,6 +145,12 @@ class Endpoint:
     async def health(self) -> Response:
         """How the server does: its state, its workers, who waits."""
         return _json(self._service.health())
+
+    async def not_accepted(self, _: Request, error: Exception) -> Response:
+        """What may be sent again: later, or to another server."""
+        if self._service.health()["state"] == "ending":
+            return _json(Problem(problem=str(error)), 503)
+        return _json(Problem(problem=str(error)), 429, {"Retry-After": str(RETRY_S)})
 
 
 def headers_of(file: OutFile) -> dict[str, str]:

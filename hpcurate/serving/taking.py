@@ -11,15 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from hpcurate.serving.served import Given, Limits, Served, Upload
-from hpcurate.serving.service import Answers, Unfit
+from hpcurate.serving.service import Answers, NotAccepted, Unfit
 from hpcurate.web.uploads import read_body, take_form
 
-__all__ = ["Taking", "busy", "given_of", "most_body"]
+__all__ = ["Taking", "given_of", "most_body"]
 
 MIB = 2**20
 MOST_JSON = 8 * MIB
-RETRY_S = 10
-"""After which a client that found the queue full may try again."""
 
 
 class Typed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,8 +49,12 @@ class Taking:
         self._service, self._limits, self._now = service, service.served.limits, 0
 
     async def take(self, request: Request) -> Given:
-        """A request with its files in a folder, to be submitted. Raises HTTPException, Unfit, ClientDisconnect."""
-        self._refuse_more()
+        """A request with its files in a folder, to be submitted.
+
+        Raises HTTPException, Unfit, NotAccepted, ClientDisconnect.
+        """
+        if self._now >= self._limits.queue + self._limits.workers:
+            raise NotAccepted(f"{self._now} requests are being sent already; try later")
         self._now += 1
         try:
             name, folder = await asyncio.to_thread(self._service.folder_for)
@@ -66,28 +68,12 @@ class Taking:
         finally:
             self._now -= 1
 
-    def _refuse_more(self) -> None:
-        """Before anything of it is read: what is refused at the end would have been sent for nothing."""
-        health = self._service.health()
-        waiting = health["waiting"]
-        assert isinstance(waiting, int)
-        is_full = waiting >= self._limits.queue or self._now >= self._limits.queue + self._limits.workers
-        if is_full or health["state"] == "ending":
-            raise busy(self._service, "as many requests wait as may (queue=); try later")
-
     async def _read(self, request: Request, name: str, folder: str) -> Given:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             fields, files = await take_form(request, folder, most_body(self._limits))
             return given_of(self._service.served, name, folder, fields, files)
         typed = typed_of(await read_body(request, MOST_JSON))
         return Given(id=name, folder=folder, inputs=typed.inputs, parameters=typed.parameters)
-
-
-def busy(service: Answers, why: str) -> HTTPException:
-    """The answer to a request that may be sent again later, or to another server."""
-    if service.health()["state"] == "ending":
-        return HTTPException(503, "the server is ending")
-    return HTTPException(429, why, {"Retry-After": str(RETRY_S)})
 
 
 def typed_of(body: bytes) -> Typed:
