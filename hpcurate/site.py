@@ -67,6 +67,11 @@ class SiteProfile:
     price_cpu_hour: float | None = option(None, "what an hour of a CPU costs, for hpcurate usage", minimum=0)
     price_gpu_hour: float | None = option(None, "what an hour of a GPU costs, for hpcurate usage", minimum=0)
     mail: str | None = option(None, "email address notified when the run ends, and when a gate fails")
+    login: str | None = option(
+        None,
+        "login node as ssh reaches it from outside, e.g. login.cluster.edu, for the tunnel to a server on a compute "
+        "node; default: the name of the host where you type",
+    )
     nodes_see_store: bool | None = option(None, "whether compute nodes see the store; the probe job finds out")
     nodes_may_submit: bool | None = option(
         None, "whether jobs may call sbatch; false: no gates, the call stays instead (wait=true)"

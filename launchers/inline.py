@@ -33,6 +33,7 @@ class InlineLauncher:
     children = None
     checks = None
     compiler = None
+    services = None
     diagnosis = None
     node_local = ()
     node_quota = None

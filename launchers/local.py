@@ -185,6 +185,7 @@ class LocalLauncher:
     gates = None
     checks = None
     compiler = None
+    services = None
     diagnosis = None
     same_path = True
     other_python = False

@@ -3,7 +3,8 @@
 A `Launcher` turns plans into running workers. Its `queue` answers for jobs that a scheduler has; `gates` is there where
 jobs of their own move a run on, `children` where the workers live and die with the process that started them,
 `checks` where an environment can be checked in a job, `compiler` where jobs can be written down for a user to submit,
-and `diagnosis` where there is a cluster to look at. Nobody asks a launcher which one it is.
+`services` where a server can be a job, and `diagnosis` where there is a cluster to look at. Nobody asks a launcher
+which one it is.
 """
 
 from __future__ import annotations
@@ -195,6 +196,51 @@ class EnvironmentChecks(Protocol):
         """A short job with the options of the plan's stage that runs `hpcurate.worker.check FOLDER NAME`; its id."""
 
 
+SERVER_WARNING_S = 60.0
+"""So long before the end of its job a server is to end by itself; a short job is warned later."""
+
+
+class ServerNeeds(msgspec.Struct, frozen=True, kw_only=True):
+    """What the job of a server asks for: what all of its processes need together."""
+
+    stage: str
+    """Whose keys are named where it is refused."""
+    cpus: int = 1
+    gpus: int = 0
+    memory_mb: int
+    time: str
+    """Wall time, as `resources.time`."""
+    disk_mb: int = 0
+    """On the node; 0: none."""
+    sbatch: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Further options."""
+
+
+class ServerJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that is to be a job."""
+
+    name: str
+    """Of the server and of its job: unique."""
+    folder: str
+    """The server's: its script and log lie there."""
+    code: str | None
+    """Frozen copy of the code that it runs; None: what is installed."""
+    needs: ServerNeeds
+
+
+class Services(Protocol):
+    """Servers as jobs of their own; the launcher's `queue` answers for them as for all others."""
+
+    def check(self, needs: ServerNeeds, store: str) -> None:
+        """Refuse, before anything is written, what could never run. Raises LauncherError."""
+
+    def start(self, job: ServerJob) -> str:
+        """Queue it; its job id. Raises LauncherError if it was refused, SubmissionUnknown where that is open."""
+
+    def address(self, node: str) -> str:
+        """The name under which other machines of the cluster reach a node."""
+
+
 class Finding(msgspec.Struct, frozen=True):
     """A fact about the cluster, and what it means for the user."""
 
@@ -256,6 +302,10 @@ class Launcher(Protocol):
     @property
     def compiler(self) -> Compiler | None:
         """Writes a run down as jobs that its user submits; None where there are no jobs."""
+
+    @property
+    def services(self) -> Services | None:
+        """Servers as jobs; None where a server runs in the very process that is typed."""
 
     @property
     def diagnosis(self) -> Diagnosis | None:

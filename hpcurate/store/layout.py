@@ -6,6 +6,8 @@
                               done/<fan>.json, read.json}
 <store>/runs/<run>/{config.yaml, pipeline.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
                     submissions/<stage>-<n>/, summary.json, output/}
+<store>/serving/<server>/{server.json, job.json, process.json, address.json, cancel, ended.json, log, requests/,
+                          code-<digest>/}
 <store>/weights/<repo>@<commit>/   envs/<name>-<digest>/   packs/<name>-<digest>/   runtime/cp<minor>-<machine>/
 <store>/trash/
 """
@@ -208,6 +210,11 @@ class Store(msgspec.Struct, frozen=True):
     def runs(self) -> str:
         """All runs."""
         return f"{self.root}/runs"
+
+    @property
+    def serving(self) -> str:
+        """All servers."""
+        return f"{self.root}/serving"
 
     @property
     def weights(self) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from launchers.slurm.compiler import SlurmCompiler
     from launchers.slurm.doctor import SlurmDiagnosis
     from launchers.slurm.limits import SubmitLimit
+    from launchers.slurm.service import SlurmServices
 
 
 @attrs.define
@@ -89,6 +90,13 @@ class SlurmLauncher:
         from launchers.slurm.compiler import SlurmCompiler
 
         return SlurmCompiler(self.settings, self._limit, self.most_workers, self.most)
+
+    @property
+    def services(self) -> SlurmServices:
+        """See `Launcher`."""
+        from launchers.slurm.service import SlurmServices
+
+        return SlurmServices(self.settings)
 
     @property
     def diagnosis(self) -> SlurmDiagnosis | None:

@@ -1,4 +1,4 @@
-"""What sbatch is asked for: the options of arrays, gates and checks, and the commands that they run. Pure."""
+"""What sbatch is asked for: the options of arrays, gates, checks and servers, and the commands that they run. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import WorkerShape
-from hpcurate.runs.launcher import GateRequest
+from hpcurate.runs.launcher import SERVER_WARNING_S, GateRequest, ServerNeeds
 from hpcurate.site import SiteProfile
 from hpcurate.start import module_command
 from hpcurate.units import job_minutes, megabytes
@@ -58,13 +58,23 @@ class JobSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def of_stage(self, stage: PlannedStage, shape: WorkerShape, drain_s: float) -> dict[str, Any]:
         """All options of a stage's array."""
-        own = dashed(stage.sbatch)
-        common = self._common("gpu" if shape.gpus else "cpu")
-        asked = self._resources(stage, shape, drain_s)
-        for key, others in INSTEAD.items():
-            if any(other in own or other in common for other in others):
-                asked.pop(key, None)
-        return {**common, **asked, **own}
+        kind = "gpu" if shape.gpus else "cpu"
+        return self._with_own(kind, self._resources(stage, shape, drain_s), dashed(stage.sbatch))
+
+    def of_server(self, needs: ServerNeeds) -> dict[str, Any]:
+        """All options of a server's job. It is not queued again: it would run with nobody looking."""
+        asked: dict[str, Any] = {
+            "cpus-per-task": needs.cpus,
+            "mem": f"{needs.memory_mb}M",
+            "time": job_minutes(needs.time),
+            "signal": f"B:TERM@{drain_seconds(SERVER_WARNING_S, needs.time)}",
+            "nodes": 1,
+            "no-requeue": True,
+            **self._gpus(needs.gpus),
+        }
+        if needs.disk_mb:
+            asked["tmp"] = f"{needs.disk_mb}M"
+        return self._with_own("gpu" if needs.gpus else "cpu", asked, dashed(needs.sbatch))
 
     def of_check(self, stage: PlannedStage, shape: WorkerShape, drain_s: float) -> dict[str, Any]:
         """All options of a job that checks a stage's environment: the stage's own, for a short time."""
@@ -94,12 +104,23 @@ class JobSettings(msgspec.Struct, frozen=True, kw_only=True):
             asked["ntasks-per-node"] = 1
         if stage.whole_node:
             asked["exclusive"] = True
-        if shape.gpus:
-            key, _, value = self.profile.gres.format(n=shape.gpus).partition("=")
-            asked[key] = value
+        asked |= self._gpus(shape.gpus)
         if needs.disk is not None:
             asked["tmp"] = f"{megabytes(needs.disk)}M"
         return asked
+
+    def _gpus(self, count: int) -> dict[str, Any]:
+        """So many, as the site spells it."""
+        key, _, value = self.profile.gres.format(n=count).partition("=")
+        return {key: value} if count else {}
+
+    def _with_own(self, kind: str, asked: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+        """What every job of a kind has, what ours needs, and what a user sets, who comes first."""
+        common = self._common(kind)
+        for key, others in INSTEAD.items():
+            if any(other in own or other in common for other in others):
+                asked.pop(key, None)
+        return {**common, **asked, **own}
 
     def _common(self, kind: str) -> dict[str, Any]:
         """Of every job of a kind (cpu, gpu, gate): the launcher's own fields before the site profile's."""
@@ -173,6 +194,11 @@ def start_command(python: str, folder: str, code: str) -> str:
 def check_command(python: str, code: str | None, folder: str, name: str) -> str:
     """Of a job that checks an environment."""
     return _line(python, code, "hpcurate.worker.check", folder, name)
+
+
+def server_command(python: str, code: str | None, folder: str) -> str:
+    """Of a server's job."""
+    return _line(python, code, "hpcurate.serving.job", folder)
 
 
 def _line(python: str, code: str | None, module: str, *words: str) -> str:

@@ -198,6 +198,7 @@ class SimSlurm:
     children = None
     checks = None
     compiler = None
+    services = None
     diagnosis = None
     node_local = ()
     node_quota = None
@@ -354,6 +355,7 @@ class SimLocal:
     gates = None
     checks = None
     compiler = None
+    services = None
     diagnosis = None
     node_local = ()
     node_quota = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 
+from hpcurate.cli.servers import over_names, remove_over
 from hpcurate.cli.terminal import say, show, show_json, table
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.report.cleaning import Cleanable, cleanable
@@ -38,11 +40,13 @@ def verb(argv: list[str]) -> int:
     store, (_, site) = the_store(options), site_profile(options.site)
     trash_s, runs_s = site.retention_s("trash") or float("inf"), site.retention_s("runs")
     if options.yes:
+        servers = remove_over(store, options.wait)
         done = Cleaner(store, trash_s=trash_s, say=say).clean(options.wait)
-        plain, lines = done.plain(), cleaned_lines(done)
+        plain, lines = {**done.plain(), "servers": servers}, [*removed_lines(servers), *cleaned_lines(done)]
     else:
+        servers = over_names(store)
         found = cleanable(store, trash_s=trash_s, runs_s=runs_s)
-        plain, lines = found.plain(), cleanable_lines(found)
+        plain, lines = {**found.plain(), "servers": servers}, cleanable_lines(found, servers)
     if options.json:
         show_json(plain)
     else:
@@ -50,7 +54,7 @@ def verb(argv: list[str]) -> int:
     return 0
 
 
-def cleanable_lines(found: Cleanable) -> list[str]:
+def cleanable_lines(found: Cleanable, servers: Sequence[str] = ()) -> list[str]:
     """What may go. Pure."""
     where = f"--store {shlex.quote(found.store)}"
     rows = [(name, bytes_text(use.bytes), str(use.inodes)) for name, use in found.stages.items()]
@@ -59,13 +63,20 @@ def cleanable_lines(found: Cleanable) -> list[str]:
         lines.append(f"{plural(found.attempts, 'attempt')} that ended without a result")
     if found.trash:
         lines.append(f"{plural(found.trash, 'old item')} of trash/")
+    if servers:
+        lines.append(f"{plural(len(servers), 'server')} that ended: {', '.join(servers)}")
     lines += [f"kept: {why}" for why in found.kept]
     for old in found.old_runs:
         lines.append(f"{old.run}: not typed for {plural(old.days, 'day')}; `hpcurate rm {old.run} {where}` removes it")
-    if not found.anything:
+    if not found.anything and not servers:
         return [*lines, f"{found.store}: runs refer to all of it, nothing to remove"]
     freed = f"{bytes_text(found.bytes)} in {plural(found.inodes, 'inode')} would be freed; nothing was changed"
     return [*lines, freed, f"next: hpcurate clean --yes {where}"]
+
+
+def removed_lines(servers: Sequence[str]) -> list[str]:
+    """Servers that went. Pure."""
+    return [f"server {name}: removed" for name in servers]
 
 
 def cleaned_lines(done: Cleaned) -> list[str]:
