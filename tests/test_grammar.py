@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -33,12 +33,14 @@ def read_back(word: str) -> Any:
     return OmegaConf.to_container(OmegaConf.create({"x": value_of(override)}), resolve=True)["x"]  # type: ignore[index,call-overload]
 
 
+@settings(max_examples=60)
 @given(TEXTS)
 def test_a_text_is_read_back_as_it_was(text: str) -> None:
     """Whatever a shell, the grammar, or an interpolation would make of it: the sampled pieces are those that matter."""
     assert text == read_back(f"x={written(text)}")
 
 
+@settings(max_examples=40)
 @given(PLAIN)
 def test_a_value_is_read_back_as_it_was(value: Any) -> None:
     """Of its type, at any depth."""

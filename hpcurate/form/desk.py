@@ -142,7 +142,8 @@ class Desk:
         return self.telling.watch(seen.snapshot) if seen.snapshot else ()
 
     def _why(self, started: Started, seen: Seen) -> Sequence[str]:
-        run = self.runs.run(started) if seen.state in BAD and not seen.moves else None
+        failed = seen.state in BAD or (seen.snapshot is not None and seen.snapshot.report.failed > 0)
+        run = self.runs.run(started) if failed and not seen.moves else None
         return self.telling.why(run) if run is not None else ()
 
     def run_page(self, started: Started) -> str:

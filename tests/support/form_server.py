@@ -35,9 +35,10 @@ class Tell(Stage[HelloTask, HelloTask]):
         hf_token: proves who we are.
     """
 
-    def __init__(self, text: str, hf_token: str, other: str, names: list, size: str, behind: str = "none", wait_s: float = 0.0) -> None:
+    def __init__(self, text: str, hf_token: str, other: str, names: list, size: str, behind: str = "none", wait_s: float = 0.0,
+                 fails: bool = False) -> None:
         self.text, self.hf_token, self.other, self.names = text, hf_token, other, names
-        self.behind, self.wait_s = behind, wait_s
+        self.behind, self.wait_s, self.fails = behind, wait_s, fails
 
     def setup(self, worker) -> None:
         print("the token is", self.hf_token, self.other, flush=True)
@@ -46,7 +47,7 @@ class Tell(Stage[HelloTask, HelloTask]):
         """Digests of what is secret, and the rest as it is."""
         time.sleep(self.wait_s)
         for task in tasks:
-            if self.text == "fail":
+            if self.fails and task.prompt == "bad":
                 raise ValueError(f"refused with {self.hf_token}")
             digests = [hashlib.sha256(one.encode()).hexdigest() for one in (self.hf_token, self.other)]
             task.prompt = json.dumps([self.text, self.names, self.behind, *digests])
@@ -62,7 +63,7 @@ params:
   names: {default: [a], help: a few of them}
   wait_s: {default: 0.0, help: how long it takes}
   hf_token: {default: '???', help: of the hub}
-source: {_target_: stages.hello.Prompts, prompts: [one]}
+source: {_target_: stages.hello.Prompts, prompts: [one, bad]}
 stages:
   tell:
     _target_: asked_stages.Tell
