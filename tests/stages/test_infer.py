@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import Shell
 
 from hpcurate import FileTask, Record
 from hpcurate.errors import PipelineError
@@ -143,25 +140,3 @@ def test_another_model_is_another_identity(tmp_path: Path, monkeypatch: pytest.M
     assert {"drawn_helper.py", "drawn_model.py"} == before["code"].keys()
     (tmp_path / "drawn_helper.py").write_text("COLOUR = 2\n")
     assert before != stage_identity(Infer("drawn_model:A"))
-
-
-def test_a_pipeline_over_requests(shell: Shell) -> None:
-    """Lines of JSON, through a stage process of the frozen code: a file beside the command, that imports another."""
-    (shell.cwd / "beside.py").write_text("INK = 'violet'\n")
-    (shell.cwd / "my_model.py").write_text(
-        "import beside\n\n\nclass MyModel:\n    def __init__(self, size):\n        self.size = size\n\n"
-        "    def infer(self, args):\n        with open(args['output_dir'] + '/a.txt', 'w') as file:\n"
-        "            file.write(beside.INK)\n        return {'area': args['width'] * self.size}\n"
-    )
-    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
-    (shell.cwd / "conf" / "pipeline" / "drawing.yaml").write_text(
-        "# @package _global_\nname: drawing\nsource: {_target_: hpcurate.source.Jsonl, path: '${input}'}\n"
-        "stages:\n  draw: {_target_: stages.infer.Infer, target: ./my_model.py, parameters: {size: 3}}\n"
-    )
-    requests = shell.folder / "requests.jsonl"
-    requests.write_text("".join(json.dumps({"width": width}) + "\n" for width in (1, 2)))
-    shell.run("+pipeline=drawing", f"input={requests}")
-    rows = [json.loads(line) for line in shell.rows("draw")]
-    assert [{"area": 3}, {"area": 6}] == [row["values"] for row in rows]
-    paths = [os.path.join(shell.store, "stages", row["files"]["a.txt"]) for row in rows]
-    assert ["violet", "violet"] == [Path(path).read_text() for path in paths]
