@@ -166,8 +166,8 @@ class Lane:
         with self._lock:
             self._step_now = step.name
         self._raise_if_interrupted()
+        ready = self._is_ready(step)
         try:
-            ready = self._is_ready(step)
             self._tell(Working(step.name, number, of, setting_up=not ready))
             process = self._process(step)
             if not ready:
