@@ -56,8 +56,6 @@ class Service:
         """Workers that are set up, and those that could not be."""
         self._state: Literal["starting", "ready", "ending"] = "starting"
         self._answered = 0
-        self._used = time.monotonic()
-        """When a request came or ended, last."""
         self.failure: SetupFailed | None = None
         """Why no worker could be set up."""
 
@@ -79,15 +77,9 @@ class Service:
             return self._ready > 0
 
     @property
-    def was_ready(self) -> bool:
-        """Whether a worker could be set up."""
-        return self._ready > 0
-
-    @property
-    def idle_s(self) -> float:
-        """Seconds since a request came or ended; 0 while there is one."""
-        busy = self._waiting or any(lane.request for lane in self._lanes)
-        return 0.0 if busy else time.monotonic() - self._used
+    def busy(self) -> int:
+        """Requests that wait or are in work."""
+        return len(self._waiting) + len(self._in_work())
 
     def close(self, grace_s: float) -> None:
         """See `Answers`."""
@@ -130,7 +122,6 @@ class Service:
             with self._changed:
                 self._refuse_more()
                 self._known[request.id] = request
-                self._used = time.monotonic()
                 place = self._waiting.add(request.id, request)
                 request.tell(Queued(place))
                 self._changed.notify_all()
@@ -243,7 +234,6 @@ class Service:
             request.result = event if isinstance(event, Result) else None
             request.until = time.monotonic() + (self.served.limits.keep_s if request.result else 0.0)
             self._answered += 1
-            self._used = time.monotonic()
             self._changed.notify_all()
         request.tell(event)
 

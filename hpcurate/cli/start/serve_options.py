@@ -10,7 +10,7 @@ import attrs
 from hpcurate.errors import ConfigError
 from hpcurate.fields import convert, names_of, option
 from hpcurate.serving.served import Limits
-from hpcurate.units import megabytes, seconds
+from hpcurate.units import megabytes, minutes, seconds
 
 __all__ = ["ServeOptions", "split_words"]
 
@@ -25,6 +25,9 @@ class ServeOptions:
     upload: str = option("2GB", "most of the files of a request", check=megabytes)
     keep_files: str = option("1h", "how long the files of a request stay after its end", check=seconds)
     idle: str | None = option(None, "time without a request after which the server ends; default: never", check=seconds)
+    time: str | None = option(
+        None, "with launcher=slurm, wall time of the job; default: the longest of its stages", check=minutes
+    )
     listen: str = option(
         "127.0.0.1",
         "address that it listens on; beyond the default, the network can reach it, and only the token guards it",

@@ -12,12 +12,10 @@ import msgspec
 from hpcurate.cli.start.compose import dump, frozen_config
 from hpcurate.cli.start.overrides import Typed
 from hpcurate.cli.start.request import request_of, settings_of
-from hpcurate.cli.start.serve_options import ServeOptions
 from hpcurate.cli.start.served_stages import ServedStages
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.start.steps import of_frozen_code
 from hpcurate.config_files import shipped
-from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.runs.code import files_to_copy, freeze_files, merge_packages
 from hpcurate.runs.prepare import Request
 from hpcurate.serving.answering import Service
@@ -29,60 +27,42 @@ from hpcurate.store.layout import Store
 from hpcurate.system.allocation import Allocation
 from hpcurate.worker.hosts import Log
 
-__all__ = ["FrozenServer", "Opened", "freeze", "open_service"]
+__all__ = ["Frozen", "Opened", "freeze", "frozen", "open_service"]
 
-FILE = "served.json"
 WITH_CONF = ("conf", "envs")
 """Data of hpcurate that is read when a configuration is: in a wheel they lie in the package, and in the copy, too."""
 
 
-class FrozenServer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server is, whatever is edited later."""
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server of stages is, whatever is edited later."""
 
     config: str
     """Resolved configuration, YAML."""
     stage: str | None
     """That requests go to; None: the last that takes task by task."""
     limits: Limits
-    listen: str
-    port: int
     words: tuple[str, ...]
     """As typed."""
     config_dirs: tuple[str, ...]
     where: str
     """Folder in which it was typed."""
-    code: str
-    """Folder of its code, beside this file."""
-
-    def save(self, folder: str) -> None:
-        """Write it into the server's folder."""
-        path = Path(folder, FILE)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
-        path.chmod(0o600)
-
-    @classmethod
-    def load(cls, folder: str) -> FrozenServer:
-        """Read it. Raises OSError."""
-        return msgspec.json.decode(Path(folder, FILE).read_bytes(), type=cls)
 
 
-def freeze(
-    folder: str, request: Request, settings: Settings, stages: ServedStages, options: ServeOptions
-) -> FrozenServer:
-    """Freeze configuration and code into the server's folder."""
-    server = FrozenServer(
+def frozen(request: Request, settings: Settings, stage: str | None, limits: Limits) -> Frozen:
+    """A request with nothing left to choose or to look up."""
+    return Frozen(
         config=_resolved(request, settings),
-        stage=stages.stage,
-        limits=options.limits(),
-        listen=options.listen,
-        port=options.port,
+        stage=stage,
+        limits=limits,
         words=tuple(request.command.words),
         config_dirs=tuple(map(os.path.abspath, request.command.config_dirs)),
         where=request.command.folder,
-        code=os.path.basename(freeze_files(_code(request, settings, stages), folder)),
     )
-    server.save(folder)
-    return server
+
+
+def freeze(folder: str, request: Request, settings: Settings, stages: ServedStages) -> str:
+    """Copy the code into the server's folder, unless it is there; that of the copy. Raises PipelineError, OSError."""
+    return freeze_files(_code(request, settings, stages), folder)
 
 
 def _resolved(request: Request, settings: Settings) -> str:
@@ -109,12 +89,10 @@ def _code(request: Request, settings: Settings, stages: ServedStages) -> dict[st
 
 
 class Opened(msgspec.Struct):
-    """A server whose workers are being set up."""
+    """A service whose workers are being set up."""
 
-    server: FrozenServer
     service: Service
     node: OnNode
-    stages: tuple[PlannedStage, ...]
 
     def close(self, grace_s: float) -> None:
         """End it."""
@@ -122,24 +100,24 @@ class Opened(msgspec.Struct):
         self.node.close()
 
 
-def open_service(folder: str, log: Log) -> Opened:
-    """Begin to serve what was frozen in the folder. Raises UserError."""
-    server = FrozenServer.load(folder)
+def open_service(server: Frozen, folder: str, code: str, log: Log) -> Opened:
+    """Begin to serve; `folder` is the server's, `code` its copy of the code. Raises UserError."""
     os.chdir(server.where)
     merge_packages()
     request, settings = _request(server)
-    stages = ServedStages(request, settings, server.stage, os.path.join(folder, server.code))
-    node = OnNode(folder, server.limits.workers, Allocation.here().job_id or "", log)
+    stages = ServedStages(request, settings, server.stage, code)
+    steps = stages.plan({}).steps
+    node = OnNode(folder, server.limits.workers, steps, Allocation.here().job_id or "", log)
 
     def lane(number: int) -> Lane:
         return Lane(number, node.prepared, server.limits.request_s, log)
 
     service = Service(stages.served(server.limits), stages, folder, lane, log, tick=node.look_after)
     service.start()
-    return Opened(server, service, node, tuple(step.plan.stage for step in stages.plan({}).steps))
+    return Opened(service, node)
 
 
-def _request(server: FrozenServer) -> tuple[Request, Settings]:
+def _request(server: Frozen) -> tuple[Request, Settings]:
     import yaml
 
     plain: dict[str, Any] = yaml.safe_load(server.config)
