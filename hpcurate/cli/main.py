@@ -32,6 +32,7 @@ VERBS = {
     "cancel": "hpcurate.cli.verbs.cancel",
     "explain": "hpcurate.cli.verbs.explain",
     "compile": "hpcurate.cli.verbs.compile",
+    "serve": "hpcurate.cli.verbs.serve",
     "runs": "hpcurate.cli.verbs.runs",
     "note": "hpcurate.cli.verbs.note",
     "compare": "hpcurate.cli.verbs.compare",
@@ -88,6 +89,9 @@ Start or continue a run:
 
   hpcurate compile +pipeline=NAME … DIR
                       the run as a folder of sbatch scripts, to submit yourself
+  hpcurate serve +pipeline=NAME [STAGE] …
+                      stages behind a page and an HTTP endpoint: requests
+                      instead of a run
   hpcurate form NAME  a page to fill in, try, start and watch runs of a pipeline
 
 Look at a run (RUN: a name or a part of one; without it, the latest of the

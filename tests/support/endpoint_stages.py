@@ -110,7 +110,7 @@ def turning(folder: Path, **limits: Any) -> Iterator[Any]:
         parameters=parameters_of(parts),
         limits=Limits(**limits),
     )
-    node = OnNode(str(folder), 1, "", print)
+    node = OnNode(str(folder), 1, Planner().plan({}).steps, "", print)
     service = Service(served, Planner(), str(folder), lambda n: Lane(n, node.prepared, 60.0, print), print)
     service.start()
     service.wait_ready()

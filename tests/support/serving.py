@@ -15,7 +15,7 @@ from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.start.request import choose_launcher, request_of, without_input
 from hpcurate.cli.start.serve_options import ServeOptions
 from hpcurate.cli.start.served_stages import ServedStages
-from hpcurate.cli.start.serving import freeze, open_service
+from hpcurate.cli.start.serving import freeze, frozen, open_service
 from hpcurate.serving.answering import Service
 from hpcurate.serving.served import Cancelled, Event, Failed, Given, Line, Queued, Result, Upload
 
@@ -107,8 +107,9 @@ def serving(folder: Path, *words: str, stage: str | None = None, **options: Any)
     request = request_of(settings, composed, typed)
     stages, server, log = ServedStages(request, settings, stage), folder / "server", list[str]()
     server.mkdir(mode=0o700)
-    freeze(str(server), request, settings, stages, ServeOptions(**options))
-    opened = open_service(str(server), log.append)
+    code = freeze(str(server), request, settings, stages)
+    wanted = frozen(request, settings, stage, ServeOptions(**options).limits())
+    opened = open_service(wanted, str(server), code, log.append)
     try:
         opened.service.wait_ready()
         yield Asking(opened.service, server, log)
