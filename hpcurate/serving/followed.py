@@ -12,7 +12,7 @@ from hpcurate.web.events import Topic
 
 __all__ = ["Book", "Followed"]
 
-MOST_ENDED = 500
+MOST_ENDED = 200
 """Requests that have ended and are remembered, at most; each with its newest events."""
 
 
@@ -22,7 +22,7 @@ class Followed:
     def __init__(self, request: str, over: Callable[[], None] = lambda: None) -> None:
         """`over` is called once it has ended, from a thread of the service."""
         self.id, self._over = request, over
-        self.topic = Topic()
+        self.topic = Topic(most_bytes=2**20)
         self.newest: Event | None = None
         """Event that is no line."""
         self.ended_at: float | None = None

@@ -19,7 +19,7 @@ LINGER_S = 5.0
 class Bounds:
     """Bodies of bounded size that do not stand still; and the server's streams, which `end` ends at once."""
 
-    def __init__(self, app: App, most_body: int, stall_s: float = STALL_S) -> None:
+    def __init__(self, app: App, most_body: int | None, stall_s: float = STALL_S) -> None:
         self.app, self.most_body, self.stall_s = app, most_body, stall_s
         self._exchanges: set[_Exchange] = set()
         self._ending = False
@@ -63,7 +63,7 @@ class _Exchange:
 
     async def run(self) -> None:
         """Have it answered."""
-        if self._declared > self.bounds.most_body:
+        if self._is_too_much(self._declared):
             self._refused = self._too_much()
         else:
             await self._ask_app()
@@ -95,7 +95,10 @@ class _Exchange:
             self._unread = False  # nor is it waited for once it is answered
             return self._cut((408, f"Nothing more came for {self.bounds.stall_s:g} s.\n"))
         self._taken += len(message.get("body", b""))
-        return self._cut(self._too_much()) if self._taken > self.bounds.most_body else message
+        return self._cut(self._too_much()) if self._is_too_much(self._taken) else message
+
+    def _is_too_much(self, size: int) -> bool:
+        return self.bounds.most_body is not None and size > self.bounds.most_body
 
     def _seen(self, message: Message) -> Message:
         self._unread = message.get("more_body", False)

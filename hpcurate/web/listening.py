@@ -28,7 +28,9 @@ HEAD_S = 20.0
 HEAD_BYTES = 64 * 1024
 """Of its line and headers; the cookies of all servers on a user's loopback are among them."""
 CONNECTIONS = 500
-"""At once; others are answered 503. Below the usual bound of 1024 open files."""
+"""At once; others are answered 503."""
+MOST_OPEN = 600
+"""More are cut off unheard: below the usual bound of 1024 open files, as the process needs some for its work."""
 IDLE_S = 30
 """A connection without a request is kept so long."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -81,6 +83,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > MOST_OPEN:
+            transport.abort()
         self._look()
 
     def data_received(self, data: bytes) -> None:

@@ -24,8 +24,6 @@ NEEDED = ("uvicorn", "fastapi", "python_multipart")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_PORT = 65535
 BACKLOG = 128
-MOST_BODY = 64 * 2**20
-"""Bytes of a request's body, unless the caller bounds it: forms and JSON."""
 GRACE_S = 10.0
 
 
@@ -88,15 +86,15 @@ class Server:
         *,
         until: threading.Event | None = None,
         grace_s: float = GRACE_S,
-        most_body: int = MOST_BODY,
+        most_body: int | None = None,
         stall_s: float = STALL_S,
         ending: Callable[[], object] = lambda: None,
     ) -> None:
         """Serve the app behind its door, in this thread, until SIGTERM, SIGINT or `until`.
 
         Then nobody new is let in, streams end, `ending` is called in a thread of its own, and what is being answered
-        has so long to end. A second signal ends it at once. `most_body`: bytes of one
-        request; `stall_s`: so long it may stand still while it comes.
+        has so long to end. A second signal ends it at once. `most_body`: bytes of one request, None where the app
+        bounds whatever it reads; `stall_s`: so long a body may stand still.
         """
         from hpcurate.web.listening import serve
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from little_app import little_app
 from web_client import Client, answer_of, read_all, serving
 
 from hpcurate.errors import UserError
+from hpcurate.web import listening
 from hpcurate.web.events import Topic
 from hpcurate.web.server import Address, Server, exposure, hosts_of
 
@@ -172,6 +173,19 @@ def test_idle_streams_take_nothing_from_others(client: Client) -> None:
     finally:
         for made in sockets:
             made.close()
+
+
+def test_who_opens_connections_without_end_is_cut_off(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody on the machine may try: the process keeps open files for its work, and is there again afterwards."""
+    monkeypatch.setattr(listening, "MOST_OPEN", 30)
+    sockets = [socket.create_connection(("127.0.0.1", client.address.port), timeout=60) for _ in range(60)]
+    for made in sockets[30:]:
+        with suppress(ConnectionResetError):
+            assert b"" == made.recv(1)
+    for made in sockets:
+        made.close()
+    monkeypatch.undo()
+    assert 200 == client.ask("GET", "/").status
 
 
 # -- where it listens
