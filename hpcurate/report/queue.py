@@ -30,7 +30,8 @@ def describe(row: JobRow) -> str:
         return row.state.lower()
     advice = f": {ADVICE[row.reason]}" if row.reason in ADVICE else ""
     start = f"; expected start {row.start}" if row.start else ""
-    return f"pending, {row.reason}{advice}{start}"
+    reason = "" if row.reason in ("", "None") else f", {row.reason}"  # it has just been queued
+    return f"pending{reason}{advice}{start}"
 
 
 class QueueRows:

@@ -10,6 +10,7 @@ which one it is.
 from __future__ import annotations
 
 import enum
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -196,8 +197,8 @@ class EnvironmentChecks(Protocol):
         """A short job with the options of the plan's stage that runs `hpcurate.worker.check FOLDER NAME`; its id."""
 
 
-SERVER_WARNING_S = 60.0
-"""So long before the end of its job a server is to end by itself; a short job is warned later."""
+SERVER_WARNING, SERVER_WARNING_S = signal.SIGUSR2, 60.0
+"""What a scheduler is to send a server before the end of its job, and how long before; to a short job later."""
 
 
 class ServerNeeds(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from types import FrameType
 
 import msgspec
 
-from hpcurate.runs.launcher import SERVER_WARNING_S
+from hpcurate.runs.launcher import SERVER_WARNING as WARNING
 from hpcurate.serving.servers import Ended, Server, Why
 from hpcurate.system.clock import Clock, SystemClock
 
@@ -24,17 +24,16 @@ __all__ = ["Life", "Look", "reason_to_end"]
 
 LOOK_S = 2.0
 """Seconds between two looks at its folder: a listing each."""
-EARLY_S = 60.0
-"""Slurm may signal so much earlier than it was asked to (sbatch(1), --signal)."""
 END_AT_S = 30.0
-"""A server ends by itself so long before its job does, if no signal came."""
+"""A server ends by itself so long before its job does, if no warning came; in a short job a quarter of its time."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, WARNING)
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """All that a server's end depends on, in one look."""
 
     signal: int = 0
-    """That came; 0: none."""
+    """That came first; 0: none."""
     asked: str = ""
     """Who asked it to end."""
     gone: bool = False
@@ -42,8 +41,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 0.0
     """How long nobody has used it."""
     most_idle_s: float | None = None
-    left_s: float | None = None
-    """Of its job's time; None: it has no end."""
+    is_near: bool = False
+    """Whether the end of its job's time is."""
 
 
 def reason_to_end(seen: Look) -> tuple[Why, str] | None:
@@ -52,8 +51,7 @@ def reason_to_end(seen: Look) -> tuple[Why, str] | None:
         return "cancelled", f"by {seen.asked}"
     if seen.gone:
         return "cancelled", "its folder was removed"
-    near = SERVER_WARNING_S + EARLY_S if seen.signal else END_AT_S
-    if seen.left_s is not None and seen.left_s <= near and seen.signal != signal.SIGINT:
+    if seen.signal == WARNING or (seen.is_near and seen.signal != signal.SIGINT):
         return "time", "the time of its job is over"
     if seen.signal:
         name = signal.Signals(seen.signal).name
@@ -61,6 +59,11 @@ def reason_to_end(seen: Look) -> tuple[Why, str] | None:
     if seen.most_idle_s is not None and seen.idle_s >= seen.most_idle_s:
         return "idle", f"no request for {seen.most_idle_s:.0f} s"
     return None
+
+
+def end_at_s(job_s: float) -> float:
+    """So long before its end a server that begins now ends by itself, in a job that lasts so much longer. Pure."""
+    return max(0.0, min(END_AT_S, job_s / 4))
 
 
 class Life:
@@ -75,8 +78,9 @@ class Life:
         clock: Clock | None = None,
         look_s: float = LOOK_S,
     ) -> None:
-        self._server, self._most_idle_s, self._until = server, idle_s, until
         self._clock, self._look_s = clock or SystemClock(), look_s
+        self._server, self._most_idle_s = server, idle_s
+        self._end_at = None if until is None else until - end_at_s(until - self._clock.now().timestamp())
         self._used_at = self._clock.monotonic()
         self._working: Callable[[], int] = lambda: 0
         self._at_end: Callable[[], None] = lambda: None
@@ -111,7 +115,7 @@ class Life:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Within, signals end it, and a thread watches it; at its end the thread is through."""
-        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, self._signalled) for number in SIGNALS}
         thread = threading.Thread(target=self._watch, name="life", daemon=True)
         thread.start()
         try:
@@ -158,7 +162,7 @@ class Life:
             gone=self._missed > 1,
             idle_s=now - self._used_at,
             most_idle_s=self._most_idle_s,
-            left_s=None if self._until is None else self._until - self._clock.now().timestamp(),
+            is_near=self._end_at is not None and self._clock.now().timestamp() >= self._end_at,
         )
 
     def _names(self) -> Collection[str]:

@@ -12,7 +12,7 @@ import msgspec
 
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import WorkerShape
-from hpcurate.runs.launcher import SERVER_WARNING_S, GateRequest, ServerNeeds
+from hpcurate.runs.launcher import SERVER_WARNING, SERVER_WARNING_S, GateRequest, ServerNeeds
 from hpcurate.site import SiteProfile
 from hpcurate.start import module_command
 from hpcurate.units import job_minutes, megabytes
@@ -67,7 +67,7 @@ class JobSettings(msgspec.Struct, frozen=True, kw_only=True):
             "cpus-per-task": needs.cpus,
             "mem": f"{needs.memory_mb}M",
             "time": job_minutes(needs.time),
-            "signal": f"B:TERM@{drain_seconds(SERVER_WARNING_S, needs.time)}",
+            "signal": f"B:{SERVER_WARNING.name.removeprefix('SIG')}@{drain_seconds(SERVER_WARNING_S, needs.time)}",
             "nodes": 1,
             "no-requeue": True,
             **self._gpus(needs.gpus),

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hpcurate.serving.life import Life, Look, reason_to_end
+from hpcurate.serving.life import Life, Look, end_at_s, reason_to_end
 from hpcurate.serving.servers import Ended, Listening, Server, ServerSpec, new_server
 from hpcurate.store.layout import Store
 
-TERM, INT = signal.SIGTERM, signal.SIGINT
+TERM, INT, WARNING = signal.SIGTERM, signal.SIGINT, signal.SIGUSR2
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,26 @@ TERM, INT = signal.SIGTERM, signal.SIGINT
         (Look(idle_s=1e9), None),
         (Look(idle_s=9.9, most_idle_s=10), None),
         (Look(idle_s=10, most_idle_s=10), "idle"),
-        (Look(left_s=31), None),
-        (Look(left_s=30), "time"),
-        (Look(left_s=100, signal=TERM), "time"),
-        (Look(left_s=1000, signal=TERM), "cancelled"),
-        (Look(left_s=10, signal=INT), "cancelled"),
+        (Look(is_near=True), "time"),
+        (Look(signal=WARNING), "time"),
+        (Look(signal=TERM, is_near=True), "time"),
+        (Look(signal=INT, is_near=True), "cancelled"),
         (Look(signal=TERM), "cancelled"),
-        (Look(signal=TERM, left_s=50, asked="me"), "cancelled"),
+        (Look(signal=WARNING, asked="me"), "cancelled"),
         (Look(asked="me"), "cancelled"),
         (Look(gone=True), "cancelled"),
     ],
 )
 def test_why_a_server_ends(seen: Look, expected: str | None) -> None:
-    """Who asked comes before what happened; a signal near the end of its job is Slurm's warning."""
+    """Who asked comes before what happened; Slurm warns of the end of a job by a signal of its own."""
     found = reason_to_end(seen)
     assert expected == (found and found[0])
+
+
+@pytest.mark.parametrize(("job_s", "expected"), [(86400.0, 30.0), (60.0, 15.0), (-1.0, 0.0)])
+def test_a_short_job_has_most_of_its_time(job_s: float, expected: float) -> None:
+    """A server that is not warned ends a little before its job, to do so in order."""
+    assert expected == end_at_s(job_s)
 
 
 @pytest.fixture

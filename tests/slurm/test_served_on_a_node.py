@@ -113,5 +113,5 @@ def test_a_server_that_ends_before_it_listens_shows_its_log(store: Store, slurm:
     with pytest.raises(NeverListened, match=r"served\.say: there is nothing to say"):
         wait_until_ready(server, launcher.queue, lambda line: None)
     (script,) = Path(server.path).glob("*_submission.sh")
-    assert {"#SBATCH --signal=B:TERM@30", "#SBATCH --no-requeue"} <= set(script.read_text().splitlines())
+    assert {"#SBATCH --signal=B:USR2@30", "#SBATCH --no-requeue"} <= set(script.read_text().splitlines())
     slurm.wait_idle(20)

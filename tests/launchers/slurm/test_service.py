@@ -15,7 +15,7 @@ PROFILE = {"partitions": {"cpu": "c", "gpu": "g"}, "account": "lab", "gres": "gr
 def test_a_server_asks_for_all_its_processes_together() -> None:
     """It is warned before its end, which reaches Python and not only steps, and is not queued again."""
     assert {
-        "partition": "g", "account": "lab", "cpus-per-task": 8, "mem": "4096M", "time": 60, "signal": "B:TERM@60",
+        "partition": "g", "account": "lab", "cpus-per-task": 8, "mem": "4096M", "time": 60, "signal": "B:USR2@60",
         "nodes": 1, "no-requeue": True, "gres": "gpu:a100:2", "tmp": "1024M",
     } == SlurmLauncher(site=PROFILE).settings.of_server(NEEDS)  # fmt: skip
 
@@ -24,7 +24,7 @@ def test_what_a_user_sets_comes_first() -> None:
     """As for stages: where sbatch takes only one of two options, ours is left out."""
     needs = ServerNeeds(stage="x", memory_mb=100, time="8m", sbatch={"mem_per_cpu": "1G", "partition": "own"})
     found = SlurmLauncher(site=PROFILE).settings.of_server(needs)
-    expected = {"partition": "own", "mem-per-cpu": "1G", "mem": None, "gres": None, "signal": "B:TERM@60"}
+    expected = {"partition": "own", "mem-per-cpu": "1G", "mem": None, "gres": None, "signal": "B:USR2@60"}
     assert expected == {key: found.get(key) for key in expected}
 
 
