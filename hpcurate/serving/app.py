@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -22,7 +21,7 @@ from hpcurate.serving.served import Failed, OutFile, Result
 from hpcurate.serving.service import Answers, NotAccepted, Unfit
 from hpcurate.serving.taking import Taking, most_body
 from hpcurate.serving.wire import Accepted, Problem, Problems, done_of, links_of, state_of, status_of
-from hpcurate.web.events import last_seen, sse_response
+from hpcurate.web.events import json_of, last_seen, sse_response
 
 __all__ = ["PAGE", "app_of", "most_body"]
 
@@ -89,7 +88,7 @@ class Endpoint:
             for wait in waits:
                 wait.cancel()
             if not followed.ended:
-                self._service.cancel(followed.id)
+                loop.run_in_executor(None, self._service.cancel, followed.id)  # it ends a process, which takes a while
         return _answer_of(followed)
 
     async def send(self, request: Request) -> Response:
@@ -104,7 +103,7 @@ class Endpoint:
         try:
             await asyncio.to_thread(self._service.submit, given, followed.tell)
         except asyncio.CancelledError:
-            self._service.cancel(given.id)
+            asyncio.get_running_loop().run_in_executor(None, self._service.cancel, given.id)
             raise
         self._book.add(followed)
         return followed
@@ -156,8 +155,9 @@ class Endpoint:
 def headers_of(file: OutFile) -> dict[str, str]:
     """With which a file is sent: a browser shows what it can only show, and runs nothing. Pure."""
     shown = file.media.startswith(INLINE) and not file.media.startswith("image/svg")
+    name = quote(file.name, safe="", errors="replace")
     return {
-        "Content-Disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Content-Disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
         "Content-Security-Policy": "sandbox; frame-ancestors 'none'",
     }
 
@@ -184,7 +184,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(value), status, headers, "application/json")
+    return Response(json_of(value), status, headers, "application/json")
 
 
 # -- what is not done, and why

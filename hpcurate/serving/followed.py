@@ -32,11 +32,13 @@ class Followed:
         ends = isinstance(event, Result | Failed | Cancelled)
         if not isinstance(event, Line):
             self.newest = event
-        self.topic.publish(*event_of(self.id, event))
-        if ends:
-            self.ended_at = time.monotonic()
-            self.topic.end()
-            self._over()
+        try:
+            self.topic.publish(*event_of(self.id, event))
+        finally:
+            if ends:  # whatever it is that could not be said
+                self.ended_at = time.monotonic()
+                self.topic.end()
+                self._over()
 
     @property
     def ended(self) -> bool:

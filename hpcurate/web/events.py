@@ -15,13 +15,29 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import StreamingResponse
 
-__all__ = ["Topic", "last_seen", "sse_response"]
+__all__ = ["Topic", "json_of", "last_seen", "sse_response"]
 
 COMMENT_S = 15.0
 """A stream without events says so this often: only who writes notices that a client has left."""
 COMMENT = b": nothing new\n\n"
 LAST = b"event: end\ndata: null\n\n"
 """Behind the last event of a topic that has ended: a page closes its stream, which a browser would open again."""
+
+
+def json_of(value: Any) -> bytes:
+    """Plain data or msgspec values as one line of JSON, also names of files whose bytes are no text. Pure."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_readable(msgspec.to_builtins(value)))
+
+
+def _readable(plain: Any) -> Any:
+    if isinstance(plain, str):
+        return plain.encode(errors="surrogatepass").decode(errors="replace")
+    if isinstance(plain, dict):
+        return {_readable(key): _readable(value) for key, value in plain.items()}
+    return [_readable(one) for one in plain] if isinstance(plain, list | tuple) else plain
 
 
 class Topic:
@@ -40,7 +56,7 @@ class Topic:
         """One event: plain data or msgspec values, written as one line of JSON. After the end it is dropped."""
         if not name.isidentifier():
             raise ValueError(f"{name!r}: events are named as variables are")
-        text = f"event: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n"
+        text = f"event: {name}\ndata: ".encode() + json_of(data) + b"\n"
         with self._lock:
             if self._ended:
                 return

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hpcurate.serving.app import headers_of
 from hpcurate.serving.endpoint_page import POLICY, curl, page_of
 from hpcurate.serving.endpoint_schema import OPERATIONS, document, field_schema, request_body
 from hpcurate.serving.followed import MOST_ENDED, Followed, forgotten
@@ -99,6 +100,34 @@ def test_a_request_is_followed_to_its_end() -> None:
     assert (Working("cut", 0, 1), False, False) == (followed.newest, followed.ended, followed.topic.ended)
     followed.tell(Cancelled())
     assert ([True], True, True) == (over, followed.ended, followed.topic.ended)
+
+
+def test_an_end_that_cannot_be_said_is_an_end() -> None:
+    """Whoever waits for it does not wait for ever."""
+    followed = Followed("ab")
+    with pytest.raises(TypeError):
+        followed.tell(Result(tasks=({"a": object()},)))
+    assert followed.ended
+
+
+@pytest.mark.parametrize(
+    ("name", "media", "disposition"),
+    [
+        ("a.mp4", "video/mp4", "inline; filename*=UTF-8''a.mp4"),
+        ("a b\r\n\"é/\udc80.png", "image/png", "inline; filename*=UTF-8''a%20b%0D%0A%22%C3%A9%2F%3F.png"),
+        ("a.txt", "text/plain", "inline; filename*=UTF-8''a.txt"),
+        ("a.svg", "image/svg+xml", "attachment; filename*=UTF-8''a.svg"),
+        ("a.html", "text/html", "attachment; filename*=UTF-8''a.html"),
+        ("a.js", "text/javascript", "attachment; filename*=UTF-8''a.js"),
+        ("a.xml", "application/xhtml+xml", "attachment; filename*=UTF-8''a.xml"),
+        ("a", "application/octet-stream", "attachment; filename*=UTF-8''a"),
+    ],
+)  # fmt: skip
+def test_a_browser_shows_what_can_only_be_shown(name: str, media: str, disposition: str) -> None:
+    """And whatever it is called, its header is one line."""
+    headers = headers_of(OutFile(number=0, name=name, field="f", media=media, size=1, path="/p"))
+    assert disposition == headers["Content-Disposition"]
+    assert headers["Content-Security-Policy"].startswith("sandbox;")
 
 
 def test_what_ended_is_forgotten_after_its_time_and_the_oldest_of_many_before() -> None:
