@@ -71,7 +71,9 @@ def asked(form: Form, given: Mapping[str, str], names: Collection[str]) -> Asked
             errors[field.key] = str(error)
     if errors:
         raise FieldErrors(errors)
-    merged = Command(words=form.words).with_words(words).words
+    emptied = {field.key for field in form.fields if field.kind == "literal" and not texts[field.key]}
+    kept = [word for word in form.words if word.partition("=")[0] not in emptied]
+    merged = Command(words=tuple(kept)).with_words(words).words
     changed = {field.key: texts[field.key] for field in form.fields if texts[field.key] != field.text}
     return Asked(words=merged, config_dirs=form.config_dirs, secrets=secrets, texts=changed)
 
@@ -112,7 +114,9 @@ def _words(field: Field, text: str) -> Iterator[str]:
         or not _says_something(field, text)
     ):
         return
-    if field.kind == "literal":
+    if text == "" and field.kind != "text":
+        yield f"{field.key}=null"
+    elif field.kind == "literal":
         yield f"{field.key}={text}"
     elif field.kind == "secret":
         yield f"{field.key}=${{oc.env:{text}}}"
@@ -123,8 +127,8 @@ def _words(field: Field, text: str) -> Iterator[str]:
 
 
 def _says_something(field: Field, text: str) -> bool:
-    """An empty text is one only where there was another one before."""
-    return text != "" or (field.kind == "text" and field.text != "")
+    """Nothing is said only by emptying a field: that it is empty, or null. A path that is empty is not typed."""
+    return text != "" or (field.text != "" and field.kind not in ("literal", "secret"))
 
 
 def _value(field: Field, text: str) -> Any:

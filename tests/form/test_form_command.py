@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from form_server import OTHER, SECRET
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from hpcurate.cli.start.compose import compose
@@ -50,7 +53,8 @@ TYPED = [
     ({"params__text": "null"}, ["params.text='null'"]),
     ({"params__text": "a\r\nb"}, ["params.text='a\nb'"]),
     ({"params__many": " 4 "}, ["params.many=4"]),
-    ({"params__many": ""}, []),
+    ({"params__many": ""}, ["params.many=null"]),
+    ({"params__names": ""}, ["params.names=null"]),
     ({"params__much": "1e-4"}, ["params.much=0.0001"]),
     ({"params__much": "2"}, ["params.much=2"]),
     ({"params__deep": "true"}, ["params.deep=true"]),
@@ -74,6 +78,8 @@ def test_what_was_changed_is_typed(given: dict[str, str], typed: list[str]) -> N
 def test_a_changed_value_takes_the_place_of_one_that_was_typed_with_the_form() -> None:
     """Not twice: of two the reader would have to know which one counts."""
     assert ("+pipeline=x", "params.many=4", "store=/s") == asked(FORM, {"params.many": "4"}, []).words
+    with_input = msgspec.structs.replace(FORM, words=("+pipeline=x", "input=/a"))
+    assert ("+pipeline=x", "store=/s") == asked(with_input, {"input": ""}, []).words
 
 
 def test_a_secret_is_a_name_for_a_variable() -> None:
@@ -183,7 +189,7 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Form:
     return form_of(sort_arguments(["+pipeline=texts", "store=/s", "--config-dir", str(folder)]))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @given(texts=st.lists(TEXTS, min_size=COUNT, max_size=COUNT))
 def test_a_stage_gets_what_was_typed(form: Form, texts: list[str]) -> None:
     """Through the words, Hydra, OmegaConf and the parameters; what cannot be is refused at its field instead."""
@@ -202,6 +208,23 @@ def test_a_stage_gets_what_was_typed(form: Form, texts: list[str]) -> None:
     plain: dict[str, Any] = compose(typed.overrides, typed.paths, form.config_dirs).with_output("/o")
     assert list(with_lines.values()) == [plain["stages"]["a"][f"x{number}"] for number in range(COUNT)]
     assert shlex.split(shlex.join(found.words)) == list(found.words)
+
+
+# -- what a command prints ---------------------------------------------------------------------------------
+
+
+def test_what_a_command_prints_is_kept_with_secrets_masked(tmp_path: Path) -> None:
+    """Also where the name of the variable does not look like one, and a value comes in two pieces."""
+    file = tmp_path / "log"
+    words = [sys.executable, "-m", "hpcurate.form.kept", str(file), "MINE"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "MINE": OTHER}) as keeper:
+        assert keeper.stdin is not None
+        data = f"before {OTHER} behind\n".encode()
+        for part in (data[:12], data[12:]):
+            keeper.stdin.write(part)
+            keeper.stdin.flush()
+        keeper.stdin.close()
+    assert ("before ***MINE*** behind\n", 0o600) == (file.read_text(), file.stat().st_mode & 0o777)
 
 
 # -- the file of secrets --------------------------------------------------------------------------------

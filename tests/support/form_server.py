@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -133,11 +135,11 @@ class FormServer:
 
 @contextmanager
 def form_server(shell: Shell, *words: str, **env: str) -> Iterator[FormServer]:
-    """`hpcurate form WORDS` in the shell's folder, until it is told to end: then it ends well."""
+    """`hpcurate form WORDS` in the shell's folder, until Ctrl-C: then it ends well."""
     with (shell.folder / "form.err").open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "hpcurate", "form", *words], cwd=shell.cwd, env={**shell.environment, **env},
-            stdout=subprocess.PIPE, stderr=errors, text=True,
+            stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
         )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -147,7 +149,7 @@ def form_server(shell: Shell, *words: str, **env: str) -> Iterator[FormServer]:
         server = FormServer(process, found[0])
         server.open(server.url)
         yield server
-        process.terminate()
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to all that it has not put into a session of their own
         assert 0 == process.wait(timeout=30)
         server.answers += [process.stdout.read(), (shell.folder / "form.err").read_text()]
     finally:

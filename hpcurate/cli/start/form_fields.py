@@ -138,8 +138,8 @@ def _stands(value: Any, kind: Kind) -> tuple[str, str]:
     """(what stands in a field at first, what holds while nothing stands in it)."""
     if value is None or value == UNSET:
         return "", "null" if value is None else ""
-    if isinstance(value, str) and "${" in value:
-        return "", value
+    if "${" in shown(value):  # what is written into a field stands for itself
+        return "", shown(value)
     return (value if isinstance(value, str) and kind != "data" else shown_data(value)), ""
 
 
