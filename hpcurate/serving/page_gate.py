@@ -20,6 +20,7 @@ __all__ = ["Gate"]
 DROPPED_HEADERS = (b"x-forwarded-", b"forwarded", b"x-gradio-", b"x-direct-url", b"referer")
 """Gradio writes addresses into its page from what these say."""
 MOST_PROGRESSES = 100
+KEEP = b"private, max-age=31536000, immutable"
 
 
 class Gate:
@@ -48,7 +49,7 @@ class Gate:
         if route.kind == "page":
             await self._page(inner, receive, send)
         elif route.kind == "asset":
-            await self._app(inner, receive, send)
+            await self._app(inner, receive, _kept_by_browser(send))
         elif route.kind in ("data", "heartbeat"):
             await self._followed(route, inner, receive, send)
         else:
@@ -135,6 +136,17 @@ class Gate:
             content_disposition_type="inline" if shown else "attachment",
         )
         await response(scope, receive, send)
+
+
+def _kept_by_browser(send: Send) -> Send:
+    """Scripts and styles have a digest in their name or query; some megabytes, maybe through a tunnel."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            message = {**message, "headers": [*message["headers"], (b"cache-control", KEEP)]}
+        await send(message)
+
+    return sending
 
 
 async def _events(progress: Progress) -> AsyncIterator[bytes]:

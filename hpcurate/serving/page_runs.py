@@ -104,6 +104,9 @@ class Runs:
             yield Shot(view, problems=unfit.problems or {"request": str(unfit)})
         except NotAccepted as full:
             yield Shot(view, refusal=str(full))
+        except Exception as error:  # of a stage's constructor, or a bug: the page stays usable all the same
+            yield Shot(view, refusal=f"{type(error).__name__}: {error}")
+            raise
         finally:
             self._forget(session, request)
 
