@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from hpcurate.serving.page_routes import MOST_BODY, Refused, Route, checked_join, policy, route_of, with_nonce
 from hpcurate.serving.page_uploads import Progress, Uploads, counted, media_of
 from hpcurate.serving.page_view import player
+from hpcurate.serving.served import Upload
 from hpcurate.web.door import App, Message, Receive, Scope, Send, answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import FileResponse
 
 __all__ = ["Gate"]
 
@@ -120,22 +122,25 @@ class Gate:
 
     async def _file(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """An upload, for the page that made it: whoever has its name."""
-        from starlette.responses import FileResponse
+        with self._uploads.reading(name) as upload:
+            if upload is None:
+                raise Refused(404, "this file is no longer kept")
+            await _file_of(upload)(scope, receive, send)
 
-        upload = self._uploads.named(name)
-        if upload is None:
-            raise Refused(404, "this file is no longer kept")
-        media = media_of(upload)
-        shown = player(media) is not None
-        headers = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox; default-src 'none'"}
-        response = FileResponse(
-            upload.path,
-            headers=headers,
-            media_type=media if shown else "application/octet-stream",
-            filename=upload.name,
-            content_disposition_type="inline" if shown else "attachment",
-        )
-        await response(scope, receive, send)
+
+def _file_of(upload: Upload) -> FileResponse:
+    """A browser shows what it can only show, and stores the rest."""
+    from starlette.responses import FileResponse
+
+    media = media_of(upload)
+    shown = player(media) is not None
+    return FileResponse(
+        upload.path,
+        headers={"x-content-type-options": "nosniff", "content-security-policy": "sandbox; default-src 'none'"},
+        media_type=media if shown else "application/octet-stream",
+        filename=upload.name,
+        content_disposition_type="inline" if shown else "attachment",
+    )
 
 
 def _kept_by_browser(send: Send) -> Send:

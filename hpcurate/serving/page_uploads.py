@@ -8,7 +8,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -25,7 +26,7 @@ RECORD = 2**20
 """Bytes of a form beside its file."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Kept:
     folder: str
     """Id of the request's folder that holds it; that request is never submitted."""
@@ -33,6 +34,8 @@ class _Kept:
     session: str | None = None
     """Of the page that has used it first: no other may."""
     timer: asyncio.TimerHandle | None = None
+    readers: int = 0
+    """Answers that still send it."""
 
 
 class Uploads:
@@ -94,7 +97,25 @@ class Uploads:
         if kept is not None:
             if kept.timer is not None:
                 kept.timer.cancel()
+            self._discard(kept)
+
+    def _discard(self, kept: _Kept) -> None:
+        if not kept.readers and kept not in self._kept.values():
             self._service.discard(kept.folder)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Upload | None]:
+        """An upload by its name, which stays in its place for so long."""
+        kept = self._kept.get(name)
+        if kept is None:
+            yield None
+            return
+        kept.readers += 1
+        try:
+            yield self.named(name)
+        finally:
+            kept.readers -= 1
+            self._discard(kept)
 
     def named(self, name: str) -> Upload | None:
         """An upload by its name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ stages:
   look: {_target_: page_stages.Look}
 """
 API = "/page/gradio_api"
+MOST = 4
+"""Uploads that are kept: of requests that wait, and in work."""
 GRADIO_SAYS = "warning: Method not implemented."
 """Its file component, of nothing that we use."""
 
@@ -145,7 +148,7 @@ def test_a_file_is_looked_at(opened: Open, served: Page, picture: Path) -> None:
     assert 4 == preview.evaluate("async (image) => { await image.decode(); return image.naturalWidth }")
     opened.set("level", 7)
     opened.run()
-    opened.sees("expected from 0 to 1")
+    opened.page.locator(".wrong:visible", has_text="expected from 0 to 1").wait_for()
     assert 0 == served.asking.service.health()["answered"]
     opened.set("level", 0.25)
     opened.run()
@@ -268,6 +271,20 @@ def test_an_upload_belongs_to_the_page_that_has_used_it(served: Page) -> None:
     assert 200 == join(served.client, {"path": name}, "mine")
     assert 403 == join(served.client, {"path": name}, "yours")
     assert 200 == join(served.client, {"path": name}, "mine")
+
+
+def test_uploads_are_removed(served: Page) -> None:
+    """The oldest where there are more than requests; and those of a page that is left."""
+    names = [upload(served.client, b"abc").json[0] for _ in range(MOST + 1)]
+    assert [404, 200] == [served.client.ask("GET", f"{API}/file={names[n]}").status for n in (0, 1)]
+    assert 200 == join(served.client, {"path": names[1]}, "leaver")
+    with served.client.socket(f"GET {API}/heartbeat/leaver HTTP/1.1") as heart:
+        heart.recv(1000)
+    for _ in range(500):
+        if served.client.ask("GET", f"{API}/file={names[1]}").status == 404:
+            break
+        time.sleep(0.02)
+    assert [404, 200] == [served.client.ask("GET", f"{API}/file={names[n]}").status for n in (1, 2)]
 
 
 def test_uploads_are_bounded(served: Page) -> None:
