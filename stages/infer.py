@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from hpcurate import File, Record, Stage, Task, WorkerInfo
-from hpcurate.errors import PipelineError, StageError
-from hpcurate.infer.form import BadRequest, Form, form_of, validator_of
+from hpcurate.errors import PipelineError
+from hpcurate.infer.form import Form, form_of, validated, validator_of
 from hpcurate.infer.returned import outcome
 from hpcurate.infer.target import found, module_of, resolved
 
@@ -23,8 +23,6 @@ class InferTask(Task):
 
     request: dict[str, Any] = attrs.field(factory=dict)
     """What it gives, by name."""
-    validated: bool = False
-    """Whether `validate` has seen it already."""
 
 
 class Infer(Stage[Task, Record]):
@@ -45,28 +43,28 @@ class Infer(Stage[Task, Record]):
             parameters: what it is constructed with, by name.
             output: key of the request under which infer is given a folder of this request's own.
         """
-        self.target = resolved(target)
+        self.infer_target = resolved(target)
+        self.infer_output = output
         self.parameters = parameters or {}
-        self.output = output
         self._model: Any = None
         self._form = Form()
         self._validate: Any = None
 
     def arguments(self) -> dict[str, Any]:
         """See `Stage`: a file as the module that it is, wherever it is constructed again."""
-        return {**super().arguments(), "target": self.target}
+        return {**super().arguments(), "target": self.infer_target}
 
     def loads(self) -> tuple[str, ...]:
         """See `Stage`."""
-        return (module_of(self.target),)
+        return (module_of(self.infer_target),)
 
     def setup(self, worker: WorkerInfo) -> None:
         """Construct it. Raises PipelineError where that has no `infer`."""
         super().setup(worker)
-        there = found(self.target)
+        there = found(self.infer_target)
         self._model = there(**self.parameters) if callable(there) else there
         if not callable(getattr(self._model, "infer", None)):
-            raise PipelineError(f"target={self.target}: {type(self._model).__qualname__} has no infer(request)")
+            raise PipelineError(f"target={self.infer_target}: {type(self._model).__qualname__} has no infer(request)")
         self._form = form_of(self._model.infer)
         self._validate = validator_of(type(self._model)) or validator_of(there)
 
@@ -88,10 +86,10 @@ class Infer(Stage[Task, Record]):
     def _given(self, task: Task, folder: str) -> tuple[list[Any], dict[str, Any]]:
         """Arguments of `infer`. Raises BadRequest."""
         request = request_of(task, self._form)
-        if self._validate is not None and not getattr(task, "validated", False):
+        if self._validate is not None:
             request = validated(self._validate, request)
-        if self._form.takes(self.output):
-            request[self.output] = folder
+        if self._form.takes(self.infer_output):
+            request[self.infer_output] = folder
         return self._form.arguments(request)
 
 
@@ -110,19 +108,6 @@ def request_of(task: Task, form: Form) -> dict[str, Any]:
 
 
 _OF_THE_ENGINE = frozenset(one.name for one in attrs.fields(Task))
-
-
-def validated(validate: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """The request as the user's `validate` returns it. Raises BadRequest."""
-    try:
-        checked = validate(dict(request))
-    except BadRequest:
-        raise
-    except Exception as error:  # whatever it raises says why the request is not accepted
-        raise BadRequest({"request": f"{error}" or type(error).__name__}) from error
-    if not isinstance(checked, dict):
-        raise StageError(f"validate returned {type(checked).__name__}; the request is expected, a dict")
-    return checked
 
 
 def _remove_empty(folder: str) -> None:

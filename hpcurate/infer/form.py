@@ -17,7 +17,7 @@ from hpcurate.errors import PipelineError, StageError
 from hpcurate.fields import in_yaml, suggestion
 from hpcurate.infer.records import NEEDED, Asked, fields_of_record, is_record, made
 
-__all__ = ["BadRequest", "Form", "form_of", "validator_of"]
+__all__ = ["BadRequest", "Form", "form_of", "validated", "validator_of"]
 
 P = inspect.Parameter
 NAMED = (P.POSITIONAL_ONLY, P.POSITIONAL_OR_KEYWORD, P.KEYWORD_ONLY)
@@ -165,3 +165,14 @@ def validator_of(found: Any) -> Any:
     module = inspect.getmodule(found)
     there = getattr(module, "validate", None)
     return there if callable(there) and getattr(there, "__module__", None) == getattr(module, "__name__", "") else None
+
+
+def validated(validate: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request as the user's `validate` returns it. Raises BadRequest."""
+    try:
+        checked = validate(dict(request))
+    except Exception as error:  # whatever it raises says why the request is not accepted
+        raise BadRequest({"request": str(error) or type(error).__name__}) from error
+    if not isinstance(checked, dict):
+        raise BadRequest({"request": f"validate returned {type(checked).__name__}; a dict is expected, the request"})
+    return checked

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from hpcurate.errors import UserError
+from hpcurate.serving.infer_fields import infer_task, is_asked_by_request
 from hpcurate.serving.lane import Interrupted, Lane, Request
 from hpcurate.serving.plans import Planner
 from hpcurate.serving.served import Cancelled, Event, Failed, Given, OutFile, Queued, Result, Served
 from hpcurate.serving.service import NotAccepted, Unfit
 from hpcurate.serving.tasks import plain_values, task_of
 from hpcurate.serving.waiting import Waiting
+from hpcurate.stage import members
 from hpcurate.units import plural
 from hpcurate.worker.hosts import Log, SetupFailed
 
@@ -137,7 +139,11 @@ class Service:
             way = self._planner.plan(parameters) if parameters else self._usual
         except UserError as error:
             raise Unfit({_key_in(str(error), parameters): str(error)}) from None
-        task = task_of(way.takes, given, self.served.inputs)
+        first = members(way.steps[0].stage)[0]
+        if is_asked_by_request(first, way.takes):
+            task = infer_task(way.takes, first, given, self.served.inputs)
+        else:
+            task = task_of(way.takes, given, self.served.inputs)
         return Request(given.id, given.folder, task, way, lambda event: self._said(given.id, tell, event))
 
     def _refuse_more(self) -> None:

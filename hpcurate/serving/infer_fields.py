@@ -1,4 +1,4 @@
-"""The form of a class with `infer`: its fields from annotations and docstrings, and a request that is checked first.
+"""The form of a class with `infer`: fields from annotations and docstrings, and a request that is checked first.
 
 What cannot be imported in the server's own process has one field, `request`, and is checked by its worker.
 """
@@ -9,20 +9,33 @@ import inspect
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, get_args, get_origin
 
+import attrs
 import msgspec
 
 from hpcurate.docstrings import args_section, texts_below_fields
 from hpcurate.errors import PipelineError
-from hpcurate.infer.form import BadRequest, Form, form_of, validator_of
+from hpcurate.infer import Infers
+from hpcurate.infer.form import BadRequest, Form, form_of, validated, validator_of
 from hpcurate.infer.records import NEEDED, Asked
 from hpcurate.infer.target import found, resolved
 from hpcurate.serving.fields import LONG, SIMPLE, without_none
-from hpcurate.serving.served import Field, Kind
+from hpcurate.serving.served import Field, Given, Kind
 from hpcurate.serving.service import Unfit
+from hpcurate.serving.tasks import plain_values
+from hpcurate.task import Task
 
-__all__ = ["REQUEST", "checked", "example_of", "fields_of", "request_of"]
+__all__ = [
+    "REQUEST",
+    "check",
+    "example_of",
+    "fields_of",
+    "infer_task",
+    "inputs_of_first",
+    "is_asked_by_request",
+    "request_of",
+]
 
 REQUEST = "request"
 """The one field of a form without others: all of the request, as JSON."""
@@ -68,27 +81,54 @@ def request_of(fields: tuple[Field, ...], inputs: Mapping[str, Any]) -> dict[str
     return {str(key): value for key, value in request.items()}
 
 
-def checked(
-    target: str, request: Mapping[str, Any], folder: str, output: str = "output_dir"
-) -> tuple[dict[str, Any], bool]:
-    """(the request as `validate` of the class returns it, whether it was asked). `folder`: that of the request.
+def check(target: str, request: Mapping[str, Any], folder: str, output: str = "output_dir") -> None:
+    """Ask the class, and its `validate`, whether they take a request. `folder`: that of the request.
 
-    Raises Unfit naming each field. A class that cannot be imported here is asked by its worker.
+    Raises Unfit naming each field. A class that cannot be imported here is asked by its worker, and nowhere else.
     """
     known = _known(resolved(target))
     if known is None:
-        return dict(request), False
+        return
     there, form = known
-    validate, made = validator_of(there), dict(request)
+    validate = validator_of(there)
     try:
-        if validate is not None:
-            made = validate(made)
+        made = dict(request) if validate is None else validated(validate, request)
         form.check({**made, **({output: folder} if form.takes(output) else {})})
     except BadRequest as error:
         raise Unfit(error.problems) from None
-    except Exception as error:  # what the user's `validate` raises says why the request is not accepted
-        raise Unfit({REQUEST: str(error) or type(error).__name__}) from error
-    return made, validate is not None
+
+
+def is_asked_by_request(stage: object, kind: type[Task]) -> TypeGuard[Infers]:
+    """Whether a request is one of the stage's class: its task holds it as a dict. Pure."""
+    return isinstance(stage, Infers) and bool(_holder(kind))
+
+
+def inputs_of_first(stage: object, kind: type[Task]) -> tuple[tuple[Field, ...], dict[str, Any]] | None:
+    """(form, default request) of what the first stage asks for; None for one that takes tasks as others do."""
+    if not is_asked_by_request(stage, kind):
+        return None
+    where = (stage.infer_target, stage.infer_output)
+    return fields_of(*where), example_of(*where)
+
+
+def infer_task(kind: type[Task], stage: Infers, given: Given, fields: tuple[Field, ...]) -> Task:
+    """The task of a request to a class with `infer`; its id is the request's. Raises Unfit naming each field."""
+    known = {field.key: field for field in fields if field.kind == "file"}
+    problems = {name: "takes no file" for name in given.files if name not in known}
+    problems |= {name: "needs a file that is uploaded with the request" for name in given.inputs if name in known}
+    if problems:
+        raise Unfit(problems)
+    values = plain_values(given.inputs, fields, "field of the request")
+    request = request_of(fields, values) | {name: upload.path for name, upload in given.files.items()}
+    check(stage.infer_target, request, given.folder, stage.infer_output)
+    fields_of_task: dict[str, Any] = {"id": given.id, _holder(kind): request}
+    return kind(**fields_of_task)
+
+
+def _holder(kind: type[Task]) -> str:
+    """The field of a task that holds a request: of an InferTask, of a row of a table; empty without."""
+    names = {field.name for field in attrs.fields(kind)}
+    return next((name for name in (REQUEST, "data") if name in names), "")
 
 
 def _known(target: str) -> tuple[Any, Form] | None:

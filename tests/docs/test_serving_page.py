@@ -11,7 +11,7 @@ import pytest
 from checkout import ROOT
 from shell import Shell
 
-from hpcurate.serving.infer_fields import checked, example_of
+from hpcurate.serving.infer_fields import check, example_of
 from hpcurate.serving.service import Unfit
 
 PAGE = (ROOT / "docs" / "serving.md").read_text()
@@ -46,6 +46,6 @@ def test_the_model_of_the_page_has_its_form(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "model_of_the_page.py").write_text(block("my_model.py", "python"))
     target = "model_of_the_page:create_worker"
     assert {"prompt": "a red square", "width": 320} == example_of(target)
-    assert ({"width": 320, "prompt": "a dog"}, True) == checked(target, {"prompt": "a dog"}, str(tmp_path))
+    check(target, {"prompt": "a dog"}, str(tmp_path))
     with pytest.raises(Unfit, match="write what to draw"):
-        checked(target, {"prompt": " "}, str(tmp_path))
+        check(target, {"prompt": " "}, str(tmp_path))

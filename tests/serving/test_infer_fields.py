@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpcurate.errors import PipelineError
-from hpcurate.serving.infer_fields import checked, example_of, fields_of, request_of
+from hpcurate.serving.infer_fields import check, example_of, fields_of, request_of
 from hpcurate.serving.served import Field
 from hpcurate.serving.service import Unfit
 
@@ -50,7 +50,7 @@ def test_what_is_unknown_here_has_one_field(target: str) -> None:
     """Its environment has what ours lacks: its worker checks the request."""
     (field,) = fields_of(target)
     assert ("request", "json", True) == (field.key, field.kind, field.required)
-    assert ({"any": 1}, False) == checked(target, {"any": 1}, "/tmp/folder")
+    check(target, {"any": 1}, "/tmp/folder")
     assert {} == example_of(target)
 
 
@@ -62,8 +62,8 @@ def test_a_target_that_can_be_none() -> None:
 
 def test_a_request_is_checked_before_a_worker() -> None:
     """By its types, by `validate`, by its class; each field is named."""
-    assert ({"prompt": "a", "count": 1}, True) == checked("infer_models.Draws", {"prompt": "a"}, "/tmp/folder")
-    assert ({"prompt": "a"}, False) == checked("infer_models.Words", {"prompt": "a"}, "/tmp/folder")
+    check("infer_models.Draws", {"prompt": "a"}, "/tmp/folder")
+    check("infer_models.Words", {"prompt": "a"}, "/tmp/folder")
     wrong: list[tuple[str, dict[str, Any], dict[str, str]]] = [
         ("Draws", {}, {"request": "prompt: write what to draw"}),
         (
@@ -76,7 +76,7 @@ def test_a_request_is_checked_before_a_worker() -> None:
     ]
     for name, request, problems in wrong:
         with pytest.raises(Unfit) as raised:
-            checked(f"infer_models.{name}", request, "/tmp/folder")
+            check(f"infer_models.{name}", request, "/tmp/folder")
         assert problems == raised.value.problems
 
 

@@ -54,13 +54,6 @@ def test_what_is_wrong_fails_that_request_alone(tmp_path: Path) -> None:
     assert "prompt: write what to draw" in tried("Draws", tmp_path / "2", {}).failed[0]["message"]
 
 
-def test_a_request_that_was_validated_is_not_again(tmp_path: Path) -> None:
-    """What it fixes up would be fixed up twice."""
-    task = InferTask(id="r", request={"prompt": "", "count": 1}, validated=True)
-    [record] = try_stage(Infer("infer_models:Draws"), [task], tmp_path).tasks
-    assert {"more/0.txt": " in black"} == texts(record)
-
-
 def test_nobody_chooses_the_folder(tmp_path: Path) -> None:
     """A request that names another one writes into its own all the same."""
     done = tried("Words", tmp_path / "1", {"prompt": "a", "output_dir": str(tmp_path)})
@@ -122,7 +115,7 @@ def test_a_file_is_named_by_its_module(tmp_path: Path) -> None:
     stage = Infer(str(tmp_path / "drawing_file.py"))
     spec = to_spec(stage)
     assert {"target": "drawing_file:A"} == spec.parameters
-    assert "drawing_file:A" == from_spec(spec).target  # type: ignore[attr-defined]
+    assert "drawing_file:A" == from_spec(spec).infer_target  # type: ignore[attr-defined]
     (tmp_path / "drawing_file.py").write_text(
         "class A:\n    def infer(self): ...\nclass B(A):\n    def infer(self): ...\n"
     )

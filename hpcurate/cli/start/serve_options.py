@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
+from hpcurate.cli.start.settings import Settings
 from hpcurate.errors import ConfigError
 from hpcurate.fields import convert, names_of, option
 from hpcurate.serving.served import Limits
 from hpcurate.units import megabytes, minutes, seconds
 
-__all__ = ["ServeOptions", "split_words"]
+__all__ = ["ServeOptions", "of_class", "split_words"]
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -60,3 +62,25 @@ def split_words(words: Sequence[str]) -> tuple[str | None, ServeOptions, list[st
     if len(stages) > 1:
         raise ConfigError(f"serve: expected one stage, there are {', '.join(stages)}; name the last one of the way")
     return (stages[0] if stages else None), convert(ServeOptions, own, "serve"), rest
+
+
+def of_class(words: Sequence[str]) -> list[str]:
+    """What is typed for a class with `infer`, `mypackage.MyModel steps=3`, as a pipeline takes it; others as they are.
+
+    What is no key of a run or a server is a parameter of the class. Pure.
+    """
+    target = next((word for word in words if _TARGET.fullmatch(word)), None)
+    if target is None or any(word.lstrip("+").startswith("pipeline=") for word in words):
+        return list(words)
+    known = {*names_of(ServeOptions), *names_of(Settings), "site"}
+    found = ["+pipeline=infer", f"stages.infer.target={target}"]
+    for word in words:
+        if re.fullmatch(r"\w+", key := word.partition("=")[0]) and "=" in word and key not in known:
+            found.append(f"++stages.infer.parameters.{word}")
+        elif word != target:
+            found.append(word)
+    return found
+
+
+_TARGET = re.compile(r"[\w.]+[.:]\w+|[^=]+\.py(:[\w.]+)?")
+"""`module.Class`, `module:Class`, `./file.py`, `./file.py:Class`."""

@@ -16,8 +16,10 @@ from hpcurate.members import resolved_types
 from hpcurate.planning.build import Step, build
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, limits_of
+from hpcurate.planning.programs import program_modules
 from hpcurate.runs.prepare import Request
 from hpcurate.serving.fields import inputs_of, parameters_of
+from hpcurate.serving.infer_fields import inputs_of_first
 from hpcurate.serving.plans import PlannedStep, Way
 from hpcurate.serving.selection import Part, grouped, on_the_way
 from hpcurate.serving.served import Limits, Served
@@ -46,11 +48,16 @@ class ServedStages:
         last = self.parts[-1]
         own = self.stage or last.key
         named = next((part for part in self.parts if part.key == own), last)
+        first = members(self.parts[0].stage)[0]
+        inputs, example = inputs_of_first(first, self.source.task_type) or (
+            inputs_of(self.source.task_type, _suffixes(self.source)), {}
+        )  # fmt: skip
         return Served(
             title=f"{own} of {self._settings.name}",
             about=about(type(named.stage)).partition("\n\n")[0],
             stages=tuple(part.key for part in self.parts),
-            inputs=inputs_of(self.source.task_type, _suffixes(self.source)),
+            inputs=inputs,
+            example=example,
             parameters=parameters_of(self.parts, named.key),
             limits=limits,
         )
@@ -58,6 +65,7 @@ class ServedStages:
     def modules(self) -> tuple[str, ...]:
         """Modules whose code runs the stages."""
         found = [type(one).__module__ for part in self.parts for one in members(part.stage)]
+        found += [module for part in self.parts for module in program_modules(part.stage)]
         return tuple(dict.fromkeys([*found, self.source.task_type.__module__]))
 
     def plan(self, parameters: dict[str, Any]) -> Way:
