@@ -11,7 +11,7 @@ import msgspec
 from hpcurate.cli.servers import await_server, list_servers
 from hpcurate.cli.start.overrides import sort_arguments
 from hpcurate.cli.start.request import choose_launcher, request_of, without_input
-from hpcurate.cli.start.serve_options import ServeOptions, split_words
+from hpcurate.cli.start.serve_options import ServeOptions, of_class, split_words
 from hpcurate.cli.start.served_app import ENTRY, make
 from hpcurate.cli.start.served_stages import ServedStages
 from hpcurate.cli.start.serving import freeze, frozen
@@ -59,7 +59,7 @@ def verb(argv: list[str]) -> int:
         return 0
     keep_private()
     merge_packages()
-    stage, own, words = split_words(_as_typed(options))
+    stage, own, words = split_words(of_class(_as_typed(options)))
     typed = sort_arguments(words)
     composed, settings = without_input(typed)
     settings, note = choose_launcher(settings)
