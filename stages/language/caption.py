@@ -24,6 +24,7 @@ class Caption(AsksOfWindows):
 
     resources = Resources(cpus=4, gpus=1, memory="48GB", time="8h")
     batch_size = 8
+    adjustable = ("prompt",)
     version = 1
 
     def __init__(

@@ -24,6 +24,7 @@ class Enhance(Windowed):
 
     resources = Resources(cpus=2, gpus=1, memory="48GB", time="8h")
     batch_size = 32
+    adjustable = ("prompt",)
     version = 1
 
     def __init__(

@@ -21,6 +21,7 @@ class Generate(Asking[PromptTask, PromptTask]):
     resources = Resources(cpus=2, memory="4GB", time="1h")
     batch_size = 32
     env = CurrentOr("models")
+    adjustable = ("system",)
     version = 1
 
     def __init__(

@@ -95,6 +95,7 @@ class Aesthetic(PictureStage):
     model: AestheticModel
     resources = Resources(cpus=4, gpus=0.25, memory="16GB", time="4h")
     batch_size = 16
+    adjustable = ("min_score", "reduce")
     version = 1
 
     def __init__(

@@ -75,6 +75,7 @@ class Nsfw(PictureStage):
     model: NsfwNetwork
     resources = Resources(cpus=2, memory="3GB", time="2h")
     batch_size = 8
+    adjustable = ("max_score", "reduce")
     version = 1
 
     def __init__(
