@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 
 import pytest
 from shell import Shell
 from slurm_fixture import SlurmSite
-from sshd import missing, running_sshd
+from sshd import missing, running_sshd, typed
 
 from hpcurate.cli.servers import await_server
 from hpcurate.runs.code import freeze_code
@@ -50,18 +46,6 @@ def submitted(store: Store, launcher: SlurmLauncher, entry: str = SPEC.entry) ->
         services=launcher.services, queue=launcher.queue,
         freeze=lambda server: freeze_code(["served_hello"], server.path),
     )  # fmt: skip
-
-
-@contextmanager
-def typed(line: str, config: Path) -> Iterator[None]:
-    """The tunnel, as printed, but for our configuration of ssh."""
-    words = shlex.split(line)
-    with subprocess.Popen([words[0], "-F", str(config), *words[1:]], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        finally:
-            process.terminate()
 
 
 def opened(address: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,18 @@ def running_sshd(folder: Path) -> Iterator[Path]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextmanager
+def typed(line: str, config: Path) -> Iterator[None]:
+    """The tunnel, as printed, but for our configuration of ssh."""
+    words = shlex.split(line)
+    with subprocess.Popen([words[0], "-F", str(config), *words[1:]], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        finally:
+            process.terminate()
 
 
 def _free_port() -> int:
