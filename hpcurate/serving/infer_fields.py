@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeGuard, get_args, get_origin
 import attrs
 import msgspec
 
-from hpcurate.docstrings import args_section, texts_below_fields
+from hpcurate.docstrings import about, args_section, texts_below_fields
 from hpcurate.errors import PipelineError
 from hpcurate.infer import Infers
 from hpcurate.infer.form import BadRequest, Form, form_of, validated, validator_of
@@ -109,6 +109,12 @@ def inputs_of_first(stage: object, kind: type[Task]) -> tuple[tuple[Field, ...],
         return None
     where = (stage.infer_target, stage.infer_output)
     return fields_of(*where), example_of(*where)
+
+
+def about_of_class(stage: object) -> str:
+    """The docstring of the class that a stage calls; empty for other stages, and where it cannot be imported."""
+    known = _known(stage.infer_target) if isinstance(stage, Infers) else None
+    return "" if known is None else about(known[0] if isinstance(known[0], type) else type(known[0]))
 
 
 def infer_task(kind: type[Task], stage: Infers, given: Given, fields: tuple[Field, ...]) -> Task:

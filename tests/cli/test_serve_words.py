@@ -7,12 +7,21 @@ import pytest
 from hpcurate.cli.start.serve_options import of_class
 
 
-@pytest.mark.parametrize("target", ["mypackage.MyModel", "my.package:make", "./my_model.py", "../a b/m.py:MyModel"])
-def test_a_class_is_a_pipeline(target: str) -> None:
-    """What is no key of a run or a server is a parameter of the class; the others stay."""
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("mypackage.MyModel", "MyModel"),
+        ("my.package:make", "make"),
+        ("./my_model.py", "my_model"),
+        ("../a b/m.py:MyModel", "MyModel"),
+    ],
+)
+def test_a_class_is_a_pipeline(target: str, name: str) -> None:
+    """It is called as the class; what is no key of a run or a server is a parameter of the class; the others stay."""
     words = [target, "checkpoint=large", "workers=2", "store=/s", "stages.infer.resources.gpus=1", "launcher=slurm"]
     made = [
         "+pipeline=infer",
+        f"name={name}",
         f"stages.infer.target={target}",
         "++stages.infer.parameters.checkpoint=large",
         *words[2:],

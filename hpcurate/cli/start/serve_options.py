@@ -73,7 +73,8 @@ def of_class(words: Sequence[str]) -> list[str]:
     if target is None or any(word.lstrip("+").startswith("pipeline=") for word in words):
         return list(words)
     known = {*names_of(ServeOptions), *names_of(Settings), "site"}
-    found = ["+pipeline=infer", f"stages.infer.target={target}"]
+    name = re.split(r"[.:]", target.removesuffix(".py"))[-1].rpartition("/")[2]
+    found = ["+pipeline=infer", f"name={name}", f"stages.infer.target={target}"]
     for word in words:
         if re.fullmatch(r"\w+", key := word.partition("=")[0]) and "=" in word and key not in known:
             found.append(f"++stages.infer.parameters.{word}")
