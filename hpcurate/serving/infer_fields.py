@@ -28,6 +28,7 @@ from hpcurate.task import Task
 
 __all__ = [
     "REQUEST",
+    "about_of_class",
     "check",
     "example_of",
     "fields_of",

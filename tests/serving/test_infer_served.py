@@ -55,6 +55,7 @@ def test_a_dict_is_served(tmp_path: Path) -> None:
     words = ("+pipeline=infer", "stages.infer.target=infer_models:Draws", "++stages.infer.parameters.ink=red")
     with serving(tmp_path, *words) as asking:
         assert {"prompt": "a square", "count": 2} == asking.service.served.example
+        assert asking.service.served.about.startswith("In the manner of Cosmos-Gradio")
         done = ask(asking, {"request": {"prompt": "b"}})
         assert "b in red" == text_of(done, "0.txt")
         assert "a square in red" == text_of(ask(asking, {}), "1.txt")

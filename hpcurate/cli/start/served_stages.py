@@ -19,7 +19,7 @@ from hpcurate.planning.plan import Plan, limits_of
 from hpcurate.planning.programs import program_modules
 from hpcurate.runs.prepare import Request
 from hpcurate.serving.fields import inputs_of, parameters_of
-from hpcurate.serving.infer_fields import inputs_of_first
+from hpcurate.serving.infer_fields import about_of_class, inputs_of_first
 from hpcurate.serving.plans import PlannedStep, Way
 from hpcurate.serving.selection import Part, grouped, on_the_way
 from hpcurate.serving.served import Limits, Served
@@ -54,7 +54,7 @@ class ServedStages:
         )  # fmt: skip
         return Served(
             title=f"{own} of {self._settings.name}",
-            about=about(type(named.stage)).partition("\n\n")[0],
+            about=(about_of_class(named.stage) or about(type(named.stage))).partition("\n\n")[0],
             stages=tuple(part.key for part in self.parts),
             inputs=inputs,
             example=example,
