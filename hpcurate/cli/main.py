@@ -117,7 +117,7 @@ site profile's, else that of the last run started):
 Change a run:
   hpcurate resume [RUN]        continue it as its command would, from any folder
   hpcurate retry [RUN]         try what failed again
-  hpcurate cancel [RUN]        stop the jobs that no other run needs
+  hpcurate cancel [RUN]        stop jobs that no other run needs, or a server
   hpcurate note RUN [TEXT…]    write a line about it, or read what was written
 
 Housekeeping:

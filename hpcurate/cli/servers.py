@@ -40,7 +40,8 @@ def await_server(server: Server, launcher: Launcher, login: str | None) -> int:
     Ctrl-C ends the waiting, not the server.
     """
     try:
-        say(f"{server.name}: submitted; Ctrl-C ends this waiting and leaves it queued")
+        if server.listening is None:
+            say(f"{server.name}: submitted; Ctrl-C ends this waiting and leaves it queued")
         ready = wait_until_ready(server, launcher.queue, say)
     except NeverListened as error:
         say_error(str(error))
@@ -63,7 +64,7 @@ def way_to(launcher: Launcher, process: ServerProcess | None, listening: Listeni
 def ready_lines(server: Server, way: Way, listening: Listening, process: ServerProcess | None) -> list[str]:
     """How to reach it, how long, how to look at it and how to end it. Pure but for this machine's zone."""
     spec = server.spec
-    on = f" on {way.node}" if way.node else ""
+    on = f" on {process.node or process.host}" if process else ""
     return [
         styled(server.name, "heading") + f": {spec.what}: ready{on}",
         "type on your own machine:",

@@ -14,12 +14,13 @@ from shell import Shell
 from slurm_fixture import SlurmSite
 from sshd import missing, running_sshd, typed
 
-from hpcurate.cli.servers import await_server
+from hpcurate.cli.servers import await_server, cancel_lines
 from hpcurate.runs.code import freeze_code
 from hpcurate.runs.folder import open_store
 from hpcurate.runs.launcher import ServerNeeds
-from hpcurate.serving.awaited import NeverListened, wait_until_ready
+from hpcurate.serving.awaited import NeverListened, wait_until_ready, waiting_line
 from hpcurate.serving.servers import Server, ServerSpec
+from hpcurate.serving.standing import State, look
 from hpcurate.serving.submitting import submit_server
 from hpcurate.store.layout import Store
 from launchers.slurm import SlurmLauncher
@@ -89,6 +90,16 @@ def test_a_server_on_a_node_is_reached_through_the_line_that_is_printed(
             if turn == "first":
                 server = submitted(store, launcher)
     assert tokens[0] != tokens[1]
+
+
+def test_a_server_that_waits_is_cancelled_before_it_begins(store: Store, slurm: SlurmSite) -> None:
+    """It is said why it waits; nothing of it ever runs."""
+    launcher = SlurmLauncher(partition="cpu", sbatch={"hold": True})
+    server = submitted(store, launcher)
+    (there,) = look([server], launcher.queue)
+    assert (State.QUEUED, "JobHeldUser" in waiting_line(there)) == (there.state, True)
+    assert [f"{server.name}: cancelled"] == cancel_lines(server)
+    assert (None, []) == (server.process, slurm.squeue())
 
 
 def test_a_server_that_ends_before_it_listens_shows_its_log(store: Store, slurm: SlurmSite) -> None:
