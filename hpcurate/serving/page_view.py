@@ -6,6 +6,7 @@ import base64
 import functools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import attrs
 import jinja2
 import msgspec
+from markupsafe import Markup, escape
 
 from hpcurate.masks import mask
 from hpcurate.serving.served import Cancelled, Event, Failed, Line, OutFile, Queued, Result, Served, Working
@@ -26,7 +28,9 @@ MOST_LINE = 2000
 """Characters of one line."""
 MOST_TASKS = 100
 """Tasks with their pictures and texts; all of them are in the JSON."""
-MOST_COLUMNS = 40
+MOST_COLUMNS = 60
+FEW = 4
+"""Tasks that are columns of the table, as each has many values; more are its rows."""
 MOST_JSON = 2 * 2**20
 """Bytes of the JSON that the page holds."""
 LONG = 80
@@ -162,15 +166,16 @@ def result_html(view: View, request: str, files: str) -> str:
     numbered = {file.number: file for file in result.files}
     places = {number: files.format(id=request, number=number) for number in numbered}
     shown = [_task(row, numbered) for row in result.tasks[:MOST_TASKS]]
-    columns, rows = _table(result.tasks[:MOST_TASKS])
+    names, rows = _table(result.tasks[:MOST_TASKS])
     data = whole(result)
     return _render(
         "result",
         result=result,
         tasks=shown,
         more=max(len(result.tasks) - MOST_TASKS, 0),
-        columns=columns,
-        rows=rows,
+        head=names if len(result.tasks) > FEW else [],
+        rows=rows if len(result.tasks) > FEW else [],
+        pairs=list(zip(names, zip(*rows, strict=True), strict=True)) if 0 < len(result.tasks) <= FEW else [],
         places=places,
         logged=[_plain(row) for row in result.logged],
         json=_cut(data, MOST_JSON),
@@ -226,10 +231,10 @@ def _is_long(value: str) -> bool:
 
 
 def _table(tasks: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows): values that fit into a cell."""
-    cells = [{key: text for key, value in row.items() if (text := _cell(value)) is not None} for row in tasks]
-    columns = list(dict.fromkeys(key for row in cells for key in row))[:MOST_COLUMNS]
-    return columns, [[row.get(key, "") for key in columns] for row in cells]
+    """(names, a row for each task): values that fit into a cell, of names that have one in some task."""
+    cells = [{key: text for key, value in row.items() if (text := _cell(value))} for row in tasks]
+    names = list(dict.fromkeys(key for row in cells for key in row))[:MOST_COLUMNS]
+    return names, [[row.get(key, "") for key in names] for row in cells]
 
 
 def _cell(value: Any) -> str | None:
@@ -239,7 +244,7 @@ def _cell(value: Any) -> str | None:
         return str(value.get("name", ""))
     if isinstance(value, float):
         return f"{value:.6g}"
-    if value is None:
+    if value is None or value in ([], {}):
         return ""
     if any(True for _ in _numbers(value)):
         return None
@@ -280,7 +285,13 @@ def _environment() -> jinja2.Environment:
     environment.globals["player"] = player
     environment.filters["size"] = _size
     environment.filters["span"] = _span
+    environment.filters["coded"] = _coded
     return environment
+
+
+def _coded(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(mask(text)))))
 
 
 def _size(amount: int) -> str:
