@@ -47,6 +47,13 @@ class Address:
         return f"{self.base}/?token={self.token}"
 
 
+def refuse_missing() -> None:
+    """Raise UserError where a package is missing that every server needs."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"{missing[0]} is not installed here; type pip install 'hpcurate[serve]'")
+
+
 def is_loopback(host: str) -> bool:
     """Whether only processes of this machine reach a server that listens there. Pure."""
     return host in LOOPBACK or host.startswith("127.")
@@ -74,9 +81,7 @@ class Server:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Port 0: any that is free. Raises UserError where that port or host cannot be had."""
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UserError(f"{missing[0]} is not installed here; type pip install 'hpcurate[serve]'")
+        refuse_missing()
         self._listener = _bound(host, port)
         self.address = Address(host, self._listener.getsockname()[1], new_token())
 

@@ -147,7 +147,8 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
         text = text.replace(named, str(cluster.folder / made))
     words = shlex.split(text)[1:]
     is_run = words[0].startswith(("+", "-m"))
-    harmless = ["dry_run=true"] if is_run else ["--dry-run"] if words[0] in ("install", "form") else []
+    dry = is_run or (words[0] == "serve" and "--list" not in words)
+    harmless = ["dry_run=true"] if dry else ["--dry-run"] if words[0] in ("install", "form") else []
     done = (cluster.served if "--serve" in words else cluster.typed)(*words, *harmless)
     assert "--help` shows all" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,21 +16,23 @@ from hpcurate.cli.start.served_app import ENTRY, make
 from hpcurate.cli.start.served_stages import ServedStages
 from hpcurate.cli.start.serving import freeze, frozen
 from hpcurate.cli.start.settings import Settings
-from hpcurate.cli.terminal import say, show
+from hpcurate.cli.terminal import say, show, table
 from hpcurate.cli.text import styled
 from hpcurate.cli.verbs.common import store_parser, the_store
 from hpcurate.runs.code import merge_packages
 from hpcurate.runs.folder import open_store
-from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.runs.launcher import Launcher, ServerNeeds, make_launcher
 from hpcurate.runs.prepare import Request, check_secrets
 from hpcurate.serving.host import host
 from hpcurate.serving.on_node import needs_of
+from hpcurate.serving.served import Served
 from hpcurate.serving.servers import Listening, Server, ServerSpec, new_server
 from hpcurate.serving.submitting import submit_server
 from hpcurate.serving.tunnel import Way, full_name, own_name, tunnel_command
 from hpcurate.site_files import load_site
 from hpcurate.store.access import keep_private
-from hpcurate.web.server import Address, exposure
+from hpcurate.units import memory_text, plural
+from hpcurate.web.server import Address, exposure, refuse_missing
 
 ABOUT = (
     "requests through the stages of a pipeline, from a page in a browser or by HTTP: a file or a row goes from the "
@@ -57,6 +59,7 @@ def verb(argv: list[str]) -> int:
     if not options.words:
         parser().print_help()
         return 0
+    refuse_missing()
     keep_private()
     merge_packages()
     stage, own, words = split_words(of_class(_as_typed(options)))
@@ -67,7 +70,11 @@ def verb(argv: list[str]) -> int:
         say(note)
     if warning := exposure(own.listen):
         say(warning)
-    return _serve(_Wanted(request_of(settings, composed, typed), settings, stage, own))
+    wanted = _Wanted(request_of(settings, composed, typed), settings, stage, own)
+    if settings.dry_run:
+        show(would_serve(wanted.served, needs_of(wanted.steps, own.workers, own.time)))
+        return 0
+    return _serve(wanted)
 
 
 def _as_typed(options: argparse.Namespace) -> list[str]:
@@ -123,6 +130,18 @@ def _serve(wanted: _Wanted) -> int:
 
 def _wait(server: Server, launcher: Launcher, settings: Settings) -> int:
     return await_server(server, launcher, load_site(settings.site).login)
+
+
+def would_serve(served: Served, needs: ServerNeeds) -> list[str]:
+    """What somebody could ask for, and what a job of it would. Pure."""
+    given = [(one, "needed" if one.required else "") for one in served.inputs]
+    given += [(one, "" if one.quick else "sets its stage up again") for one in served.parameters]
+    asks = f"{plural(needs.cpus, 'core')}, {plural(needs.gpus, 'GPU')}, {memory_text(needs.memory_mb)}, {needs.time}"
+    return [
+        styled(served.title, "heading") + f": {' → '.join(served.stages)}",
+        f"all its processes need {asks}",
+        *table(("field", "of", "", "help"), [(one.key, one.kind, note, one.help) for one, note in given]),
+    ]
 
 
 def _here(spec: ServerSpec, server: Server, address: Address) -> list[str]:
