@@ -13,6 +13,7 @@ import pytest
 from films import Films, copy_of
 from reports import run_report, stage_report
 
+from hpcurate.cli.live_report import address_lines
 from hpcurate.report.live import RESTS, LivePage, Seen, due_at, seen_of, shows, work_line
 from hpcurate.report.page.model import Options
 from hpcurate.report.page.pictures import Limits
@@ -20,7 +21,9 @@ from hpcurate.report.run_view import RunView
 from hpcurate.runs.folder import find_run
 from hpcurate.runs.state import RunState
 from hpcurate.runs.summary import StageInWork
+from hpcurate.serving.tunnel import full_name, own_name
 from hpcurate.store.layout import Store
+from hpcurate.web.server import Address
 
 AT_WORK = StageInWork(workers=1, read=1, shards=1, silent=0, tasks=())
 
@@ -57,6 +60,20 @@ def test_only_a_running_run_is_live(state: RunState) -> None:
 def test_a_rendering_is_followed_by_rest() -> None:
     """In proportion to what it took: a large run does not keep a core busy."""
     assert (10.0, 10.0 + RESTS * 4.0) == (due_at(10.0, 0.0), due_at(10.0, 4.0))
+
+
+def test_who_came_by_ssh_is_told_the_tunnel() -> None:
+    """To the host where it was typed, or as the site profile calls it; to a job's node through that; else none."""
+    here = Address("127.0.0.1", 8123, "secret")
+    tunnel = "ssh -N -L 8123:127.0.0.1:8123 "
+    assert ["run, live, until Ctrl-C: http://127.0.0.1:8123/?token=secret"] == address_lines("run", here, {})
+    by_ssh = {"SSH_CONNECTION": "somewhere"}
+    login = f"{own_name()}@login.site"
+    assert f"  {tunnel}{own_name()}@{full_name()}" == address_lines("run", here, by_ssh)[-1]
+    assert f"  {tunnel}{login}" == address_lines("run", here, by_ssh, "login.site")[-1]
+    in_job = address_lines("run", here, {**by_ssh, "SLURM_JOB_ID": "1"}, "login.site")[-1]
+    assert f"  {tunnel}-J {login} {own_name()}@{full_name()}" == in_job
+    assert 1 == len(address_lines("run", Address("0.0.0.0", 8123, "secret"), by_ssh))
 
 
 # -- a real run -----------------------------------------------------------------------------------------

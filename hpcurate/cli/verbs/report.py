@@ -41,12 +41,13 @@ def verb(argv: list[str]) -> int:
     options = parser().parse_args(argv[1:])
     _check_serve(options)
     run = the_run(options)
-    prices = prices_of(site_profile(options.site)[1])
-    wanted = Options(version=__version__, items=options.items, pictures=Limits(count=options.pictures), prices=prices)
+    site = site_profile(options.site)[1]
+    pictures = Limits(count=options.pictures)
+    wanted = Options(version=__version__, items=options.items, pictures=pictures, prices=prices_of(site))
     if options.serve:
         from hpcurate.cli.live_report import serve_report
 
-        serve_report(run, wanted, options.listen or "127.0.0.1", options.port or 0)
+        serve_report(run, wanted, options.listen or "127.0.0.1", options.port or 0, site.login)
         return 0
     data = render(page_of(RunView(run), wanted)).encode("utf-8", "backslashreplace")
     if options.output == "-":
