@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException as NotAnswered
 
 from hpcurate.errors import UserError
 from hpcurate.form.desk import Desk
@@ -29,6 +30,7 @@ def app_of(desk: Desk) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_exception_handler(UserError, partial(_refused, desk))
     app.add_exception_handler(OSError, partial(_refused, desk))
+    app.add_exception_handler(NotAnswered, partial(_not_answered, desk))
     _form_routes(app, desk)
     _run_routes(app, desk)
 
@@ -45,10 +47,20 @@ def _refused(desk: Desk, request: Request, error: Exception) -> Response:
     return _html(message_page(desk.form, "That did not work", str(error)), 409)
 
 
+def _not_answered(desk: Desk, request: Request, error: Exception) -> Response:
+    status, why = (error.status_code, error.detail) if isinstance(error, NotAnswered) else (500, str(error))
+    return _html(message_page(desk.form, "Not here", why), status)
+
+
 def _form_routes(app: FastAPI, desk: Desk) -> None:
     @app.get("/")
     def empty(again: str = "") -> Response:
         return _html(desk.page(desk.empty(again)))
+
+    @app.get("/preview")
+    @app.get("/start")
+    def typed() -> Response:
+        return RedirectResponse("/", status_code=303)  # an address that was kept: there is nothing to see of it
 
     @app.post("/preview")
     async def preview(request: Request) -> Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,19 @@ from slurm_fixture import SlurmSite
 pytestmark = pytest.mark.slurm
 
 
+@contextmanager
+def drained(slurm: SlurmSite) -> Iterator[None]:
+    """No node takes a job meanwhile."""
+    nodes = ",".join(sorted(set(slurm.run("sinfo", "-h", "-N", "-o", "%N").split())))
+    slurm.run("scontrol", "update", f"nodename={nodes}", "state=drain", "reason=test")
+    try:
+        yield
+    finally:
+        slurm.run("scontrol", "update", f"nodename={nodes}", "state=resume")
+
+
 def test_a_submitted_run_gets_its_secrets_and_outlives_the_page(tmp_path: Path, slurm: SlurmSite) -> None:
-    """The page ends while jobs wait; the stage has both values, and no file of store or home has."""
+    """The page shows that jobs wait, and why; it ends while they do. The stage has both values, and no file has."""
     shell = Shell(tmp_path)
     shell.extra = slurm.env
     write_project(shell.cwd)
@@ -23,11 +36,11 @@ def test_a_submitted_run_gets_its_secrets_and_outlives_the_page(tmp_path: Path, 
     with form_server(shell, "tell", f"store={shell.store}", "--secrets", "my-secrets") as server:
         digest = server.planned(fields)
         assert "sbatch script of tell" in server.answers[-3]
-        _, path, _ = server.open("/start", {"digest": digest})
-        submitted = next(event for event in server.watch(path) if "/report" in server.open(path)[2])
-        assert "seen" == submitted
+        with drained(slurm):
+            _, path, _ = server.open("/start", {"digest": digest})
+            assert next(True for _ in server.watch(path) if "pending, " in server.answers[-1])
     shell.type("watch", "--store", str(shell.store))
-    (row,) = shell.rows("tell")
+    row, _ = shell.rows("tell")
     digests = [hashlib.sha256(one.encode()).hexdigest() for one in (SECRET, OTHER)]
     assert digests == json.loads(json.loads(row)["prompt"])[-2:]
     files = [file for file in tmp_path.rglob("*") if file.is_file() and file.name != "my-secrets"]

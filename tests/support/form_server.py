@@ -118,12 +118,15 @@ class FormServer:
             return answer.status, answer.url.removeprefix(self.base), text
 
     def watch(self, path: str) -> Iterator[str]:
-        """Names of the events that are pushed, until the end."""
+        """Names of the events that are pushed, until the end; the data of each is the last of the answers."""
+        name = ""
         with self._opener.open(f"{self.base}{path}/events", timeout=100) as stream:
             for line in stream:
                 self.answers.append(line.decode())
                 if line.startswith(b"event: "):
-                    yield line.decode().strip().removeprefix("event: ")
+                    name = line.decode().strip().removeprefix("event: ")
+                elif line.startswith(b"data: "):
+                    yield name
 
     def planned(self, fields: Mapping[str, str]) -> str:
         """A dry run that is not refused; the digest that can be started."""
