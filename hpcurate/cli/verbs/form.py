@@ -93,7 +93,8 @@ def _serve(form: Form, secrets: SecretFile, host: str, port: int) -> None:
     )
     if warning := exposure(host):
         say(warning)
-    show([f"form of {form.pipeline}: {server.address.url}", *tunnel_lines(server.address, os.environ)])
+    tunnel = tunnel_lines(server.address, os.environ, site_profile(None)[1].login)
+    show([f"form of {form.pipeline}: {server.address.url}", *tunnel])
     show(["Ctrl-C ends the page; runs that it has started go on"])
     server.run(app_of(desk), most_body=MOST_BODY, ending=answers.end)
 
