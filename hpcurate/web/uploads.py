@@ -57,6 +57,7 @@ async def take_form(request: Request, folder: str, most_bytes: int) -> tuple[dic
     Raises HTTPException: 413 over `most_bytes` in all, 415 for what is no form, 400 for one that is cut off or broken,
     507 where there is no room; ClientDisconnect. Then none of its files is left.
     """
+    _refuse_declared(request, most_bytes)
     kind, _, rest = request.headers.get("content-type", "").partition(";")
     if kind.strip().lower() == "application/x-www-form-urlencoded":
         return _fields_of(await read_body(request, min(most_bytes, MOST_TEXT))), {}
@@ -77,12 +78,20 @@ async def take_form(request: Request, folder: str, most_bytes: int) -> tuple[dic
 
 async def read_body(request: Request, most_bytes: int) -> bytes:
     """All of a small body. Raises HTTPException (413), ClientDisconnect."""
+    _refuse_declared(request, most_bytes)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most_bytes:
             _too_much(most_bytes)
     return bytes(body)
+
+
+def _refuse_declared(request: Request, most_bytes: int) -> None:
+    """Before anything of it is read."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > most_bytes:
+        _too_much(most_bytes)
 
 
 def _too_much(most_bytes: int) -> NoReturn:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from little_app import MOST, little_app
-from web_client import END, FORM, Answer, Client, part, read_all, serving
+from web_client import END, FORM, Answer, Client, answer_of, part, read_all, serving
 
 from hpcurate.web.events import Topic
 from hpcurate.web.uploads import shown_name, suffix_of
@@ -125,6 +125,22 @@ def test_a_bad_form_leaves_nothing(
     answer = sent(client, *parts, kind=kind)
     assert (status, before) == (answer.status, left(folder))
     assert why in answer.json["detail"]
+
+
+def test_a_form_that_says_it_is_too_long_is_not_read(client: Client) -> None:
+    """Nor waited for."""
+    with client.socket("POST /form HTTP/1.1", f"Content-Type: {FORM}", f"Content-Length: {2**40}") as made:
+        assert made.recv(4000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_form_that_grows_too_long_is_cut_off(client: Client, folder: Path) -> None:
+    """Chunk by chunk, without having said how long it is; the client can read why."""
+    before = left(folder)
+    blocks = [part("a", b"x" * 2**16, "a.mp4")[:-2], *[b"x" * 2**16] * 80]
+    with closing(client.connection()) as connection:
+        connection.request("POST", "/form", iter(blocks), client.headers(Content_Type=FORM), encode_chunked=True)
+        answer = answer_of(connection.getresponse())
+    assert (413, before) == (answer.status, left(folder))
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(client: Client, folder: Path) -> None:
