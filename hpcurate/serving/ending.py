@@ -20,8 +20,9 @@ PAUSE_S = 0.2
 def cancel_server(server: Server, who: str, own: Queue, world: World | None = None) -> list[str]:
     """End it. Returns what was done, for the user. `own`: the queue of the call, which is asked about its own jobs.
 
-    That it is to end is written down first: a job that has not begun then never does, a server on a machine that cannot
-    be reached from here ends by itself within seconds.
+    That it is to end is written down first: a job that has not begun then never does, a server that runs, wherever that
+    is, ends by itself within seconds. Only if it does not its job is cancelled: Slurm then ends its stage processes,
+    too, at once, and with them what is in work.
     """
     world = world or World()
     found = look([server], own, world.processes)
@@ -31,7 +32,12 @@ def cancel_server(server: Server, who: str, own: Queue, world: World | None = No
     if before.seen.ended is not None:
         return [f"{server.name}: had ended before: {_why(before.seen.ended)}"]
     server.ask_to_end(who)
-    _stop(server, before, own, world)
+    if before.seen.job is not None and before.seen.process is not None:
+        after = _await_end(server, own, world)
+        if after.seen.alive is not False and after.seen.ended is None:
+            _stop(server, after, own, world)
+    else:
+        _stop(server, before, own, world)
     after = _await_end(server, own, world)
     if after.seen.alive is False:
         server.record_end(Ended(why="cancelled", message=f"by {who}", at=world.clock.now().timestamp()))
@@ -40,6 +46,7 @@ def cancel_server(server: Server, who: str, own: Queue, world: World | None = No
 
 
 def _stop(server: Server, before: Standing, own: Queue, world: World) -> None:
+    """A local process gets a signal, and what it has started none."""
     job, process = before.seen.job, before.seen.process
     if job is not None:
         queue = queue_named(job.queue, own)

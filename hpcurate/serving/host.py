@@ -11,12 +11,12 @@ import msgspec
 
 from hpcurate.errors import HpcurateError
 from hpcurate.serving.life import Life
-from hpcurate.serving.servers import Listening, Server, ServerProcess
+from hpcurate.serving.servers import Ended, Listening, Server, ServerProcess
 from hpcurate.system.allocation import Allocation
 from hpcurate.system.clock import Clock, SystemClock
 from hpcurate.system.folders import remove_folder
 from hpcurate.system.processes import SystemProcesses
-from hpcurate.units import job_minutes
+from hpcurate.units import job_minutes, plural
 from hpcurate.web.door import App, Message, Receive, Scope, Send
 from hpcurate.web.server import Address
 from hpcurate.web.server import Server as WebServer
@@ -25,6 +25,8 @@ __all__ = ["Hosted", "Make", "Noticing", "host", "process_here"]
 
 FLUSH_S = 5.0
 """How long answers that are on their way may take once everything behind them has ended."""
+SPARE_S = 10.0
+"""A server that has not ended so long after all that it may take to do so is hung: its process ends all the same."""
 STREAM = b"text/event-stream"
 
 
@@ -83,33 +85,49 @@ def _is_stream(message: Message) -> bool:
 
 
 def host(
-    server: Server, make: Make, announce: Callable[[Address], None] = lambda address: None, clock: Clock | None = None
+    server: Server,
+    make: Make,
+    announce: Callable[[Address], None] = lambda address: None,
+    say: Callable[[str], None] = lambda line: None,
+    clock: Clock | None = None,
 ) -> int:
-    """Serve until it ends; the exit status. `announce` is called once it listens. Raises what `make` raises.
+    """Serve until it ends; the exit status. Raises what `make` raises.
+
+    `announce` is called once it listens, `say` when it is to end.
 
     To be called in the main thread: signals end it. Why it ended is in the server's folder, whatever happened.
     """
     spec = server.spec
     process = process_here(clock or SystemClock(), spec.time)
     server.record_process(process)
-    life = Life(server, idle_s=spec.idle_s, until=process.until, clock=clock)
+    life = Life(server, idle_s=spec.idle_s, until=process.until, most_s=spec.grace_s + FLUSH_S + SPARE_S, clock=clock)
     with life.watched():
         try:
-            _serve(server, make, life, announce)
+            _serve(server, make, life, announce, say)
         except BaseException as error:
             life.end("failed", _words(error))
             raise
     return 1 if life.ended is not None and life.ended.why == "failed" else 0
 
 
-def _serve(server: Server, make: Make, life: Life, announce: Callable[[Address], None]) -> None:
+def _serve(
+    server: Server, make: Make, life: Life, announce: Callable[[Address], None], say: Callable[[str], None]
+) -> None:
     spec = server.spec
     web = WebServer(spec.listen, spec.port)
     hosted: Hosted | None = None
     try:
         hosted = make(server, life)
         noticing = Noticing(hosted.app, life)
-        life.serve(lambda: noticing.answering + hosted.working(), lambda: hosted.close(spec.grace_s))
+
+        def working() -> int:
+            return max(noticing.answering, hosted.working())  # one that is sent and waited for is both
+
+        def at_end() -> None:
+            say(ending_line(server.name, life.ended, working(), spec.grace_s))
+            hosted.close(spec.grace_s)
+
+        life.serve(working, at_end)
         if life.ended is None:
             address = web.address
             server.record_listening(Listening(host=address.host, port=address.port, token=address.token))
@@ -138,6 +156,12 @@ def _run(web: WebServer, app: App, life: Life) -> None:
     thread.join()
     if raised:
         raise raised[0]
+
+
+def ending_line(name: str, ended: Ended | None, working: int, grace_s: float) -> str:
+    """Why it ends, and how long that may take. Pure."""
+    why = f"{name}: ends: {ended.message if ended else ''}"
+    return f"{why}; {plural(working, 'request')} may take {grace_s:.0f} s more" if working else why
 
 
 def process_here(clock: Clock, time: str) -> ServerProcess:

@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     server.forget_listening()  # of a process that was killed: its token opens nothing any more
     try:
-        return host(server, load_class(server.spec.entry, "entry"))
+        return host(server, load_class(server.spec.entry, "entry"), say=lambda line: print(line, flush=True))
     except UserError as error:
         server.record_end(Ended(why="failed", message=str(error), at=SystemClock().now().timestamp()))
         print(f"hpcurate: {error}", file=sys.stderr, flush=True)

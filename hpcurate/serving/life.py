@@ -26,6 +26,8 @@ LOOK_S = 2.0
 """Seconds between two looks at its folder: a listing each."""
 END_AT_S = 30.0
 """A server ends by itself so long before its job does, if no warning came; in a short job a quarter of its time."""
+HUNG = 1
+"""Exit status of a process that could not end in order."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, WARNING)
 
 
@@ -67,7 +69,7 @@ def end_at_s(job_s: float) -> float:
 
 
 class Life:
-    """Of one server, in its own process."""
+    """Of one server, in its own process. `most_s`: seconds that the end may take, before the process is ended."""
 
     def __init__(
         self,
@@ -75,11 +77,12 @@ class Life:
         *,
         idle_s: float | None = None,
         until: float | None = None,
+        most_s: float | None = None,
         clock: Clock | None = None,
         look_s: float = LOOK_S,
     ) -> None:
         self._clock, self._look_s = clock or SystemClock(), look_s
-        self._server, self._most_idle_s = server, idle_s
+        self._server, self._most_idle_s, self._most_s = server, idle_s, most_s
         self._end_at = None if until is None else until - end_at_s(until - self._clock.now().timestamp())
         self._used_at = self._clock.monotonic()
         self._working: Callable[[], int] = lambda: 0
@@ -144,6 +147,10 @@ class Life:
                 self.end(*reason)
             elif select.select([self._read_end], [], [], self._look_s)[0]:
                 os.read(self._read_end, 100)
+        if self._most_s is not None:
+            hung = threading.Timer(self._most_s, os._exit, (HUNG,))
+            hung.daemon = True
+            hung.start()
         try:
             self._server.record_end(self.ended)  # first of all: whoever is to kill us may not wait
             self._server.forget_listening()

@@ -98,6 +98,7 @@ def test_a_server_lives_until_it_is_cancelled(store: Store, start: Start, capfd:
     assert there.token != where.token
     with pytest.raises(urllib.error.HTTPError, match="401"):
         ask(there, "/", where.token)
+    assert f"{server.name}: ends: by " in capfd.readouterr().out
     list_servers(store, json=True)
     printed = capfd.readouterr().out
     assert there.token not in printed

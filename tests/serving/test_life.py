@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -132,3 +134,21 @@ def test_its_handlers_are_gone_afterwards(server: Server) -> None:
     while any(thread.name == "life" for thread in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(thread.name == "life" for thread in threading.enumerate())
+
+
+HANG = """
+import sys, threading
+from hpcurate.serving.life import Life
+from hpcurate.serving.servers import Server
+life = Life(Server(sys.argv[1]), most_s=0.2)
+with life.watched():
+    life.serve(lambda: 1, threading.Event().wait)
+    life.end("idle", "")
+    life.closed.wait()
+"""
+
+
+def test_a_server_that_cannot_end_in_order_ends_all_the_same(server: Server) -> None:
+    """Why it was to end has been written by then."""
+    done = subprocess.run([sys.executable, "-c", HANG, server.path], timeout=30, check=False)
+    assert (1, "idle") == (done.returncode, ended(server).why)

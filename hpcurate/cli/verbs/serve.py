@@ -115,7 +115,7 @@ def _serve(wanted: _Wanted) -> int:
     if launcher.services is None:
         server = new_server(store, wanted.title, wanted.spec)
         server.record_spec(msgspec.structs.replace(wanted.spec, code=wanted.freeze(server)))
-        return host(server, make, lambda address: show(_here(wanted.spec, server, address)))
+        return host(server, make, lambda address: show(_here(wanted.spec, server, address)), say)
     server = submit_server(
         store,
         wanted.title,
