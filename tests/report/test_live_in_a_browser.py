@@ -96,6 +96,7 @@ def test_a_run_goes_on_while_somebody_looks(shell: Shell) -> None:
         expect(page.locator(".card")).to_have_count(5, timeout=WAIT_MS)
         assert CHOSEN == chosen(page)
         assert abs(before - where(page)) <= 1
+        label = page.locator(".card .label").first.inner_text()
         page.locator(".card").first.click()
         go(shell, COUNT)
         expect(page.locator("#live")).to_have_text("complete", timeout=WAIT_MS)
@@ -104,6 +105,7 @@ def test_a_run_goes_on_while_somebody_looks(shell: Shell) -> None:
         expect(page.locator(".card")).to_have_count(COUNT, timeout=WAIT_MS)
         assert CHOSEN == chosen(page)
         assert "complete" == page.locator(".badge").inner_text()
+        assert label == page.evaluate("document.activeElement.querySelector('.label').textContent")
         own = rf"asked for {re.escape(url.partition('?')[0])}(events)?"
         assert [] == [line for line in visit.wrong if not re.fullmatch(own, line)]
         process.send_signal(signal.SIGTERM)

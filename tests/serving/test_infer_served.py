@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from serving import Asking, Sent, serving
 
+from hpcurate.cli.start.serve_options import of_class
 from hpcurate.serving.served import Event, Failed, Given, Result, Upload
 from hpcurate.serving.service import Unfit
 
@@ -52,9 +53,9 @@ def test_keywords_are_served(tmp_path: Path) -> None:
 
 def test_a_dict_is_served(tmp_path: Path) -> None:
     """With its default request, and its `validate` before any worker; every file that was left is answered."""
-    words = ("+pipeline=infer", "stages.infer.target=infer_models:Draws", "++stages.infer.parameters.ink=red")
-    with serving(tmp_path, *words) as asking:
+    with serving(tmp_path, *of_class(["infer_models:Draws", "ink=red"])) as asking:
         assert {"prompt": "a square", "count": 2} == asking.service.served.example
+        assert "Draws" == asking.service.served.title
         assert asking.service.served.about.startswith("In the manner of Cosmos-Gradio")
         done = ask(asking, {"request": {"prompt": "b"}})
         assert "b in red" == text_of(done, "0.txt")

@@ -29,6 +29,8 @@ from hpcurate.task import Task
 
 __all__ = ["ServedStages"]
 
+OF_A_CLASS = "infer"
+"""The stage of `+pipeline=infer`: what is served is the class, and the pipeline is called as it is."""
 MOST_KEPT = 32
 """Sets of parameters that are not planned again."""
 
@@ -53,7 +55,7 @@ class ServedStages:
             inputs_of(self.source.task_type, _suffixes(self.source)), {}
         )  # fmt: skip
         return Served(
-            title=f"{own} of {self._settings.name}",
+            title=self._settings.name if own == OF_A_CLASS else f"{own} of {self._settings.name}",
             about=(about_of_class(named.stage) or about(type(named.stage))).partition("\n\n")[0],
             stages=tuple(part.key for part in self.parts),
             inputs=inputs,

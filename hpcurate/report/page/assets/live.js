@@ -102,8 +102,12 @@
 
   function focused() {
     const element = document.activeElement, { id, selectionStart, selectionEnd } = element;
+    const label = element.matches(".card") ? element.querySelector(".label").textContent : null;
     return () => {
-      if (!id || element.isConnected || !$(id)) return;
+      if (element.isConnected) return;
+      const card = [...document.querySelectorAll(".card .label")].find((one) => one.textContent === label);
+      card?.closest(".card").focus({ preventScroll: true });
+      if (!id || !$(id)) return;
       $(id).focus({ preventScroll: true });
       if (typeof selectionStart === "number") $(id).setSelectionRange(selectionStart, selectionEnd);
     };
