@@ -19,7 +19,7 @@ from hpcurate.runs.code import freeze_code
 from hpcurate.runs.folder import open_store
 from hpcurate.runs.launcher import ServerNeeds
 from hpcurate.serving.awaited import NeverListened, wait_until_ready, waiting_line
-from hpcurate.serving.servers import Server, ServerSpec
+from hpcurate.serving.servers import Server, ServerSpec, servers_of
 from hpcurate.serving.standing import State, look
 from hpcurate.serving.submitting import submit_server
 from hpcurate.store.layout import Store
@@ -109,4 +109,19 @@ def test_a_server_that_ends_before_it_listens_shows_its_log(store: Store, slurm:
         wait_until_ready(server, launcher.queue, lambda line: None)
     (script,) = Path(server.path).glob("*_submission.sh")
     assert {"#SBATCH --signal=B:USR2@30", "#SBATCH --no-requeue"} <= set(script.read_text().splitlines())
+    slurm.wait_idle(20)
+
+
+def test_a_form_is_a_job_as_well(shell: Shell, slurm: SlurmSite) -> None:
+    """Its page is there, and what it starts would be jobs of their own."""
+    shell.extra = dict(slurm.env)
+    done = shell.type("form", "words", "--job", "--time", "2m", "launcher.partition=cpu", f"store={shell.store}")
+    (address,) = re.findall(r"^  (http://.*)$", done.stdout, re.MULTILINE)
+    (server,) = servers_of(Store(str(shell.store)))
+    listening = server.listening
+    assert listening is not None
+    assert listening.token in address
+    page = opened(f"http://{listening.host}:{listening.port}/?token={listening.token}")
+    assert re.search(r'<option[^>]*value="slurm"[^>]*selected', page)
+    assert "cancelled" in shell.type("cancel", server.name, f"store={shell.store}").stdout
     slurm.wait_idle(20)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import time
 from collections.abc import Sequence
+
+import msgspec
 
 from hpcurate.cli.arguments import VerbParser
 from hpcurate.cli.start.form_fields import form_of
 from hpcurate.cli.start.overrides import sort_arguments
-from hpcurate.cli.store_choice import state_folder
+from hpcurate.cli.start.request import request_of, without_input
 from hpcurate.cli.terminal import say, show, table
-from hpcurate.cli.verbs.common import dead_letter_line, note_lines, queue_lines, work_lines
-from hpcurate.cli.verbs.usage import prices_of
-from hpcurate.cli.verbs.why import why_lines
 from hpcurate.errors import ConfigError
 from hpcurate.form.fields import Form
 from hpcurate.form.secret_file import SecretFile, default_path
-from hpcurate.report.causes import causes_of
-from hpcurate.report.run_view import RunView
-from hpcurate.report.watcher import Snapshot
-from hpcurate.runs.folder import Run
-from hpcurate.site_files import site_profile
+from hpcurate.runs.folder import open_store
+from hpcurate.runs.launcher import make_launcher
+from hpcurate.site_files import load_site
 
 
 def parser() -> VerbParser:
@@ -33,6 +32,8 @@ def parser() -> VerbParser:
     )
     made.add_argument("--listen", metavar="ADDRESS", default="127.0.0.1", help="default: only this machine")
     made.add_argument("--port", type=int, default=0, metavar="N", help="default: any that is free")
+    made.add_argument("--job", action="store_true", help="as a job on a compute node; its runs are jobs of their own")
+    made.add_argument("--time", default="8h", metavar="TIME", help="with --job: its wall time; default: %(default)s")
     made.add_argument("--dry-run", action="store_true", help="print the fields of the form, and serve nothing")
     return made
 
@@ -48,6 +49,8 @@ def verb(argv: list[str]) -> int:
     if options.dry_run:
         show(field_lines(form))
         return 0
+    if options.job:
+        return _submit(form, [*_words(options.words), *folders], secrets, options)
     _serve(form, secrets, options.listen, options.port)
     return 0
 
@@ -73,47 +76,47 @@ def field_lines(form: Form) -> list[str]:
 
 
 def _serve(form: Form, secrets: SecretFile, host: str, port: int) -> None:
-    from hpcurate.cli.live_report import tunnel_lines
     from hpcurate.web.server import Server, exposure
 
     server = Server(host, port)
-    from hpcurate.form.app import MOST_BODY, app_of
-    from hpcurate.form.desk import Desk, Telling
-    from hpcurate.form.processes import Answers
-    from hpcurate.form.runs import StartedRuns
+    from hpcurate.cli.form_server import HostedForm
+    from hpcurate.cli.live_report import tunnel_lines
+    from hpcurate.form.app import MOST_BODY
 
-    folder = os.getcwd()
-    answers = Answers(folder)
-    desk = Desk(
-        form=form,
-        secrets=secrets,
-        runs=StartedRuns(str(state_folder() / "form"), folder),
-        answers=answers,
-        telling=Telling(watch=_watch, why=_why, report=_report),
-    )
+    hosted = HostedForm(form, secrets, os.getcwd())
     if warning := exposure(host):
         say(warning)
     tunnel = tunnel_lines(server.address, os.environ, site_profile(None)[1].login)
     show([f"form of {form.pipeline}: {server.address.url}", *tunnel])
     show(["Ctrl-C ends the page; runs that it has started go on"])
-    server.run(app_of(desk), most_body=MOST_BODY, ending=answers.end)
+    server.run(hosted.app, most_body=MOST_BODY, ending=lambda: hosted.close(0.0))
 
 
-def _watch(snapshot: Snapshot) -> list[str]:
-    report = snapshot.report
-    lines = work_lines(report) + note_lines(report) + queue_lines(snapshot.jobs)
-    if snapshot.newest:
-        lines += ["", "newest dead letters:", *map(dead_letter_line, snapshot.newest)]
-    return lines
+def _submit(form: Form, words: Sequence[str], secrets: SecretFile, options: argparse.Namespace) -> int:
+    """As a job of its own; the exit status."""
+    from hpcurate.cli.form_server import ENTRY, ServedForm, form_needs, on_slurm
+    from hpcurate.cli.servers import await_server
+    from hpcurate.serving.servers import ServerSpec
+    from hpcurate.serving.submitting import submit_server
 
-
-def _why(run: Run) -> list[str]:
-    return why_lines(causes_of(RunView(run), None))
-
-
-def _report(run: Run) -> str:
-    from hpcurate import __version__
-    from hpcurate.report.page.model import Options, page_of
-    from hpcurate.report.page.render import render
-
-    return render(page_of(RunView(run), Options(version=__version__, prices=prices_of(site_profile(None)[1]))))
+    typed = sort_arguments(on_slurm(words))
+    composed, settings = without_input(typed)
+    request = request_of(settings, composed, typed)
+    launcher = make_launcher(request.launcher)
+    if launcher.services is None:
+        raise ConfigError(f"--job: launcher={launcher.name} has no jobs; type launcher=slurm, or leave --job out")
+    served = ServedForm(words=tuple(words), where=os.getcwd(), secrets=secrets.path)
+    spec = ServerSpec(
+        what=f"form of {form.pipeline}",
+        entry=ENTRY,
+        served=msgspec.to_builtins(served),
+        listen=options.listen,
+        port=options.port,
+        launcher=request.launcher,
+        made=time.time(),
+    )
+    server = submit_server(
+        open_store(request.store), f"form-{form.pipeline}", spec, form_needs(options.time),
+        services=launcher.services, queue=launcher.queue, freeze=lambda server: None,
+    )  # fmt: skip
+    return await_server(server, launcher, load_site(settings.site).login)
