@@ -19,7 +19,7 @@ from hpcurate.form.fields import Form
 from hpcurate.form.secret_file import SecretFile, default_path
 from hpcurate.runs.folder import open_store
 from hpcurate.runs.launcher import make_launcher
-from hpcurate.site_files import load_site
+from hpcurate.site_files import load_site, site_profile
 
 
 def parser() -> VerbParser:
