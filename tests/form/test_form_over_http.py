@@ -20,6 +20,8 @@ import pytest
 from form_server import OTHER, SECRET, FormServer, form_server, write_project
 from shell import Shell
 
+from hpcurate.form.runs import StartedRuns
+
 TEXT = "a, 'b' \"c\" [d] {e: f} ${params.size} \\${g} $(h) `i`; ünï\n  second line=1 \\"
 """What a shell, Hydra, OmegaConf or YAML would make something else of."""
 
@@ -37,12 +39,15 @@ LONG = {"params.hf_token": "HF_TOKEN", "env.OTHER_KEY": "MY_OTHER", "params.wait
 
 
 @pytest.fixture(scope="module")
-def left(shell: Shell) -> str:
+def left(shell: Shell) -> Iterator[str]:
     """The page of a run that goes on, though the form that has started it has ended."""
     with form_server(shell, *WORDS, f"store={shell.store}") as server:
         _, path, _ = server.open("/start", {"digest": server.planned(LONG)})
         assert next(True for _ in server.watch(path) if "/report" in server.answers[-1])
-    return path
+    yield path
+    runs = StartedRuns(str(shell.folder / "state" / "hpcurate" / "form"), str(shell.cwd))
+    for started in runs.all():  # whatever the tests have left
+        runs.stop(started)
 
 
 @pytest.fixture(scope="module")
