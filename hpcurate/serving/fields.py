@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 import msgspec
 
+from hpcurate.command import Command
 from hpcurate.docstrings import helps_of, texts_below_fields
 from hpcurate.errors import PipelineError
 from hpcurate.fields import choices_of
@@ -30,8 +31,9 @@ OF_THE_ENGINE = frozenset({"id", "parents", "weight"})
 """Fields of every task that nobody has to think of."""
 LONG = frozenset({"prompt", "negative_prompt", "text", "question", "description"})
 """Texts that may have several lines."""
-PLACES = frozenset({"path", "file", "files", "folder", "output", "url", "server", "target"})
-"""What is called so names places on this machine or servers: a request may name neither."""
+PLACES = frozenset({"path", "file", "files", "folder", "output", "url", "server", "target", "options", "argv"})
+"""What is called so names places on this machine, servers or programs, or is handed to a library that may take such: a
+request may say none of that."""
 SIMPLE: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -77,6 +79,8 @@ def parameters_of(parts: Sequence[Part], first: str | None = None) -> tuple[Fiel
 
 def _of_stage(part: Part) -> list[Field]:
     cls = type(part.stage)
+    if issubclass(cls, Command):  # whoever may say what a program is given may say what it does
+        return []
     hints, helps, given = type_hints(cls), helps_of(cls), part.stage.arguments()
     found = []
     for name, parameter in constructor(cls).items():

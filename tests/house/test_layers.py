@@ -68,7 +68,7 @@ MAY_IMPORT = {
     "report": f"{CORE} config_files runs web",
     # pages and endpoints
     "web": "errors",
-    "serving": f"{USERS} docstrings infer system store world planning node stage_process worker web runs report",
+    "serving": f"{USERS} command docstrings infer system store world planning node stage_process worker web runs report",
     # how it is started
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",

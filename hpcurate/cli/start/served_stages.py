@@ -14,6 +14,7 @@ from hpcurate.digest import digest
 from hpcurate.docstrings import about
 from hpcurate.members import resolved_types
 from hpcurate.planning.build import Step, build
+from hpcurate.planning.missing import NotInstalled, all_of
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.planning.plan import Plan, limits_of
 from hpcurate.planning.programs import program_modules
@@ -82,15 +83,19 @@ class ServedStages:
     def _planned(self, parameters: Mapping[str, Any]) -> Way:
         steps = grouped(self._parts(parameters))
         request = self._request
-        pipeline = build(request.name, self.source, steps, weights=request.weights, environment=request.environments)
+        name, weights, environment = request.name, request.weights, request.environments
+        try:
+            pipeline = build(name, self.source, steps, weights=weights, environment=environment)
+        except NotInstalled as error:
+            raise all_of([error], request.install) from None
         given: type[Task] = self.source.task_type
-        found = []
+        way = []
         for planned in pipeline.stages:
             stage = steps[planned.name].stage
             returns = resolved_types(stage, given)[-1][1]
-            found.append(PlannedStep(planned.name, self._plan(planned), stage, returns))
+            way.append(PlannedStep(planned.name, self._plan(planned), stage, returns))
             given = returns
-        return Way(self.source.task_type, tuple(found))
+        return Way(self.source.task_type, tuple(way))
 
     def _plan(self, stage: PlannedStage) -> Plan:
         launcher = self._request.launcher
