@@ -10,15 +10,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Literal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 from hpcurate.errors import UserError
 from hpcurate.serving.infer_fields import infer_task, is_asked_by_request
 from hpcurate.serving.lane import Interrupted, Lane, Request
-from hpcurate.serving.plans import Planner
+from hpcurate.serving.plans import Planner, Way
 from hpcurate.serving.served import Cancelled, Event, Failed, Given, OutFile, Queued, Result, Served
 from hpcurate.serving.service import NotAccepted, Unfit
 from hpcurate.serving.tasks import plain_values, task_of
+from hpcurate.serving.values import own_of, refuse_meant
 from hpcurate.serving.waiting import Waiting
 from hpcurate.stage import members
 from hpcurate.units import plural
@@ -99,8 +101,8 @@ class Service:
             lane.interrupt("ending")
         with self._changed:
             self._changed.wait_for(lambda: not self._in_work(), END_S)
-        for lane in self._lanes:
-            lane.close()
+        with ThreadPoolExecutor(len(self._lanes)) as each:  # each may take long
+            list(each.map(Lane.close, self._lanes))
         shutil.rmtree(self._requests, ignore_errors=True)
 
     def _in_work(self) -> list[str]:
@@ -134,17 +136,22 @@ class Service:
     def _checked(self, given: Given, tell: Callable[[Event], None]) -> Request:
         with self._changed:
             self._refuse_more()  # before it is checked: that takes a while
-        parameters = plain_values(given.parameters, self.served.parameters, "parameter")
-        try:
-            way = self._planner.plan(parameters) if parameters else self._usual
-        except UserError as error:
-            raise Unfit({_key_in(str(error), parameters): str(error)}) from None
+        way = self._way(own_of(plain_values(given.parameters, known := self.served.parameters, "parameter"), known))
         first = members(way.steps[0].stage)[0]
         if is_asked_by_request(first, way.takes):
             task = infer_task(way.takes, first, given, self.served.inputs)
         else:
             task = task_of(way.takes, given, self.served.inputs)
         return Request(given.id, given.folder, task, way, lambda event: self._said(given.id, tell, event))
+
+    def _way(self, parameters: dict[str, Any]) -> Way:
+        refuse_meant(parameters)
+        try:
+            return self._planner.plan(parameters) if parameters else self._usual
+        except UserError as error:
+            raise Unfit({_key_in(str(error), parameters): str(error)}) from None
+        except Exception as error:  # a stage's constructor may raise anything
+            raise Unfit({"parameters": f"{type(error).__name__}: {error}"}) from None
 
     def _refuse_more(self) -> None:
         """Raises NotAccepted."""
@@ -195,8 +202,14 @@ class Service:
         self._set_up(lane)
         while (request := self._next()) is not None:
             self._end(request, self._answer(lane, request))
+            self._replace(lane)
+
+    def _replace(self, lane: Lane) -> None:
+        try:
             if self._state != "ending":
                 lane.replace(self._usual)
+        except Exception as error:  # its disk is full: the next request tries again, and hears of it
+            self._log(f"worker {lane.number}: {type(error).__name__}: {error}")
 
     def _set_up(self, lane: Lane) -> None:
         failure = None
@@ -258,10 +271,11 @@ class Service:
     def _look_after(self) -> None:
         while self._state != "ending":
             time.sleep(TICK_S)
-            for lane in self._lanes:
-                lane.check_memory()
-            self.forget()
-            self._tick()
+            for look in (*(lane.check_memory for lane in self._lanes), self.forget, self._tick):
+                try:
+                    look()
+                except Exception as error:  # of one; the others are looked after
+                    self._log(f"looking after the server: {type(error).__name__}: {error}")
 
     def forget(self) -> None:
         """Remove the folders of requests whose time is over."""

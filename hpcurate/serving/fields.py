@@ -19,7 +19,7 @@ from hpcurate.secrets import is_secret
 from hpcurate.serving.selection import Part
 from hpcurate.serving.served import Field, Kind
 from hpcurate.spec import InputFile, plain_value, type_hints
-from hpcurate.stage import constructor
+from hpcurate.stage import Stage, constructor
 from hpcurate.stage_process.adjusting import is_quick
 from hpcurate.task import File, FileTask, Task
 
@@ -92,6 +92,8 @@ def _of_stage(part: Part) -> list[Field]:
             plain = _NONE if value is inspect.Parameter.empty else plain_value(value)
         except PipelineError:  # its default is an object of the class's own
             continue
+        if _holds_stage(value):
+            continue
         field = _field(f"{part.key}.{name}", hint, plain, helps.get(name, ""))
         quick = part.options.prepare == "threads" and is_quick(cls, name)
         found.append(msgspec.structs.replace(field, quick=quick))
@@ -143,6 +145,12 @@ def without_none(hint: Any) -> tuple[bool, Any]:
         return hint is None, hint
     inner = [one for one in get_args(hint) if one is not type(None)]
     return len(inner) < len(get_args(hint)), inner[0] if len(inner) == 1 else Any
+
+
+def _holds_stage(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_stage, value))
+    return isinstance(value, Stage) or (isinstance(value, dict) and any(map(_holds_stage, value.values())))
 
 
 def _is_plain(hint: Any) -> bool:

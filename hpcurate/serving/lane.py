@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import attrs
 import msgspec
 
 from hpcurate.failures import Ending
 from hpcurate.masks import mask
-from hpcurate.serving.plans import PlannedStep, Way, fits
+from hpcurate.serving.plans import PlannedStep, Way, fits, same_spec
 from hpcurate.serving.served import Event, Failed, Line, OutFile, Result, Working
 from hpcurate.serving.tasks import outcome_of, rows_of
 from hpcurate.stage import WorkerInfo
@@ -32,6 +33,8 @@ Cause = Literal["cancelled", "memory", "ending"]
 """Why somebody else ended a process."""
 MARK = "\0\0"
 """A line that nobody else prints."""
+LONGEST = 10_000
+"""Characters of a line that are passed on: what is printed without ends of lines is not held in memory."""
 HEAR_S = 2.0
 """How long what was printed may take to be passed on, at most."""
 Prepared = Callable[[PlannedStep, int], tuple[WorkerInfo, Place]]
@@ -65,6 +68,8 @@ class _Process:
 
     step: PlannedStep
     host: StageProcess
+    ready: bool = False
+    """Whether it is set up."""
 
 
 class Lane:
@@ -131,7 +136,7 @@ class Lane:
         finally:
             self._hear_all()
             with self._lock:
-                self._request, self._step_now = None, ""
+                self._request, self._step_now, self._cause = None, "", None
 
     def _through(self, request: Request) -> Result | Failed:
         folder, steps, found = request.folder, request.way.steps, _Found()
@@ -156,8 +161,8 @@ class Lane:
         with self._lock:
             self._closed, processes = True, list(self._processes.values())
             self._processes.clear()
-        for process in processes:
-            process.host.close()
+        with ThreadPoolExecutor(len(processes) or 1) as each:
+            list(each.map(_end, processes))
         with suppress(OSError):
             os.close(self._printed)
 
@@ -172,7 +177,8 @@ class Lane:
             process = self._process(step)
             if not ready:
                 self._tell(Working(step.name, number, of))
-            adjusted = None if process.step.plan.stage.spec == step.plan.stage.spec else step.plan.stage.spec
+            before, spec = process.step.plan.stage.spec, step.plan.stage.spec
+            adjusted = None if same_spec(before, spec) else spec
             done = process.host.run(msgspec.structs.replace(job, adjusted=adjusted))
             process.step = step
         except ShardEnded as ended:
@@ -219,7 +225,9 @@ class Lane:
                 if self._closed:
                     raise SetupFailed("the server is ending")
                 self._processes[step.name] = made
+            self._raise_if_interrupted()
             made.host.start()
+            made.ready = True
             return made
         return self._processes[step.name]
 
@@ -246,15 +254,29 @@ class Lane:
     def _pass_on(self, descriptor: int) -> None:
         """What the processes print goes to the log, and to whoever waits for the request."""
         with open(descriptor, encoding="utf-8", errors="replace", newline="\n") as lines:
-            for line in lines:
-                if line == f"{MARK}\n":
+            for line in _lines(lines):
+                if line == MARK:
                     self._heard.set()
                     continue
-                text = mask(line.rstrip("\n").rpartition("\r")[2])  # of a bar that is drawn again and again the last
+                text = mask(line.rpartition("\r")[2])[:LONGEST]  # of a bar that is drawn again and again the last
                 if text:
                     self._log(text)
                 if self._request and text:
                     self._tell(Line(text))
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Lines without their ends; of one that is too long the beginning."""
+    while line := file.readline(2 * LONGEST):
+        rest = line
+        while rest and not rest.endswith("\n"):
+            rest = file.readline(LONGEST)
+        yield line.rstrip("\n")
+
+
+def _end(process: _Process) -> None:
+    """In order, if it is set up; what is being set up is not waited for."""
+    process.host.close() if process.ready else process.host.kill()
 
 
 class _Found:

@@ -6,12 +6,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hpcurate.named_stage import StageSpec
 from hpcurate.planning.plan import Plan
 from hpcurate.stage import Stage
 from hpcurate.stage_process.adjusting import can_adjust
 from hpcurate.task import Task
 
-__all__ = ["PlannedStep", "Planner", "Way", "fits"]
+__all__ = ["PlannedStep", "Planner", "Way", "fits", "same_spec"]
 
 
 class PlannedStep(msgspec.Struct, frozen=True):
@@ -42,10 +43,15 @@ class Planner(Protocol):
         """
 
 
+def same_spec(one: StageSpec, other: StageSpec) -> bool:
+    """Whether the parameters are the same, also in their types: 1 is not True, and NaN is NaN. Pure."""
+    return repr(one) == repr(other)
+
+
 def fits(process: PlannedStep, wanted: PlannedStep) -> bool:
     """Whether the process of a step can take a request as it is, perhaps with other values of parameters. Pure."""
     mine, other = process.plan.stage, wanted.plan.stage
     same = (mine.weights, mine.env, mine.device, mine.takes) == (other.weights, other.env, other.device, other.takes)
-    if not same or mine.spec == other.spec:
+    if not same or same_spec(mine.spec, other.spec):
         return same
     return mine.prepare == "threads" and can_adjust(process.stage, wanted.stage)

@@ -17,6 +17,7 @@ from hpcurate.fields import in_yaml, suggestion
 from hpcurate.serving.fields import FILE
 from hpcurate.serving.served import Field, Given, OutFile
 from hpcurate.serving.service import Unfit
+from hpcurate.serving.values import why_not_plain
 from hpcurate.store.rows import codec
 from hpcurate.task import File, FileTask, Task
 
@@ -35,6 +36,8 @@ def plain_values(given: dict[str, Any], fields: Sequence[Field], what: str) -> d
                 found[key] = _read(key, field, value.strip(), problems)
         else:
             found[key] = value
+        if key not in problems and (why := why_not_plain(found.get(key)) or _no_text(field, found)):
+            problems[key] = why
         if field and field.choices and found.get(key) not in (*field.choices, None) and key not in problems:
             problems[key] = f"expected one of {', '.join(map(str, field.choices))}, got {found[key]!r}"
     if problems:
@@ -42,12 +45,21 @@ def plain_values(given: dict[str, Any], fields: Sequence[Field], what: str) -> d
     return found
 
 
+def _no_text(field: Field | None, found: dict[str, Any]) -> str:
+    """Why a value is none of a field that is text: it would be written as Python writes it."""
+    if field is None or field.kind not in ("text", "long_text") or field.key not in found:
+        return ""
+    value = found[field.key]
+    fits = value is None and (field.optional or field.default is None)
+    return "" if fits or isinstance(value, (str, int, float)) else f"expected text, got {json.dumps(value)[:80]}"
+
+
 def _read(key: str, field: Field, text: str, problems: dict[str, str]) -> Any:
     if field.kind == "choice":
         return next((choice for choice in field.choices if str(choice) == text), text)
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         problems[key] = f"expected {_WORDS.get(field.kind, 'JSON')}, got {text[:80]!r}"
         return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hpcurate.errors import PipelineError
-from hpcurate.stage import Stage, members
+from hpcurate.spec import plain_value
+from hpcurate.stage import Stage, constructor, members
 
 __all__ = ["adjust", "can_adjust", "is_quick", "sets_up"]
 
@@ -32,8 +33,21 @@ def can_adjust(stage: Stage[Any, Any], fresh: Stage[Any, Any]) -> bool:
 
 
 def _changed(mine: Stage[Any, Any], new: Stage[Any, Any]) -> set[str]:
-    before, after = mine.arguments(), new.arguments()
+    before, after = _written(mine), _written(new)
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def _written(stage: Stage[Any, Any]) -> dict[str, str]:
+    """Its arguments, and the defaults of others, written: null is a value, 1 is not True, and NaN is NaN."""
+    defaults = {name: one.default for name, one in constructor(type(stage)).items() if one.default is not one.empty}
+    return {name: _as_text(value) for name, value in {**defaults, **stage.arguments()}.items()}
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return repr(plain_value(value))
+    except PipelineError:  # a default that is an object of the class's own: the same one, always
+        return repr(value)
 
 
 def adjust(stage: Stage[Any, Any], fresh: Stage[Any, Any]) -> None:
@@ -52,7 +66,10 @@ def _adjust(mine: Stage[Any, Any], new: Stage[Any, Any], changed: set[str]) -> N
     if fixed:
         raise PipelineError(f"{cls.__qualname__}.{fixed[0]} needs a new set-up of the stage: it is not adjustable")
     whole = not sets_up(cls)
+    for name in [*vars(mine)] if whole else ():
+        if name not in OF_THE_ENGINE and name not in vars(new):  # made while it worked, perhaps from a parameter
+            delattr(mine, name)
     for name, value in vars(new).items():
         if name not in OF_THE_ENGINE and (whole or name in changed):
             setattr(mine, name, value)
-    mine.remember(new.arguments())
+    vars(mine)["_arguments"] = new.arguments()

@@ -240,6 +240,11 @@ class Watched:
             os.close(self.descriptor)
             self.descriptor = None
 
+    def __del__(self) -> None:
+        """What is killed is not closed, as another thread may wait for it."""
+        if getattr(self, "descriptor", None) is not None:
+            self.close()
+
 
 def writers_under(folder: str, pids: list[int]) -> list[tuple[int, str]]:
     """(pid, path) of each file below `folder` that these processes have open for writing, or mapped so (shared).

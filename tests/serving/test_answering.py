@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,28 @@ def test_parameters_without_a_new_set_up(asking: Asking) -> None:
     assert before == process_of(asking)
 
 
+def test_parameters_back_and_forth(asking: Asking) -> None:
+    """Each answer is that of its own request, whatever was asked before; the served values change nothing."""
+    before, dice = process_of(asking), random.Random(19)
+    for _ in range(30):
+        given = {"shout.mark": dice.choice("!?"), "reverse.sep": dice.choice(["", "-"]), "shout.base": 0}
+        given = {key: value for key, value in given.items() if dice.random() < 0.6}
+        result = asking.ask(given, word="ab")
+        assert isinstance(result, Result)
+        assert given.get("reverse.sep", "").join(f"{given.get('shout.mark', '!')}BA") == result.tasks[0]["word"]
+    assert before == process_of(asking)
+
+
+def test_processes_that_were_replaced_hold_nothing(asking: Asking) -> None:
+    """No descriptor of the server is left of them."""
+    process_of(asking)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert isinstance(asking.ask(word="this", do="die"), Failed)
+        process_of(asking)
+    assert before >= len(os.listdir("/proc/self/fd"))
+
+
 def test_a_parameter_that_set_up_reads(asking: Asking) -> None:
     """Its stage is set up again, and says so."""
     before = process_of(asking)
@@ -92,6 +115,7 @@ def test_a_parameter_that_set_up_reads(asking: Asking) -> None:
         ({}, {"word": "a", "wrd": 1}, {"wrd": "there is no such field of the task; did you mean 'word'?"}),
         ({"shout.base": "x"}, {"word": "a"}, {"shout.base": "expected a whole number, got 'x'"}),
         ({"shout.bass": 1}, {"word": "a"}, {"shout.bass": "there is no such parameter; did you mean 'shout.base'?"}),
+        ({"shout.mark": "${oc.env:HOME}"}, {"word": "a"}, {"shout.mark": "a request cannot refer to anything: neither ${oc.env:, ${result: nor $file, $result, $stage"}),
         ({}, {"word": "a", "note": "/etc/passwd"}, {"note": "there is no such field of the task; there are: word, do, size"}),
     ],
 )  # fmt: skip

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from functools import cached_property
+from typing import Any
+
 import pytest
 from checkout import ROOT
 from serving_stages import Reverse, Shout
@@ -41,6 +45,47 @@ def test_other_stages_are_no_other_parameters() -> None:
     """Of another class, or more of them."""
     assert not can_adjust(Shout(), Reverse())
     assert not can_adjust(Chain([Shout()]), Chain([Shout(), Reverse()]))
+
+
+class Kept(Shout):
+    """What it has made of a parameter when it was first asked."""
+
+    setup = Stage.setup
+
+    def __init__(self, any_value: Any = 1, note: str | None = "none") -> None:
+        """Keep them."""
+        super().__init__()
+        self.any_value, self.note = any_value, note
+
+    @cached_property
+    def made(self) -> str:
+        """Of them."""
+        return f"{self.any_value!r} {self.note!r}"
+
+
+def test_back_and_forth_it_is_always_as_if_new() -> None:
+    """Whatever was given before: defaults again, null, values that are equal and of other types."""
+    dice, stage = random.Random(19), Kept()
+    for _ in range(200):
+        given = {
+            "any_value": dice.choice([1, True, 1.0, None, "1", [1], [True]]),
+            "note": dice.choice([None, "", "none"]),
+        }
+        given = {name: value for name, value in given.items() if dice.random() < 0.7}
+        fresh = Kept(**given)
+        adjust(stage, fresh)
+        assert fresh.made == stage.made
+
+
+def test_null_is_a_value_and_true_is_not_one() -> None:
+    """Where they would need a new set-up, too."""
+
+    class SetUp(Kept):
+        setup = Shout.setup  # type: ignore[assignment]
+
+    assert not can_adjust(SetUp(), SetUp(note=None))
+    assert not can_adjust(SetUp(1), SetUp(True))
+    assert can_adjust(SetUp(), SetUp(1, "none"))
 
 
 def shipped() -> list[type[Stage[object, object]]]:  # type: ignore[type-var]

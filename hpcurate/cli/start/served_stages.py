@@ -74,11 +74,11 @@ class ServedStages:
     def plan(self, parameters: dict[str, Any]) -> Way:
         """See `Planner`."""
         key = digest({"parameters": parameters})
-        if key not in self._kept:
-            self._kept[key] = self._planned(parameters)
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[key]
+        found = self._kept.get(key) or self._planned(parameters)
+        self._kept[key] = found  # by several threads at once
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return found
 
     def _planned(self, parameters: Mapping[str, Any]) -> Way:
         steps = grouped(self._parts(parameters))

@@ -183,6 +183,8 @@ class StageProcess:
         except OSError as error:
             raise SetupFailed(f"env: {command[0]} does not start on this node: {error.strerror}") from None
         self._process = process
+        if self._killed:  # while it was started: whoever did so saw no process yet
+            self._stop_hard()
         return process
 
     def _environment(self) -> dict[str, str]:
