@@ -21,7 +21,7 @@ __all__ = ["Upload", "read_body", "shown_name", "suffix_of", "take_form"]
 MOST_PARTS = 1000
 MOST_TEXT = 8 * 2**20
 """Bytes of all values together that are no files."""
-MOST_HEAD = 16 * 1024
+MOST_HEAD = 4096
 """Bytes of the headers of one part."""
 BLOCK = 2**20
 """Bytes that are parsed and written at once, in a thread."""
