@@ -244,7 +244,7 @@ def upload(client: Client, data: bytes, name: str = "../../a.png", **headers: st
     [
         "/etc/passwd",
         "http://127.0.0.1:1/",
-        "https://huggingface.co/gradio/x/resolve/main/a.png",
+        "https://files.invalid/a.png",
         "file:///etc/passwd",
         "../x",
     ],
