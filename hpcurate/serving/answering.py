@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -246,7 +247,7 @@ class Service:
             return Failed(kind="ending", stage="", message="the server is ending")
         except Exception as error:  # the request's folder is gone, its disk is full: the next one is served
             self._log(f"request {request.id}: {type(error).__name__}: {error}")
-            return Failed(kind="crash", stage="", message=f"{type(error).__name__}: {error}")
+            return _as_failed(error)
 
     def _end(self, request: Request, event: Event) -> None:
         with self._changed:
@@ -285,6 +286,13 @@ class Service:
             gone = [self._known.pop(name) for name in over]
         for request in gone:
             shutil.rmtree(request.folder, ignore_errors=True)
+
+
+def _as_failed(error: Exception) -> Failed:
+    """Of the server's own doing; where its files lie is nobody's business."""
+    said = (error.strerror if isinstance(error, OSError) else None) or error
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return Failed(kind="room" if full else "crash", stage="", message=f"{type(error).__name__}: {said}")
 
 
 def _key_in(message: str, parameters: Mapping[str, object]) -> str:

@@ -31,6 +31,8 @@ __all__ = ["Cause", "Interrupted", "Lane", "Prepared", "Request"]
 
 Cause = Literal["cancelled", "memory", "ending"]
 """Why somebody else ended a process."""
+KINDS: dict[Ending, Literal["timeout", "room", "crash"]] = {Ending.TIMEOUT: "timeout", Ending.STORE: "room"}
+"""Of endings that are no crash: what the store refuses is, of a server, its own files."""
 MARK = "\0\0"
 """A line that nobody else prints."""
 LONGEST = 10_000
@@ -202,8 +204,9 @@ class Lane:
         if self._cause == "memory" or ended.ending is Ending.OOM:
             why = f"it needs more memory than stages.{step.name}.resources.memory={step.plan.stage.resources.memory}"
             return Failed(kind="memory", stage=step.name, message=why)
-        kind: Literal["timeout", "crash"] = "timeout" if ended.ending is Ending.TIMEOUT else "crash"
-        return Failed(kind=kind, stage=step.name, message=ended.detail)
+        message, begins, below = ended.detail.partition("\nTraceback (")
+        kind: Literal["timeout", "room", "crash"] = KINDS.get(ended.ending, "crash")
+        return Failed(kind=kind, stage=step.name, message=message, traceback=begins.lstrip() + below)
 
     def _raise_if_interrupted(self) -> None:
         if self._cause in ("cancelled", "ending"):

@@ -40,6 +40,7 @@ KINDS = {
     "crash": "The process of the stage died; it is replaced",
     "timeout": "The stage took longer than a request may; its process is replaced",
     "memory": "The stage ran out of memory; its process is replaced",
+    "room": "There was no room for files where the server keeps them",
     "setup": "The stage could not be set up",
     "ending": "The server is ending",
 }

@@ -148,9 +148,9 @@ class Line(msgspec.Struct, frozen=True, tag="line"):
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """It ended without a result, and why."""
 
-    kind: Literal["failed", "crash", "timeout", "memory", "setup", "ending"]
-    """The task failed; or its process died, took too long, took too much memory, could not be set up; or the server
-    is ending."""
+    kind: Literal["failed", "crash", "timeout", "memory", "room", "setup", "ending"]
+    """The task failed; or its process died, took too long, took too much memory, had no room for files, could not be
+    set up; or the server is ending."""
     stage: str
     message: str
     traceback: str = ""

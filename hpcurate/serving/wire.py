@@ -94,7 +94,7 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
     """Field → what is expected of it."""
 
 
-STATUS = {"failed": 422, "timeout": 504, "memory": 507, "crash": 502, "setup": 502, "ending": 503}
+STATUS = {"failed": 422, "timeout": 504, "memory": 507, "room": 507, "crash": 502, "setup": 502, "ending": 503}
 """Of a request that ended without a result. A task that failed is its input's fault, not the server's."""
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import Asking, serving
+from serving import Asking, Sent, serving
 
-from hpcurate.serving.served import Cancelled, Failed, Result, Working
+from hpcurate.serving.lane import LONGEST
+from hpcurate.serving.served import Cancelled, Failed, Given, Result, Working
 from hpcurate.serving.service import NotAccepted, Unfit
 
 
@@ -111,7 +114,7 @@ def test_a_parameter_that_set_up_reads(asking: Asking) -> None:
     [
         ({}, {}, {"word": "needs a value"}),
         ({}, {"word": "a", "size": "many"}, {"size": "expected a whole number, got 'many'"}),
-        ({}, {"word": "a", "do": "dance"}, {"do": "expected one of shout, fail, drop, die, hang, leak, print, exit, got 'dance'"}),
+        ({}, {"word": "a", "do": "dance"}, {"do": "expected one of shout, fail, drop, die, hang, leak, print, exit, flood, got 'dance'"}),
         ({}, {"word": "a", "wrd": 1}, {"wrd": "there is no such field of the task; did you mean 'word'?"}),
         ({"shout.base": "x"}, {"word": "a"}, {"shout.base": "expected a whole number, got 'x'"}),
         ({"shout.bass": 1}, {"word": "a"}, {"shout.bass": "there is no such parameter; did you mean 'shout.base'?"}),
@@ -173,6 +176,13 @@ def test_whatever_becomes_of_a_process_the_next_request_is_answered(
     assert before != process_of(asking)
 
 
+def test_lines_without_an_end(asking: Asking) -> None:
+    """Are passed on when the request ends, and not held in memory, however long they are."""
+    sent = asking.send(word="me", do="flood", size=3_000_000)
+    assert isinstance(sent.end(), Result)
+    assert {"x" * LONGEST} == set(sent.lines())
+
+
 def test_a_process_that_is_killed_between_two_requests(asking: Asking) -> None:
     """Is replaced when the next one comes."""
     before = process_of(asking)
@@ -197,6 +207,15 @@ def test_waiting_in_order_within_a_bound_and_taken_back(asking: Asking) -> None:
     assert not asking.service.cancel(first.id)
 
 
+def test_taken_back_while_it_is_set_up_for(asking: Asking) -> None:
+    """Nobody waits for that to end."""
+    sent = asking.send({"shout.base": -1}, word="this")
+    sent.until(Working)
+    assert asking.service.cancel(sent.id)
+    assert Cancelled() == sent.end()
+    assert isinstance(asking.ask(word="this"), Result)
+
+
 def test_of_a_request_that_gave_nothing_nothing_is_left(asking: Asking) -> None:
     """A result's files stay for a while; others are removed."""
     failed, done = asking.send(word="this", do="fail"), asking.send(word="this")
@@ -205,6 +224,30 @@ def test_of_a_request_that_gave_nothing_nothing_is_left(asking: Asking) -> None:
     assert (False, True) == tuple((asking.folder / "requests" / one.id).exists() for one in (failed, done))
     assert asking.service.file(done.id, 1) is None
     assert asking.service.file("../../etc", 0) is None
+
+
+class Full(list[str]):
+    """A log on a disk that is full."""
+
+    def append(self, line: str) -> None:
+        """It says so."""
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_log_or_a_folder_that_fails(tmp_path: Path) -> None:
+    """Stops nobody: whose folder it is hears of it, without where it was, and the next one is answered."""
+    with serving(tmp_path, log=Full()) as asking:
+        sent = asking.send(word="me", do="print")
+        assert isinstance(sent.end(), Result)
+        assert "hear me" in sent.lines()
+        assert isinstance(asking.ask(word="this", do="die"), Failed)
+        assert isinstance(asking.ask(word="this"), Result)
+        name, folder = asking.service.folder_for()
+        shutil.rmtree(folder)
+        sent = Sent(name)
+        asking.service.submit(Given(id=name, folder=folder, inputs={"word": "this"}), sent.tell)
+        assert Failed(kind="crash", stage="", message="FileNotFoundError: No such file or directory") == sent.end()
+        assert isinstance(asking.ask(word="this"), Result)
 
 
 def test_the_end(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_nothing_has_come_yet() -> None:
     assert "" == page_view.result_html(START, "r1", FILES)
 
 
-@pytest.mark.parametrize("kind", ["failed", "crash", "timeout", "memory", "setup", "ending"])
+@pytest.mark.parametrize("kind", ["failed", "crash", "timeout", "memory", "room", "setup", "ending"])
 def test_a_failure_says_what_and_where(kind: Any) -> None:
     """With the message, and the traceback where there is one."""
     text = shown(Failed(kind=kind, stage="caption", message="ValueError: <i>no</i>", traceback="Traceback …"))

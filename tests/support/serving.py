@@ -95,7 +95,9 @@ class Asking:
 
 
 @contextmanager
-def serving(folder: Path, *words: str, stage: str | None = None, **options: Any) -> Iterator[Asking]:
+def serving(
+    folder: Path, *words: str, stage: str | None = None, log: list[str] | None = None, **options: Any
+) -> Iterator[Asking]:
     """Serve a pipeline until the block ends; without words that of `serving_stages`."""
     conf = folder / "conf"
     (conf / "pipeline").mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,7 @@ def serving(folder: Path, *words: str, stage: str | None = None, **options: Any)
     composed, settings = without_input(typed)
     settings, _ = choose_launcher(settings)
     request = request_of(settings, composed, typed)
-    stages, server, log = ServedStages(request, settings, stage), folder / "server", list[str]()
+    stages, server, log = ServedStages(request, settings, stage), folder / "server", [] if log is None else log
     server.mkdir(mode=0o700)
     code = freeze(str(server), request, settings, stages)
     wanted = frozen(request, settings, stage, ServeOptions(**options).limits())

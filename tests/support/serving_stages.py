@@ -24,7 +24,7 @@ class Word(Task):
 
     word: str
     """That is worked on."""
-    do: Literal["shout", "fail", "drop", "die", "hang", "leak", "print", "exit"] = "shout"
+    do: Literal["shout", "fail", "drop", "die", "hang", "leak", "print", "exit", "flood"] = "shout"
     size: int = 1
     """How often."""
     note: File | None = None
@@ -62,7 +62,8 @@ class Shout(Stage[Word, Word]):
         self.mark, self.base = mark, base
 
     def setup(self, worker: WorkerInfo) -> None:
-        """It has begun once more."""
+        """It has begun once more; below zero it never has."""
+        time.sleep(600 if self.base < 0 else 0)
         self.process_id, self.hoard = f"{os.getpid()}+{self.base}", list[bytes]()
 
     def process(self, tasks: list[Word]) -> list[Word]:
@@ -86,6 +87,9 @@ class Shout(Stage[Word, Word]):
             time.sleep(0.01)
         if task.do == "print":
             print(f"hear {task.word}", flush=True)
+        if task.do == "flood":
+            print("x" * task.size, end="", flush=True)
+            task.size = 1
         task.note = self.file(task, "note.txt")
         with open(task.note, "w") as file:
             file.write(f"{task.word.upper() * task.size}{self.mark} by {self.process_id}")

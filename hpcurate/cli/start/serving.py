@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,19 @@ class Opened(msgspec.Struct):
         self.node.close()
 
 
+def _never_fails(log: Log) -> Log:
+    """A log whose disk is full may miss lines; whoever writes into it has requests to answer."""
+
+    def write(line: str) -> None:
+        with suppress(OSError):
+            log(line)
+
+    return write
+
+
 def open_service(server: Frozen, folder: str, code: str, log: Log) -> Opened:
     """Begin to serve; `folder` is the server's, `code` its copy of the code. Raises UserError."""
+    log = _never_fails(log)
     os.chdir(server.where)
     merge_packages()
     request, settings = _request(server)
