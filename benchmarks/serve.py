@@ -12,7 +12,9 @@ writes a file, so that workers do not take each other's cores.
   every 500 ms.
 
 Not equal: the bare and the polled way have no HTTP, and check nothing; of the polled way each request has one worker,
-where Cosmos-Gradio gives one request to all of them. *Beyond the work* is the median latency of one request at a time,
+where Cosmos-Gradio gives one request to all of them. *Beyond bare* compares the first answer with the first, the second
+with the second, and so on, and is the median of that: latencies are steps of the work, and the median of them falls on
+one step or the next. *Beyond the work* is the median latency of one request at a time,
 less what the class sleeps.
 """
 
@@ -137,12 +139,21 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 class Latencies:
     """Seconds of each request of a way, over all rounds."""
 
-    together: list[float] = attrs.field(factory=list)
-    """Sent at once."""
+    rounds: list[list[float]] = attrs.field(factory=list)
+    """Sent at once, in the order of their answers."""
     whole: list[float] = attrs.field(factory=list)
     """Of each round, until the last of them was answered."""
     single: list[float] = attrs.field(factory=list)
     """One after the other."""
+
+    @property
+    def together(self) -> list[float]:
+        """All that were sent at once."""
+        return [one for answers in self.rounds for one in answers]
+
+    def by_place(self) -> list[float]:
+        """Of the first answer of a round, the second, …: the median over rounds."""
+        return [median(answers) for answers in zip(*self.rounds, strict=True)]
 
 
 def timed(ask: Ask, args: Mapping[str, Any]) -> float:
@@ -182,7 +193,7 @@ def measured(options: argparse.Namespace) -> dict[str, Latencies]:
         for _ in range(options.repeat):
             for name, ask in asks.items():
                 took = at_once(ask, requests)
-                found[name].together += took
+                found[name].rounds.append(sorted(took))
                 found[name].whole.append(max(took))
                 found[name].single += [timed(ask, one) for one in requests[: options.single]]
     return found
@@ -190,7 +201,7 @@ def measured(options: argparse.Namespace) -> dict[str, Latencies]:
 
 def table(found: Mapping[str, Latencies], work: float) -> str:
     """In milliseconds. Pure."""
-    base = median(found[BARE].together)
+    base = found[BARE].by_place()
     rows = [
         "| way | at once: median, ms | 95 % | beyond bare | all answered | one at a time: median | beyond the work |",
         "|---|---|---|---|---|---|---|",
@@ -198,7 +209,8 @@ def table(found: Mapping[str, Latencies], work: float) -> str:
     for name, one in found.items():
         late = sorted(one.together)[int(0.95 * (len(one.together) - 1))]
         middle, single = median(one.together), median(one.single)
-        cells = (middle, late, middle - base, median(one.whole), single, single - work)
+        beyond = median(ours - bare for ours, bare in zip(one.by_place(), base, strict=True))
+        cells = (middle, late, beyond, median(one.whole), single, single - work)
         rows.append(f"| {name} | {' | '.join(f'{1000 * cell:.1f}' for cell in cells)} |")
     return "\n".join(rows)
 

@@ -47,9 +47,13 @@ class Service:
         lanes: Callable[[int], Lane],
         log: Log,
         tick: Callable[[], None] = lambda: None,
+        until: float | None = None,
     ) -> None:
-        """`folder`: of the server; requests have theirs below it. `tick` is called now and then."""
-        self.served, self._planner, self._log, self._tick = served, planner, log, tick
+        """`folder`: of the server; requests have theirs below it. `tick` is called now and then. `until`: when its job
+        ends, in seconds since the epoch.
+        """
+        self.served, self._planner, self._log = served, planner, log
+        self._tick, self._until = tick, until
         self._requests = os.path.join(folder, "requests")
         os.makedirs(self._requests, 0o700, exist_ok=True)
         self._usual = planner.plan({})
@@ -195,6 +199,7 @@ class Service:
             "waiting": len(self._waiting),
             "working": len(self._in_work()),
             "answered": self._answered,
+            **({} if self._until is None else {"ends_in_s": max(0.0, round(self._until - time.time()))}),
         }
 
     # -- a worker's thread --------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import attrs
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from hpcurate.failures import Ending
 from hpcurate.masks import mask
 from hpcurate.serving.plans import PlannedStep, Way, fits, same_spec
+from hpcurate.serving.printed import Printed
 from hpcurate.serving.served import Event, Failed, Line, OutFile, Result, Working
 from hpcurate.serving.tasks import outcome_of, rows_of
 from hpcurate.stage import WorkerInfo
@@ -33,12 +34,8 @@ Cause = Literal["cancelled", "memory", "ending"]
 """Why somebody else ended a process."""
 KINDS: dict[Ending, Literal["timeout", "room", "crash"]] = {Ending.TIMEOUT: "timeout", Ending.STORE: "room"}
 """Of endings that are no crash: what the store refuses is, of a server, its own files."""
-MARK = "\0\0"
-"""A line that nobody else prints."""
-LONGEST = 10_000
-"""Characters of a line that are passed on: what is printed without ends of lines is not held in memory."""
-HEAR_S = 2.0
-"""How long what was printed may take to be passed on, at most."""
+GONE = (Ending.CRASH, Ending.FREE)
+"""How a request ends whose process was gone before it had begun: killed by somebody, or ended for its memory."""
 Prepared = Callable[[PlannedStep, int], tuple[WorkerInfo, Place]]
 """(step, worker) → what its process is told, and what its node holds for it."""
 
@@ -88,9 +85,7 @@ class Lane:
         self._closed = False
         self._lock = threading.Lock()
         self._tell: Callable[[Event], None] = lambda event: None
-        self._heard = threading.Event()
-        read, self._printed = os.pipe()
-        threading.Thread(target=self._pass_on, args=(read,), daemon=True, name=f"printed-{number}").start()
+        self._printed = Printed(self._heard, f"printed-{number}")
 
     # -- what others may ask ------------------------------------------------------------------------
 
@@ -136,7 +131,7 @@ class Lane:
         try:
             return self._through(request)
         finally:
-            self._hear_all()
+            self._printed.hear_all()
             with self._lock:
                 self._request, self._step_now, self._cause = None, "", None
 
@@ -165,8 +160,7 @@ class Lane:
             self._processes.clear()
         with ThreadPoolExecutor(len(processes) or 1) as each:
             list(each.map(_end, processes))
-        with suppress(OSError):
-            os.close(self._printed)
+        self._printed.close()
 
     def _step(self, step: PlannedStep, job: ShardJob, number: int, of: int) -> Failed | Done:
         """Raises Interrupted."""
@@ -184,7 +178,7 @@ class Lane:
             done = process.host.run(msgspec.structs.replace(job, adjusted=adjusted))
             process.step = step
         except ShardEnded as ended:
-            if ended.ending is Ending.CRASH and not ended.in_flight and ready:  # it was dead, and nobody had seen it
+            if ready and not ended.in_flight and not self._cause and ended.ending in GONE:  # and nobody had seen it
                 self._drop(step.name)
                 return self._step(step, job, number, of)
             return self._ended(step, ended)
@@ -223,7 +217,7 @@ class Lane:
         if not self._is_ready(step):
             self._drop(step.name)
             info, place = self._prepared(step, self.number)
-            made = _Process(step, StageProcess(step.plan, info, place, self._log, printed=self._printed))
+            made = _Process(step, StageProcess(step.plan, info, place, self._log, printed=self._printed.descriptor))
             with self._lock:
                 if self._closed:
                     raise SetupFailed("the server is ending")
@@ -247,34 +241,12 @@ class Lane:
                 if step.name not in self._processes:
                     self._process(step)
 
-    def _hear_all(self) -> None:
-        """Wait until what was printed by now has been passed on: a line of ours comes behind it."""
-        self._heard.clear()
-        with suppress(OSError):
-            os.write(self._printed, f"\n{MARK}\n".encode())
-            self._heard.wait(HEAR_S)
-
-    def _pass_on(self, descriptor: int) -> None:
-        """What the processes print goes to the log, and to whoever waits for the request."""
-        with open(descriptor, encoding="utf-8", errors="replace", newline="\n") as lines:
-            for line in _lines(lines):
-                if line == MARK:
-                    self._heard.set()
-                    continue
-                text = mask(line.rpartition("\r")[2])[:LONGEST]  # of a bar that is drawn again and again the last
-                if text:
-                    self._log(text)
-                if self._request and text:
-                    self._tell(Line(text))
-
-
-def _lines(file: TextIO) -> Iterator[str]:
-    """Lines without their ends; of one that is too long the beginning."""
-    while line := file.readline(2 * LONGEST):
-        rest = line
-        while rest and not rest.endswith("\n"):
-            rest = file.readline(LONGEST)
-        yield line.rstrip("\n")
+    def _heard(self, line: str) -> None:
+        """What a process prints goes to the log, and to whoever waits for the request."""
+        text = mask(line)
+        self._log(text)
+        if self._request:
+            self._tell(Line(text))
 
 
 def _end(process: _Process) -> None:

@@ -50,7 +50,9 @@ class Answers(Protocol):
         """A file of the result of a request that is kept still."""
 
     def health(self) -> dict[str, object]:
-        """`{"state": "starting" | "ready" | "ending", "workers": [...], "waiting": n, "working": n, "answered": n}`."""
+        """`{"state": "starting" | "ready" | "ending", "workers": [...], "waiting": n, "working": n, "answered": n}`,
+        and `"ends_in_s"`, where its job has an end.
+        """
 
     def close(self, grace_s: float) -> None:
         """Accept no more; let what is in work end for so long; then end it all."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from serving import Asking, Sent, serving
 
-from hpcurate.serving.lane import LONGEST
+from hpcurate.serving.printed import LONGEST
 from hpcurate.serving.served import Cancelled, Failed, Given, Result, Working
 from hpcurate.serving.service import NotAccepted, Unfit
 

@@ -45,8 +45,14 @@ class HostedService:
 
 def make(server: Server, life: Life) -> HostedService:
     """See `Make`. Returns once a worker is set up. Raises UserError."""
-    spec = server.spec
-    opened = open_service(msgspec.convert(spec.served, Frozen), server.path, spec.code or "", _log_of(server))
+    spec, process = server.spec, server.process
+    opened = open_service(
+        msgspec.convert(spec.served, Frozen),
+        server.path,
+        spec.code or "",
+        _log_of(server),
+        process.until if process else None,
+    )
     try:
         while life.ended is None and not opened.service.wait_ready(LOOK_S):
             pass

@@ -111,8 +111,11 @@ def _never_fails(log: Log) -> Log:
     return write
 
 
-def open_service(server: Frozen, folder: str, code: str, log: Log) -> Opened:
-    """Begin to serve; `folder` is the server's, `code` its copy of the code. Raises UserError."""
+def open_service(server: Frozen, folder: str, code: str, log: Log, until: float | None = None) -> Opened:
+    """Begin to serve. Raises UserError.
+
+    `folder` is the server's, `code` its copy of the code, `until` the end of its job in seconds since the epoch.
+    """
     log = _never_fails(log)
     os.chdir(server.where)
     merge_packages()
@@ -124,7 +127,7 @@ def open_service(server: Frozen, folder: str, code: str, log: Log) -> Opened:
     def lane(number: int) -> Lane:
         return Lane(number, node.prepared, server.limits.request_s, log)
 
-    service = Service(stages.served(server.limits), stages, folder, lane, log, tick=node.look_after)
+    service = Service(stages.served(server.limits), stages, folder, lane, log, tick=node.look_after, until=until)
     service.start()
     return Opened(service, node)
 
