@@ -18,7 +18,7 @@ from hpcurate.worker.hosts.servers import Servers
 from hpcurate.worker.node_staging import NodeFault, NodeStaging, Place
 from hpcurate.worker.supervisor import share_of_gpus, share_of_memory
 
-__all__ = ["OnNode", "first_gpus", "needs_of"]
+__all__ = ["OnNode", "beginning_at", "first_gpus", "needs_of"]
 
 
 SERVER_MB = 500
@@ -74,7 +74,7 @@ class OnNode:
     def _info(self, plan: Plan, worker: int) -> WorkerInfo:
         stage, needs = plan.stage, plan.stage.resources
         gpus = stage.device == "cuda"
-        devices = (visible_gpus() or ())[self._first_gpu.get(stage.name, 0) :]
+        devices = beginning_at(visible_gpus() or (), self._first_gpu.get(stage.name, 0))
         return WorkerInfo(
             index=0,
             process=worker,
@@ -97,6 +97,12 @@ def first_gpus(steps: Sequence[PlannedStep], workers: int) -> dict[str, int]:
         found[step.name] = before
         before += gpus_of(step, workers)
     return found
+
+
+def beginning_at(devices: tuple[str, ...], first: int) -> tuple[str, ...]:
+    """The node's devices from the first of a step on. Where there are too few, steps share: none is without. Pure."""
+    place = first % len(devices) if devices else 0
+    return devices[place:] + devices[:place]
 
 
 def needs_of(steps: Sequence[PlannedStep], workers: int, time: str | None) -> ServerNeeds:
