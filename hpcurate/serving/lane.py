@@ -129,11 +129,16 @@ class Lane:
             self._request, self._tell = request.id, request.tell
             self._cause = "cancelled" if request.cancelled else None
         try:
-            return self._through(request)
+            found = self._through(request)
         finally:
             self._printed.hear_all()
             with self._lock:
+                cause = self._cause
                 self._request, self._step_now, self._cause = None, "", None
+
+        if cause in ("cancelled", "ending"):  # whoever took it back was told so
+            raise Interrupted(cause)
+        return found
 
     def _through(self, request: Request) -> Result | Failed:
         folder, steps, found = request.folder, request.way.steps, _Found()
