@@ -294,8 +294,8 @@ def _job(request: Request, step: PlannedStep, rows: Path, count: int, attempt: s
     return ShardJob(
         shard=request.id,
         directory=attempt,
-        ref=os.path.basename(attempt),
-        root=request.folder,
+        ref=os.path.join(request.id, os.path.basename(attempt)),
+        root=os.path.dirname(request.folder),
         inputs=[(os.fspath(rows), 0, count)],
         batch_size=stage.batch_size,
         tries=stage.tries,

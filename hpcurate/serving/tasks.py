@@ -137,29 +137,32 @@ def rows_of(folder: str, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
-def outcome_of(kind: type[Task], root: str, rows: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[OutFile, ...]]:
-    """(tasks as plain data, files that they name). `root` is the request's folder; no path of it is in the data."""
+def outcome_of(kind: type[Task], folder: str, rows: bytes) -> tuple[tuple[dict[str, Any], ...], tuple[OutFile, ...]]:
+    """(tasks as plain data, files that they name). `folder` is the request's; no path of it is in the data.
+
+    References of files begin in the folder of all requests: a codec is kept for each such root.
+    """
     files: list[OutFile] = []
     tasks = []
     for line in rows.splitlines():
-        task = codec(kind, root).decode(line)
-        tasks.append(_shown(task, json.loads(line), "", root, files))
+        task = codec(kind, os.path.dirname(folder)).decode(line)
+        tasks.append(_shown(task, json.loads(line), "", folder, files))
     return tuple(tasks), tuple(files)
 
 
-def _shown(value: Any, plain: Any, field: str, root: str, files: list[OutFile]) -> Any:
+def _shown(value: Any, plain: Any, field: str, folder: str, files: list[OutFile]) -> Any:
     """A value as others get it: a file by its number, and no path of this machine."""
     if isinstance(value, File):
         files.append(_out_file(value, len(files), field))
         return {"file": files[-1].number, "name": files[-1].name, "media": files[-1].media}
     if isinstance(plain, str):
-        return plain.replace(f"{root}/", "")
+        return plain.replace(f"{folder}/", "")
     if isinstance(plain, dict):
         inner = dict(_items(value))
-        return {key: _shown(inner.get(key), one, field or key, root, files) for key, one in plain.items()}
+        return {key: _shown(inner.get(key), one, field or key, folder, files) for key, one in plain.items()}
     if isinstance(plain, list):
         several = list(value) if isinstance(value, (list, tuple)) else [None] * len(plain)
-        return [_shown(one, also, field, root, files) for one, also in zip(several, plain, strict=False)]
+        return [_shown(one, also, field, folder, files) for one, also in zip(several, plain, strict=False)]
     return plain
 
 

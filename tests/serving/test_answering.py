@@ -16,6 +16,7 @@ from serving import Asking, Sent, serving
 from hpcurate.serving.printed import LONGEST
 from hpcurate.serving.served import Cancelled, Failed, Given, Result, Working
 from hpcurate.serving.service import NotAccepted, Unfit
+from hpcurate.store import rows
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +249,14 @@ def test_a_log_or_a_folder_that_fails(tmp_path: Path) -> None:
         asking.service.submit(Given(id=name, folder=folder, inputs={"word": "this"}), sent.tell)
         assert Failed(kind="crash", stage="", message="FileNotFoundError: No such file or directory") == sent.end()
         assert isinstance(asking.ask(word="this"), Result)
+
+
+def test_nothing_is_kept_of_a_request_but_its_folder(asking: Asking) -> None:
+    """What encodes rows is made once, not for each."""
+    assert isinstance(asking.ask(word="a"), Result)
+    before = len(rows._CODECS)
+    assert isinstance(asking.ask(word="b"), Result)
+    assert before == len(rows._CODECS)
 
 
 def test_the_end(tmp_path: Path) -> None:

@@ -109,9 +109,8 @@ def test_files_of_a_result_are_known_by_number(tmp_path: Path) -> None:
     """At any depth; no path of this machine is in what is answered."""
     for name in ("a.mp4", "b.txt", "c"):
         (tmp_path / name).write_text(name)
-    task = Deep(
-        id="1", first=File("a.mp4"), several=[File("b.txt")], named={"x": File("c")}, path=f"{tmp_path}/in/0.mp4"
-    )
+    one, two, three = (File(f"{tmp_path.name}/{name}") for name in ("a.mp4", "b.txt", "c"))
+    task = Deep(id="1", first=one, several=[two], named={"x": three}, path=f"{tmp_path}/in/0.mp4")
     (plain,), files = outcome_of(Deep, str(tmp_path), codec(Deep).encode(task) + b"\n")
     assert {"file": 0, "name": "a.mp4", "media": "video/mp4"} == plain["first"]
     assert ([2], 1) == ([one["file"] for one in plain["several"]], plain["named"]["x"]["file"])
