@@ -31,6 +31,8 @@ __all__ = ["Service"]
 
 TICK_S = 0.25
 """How often the memory of the processes is looked at."""
+MOST_KEPT = 200
+"""Results that are kept at once: the endpoint remembers as many."""
 END_S = 15.0
 """How long a process that is ended may take to be gone."""
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -60,6 +62,8 @@ class Service:
         self._lanes = [lanes(number) for number in range(served.limits.workers)]
         self._changed = threading.Condition()
         self._waiting: Waiting[Request] = Waiting(served.limits.queue)
+        self._moved = False
+        """Whether those that wait have other places than they were told."""
         self._known: dict[str, Request] = {}
         self._ready, self._broken = 0, 0
         """Workers that are set up, and those that could not be."""
@@ -131,8 +135,8 @@ class Service:
             with self._changed:
                 self._refuse_more()
                 self._known[request.id] = request
-                place = self._waiting.add(request.id, request)
-                request.tell(Queued(place))
+                request.place = self._waiting.add(request.id, request)
+                request.tell(Queued(request.place))
                 self._changed.notify_all()
         except BaseException:
             self.discard(given.id)
@@ -239,9 +243,8 @@ class Service:
         """The next request, once there is one; None when the server ends."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._state == "ending")
-            found = self._waiting.first()
-            self._tell_places()
-            return found
+            self._moved = True  # told by another thread: a worker is not to wait until all have heard
+            return self._waiting.first()
 
     def _answer(self, lane: Lane, request: Request) -> Event:
         try:
@@ -262,9 +265,18 @@ class Service:
             self._changed.notify_all()
         request.tell(event)
 
+    def _tell_moved(self) -> None:
+        """Those that wait hear of a new place, at most once a tick."""
+        with self._changed:
+            if self._moved:
+                self._moved = False
+                self._tell_places()
+
     def _tell_places(self) -> None:
         for place, request in self._waiting.places():
-            request.tell(Queued(place))
+            if request.place != place:
+                request.place = place
+                request.tell(Queued(place))
 
     def _said(self, request: str, tell: Callable[[Event], None], event: Event) -> None:
         try:
@@ -277,17 +289,19 @@ class Service:
     def _look_after(self) -> None:
         while self._state != "ending":
             time.sleep(TICK_S)
-            for look in (*(lane.check_memory for lane in self._lanes), self.forget, self._tick):
+            for look in (*(lane.check_memory for lane in self._lanes), self._tell_moved, self.forget, self._tick):
                 try:
                     look()
                 except Exception as error:  # of one; the others are looked after
                     self._log(f"looking after the server: {type(error).__name__}: {error}")
 
     def forget(self) -> None:
-        """Remove the folders of requests whose time is over."""
+        """Remove the folders of requests whose time is over, and of the oldest of too many."""
         now = time.monotonic()
         with self._changed:
-            over = [one.id for one in self._known.values() if one.until is not None and one.until <= now]
+            ended = sorted((one.until, one.id) for one in self._known.values() if one.until is not None)
+            too_many = len(ended) - MOST_KEPT
+            over = [name for place, (until, name) in enumerate(ended) if until <= now or place < too_many]
             gone = [self._known.pop(name) for name in over]
         for request in gone:
             shutil.rmtree(request.folder, ignore_errors=True)

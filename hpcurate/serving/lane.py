@@ -57,6 +57,8 @@ class Request(msgspec.Struct):
     tell: Callable[[Event], None]
     result: Result | None = None
     cancelled: bool = False
+    place: int = 0
+    """In the queue, as it was told."""
     until: float | None = None
     """When its folder is removed, by the monotonic clock; None: it has not ended."""
 

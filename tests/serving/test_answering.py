@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from serving import Asking, Sent, serving
 
+from hpcurate.serving import answering
 from hpcurate.serving.printed import LONGEST
 from hpcurate.serving.served import Cancelled, Failed, Given, Result, Working
 from hpcurate.serving.service import NotAccepted, Unfit
@@ -249,6 +250,15 @@ def test_a_log_or_a_folder_that_fails(tmp_path: Path) -> None:
         asking.service.submit(Given(id=name, folder=folder, inputs={"word": "this"}), sent.tell)
         assert Failed(kind="crash", stage="", message="FileNotFoundError: No such file or directory") == sent.end()
         assert isinstance(asking.ask(word="this"), Result)
+
+
+def test_so_many_results_are_kept(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest."""
+    monkeypatch.setattr(answering, "MOST_KEPT", 2)
+    sent = [asking.send(word=str(number)) for number in range(3)]
+    assert [Result] * 3 == [type(one.end()) for one in sent]
+    asking.service.forget()
+    assert [False, True, True] == [asking.service.file(one.id, 0) is not None for one in sent]
 
 
 def test_nothing_is_kept_of_a_request_but_its_folder(asking: Asking) -> None:
