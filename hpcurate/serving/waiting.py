@@ -1,4 +1,4 @@
-"""Who waits, in what order, and how long the end of a request is remembered. Pure."""
+"""Who waits, and in what order. Pure."""
 
 from __future__ import annotations
 

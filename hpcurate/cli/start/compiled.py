@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def contents(folder: str, request: Request, settings: Settings) -> dict[str, byt
     compiler = _compiler(prepared.launcher)
     code = _code(prepared, settings)
     compiled = _compiled(prepared, code_name(sorted(code.items())))
-    config = _resolved(request, settings)
+    config = resolved(request, settings)
 
     def texts(compiled: Compiled) -> dict[str, str]:
         scripts = compiler.scripts(folder, prepared.draft, compiled)
@@ -82,7 +83,7 @@ def _fingerprints(request: Request) -> dict[str, str]:
     return {stage.name: stage.fingerprint for stage in request.draft().stages}
 
 
-def _resolved(request: Request, settings: Settings) -> str:
+def resolved(request: Request, settings: Settings) -> str:
     """The configuration with nothing left to choose or to look up: launcher, site profile and store as here."""
     import yaml
 
@@ -95,7 +96,12 @@ def _resolved(request: Request, settings: Settings) -> str:
 def _code(prepared: Prepared, settings: Settings) -> dict[str, Path]:
     """Code of workers and gates, and what the start needs beside it: command line, configuration, the source."""
     source = str(settings.source["_target_"]).replace(":", ".").rpartition(".")[0]
-    found = files_to_copy([*prepared.code, source], skip=set(WITH_CONF))
+    return code_and_data([*prepared.code, source])
+
+
+def code_and_data(modules: Iterable[str]) -> dict[str, Path]:
+    """Files by their names in a frozen copy: what modules need, the command line, and the data that it reads."""
+    found = files_to_copy(modules, skip=set(WITH_CONF))
     for name in WITH_CONF:
         base = shipped(name)
         found |= {f"hpcurate/{name}/{path.relative_to(base)}": path for path in base.rglob("*") if path.is_file()}
@@ -164,12 +170,19 @@ def start_compiled(folder: str) -> int:
 
 
 def _request(config: str, compiled: Compiled) -> Request:
+    request, _ = request_again(config, compiled.words, compiled.config_dirs)
+    return attrs.evolve(request, wait=False, config=config)
+
+
+def request_again(config: str, words: tuple[str, ...], config_dirs: tuple[str, ...]) -> tuple[Request, Settings]:
+    """What was frozen as `resolved`, with its frozen code on the import path. Raises UserError."""
     import yaml
 
     plain: dict[str, Any] = yaml.safe_load(config)
     composed = frozen_config(dump({**plain, "stages": of_frozen_code(plain["stages"])}), {})
-    typed = Typed(paths={}, overrides=(), words=compiled.words, config_dirs=compiled.config_dirs)
-    return attrs.evolve(request_of(settings_of(composed), composed, typed), wait=False, config=config)
+    typed = Typed(paths={}, overrides=(), words=words, config_dirs=config_dirs)
+    settings = settings_of(composed)
+    return request_of(settings, composed, typed), settings
 
 
 def _other(folder: str, stage: str) -> str:
