@@ -13,12 +13,11 @@ import msgspec
 from hpcurate.cli.config_fields import Field as ConfigField
 from hpcurate.cli.start.compose import chosen, compose
 from hpcurate.cli.start.overrides import Typed
-from hpcurate.cli.start.parameters import UNSET, Parameter
+from hpcurate.cli.start.parameters import UNSET, Parameter, texts_in
 from hpcurate.cli.start.pipeline_help import Entry, about_of, entries
 from hpcurate.cli.start.settings import Settings
 from hpcurate.cli.store_choice import find_store
 from hpcurate.errors import ConfigError
-from hpcurate.fields import full_key
 from hpcurate.form.fields import ENVIRONMENT, Field, Form, Kind, Part, shown
 from hpcurate.secrets import MAY_BE_SECRET, SYMBOL, is_secret
 
@@ -98,16 +97,7 @@ def _launcher(typed: Typed) -> Field:
 
 
 def _refers(value: Any, key: str) -> bool:
-    return any(re.search(rf"\$\{{\s*{key}\s*\}}", text) for _, text in _texts(value))
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of all texts in plain data."""
-    if isinstance(value, str):
-        yield key, value
-    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for name, one in inner:
-        yield from _texts(one, full_key(key, name))
+    return any(re.search(rf"\$\{{\s*{key}\s*\}}", text) for _, text in texts_in(value))
 
 
 # -- parameters and secrets -----------------------------------------------------------------------------
@@ -152,7 +142,7 @@ def _variables(plain: Mapping[str, Any]) -> Iterator[Field]:
     """Those that the pipeline itself reads, and that are secrets; of each the default that it has somewhere."""
     found: dict[str, str] = {}
     others = {name: value for name, value in plain["params"].items() if not is_secret(name)}
-    for key, text in _texts({"source": plain.get("source"), "stages": plain["stages"], "params": others}):
+    for key, text in texts_in({"source": plain.get("source"), "stages": plain["stages"], "params": others}):
         for name, default in SYMBOL.findall(text):
             if MAY_BE_SECRET.search(name) or any(map(is_secret, key.split("."))):
                 found[name] = found.get(name) or default

@@ -194,7 +194,7 @@ def _of_type(one: Parameter, value: Any, key: str) -> Any:
 
 def unused(parameters: Mapping[str, Parameter], config: Mapping[str, Any]) -> list[Parameter]:
     """Those that an unresolved configuration does not refer to. Raises ConfigError where it refers to one not there."""
-    texts = [(key, text) for key, text in _texts(config) if "${" in text]
+    texts = [(key, text) for key, text in texts_in(config) if "${" in text]
     for key, text in texts:
         for name in _PLAIN_REFERENCE.findall(text):
             if name not in parameters:
@@ -216,9 +216,10 @@ def refuse_without_effect(unused: Iterable[Parameter], given: Mapping[str, Any])
             )
 
 
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def texts_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(key, text) of all texts in plain data."""
     if isinstance(value, str):
         yield key, value
     inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for name, one in inner:
-        yield from _texts(one, full_key(key, name))
+        yield from texts_in(one, full_key(key, name))
