@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from driven import Finished, Site, comparable, no_double_commit
 from fragile import LIKE_A_USER, TROUBLES, Fragile, fragile
@@ -112,8 +113,10 @@ def test_a_run_that_a_full_disk_ended_is_stalled(
     """`status` says so although nobody could write it down: nothing was queued or alive, it said. Then it goes on."""
     process = begin("0.05")
     wait_for(small, 3, process)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
+    assert not psutil.wait_procs(workers, timeout=60)[1]  # one that removes a file would make room
     with disk.trouble("full"):
         before = (small.store / "runs" / "latest" / "summary.json").read_bytes()
         said = status_of(small)

@@ -40,11 +40,11 @@ def lines(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def until(found: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for something that another process does."""
+def until(found: Callable[[], object], seconds: float = 120, seen: Callable[[], object] = lambda: "") -> None:
+    """Wait for something that another process does. `seen`: what there is instead, for the message."""
     end = time.monotonic() + seconds
     while not found():
-        assert time.monotonic() < end, "nothing came of it"
+        assert time.monotonic() < end, f"nothing came of it: {seen()}"
         time.sleep(0.02)
 
 
@@ -84,15 +84,19 @@ def test_eight_clients_load_once_and_a_killed_server_or_worker_loses_nothing(tmp
     numbers = [Number(id=f"n{value}", value=value) for value in range(2000)]
     made = bench(tmp_path, Asks(str(tmp_path)), numbers, 10, processes=4)
     asks, loads = tmp_path / "asks", tmp_path / "loads"
+
+    def seen() -> tuple[object, ...]:
+        return lines(loads), len(lines(asks)), len(made.rows("tasks")), [process.poll() for process in started]
+
     with workers(made, 2, tmp_path) as started:
-        until(lambda: len(lines(asks)) > 40)
+        until(lambda: len(lines(asks)) > 40, seen=seen)
         (first,) = lines(loads)
         os.kill(first, signal.SIGKILL)
-        until(lambda: len(lines(loads)) == 2 and len(made.rows("tasks")) > 100)
+        until(lambda: len(lines(loads)) == 2 and len(made.rows("tasks")) > 100, seen=seen)
         second, before = lines(loads)[1], len(made.rows("tasks"))
         owner = next(process for process in started if process.pid == owner_of(second))
         owner.kill()
-        until(lambda: len(lines(loads)) == 3 and len(made.rows("tasks")) > before + 100)
+        until(lambda: len(lines(loads)) == 3 and len(made.rows("tasks")) > before + 100, seen=seen)
         assert not psutil.pid_exists(second)
         third = psutil.Process(lines(loads)[2])
         third.parents()[1].kill()
