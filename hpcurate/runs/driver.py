@@ -192,9 +192,9 @@ class Driver:
 
     def _say(self, look: Look) -> None:
         """Why the run does not move, once, where something is waited for that may not come."""
-        waited_for = [v.rounds[-1].phase for v in look.views if v.rounds]
+        waited_for = {view.phase for view in look.views}
         missing = any(view.missing for view in look.views)
-        reason = look.decision.reason if missing or {Phase.VANISHED, Phase.UNKNOWN} & set(waited_for) else ""
+        reason = look.decision.reason if missing or {Phase.VANISHED, Phase.UNKNOWN} & waited_for else ""
         if reason and reason != self._said:
             self._echo(reason)
         self._said = reason
@@ -358,8 +358,8 @@ class Driver:
 
 
 def _last_phases(look: Look) -> list[Phase | None]:
-    """Of the last round of each stage that has work left now."""
-    return [v.rounds[-1].phase if v.rounds else None for v in look.views if v.ready and not v.complete]
+    """Of the round that each stage waits for which has work left now."""
+    return [view.phase for view in look.views if view.ready and not view.complete]
 
 
 def _unsettled(look: Look) -> bool:

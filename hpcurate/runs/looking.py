@@ -88,7 +88,7 @@ class RunLooker:
     def _views(self) -> tuple[StageView, ...]:
         """What there is; where workers of another host are the question, after a moment in which their driver beats."""
         views = self.observer.look()
-        if any(r.phase is Phase.VANISHED and r.queue is None for view in views for r in view.rounds[-1:]):
+        if any(r.phase is Phase.VANISHED and r.queue is None for view in views for r in view.rounds):
             self._world.clock.sleep(LOOK_S)
             views = self.observer.look()
         return views
@@ -113,4 +113,4 @@ class RunLooker:
 
 
 def _last_phases(seen: Look) -> list[Phase]:
-    return [v.rounds[-1].phase for v in seen.views if v.rounds and v.ready and not v.complete]
+    return [view.phase for view in seen.views if view.phase and view.ready and not view.complete]

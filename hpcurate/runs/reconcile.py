@@ -144,8 +144,20 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def may_go_on(self) -> bool:
         """Whether shards are left, and all rounds are over and written down: how their jobs ended is known now."""
-        over = all(last.phase is Phase.OVER and last.over_recorded for last in self.rounds[-1:])
-        return bool(self.rounds) and over and not self.complete
+        over = self.phase is Phase.OVER and all(round.over_recorded for round in self.rounds)
+        return over and not self.complete
+
+    @property
+    def open_round(self) -> RoundView | None:
+        """What is waited for: the last round, or, once that is over, an earlier one that is about to be over, too."""
+        about = [round for round in self.rounds if round.phase is Phase.VANISHED]
+        last = self.rounds[-1] if self.rounds else None
+        return about[0] if about and last and last.phase is Phase.OVER else last
+
+    @property
+    def phase(self) -> Phase | None:
+        """Of that round; None before the first one."""
+        return self.open_round.phase if self.open_round else None
 
     @property
     def complete(self) -> bool:
@@ -261,9 +273,9 @@ def _records(stages: Sequence[StageView]) -> list[Action]:
     """What a look has found out and nobody has written down yet."""
     found: list[Action] = []
     for stage in stages:
-        for last in stage.rounds[-1:]:
-            found += [] if last.jobs_recorded else [RecordJobs(stage.name, last.number, last.jobs)]
-            found += [] if last.over_recorded else [MarkOver(stage.name, last.number, last.jobs)]
+        for one in stage.rounds:
+            found += [] if one.jobs_recorded else [RecordJobs(stage.name, one.number, one.jobs)]
+            found += [] if one.over_recorded else [MarkOver(stage.name, one.number, one.jobs)]
         found += [WriteIndex(folder, fan) for folder, fan in stage.unindexed]
         found += [NeedFiles(stage.name)] if stage.files.unsure else []
         found += [CarryOut(stage.name, number) for number in stage.files.undone]
@@ -312,14 +324,15 @@ def _step(stage: StageView) -> Action | Decision:
         return _nothing(RunState.STALLED, _differs(stage), (f"rerun={stage.name}",))
     if stage.files.waits:
         return _nothing(RunState.INCOMPLETE, stage.files.waits)
-    last = stage.rounds[-1] if stage.rounds else None
+    last, unwritten = stage.open_round, [round for round in stage.rounds if not round.over_recorded]
     if stage.missing and (last is None or last.phase is Phase.OVER):
         return _nothing(RunState.RUNNING, _missing(stage))
     if last is None:
         return Submit(stage.name, 1, Group(_open_shards(stage)), stage.nodes.excluded)
-    if last.phase is Phase.OVER and not last.over_recorded:  # how its jobs ended is yet to be written down, and read
+    if last.phase is Phase.OVER and unwritten:  # how its jobs ended is yet to be written down, and read
+        number = unwritten[0].number
         return _nothing(
-            RunState.RUNNING, f"{stage.name}: round {last.number} is over; its gate writes down how its jobs ended"
+            RunState.RUNNING, f"{stage.name}: round {number} is over; its gate writes down how its jobs ended"
         )
     if last.phase is Phase.OVER:
         return _after_round(stage, last)

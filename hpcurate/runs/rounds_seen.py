@@ -46,29 +46,44 @@ class RoundsSeen:
         self._still = Stillness(world.clock)
 
     def views(self, stage: PlannedStage, store: StageStore) -> tuple[RoundView, ...]:
-        """All of them; only the last one can still be alive."""
+        """All of them; only the last one, and one that its user cancelled, can still be alive."""
         rounds = store.rounds.read()
-        past = tuple(self._past(found) for found in rounds[:-1])
+        past = tuple(self._earlier(stage, store, found) for found in rounds[:-1])
         return past + tuple(self._last(stage, store, found) for found in rounds[-1:])
 
+    def _earlier(self, stage: PlannedStage, store: StageStore, found: Round) -> RoundView:
+        """One after which others have begun, which is over; or its user's word was enough to go on.
+
+        Then it is looked at until it is over: what its workers held is nobody else's before that.
+        """
+        if found.over or not found.cancelled:
+            return self._past(found)
+        seen = self._seen(stage, store, found)
+        return self._view(found, seen) if seen.phase in (Phase.OVER, Phase.VANISHED) else self._past(found)
+
     def _last(self, stage: PlannedStage, store: StageStore, found: Round) -> RoundView:
-        view = self._past(found)
         if found.over:
-            return view
+            return self._past(found)
+        seen = self._seen(stage, store, found)
+        if found.cancelled and seen.phase in (Phase.SUBMITTING, Phase.UNKNOWN):  # its user's word is enough to go on
+            return self._past(found)
+        watched = self._watched(stage.name, found.number) if seen.phase is Phase.ACTIVE else False
+        return msgspec.structs.replace(self._view(found, seen), watched=watched)
+
+    def _seen(self, stage: PlannedStage, store: StageStore, found: Round) -> Seen:
         key = f"{stage.folder} {found.number}"
         sign = b"" if found.jobs and found.ticket.queue else store.rounds.sign_of_life(found.number)
-        seen = self._unsubmitted(key, found, sign) if found.jobs is None else self._submitted(key, found, sign)
-        if found.cancelled and seen.phase in (Phase.SUBMITTING, Phase.UNKNOWN):  # its user's word is enough to go on
-            return view
+        return self._unsubmitted(key, found, sign) if found.jobs is None else self._submitted(key, found, sign)
+
+    def _view(self, found: Round, seen: Seen) -> RoundView:
         return msgspec.structs.replace(
-            view,
+            self._past(found),
             phase=seen.phase,
             why=seen.why,
             jobs=seen.jobs,
             elsewhere=seen.elsewhere,
             jobs_recorded=found.jobs is not None or not (seen.jobs or seen.phase is Phase.OVER),
             over_recorded=seen.phase is not Phase.OVER,
-            watched=self._watched(stage.name, found.number) if seen.phase is Phase.ACTIVE else False,
         )
 
     def _past(self, found: Round) -> RoundView:

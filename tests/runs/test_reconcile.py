@@ -432,10 +432,18 @@ def test_why_a_round_holds_the_run_up_is_the_reason() -> None:
     assert "cut: round 1 is on cluster a, and b answers here" == reconcile([view], Budget()).reason
 
 
-def test_only_the_last_round_is_written_down() -> None:
-    """Those before it are over: the next ticket would not be there otherwise."""
-    unrecorded = rounds(OVER, OVER, ACTIVE, jobs_recorded=False)
-    assert (RecordJobs("cut", 3, JOBS),) == decide(stage(rounds=unrecorded))[1]
+def test_an_earlier_round_may_still_have_workers_where_its_user_cancelled_it() -> None:
+    """It is waited for once it is about to be over, and written down, before the next begins: what its workers held
+    would be nobody's otherwise, in any round to come.
+    """
+    first, second = rounds(OVER, OVER)
+    (gone,), (unwritten,) = rounds(Phase.VANISHED, over_recorded=True), rounds(OVER, over_recorded=False)
+    assert (RunState.RUNNING, ()) == decide(stage(rounds=(gone, second)))
+    assert (RunState.RUNNING, (MarkOver("cut", 1, unwritten.jobs),)) == decide(stage(rounds=(unwritten, second)))
+    assert not stage(rounds=(gone, second)).may_go_on
+    assert not stage(rounds=(unwritten, second)).may_go_on
+    assert stage(rounds=(first, second)).may_go_on
+    assert Phase.ACTIVE is stage(rounds=(gone, *rounds(ACTIVE))).phase
 
 
 def test_an_index_that_two_stages_miss_is_written_once() -> None:

@@ -166,4 +166,10 @@ FOUND: tuple[Mutant, ...] = (
         scenario="groups, killers",
         seed=87,
     ),
+    _mutant(
+        "a cancelled round that others have followed is looked at no more",
+        Edit("runs/rounds_seen.py", "        if found.over or not found.cancelled:\n", "        if True:\n"),
+        scenario="cancel",
+        seed=2086,
+    ),
 )
