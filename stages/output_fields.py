@@ -120,6 +120,8 @@ class Entry:
     """As msgspec describes it."""
     output: Output
     get: Callable[[Any], Any]
+    field: str = ""
+    """The field of the class; empty for what is computed."""
 
     @property
     def nullable(self) -> bool:
@@ -180,15 +182,23 @@ def published_files(task: OutputTask, fan: int) -> list[tuple[File, str]]:
 
 
 def _entries(cls: Any) -> tuple[Entry, ...]:
-    return _found_once(cls)  # for mypy: a task has no hash, its class has one
+    return _checked_once(cls)  # for mypy: a task has no hash, its class has one
 
 
 @cache
-def _found_once(cls: Any) -> tuple[Entry, ...]:
+def _checked_once(cls: Any) -> tuple[Entry, ...]:
+    found = every_entry(cls)
+    _check_files(cls, found)
+    return found
+
+
+@cache
+def every_entry(cls: Any) -> tuple[Entry, ...]:
+    """Each value that is written of a class of tasks, in order; files may be anywhere in them. Raises PipelineError."""
     types = field_types(cls)
     known = {field.name for field in attrs.fields(Task)}
     found = [
-        Entry(declared.name or field.name, types[field.name], declared, _getter(field.name))
+        Entry(declared.name or field.name, types[field.name], declared, _getter(field.name), field.name)
         for field in attrs.fields(cls)
         if field.name not in known and (declared := field.metadata.get(OUTPUT, Output())) is not None
     ]
@@ -196,7 +206,6 @@ def _found_once(cls: Any) -> tuple[Entry, ...]:
         found.append(Entry(str(more.output.name), msgspec.inspect.type_info(more.type), more.output, more.value))
     _check_hidden(cls)
     _check_names(cls, found)
-    _check_files(cls, found)
     return tuple(sorted(found, key=lambda entry: entry.output.order))
 
 

@@ -24,10 +24,19 @@ def publish_file(source: str, target: str) -> bool:
 
 def publish_bytes(data: bytes, target: str) -> bool:
     """Make `target` hold `data`. Returns False if it did already."""
-    if _holds(target, data):
+    if published(target) == data:
         return False
     _replace(target, lambda temporary: _write(temporary, data))
     return True
+
+
+def published(target: str) -> bytes | None:
+    """What `target` holds; None if it is not there."""
+    try:
+        with open(target, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _same_file(source: str, target: str) -> bool:
@@ -38,19 +47,11 @@ def _same_file(source: str, target: str) -> bool:
         return False
 
 
-def _holds(target: str, data: bytes) -> bool:
-    try:
-        with open(target, "rb") as file:
-            return file.read() == data
-    except FileNotFoundError:
-        return False
-
-
 def _replace(target: str, make: Callable[[str], None]) -> None:
     """Let `make` write a file under a temporary name beside the target, then rename it."""
     parent, name = os.path.split(os.path.abspath(target))
     make_folders(parent)
-    folder = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
+    folder = tempfile.mkdtemp(prefix=f".{_start(name)}.", dir=parent)
     try:
         temporary = os.path.join(folder, name)
         make(temporary)
@@ -59,6 +60,11 @@ def _replace(target: str, make: Callable[[str], None]) -> None:
         os.replace(temporary, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(name: str) -> str:
+    """As much of a name as one with something added to it may have."""
+    return os.fsdecode(os.fsencode(name)[:200])
 
 
 def _link_or_copy(source: str, target: str) -> None:

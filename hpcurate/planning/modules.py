@@ -19,8 +19,8 @@ __all__ = ["SHIPPED_STAGES", "find_module", "imported_names", "installed", "own_
 
 SHIPPED_STAGES = (
     "chunking", "datasets", "dedup", "files", "hello", "infer", "language", "layout", "merge", "networks",
-    "output_fields", "output_table", "output_types", "programs", "publish", "shards", "text", "texts", "video",
-    "vision",
+    "output_fields", "output_table", "output_types", "programs", "publish", "results", "shards", "text", "texts",
+    "video", "vision",
 )  # fmt: skip
 """What of `stages/` comes with hpcurate: each of these stages has a version. In a checkout a user's lie beside them."""
 _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)

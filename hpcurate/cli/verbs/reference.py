@@ -46,6 +46,8 @@ STAGES = (
     "stages.datasets.tars.Samples",
     "stages.files.WriteJson",
     "stages.files.ExportTriplets",
+    "stages.results.items.WriteItems",
+    "stages.results.jsonl.WriteJsonl",
     "stages.shards.webdataset.WebDataset",
     "stages.shards.texts.TextShards",
 )

@@ -1,0 +1,113 @@
+"""A record for each task, with its files: beside where the item lies in the input, or in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Literal
+
+from hpcurate import File, Resources, Stage, Task
+from hpcurate.errors import StageError
+from stages.publish import publish_bytes, publish_file, published
+from stages.results.names import PATTERN, check_known, check_pattern, checked_path, item_name
+from stages.results.records import ID, Written, check_written, written
+
+Layout = Literal["beside", "folder"]
+Others = Literal["refuse", "replace"]
+SMALL = Resources(cpus=1, memory="1GB", time="30m")
+RECORD = "record.json"
+"""In the folder of an item."""
+
+
+class WriteItems(Stage[Task, Task]):
+    """Write a record of each task under `output`, and its files beside it; publishing the same again changes nothing.
+
+    Tasks may be of any class: what is written of one is said in `stages.output_fields`. The record comes last, so where
+    it is, the files are; `done=` with the same pattern sees it.
+    """
+
+    version = 1
+    publishes = True
+    resources = SMALL
+    batch_size = 100
+    small_batches = True
+
+    def __init__(self, output: str, layout: Layout = "beside", name: str = PATTERN, others: Others = "refuse") -> None:
+        """Set where to write.
+
+        Args:
+            output: folder, made if missing; the input's own folder puts each record beside its file.
+            layout: `beside` writes `a/b.mp4.json` and `a/b.mp4.<field>.<suffix>`, `folder` writes `a/b.mp4/record.json`
+                and `a/b.mp4/<field>.<suffix>`.
+            name: of a result, from fields of its task, and {relative}, {parent}, {name}, {stem} and {id} as in `done=`.
+                Several results of one item need a name each, e.g. {relative}.{id}.
+            others: where a result would lie there is already that of another task, or no result at all: refuse the
+                task, or replace what is there.
+        """
+        self.output, self.layout, self.name, self.others = output, layout, check_pattern(name), others
+
+    def accept(self, given: type[Task]) -> None:
+        """Refuse a class that cannot be written, or has not what the name is made of."""
+        check_written(given)
+        check_known(self.name, given)
+
+    def process(self, tasks: list[Task]) -> list[Task]:
+        """The same tasks, written."""
+        for task in tasks:
+            name = item_name(task, self.name)
+            record = record_path(name, self.layout)
+            self._check_own(record, task.id)
+            publish_written(item_files(task, name, self.layout), self.output, record)
+        return tasks
+
+    def _check_own(self, record: str, task_id: str) -> None:
+        """Raise StageError if another's result has the name: nothing is replaced by chance."""
+        path = os.path.join(self.output, record)
+        there = None if self.others == "replace" else published(path)
+        if there is not None and (other := id_in(there)) != task_id:
+            whose = f"the result of task {other}" if other else "a file that is no result"
+            raise StageError(
+                f"{path!a} is {whose} already, and would be that of task {task_id}: give each a name of its own "
+                "(name='{relative}.{id}'), name another output, or replace what is there (others=replace)"
+            )
+
+
+def record_path(name: str, layout: Layout) -> str:
+    """Where the record of an item lies, relative to the output. Raises StageError. Pure."""
+    return checked_path(f"{name}/{RECORD}" if layout == "folder" else f"{name}.json")
+
+
+def item_files(task: Task, name: str, layout: Layout) -> Written:
+    """Record and files of a task of that name. Raises StageError. Pure."""
+    record = record_path(name, layout)
+    between = "/" if layout == "folder" else "."
+    return written(task, lambda label: f"{name}{between}{label}", os.path.dirname(record))
+
+
+def publish_written(item: Written, output: str, record: str) -> None:
+    """The files, then the record: who sees it sees all."""
+    for file, path in item.files:
+        publish_whole(file, os.path.join(output, path))
+    publish_bytes(item.line(), os.path.join(output, record))
+
+
+def publish_whole(file: File, target: str) -> None:
+    """A file; or a folder, as a command may make, file by file."""
+    source = os.fspath(file)
+    if not os.path.isdir(source):
+        publish_file(source, target)
+        return
+    for folder, _, names in os.walk(source):
+        for name in names:
+            path = os.path.join(folder, name)
+            publish_file(path, os.path.join(target, os.path.relpath(path, source)))
+
+
+def id_in(record: bytes) -> str | None:
+    """The id in what may be a record."""
+    try:
+        found = json.loads(record)
+    except ValueError:
+        return None
+    name = found.get(ID) if isinstance(found, dict) else None
+    return name if isinstance(name, str) else None

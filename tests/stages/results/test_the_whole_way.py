@@ -1,0 +1,57 @@
+"""A user's own captions through `+results=…`, typed: beside the input, seen by `done=`, and in one file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from shell import Shell
+
+CAPTIONS = """# @package _global_
+name: captions
+source: {_target_: hpcurate.source.Files, path: '${input}', extensions: [mp4]}
+stages:
+  caption: {_target_: captioned.Captioner}
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """With five files, one in a folder, and the pipeline of captions."""
+    shell = Shell(tmp_path)
+    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
+    (shell.cwd / "conf" / "pipeline" / "captions.yaml").write_text(CAPTIONS)
+    shutil.copy(ROOT / "tests" / "support" / "captioned.py", shell.cwd)
+    for number, name in enumerate(["s/a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"]):
+        path = shell.folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * number)
+    return shell
+
+
+def test_what_is_beside_the_input_counts_as_done(shell: Shell) -> None:
+    """`a.mp4.json` of a type of one's own, with its file; the next call in another store leaves it out."""
+    folder = shell.folder / "in"
+    words = ["+pipeline=captions", "+results=beside", f"input={folder}", f"output={folder}"]
+    shell.inline(*words)
+    record = json.loads((folder / "s" / "a.mp4.json").read_bytes())
+    assert ("s/a.mp4", "0 bytes", "a.mp4.thumb.txt") == (record["source"], record["text"], record["thumb"])
+    assert "thumb of 0 bytes" == (folder / "s" / record["thumb"]).read_text()
+    (folder / "c.mp4.json").unlink()
+    done = [f"done={folder}/{{relative}}.json", f"store={shell.folder / 'other'}", "launcher=inline"]
+    told = shell.type(*words, *done).stderr
+    assert "already done: 4 items" in told
+    assert "results: 1/1 shards, 1 in, 1 out" in told
+    assert (folder / "c.mp4.json").exists()
+
+
+def test_all_in_one_file(shell: Shell) -> None:
+    """In the order of the input."""
+    words = ["+pipeline=captions", "+results=jsonl", f"input={shell.folder / 'in'}", f"output={shell.folder / 'out'}"]
+    shell.inline(*words)
+    rows = [json.loads(line) for line in (shell.folder / "out" / "results.jsonl").read_bytes().splitlines()]
+    assert ["b.mp4", "c.mp4", "d.mp4", "e.mp4", "s/a.mp4"] == [row["source"] for row in rows]
+    assert {"thumb of 3 bytes"} == {(shell.folder / "out" / rows[2]["thumb"]).read_text()}
