@@ -35,6 +35,7 @@ from hpcurate.planning.wanted import Wanted, wanted
 from hpcurate.planning.wanted import planned as planned_result
 from hpcurate.results import RESULT, replaced
 from hpcurate.source.base import Source
+from hpcurate.source.several import several_in
 from hpcurate.spec import find_task, to_spec
 from hpcurate.stage import CurrentOr, Resources, Stage, environment_of, members
 from hpcurate.task import Task
@@ -104,7 +105,9 @@ def build(
     there = _Arranged.of(steps, places)
     steps, classes = there.steps, resolved_classes(source, _stages(there.steps), there.after, there.order)
     takes = classes.takes
-    origin = PlannedSource(folder="", identity=source.identity())
+    several = several_in(source)
+    inputs = () if several is None else tuple(sorted(several.lists.values()))
+    origin = PlannedSource(folder="", identity=source.identity(), inputs=inputs)
     origin_print = digest({"source": origin.identity})
     origin = msgspec.structs.replace(origin, folder=f"source-{origin_print[:12]}")
     here = _installed(steps, takes, weights, environment)

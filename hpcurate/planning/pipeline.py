@@ -79,11 +79,13 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(self.python) if self.container else self.digest or "current"
 
 
-class PlannedSource(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedSource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The source's place in the store."""
 
     folder: str
     identity: dict[str, Any]
+    inputs: tuple[str, ...] = ()
+    """Of several inputs: what the names of their lists begin with. They are no part of the identity."""
 
 
 class PlannedStage(msgspec.Struct, frozen=True, kw_only=True):

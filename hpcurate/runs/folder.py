@@ -378,7 +378,10 @@ def also_means(run: Run, identity: str) -> None:
 
 def run_identity(draft: Pipeline, output: str | None, limit: int | None) -> str:
     """Digest of what makes a run this run. `draft` is the pipeline that writes to `output`, or to UNNAMED."""
-    parts = {"name": draft.name, "output": output, "stages": {s.name: s.fingerprint for s in draft.stages}}
+    stages = {stage.name: stage.fingerprint for stage in draft.stages}
+    parts: dict[str, Any] = {"name": draft.name, "output": output, "stages": stages}
+    if draft.source.inputs:  # they are no part of the fingerprints
+        parts["inputs"] = draft.source.inputs
     return digest(parts if limit is None else {**parts, "limit": limit})
 
 

@@ -21,8 +21,8 @@ from hpcurate.runs.live import Observer
 from hpcurate.runs.prepare import Request, prepare
 from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.runs.submitting import plan_round
-from hpcurate.source.intake import Intake, foresee
-from hpcurate.source.scan import scan
+from hpcurate.source.intake import Intake, foresee_all
+from hpcurate.source.scan import Scan, scans
 from hpcurate.source.taken import list_names
 from hpcurate.store.layout import Store
 from hpcurate.world import World
@@ -67,13 +67,13 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 def preview(request: Request) -> Preview:
     """Look at source, store and queue. Raises UserError where the request would be refused."""
     prepared = prepare(request)
-    scanned = scan(request.source, request.limit)
-    tasks = array("d", scanned.weights())
+    scanned = scans(request.source, request.limit)
+    tasks = array("d", (weight for one in scanned for weight in one.weights()))
     store = Store.at(request.store)
     run = peek_run(store, prepared.draft, request.output, request.limit)
     pipeline = prepared.with_output(run) if run else prepared.draft
     latest = run.latest() if run else None
-    lists = latest.source_lists if latest else tuple(list_names(World().stage(store, pipeline.source.folder)))
+    lists = latest.source_lists if latest else _listed(store, pipeline, scanned)
     views = views_of(store, pipeline, prepared.launcher, lists, latest.retries if latest else {})
     shown = Run(store, run.name if run else NEW_RUN)
     code = frozen_path(prepared.code, shown.path)
@@ -81,14 +81,20 @@ def preview(request: Request) -> Preview:
         _stage_preview(stage, view, tasks if not stage.after else None, shown, prepared.launcher, code, pipeline)
         for stage, view in zip(pipeline.stages, views, strict=True)
     ]
-    intake = foresee(World(), store, pipeline.source.folder, scanned, request.limit, request.edits)
+    intake = foresee_all(World(), store, pipeline.source.folder, scanned, request.limit, request.edits)
     return Preview(
         run=run,
-        input=(*scanned.notes, *intake.lines(request.edits)),
+        input=(*(note for one in scanned for note in one.notes), *intake.lines(request.edits)),
         stages=stages,
         expected=_expected(store, pipeline, views, len(tasks)),
         explanations=_with_news(explain(store, pipeline, views), intake),
     )
+
+
+def _listed(store: Store, pipeline: Pipeline, scanned: Sequence[Scan]) -> tuple[str, ...]:
+    """What others have taken in of these inputs."""
+    folder = World().stage(store, pipeline.source.folder)
+    return tuple(name for one in scanned for name in list_names(folder, one.lists))
 
 
 def _expected(store: Store, pipeline: Pipeline, views: Sequence[StageView], tasks: int) -> list[Expected]:

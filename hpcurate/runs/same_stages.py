@@ -44,6 +44,8 @@ def differences(run: str, before: Pipeline, now: Pipeline) -> list[str]:
     """What of a pipeline is not as it was in the run, that of a stage above before those that follow it. Pure."""
     if now.source.folder != before.source.folder:
         return [f"source: is not that of {run} ({_changes(before.source.identity, now.source.identity)})"]
+    if now.source.inputs != before.source.inputs:
+        return [f"input: {run} has other ones"]
     names = [[stage.name for stage in pipeline.stages] for pipeline in (before, now)]
     if names[0] != names[1]:
         return [f"{run} has the stages {', '.join(names[0])}, not {', '.join(names[1])}"]

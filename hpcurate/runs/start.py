@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
@@ -24,8 +24,8 @@ from hpcurate.runs.metrics import what_is_missing
 from hpcurate.runs.outcome import Outcome
 from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.retry_log import Retried
-from hpcurate.source.intake import take_in, write_stage_json
-from hpcurate.source.scan import Scan, scan
+from hpcurate.source.intake import take_in_all, write_stage_json
+from hpcurate.source.scan import Scan, scans
 from hpcurate.source.taken import Taken
 from hpcurate.store.access import private_files
 from hpcurate.store.layout import StageFolder, Store
@@ -51,8 +51,8 @@ def start(
     """
     prepared, world = prepare(request), world or World()
     taken = Taken(world.stage(Store.at(request.store), prepared.draft.source.folder), request.source.task_type)
-    scanned = scan(request.source, request.limit, listing, taken)
-    for note in scanned.notes:
+    scanned = scans(request.source, request.limit, listing, taken)
+    for note in (note for one in scanned for note in one.notes):
         echo(f"input: {note}")
     if request.metrics and (missing := what_is_missing(request.metrics)):
         echo(f"site.metrics={request.metrics}: no metrics of this run: {missing}")
@@ -68,14 +68,14 @@ def start(
                 return hand_over(run, prepared.launcher, request.wait, echo, progress or Progress(echo), world)
 
 
-def _opened(store: Store, prepared: Prepared, scanned: Scan, echo: Echo, world: World) -> Run:
+def _opened(store: Store, prepared: Prepared, scanned: Sequence[Scan], echo: Echo, world: World) -> Run:
     """The run, with all that it needs in the store."""
     request = prepared.request
     run = open_run(store, prepared.draft, request.output, request.limit, world.filesystem, world.clock)
     pipeline = prepared.with_output(run)
     request.epochs.record()
     _want(run, pipeline.source.folder)
-    intake = take_in(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
+    intake = take_in_all(world, store, pipeline.source.folder, scanned, request.limit, request.edits)
     intake = intake.after_retries(_tried(run, pipeline), request.edits)
     for line in (*intake.lines(request.edits), *intake.since(run.source_lists())):
         echo(f"input: {line}")

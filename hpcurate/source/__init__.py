@@ -18,6 +18,7 @@ _HOME = {
     "Part": "parts",
     "RecordTask": "base",
     "RowTask": "row_task",
+    "Several": "several",
     "Source": "base",
     "Triplets": "groups",
     "Undone": "parts",
@@ -39,6 +40,7 @@ __all__ = [
     "Part",
     "RecordTask",
     "RowTask",
+    "Several",
     "Source",
     "Triplets",
     "Undone",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from hpcurate.source.parts import Part as Part
     from hpcurate.source.parts import Undone as Undone
     from hpcurate.source.row_task import RowTask as RowTask
+    from hpcurate.source.several import Several as Several
     from hpcurate.source.tables import Csv as Csv
     from hpcurate.source.tables import Jsonl as Jsonl
     from hpcurate.source.tables import Parquet as Parquet

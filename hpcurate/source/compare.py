@@ -104,7 +104,7 @@ def _not_in_place(taken: Taken, lists: Sequence[str], scan: Scan) -> tuple[dict[
 
     Of most inputs all of the lists is: nothing is kept in memory of them, and no row is read.
     """
-    known, beside, lines, place = dict[int, int](), list[Span](), scan.lines(), 0
+    known, beside, lines, place = dict[int, int](), list[Span](), scan.lines(), scan.start
     for line in (line for name in lists for line in taken.lines(name)):
         now = b"".join(itertools.islice(lines, line.count))
         if now != taken.spooled(line):

@@ -23,7 +23,7 @@ from hpcurate.source.base import hash64
 from hpcurate.source.compare import KEEP, Compared, Edited, Edits, compare, only_new
 from hpcurate.source.scan import Scan
 from hpcurate.source.spool import Entry, Spool, separated, weights_of
-from hpcurate.source.taken import SEEN, Taken, newest
+from hpcurate.source.taken import SEEN, Taken, newest, numbered
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, Store, base, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine
@@ -86,6 +86,42 @@ class Intake:
         if self.again or not moved:
             return []
         return [f"another call took over edits (changed=redo or vanished=drop): now {', '.join(moved)}"]
+
+
+def take_in_all(
+    world: World, store: Store, folder: str, scans: Sequence[Scan], limit: int | None = None, edits: Edits = KEEP
+) -> Intake:
+    """`take_in` of each of several inputs."""
+    limits = _limits(scans, limit)
+    taken = (take_in(world, store, folder, one, left, edits) for one, left in zip(scans, limits, strict=True))
+    return _together(list(taken))
+
+
+def foresee_all(
+    world: World, store: Store, folder: str, scans: Sequence[Scan], limit: int | None, edits: Edits
+) -> Intake:
+    """`foresee` of each of several inputs."""
+    limits = _limits(scans, limit)
+    return _together([foresee(world, store, folder, *both, edits) for both in zip(scans, limits, strict=True)])
+
+
+def _limits(scans: Sequence[Scan], limit: int | None) -> list[int | None]:
+    """What is left of the limit for each. Pure."""
+    before = itertools.accumulate((one.count for one in scans), initial=0)
+    return [None if limit is None else limit - count for _, count in zip(scans, before, strict=False)]
+
+
+def _together(several: Sequence[Intake]) -> Intake:
+    """What there is to say of several inputs. Pure."""
+    return Intake(
+        lists=tuple(name for one in several for name in one.lists),
+        tasks=sum(one.tasks for one in several),
+        new=sum(one.new for one in several),
+        changed=tuple(name for one in several for name in one.changed),
+        vanished=tuple(name for one in several for name in one.vanished),
+        again=sum(one.again for one in several),
+        edited=tuple(item for one in several for item in one.edited),
+    )
 
 
 def take_in(
@@ -154,7 +190,7 @@ class _Intake(msgspec.Struct):
 
     def look(self) -> _Look:
         """Compare what was taken in with the scan."""
-        lists = newest({*self.store.lists.names(), *self.written})
+        lists = newest({*self.store.lists.names(), *self.written}, self.scan.lists)
         self._check_written(lists)
         if self.scan.base not in ((), lists):  # somebody else took in more meanwhile
             self.scan = self.scan.again()
@@ -238,10 +274,10 @@ class _Intake(msgspec.Struct):
         new = look.found.new
         if look.lists and not new.count:
             return Intake(lists=look.lists, tasks=look.tasks, new=0)
-        name = _first_free(look.lists)
+        name = _first_free(look.lists, self.scan.lists)
         if not self._publish(name, new):
             return None
-        return Intake(lists=newest((*look.lists, name)), tasks=look.tasks + new.count, new=new.count)
+        return Intake(lists=newest((*look.lists, name), self.scan.lists), tasks=look.tasks + new.count, new=new.count)
 
     def _first_rows(self, look: _Look) -> Spool:
         """Rows of a trial: as they were taken in, where they were."""
@@ -255,7 +291,7 @@ class _Intake(msgspec.Struct):
 
     def remember(self, done: Intake) -> None:
         """What the files were that these lists have, so that the next call need not read them. Only a cache."""
-        if self.scan.read is None or self.limit is not None or done.changed or done.vanished:
+        if self.scan.read is None or self.scan.lists or self.limit is not None or done.changed or done.vanished:
             return
         read = self.scan.read.of(done.lists, self.taken.name(done.lists))
         if read != self.taken.files_read():
@@ -318,10 +354,10 @@ def _edited(names: Sequence[str], what: str, outcome: str) -> list[str]:
     return [f"{len(names)} item{'s' * (len(names) > 1)} {what}, e.g. {name!a}; {outcome}" for name in names[:1]]
 
 
-def _first_free(lists: Collection[str]) -> str:
+def _first_free(lists: Collection[str], of: str) -> str:
     """Name of the next list; a purge may have taken one that is not the last. Pure."""
     used = {base(name) for name in lists}
-    return next(name for number in itertools.count(1) if (name := f"{number:04d}") not in used)
+    return next(name for number in itertools.count(1) if (name := numbered(number, of)) not in used)
 
 
 def _ordinal(shard: str) -> int:
@@ -346,4 +382,4 @@ def write_stage_json(filesystem: Filesystem, folder: StageFolder, plain: dict[st
     return plain
 
 
-__all__ = ["Edits", "Intake", "foresee", "take_in", "write_stage_json"]
+__all__ = ["Edits", "Intake", "foresee", "foresee_all", "take_in", "take_in_all", "write_stage_json"]

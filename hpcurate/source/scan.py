@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 import attrs
 
 from hpcurate.errors import ConfigError, RecordError
 from hpcurate.source.base import Block, Placed, Source, hash64
-from hpcurate.source.blocks import blocks
+from hpcurate.source.blocks import blocks, in_blocks
 from hpcurate.source.files_read import FileRead, FilesRead, look, with_pieces
 from hpcurate.source.ids import Ids
+from hpcurate.source.several import Several, input_of, notes_of, several_in
 from hpcurate.source.spool import Entry, Span, Spool, seen_of, separated, weights_of
 from hpcurate.source.taken import Taken
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 
-__all__ = ["Scan", "scan"]
+__all__ = ["Scan", "scan", "scans"]
 
 
 @attrs.define
@@ -36,7 +37,11 @@ class Scan:
     """What the source left out on purpose, as lines to show."""
     _spool: Spool
     end: int
-    """Bytes of these tasks in the spool."""
+    """Place in the spool behind the last of them."""
+    start: int = 0
+    """Place of the first."""
+    lists: str = ""
+    """What the names of its lists begin with, of one of several inputs."""
     base: tuple[str, ...] = ()
     """Lists that have all that comes before these tasks, as it still is: these are only what was added since."""
     read: FilesRead | None = None
@@ -58,11 +63,11 @@ class Scan:
 
     def entries(self) -> Iterator[Entry]:
         """Each task. One reader at a time."""
-        return self._spool.entries(self.count)
+        return self._spool.entries(self.count, place=self.start)
 
     def lines(self) -> Iterator[bytes]:
         """The same, as the spool has them."""
-        return self._spool.lines(0, self.count)
+        return self._spool.lines(self.start, self.count)
 
     def weights(self) -> Iterator[float]:
         """Of each task."""
@@ -115,6 +120,46 @@ def scan(
     return found or _all(source, limit, progress)
 
 
+def scans(
+    source: Source,
+    limit: int | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+    taken: Taken | None = None,
+) -> list[Scan]:
+    """The same for each of several inputs, of which each has lists of its own. Those that a limit does not reach are
+    left out. Raises as `scan`.
+    """
+    several = several_in(source)
+    if several is None:
+        return [scan(source, limit, progress, taken)]
+    found, ends = _Found(source), dict[str, tuple[int, int]]()
+    try:
+        tasks = itertools.islice(source.tasks(), limit)
+        for name, some in itertools.groupby(tasks, input_of):
+            found.take(in_blocks(source.task_type, some), progress)
+            ends[name] = (found.spool.count, found.spool.end)
+        if found.ids.twice():
+            _refuse(source, limit)
+    except (ConfigError, RecordError) as error:
+        _refuse(source, limit)
+        raise error if isinstance(error, ConfigError) else ConfigError(f"source: {error}") from None
+    reached = None if limit is None or found.spool.count < limit else max(ends, default=None)
+    return list(_parts(source, several, found.spool, ends, reached))
+
+
+def _parts(
+    source: Source, several: Several, spool: Spool, ends: Mapping[str, tuple[int, int]], last: str | None
+) -> Iterator[Scan]:
+    """A scan for each input up to the last one that was reached; `ends`: name → (tasks, place) behind its last task."""
+    before, start, notes = 0, 0, tuple(notes_of(source))
+    for name, lists in several.lists.items():
+        count, end = ends.get(name, (before, start))
+        yield Scan(source, count - before, name != last, notes, spool, end, start, lists)
+        before, start, notes = count, end, ()
+        if name == last:
+            return
+
+
 def _all(source: Source, limit: int | None, progress: Callable[[int], None]) -> Scan:
     found = _Found(source)
     try:
@@ -129,7 +174,7 @@ def _all(source: Source, limit: int | None, progress: Callable[[int], None]) -> 
     spool = found.spool
     progress(spool.count)
     whole = limit is None or spool.count < limit
-    return Scan(source, spool.count, whole, tuple(getattr(source, "notes", list)()), spool, spool.end, read=read)
+    return Scan(source, spool.count, whole, tuple(notes_of(source)), spool, spool.end, read=read)
 
 
 def _since(source: Source, taken: Taken) -> Scan | None:

@@ -25,21 +25,29 @@ from hpcurate.task import Task
 SEEN = "seen.txt"
 """File of a shard, beside its rows: `Entry.seen` of each, in hexadecimal, a line each; only where there are any."""
 
-__all__ = ["SEEN", "Taken", "list_names", "newest", "take_in_again"]
+__all__ = ["SEEN", "Taken", "list_names", "newest", "numbered", "take_in_again"]
 
 
-def newest(names: Iterable[str]) -> tuple[str, ...]:
-    """The numbered lists among these, each in its newest version, in order; those of trials are left out. Pure."""
+def numbered(number: int, of: str = "") -> str:
+    """Name of a list: `0001`, or `1f2e3d4c_0001` of one of several inputs, whose lists begin with `of`. Pure."""
+    return f"{of}_{number:04d}" if of else f"{number:04d}"
+
+
+def newest(names: Iterable[str], of: str = "") -> tuple[str, ...]:
+    """The numbered lists among these, each in its newest version, in order; those of trials are left out, and those of
+    other inputs than `of`. Pure.
+    """
     found: dict[str, str] = {}
     for name in sorted(names, key=version):
-        if base(name).isdigit():
+        input_, _, number = base(name).rpartition("_")
+        if number.isdigit() and input_ == of:
             found[base(name)] = name
     return tuple(found.values())
 
 
-def list_names(store: StageStore) -> tuple[str, ...]:
+def list_names(store: StageStore, of: str = "") -> tuple[str, ...]:
     """The lists of a source that a scan adds to: see `newest`."""
-    return newest(store.lists.names())
+    return newest(store.lists.names(), of)
 
 
 def take_in_again(folder: StageFolder) -> str:

@@ -107,6 +107,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
     (shell.folder / "texts").mkdir()
     (shell.folder / "texts" / "a.jsonl").write_text('{"text": "a"}\n')
     make_video(shell.folder / "videos" / "a.mp4", frames=48)
+    for year in ("2024", "2025"):
+        (shell.folder / year).mkdir()
+        (shell.folder / year / "a.mp4").symlink_to(shell.folder / "videos" / "a.mp4")
     (shell.cwd / "clips.jsonl").write_text("".join(f'{{"path": "{k}", "duration_s": {k + 1}}}\n' for k in range(9)))
     text = (ROOT / "docs" / "writing-a-stage.md").read_text()
     for name, kind in (("stages/titles.py", "python"), ("conf/pipeline/titles.yaml", "yaml")):
@@ -143,7 +146,8 @@ def test_a_command_line_of_the_docs_can_be_typed(cluster: Shell, page_name: str,
     Weights that the test has no way to fetch are all that may be missing.
     """
     text = line.replace("/data/videos", str(cluster.folder / "videos")).replace("/scratch/$USER", str(cluster.folder))
-    for named, made in (("/data/images", "videos"), ("/data/shards", "tars"), ("/data/texts", "texts")):
+    folders = {"images": "videos", "shards": "tars", "texts": "texts", "2024": "2024", "2025": "2025"}
+    for named, made in ((f"/data/{name}", folder) for name, folder in folders.items()):
         text = text.replace(named, str(cluster.folder / made))
     words = shlex.split(text)[1:]
     is_run = words[0].startswith(("+", "-m"))

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from hpcurate.cli.start.overrides import plain_of_path
 from hpcurate.cli.start.parameters import (
     Parameter,
     checked,
@@ -103,7 +104,7 @@ def compose(overrides: Sequence[str], paths: dict[str, str], config_dirs: Sequen
         for override in removed:
             remove(config["stages"], override)
         for key, value in paths.items():
-            config[key] = as_it_is(value)
+            config[key] = plain_of_path(key, value)
         parameters = declared(layers)
         _refuse_unknown(unknown, parameters, folders)
         return _with_parameters(config, parameters, of_parameters, folders)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -12,6 +12,7 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import check_keys, convert
 from hpcurate.source import Part, Source, Undone
 from hpcurate.source.parts import parse_part
+from hpcurate.source.several import several
 from hpcurate.system.classes import load_class
 
 
@@ -27,9 +28,13 @@ def read_source(entry: Any) -> Source:
     check_keys(parameters, names, "source")
     if "path" in names and parameters.get("path") is None:
         raise ConfigError("input: this pipeline reads files; name a folder or a glob, input=/data/videos")
-    made: Any = convert(cls, parameters, "source") if attrs.has(cls) else cls(**parameters)
-    source: Source = made
-    return source
+
+    def made(path: Any) -> Source:
+        given = {**parameters, "path": path} if "path" in names else parameters
+        source: Source = cast(Any, convert(cls, given, "source")) if attrs.has(cls) else cls(**given)
+        return source
+
+    return several(made, parameters.get("path"))
 
 
 def part_of(source: Source, settings: Settings) -> Source:

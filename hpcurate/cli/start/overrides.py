@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hpcurate.errors import ConfigError
-from hpcurate.grammar import quoted
+from hpcurate.grammar import as_it_is, quoted
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 PATHS = ("input", "store", "output", "done", "part")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
+SEVERAL = ("input",)
+"""Those of them that may have several values, `[/data/a,/data/b]`."""
 FORCED = ("stages", "launcher", "budget", "timing", "source", "models", "site")
 """Below these any key may be set; we check names ourselves, with better advice than Hydra's."""
 FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--info", "--help", "-h")
@@ -24,6 +26,8 @@ FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--info", "--help", "-h")
 TAKES = {"--cfg": ("job", "all", "hydra"), "--info": ("all", "config", "defaults", "defaults-tree", "searchpath")}
 """Words that may follow a flag, as Hydra has them: they make no difference here."""
 _KEY = re.compile(r"[+~]*[A-Za-z_][\w.\-/@]*")
+_ITEM = re.compile(r"""\s*('[^']*'|"[^"]*"|(?:[^,{}]|\{[^{}]*\})*?)\s*(?:,|$)""", re.DOTALL)
+"""One value of several, in quotes if it has a comma."""
 
 
 class Typed(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +100,27 @@ def _sort_override(word: str, paths: dict[str, str], overrides: list[str]) -> No
         overrides.append(word)
     else:
         overrides.append(f"{_with_force(key)}={quoted_if_needed(key, value)}")
+
+
+def plain_of_path(key: str, text: str) -> Any:
+    """What was typed for a key of PATHS, as a configuration has it: `[/a,/b]` is two paths of `input`, and `{a: /x/a}`
+    has a name for each, unless there is a file of that name.
+    """
+    first, last = text[:1], text[-1:]
+    if key not in SEVERAL or (first, last) not in (("[", "]"), ("{", "}")) or os.path.lexists(text):
+        return as_it_is(text)
+    items = [as_it_is(os.path.expanduser(item)) for item in split_list(text[1:-1])]
+    if first == "[":
+        return items
+    pairs = [item.partition(":") for item in items]
+    named = {name.strip(" '\""): path.strip(" '\"") for name, _, path in pairs}
+    return named if all(path for _, _, path in pairs) else as_it_is(text)
+
+
+def split_list(text: str) -> list[str]:
+    """`/a, '/b,c'` → /a and /b,c. Pure."""
+    found = [match[1].strip() for match in _ITEM.finditer(text)]
+    return [item[1:-1] if item[:1] in ("'", '"') and item[-1:] == item[:1] else item for item in found if item]
 
 
 def _with_force(key: str) -> str:

@@ -24,7 +24,9 @@ class Settings:
     """Top-level keys."""
 
     name: str = option("pipeline", "name of the pipeline; part of the run's name", check=check_name)
-    input: str | None = option(None, "folder, file or glob that the source reads")
+    input: str | list[str] | dict[str, str] | None = option(
+        None, "folder, file or glob that the source reads; several: [/data/a,/data/b], or with names {a: /x/v, b: /y/v}"
+    )
     store: str | None = option(
         None, "folder on shared storage; default: HPCURATE_STORE, the site profile's, then that of the last run"
     )

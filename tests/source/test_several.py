@@ -1,0 +1,244 @@
+"""Several folders, globs or lists as one input: named, each file once, and each with lists of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcurate.cli.start.inputs import read_source
+from hpcurate.cli.start.overrides import plain_of_path, split_list
+from hpcurate.errors import ConfigError
+from hpcurate.source import FileList, Files, Groups, Jsonl, Part, Several, Source, Undone
+from hpcurate.source.intake import Intake, foresee_all, take_in_all
+from hpcurate.source.scan import scans
+from hpcurate.source.several import check_apart, named_inputs
+from hpcurate.store.layout import Store
+from hpcurate.world import World
+
+WORLD = World()
+FOLDER = "source-0123456789ab"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three folders with two files each, of the same names."""
+    for name in "abc":
+        make(tmp_path / name, "1.mp4", "s/2.mp4")
+    return tmp_path
+
+
+def make(folder: Path, *names: str) -> None:
+    """A folder with these files."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def several(data: Path, *names: str, **more: Any) -> Source:
+    """These folders as one input, as a configuration has it."""
+    return read_source({"_target_": "hpcurate.source.Files", "path": [str(data / name) for name in names], **more})
+
+
+def called(source: Source, limit: int | None = None) -> list[str]:
+    """What the tasks are called."""
+    tasks = [entry.task for one in scans(source, limit) for entry in one.entries()]
+    return [str(getattr(task, "source", task.id)) for task in tasks]
+
+
+def take(tmp_path: Path, source: Source, limit: int | None = None) -> Intake:
+    """Take in what is there now."""
+    return take_in_all(WORLD, Store(str(tmp_path / "store")), FOLDER, scans(source, limit), limit)
+
+
+def test_items_are_called_by_their_input_and_their_path(data: Path) -> None:
+    """So the same path below two folders is two items; the order in which they are named makes no difference."""
+    assert ["a/1.mp4", "a/s/2.mp4", "b/1.mp4", "b/s/2.mp4"] == called(several(data, "a", "b"))
+    assert called(several(data, "a", "b")) == called(several(data, "b", "a"))
+    ids = {entry.task.id for one in scans(several(data, "a", "b")) for entry in one.entries()}
+    assert 4 == len(ids)
+
+
+def test_one_path_is_the_source_that_it_always_was(data: Path) -> None:
+    """Its identity is in the fingerprints of all that was ever done."""
+    path = str(data / "a")
+    source = read_source({"_target_": "hpcurate.source.Files", "path": path})
+    assert ({"files": path, "extensions": []}, Files(path)) == (source.identity(), source)
+    assert ["1.mp4", "s/2.mp4"] == called(source)
+
+
+def test_which_folders_there_are_is_no_part_of_the_identity(data: Path) -> None:
+    """But what they are read with is."""
+    assert several(data, "a", "b").identity() == several(data, "c").identity()
+    assert several(data, "a").identity() != several(data, "a", extensions=["mp4"]).identity()
+
+
+def test_another_folder_adds_its_own_items_alone(data: Path, tmp_path: Path) -> None:
+    """What the others have stays as it was, in lists of theirs; and a run has just those of its inputs."""
+    both = take(tmp_path, several(data, "a", "b"))
+    assert (4, 4, 2) == (both.tasks, both.new, len(both.lists))
+    three = take(tmp_path, several(data, "c", "b", "a"))
+    assert (6, 2, both.lists) == (three.tasks, three.new, tuple(n for n in three.lists if n in both.lists))
+    again = take(tmp_path, several(data, "b", "a"))
+    assert (both.lists, 4, 0, ()) == (again.lists, again.tasks, again.new, again.vanished)
+    other = take(tmp_path, several(data, "c"))
+    assert (2, 0, 1) == (other.tasks, other.new, len(other.lists))
+
+
+def test_new_files_and_those_that_are_gone_are_noticed_in_each(data: Path, tmp_path: Path) -> None:
+    """As of one folder."""
+    take(tmp_path, several(data, "a", "b"))
+    make(data / "a", "3.mp4")
+    (data / "b" / "1.mp4").unlink()
+    now = take(tmp_path, several(data, "a", "b"))
+    assert (5, 1, ("b/1.mp4",)) == (now.tasks, now.new, now.vanished)
+    seen = foresee_all(WORLD, Store(str(tmp_path / "store")), FOLDER, scans(several(data, "a", "b")), None, now_edits())
+    assert (5, 0, ("b/1.mp4",)) == (seen.tasks, seen.new, seen.vanished)
+
+
+def now_edits() -> Any:
+    """Nothing that anybody asked for."""
+    from hpcurate.source.intake import Edits
+
+    return Edits()
+
+
+@pytest.mark.parametrize(("limit", "lists", "tasks"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (4, 2, 4), (9, 2, 4)])
+def test_a_limit_takes_the_first_of_all(data: Path, tmp_path: Path, limit: int, lists: int, tasks: int) -> None:
+    """Folders that it does not reach have no lists; the full run adds the rest."""
+    trial = take(tmp_path, several(data, "a", "b"), limit)
+    assert (lists, tasks) == (len(trial.lists), trial.tasks)
+    assert called(several(data, "a", "b"), limit) == called(several(data, "a", "b"))[:limit]
+    full = take(tmp_path, several(data, "a", "b"))
+    assert (4, 4 - tasks, ()) == (full.tasks, full.new, full.vanished)
+
+
+def test_a_trial_after_the_full_run_has_just_the_first(data: Path, tmp_path: Path) -> None:
+    """The first folder whole, and a list of its own for the rest."""
+    full = take(tmp_path, several(data, "a", "b"))
+    trial = take(tmp_path, several(data, "a", "b"), 3)
+    assert (3, full.lists[0], True) == (trial.tasks, trial.lists[0], trial.lists[1].startswith("first1."))
+
+
+def test_a_folder_of_which_all_is_done_keeps_what_was_taken_in(data: Path, tmp_path: Path) -> None:
+    """Its lists are the run's, although the scan has nothing of it."""
+    full = take(tmp_path, several(data, "a", "b"))
+    make(data / "done" / "a", "1.mp4", "s/2.mp4")
+    source = Part(Undone(several(data, "a", "b"), f"{data}/done/{{relative}}"), ((0, 1),))
+    now = take(tmp_path, source)
+    assert (full.lists, 4, ()) == (now.lists, now.tasks, now.vanished)
+    assert ["already done: 2 items " + f"({data}/done/{{relative}})"] == [n for one in scans(source) for n in one.notes]
+
+
+def test_links_to_one_folder_and_folders_within_another_are_refused(data: Path) -> None:
+    """Naming both."""
+    (data / "link").symlink_to(data / "a")
+    with pytest.raises(ConfigError, match=r"a and .*link are the same; name each file once"):
+        several(data, "a", "link")
+    with pytest.raises(ConfigError, match=r"a and .*a/s overlap"):
+        several(data, "a/s", "a", "b")
+    check_apart({"a": "/data/a", "b": "/data/a-b", "c": "/data/ab"})
+
+
+def test_two_folders_of_one_name_are_refused_until_they_have_names(data: Path) -> None:
+    """The message has what to type."""
+    make(data / "b" / "a", "3.mp4")
+    with pytest.raises(ConfigError, match=r"are both called 'a'; give them names, input=\{one: .*a, two: .*b/a\}"):
+        several(data, "a", "b/a")
+    named = {"x": str(data / "a"), "y": str(data / "b" / "a")}
+    source = read_source({"_target_": "hpcurate.source.Files", "path": named})
+    assert ["x/1.mp4", "x/s/2.mp4", "y/3.mp4"] == called(source)
+
+
+def test_a_file_that_two_globs_or_lists_have_is_refused(data: Path) -> None:
+    """By its name, and those of both."""
+    with pytest.raises(ConfigError, match=r"a/1.mp4' is in 'x' and in 'y'; name each file once"):
+        scans(Several({"x": Files(f"{data}/a/*"), "y": Files(f"{data}/*/1.mp4")}))
+    (data / "one.txt").write_text("a/1.mp4\nb/1.mp4\n")
+    (data / "two.txt").write_text("c/1.mp4\nb/1.mp4\n")
+    with pytest.raises(ConfigError, match=r"b/1.mp4' is in 'one' and in 'two'"):
+        scans(Several({name: FileList(f"{data}/{name}.txt") for name in ("one", "two")}))
+
+
+def test_rows_of_several_tables_keep_their_ids(tmp_path: Path) -> None:
+    """Two of one id are refused, with where both stand."""
+    for name, first in (("one", 0), ("two", 2), ("three", 3)):
+        rows = [json.dumps({"id": str(n), "text": name}) + "\n" for n in range(first, first + 2)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(rows))
+    tables = {name: Jsonl(str(tmp_path / f"{name}.jsonl")) for name in ("one", "two", "three")}
+    assert ["0", "1", "2", "3"] == called(Several({name: tables[name] for name in ("one", "two")}))
+    with pytest.raises(ConfigError, match=r"two tasks have the id '3': .*three.jsonl:1 and .*two.jsonl:2"):
+        scans(Several(tables))
+
+
+def test_groups_of_several_folders(data: Path) -> None:
+    """Each joined within its folder."""
+    make(data / "a", "1.json")
+    make(data / "b", "1.json")
+    options = {"members": {"video": ["mp4"], "meta": ["json"]}, "missing": "skip"}
+    source = read_source({"_target_": "hpcurate.source.Groups", "path": [str(data / "a"), str(data / "b")], **options})
+    assert ["a/1", "b/1"] == called(source)
+    assert isinstance(source, Several)
+    assert isinstance(source.sources["a"], Groups)
+    assert ["a: 1 incomplete items left out, e.g. 's/2 lacks meta'"] == list(scans(source)[0].notes)[:1]
+
+
+NUMBERED = [
+    ("/data/{08..10}", {"08": "/data/08", "09": "/data/09", "10": "/data/10"}),
+    ("/data/s-{0..1}.d/v", {"s-0.d": "/data/s-0.d/v", "s-1.d": "/data/s-1.d/v"}),
+    (["/data/{0000..0001}", "/data/0007"], {f"000{n}": f"/data/000{n}" for n in (0, 1, 7)}),
+    (["/x/a", "/y/*/c.mp4", "s3://bucket/b/"], {"a": "/x/a", "y": "/y/*/c.mp4", "b": "s3://bucket/b/"}),
+    ({"v": "/x/a", "w": "/y/a"}, {"v": "/x/a", "w": "/y/a"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "named"), NUMBERED)
+def test_names_of_inputs(given: Any, named: dict[str, str]) -> None:
+    """Of folders that are numbered, of lists, of mappings."""
+    assert named == named_inputs(given)
+
+
+@pytest.mark.parametrize(
+    "given", ["/d/{3..1}", "/d/{0..99999}", "/d/{0..1}/{0..1}", ["/"], [".."[:0]], [], {"a/b": "/x"}]
+)
+def test_inputs_without_a_name_are_refused(given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And ranges that are none."""
+    monkeypatch.chdir("/")
+    with pytest.raises(ConfigError, match="input"):
+        named_inputs(given)
+
+
+def test_a_numbered_folder_that_is_not_there_is_named(data: Path) -> None:
+    """The union of those that are there is the input."""
+    for number in ("0000", "0001", "0003"):
+        make(data / number, "x.mp4")
+    options = {"_target_": "hpcurate.source.Files"}
+    with pytest.raises(ConfigError, match="0002: no such folder"):
+        scans(read_source({**options, "path": f"{data}/{{0000..0003}}"}))
+    union = read_source({**options, "path": [f"{data}/{{0000..0001}}", f"{data}/0003"]})
+    assert ["0000/x.mp4", "0001/x.mp4", "0003/x.mp4"] == called(union)
+
+
+TYPED = [
+    ("/a", "/a"), ("[/a,/b]", ["/a", "/b"]), ("[ /a , '/b,c' ]", ["/a", "/b,c"]), ("[]", []), ("[ab]*", "[ab]*"),
+    ("{a: /x/v,b:/y/v}", {"a": "/x/v", "b": "/y/v"}), ("{0..3}", "{0..3}"), ("[/d/{0..3},/x]", ["/d/{0..3}", "/x"]),
+    ("[\udcff/a,b c]", ["\udcff/a", "b c"]), ("[/a/${x}]", [r"/a/\${x}"]), ("[s3://b/x,/y]", ["s3://b/x", "/y"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), TYPED)
+def test_several_inputs_on_a_command_line(text: str, value: Any) -> None:
+    """Any bytes; quotes for what has a comma."""
+    assert value == plain_of_path("input", text)
+
+
+def test_a_file_that_is_called_like_a_list_is_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And other keys have one path."""
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("[a,b]")
+    assert ("[a,b]", "[a,c]") == (plain_of_path("input", "[a,b]"), plain_of_path("store", "[a,c]"))
+    assert ["a", "b'c"] == split_list("a, b'c,")
