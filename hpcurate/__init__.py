@@ -21,6 +21,7 @@ _HOME = {
     "Record": "task",
     "Resources": "stage",
     "Retry": "runs.retry",
+    "Saved": "task",
     "Source": "source",
     "NodeInfo": "stage",
     "NodeServer": "server",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from hpcurate.task import File as File
     from hpcurate.task import FileTask as FileTask
     from hpcurate.task import Record as Record
+    from hpcurate.task import Saved as Saved
     from hpcurate.task import Task as Task
     from hpcurate.task import stable_id as stable_id
 

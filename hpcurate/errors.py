@@ -45,6 +45,10 @@ class StoreError(UserError):
     """What lies on shared storage is missing, unreadable, or of another format."""
 
 
+class SavedError(UserError):
+    """A value cannot be saved with a task, or what was saved cannot be read back as it was."""
+
+
 class LauncherError(UserError):
     """The scheduler or the machine refused what the plan asks for."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Optional, Protocol, TypeVar, Union, get_args, get_origin
 
 import attrs
 import msgspec
@@ -15,8 +15,11 @@ import msgspec
 from hpcurate.errors import PipelineError, StageError
 from hpcurate.resources import Resources
 from hpcurate.server import NodeServer
-from hpcurate.task import File, StageSums, Task
+from hpcurate.task import File, Saved, StageSums, Task
 from hpcurate.units import job_minutes, megabytes
+
+if TYPE_CHECKING:
+    from hpcurate.savers.base import Saver
 
 __all__ = ["Chain", "CurrentOr", "NodeInfo", "Resources", "Stage", "WorkerInfo", "task_types"]
 
@@ -89,6 +92,9 @@ class Scope(Protocol):
 
     def file(self, task: Task, name: str) -> File:
         """Place for a file of `task`."""
+
+    def save(self, task: Task, name: str, value: Any, saver: Union[str, Saver, None]) -> Saved:
+        """Keep a value with `task`."""
 
     def log(self, name: str, value: Any, step: Optional[int]) -> None:
         """Keep a result of the stage's own."""
@@ -236,6 +242,22 @@ class Stage(Generic[In, Out]):
         """
         return self._current().file(task, name)
 
+    def save(self, task: Task, name: str, value: Any, *, saver: Union[str, Saver, None] = None) -> Saved:
+        """Keep a value with `task`: an array, a table, a network, a figure, a notebook, a text, plain data or a record.
+
+        It goes where the task goes, from stage to stage, as `task.saved[name]`: a file, and beside it what is known of
+        it. The first saver that takes the value writes it; `saver` names one, or is one of your own. A `Saved` of
+        another task is kept by its reference. Raises SavedError: for a value that no saver takes, and for a name that
+        is none, or is taken.
+        """
+        return self._current().save(task, name, value, saver)
+
+    def load(self, task: Task, name: str, *, saver: Union[str, Saver, None] = None) -> Any:
+        """What this stage or one before it has saved with `task`. Raises SavedError."""
+        from hpcurate.savers.reading import load_of  # here: few stages load anything
+
+        return load_of(task, name, saver)
+
     def log(self, name: str, value: Any, *, step: Optional[int] = None) -> None:
         """Keep a result of the stage's own, for `hpcurate status`, `compare` and the report: it is no part of a task.
 
@@ -313,7 +335,7 @@ class Stage(Generic[In, Out]):
     def _current(self) -> Scope:
         if self._scope is None:
             raise StageError(
-                "child(), drop(), left_out(), file(), log() and checkpoint() work only while process() runs"
+                "child(), drop(), left_out(), file(), save(), log() and checkpoint() work only while process() runs"
             )
         return self._scope
 

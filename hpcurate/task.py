@@ -6,21 +6,36 @@ This module runs in every stage environment: Python 3.9 or newer, attrs and the 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, ClassVar, Optional
 
 import attrs
 
 from hpcurate.ids import stable_id
 from hpcurate.sums import StageSums
 
-__all__ = ["File", "FileTask", "Record", "StageSums", "Task", "stable_id"]
+__all__ = [
+    "File",
+    "FileTask",
+    "Record",
+    "Saved",
+    "StageSums",
+    "Task",
+    "any_saved",
+    "put_saved",
+    "saved_of",
+    "stable_id",
+]
 
 
 class _Memory:
-    """Gives each task a dict that is never written: it lives while tasks are handed over in memory."""
+    """What a task has beside its fields: a dict that is never written, and what stages have saved with it."""
 
-    __slots__ = ("_memory",)
+    __slots__ = ("_memory", "_saved")
+    _saved: Mapping[str, Saved]
+    _in_use: ClassVar[bool] = False
+    """Whether any task of this process has had something saved: in most processes nobody has to look at each."""
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -30,6 +45,11 @@ class _Memory:
         except AttributeError:
             self._memory: dict[str, Any] = {}
             return self._memory
+
+    @property
+    def saved(self) -> Mapping[str, Saved]:
+        """What `Stage.save` has kept with the task, by name; it goes where the task, or one of its id, is passed on."""
+        return saved_of(self)
 
 
 @attrs.define(kw_only=True)
@@ -110,6 +130,35 @@ class File(os.PathLike):  # type: ignore[type-arg]
 
     def __repr__(self) -> str:
         return f"File({self.ref!r})"
+
+
+@attrs.define(frozen=True)
+class Saved(os.PathLike):  # type: ignore[type-arg]
+    """A value that a stage has saved with a task: a path for `open()`; `Stage.load` reads it back."""
+
+    file: File
+    about: File
+    """What is known of it, as JSON: its saver, its class, its shape."""
+
+    def __fspath__(self) -> str:
+        return self.file.__fspath__()
+
+
+def saved_of(task: _Memory) -> Mapping[str, Saved]:
+    """The same as `task.saved`, also where the class has a field of that name."""
+    return getattr(task, "_saved", None) or {}
+
+
+def put_saved(task: _Memory, saved: Mapping[str, Saved]) -> None:
+    """Add to what is saved with a task."""
+    if saved:
+        task._saved = {**saved_of(task), **saved}
+        _Memory._in_use = True
+
+
+def any_saved(tasks: Iterable[_Memory]) -> bool:
+    """Whether something is saved with one of them."""
+    return _Memory._in_use and any(map(saved_of, tasks))
 
 
 @attrs.define(kw_only=True)

@@ -53,8 +53,11 @@ class BatchInference(InferenceStage[In, Out]):
                 raise PipelineError(f"{cls.__qualname__}: fill[{name!r}] is set, and collate[{name!r}] is not 'pad'")
         return super().__new__(cls, *args, **kwargs)
 
-    def load(self, task: In) -> Mapping[str, Any]:
-        """The inputs of one task by name: CPU work, done ahead, in threads or processes."""
+    def load(self, task: In) -> Mapping[str, Any]:  # type: ignore[override]  # here the word is the user's to define
+        """The inputs of one task by name: CPU work, done ahead, in threads or processes.
+
+        What was saved with a task is read by `hpcurate.savers.load(task.saved[name])`.
+        """
         raise NotImplementedError
 
     def loaded(self, task: In) -> Mapping[str, Any]:

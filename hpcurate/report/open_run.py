@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 
@@ -17,6 +18,8 @@ from hpcurate.report.rows import DROPPED, Plain, lines_of, loaded
 from hpcurate.report.run_view import RunView
 from hpcurate.report.trace import Trace, trace
 from hpcurate.runs.outcome import Outcome
+from hpcurate.savers.base import Saver
+from hpcurate.savers.reading import load_of
 from hpcurate.spec import find_task, from_spec
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
@@ -49,6 +52,13 @@ class OpenRun(Outcome):
     def results(self, stage: str) -> Iterator[Plain]:
         """The same as plain values, without the code of any stage: files are absolute paths."""
         return results_of(self._view(), stage).rows()
+
+    def load(self, task: Task | Plain, name: str, *, saver: str | Saver | None = None) -> Any:
+        """What a stage has saved with a task under that name: a task of `tasks`, or a row of `results`.
+
+        Raises SavedError.
+        """
+        return load_of(task, name, saver)
 
     def dropped(self, stage: str | None = None) -> Iterator[Plain]:
         """What a stage, or all, ended on purpose: `id`, `stage` (and member of its chain), `reason`, `task`."""

@@ -18,6 +18,7 @@ from hpcurate.stage_process.batches import Batch, PrepareDied
 from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.gpu_errors import GpuLost, free_gpu_memory, gpu_lost
+from hpcurate.stage_process.kept import pass_on
 from hpcurate.stage_process.lineage import Lineage
 from hpcurate.stage_process.logged import Entry
 from hpcurate.stage_process.messages import InWork, ShardJob
@@ -324,7 +325,9 @@ class Attempt:
             stage.bind(scope)
             try:
                 joins = self._job.joins and stage is self._stage.members[0]
-                tasks = self._member(stage, name, types, tasks, scope, lineage, joins)
+                given = tasks
+                tasks = self._member(stage, name, types, given, scope, lineage, joins)
+                pass_on(given, tasks, scope.saved)
             except RAISED as error:
                 raise MemberFailed(name) from error
             finally:

@@ -13,7 +13,7 @@ import msgspec
 from hpcurate.group import shown
 from hpcurate.stage_process.raised import RAISED
 from hpcurate.store.rows import Codec
-from hpcurate.task import File, Task
+from hpcurate.task import File, Task, put_saved, saved_of
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -163,6 +163,7 @@ class Batch:
     def _took(self, place: int, prepared: Prepared) -> Prepared:
         if prepared.raised is not None:
             raise prepared.raised
+        put_saved(prepared.task, saved_of(self.tasks[place]))  # of another process it has its fields alone
         self.tasks[place] = prepared.task
         prepared.task.memory.update(prepared.memory)
         return prepared

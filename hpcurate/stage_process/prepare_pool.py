@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -20,7 +20,7 @@ from hpcurate.stage_process.batches import Prepared
 from hpcurate.stage_process.messages import Hello
 from hpcurate.stage_process.raised import RAISED, Raised
 from hpcurate.stage_process.stacks import write_on_signal
-from hpcurate.task import Task
+from hpcurate.task import Saved, Task, put_saved, saved_of
 
 NO_SETUP = "with prepare=processes setup() was not called here: use what the constructor set, or prepare=threads"
 _STAGE: list[Stage[Any, Any]] = []
@@ -42,10 +42,10 @@ class InProcesses:
     def begin(self, tasks: Sequence[Task]) -> list[Future[Prepared]]:
         """See `Preparer`. Where a process has died the tasks that it had fail; these get new ones."""
         try:
-            return [self._pool.submit(_prepare, task) for task in tasks]
+            return [self._pool.submit(_prepare, task, saved_of(task)) for task in tasks]
         except BrokenExecutor:
             self._pool = self._new()
-            return [self._pool.submit(_prepare, task) for task in tasks]
+            return [self._pool.submit(_prepare, task, saved_of(task)) for task in tasks]
 
     def close(self) -> None:
         """See `Preparer`. They are waited for: a forked process leaves without doing so, and would wait for ever."""
@@ -64,8 +64,9 @@ def _construct(hello: Hello) -> None:
     _STAGE[:] = [construct(hello, secrets=True)]
 
 
-def _prepare(task: Task) -> Prepared:
+def _prepare(task: Task, saved: Mapping[str, Saved]) -> Prepared:
     began, raised = time.monotonic(), None
+    put_saved(task, saved)  # a task crosses with its fields alone
     try:
         _STAGE[0].prepare(task)
     except RAISED as error:

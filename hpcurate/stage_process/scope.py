@@ -6,16 +6,21 @@ import contextlib
 import operator
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from hpcurate.errors import StageError
+import attrs
+
+from hpcurate.errors import SavedError, StageError
 from hpcurate.stage_process.amounts import numbers, plain
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, entry_of
 from hpcurate.store.access import make_folder
 from hpcurate.store.files import files_folder
-from hpcurate.task import File, Task, stable_id
+from hpcurate.task import File, Saved, Task, put_saved, saved_of, stable_id
+
+if TYPE_CHECKING:
+    from hpcurate.savers.base import Saver
 
 LONGEST_REASON = 300
 """Characters of a reason that are kept: it is counted, and stands in every report."""
@@ -33,6 +38,8 @@ class BatchScope:
         self.omissions: list[Omission] = []
         self.owners: set[str] = set()
         """Ids of the tasks that files were written for."""
+        self.saved: dict[str, dict[str, Saved]] = {}
+        """Id of a task → what was saved with it, by name."""
         self._ordinals: dict[tuple[str, ...], int] = {}
         self.group: Optional[str] = None
         self.keys: Mapping[int, str] = {}
@@ -69,6 +76,30 @@ class BatchScope:
         file = self._files.place(self.stage, task, name)
         self.owners.add(task.id)
         return file
+
+    def save(self, task: Task, name: str, value: Any, saver: Union[str, Saver, None]) -> Saved:
+        """See `Stage.save`."""
+        try:
+            saved = self._save(task, name, value, saver)
+        except SavedError as error:
+            raise SavedError(f"{self.stage}: save({name!r:.120}): {error}") from error
+        put_saved(task, {name: saved})
+        self.saved.setdefault(task.id, {})[name] = saved
+        return saved
+
+    def _save(self, task: Task, name: str, value: Any, named: Union[str, Saver, None]) -> Saved:
+        from hpcurate.savers.choice import chosen  # here: few stages save anything
+        from hpcurate.savers.writing import check_name, write
+
+        check_name(name)
+        if name in saved_of(task) or name in self.saved.get(task.id, ()):
+            raise SavedError(f"task {task.id!r} has something of that name; choose another")
+        if any(field.name == "saved" for field in attrs.fields(type(task))):
+            raise SavedError(f"{type(task).__qualname__} has a field `saved` of its own; rename that")
+        if isinstance(value, Saved):
+            return value
+        whose = {"stage": self.stage, "task": task.id}
+        return write(name, value, chosen(value, named), lambda place: self.file(task, place), whose)
 
     def checkpoint(self, task: Task) -> str:
         """See `Stage.checkpoint`. The folder of the shard is never made here: without it another attempt goes on."""

@@ -30,8 +30,9 @@ from hpcurate.store.row_types import (
     sample_of,
 )
 from hpcurate.store.row_values import lost, plain_json, refuse_objects, to_plain
+from hpcurate.store.saved_rows import MARK, saved_in, with_saved
 from hpcurate.system.garbage import uncollected
-from hpcurate.task import File, Task
+from hpcurate.task import File, Task, any_saved, put_saved, saved_of
 
 __all__ = ["Codec", "check_task_type", "codec"]
 
@@ -60,7 +61,7 @@ class Codec(Generic[T]):
         self, cls: type[T], root: Optional[str] = None, on_file: Optional[Callable[[File, T], None]] = None
     ) -> None:
         self.cls = cls
-        self._hook = _from_plain(root)
+        self._root, self._hook = root, _from_plain(root)
         self._on_file = on_file
         self._may_name_files = on_file is not None and may_name_files(cls)
         self._written: Optional[T] = None
@@ -69,6 +70,8 @@ class Codec(Generic[T]):
         self._encoder = msgspec.json.Encoder(enc_hook=self._to_plain, order="deterministic")
         self._decoder = msgspec.json.Decoder(cls, dec_hook=self._hook)
         self._loose = loose_fields(cls)
+        self._own_saved = "saved" in {field.name for field in attrs.fields(cls)} if attrs.has(cls) else True
+        """Whether the class has a field of that name: then nothing can be saved with its tasks."""
         types = field_types(cls).values()  # type: ignore[arg-type]  # mypy: an instance has no hash, the class has one
         self._odd_keys = any(has_odd_keys(kind) for kind in types)
         self._compared = compared_fields(cls, keys=self._odd_keys)
@@ -76,7 +79,7 @@ class Codec(Generic[T]):
 
     def encode_block(self, tasks: Sequence[T]) -> bytes:
         """All rows, each with its end. Raises RecordError for the first task that `encode` raises it for."""
-        if not self._odd_keys:
+        if not self._odd_keys and not any_saved(tasks):
             if self._block is None:
                 self._block = RowBlock(self.cls, self._loose, self._compared, self._hook)
             data = self._block.encode(tasks, lambda: self._encoder.encode_lines(self._one_by_one(tasks)))
@@ -99,6 +102,13 @@ class Codec(Generic[T]):
 
     def encode(self, task: T) -> bytes:
         """One line without its newline. Raises RecordError naming task, field and cause."""
+        line, saved = self._encoded(task), saved_of(task)
+        for one in saved.values() if self._on_file else ():
+            self._on_file(one.file, task)  # type: ignore[misc]  # there is one
+            self._on_file(one.about, task)  # type: ignore[misc]
+        return with_saved(line, saved) if saved else line
+
+    def _encoded(self, task: T) -> bytes:
         self._written = task
         if not task.id:
             raise RecordError(f"a {self.cls.__qualname__} has an empty id; ids name tasks and their files")
@@ -129,6 +139,12 @@ class Codec(Generic[T]):
 
     def decode(self, line: bytes) -> T:
         """The task of one line. Raises RecordError."""
+        task = self._decoded(line)
+        if MARK in line and not self._own_saved:
+            put_saved(task, saved_in(line, self._root))
+        return task
+
+    def _decoded(self, line: bytes) -> T:
         try:
             return self._decoder.decode(line)
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
@@ -144,6 +160,8 @@ class Codec(Generic[T]):
 
     def decode_rows(self, data: bytes, count: int) -> list[T]:
         """Tasks of so many lines. Raises RecordError."""
+        if MARK in data and not self._own_saved:
+            return [self.decode(line) for line in data.splitlines() if line]
         try:
             with uncollected():
                 found: list[T] = self._decoder.decode_lines(data)

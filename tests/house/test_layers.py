@@ -11,7 +11,7 @@ from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
 GROUND = "errors units other_tools fields failures verdict digest imports inside secrets masks results ids sums named_stage resources"
-USERS = f"{GROUND} task model server stage members spec"
+USERS = f"{GROUND} task savers model server stage members spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site site_files models environments"
 
@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "task": GROUND,
     "model": "errors",
     "server": "errors fields",
-    "stage": f"{GROUND} task model server",
+    "savers": "errors ids sums task",
+    "stage": f"{GROUND} task model server savers",
     "members": "errors server stage task",
     "group": "errors fields resources stage task",
     "spec": f"{GROUND} task model server stage",

@@ -17,8 +17,9 @@ NEEDS = {"torch.load": ("weights_only", True)}
 """Call → the argument without which it runs what it reads."""
 REFUSED = {"shell": True, "allow_pickle": True, "trust_remote_code": True}
 """Arguments of any call."""
-OWN = {"start.py": "marshal.loads"}
-"""The bytecode of frozen code, in the run's own folder, as private as the source beside it."""
+OWN = {"start.py": "marshal.loads", "pickles.py": "pickle.load"}
+"""The bytecode of frozen code, in the run's own folder, as private as the source beside it; a value that was saved as a
+pickle, where whoever loads it says so by name."""
 
 
 def _found(text: str) -> Iterator[str]:
