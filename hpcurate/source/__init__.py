@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "Csv": "tables",
     "FileList": "files",
+    "FileTriplets": "triplets",
     "Files": "files",
     "FolderTask": "base",
     "Folders": "files",
@@ -20,13 +21,14 @@ _HOME = {
     "RowTask": "row_task",
     "Several": "several",
     "Source": "base",
-    "Triplets": "groups",
+    "Triplets": "triplets",
     "Undone": "parts",
 }
 
 __all__ = [
     "Csv",
     "FileList",
+    "FileTriplets",
     "Files",
     "FolderTask",
     "Folders",
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
     from hpcurate.source.files import Files as Files
     from hpcurate.source.files import Folders as Folders
     from hpcurate.source.groups import Groups as Groups
-    from hpcurate.source.groups import Triplets as Triplets
     from hpcurate.source.hugging_face import HuggingFace as HuggingFace
     from hpcurate.source.items import Items as Items
     from hpcurate.source.items import Once as Once
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from hpcurate.source.tables import Csv as Csv
     from hpcurate.source.tables import Jsonl as Jsonl
     from hpcurate.source.tables import Parquet as Parquet
+    from hpcurate.source.triplets import FileTriplets as FileTriplets
+    from hpcurate.source.triplets import Triplets as Triplets
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Items of several files: joined by stem, or named line by line."""
+"""Items of several files, joined by stem."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option
-from hpcurate.source.base import MISSING, GroupTask, Placed, absolute
-from hpcurate.source.tables import json_rows
+from hpcurate.source.base import MISSING, GroupTask, absolute
 from hpcurate.source.walk import Trail, follow, is_file, is_folder, listed
 from hpcurate.task import Task, stable_id
 from hpcurate.units import plural
@@ -128,52 +127,3 @@ class Groups:
                 if lower.endswith(end) and len(end) > len(best[1]):
                     best = (member, end)
         return name[: len(name) - len(best[1])], best[0] or None
-
-
-@attrs.define(frozen=True)
-class Triplets:
-    """Items of several files, one JSON object a line: `{"video": "a.mp4", "audio": "a.wav", "json": "a.json"}`.
-
-    Relative paths start from the manifest's folder. `source` and `weight` in a line are taken over. What
-    `stages.files.ExportTriplets` writes is read back as it was.
-    """
-
-    path: str = option(NEEDED, "JSONL file, or a glob of several")
-    members: tuple[str, ...] = option(
-        (), "members each line must have; empty: those of the first line", converter=tuple
-    )
-    task_type: ClassVar[type[Task]] = GroupTask
-
-    def identity(self) -> dict[str, Any]:
-        """See `Source`."""
-        return {"triplets": absolute(self.path)}
-
-    def tasks(self) -> Iterator[Task]:
-        """See `Source`."""
-        return (task for _, task in self.placed())
-
-    def placed(self) -> Iterator[Placed]:
-        """See `Placed`."""
-        members = self.members
-        for where, row in json_rows(self.path):
-            own = {k: v for k, v in row.items() if k not in ("source", "weight")}
-            members = members or tuple(own)
-            if not own or set(own) != set(members) or not all(isinstance(v, str) for v in own.values()):
-                raise ConfigError(f"{where}: expected a path each for {', '.join(members) or 'its files'}, got {row!a}")
-            yield where, _triplet(where, row, {name: own[name] for name in members})
-        if not members:
-            raise ConfigError(f"input={self.path}: holds no row")
-
-
-def _triplet(where: str, row: dict[str, Any], files: dict[str, str]) -> GroupTask:
-    folder = os.path.dirname(where.rpartition(":")[0])
-    source = str(row.get("source") or os.path.splitext(next(iter(files.values())))[0])
-    weight = row.get("weight")
-    if isinstance(weight, bool) or not isinstance(weight, (int, float, type(None))):
-        raise ConfigError(f"{where}: weight={weight!a}: expected a number")
-    return GroupTask(
-        id=stable_id("group", source),
-        source=source,
-        files={name: os.path.join(folder, path) for name, path in files.items()},
-        weight=1.0 if weight is None else float(weight),
-    )

@@ -47,14 +47,19 @@ def names_in(pattern: str) -> list[str]:
 
 def item_name(task: Task, pattern: str) -> str:
     """The name of a task's result. Raises StageError for one that leads out of the output, or names no file."""
+    name = named(task, pattern)
+    return checked_path(os.path.normpath(name) if name.startswith("./") else name)
+
+
+def named(task: Task, pattern: str) -> str:
+    """What the pattern says of a task. Raises StageError."""
     values = _values(task)
     source = values.get("source")
     own = output_fields(source if isinstance(source, str) and source else task.id, task.id)
     try:
-        name = pattern.format(**{**values, **own})
+        return pattern.format(**{**values, **own})
     except (KeyError, ValueError, TypeError) as error:
         raise StageError(f"name={pattern}: task {task.id}: {error}") from None
-    return checked_path(os.path.normpath(name) if name.startswith("./") else name)
 
 
 def checked_path(path: str) -> str:

@@ -34,6 +34,7 @@ SOURCES = (
     "Folders",
     "Groups",
     "Triplets",
+    "FileTriplets",
     "Jsonl",
     "Csv",
     "Parquet",

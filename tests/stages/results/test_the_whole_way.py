@@ -55,3 +55,19 @@ def test_all_in_one_file(shell: Shell) -> None:
     rows = [json.loads(line) for line in (shell.folder / "out" / "results.jsonl").read_bytes().splitlines()]
     assert ["b.mp4", "c.mp4", "d.mp4", "e.mp4", "s/a.mp4"] == [row["source"] for row in rows]
     assert {"thumb of 3 bytes"} == {(shell.folder / "out" / rows[2]["thumb"]).read_text()}
+
+
+def test_files_as_triplets(shell: Shell) -> None:
+    """What came in, and what was made of it: two lists that Kagurazaka reads."""
+    words = [
+        "+pipeline=captions",
+        "+results=triplets",
+        f"input={shell.folder / 'in'}",
+        f"output={shell.folder / 'out'}",
+    ]
+    shell.inline(*words, "stages.results.members={input: thumb}")
+    made = [json.loads(line)["input"] for line in (shell.folder / "out" / "triplets.jsonl").read_bytes().splitlines()]
+    assert "thumb of 1 bytes" == Path(made[0]["path"]).read_text()
+    shell.inline(*words, "~stages.caption")
+    found = [json.loads(line)["input"] for line in (shell.folder / "out" / "triplets.jsonl").read_bytes().splitlines()]
+    assert {"path": str(shell.folder / "in/s/a.mp4"), "rel_dir": "s", "file_name": "a.mp4"} == found[-1]
