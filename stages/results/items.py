@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from hpcurate import File, Resources, Stage, Task
+from hpcurate import Record, Resources, Stage, Task
 from hpcurate.errors import StageError
+from hpcurate.inside import file_of
 from stages.publish import publish_bytes, publish_file, published
 from stages.results.names import PATTERN, check_known, check_pattern, checked_path, item_name
-from stages.results.records import ID, Written, check_written, written
+from stages.results.records import ID, Source, Written, check_once, check_written, written
 
 Layout = Literal["beside", "folder"]
 Others = Literal["refuse", "replace"]
@@ -32,7 +34,14 @@ class WriteItems(Stage[Task, Task]):
     batch_size = 100
     small_batches = True
 
-    def __init__(self, output: str, layout: Layout = "beside", name: str = PATTERN, others: Others = "refuse") -> None:
+    def __init__(
+        self,
+        output: str,
+        layout: Layout = "beside",
+        name: str = PATTERN,
+        others: Others = "refuse",
+        input_files: bool = False,
+    ) -> None:
         """Set where to write.
 
         Args:
@@ -43,8 +52,10 @@ class WriteItems(Stage[Task, Task]):
                 Several results of one item need a name each, e.g. {relative}.{id}.
             others: where a result would lie there is already that of another task, or no result at all: refuse the
                 task, or replace what is there.
+            input_files: the item's own files are there, too: `a/b.mp4` itself, or all members of a group.
         """
-        self.output, self.layout, self.name, self.others = output, layout, check_pattern(name), others
+        self.output, self.layout, self.name = output, layout, check_pattern(name)
+        self.others, self.input_files = others, input_files
 
     def accept(self, given: type[Task]) -> None:
         """Refuse a class that cannot be written, or has not what the name is made of."""
@@ -54,11 +65,16 @@ class WriteItems(Stage[Task, Task]):
     def process(self, tasks: list[Task]) -> list[Task]:
         """The same tasks, written."""
         for task in tasks:
-            name = item_name(task, self.name)
+            name = self.result_name(task)
             record = record_path(name, self.layout)
+            item = item_files(task, name, self.layout, input_files=self.input_files)
             self._check_own(record, task.id)
-            publish_written(item_files(task, name, self.layout), self.output, record)
+            publish_written(item, self.output, record)
         return tasks
+
+    def result_name(self, task: Task) -> str:
+        """The path of a task's result, relative to the output and without a suffix."""
+        return item_name(task, self.name)
 
     def _check_own(self, record: str, task_id: str) -> None:
         """Raise StageError if another's result has the name: nothing is replaced by chance."""
@@ -77,11 +93,27 @@ def record_path(name: str, layout: Layout) -> str:
     return checked_path(f"{name}/{RECORD}" if layout == "folder" else f"{name}.json")
 
 
-def item_files(task: Task, name: str, layout: Layout) -> Written:
+def item_files(task: Task, name: str, layout: Layout, *, input_files: bool = False) -> Written:
     """Record and files of a task of that name. Raises StageError. Pure."""
     record = record_path(name, layout)
     between = "/" if layout == "folder" else "."
-    return written(task, lambda label: f"{name}{between}{label}", os.path.dirname(record))
+    item = written(task, lambda label: f"{name}{between}{label}", os.path.dirname(record))
+    files = (*item.files, *(came_in(task, name, layout) if input_files else ()))
+    check_once((record, *(path for _, path in files)), task.id)
+    return Written(item.fields, files)
+
+
+def came_in(task: Task, name: str, layout: Layout) -> list[tuple[str, str]]:
+    """The files that a task stands for, each with its path relative to the output. Raises StageError. Pure."""
+    group, path = getattr(task, "files", None), getattr(task, "path", None)
+    paths: list[Any] = list(group.values()) if isinstance(group, Mapping) and not isinstance(task, Record) else [path]
+    for one in paths:
+        if not isinstance(one, str) or file_of(one) != one:
+            raise StageError(f"task {task.id} has no input file of its own ({one!a:.200}): input_files=false")
+    if layout == "folder":
+        return [(one, checked_path(f"{name}/{os.path.basename(one)}")) for one in paths]
+    suffixes = [os.path.splitext(one)[1] for one in paths]
+    return [(one, checked_path(name.removesuffix(end) + end)) for one, end in zip(paths, suffixes, strict=True)]
 
 
 def publish_written(item: Written, output: str, record: str) -> None:
@@ -91,7 +123,7 @@ def publish_written(item: Written, output: str, record: str) -> None:
     publish_bytes(item.line(), os.path.join(output, record))
 
 
-def publish_whole(file: File, target: str) -> None:
+def publish_whole(file: Source, target: str) -> None:
     """A file; or a folder, as a command may make, file by file."""
     source = os.fspath(file)
     if not os.path.isdir(source):

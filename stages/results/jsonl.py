@@ -9,7 +9,7 @@ from hpcurate.errors import ConfigError, StageError
 from stages.publish import publish_bytes
 from stages.results.items import publish_whole
 from stages.results.names import check_known, check_pattern, item_name
-from stages.results.records import Written, check_written, written
+from stages.results.records import Written, check_once, check_written, written
 
 FILES = "files"
 """Folder of the files, beside the JSON lines."""
@@ -64,6 +64,7 @@ def check_apart(items: list[Written]) -> None:
     """Raise StageError, naming both tasks, if files of two tasks would have one path. Pure."""
     owners: dict[str, str] = {}
     for item in items:
+        check_once((path for _, path in item.files), str(item.fields["id"]))
         for _, path in item.files:
             one = str(item.fields["id"])
             if owners.setdefault(path, one) != one:

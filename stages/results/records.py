@@ -24,6 +24,8 @@ from stages.output_types import is_file
 from stages.results.names import checked_path
 
 ID = "id"
+Source = File | str
+"""What is published: a file that a stage has made, or the path of one that came in."""
 Place = Callable[[str], str]
 """What a file of the task is called by the record, such as `preview.webp` → its path relative to the output."""
 
@@ -34,7 +36,7 @@ class Written:
 
     fields: Mapping[str, Any]
     """The record."""
-    files: tuple[tuple[File, str], ...]
+    files: tuple[tuple[Source, str], ...]
     """Each file with its path relative to the output."""
 
     def line(self) -> bytes:
@@ -50,7 +52,7 @@ def check_written(cls: type[Task]) -> None:
 def written(task: Task, place: Place, folder: str) -> Written:
     """The record of a task that lies in `folder`, relative to the output, and its files. Raises StageError."""
     fields: dict[str, Any] = {ID: task.id}
-    files: list[tuple[File, str]] = []
+    files: list[tuple[Source, str]] = []
     for entry in _entries(type(task)):
         if not holds_files(entry.type):
             fields[entry.name] = entry.value(task, 0)  # type: ignore[arg-type]  # any class of tasks may be a record
@@ -59,7 +61,6 @@ def written(task: Task, place: Place, folder: str) -> Written:
         files += found.values()
         paths = {key: os.path.relpath(path, folder or ".") for key, (_, path) in found.items()}
         fields[entry.name] = _as_declared(entry.get(task), paths)
-    check_once((path for _, path in files), task.id)
     return Written(fields, tuple(files))
 
 

@@ -49,6 +49,8 @@ STAGES = (
     "stages.files.ExportTriplets",
     "stages.results.items.WriteItems",
     "stages.results.jsonl.WriteJsonl",
+    "stages.results.numbered.Number",
+    "stages.results.numbered.WriteNumbered",
     "stages.shards.webdataset.WebDataset",
     "stages.shards.texts.TextShards",
 )

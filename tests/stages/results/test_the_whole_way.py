@@ -71,3 +71,16 @@ def test_files_as_triplets(shell: Shell) -> None:
     shell.inline(*words, "~stages.caption")
     found = [json.loads(line)["input"] for line in (shell.folder / "out" / "triplets.jsonl").read_bytes().splitlines()]
     assert {"path": str(shell.folder / "in/s/a.mp4"), "rel_dir": "s", "file_name": "a.mp4"} == found[-1]
+
+
+def test_numbered_folders_are_one_input(shell: Shell) -> None:
+    """Two files a folder; then all folders as one input, whose items are called by them."""
+    out = shell.folder / "out"
+    words = ["+pipeline=captions", "~stages.caption", "+results=numbered", "stages.number.items=2"]
+    shell.inline(*words, "stages.results.input_files=true", f"input={shell.folder / 'in'}", f"output={out}")
+    assert ["0000", "0001", "0002", "lists"] == sorted(path.name for path in out.iterdir())
+    shell.inline(
+        "+pipeline=captions", "+results=jsonl", f"input={out}/{{0000..0002}}", f"output={shell.folder / 'all'}"
+    )
+    rows = [json.loads(line) for line in (shell.folder / "all" / "results.jsonl").read_bytes().splitlines()]
+    assert ["0000/b.mp4", "0000/c.mp4", "0001/d.mp4", "0001/e.mp4", "0002/s/a.mp4"] == [row["source"] for row in rows]
