@@ -48,10 +48,17 @@ def until(found: Callable[[], object], seconds: float = 120, seen: Callable[[], 
         time.sleep(0.02)
 
 
+def lives(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def ended(notes: Path) -> bool:
     """Whether nothing is left of any server that was started."""
-    pids = lines(notes / "loads") + lines(notes / "held")
-    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    return not any(map(lives, lines(notes / "loads") + lines(notes / "held")))
 
 
 # -- whole workers ------------------------------------------------------------------------------------------
@@ -88,17 +95,20 @@ def test_eight_clients_load_once_and_a_killed_server_or_worker_loses_nothing(tmp
     def seen() -> tuple[object, ...]:
         return lines(loads), len(lines(asks)), len(made.rows("tasks")), [process.poll() for process in started]
 
+    def another(than: int, rows: int) -> Callable[[], object]:
+        return lambda: lives(lines(loads)[-1]) and lines(loads)[-1] != than and len(made.rows("tasks")) > rows
+
     with workers(made, 2, tmp_path) as started:
         until(lambda: len(lines(asks)) > 40, seen=seen)
         (first,) = lines(loads)
         os.kill(first, signal.SIGKILL)
-        until(lambda: len(lines(loads)) == 2 and len(made.rows("tasks")) > 100, seen=seen)
-        second, before = lines(loads)[1], len(made.rows("tasks"))
+        until(another(first, 100), seen=seen)
+        second, before = lines(loads)[-1], len(made.rows("tasks"))
         owner = next(process for process in started if process.pid == owner_of(second))
         owner.kill()
-        until(lambda: len(lines(loads)) == 3 and len(made.rows("tasks")) > before + 100, seen=seen)
-        assert not psutil.pid_exists(second)
-        third = psutil.Process(lines(loads)[2])
+        until(another(second, before + 100), seen=seen)
+        assert not lives(second)
+        third = psutil.Process(lines(loads)[-1])
         third.parents()[1].kill()
         until(lambda: not third.is_running())
         (other,) = (process for process in started if process is not owner)
