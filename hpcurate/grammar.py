@@ -45,7 +45,7 @@ def _key(key: Any) -> str:
 def quoted(value: str) -> str:
     """A single-quoted string of the grammar. Backslashes count only before a quote there."""
     escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", value)
-    trailing = re.search(r"\\+$", escaped)
+    trailing = re.search(r"\\+\Z", escaped)  # `$` would also match before a newline at the end
     return f"'{escaped}{trailing[0] if trailing else ''}'"
 
 

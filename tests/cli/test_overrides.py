@@ -11,7 +11,7 @@ from hpcurate.grammar import quoted
 
 ODD = [
     "/d/date=2024-01-01/", "a b", "a,b", "it's", 'say "hi"', "[x]", "{y}", "#1", "ü", "a(1)", "~x", "back\\slash",
-    "end\\", "\\'", "new\nline", "-lead", "raw\udcff", "$x", "${not.an.interpolation", "*?", ":", "a:b", "",
+    "end\\", "end\\\n", "\\'", "new\nline", "-lead", "raw\udcff", "$x", "${not.an.interpolation", "*?", ":", "a:b", "",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from form_server import OTHER, SECRET
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from hpcurate.cli.start.compose import compose
@@ -189,7 +189,8 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Form:
     return form_of(sort_arguments(["+pipeline=texts", "store=/s", "--config-dir", str(folder)]))
 
 
-@settings(max_examples=4, deadline=None, phases=[Phase.generate])
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(texts=["=#r\\\n"] * COUNT)  # what `$` of a regular expression finds before the last line's end
 @given(texts=st.lists(TEXTS, min_size=COUNT, max_size=COUNT))
 def test_a_stage_gets_what_was_typed(form: Form, texts: list[str]) -> None:
     """Through the words, Hydra, OmegaConf and the parameters; what cannot be is refused at its field instead."""
