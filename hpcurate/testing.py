@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import attrs
+import msgspec
 
 from hpcurate.errors import PipelineError
+from hpcurate.golden.files import FileComparer
+from hpcurate.golden.folder import GOLDEN, Given, Golden, Placer, read_golden, write_golden
+from hpcurate.golden.outcomes import Kept, compare, lines_of
+from hpcurate.golden.rules import read_rules
+from hpcurate.golden.texts import Reader, inputs_in
+from hpcurate.golden.values import KeptFile
 from hpcurate.group import GroupStage, Place, place_of
 from hpcurate.members import declared_input, resolve_types
+from hpcurate.spec import find_task, to_spec
 from hpcurate.stage import Stage, WorkerInfo, members, union_of
 from hpcurate.stage_process.keys import keys_of
 from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.runner import ShardRunner
-from hpcurate.store.rows import codec
+from hpcurate.store.rows import Codec, codec
 from hpcurate.store.stats import ShardCounts
-from hpcurate.task import StageSums, Task
+from hpcurate.task import File, StageSums, Task
 
-__all__ = ["Outcome", "try_stage"]
+__all__ = ["Outcome", "check_golden", "try_stage"]
+
+SAVE = "HPCURATE_SAVE_GOLDEN"
+"""Variable of the environment that keeps what comes out."""
+ENDS = ("tasks", "dropped", "failed")
 
 
 @attrs.define(frozen=True)
@@ -48,11 +61,12 @@ def try_stage(
     *,
     batch_size: int = -1,
     upstream: Sequence[StageSums] = (),
+    name: Optional[str] = None,
 ) -> Outcome:
     """Run `stage` in this process over `tasks`, through real rows, in `folder` (made if missing).
 
-    `batch_size` -1 takes the stage's own; `upstream` is for a stage with `counts_upstream`. A task that fails does not
-    raise: look at `failed`.
+    `batch_size` -1 takes the stage's own; `upstream` is for a stage with `counts_upstream`; `name` is what a pipeline
+    calls it, else its class says. A task that fails does not raise: look at `failed`.
     """
     folder = Path(folder).absolute()
     shard = folder / "trial"
@@ -79,7 +93,7 @@ def try_stage(
         above=list(upstream),
     )
     stage.setup(WorkerInfo(index=0, process=0, cpus=1))
-    runner = ShardRunner(stage)
+    runner = ShardRunner(stage, name=name)
     try:
         counts = runner.run(job)
     finally:
@@ -87,6 +101,75 @@ def try_stage(
     out: list[Task] = codec(returned, os.fspath(folder)).decode_lines((shard / "tasks.jsonl").read_bytes())
     dropped, failed, logged = (_rows(shard / f"{name}.jsonl") for name in ("dropped", "failed", "logged"))
     return Outcome(out, dropped, failed, logged, counts, shard)
+
+
+def check_golden(
+    stage: Stage[Any, Any],
+    folder: Union[str, Path],
+    tasks: Optional[Sequence[Any]] = None,
+    *,
+    tolerance: Optional[Mapping[str, Union[str, float]]] = None,
+    ignore: Sequence[str] = (),
+    update: Optional[bool] = None,
+) -> None:
+    """Run the stage in this process, and compare what comes out, its files included, with what is kept in `folder`.
+
+    `tasks` are those to run it on; without them those that the folder has, which `hpcurate replay --save` makes, too.
+    `tolerance` is field → `1e-3`, `"0.1%"` of the number before, or both, `"1e-6+0.1%"`; `ignore` names fields that are
+    not compared. With `update`, or the variable HPCURATE_SAVE_GOLDEN=1, what comes out is kept instead. Raises
+    AssertionError with the first differences, or where nothing is kept.
+    """
+    rules, save = read_rules(tolerance or {}, ignore), os.environ.get(SAVE) == "1" if update is None else update
+    if not (save and tasks is not None) and not os.path.exists(os.path.join(folder, GOLDEN)):
+        raise AssertionError(
+            f"{folder}: nothing is kept there; look at what the stage gives, and keep it with {SAVE}=1"
+        )
+    kept = None if save and tasks is not None else read_golden(os.fspath(folder))
+    given = tuple(_given(tasks)) if tasks is not None or kept is None else tuple(kept.given)
+    with tempfile.TemporaryDirectory(prefix="hpcurate-golden-") as place:
+        now = _tried(stage, given, place, kept.stage if kept else {})
+        if save:
+            plain = msgspec.to_builtins(to_spec(stage))
+            name = type(stage).__qualname__
+            made = {"name": kept.stage["name"] if kept else name, **plain}
+            write_golden(os.fspath(folder), Golden({**(kept.stage if kept else {}), **made}, given, now))
+            return
+        assert kept is not None, "it is read where nothing is saved"
+        comparer = FileComparer(rules)
+        found = compare(kept.kept, now, rules, comparer)
+    if not found.is_same:
+        head = f"{type(stage).__qualname__} differs from {os.fspath(folder)}; if that is meant, keep it with {SAVE}=1"
+        raise AssertionError("\n".join([head, *lines_of(found)]))
+
+
+def _given(tasks: Optional[Sequence[Any]]) -> Iterator[Given]:
+    """The tasks by class, with their files."""
+    kinds: list[type[Any]] = list(dict.fromkeys(map(type, tasks or ())))
+    for kind in kinds:
+        files: dict[str, KeptFile] = {}
+
+        def note(file: File, task: Task, files: dict[str, KeptFile] = files) -> None:
+            if file.path is not None:
+                files[file.ref] = KeptFile(os.path.abspath(file.path))
+
+        lines = Codec(kind, None, note).encode_lines([task for task in tasks or () if type(task) is kind])
+        rows = [json.loads(line) for line in lines]
+        inputs = {
+            path: KeptFile(path, is_input=True) for row in rows for path in inputs_in(row) if os.path.isfile(path)
+        }
+        reader = Reader("", files.__contains__, {**inputs, **files})
+        yield Given(f"{kind.__module__}:{kind.__qualname__}", reader.rows(rows))
+
+
+def _tried(stage: Stage[Any, Any], given: Sequence[Given], folder: str, kept: Mapping[str, Any]) -> Kept:
+    """What becomes of these tasks, under the name and in batches as large as when they were kept."""
+    placer = Placer(folder, "given", copies=True)
+    found = [(codec(find_task(one.kind), folder), placer.rows(one)) for one in given]
+    tasks: list[Any] = [read.decode(json.dumps(row).encode()) for read, rows in found for row in rows]
+    size = kept.get("options", {}).get("batch_size", -1)
+    try_stage(stage, tasks, folder, batch_size=size, name=kept.get("name"))
+    reader = Reader(folder, lambda text: text.startswith(("trial/files/", "given/")), placer.texts)
+    return Kept(*(reader.rows(_rows(Path(folder, "trial", f"{name}.jsonl"))) for name in ENDS))
 
 
 def _class_of(kinds: list[type[Any]], stage: Stage[Any, Any]) -> Optional[type[Any]]:

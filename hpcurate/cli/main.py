@@ -36,6 +36,7 @@ VERBS = {
     "runs": "hpcurate.cli.verbs.runs",
     "note": "hpcurate.cli.verbs.note",
     "compare": "hpcurate.cli.verbs.compare",
+    "replay": "hpcurate.cli.verbs.replay",
     "doctor": "hpcurate.cli.verbs.doctor",
     "init": "hpcurate.cli.verbs.init",
     "envs": "hpcurate.cli.verbs.envs",
@@ -113,6 +114,9 @@ site profile's, else that of the last run started):
   hpcurate verify [RUN]        whether every file is still there
   hpcurate runs [PATTERN]      list and search runs
   hpcurate compare RUN RUN     two runs side by side
+  hpcurate replay STAGE --of RUN
+                               a stage again on its input of the run: does it
+                               still give the same?
 
 Change a run:
   hpcurate resume [RUN]        continue it as its command would, from any folder

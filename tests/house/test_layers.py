@@ -48,7 +48,8 @@ MAY_IMPORT = {
     "command": f"{USERS} programs stage_process",
     "infer": "errors fields",
     "inference": "errors fields task stage",
-    "testing": f"{USERS} group store stage_process",
+    "golden": "errors",
+    "testing": f"{USERS} golden group store stage_process",
     # the core
     "system": GROUND,
     "store": f"{GROUND} task system",
@@ -67,6 +68,7 @@ MAY_IMPORT = {
     "environments": f"{GROUND} config_files store system planning",
     "runs": f"{CORE} site environments start",
     "report": f"{CORE} config_files runs web",
+    "replay": f"{CORE} {SITE} golden runs report",
     # pages and endpoints
     "web": "errors",
     "serving": f"{USERS} command docstrings infer system store world planning node stage_process worker web runs report",
@@ -74,7 +76,7 @@ MAY_IMPORT = {
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
     "form": f"{GROUND} grammar store system runs report web",
-    "cli": f"{CORE} {SITE} docstrings grammar hpcurate runs report api serving worker web form",
+    "cli": f"{CORE} {SITE} golden replay docstrings grammar hpcurate runs report api serving worker web form",
     "__main__": "cli system",
     "launchers": f"{GROUND} system store world planning runs site start worker",
 }
@@ -136,6 +138,7 @@ def test_modules_do_not_import_each_other() -> None:
 
 WALL = {module_name(path) for pattern in wall_patterns() for path in files_of(pattern)}
 USERS_OWN = {"hpcurate.command", "hpcurate.infer.form", "hpcurate.infer.returned", "hpcurate.infer.target"} | {
+    "hpcurate.golden",
     "hpcurate.inference",
     "hpcurate.testing",
 }

@@ -1,0 +1,66 @@
+"""From rows as they are on disk to rows that can be compared: files by what they are, and no folder of one run.
+
+Pure but for a look at whether a file is there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
+
+import attrs
+
+from hpcurate.golden.values import KeptFile
+
+__all__ = ["OUTPUT", "Reader", "inputs_in", "map_texts"]
+
+_IN_A_STORE = re.compile(r"[^\s'\"]*[^/\s]+-[0-9a-f]{12}/shards/[^/\s]+/[^/\s]+/files/[^/\s]+/")
+"""Where a text, such as a message, says that a file of some store is."""
+OUTPUT = "{output}"
+"""Stands for the folder of the result."""
+
+
+def map_texts(value: Any, by: Callable[[str], Any]) -> Any:
+    """The value with each text in it replaced; names of fields stay."""
+    if isinstance(value, dict):
+        return {key: map_texts(inner, by) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [map_texts(inner, by) for inner in value]
+    return by(value) if isinstance(value, str) else value
+
+
+def inputs_in(row: Mapping[str, Any]) -> list[str]:
+    """Texts of a row that are paths of the input: `path`, and the members of a group of files."""
+    members = row.get("files")
+    found = [row.get("path"), *(members.values() if isinstance(members, dict) else ())]
+    return [one for one in found if isinstance(one, str) and os.path.isabs(one)]
+
+
+@attrs.define
+class Reader:
+    """Reads rows of one place."""
+
+    root: str
+    """Folder that references of files start from."""
+    is_reference: Callable[[str], bool]
+    inputs: Mapping[str, KeptFile] = attrs.field(factory=dict)
+    """How rows name files of the input."""
+    output: Optional[str] = None
+    """Folder of the result."""
+
+    def rows(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows that can be compared."""
+        return [map_texts(row, self) for row in rows]
+
+    def __call__(self, text: str) -> Any:
+        """A text of a row."""
+        if text in self.inputs:
+            return self.inputs[text]
+        if self.is_reference(text):
+            return KeptFile(os.path.join(self.root, text))
+        if self.output and text.startswith(f"{self.output}/") and os.path.isfile(text):
+            return KeptFile(text)
+        text = _IN_A_STORE.sub("", text.replace(f"{self.root}/", "")) if "/files/" in text else text
+        return text.replace(self.output, OUTPUT) if self.output else text
