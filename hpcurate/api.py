@@ -28,7 +28,7 @@ from hpcurate.runs.retry import Retry
 from hpcurate.runs.start import start
 from hpcurate.runs.start_retry import start_retry
 from hpcurate.site_files import site_store
-from hpcurate.source import Items, Source
+from hpcurate.source import Exclude, Items, Source, Undone
 from hpcurate.source.compare import Edits
 from hpcurate.stage import Stage
 from hpcurate.store.layout import Store
@@ -48,6 +48,8 @@ def run(  # noqa: PLR0913 - the one door from Python
     output: str | Path | None = None,
     wait: bool | None = None,
     limit: int | None = None,
+    exclude: str | Sequence[str] = (),
+    done: str | Callable[..., Any] | None = None,
     changed: str = "keep",
     vanished: str = "keep",
     rerun: Sequence[str] = (),
@@ -63,6 +65,8 @@ def run(  # noqa: PLR0913 - the one door from Python
 
     `stages` are in order, or a mapping of names to stages or `Step`s (a stage with options); `launcher` is
     `inline`, `local`, `slurm`, or a mapping with `_target_`. `limit` takes the first so many tasks only;
+    `exclude` leaves out items by globs or names (`"*.tmp.mp4"`, `"@bad.txt"`), `done` those that another tool has
+    done, by a pattern, names or a function;
     `changed="redo"` does items again that were edited, `vanished="drop"` leaves out those that are gone; `rerun`
     names stages to do again; `keep="results"` frees files that no stage needs any more; `durability="rename"`
     does not flush what workers commit; `binds` are folders that
@@ -71,9 +75,14 @@ def run(  # noqa: PLR0913 - the one door from Python
     before anything is written if something does not fit.
     """
     steps, root = _steps(stages), os.fspath(store)
+    tasks: Source = source if hasattr(source, "identity") else Items(tuple(source))  # type: ignore[assignment]
+    if exclude:
+        tasks = Exclude(tasks, tuple([exclude] if isinstance(exclude, str) else exclude))
+    if done is not None:
+        tasks = Undone(tasks, done)
     request = Request(
         name=name,
-        source=source if hasattr(source, "identity") else Items(tuple(source)),  # type: ignore[arg-type]
+        source=tasks,
         steps=lambda output: steps,
         store=root,
         store_mode=store_mode,
@@ -92,10 +101,10 @@ def run(  # noqa: PLR0913 - the one door from Python
         command=called_here(),
     )
     if retry is not None:
-        done = start_retry(request, find_run(Store.at(root), retry.run), retry, echo=echo)
+        outcome = start_retry(request, find_run(Store.at(root), retry.run), retry, echo=echo)
     else:
-        done = start(request, echo=echo)
-    return OpenRun(done.run, done.report)
+        outcome = start(request, echo=echo)
+    return OpenRun(outcome.run, outcome.report)
 
 
 def open(run: str | Path | None = None, store: str | Path | None = None) -> OpenRun:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "Csv": "tables",
+    "Exclude": "exclude",
     "FileList": "files",
     "FileTriplets": "triplets",
     "Files": "files",
@@ -22,11 +23,12 @@ _HOME = {
     "Several": "several",
     "Source": "base",
     "Triplets": "triplets",
-    "Undone": "parts",
+    "Undone": "undone",
 }
 
 __all__ = [
     "Csv",
+    "Exclude",
     "FileList",
     "FileTriplets",
     "Files",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from hpcurate.source.base import GroupTask as GroupTask
     from hpcurate.source.base import RecordTask as RecordTask
     from hpcurate.source.base import Source as Source
+    from hpcurate.source.exclude import Exclude as Exclude
     from hpcurate.source.files import FileList as FileList
     from hpcurate.source.files import Files as Files
     from hpcurate.source.files import Folders as Folders
@@ -61,7 +64,6 @@ if TYPE_CHECKING:
     from hpcurate.source.items import Items as Items
     from hpcurate.source.items import Once as Once
     from hpcurate.source.parts import Part as Part
-    from hpcurate.source.parts import Undone as Undone
     from hpcurate.source.row_task import RowTask as RowTask
     from hpcurate.source.several import Several as Several
     from hpcurate.source.tables import Csv as Csv
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from hpcurate.source.tables import Parquet as Parquet
     from hpcurate.source.triplets import FileTriplets as FileTriplets
     from hpcurate.source.triplets import Triplets as Triplets
+    from hpcurate.source.undone import Undone as Undone
 
 
 def __getattr__(name: str) -> Any:

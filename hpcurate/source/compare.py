@@ -57,17 +57,19 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[Edited, ...]
     """Those of the differing that mean something else now."""
     vanished: tuple[Edited, ...]
+    excluded: tuple[Edited, ...] = ()
+    """Items that were taken in, and that somebody leaves out now. They are no longer there for the source."""
 
     def shards(self, edits: Edits) -> set[str]:
         """The shards that do not stand if these edits are taken over."""
         changed = self.changed if edits.changed == "redo" else ()
         vanished = self.vanished if edits.vanished == "drop" else ()
-        return {one.shard for one in (*changed, *vanished)}
+        return {one.shard for one in (*changed, *vanished, *self.excluded)}
 
     def now(self, entry: Entry, scan: Scan, edits: Edits) -> Entry | None:
         """An entry as it is to be from now on; None: left out."""
         number = hash64(entry.task.id)
-        if number in self.gone and edits.vanished == "drop":
+        if number in self.gone and (edits.vanished == "drop" or scan.excludes(entry.task)):
             return None
         return scan.entry(self.differing[number]) if number in self.differing and edits.changed == "redo" else entry
 
@@ -89,8 +91,8 @@ def compare(taken: Taken, lists: Sequence[str], scan: Scan, *, most: int | None 
             differing[hash64(entry.task.id)] = entry.place
     _look_beyond(known, differing, scan, gone)
     left = frozenset(known.keys() - scan.left_out)
-    changed, vanished = _edited(taken, lists, scan, differing, left)
-    return Compared(new=new, differing=differing, gone=left, changed=changed, vanished=vanished)
+    changed, vanished, excluded = _edited(taken, lists, scan, differing, left)
+    return Compared(new=new, differing=differing, gone=left, changed=changed, vanished=vanished, excluded=excluded)
 
 
 def only_new(scan: Scan) -> Compared:
@@ -128,14 +130,15 @@ def _look_beyond(known: dict[int, int], differing: dict[int, int], scan: Scan, g
 
 def _edited(
     taken: Taken, lists: Sequence[str], scan: Scan, differing: dict[int, int], gone: frozenset[int]
-) -> tuple[tuple[Edited, ...], tuple[Edited, ...]]:
-    """(changed, vanished). The lists are read once more, if anything differs."""
-    changed, vanished = list[Edited](), list[Edited]()
+) -> tuple[tuple[Edited, ...], tuple[Edited, ...], tuple[Edited, ...]]:
+    """(changed, vanished, excluded). The lists are read once more, if anything differs."""
+    changed, vanished, excluded = list[Edited](), list[Edited](), list[Edited]()
     for line, entries in taken.shards(lists) if differing or gone else ():
         for entry in entries:
             number = hash64(entry.task.id)
             if number in gone:
-                vanished.append(Edited(entry.name, line.id, entry.task.id, ""))
+                kind = excluded if scan.excludes(entry.task) else vanished
+                kind.append(Edited(entry.name, line.id, entry.task.id, ""))
             elif number in differing and not entry.same_as(now := scan.entry(differing[number])):
                 changed.append(Edited(entry.name, line.id, entry.task.id, state_taken(now)))
-    return tuple(changed), tuple(vanished)
+    return tuple(changed), tuple(vanished), tuple(excluded)

@@ -51,6 +51,8 @@ class Intake:
     """Items that differ from what was taken in, as a person calls them."""
     vanished: tuple[str, ...] = ()
     """Items taken in that are no longer there."""
+    excluded: tuple[str, ...] = ()
+    """Items taken in that are left out from now on."""
     again: int = 0
     """Tasks of the shards that are replaced because of them."""
     edited: tuple[Edited, ...] = attrs.field(default=(), eq=False)
@@ -76,6 +78,7 @@ class Intake:
             *_edited(self.changed, "changed since they were taken in", changed),
             *_edited(self.retried, "changed since they were taken in", "a retry has tried them as they are now"),
             *_edited(self.vanished, "no longer there", vanished),
+            *_edited(self.excluded, "excluded that had been taken in", "left out, with what was made of it"),
             *[f"source shards of {plural(self.again, 'task')} are done again because of them"] * bool(self.again),
         ]
 
@@ -85,7 +88,7 @@ class Intake:
         moved = [name for name in self.lists if held.get(base(name), version(name)[1]) != version(name)[1]]
         if self.again or not moved:
             return []
-        return [f"another call took over edits (changed=redo or vanished=drop): now {', '.join(moved)}"]
+        return [f"another call took over edits (changed=redo, vanished=drop or exclude): now {', '.join(moved)}"]
 
 
 def take_in_all(
@@ -119,6 +122,7 @@ def _together(several: Sequence[Intake]) -> Intake:
         new=sum(one.new for one in several),
         changed=tuple(name for one in several for name in one.changed),
         vanished=tuple(name for one in several for name in one.vanished),
+        excluded=tuple(name for one in several for name in one.excluded),
         again=sum(one.again for one in several),
         edited=tuple(item for one in several for item in one.edited),
     )
@@ -149,7 +153,7 @@ def foresee(world: World, store: Store, folder: str, scan: Scan, limit: int | No
     """What `take_in` would find, with the lists that there are. Writes nothing to the store."""
     look = _Intake(world, world.stage(store, folder), scan, limit, edits).look()
     new, found = look.found.new.count, look.found_edits()
-    dropped = len(found["vanished"]) if edits.vanished == "drop" else 0
+    dropped = len(found["excluded"]) + (len(found["vanished"]) if edits.vanished == "drop" else 0)
     tasks = scan.count if look.own_list else look.tasks - dropped + new
     return Intake(lists=look.lists, tasks=tasks, new=new, **found)
 
@@ -170,7 +174,11 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
         changed = tuple(one.name for one in self.found.changed)
         vanished = tuple(one.name for one in self.found.vanished)
         again = sum(self.replaced.values())
-        return {"changed": changed, "vanished": vanished, "again": again, "edited": self.found.changed}
+        excluded = tuple(one.name for one in self.found.excluded)
+        return {
+            "changed": changed, "vanished": vanished, "excluded": excluded, "again": again,
+            "edited": self.found.changed,
+        }  # fmt: skip
 
 
 class _Intake(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""A part of a source: one of n, or what another tool has not done yet. They wrap any source."""
+"""A part of a source, one of n; what patterns may name of an item."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
-from hpcurate.source.base import Source, hash64
+from hpcurate.source.base import Source
 from hpcurate.task import Task
-from hpcurate.units import plural
 
 
 def parse_part(text: str) -> tuple[tuple[int, int], ...]:
@@ -71,50 +70,6 @@ class Part:
     def notes(self) -> list[str]:
         """Those of the source."""
         return list(getattr(self.source, "notes", list)())
-
-
-@attrs.define(frozen=True)
-class Undone:
-    """What another tool has not made yet: an item whose output exists counts as done and is left out."""
-
-    source: Source
-    pattern: str = option(NEEDED, "path of an item's output, with {relative} {parent} {name} {stem} {id}")
-    left_out: set[int] = attrs.field(factory=set, init=False, eq=False)
-    """`hash64` of the ids that the last enumeration left out."""
-
-    def __attrs_post_init__(self) -> None:
-        known = output_fields("a/b.mp4", "id")
-        try:
-            self.pattern.format(**known)
-        except (KeyError, IndexError, ValueError):
-            raise ConfigError(
-                f"done={self.pattern}: expected a path with {', '.join('{' + name + '}' for name in known)}, "
-                "e.g. /captions/{relative}.json"
-            ) from None
-
-    @property
-    def task_type(self) -> type[Task]:
-        """See `Source`."""
-        return self.source.task_type
-
-    def identity(self) -> dict[str, Any]:
-        """That of the source: what is left out does not change what the others become."""
-        return self.source.identity()
-
-    def tasks(self) -> Iterator[Task]:
-        """See `Source`."""
-        self.left_out.clear()
-        for task in self.source.tasks():
-            fields = output_fields(str(getattr(task, "source", task.id)), task.id)
-            if os.path.exists(os.path.expanduser(self.pattern.format(**fields))):
-                self.left_out.add(hash64(task.id))
-            else:
-                yield task
-
-    def notes(self) -> list[str]:
-        """How many were done."""
-        done = [f"already done: {plural(len(self.left_out), 'item')} ({self.pattern})"] * bool(self.left_out)
-        return [*getattr(self.source, "notes", list)(), *done]
 
 
 def output_fields(source: str, id: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import attrs
 from hpcurate.errors import ConfigError, RecordError
 from hpcurate.source.base import Block, Placed, Source, hash64
 from hpcurate.source.blocks import blocks, in_blocks
+from hpcurate.source.exclude import exclusion_in
 from hpcurate.source.files_read import FileRead, FilesRead, look, with_pieces
 from hpcurate.source.ids import Ids
 from hpcurate.source.several import Several, input_of, notes_of, several_in
@@ -60,6 +61,11 @@ class Scan:
     def left_out(self) -> Set[int]:
         """`hash64` of ids that are there but count as done: taken in or not, they have not vanished."""
         return frozenset(getattr(self.source, "left_out", ()))
+
+    def excludes(self, task: Task) -> bool:
+        """Whether an item is left out from now on, taken in or not."""
+        exclusion = exclusion_in(self.source)
+        return exclusion is not None and exclusion.has(task)
 
     def entries(self) -> Iterator[Entry]:
         """Each task. One reader at a time."""

@@ -22,10 +22,8 @@ from hpcurate.source.base import FolderTask, GroupTask, Placed, Source, absolute
 from hpcurate.source.row_task import RowTask
 from hpcurate.task import FileTask, Task, stable_id
 
-__all__ = ["Given", "Several", "input_of", "named_inputs", "several", "several_in"]
+__all__ = ["Several", "input_of", "named_inputs", "several", "several_in"]
 
-Given = str | list[str] | dict[str, str]
-"""One path; several; or several with names."""
 KINDS = ((RowTask, "row"), (FileTask, "file"), (FolderTask, "folder"), (GroupTask, "group"))
 """Class of a task → what its source says before its name when it makes the id."""
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -95,7 +93,7 @@ class Several:
 
 
 def several(make: Callable[[Any], Source], given: Any) -> Source:
-    """The source of one path, or that of several (`Given`). Raises ConfigError."""
+    """The source of one path; or that of several, in a list or with names in a mapping. Raises ConfigError."""
     if not isinstance(given, (list, dict)) and not _is_range(given):
         return make(given)
     return Several({name: make(path) for name, path in named_inputs(given).items()})
@@ -135,7 +133,7 @@ def rename(task: Task, name: str) -> None:
 # -- names and paths --------------------------------------------------------------------------------
 
 
-def named_inputs(given: Given) -> dict[str, str]:
+def named_inputs(given: str | list[str] | dict[str, str]) -> dict[str, str]:
     """Name of each input → its path. Raises ConfigError for two of one name. Pure but for a look at `{1..3}`."""
     if isinstance(given, dict):
         pairs = list(given.items())

@@ -111,6 +111,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, slurm: SlurmSite) -> Shell
         (shell.folder / year).mkdir()
         (shell.folder / year / "a.mp4").symlink_to(shell.folder / "videos" / "a.mp4")
     (shell.cwd / "clips.jsonl").write_text("".join(f'{{"path": "{k}", "duration_s": {k + 1}}}\n' for k in range(9)))
+    (shell.cwd / "bad.txt").write_text("b.mp4\n")
     text = (ROOT / "docs" / "writing-a-stage.md").read_text()
     for name, kind in (("stages/titles.py", "python"), ("conf/pipeline/titles.yaml", "yaml")):
         (block,) = re.findall(rf"`{re.escape(name)}`[^\n]*:\n\n```{kind}\n(.*?)^```", text, re.M | re.S)

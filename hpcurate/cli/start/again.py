@@ -25,7 +25,7 @@ OF_A_CALL = ("launcher", "wait")
 """Who does the work, and who waits for it: a retry that names others leaves the run's command as it is."""
 OF_A_RETRY = (*OF_A_CALL, "stages", "budget", "timing", "durability")
 """What may be given to a retry: where it changes a result, the retry is refused."""
-OF_A_RUN = (*OF_A_RETRY, "models", "limit", "part", "done", "changed", "vanished", "rerun", "dry_run")
+OF_A_RUN = (*OF_A_RETRY, "models", "limit", "part", "exclude", "done", "changed", "vanished", "rerun", "dry_run")
 """What may be given to a run that is resumed. Of what others refer to, such as `${input}`, its configuration has only
 the values."""
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import attrs
 
 from hpcurate.cli.start.settings import Settings
 from hpcurate.errors import ConfigError
-from hpcurate.fields import check_keys, convert
-from hpcurate.source import Part, Source, Undone
+from hpcurate.fields import check_keys, convert, suggestion
+from hpcurate.planning.build import Step
+from hpcurate.source import Exclude, Part, Source, Undone
 from hpcurate.source.parts import parse_part
 from hpcurate.source.several import several
 from hpcurate.system.classes import load_class
+
+EXECUTED = "is_executed"
+"""Method of a stage that `done=stages.NAME` asks; of a task of Kagurazaka it is called so, too."""
+_OF_STAGE = re.compile(r"stages\.(\w+)")
 
 
 def read_source(entry: Any) -> Source:
@@ -37,8 +44,27 @@ def read_source(entry: Any) -> Source:
     return several(made, parameters.get("path"))
 
 
-def part_of(source: Source, settings: Settings) -> Source:
-    """The source as `part` and `done` narrow it down. Raises ConfigError."""
-    if settings.done is not None:
-        source = Undone(source, settings.done)
-    return Part(source, parse_part(settings.part)) if settings.part is not None else source
+def part_of(source: Source, settings: Settings, steps: Callable[[], Mapping[str, Step]]) -> Source:
+    """The source as `exclude`, `part` and `done` narrow it down. Raises ConfigError."""
+    if settings.exclude:
+        source = Exclude(source, tuple(settings.exclude))
+    if settings.part is not None:
+        source = Part(source, parse_part(settings.part))
+    if settings.done is None:
+        return source
+    match = _OF_STAGE.fullmatch(settings.done)
+    return Undone(source, settings.done, None if match is None else _executed(match[1], steps()))
+
+
+def _executed(name: str, steps: Mapping[str, Step]) -> Callable[..., Any]:
+    """What a stage says of what is done already. Raises ConfigError."""
+    if name not in steps:
+        raise ConfigError(f"done=stages.{name}: no such stage; {suggestion(name, sorted(steps))}")
+    stage = steps[name].stage
+    found: Callable[..., Any] | None = getattr(stage, EXECUTED, None)
+    if found is None:
+        raise ConfigError(
+            f"done=stages.{name}: {type(stage).__name__} has no method {EXECUTED}(self, task) that says whether a task "
+            "is done already"
+        )
+    return found

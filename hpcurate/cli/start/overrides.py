@@ -15,9 +15,9 @@ from hpcurate.grammar import as_it_is, quoted
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-PATHS = ("input", "store", "output", "done", "part")
+PATHS = ("input", "store", "output", "done", "part", "exclude")
 """Keys whose values are taken literally: any bytes, no quoting, no sweep."""
-SEVERAL = ("input",)
+SEVERAL = ("input", "exclude")
 """Those of them that may have several values, `[/data/a,/data/b]`."""
 FORCED = ("stages", "launcher", "budget", "timing", "source", "models", "site")
 """Below these any key may be set; we check names ourselves, with better advice than Hydra's."""

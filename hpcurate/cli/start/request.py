@@ -69,9 +69,12 @@ def settings_of(composed: Composed) -> Settings:
 def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epochs | None = None) -> Request:
     """The configuration as the engine takes it; `epochs` are those of the sweep it belongs to. Raises UserError."""
     store = find_store(settings.store, settings.site)
+    drafted = settings.output or UNNAMED
     return Request(
         name=settings.name,
-        source=part_of(read_source(settings.source), settings),
+        source=part_of(
+            read_source(settings.source), settings, lambda: read_steps(composed.with_output(drafted)["stages"])
+        ),
         steps=lambda output: read_steps(composed.with_output(output)["stages"]),
         places=settings.places,
         store=store,
@@ -89,7 +92,7 @@ def request_of(settings: Settings, composed: Composed, typed: Typed, epochs: Epo
         timing=settings.timing,
         durability=settings.durability,
         metrics=_metrics(settings),
-        config=dump(composed.with_output(settings.output or UNNAMED)),
+        config=dump(composed.with_output(drafted)),
         command=typed_here(typed.words, typed.config_dirs),
         install=install_command(typed, None if settings.debug else store),
     )

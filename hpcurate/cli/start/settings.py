@@ -46,8 +46,16 @@ class Settings:
     part: str | None = option(
         None, "a part of the input, i/n with i from 0, e.g. 0/4; nested 0/4,1/2", formerly="shard"
     )
+    exclude: list[str] = option(
+        list,
+        "items that are left out: globs on their path, e.g. 'drafts/**' or '*.tmp.mp4', and @FILE with a name a line: "
+        "exclude=@bad.txt",
+    )
     done: str | None = option(
-        None, "items whose output exists already are left out: its path, e.g. /captions/{relative}.json"
+        None,
+        "items that another tool has done are left out: those whose output exists, by its path, e.g. "
+        "/captions/{relative}.json; those named in a file, @done.txt; or those of which a function of yours says so, "
+        "module:function, or a stage, stages.NAME",
     )
     stages: dict[str, Any] = option(dict, "stages by name, in order")
     places: list[str] = option(
@@ -96,7 +104,7 @@ def read_settings(plain: dict[str, Any]) -> Settings:
     """Check the top level. Raises ConfigError with the full key."""
     check_renamed(plain, Settings)
     check_keys(plain, names_of(Settings), also=_groups(conf_folders()))
-    several = {key: plain.get(key) or [] for key in ("rerun", "binds")}
+    several = {key: plain.get(key) or [] for key in ("rerun", "binds", "exclude")}
     several = {key: [value] if isinstance(value, str) else value for key, value in several.items()}
     return convert(Settings, {**plain, **several})
 
