@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hpcurate.report.row_files import is_reference
 from hpcurate.report.rows import Plain
 
 NO_MEASURES = ("id", "parents", "weight", "mtime_ns")
@@ -36,7 +37,8 @@ def texts(row: Plain) -> list[tuple[str, str]]:
 
 def _texts(name: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
-        if len(value) >= LEAST_TEXT and " " in value.strip() and name not in ("path", "source", "clip"):
+        is_text = len(value) >= LEAST_TEXT and " " in value.strip() and not is_reference(value)
+        if is_text and name not in ("path", "source", "clip"):
             yield name, value
     elif isinstance(value, dict) and depth < DEEPEST:
         for inner, one in value.items():

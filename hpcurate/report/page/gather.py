@@ -12,6 +12,7 @@ from hpcurate.report.dead_letters import LocatedDeadLetter
 from hpcurate.report.page.fields import numbers
 from hpcurate.report.page.measures import Measure, Threshold, Values, measure_of
 from hpcurate.report.page.samples import Fate, Group, Samples
+from hpcurate.report.page.saved import SavedRows
 from hpcurate.report.page.thresholds import Members, threshold_of_drop, thresholds_of
 from hpcurate.report.rows import DROPPED, TASKS, Plain, rows_of
 from hpcurate.report.run_view import CommittedShard, RunView
@@ -35,6 +36,8 @@ class Gathered:
     measures: list[Measure] = attrs.field(factory=list)
     unset: dict[str, float] = attrs.field(factory=dict)
     """Field → its value before the stage that measures it."""
+    saved: dict[str, SavedRows] = attrs.field(factory=dict)
+    """Stage → what it saved with tasks."""
     rows: int = 0
     """That were read."""
     sampled: bool = False
@@ -90,6 +93,7 @@ def gather(view: RunView, dead: Iterable[LocatedDeadLetter], items: int) -> Gath
             known, found.unset = set(), {}
         members = _members(stage)
         columns = _Columns(frozenset(known - thresholds_of(members, known).keys()), found.unset)
+        found.saved[stage.name] = SavedRows(stage.folder)
         _read_stage(view.committed(stage), stage.name in last, columns, found)
         asked = {**thresholds_of(members, columns.values.keys()), **columns.asked}
         measures = _measures(stage.name, columns.values, asked)
@@ -144,6 +148,7 @@ def _read_stage(shards: Sequence[CommittedShard], is_last: bool, columns: _Colum
         found.rows += len(kept) + len(drops)
         for row in kept:
             columns.add(row, dropped=False)
+            found.saved[stage].add(row)
             if is_last:
                 found.samples.offer(Group(Fate.KEPT, stage), row)
         for drop in drops:

@@ -17,6 +17,7 @@ from hpcurate.report.page.logged import StageLogged, stage_logged
 from hpcurate.report.page.measures import Measure
 from hpcurate.report.page.pictures import Limits, Picture, can_draw, pictures_of
 from hpcurate.report.page.samples import Item, mixed
+from hpcurate.report.page.saved import StageSaved, stages_saved
 from hpcurate.report.page.text import span
 from hpcurate.report.page.timeline import Timeline, timeline_of
 from hpcurate.report.rows import Plain
@@ -121,6 +122,8 @@ class Page:
     """None where no worker has left a record."""
     logged: tuple[StageLogged, ...]
     """Of the stages that logged anything."""
+    saved: tuple[StageSaved, ...]
+    """Of the stages that saved anything with tasks."""
     dead: tuple[Group, ...]
     """Dead letters by cause, the largest group first."""
     measures: tuple[Measure, ...]
@@ -160,6 +163,7 @@ def page_of(view: RunView, options: Options) -> Page:
         stages=parts,
         timeline=_timeline(view),
         logged=tuple(stage_logged(results_of(view, part.planned)) for part in parts if part.report.logged),
+        saved=stages_saved(found.saved, view.run.store.stages),
         dead=tuple(grouped(dead)),
         measures=tuple(found.measures),
         items=items,
