@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import attrs
 import msgspec
 
 from hpcurate.environments.resolve import Environments
-from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option
 from hpcurate.masks import refuse_known
+from hpcurate.members import stages_in
 from hpcurate.model import Model
 from hpcurate.planning.aliases import Aliases, KeptOf
 from hpcurate.planning.budget import Budget
@@ -25,11 +26,12 @@ from hpcurate.runs.commands import Command
 from hpcurate.runs.folder import UNNAMED, Run, check_name, check_store_writable, run_identity
 from hpcurate.runs.freeing import KEEPS
 from hpcurate.runs.launcher import Launcher, make_launcher
+from hpcurate.runs.main_module import give_module
 from hpcurate.secrets import refuse_typed
 from hpcurate.source import Source
 from hpcurate.source.compare import Edits
 from hpcurate.spec import to_spec
-from hpcurate.stage import members
+from hpcurate.stage import Chain, members, task_types
 from hpcurate.store.filesystem import DURABILITIES
 from hpcurate.store.layout import Store
 from hpcurate.store.mode import MODES, check_mode
@@ -129,18 +131,14 @@ def prepare(request: Request) -> Prepared:
     check_values(request.edits, "")
     steps = request.steps(request.output or UNNAMED)
     check_secrets(request, steps)
+    launcher = make_launcher(request.launcher)
+    give_module(_classes(request.source, steps), in_process=launcher.in_process)
     draft = request.build(steps)
     request.epochs.check(stage.name for stage in draft.stages)
-    launcher = make_launcher(request.launcher)
     modules = tuple(type(member).__module__ for step in steps.values() for member in members(step.stage))
     modules += tuple(module for step in steps.values() for module in program_modules(step.stage))
     classes = [kind for stage in draft.stages for kind in (stage.takes, *stage.kinds.values()) if kind]
     modules += tuple(kind.partition(":")[0] for kind in classes)
-    if "__main__" in modules and not launcher.in_process:
-        raise PipelineError(
-            "a stage class, or one of its tasks, is defined in the script itself, which workers cannot import; "
-            "move it into a module of its own (mystages.py), or use launcher='inline'"
-        )
     if launcher.same_path:
         check_programs({name: step.stage for name, step in steps.items()}, {one.name: one for one in draft.stages})
     check_weights(steps, draft, Store.at(request.store).weights)
@@ -149,6 +147,16 @@ def prepare(request: Request) -> Prepared:
     check_store_writable(request.store)
     code = (*modules, str(request.launcher["_target_"]))
     return Prepared(request=request, launcher=launcher, draft=draft, code=code, stage_modules=modules)
+
+
+def _classes(source: Source, steps: Mapping[str, Step]) -> Iterator[type]:
+    """Of the stages and their models, of the tasks that they take and give, and of those of the source."""
+    yield source.task_type
+    for stage in (inner for step in steps.values() for inner in stages_in(step.stage)):
+        yield type(stage)
+        yield type(stage.model)
+        if not isinstance(stage, Chain):
+            yield from task_types(type(stage))
 
 
 def check_secrets(request: Request, steps: Mapping[str, Step]) -> None:

@@ -111,7 +111,7 @@ def _about(value: Any) -> Facts:
     """Its class, what that is constructed with, and how large it is. Raises SavedError."""
     module, state = _module(value), _state(value)
     tensors = [one for one in state.values() if _is_tensor(one)]
-    facts = {"tensors": len(tensors), "numbers": sum(one.numel() for one in tensors)}
+    facts = {"tensors": len(tensors), "numbers": sum(one.numel() for one in tensors)} if state else {}
     if module is None:
         return facts
     config = dict(value.config) if isinstance(value, Checkpoint) else {}

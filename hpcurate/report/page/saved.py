@@ -164,8 +164,9 @@ def _first_lines(path: str) -> str:
 
 def _few(text: str) -> str:
     """As much as is shown. Pure."""
-    shown = "\n".join(text.splitlines()[:LINES])[:CHARACTERS]
-    return shown if len(shown) >= len(text.rstrip()) else f"{shown} …"
+    lines = text.splitlines()
+    shown = "\n".join(lines[:LINES])
+    return shown if len(lines) <= LINES and len(shown) <= CHARACTERS else f"{shown[:CHARACTERS]} …"
 
 
 def _cells(path: str) -> str:
