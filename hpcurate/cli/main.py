@@ -35,6 +35,8 @@ VERBS = {
     "serve": "hpcurate.cli.verbs.serve",
     "runs": "hpcurate.cli.verbs.runs",
     "note": "hpcurate.cli.verbs.note",
+    "export": "hpcurate.cli.verbs.export",
+    "import": "hpcurate.cli.verbs.import_run",
     "compare": "hpcurate.cli.verbs.compare",
     "replay": "hpcurate.cli.verbs.replay",
     "doctor": "hpcurate.cli.verbs.doctor",
@@ -123,6 +125,12 @@ Change a run:
   hpcurate retry [RUN]         try what failed again
   hpcurate cancel [RUN]        stop jobs that no other run needs, or a server
   hpcurate note RUN [TEXT…]    write a line about it, or read what was written
+
+Carry a run elsewhere:
+  hpcurate export RUN TO       rows, config, code and --files of it as a folder,
+                               or as one file: TO.tar, TO.tar.gz
+  hpcurate import FROM         into another store, where the same command has
+                               nothing left to do
 
 Housekeeping:
   hpcurate du [RUN]            what a store takes up, by stage and by run

@@ -2,7 +2,8 @@
 
 `hpcurate retry --keep-done` keeps what the code of before has done, and tries with today's what failed. It writes
 `<store>/stages/.aliases/<stage>-<fp12>`: the stage that has this fingerprint by its code means the folder in that file.
-So the same command finds it later, and the stages after it follow it.
+So the same command finds it later, and the stages after it follow it. A run that came from another store (`hpcurate
+import`) has aliases, too: of its source and of stages whose parameters name paths that are others there.
 """
 
 from __future__ import annotations
@@ -18,10 +19,21 @@ from hpcurate.digest import digest
 from hpcurate.store.filesystem import POSIX, Filesystem
 from hpcurate.store.layout import Store
 
-__all__ = ["COMMAND", "Aliases", "KeptOf", "alias_name", "differs_in_code_alone", "has_no_version", "is_aliased"]
+__all__ = [
+    "COMMAND",
+    "SOURCE",
+    "Aliases",
+    "KeptOf",
+    "alias_name",
+    "differs_in_code_alone",
+    "has_no_version",
+    "is_aliased",
+]
 
 COMMAND = "hpcurate.command:Command"
 """Of a program, the files of the project that are copied with the run are its code."""
+SOURCE = "source"
+"""What stands in the place of a stage's name for the source, whose identity is `{"source": …}`."""
 KeptOf = Callable[[str, Mapping[str, Any]], str | None]
 """(stage, its identity) → fingerprint of the folder in which it goes on; None: its own."""
 

@@ -16,7 +16,7 @@ from hpcurate.fields import checked, convert
 from hpcurate.members import declared_input, node_server_of, resolved_types
 from hpcurate.model import model_names
 from hpcurate.other_tools import methods_of
-from hpcurate.planning.aliases import KeptOf
+from hpcurate.planning.aliases import SOURCE, KeptOf
 from hpcurate.planning.budget import Budget
 from hpcurate.planning.fingerprint import stage_identity, versioned_code
 from hpcurate.planning.inputs import read_input
@@ -108,8 +108,9 @@ def build(
     several = several_in(source)
     inputs = () if several is None else tuple(sorted(several.lists.values()))
     origin = PlannedSource(folder="", identity=source.identity(), inputs=inputs)
-    origin_print = digest({"source": origin.identity})
-    origin = msgspec.structs.replace(origin, folder=f"source-{origin_print[:12]}")
+    parts = {SOURCE: origin.identity}
+    origin_print = kept(SOURCE, parts) or digest(parts)
+    origin = msgspec.structs.replace(origin, folder=f"{SOURCE}-{origin_print[:12]}")
     here = _installed(steps, takes, weights, environment)
     planned: dict[str, PlannedStage] = {}
     for stage in there.order:

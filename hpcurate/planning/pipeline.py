@@ -181,6 +181,11 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     durability: str = "full"
     """What a committed shard survives; see `DURABILITIES`."""
 
+    @property
+    def origin(self) -> str:
+        """Fingerprint of the source, which names its folder: that of its identity, unless an alias says otherwise."""
+        return str(next(stage.identity["upstream"][0] for stage in self.stages if not stage.after))
+
     def stage(self, name: str) -> PlannedStage:
         """The stage of that name. Raises ConfigError with the nearest name."""
         for stage in self.stages:

@@ -153,6 +153,10 @@ class RunView:
         """Its shards in the order of its lists, retries last: which rows of which shards above each of them has."""
         return self._looker.observer.lines(stage)
 
+    def list_names(self, stage: PlannedStage) -> list[str]:
+        """Names of these lists."""
+        return self._looker.observer.list_names(stage)
+
     def source(self) -> list[CommittedShard]:
         """The input as it was taken in, shard by shard."""
         return [shard for stored in self.stored() if stored.is_source for shard in stored.shards]

@@ -161,6 +161,8 @@ def _kept_in_spite(stage: PlannedStage, plain: dict[str, Any]) -> list[str]:
     """Its version is what it was, its code is not: what was committed stays, with this notice. Pure."""
     if is_aliased(stage.identity, stage.fingerprint):
         code = "; ".join(one for one in part_differences(plain["parts"], stage.identity) if "code: " in one)
+        if not code:  # it came from another store, where its paths were others
+            return []
         kept = "what other code has committed stays (`hpcurate retry --keep-done`)"
         kept += ", and its checkpoints are gone on from" * stage.checkpoints
         return [f"{code}; {kept}: rerun={stage.name} does it again"]

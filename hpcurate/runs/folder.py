@@ -367,6 +367,7 @@ def run_of(store: Store, identity: str) -> Run | None:
 def also_means(run: Run, identity: str) -> None:
     """From now on a configuration of this identity continues that run. Raises StoreError if it is another one's."""
     entry = _name_file(run.store, _users_own(run.store, identity))
+    run.filesystem.make_folders(os.path.dirname(entry))
     run.filesystem.create(entry, f"{run.name}\n".encode())
     other = run.filesystem.read(entry).decode().strip()
     if other != run.name:

@@ -243,6 +243,10 @@ class Observer:
         lists = [one.found for one in self._expected(stage) or () if one.found is not None]
         return {line.id: line for found in lists for line in found.lines}
 
+    def list_names(self, stage: PlannedStage) -> list[str]:
+        """Names of the stage's lists in the live set; none while the stage is not listed."""
+        return [one.found.name for one in self._expected(stage) or () if one.found is not None]
+
     def retried(self, stage: PlannedStage) -> set[tuple[str, int]]:
         """(shard, row) of the dead letters of the stage that are tried again: what became of them stands elsewhere."""
         standing = [one.retries for one in self._expected(stage) or () if one.retries is not None]

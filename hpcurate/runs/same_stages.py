@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcurate.digest import digest
 from hpcurate.errors import PipelineError
-from hpcurate.planning.aliases import KeptOf, differs_in_code_alone, is_aliased
+from hpcurate.planning.aliases import SOURCE, KeptOf, differs_in_code_alone, is_aliased
 from hpcurate.planning.pipeline import Pipeline, PlannedStage
 from hpcurate.runs.commands import verb
 from hpcurate.runs.explanation import part_differences
@@ -20,6 +20,8 @@ def keeping(before: Pipeline) -> KeptOf:
     had = {stage.name: stage for stage in before.stages}
 
     def kept(name: str, identity: Mapping[str, Any]) -> str | None:
+        if identity == {SOURCE: before.source.identity}:
+            return before.origin
         old = had.get(name)
         if old is None or not _is_same(old, identity):
             return None

@@ -38,8 +38,8 @@ HOUSE_POINTS = (
 """Those of verbs that remove something."""
 FREE_POINTS = ("free.use", "free.moved", "free.put_back")
 """Those of a run that keeps only results."""
-
-
+CARRY_POINTS = ("export.written", "import.unpacked", "import.shards", "import.list", "import.output", "import.run")
+"""Those of a run that is carried to another store."""
 CHECKPOINT_POINTS = (
     "checkpoint.before",
     "checkpoint.taken",

@@ -69,6 +69,7 @@ MAY_IMPORT = {
     "runs": f"{CORE} site environments start",
     "report": f"{CORE} config_files runs web",
     "replay": f"{CORE} {SITE} golden runs report",
+    "carry": f"{CORE} runs report start",
     # pages and endpoints
     "web": "errors",
     "serving": f"{USERS} command docstrings infer system store world planning node stage_process worker web runs report",
@@ -76,7 +77,7 @@ MAY_IMPORT = {
     "api": f"{USERS} store source planning config_files site site_files models environments runs report",
     "hpcurate": f"{CORE} command runs api",
     "form": f"{GROUND} grammar store system runs report web",
-    "cli": f"{CORE} {SITE} golden replay docstrings grammar hpcurate runs report api serving worker web form",
+    "cli": f"{CORE} {SITE} golden replay carry docstrings grammar hpcurate runs report api serving worker web form",
     "__main__": "cli system",
     "launchers": f"{GROUND} system store world planning runs site start worker",
 }

@@ -50,6 +50,18 @@ def request_again(
     return request_of(settings, composed, typed), settings
 
 
+def request_here(run: Run, store: str) -> Request:
+    """What the command of a run that comes from elsewhere asks for, typed here: with this folder's code, site and
+    models, in that store. Raises UserError.
+    """
+    command = run.frozen().command
+    merge_packages()
+    composed = frozen_config(_written(run), {"rerun": [], "site": {"use": "auto"}, "launcher": {"kind": "inline"}})
+    settings = attrs.evolve(settings_of(composed), store=store)
+    folders = tuple(folder for folder in command.config_dirs if os.path.isdir(folder))
+    return request_of(settings, composed, Typed(paths={}, overrides=(), words=command.words, config_dirs=folders))
+
+
 def _with_words(command: Command, words: Sequence[str], takes: Collection[str]) -> Command:
     """What is typed from now on to continue the run."""
     return command.with_words(word for word in words if takes is OF_A_RUN or _top(word) not in OF_A_CALL)

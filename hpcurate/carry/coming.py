@@ -1,0 +1,192 @@
+"""A run that comes from an archive into a store: read, and compared with what its command would be here. Only reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import attrs
+import msgspec
+import yaml
+
+from hpcurate.carry.archive import Checked, unpack
+from hpcurate.carry.paths import Paths
+from hpcurate.carry.same import Carried, SameEpochs
+from hpcurate.errors import ConfigError, StoreError
+from hpcurate.planning.aliases import aliases_of
+from hpcurate.planning.pipeline import Pipeline
+from hpcurate.runs.commands import quoted, verb
+from hpcurate.runs.folder import Frozen, Run, run_of
+from hpcurate.runs.launcher import make_launcher
+from hpcurate.runs.prepare import Request
+from hpcurate.runs.preview import views_of
+from hpcurate.runs.same_stages import differences
+from hpcurate.source.compare import Edits
+from hpcurate.source.intake import foresee_all
+from hpcurate.source.scan import Scan, scans
+from hpcurate.store.layout import Store
+from hpcurate.units import plural
+from hpcurate.world import World
+
+__all__ = ["ANYWAY", "MARK", "Coming", "Same", "check_complete", "check_room_for", "check_source", "opened", "same_run"]
+
+MARK = "imported.json"
+"""In the folder of a run: which archive it came from."""
+ANYWAY = "to import it all the same, e.g. to look at it, add --anyway"
+_INLINE = {"_target_": "launchers.inline.InlineLauncher"}
+
+
+class Coming(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of an archive, on its way into a store."""
+
+    archive: Checked
+    run: Run
+    """The run in the store."""
+    kept: Run
+    """What the archive has of its folder, for as long as this is open; its configuration has the new paths."""
+    frozen: Frozen
+    """As it was frozen where it comes from."""
+    carried: Carried
+
+    @property
+    def name(self) -> str:
+        """Of the run, here and there."""
+        return self.run.name
+
+    @property
+    def output(self) -> str:
+        """Where its result is to be."""
+        return self.carried.paths.of(self.frozen.output)
+
+    @property
+    def folders(self) -> list[str]:
+        """Of the source and the stages, each after what it reads."""
+        return [self.frozen.pipeline.source.folder, *(stage.folder for stage in self.frozen.pipeline.stages)]
+
+
+class Same(msgspec.Struct, frozen=True, kw_only=True):
+    """The run's command is that run here."""
+
+    request: Request
+    identity: str
+    pipeline: Pipeline
+    epochs: SameEpochs
+    scanned: list[Scan]
+    """The input as it is here."""
+
+
+@contextmanager
+def opened(archive: Checked, store: Store, paths: Paths) -> Iterator[Coming]:
+    """The run of an archive. `paths`: those that are others here. Raises StoreError."""
+    header = archive.index.header
+    run = Run(store, header.run)
+    paths = paths.also(header.folder, run.path)
+    with tempfile.TemporaryDirectory(prefix="hpcurate-import-") as folder:
+        kept = Run(Store(folder), header.run)
+        unpack(archive, folder, {path: f"runs/{header.run}/{name}" for path, name in _of_its_folder(archive)})
+        frozen = kept.frozen()
+        _write_config(kept, {"store": store.root}, paths)
+        yield Coming(archive=archive, run=run, kept=kept, frozen=frozen, carried=Carried(frozen.pipeline, paths))
+
+
+def _of_its_folder(archive: Checked) -> Iterator[tuple[str, str]]:
+    """Files of the run's own folder: (in the archive, there), without code and input files."""
+    for entry in archive.index.entries:
+        name = entry.path.removeprefix("run/")
+        if name != entry.path and not name.startswith(("code-", "inputs/")):
+            yield entry.path, name
+
+
+def _write_config(kept: Run, values: Mapping[str, str], paths: Paths) -> None:
+    """Its configuration with the paths that are others here. One that Python started has none."""
+    path = os.path.join(kept.path, "config.yaml")
+    text = kept.filesystem.read(path).decode("utf-8", "surrogateescape")
+    plain = yaml.safe_load(text)
+    if plain:
+        text = yaml.safe_dump({**paths.within(plain), **values}, sort_keys=False)
+        kept.filesystem.replace(path, text.encode("utf-8", "surrogateescape"))
+
+
+# -- whether its command is that run here -------------------------------------------------------------
+
+
+def same_run(coming: Coming, request: Request) -> Same:
+    """The run's command, as it would be here. Raises StoreError naming what makes it another run."""
+    before, store = coming.frozen.pipeline, coming.run.store
+    epochs = SameEpochs(store.root, before)
+    request = attrs.evolve(request, kept=coming.carried.kept, epochs=epochs)
+    now = request.build(request.steps(request.output or coming.run.output))
+    for difference in differences("the archive", before, now):
+        raise StoreError(
+            f"{difference}; the same command would not find its results here. Use the code, the weights and the values "
+            "that it had there (its code is in run/ of the archive), or name what is elsewhere here: --path OLD=NEW; "
+            f"{ANYWAY}"
+        )
+    identity = request.identity()
+    there = run_of(store, identity)
+    if there is not None and there.name != coming.name:
+        raise StoreError(
+            f"{store.root}: the same command is the run {there.name} here; import into another store, or remove that "
+            f"run first: {verb('rm', there.name, store.root)}"
+        )
+    return Same(request=request, identity=identity, pipeline=now, epochs=epochs, scanned=_scanned(request))
+
+
+def _scanned(request: Request) -> list[Scan]:
+    try:
+        return scans(request.source, request.limit)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; if it is elsewhere here, add --path OLD=NEW; {ANYWAY}") from None
+
+
+def check_source(same: Same, small: Store) -> None:
+    """Raise where the input here has items that the archive's run does not have: the command would work on them."""
+    folder, limit = same.pipeline.source.folder, same.request.limit
+    found = foresee_all(World(), small, folder, same.scanned, limit, Edits())
+    if found.new:
+        known = f"{plural(len(found.vanished), 'item')} of the archive are not there, " if found.vanished else ""
+        raise StoreError(
+            f"the input here is not that of the archive: {known}{found.new} are new, and the same command would work "
+            f"on them; {ANYWAY}"
+        )
+
+
+def check_complete(coming: Coming, small: Store) -> None:
+    """Raise StoreError where a stage that was complete would not be so here."""
+    frozen, opened_there = coming.frozen, coming.archive.index.header.open
+    views = views_of(small, coming.carried.there(), make_launcher(_INLINE), frozen.source_lists, frozen.retries)
+    for view in views:
+        if not view.complete and view.name not in opened_there:
+            raise StoreError(f"{coming.archive.path}: {view.name} is not complete in it, and it was; export it again")
+
+
+# -- whether the store has room for it ----------------------------------------------------------------
+
+
+def check_room_for(coming: Coming) -> bool:
+    """Whether the store has this very archive already. Raises StoreError where it has something else in its place."""
+    run, store = coming.run, coming.run.store
+    names = set(run.filesystem.names(run.path))
+    if "pipeline.json" in names and MARK not in names:
+        raise StoreError(f"{run.path}: is a run of this store already; nothing was imported")
+    wanted = coming.carried.aliases()
+    standing = {os.path.basename(path): folder for path, folder in aliases_of(store)}
+    for name, alias in wanted.items():
+        if standing.get(name, alias.folder) != alias.folder:
+            raise StoreError(f"{store.stages}/.aliases/{name}: stands for {standing[name]} here; import elsewhere")
+        if os.path.isdir(store.stage(name).path):
+            raise StoreError(f"{store.stage(name).path}: this store has done that itself; import into another store")
+    if "pipeline.json" not in names:
+        return False
+    mark = json.loads(run.filesystem.read(os.path.join(run.path, MARK)))
+    if mark["paths"] != [list(pair) for pair in coming.carried.paths.pairs]:
+        raise StoreError(f"{run.path}: was imported with other paths ({_typed(mark['paths'])}); import elsewhere")
+    return bool(mark["sha256"] == coming.archive.index.digest)
+
+
+def _typed(pairs: Sequence[Sequence[str]]) -> str:
+    """As `--path` takes them; the run's own folder is nobody's to name. Pure."""
+    return " ".join(f"--path {quoted(f'{old}={new}')}" for old, new in pairs[:-1]) or "none given"
