@@ -79,13 +79,23 @@ class WriteItems(Stage[Task, Task]):
     def _check_own(self, record: str, task_id: str) -> None:
         """Raise StageError if another's result has the name: nothing is replaced by chance."""
         path = os.path.join(self.output, record)
-        there = None if self.others == "replace" else published(path)
-        if there is not None and (other := id_in(there)) != task_id:
+        there = self._there(path)
+        if there is not None and self.others == "refuse" and (other := id_in(there)) != task_id:
             whose = f"the result of task {other}" if other else "a file that is no result"
             raise StageError(
                 f"{path!a} is {whose} already, and would be that of task {task_id}: give each a name of its own "
                 "(name='{relative}.{id}'), name another output, or replace what is there (others=replace)"
             )
+
+    def _there(self, path: str) -> bytes | None:
+        """The record that is there. Raises StageError where no folder can be: the input itself may be the output."""
+        try:
+            return published(path)
+        except NotADirectoryError:
+            raise StageError(
+                f"{os.path.dirname(path)!a} is a file or lies in one, so it is no folder of results: give results "
+                "another name (name='{parent}/{stem}'), or name another output"
+            ) from None
 
 
 def record_path(name: str, layout: Layout) -> str:

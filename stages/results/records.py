@@ -97,14 +97,16 @@ def _entries(cls: Any) -> tuple[Entry, ...]:
 
 @cache
 def _checked_once(cls: Any) -> tuple[Entry, ...]:
-    found = tuple(entry for entry in every_entry(cls) if entry.output.only in (None, "json") and entry.name != ID)
+    found = [entry for entry in every_entry(cls) if entry.output.only in (None, "json")]
     for entry in found:
+        if entry.name == ID and entry.field:
+            raise PipelineError(f"{cls.__qualname__}: {entry.field} is written as 'id', which names the task itself")
         if holds_files(entry.type) and not _is_one_or_several(entry.type):
             raise PipelineError(
                 f"{cls.__qualname__}: {entry.name} holds files deeper than in a list or in a dict with texts as keys; "
                 "give each a field of its own, or keep the field out: metadata=internal()"
             )
-    return found
+    return tuple(entry for entry in found if entry.name != ID)
 
 
 def _is_one_or_several(kind: Any) -> bool:

@@ -16,7 +16,9 @@ from snapshot import difference, snapshot
 from hpcurate import File, FileTask, Record, Task
 from hpcurate.errors import PipelineError
 from hpcurate.testing import Outcome, try_stage
+from stages.output_fields import output
 from stages.results.items import WriteItems
+from stages.vision.tasks import ImageTask
 
 
 def write(folder: Path, tasks: list[Any], **how: Any) -> Outcome:
@@ -159,6 +161,34 @@ def test_a_class_that_cannot_be_written_is_refused_before_anything_runs(tmp_path
         WriteItems(str(tmp_path)).accept(Deep)
     with pytest.raises(PipelineError, match=r"name=\{relative\}.\{start\}: a Caption has no field 'start'"):
         WriteItems(str(tmp_path), name="{relative}.{start}").accept(Caption)
+
+
+@attrs.define(kw_only=True)
+class Renamed(Task):
+    """A field that takes the place of the id."""
+
+    number: int = attrs.field(default=0, metadata=output("id"))
+
+
+def test_a_record_has_the_id_of_its_task(tmp_path: Path) -> None:
+    """Nothing else is written as that: it says whose result it is."""
+    with pytest.raises(PipelineError, match="Renamed: number is written as 'id', which names the task itself"):
+        WriteItems(str(tmp_path)).accept(Renamed)
+    WriteItems(str(tmp_path)).accept(ImageTask)  # which has it as a column
+
+
+def test_a_folder_each_beside_the_files_themselves(tmp_path: Path) -> None:
+    """A file is no folder: that is said with a name that does; also where a folder has the name of a record."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4").touch()
+    (failed,) = write(tmp_path, [caption(tmp_path, "a.mp4")], layout="folder").failed
+    assert "is a file or lies in one" in failed["message"]
+    assert "name='{parent}/{stem}'" in failed["message"]
+    assert [] == write(tmp_path, [caption(tmp_path, "a.mp4")], layout="folder", name="{parent}/{stem}").failed
+    assert (tmp_path / "out" / "a" / "record.json").exists()
+    (tmp_path / "out" / "b.mp4.json").mkdir()
+    (failed,) = write(tmp_path, [caption(tmp_path, "b.mp4")]).failed
+    assert "Is a directory" in failed["message"]
 
 
 def test_keys_that_lead_out_are_refused(tmp_path: Path) -> None:
