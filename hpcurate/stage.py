@@ -176,6 +176,10 @@ class Stage(Generic[In, Out]):
         takes, returns = task_types(type(self))
         return given if returns is takes else returns
 
+    def would_write(self, item: str) -> Sequence[str]:
+        """With `publishes`: paths of files that it writes for an item of that name; a source must not take them."""
+        return ()
+
     def setup_on_node(self, node: NodeInfo) -> None:
         """Once per node over all workers and jobs of this stage with these parameters, before any `setup` there.
 

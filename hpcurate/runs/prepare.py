@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from hpcurate.runs.launcher import Launcher, make_launcher
 from hpcurate.runs.main_module import give_module
 from hpcurate.secrets import refuse_typed
 from hpcurate.source import Source
+from hpcurate.source.again import taken_again
 from hpcurate.source.compare import Edits
 from hpcurate.spec import to_spec
 from hpcurate.stage import Chain, members, task_types
@@ -131,6 +133,7 @@ def prepare(request: Request) -> Prepared:
     check_values(request.edits, "")
     steps = request.steps(request.output or UNNAMED)
     check_secrets(request, steps)
+    check_not_taken(request.source, steps)
     launcher = make_launcher(request.launcher)
     give_module(_classes(request.source, steps), in_process=launcher.in_process)
     draft = request.build(steps)
@@ -170,6 +173,18 @@ def check_secrets(request: Request, steps: Mapping[str, Step]) -> None:
     for key, plain in given:
         refuse_typed(plain, key)
         refuse_known(plain, key)
+
+
+def check_not_taken(source: Source, steps: Mapping[str, Step]) -> None:
+    """Whether results lie where the next call would take them for inputs. Raises ConfigError."""
+    for name, step in steps.items():
+        for member in members(step.stage):
+            if path := taken_again(source, member.would_write):
+                raise ConfigError(
+                    f"stages.{name}: results such as {path!a} would be inputs of the next call: leave them out "
+                    f"(exclude='*{os.path.splitext(path)[1]}', or source.extensions=[…]), or name an output outside of "
+                    "the input"
+                )
 
 
 def _fields_of(source: Source) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from hpcurate import Record, Resources, Stage, Task
 from hpcurate.errors import StageError
 from hpcurate.inside import file_of
 from stages.publish import publish_bytes, publish_file, published
-from stages.results.names import PATTERN, check_known, check_pattern, checked_path, item_name
+from stages.results.names import PATTERN, check_known, check_pattern, checked_path, item_name, likely_name
 from stages.results.records import ID, Source, Written, check_once, check_written, written
 
 Layout = Literal["beside", "folder"]
@@ -62,6 +62,12 @@ class WriteItems(Stage[Task, Task]):
         check_written(given)
         check_known(self.name, given)
 
+    def would_write(self, item: str) -> Sequence[str]:
+        """The record, and the item's own file."""
+        name = likely_name(item, self.name)
+        paths = [record_name(name, self.layout), *([name] if self.input_files else [])]
+        return [os.path.join(self.output, path) for path in paths]
+
     def process(self, tasks: list[Task]) -> list[Task]:
         """The same tasks, written."""
         for task in tasks:
@@ -100,7 +106,12 @@ class WriteItems(Stage[Task, Task]):
 
 def record_path(name: str, layout: Layout) -> str:
     """Where the record of an item lies, relative to the output. Raises StageError. Pure."""
-    return checked_path(f"{name}/{RECORD}" if layout == "folder" else f"{name}.json")
+    return checked_path(record_name(name, layout))
+
+
+def record_name(name: str, layout: Layout) -> str:
+    """What the record of an item is called. Pure."""
+    return f"{name}/{RECORD}" if layout == "folder" else f"{name}.json"
 
 
 def item_files(task: Task, name: str, layout: Layout, *, input_files: bool = False) -> Written:

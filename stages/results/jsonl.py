@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from hpcurate import Resources, Stage, Task
 from hpcurate.errors import ConfigError, StageError
@@ -43,6 +44,10 @@ class WriteJsonl(Stage[Task, Task]):
         """Refuse a class that cannot be written, or has not what the name is made of."""
         check_written(given)
         check_known(self.name, given)
+
+    def would_write(self, item: str) -> Sequence[str]:
+        """The one file."""
+        return [os.path.join(self.output, self.manifest)]
 
     def process(self, tasks: list[Task]) -> list[Task]:
         """The same tasks, written."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate import Record, Task
+from hpcurate import FileTask, Record, Task
 from hpcurate.errors import ConfigError, PipelineError, StageError
 from hpcurate.fields import suggestion
 from hpcurate.source.parts import output_fields
@@ -60,6 +60,14 @@ def named(task: Task, pattern: str) -> str:
         return pattern.format(**{**values, **own})
     except (KeyError, ValueError, TypeError) as error:
         raise StageError(f"name={pattern}: task {task.id}: {error}") from None
+
+
+def likely_name(source: str, pattern: str) -> str:
+    """The name of the result of an item of which nothing else is known. Pure."""
+    try:
+        return item_name(FileTask(id="id", source=source, path=source, size=0, mtime_ns=0), pattern)
+    except StageError:
+        return source
 
 
 def checked_path(path: str) -> str:

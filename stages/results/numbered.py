@@ -86,6 +86,11 @@ class WriteNumbered(WriteItems):
         self.digits, self.inside = digits, checked_inside(inside)
         self._numbers: dict[str, int] = {}
 
+    def would_write(self, item: str) -> Sequence[str]:
+        """As if it were in the first folder."""
+        folder = os.path.join(self.output, f"{0:0{self.digits}d}", self.inside)
+        return [os.path.join(folder, os.path.relpath(path, self.output)) for path in super().would_write(item)]
+
     def result_name(self, task: Task) -> str:
         """Below the task's folder. Raises StageError for one that no list has."""
         key = key_of(task.id)

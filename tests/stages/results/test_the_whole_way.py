@@ -84,3 +84,17 @@ def test_numbered_folders_are_one_input(shell: Shell) -> None:
     )
     rows = [json.loads(line) for line in (shell.folder / "all" / "results.jsonl").read_bytes().splitlines()]
     assert ["0000/b.mp4", "0000/c.mp4", "0001/d.mp4", "0001/e.mp4", "0002/s/a.mp4"] == [row["source"] for row in rows]
+
+
+def test_results_that_would_be_inputs_are_refused(shell: Shell) -> None:
+    """Before anything starts, with what leaves them out; which does."""
+    folder = shell.folder / "in"
+    words = ["+pipeline=captions", "~source.extensions", f"input={folder}", f"output={folder}"]
+    for results in ("beside", "jsonl", "folder", "numbered"):
+        told = shell.type(*words, f"+results={results}", "launcher=inline", f"store={shell.store}", status=2).stderr
+        assert "would be inputs of the next call" in told
+        assert "exclude='*.json" in told
+    assert not shell.store.exists()
+    for _ in range(2):
+        shell.inline(*words, "+results=beside", "exclude=[*.json,*.thumb.txt]")
+    assert 5 == len(list(folder.rglob("*.json")))
