@@ -17,7 +17,7 @@ from hpcurate.golden.files import FileComparer
 from hpcurate.golden.folder import GOLDEN, Given, Golden, Placer, read_golden, write_golden
 from hpcurate.golden.outcomes import Kept, compare, lines_of
 from hpcurate.golden.rules import read_rules
-from hpcurate.golden.texts import Reader, inputs_in
+from hpcurate.golden.texts import Reader, inputs_in, line_of
 from hpcurate.golden.values import KeptFile
 from hpcurate.group import GroupStage, Place, place_of
 from hpcurate.members import declared_input, resolve_types
@@ -165,7 +165,7 @@ def _tried(stage: Stage[Any, Any], given: Sequence[Given], folder: str, kept: Ma
     """What becomes of these tasks, under the name and in batches as large as when they were kept."""
     placer = Placer(folder, "given", copies=True)
     found = [(codec(find_task(one.kind), folder), placer.rows(one)) for one in given]
-    tasks: list[Any] = [read.decode(json.dumps(row).encode()) for read, rows in found for row in rows]
+    tasks: list[Any] = [read.decode(line_of(row)) for read, rows in found for row in rows]
     size = kept.get("options", {}).get("batch_size", -1)
     try_stage(stage, tasks, folder, batch_size=size, name=kept.get("name"))
     reader = Reader(folder, lambda text: text.startswith(("trial/files/", "given/")), placer.texts)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, Callable, Optional
 
 import attrs
 
 from hpcurate.golden.rules import Rules, Tolerance
-from hpcurate.golden.values import Difference, KeptFile, differences, files_in
+from hpcurate.golden.values import KeptFile, differences, files_in
 
 __all__ = ["FileComparer"]
 
@@ -139,14 +139,10 @@ READERS: dict[str, _Reader] = {
 def _differ(before: Any, after: Any, rules: Rules, field: str) -> str:
     if hasattr(before, "dtype"):
         return _arrays(before, after, rules.of(field))
-    plain = next(_plain(before, after, rules, field), None)
-    return f"{plain.field}: {plain.before} → {plain.after}".removeprefix(": ") if plain else ""
-
-
-def _plain(before: Any, after: Any, rules: Rules, field: str) -> Iterator[Difference]:
-    """With the field's own rules for what is in the file, whose fields are shown from there on."""
-    within = attrs.evolve(rules, tolerances=(*rules.tolerances, ("*", rules.of(field))))
-    yield from differences(before, after, within, lambda *files: "")
+    plain = next(iter(differences(before, after, rules, lambda *files: "", field)), None)
+    if plain is None:
+        return ""
+    return f"{plain.field.removeprefix(field).removeprefix('.')}: {plain.before} → {plain.after}".removeprefix(": ")
 
 
 def _arrays(before: Any, after: Any, tolerance: Tolerance) -> str:

@@ -2,7 +2,7 @@
 
 <folder>/golden.json    what the stage is, and which class each file of input rows has
          input-1.jsonl  rows that the stage was given; one file for each class of tasks
-         tasks.jsonl, dropped.jsonl, failed.jsonl
+         tasks.jsonl, dropped.jsonl, failed.jsonl, written.jsonl
          files/<digest>/<name>
 
 A row names a file by `{"$file": "files/…"}`, and one of the input, whose row had its path, by `{"$path": "files/…"}`.
@@ -34,6 +34,7 @@ FORMAT = 1
 FILE, PATH = "$file", "$path"
 SAVED = {"file", "about"}
 """Fields of what a row says of a saved value: see `store/saved_rows.py`."""
+ENDS = tuple(field.name for field in attrs.fields(Kept))
 LARGEST_MB = 100
 """More than this is no golden folder that anybody keeps beside code."""
 MANY = 50
@@ -101,7 +102,7 @@ def _write(folder: Path, golden: Golden) -> None:
     files = _Files(folder)
     for number, given in enumerate(golden.given, 1):
         _write_rows(folder / f"input-{number}.jsonl", given.rows, files)
-    for name in ("tasks", "dropped", "failed"):
+    for name in ENDS:
         _write_rows(folder / f"{name}.jsonl", getattr(golden.kept.compared(), name), files)
     kinds = [given.kind for given in golden.given]
     plain = {"format": FORMAT, "stage": files.named(golden.stage), "given": kinds}
@@ -181,9 +182,7 @@ def read_golden(folder: str) -> Golden:
             raise StoreError(f"{path}: has format {plain['format']}, this hpcurate reads {FORMAT}; make it again")
         rows = _Reading(folder)
         given = [Given(kind, rows.of(f"input-{number}")) for number, kind in enumerate(plain["given"], 1)]
-        return Golden(
-            rows.with_files(plain["stage"]), given, Kept(rows.of("tasks"), rows.of("dropped"), rows.of("failed"))
-        )
+        return Golden(rows.with_files(plain["stage"]), given, Kept(*map(rows.of, ENDS)))
     except (ValueError, LookupError, TypeError, FileNotFoundError) as error:
         raise StoreError(f"{folder}: cannot be read: {error}; take it from git again, or make it with --save") from None
 

@@ -15,7 +15,7 @@ __all__ = ["Change", "Comparison", "Kept", "compare", "lines_of"]
 
 Plain = dict[str, Any]
 
-PASSED, DROPPED, FAILED = "passed on", "dropped", "failed"
+PASSED, DROPPED, FAILED, WRITTEN = "passed on", "dropped", "failed", "written"
 SAID = {DROPPED: ("stage", "reason", "value", "threshold", "measure", "task"), FAILED: ("stage", "error", "message")}
 """What is compared of a row of `dropped.jsonl` and `failed.jsonl`; the traceback and the number of tries are not."""
 ENDING = "(ended as)"
@@ -31,6 +31,8 @@ class Kept:
     """Passed on."""
     dropped: Sequence[Plain] = ()
     failed: Sequence[Plain] = ()
+    written: Sequence[Plain] = ()
+    """Files that a stage wrote into the folder of the result: `id` is the name in it, `file` the file."""
 
     def compared(self) -> Kept:
         """Without what is not compared, such as tracebacks, which name folders of a machine."""
@@ -38,11 +40,12 @@ class Kept:
             [{key: row[key] for key in ("id", "task", *SAID[how]) if key in row} for row in rows]
             for how, rows in ((DROPPED, self.dropped), (FAILED, self.failed))
         )
-        return Kept(self.tasks, dropped, failed)
+        return Kept(self.tasks, dropped, failed, self.written)
 
     def counts(self) -> str:
         """`3 passed on, 1 dropped, 0 failed`."""
-        return f"{len(self.tasks)} {PASSED}, {len(self.dropped)} {DROPPED}, {len(self.failed)} {FAILED}"
+        files = f", {len(self.written)} files {WRITTEN}" if self.written else ""
+        return f"{len(self.tasks)} {PASSED}, {len(self.dropped)} {DROPPED}, {len(self.failed)} {FAILED}{files}"
 
 
 @attrs.define(frozen=True)
@@ -89,10 +92,10 @@ class _End:
     @property
     def compared(self) -> Plain:
         """What is compared of it."""
-        return self.row if self.how == PASSED else {k: self.row[k] for k in SAID[self.how] if k in self.row}
+        return {key: self.row[key] for key in SAID[self.how] if key in self.row} if self.how in SAID else self.row
 
     def __str__(self) -> str:
-        said = [self.row.get(name) for name in ("reason", "error", "message")] if self.how != PASSED else []
+        said = [self.row.get(name) for name in ("reason", "error", "message")] if self.how in SAID else []
         return ": ".join([self.how, *(one for one in said if isinstance(one, str) and one)])
 
 
@@ -112,9 +115,9 @@ def compare(before: Kept, after: Kept, rules: Rules, file_differs: FileDiffers) 
 
 def _ends(kept: Kept) -> Iterator[tuple[tuple[str, int], _End]]:
     seen: Counter[str] = Counter()
-    for how, rows in ((PASSED, kept.tasks), (DROPPED, kept.dropped), (FAILED, kept.failed)):
+    for how, rows in ((PASSED, kept.tasks), (DROPPED, kept.dropped), (FAILED, kept.failed), (WRITTEN, kept.written)):
         for row in rows:
-            name = str(row["id"])
+            name = f"file {row['id']}" if how == WRITTEN else str(row["id"])
             yield (name, seen[name]), _End(how, row)
             seen[name] += 1
 

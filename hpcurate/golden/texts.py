@@ -5,6 +5,7 @@ Pure but for a look at whether a file is there.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import attrs
 
 from hpcurate.golden.values import KeptFile
 
-__all__ = ["OUTPUT", "Reader", "inputs_in", "map_texts"]
+__all__ = ["OUTPUT", "Reader", "inputs_in", "line_of", "map_texts"]
 
 _IN_A_STORE = re.compile(r"[^\s'\"]*[^/\s]+-[0-9a-f]{12}/shards/[^/\s]+/[^/\s]+/files/[^/\s]+/")
 """Where a text, such as a message, says that a file of some store is."""
@@ -29,6 +30,11 @@ def map_texts(value: Any, by: Callable[[str], Any]) -> Any:
     if isinstance(value, list):
         return [map_texts(inner, by) for inner in value]
     return by(value) if isinstance(value, str) else value
+
+
+def line_of(row: Mapping[str, Any]) -> bytes:
+    """A row as it is on disk: readers look for keys as msgspec writes them."""
+    return json.dumps(row, separators=(",", ":")).encode()
 
 
 def inputs_in(row: Mapping[str, Any]) -> list[str]:

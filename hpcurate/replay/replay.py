@@ -35,6 +35,7 @@ from hpcurate.runs.code import merge_packages
 from hpcurate.runs.folder import Run
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.spec import from_spec
+from hpcurate.stage import members
 from hpcurate.units import plural
 
 __all__ = ["Replay", "Replayed", "replay"]
@@ -132,7 +133,7 @@ def replay(asked: Replay) -> Replayed:
             tasks=before.tasks,
             of=before.of,
             compared_with=before.where,
-            code=getattr(sys.modules.get(type(stage).__module__), "__file__", None) or "",
+            code=getattr(sys.modules.get(type(members(stage)[0]).__module__), "__file__", None) or "",
             before=kept,
             now=now,
             comparison=comparison,

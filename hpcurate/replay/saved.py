@@ -40,14 +40,20 @@ class Saved:
     """Of the chosen tasks; empty: all."""
     shards: Kept
     """All that the shards have into which the chosen ones went."""
+    output: str
+    """Folder of the run's result."""
 
     def kept(self, now: Kept) -> Kept:
-        """What became of the chosen tasks; `now` has what became of them today."""
-        return belonging(self.shards, self.ids, now) if self.ids else self.shards
+        """What became of the chosen tasks; `now` has what becomes of them, and which files are written for them."""
+        found = belonging(self.shards, self.ids, now) if self.ids else self.shards
+        written = [(row["id"], os.path.join(self.output, row["id"])) for row in now.written]
+        rows = [{"id": name, "file": KeptFile(path)} for name, path in written if os.path.isfile(path)]
+        return attrs.evolve(found, written=rows)
 
 
 def plan_of(view: RunView, name: str) -> PlannedStage:
     """The stage of that name. Raises ConfigError, also for what has no input of its own that was kept."""
+    assert view.stages, "a look, without which values of results are not known"
     found = next((one for one in view.planned if one.name == name), None)
     if found is None:
         for stage in view.planned:
@@ -74,10 +80,11 @@ def saved(view: RunView, stage: PlannedStage, made: Stage[Any, Any], which: Whic
     whole = len(rows) == count
     into = set(shards) if whole else _shards_of(view, stage, rows)
     inputs = {text: KeptFile(text, is_input=True) for one in given for row in one.rows for text in _texts(row)}
-    reader = Reader(view.run.store.stages, is_reference, inputs, view.frozen.output or view.run.output)
+    output = view.frozen.output or view.run.output
+    reader = Reader(view.run.store.stages, is_reference, inputs, output)
     found = committed([shards[name] for name in shards if name in into], view.retried(stage), reader)
     ids = frozenset() if whole else frozenset(str(row["id"]) for one in given for row in one.rows)
-    return Saved(tuple(given), len(rows), count, ids, found)
+    return Saved(tuple(given), len(rows), count, ids, found, output)
 
 
 def _texts(row: Plain) -> list[str]:

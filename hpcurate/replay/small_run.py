@@ -13,8 +13,9 @@ import msgspec
 from hpcurate.environments.resolve import Environments
 from hpcurate.errors import ConfigError, StoreError
 from hpcurate.golden.folder import Given, Placer
-from hpcurate.golden.outcomes import Kept
+from hpcurate.golden.outcomes import Kept, Plain
 from hpcurate.golden.texts import Reader
+from hpcurate.golden.values import KeptFile, files_in
 from hpcurate.planning.budget import Budget
 from hpcurate.planning.build import Step, WeightsOf
 from hpcurate.planning.epochs import Epochs
@@ -29,7 +30,6 @@ from hpcurate.runs.commands import verb as typed
 from hpcurate.runs.folder import Run
 from hpcurate.runs.prepare import Request
 from hpcurate.runs.start import start
-from hpcurate.runs.state import RunState
 from hpcurate.spec import find_task
 from hpcurate.stage import Stage
 from hpcurate.store.layout import Store
@@ -72,6 +72,12 @@ class Ground:
             with suppress(FileExistsError):
                 if self.store and os.path.isdir(there):
                     os.symlink(there, os.path.join(self.scratch, name))
+
+
+def _written_in(folder: str) -> list[Plain]:
+    """Files in a folder of results, as rows that can be compared."""
+    paths = files_in(folder) if os.path.isdir(folder) else []
+    return [{"id": os.path.relpath(path, folder), "file": KeptFile(path)} for path in paths]
 
 
 class KeptEnvironments(Environments):
@@ -119,7 +125,8 @@ def run_stage(
     _check_done(view, name)
     reader = Reader(store.stages, is_reference, placer.texts, ground.output)
     planned = view.frozen.pipeline.stage(name)
-    return committed(view.committed(planned), view.retried(planned), reader)
+    found = committed(view.committed(planned), view.retried(planned), reader)
+    return attrs.evolve(found, written=_written_in(ground.output))
 
 
 def _drive(request: Request, ground: Ground) -> None:
@@ -140,6 +147,6 @@ def _run_in(store: Store) -> Run:
 
 def _check_done(view: RunView, name: str) -> None:
     report = view.look()
-    if report.state is not RunState.COMPLETE:
+    if not report.stages[name].complete:  # one in which every task failed is, too
         why = typed("why", report.run, view.run.store.root)
         raise NotDone(f"{name}: the replay is {report.state.value}: {report.reason}; type {why}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import attrs
 from hpcurate.digest import digest
 from hpcurate.errors import ConfigError, RecordError
 from hpcurate.golden.outcomes import Plain
+from hpcurate.golden.texts import line_of
 from hpcurate.store.rows import codec
 from hpcurate.task import Task
 
@@ -33,7 +33,7 @@ class KeptRows:
         decode = codec(self.task_type).decode
         for row in self.rows:
             try:
-                yield decode(json.dumps(row).encode())
+                yield decode(line_of(row))
             except RecordError as error:
                 raise ConfigError(
                     f"task {row.get('id')!a}: its row does not fit the class {self.task_type.__qualname__} ({error}); "
