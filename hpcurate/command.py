@@ -24,7 +24,7 @@ from hpcurate.stage_process.program import Program, in_shell, last_line, run_pro
 from hpcurate.stage_process.records import Names, Returned, agreed, carried, checked_values, line_of, made_of, text_of
 from hpcurate.stage_process.room import Room, Rooms, check_output
 from hpcurate.stage_process.surroundings import Surroundings, surroundings
-from hpcurate.task import File, Record, Task
+from hpcurate.task import File, Record, Task, marked_fields
 
 __all__ = ["Command"]
 
@@ -46,6 +46,11 @@ class Command(Stage[Task, Task]):
     """
 
     version = 1
+
+    @property
+    def source_files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of whatever tasks it is given."""
+        return marked_fields(self.task_types[0])
 
     def __init__(
         self,

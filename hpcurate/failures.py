@@ -167,7 +167,7 @@ POLICIES = {
     ),
     FailureKind.STORE: Policy(
         seen="the engine's own reading or writing fails: full, over quota, read-only, no permission, not mounted; the "
-        "same errors of a stage, if a test write fails, too",
+        "same errors of a stage, if a test write fails, too; object storage that stays busy or cannot be reached",
         against=Against.NOTHING,
         then="a finished attempt stays, and its commit is tried every 30 s; else handed back, and tried after a pause",
         ends="stalled, with path and number",

@@ -133,6 +133,10 @@ class Stage(Generic[In, Out]):
     brief_drops: ClassVar[bool] = False
     """True: a row of `dropped.jsonl` names the task and does not repeat it: its upstream has it. For stages that drop
     most of very many small tasks."""
+    source_files: Optional[Sequence[str]] = None
+    """Fields of its tasks with paths of files of the source that it opens: those in object storage are copied to the
+    node first. None: `path` of a `FileTask` and `files` of a `GroupTask`, where it is declared to take these; (): it
+    opens none."""
     gather: ClassVar[bool] = False
     """True: one shard with every task of the run, in one `process` call."""
     operational: ClassVar[Sequence[str]] = ()

@@ -29,6 +29,11 @@ __all__ = [
 ]
 
 
+SOURCE_FILES = {"hpcurate.source_files": True}
+"""Metadata of a field with the path of a file of the source, or a dict of such paths: a stage that takes these tasks
+opens them. Those in object storage are copied to the node first; see `Stage.source_files`."""
+
+
 class _Memory:
     """What a task has beside its fields: a dict that is never written, and what stages have saved with it."""
 
@@ -81,8 +86,9 @@ class FileTask(Task):
 
     source: str
     """Path relative to the input root; undecodable bytes are surrogate-escaped."""
-    path: str
-    """Absolute path; of a file inside another one (a member of a tar) its address, see `inside.py`."""
+    path: str = attrs.field(metadata=SOURCE_FILES)
+    """Absolute path; of a file inside another one (a member of a tar) its address, see `inside.py`; of an object in a
+    bucket `s3://…` in the row, and for a stage the copy on its node."""
     size: int
     """Bytes."""
     mtime_ns: int
@@ -168,3 +174,8 @@ class Record(Task):
     values: dict[str, Any] = attrs.field(factory=dict)
     """Plain data: numbers, texts, lists, dicts."""
     files: dict[str, File] = attrs.field(factory=dict)
+
+
+def marked_fields(cls: type[Task]) -> tuple[str, ...]:
+    """Fields of a class of tasks that are marked as `SOURCE_FILES`."""
+    return tuple(field.name for field in attrs.fields(cls) if SOURCE_FILES.items() <= field.metadata.items())

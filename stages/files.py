@@ -41,6 +41,7 @@ class WriteJson(Stage[FileTask, FileTask]):
     resources = SMALL
     batch_size = 100
     small_batches = True
+    source_files = ()
 
     def __init__(self, output: str, layout: Literal["beside", "folder"] = "beside") -> None:
         """Set where to write.
@@ -78,6 +79,7 @@ class ExportTriplets(Stage[Task, Task]):
     publishes = True
     resources = SMALL
     gather = True
+    source_files = ()
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from hpcurate.errors import PipelineError
 from hpcurate.infer.form import Form, form_of, validated, validator_of
 from hpcurate.infer.returned import outcome
 from hpcurate.infer.target import found, module_of, resolved
+from hpcurate.task import marked_fields
 
 
 @attrs.define(kw_only=True)
@@ -49,6 +50,11 @@ class Infer(Stage[Task, Record]):
         self._model: Any = None
         self._form = Form()
         self._validate: Any = None
+
+    @property
+    def source_files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """See `Stage`: those of whatever tasks it is given."""
+        return marked_fields(self.task_types[0])
 
     def arguments(self) -> dict[str, Any]:
         """See `Stage`: a file as the module that it is, wherever it is constructed again."""

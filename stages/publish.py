@@ -1,4 +1,4 @@
-"""Put results into an output folder: each file whole or not at all; publishing the same again changes nothing."""
+"""Put results into an output folder, or a bucket: each file whole or not at all; the same again changes nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 
+from hpcurate.objects.address import is_remote, parse
+from hpcurate.objects.publishing import content, put_bytes, put_file
 from hpcurate.store.access import is_groups, make_folders
 
 
@@ -16,6 +18,8 @@ def publish_file(source: str, target: str) -> bool:
 
     Returns False if it was already.
     """
+    if is_remote(target):
+        return put_file(source, parse(target))
     if _same_file(source, target):
         return False
     _replace(target, lambda temporary: _link_or_copy(source, temporary))
@@ -24,6 +28,8 @@ def publish_file(source: str, target: str) -> bool:
 
 def publish_bytes(data: bytes, target: str) -> bool:
     """Make `target` hold `data`. Returns False if it did already."""
+    if is_remote(target):
+        return put_bytes(data, parse(target))
     if published(target) == data:
         return False
     _replace(target, lambda temporary: _write(temporary, data))
@@ -32,6 +38,8 @@ def publish_bytes(data: bytes, target: str) -> bool:
 
 def published(target: str) -> bytes | None:
     """What `target` holds; None if it is not there."""
+    if is_remote(target):
+        return content(parse(target))
     try:
         with open(target, "rb") as file:
             return file.read()

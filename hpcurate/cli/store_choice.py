@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hpcurate.errors import ConfigError, StoreError
+from hpcurate.store.layout import refuse_remote
 from hpcurate.store.mode import owner_of
 
 
@@ -69,6 +70,7 @@ def find_store(given: str | None, site: str | Mapping[str, Any] | None = None) -
 def choose_store(given: str | None, site: str | Mapping[str, Any] | None = None) -> StoreChoice:
     """The same, with who chose it; `site` is a profile of conf/site, or the config key. Raises ConfigError."""
     choice = _choice(given, site)
+    refuse_remote(choice.path)
     if os.path.isdir(choice.path) and not os.access(choice.path, os.R_OK | os.X_OK):
         raise ConfigError(
             f"store={choice.path}: is private to {owner_of(choice.path)}; name a store of yours, or one that was made "

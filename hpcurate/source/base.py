@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 import attrs
 
-from hpcurate.task import FileTask, Task, stable_id
+from hpcurate.objects.address import is_remote
+from hpcurate.task import SOURCE_FILES, FileTask, Task, stable_id
 
 MISSING = ("error", "skip")
 """What may be said of an item that is not all there."""
@@ -63,7 +64,7 @@ class GroupTask(Task):
 
     source: str
     """What they have in common: the path without extension, relative to the input root."""
-    files: dict[str, str]
+    files: dict[str, str] = attrs.field(metadata=SOURCE_FILES)
     """Member → absolute path."""
 
 
@@ -82,7 +83,9 @@ def hash64(text: str) -> int:
 
 
 def absolute(path: str) -> str:
-    """A path as a user typed it."""
+    """A path as a user typed it; the address of something in a bucket without a slash at its end."""
+    if is_remote(path):
+        return path.rstrip("/")
     return os.path.abspath(os.path.expanduser(path))
 
 

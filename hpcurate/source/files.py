@@ -12,6 +12,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.objects.address import is_remote
 from hpcurate.source.base import MISSING, FolderTask, Placed, absolute, file_task, suffixes
 from hpcurate.source.walk import walk_files, walk_folders
 from hpcurate.task import FileTask, Task, stable_id
@@ -23,11 +24,12 @@ class Files:
     """Files below a folder, or those a glob matches, as `FileTask`s sorted by relative path.
 
     A folder is searched recursively; `extensions` are compared without regard to case. Hidden files and
-    folders are left out.
+    folders are left out. In a bucket, `s3://…`, all that a prefix has counts as a folder.
     """
 
-    path: str = option(NEEDED, "folder, file, or glob such as /data/**/*.mp4")
+    path: str = option(NEEDED, "folder, file, or glob such as /data/**/*.mp4; in a bucket s3://bucket/videos")
     extensions: tuple[str, ...] = option((), "take only these, e.g. [mp4, mkv]; empty takes all", converter=tuple)
+    _odd: list[str] = attrs.field(factory=list, init=False, eq=False)
     task_type: ClassVar[type[Task]] = FileTask
 
     def identity(self) -> dict[str, Any]:
@@ -37,14 +39,27 @@ class Files:
     def tasks(self) -> Iterator[FileTask]:
         """See `Source`. Holds the names of one folder at a time; those of a glob all."""
         wanted, found = suffixes(self.extensions), False
-        root, paths = self._found()
-        for path, status in paths:
-            if not wanted or path.lower().endswith(wanted):
+        self._odd.clear()
+        for task in self._in_bucket() if is_remote(self.path) else self._on_disk():
+            if not wanted or task.path.lower().endswith(wanted):
                 found = True
-                yield file_task(os.path.relpath(path, root), path, status)
+                yield task
         if not found:
             kinds = f" with extension {', '.join(self.extensions)}" if self.extensions else ""
             raise ConfigError(f"input={self.path}: no file{kinds} there")
+
+    def notes(self) -> list[str]:
+        """Objects that could not be files."""
+        return [f"no path of a file: {plural(len(self._odd), 'object')}, e.g. {name!a}" for name in self._odd[:1]]
+
+    def _in_bucket(self) -> Iterator[FileTask]:
+        from hpcurate.source.buckets import objects_of
+
+        return objects_of(absolute(self.path), self._odd.append)
+
+    def _on_disk(self) -> Iterator[FileTask]:
+        root, paths = self._found()
+        return (file_task(os.path.relpath(path, root), path, status) for path, status in paths)
 
     def _found(self) -> tuple[str, Iterator[tuple[str, os.stat_result]]]:
         """Input root, and the files below it with their sizes and times."""
@@ -109,6 +124,11 @@ class FileList:
         found, folder = False, os.path.dirname(absolute(self.path))
         for number, name in self._names():
             path = os.path.join(folder, name)
+            if is_remote(name):
+                raise ConfigError(
+                    f"input={self.path}: line {number}: {name}: a list names files; a bucket is listed by itself, "
+                    "input=s3://BUCKET/PREFIX, or s3://BUCKET/**/*.mp4"
+                )
             status = _status(path)
             if isinstance(status, os.stat_result):
                 found = True

@@ -50,10 +50,17 @@ class Attempt:
     """One try of a shard: its batches, whole or task by task. `ahead` are the ids that are prepared meanwhile."""
 
     def __init__(
-        self, stage: SetUpStage, job: ShardJob, report: Report, output: ShardOutput, ahead: Callable[[], list[str]]
+        self,
+        stage: SetUpStage,
+        job: ShardJob,
+        report: Report,
+        output: ShardOutput,
+        ahead: Callable[[], list[str]],
+        restored: Callable[[bytes], bytes] = lambda rows: rows,
     ) -> None:
+        """`restored`: rows as they may be written, without names of this node."""
         self._stage, self._job, self._report, self._output, self._ahead = stage, job, report, output, ahead
-        self._writer = stage.writer(job.root)
+        self._writer, self._restored = stage.writer(job.root), restored
         self._seen: set[str] = set()
         self._ask_in: Optional[float] = None
         self._tries = Tries(job, output.counts, report)
@@ -261,7 +268,7 @@ class Attempt:
         try:
             lineage = Lineage.of(inputs)
             returned = self._members(batch, lineage, owners, logged)
-            rows, named = self._writer.rows_of(returned)
+            rows, named = self._rows_of(returned)
             weighs = _sum_of_weights(returned)
             self._check(lineage.unique)
             self._output.check_logged(logged)
@@ -291,6 +298,11 @@ class Attempt:
         self._tries.passed(batch.rows)
         if owners or named:
             self.files.passed_on(owners, lineage.survivors(), named)
+
+    def _rows_of(self, returned: Sequence[Task]) -> tuple[bytes, dict[str, Task]]:
+        """As they may be written, and the files that they name."""
+        rows, named = self._writer.rows_of(returned)
+        return self._restored(rows), named
 
     def _not_the_tasks(self, error: BaseException) -> Optional[Exception]:
         """What ends the attempt instead: the store fails, or this process can do no more."""

@@ -12,7 +12,7 @@ import re
 import sys
 from typing import Any, Optional
 
-from hpcurate.stage_process.store_errors import links
+from hpcurate.transient import links
 
 _FULL = re.compile(
     r"\bout of memory\b|DefaultCPUAllocator: (can't allocate|not enough) memory|RESOURCE_EXHAUSTED"

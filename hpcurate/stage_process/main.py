@@ -77,7 +77,7 @@ def build_runner(hello: Hello) -> tuple[Runner, Optional[NodeSetup]]:
     stage.setup(worker)
     keep_to_share(worker.device, worker.gpu_share)
     preparer = _preparer(hello) if has_prepare(stage) else None
-    runner = runner_of(stage, threads=hello.worker.cpus, name=hello.stage, preparer=preparer)
+    runner = runner_of(stage, threads=hello.worker.cpus, name=hello.stage, preparer=preparer, folder=hello.node_folder)
     return runner, made if made and made.copied_files else None
 
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, Callable, Optional
 
 import msgspec
 
@@ -56,7 +56,9 @@ class ShardOutput:
     Whatever goes wrong with these files is the store's failure and ends the attempt: nothing is written after an error.
     """
 
-    def __init__(self, job: ShardJob, files: Files = REAL) -> None:
+    def __init__(self, job: ShardJob, files: Files = REAL, shown: Callable[[bytes], bytes] = lambda rows: rows) -> None:
+        """`shown`: rows for people without names of this node; those of tasks have none."""
+        self._shown = shown
         self.counts = ShardCounts()
         self._open, self._size = files.open, files.size
         self._job, self._started, self._cpu = job, time.monotonic(), cpu_seconds()
@@ -223,7 +225,7 @@ class ShardOutput:
         return os.path.join(self._job.directory, f"{name}.jsonl")
 
     def _write(self, name: str, rows: bytes, count: int = 1) -> None:
-        path = self._path(name)
+        path, rows = self._path(name), rows if name == "tasks" else self._shown(rows)
         with own_io("writing", path):
             if name not in self._files:
                 self._files[name], self._written[name] = self._open(path, "wb"), Written()  # closed in __exit__

@@ -10,8 +10,8 @@ from typing import Optional
 from hpcurate.errors import ProgramFailed, ProgramKilled, SetupLost
 from hpcurate.failures import TRACE
 from hpcurate.masks import mask
-from hpcurate.stage_process.store_errors import links, may_be_the_store
-from hpcurate.stage_process.transient import TRANSIENT, class_names, named, transient
+from hpcurate.stage_process.store_errors import may_be_the_store
+from hpcurate.transient import TRANSIENT, class_names, links, named, transient
 
 RAISED = (Exception, SystemExit)
 """What a stage may raise that is its own failure: a program's main function often ends with `sys.exit`."""

@@ -7,7 +7,6 @@ same user on the node removes. Python 3.9.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -18,9 +17,9 @@ from typing import Any
 
 from hpcurate.errors import BadOutput, BadReturned, BadValues, OutputMissing, ProgramFailed
 from hpcurate.node.place import own_folder
+from hpcurate.stage_process.own_scratch import own_scratch
 from hpcurate.stage_process.records import Returned, returned_lines
 from hpcurate.system.folders import remove_folder
-from hpcurate.system.processes import start_time, this_host
 
 COPIED_UP_TO = 64 * 2**20
 """Bytes of a project file that is copied to the node; a larger one is linked."""
@@ -32,10 +31,7 @@ class Rooms:
     """The rooms of one process, and its copy of the project's files."""
 
     def __init__(self) -> None:
-        above = os.path.join(own_folder(), "programs")
-        os.makedirs(above, mode=0o700, exist_ok=True)
-        _remove_left(above)
-        self._folder = tempfile.mkdtemp(prefix=f"{_host()}-{os.getpid()}-{start_time(os.getpid())}-", dir=above)
+        self._folder = own_scratch(os.path.join(own_folder(), "programs"))
 
     def project(self, files: Mapping[str, str]) -> str:
         """Lay the files out as they lie in the project; the folder."""
@@ -150,17 +146,3 @@ def _wrong_with(folder: str, top: str) -> str:
 
 def _within(path: str, top: str) -> bool:
     return os.path.exists(path) and os.path.realpath(path).startswith(os.path.join(top, ""))
-
-
-def _host() -> str:
-    """Names machine and pid namespace: pids mean the same only there."""
-    return hashlib.sha256(this_host().encode()).hexdigest()[:12]
-
-
-def _remove_left(above: str) -> None:
-    """Of processes of this machine that are gone."""
-    for name in os.listdir(above):
-        host, _, process = name.partition("-")
-        pid, start, *_ = [*process.split("-"), "", ""]
-        if host == _host() and pid.isdigit() and str(start_time(int(pid))) != start:
-            remove_folder(os.path.join(above, name))

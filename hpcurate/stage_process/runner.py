@@ -6,11 +6,14 @@ directory only; the supervisor commits.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from functools import partial
 from typing import Any, Optional, Protocol
 
 from hpcurate.group import GroupStage, SortRows
+from hpcurate.node.place import own_folder
 from hpcurate.stage import Stage
 from hpcurate.stage_process.ahead import LOOK_AHEAD
 from hpcurate.stage_process.attempt import Attempt
@@ -21,6 +24,7 @@ from hpcurate.stage_process.messages import ShardJob
 from hpcurate.stage_process.output import ShardOutput
 from hpcurate.stage_process.prepare import InThreads, Preparer, has_prepare
 from hpcurate.stage_process.raised import RAISED
+from hpcurate.stage_process.remote_inputs import RemoteInputs
 from hpcurate.stage_process.set_up import SetUpStage
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.notes import BEGUN, NOTHING
@@ -48,14 +52,19 @@ class Runner(Protocol):
 
 
 def runner_of(
-    stage: Stage[Any, Any], *, threads: int = 1, name: Optional[str] = None, preparer: Optional[Preparer] = None
+    stage: Stage[Any, Any],
+    *,
+    threads: int = 1,
+    name: Optional[str] = None,
+    preparer: Optional[Preparer] = None,
+    folder: str = "",
 ) -> Runner:
-    """What runs shards of this stage, which is set up."""
+    """What runs shards of this stage, which is set up; `folder` is on the node's own disk."""
     if isinstance(stage, SortRows):
         from hpcurate.stage_process.sort_step import SortRunner  # few processes sort
 
         return SortRunner(stage, name=name)
-    return ShardRunner(stage, threads=threads, name=name, preparer=preparer)
+    return ShardRunner(stage, threads=threads, name=name, preparer=preparer, folder=folder)
 
 
 class ShardRunner:
@@ -69,10 +78,12 @@ class ShardRunner:
         name: Optional[str] = None,
         files: Files = REAL,
         preparer: Optional[Preparer] = None,
+        folder: str = "",
     ) -> None:
         self.stage, self.files = stage, files
         self._set_up = SetUpStage(stage, name, files)
         self.preparer = (preparer or InThreads(stage, threads)) if has_prepare(stage) else None
+        self._inputs = RemoteInputs(stage, os.path.join(folder or own_folder(), "inputs"), self.preparer)
         self._feed: Optional[Feed] = None
         """Of the shard in work."""
         self._held: Optional[Feed] = None
@@ -85,6 +96,7 @@ class ShardRunner:
         try:
             self.stage.teardown()
         finally:
+            self._inputs.close()
             if self.preparer:
                 self.preparer.close()
 
@@ -97,8 +109,8 @@ class ShardRunner:
         for member in self._set_up.members:
             member.told(job.above)
         try:
-            with ShardOutput(job, self.files) as output:
-                attempt = Attempt(self._set_up, job, report, output, self._ahead)
+            with ShardOutput(job, self.files, self._inputs.copies.shown) as output:
+                attempt = Attempt(self._set_up, job, report, output, self._ahead, self._inputs.copies.restored)
                 attempt.note(BEGUN)
                 self._begin(job, report)
                 done = 0
@@ -130,7 +142,8 @@ class ShardRunner:
     # -- batches, and those ahead -------------------------------------------------------------------
 
     def _new_feed(self, job: ShardJob, report: Report) -> Feed:
-        prepare = self.preparer.begin if self.preparer else lambda tasks: []
+        prepare = partial(self._inputs.begin, job.directory)
+        self._inputs.copies.begin(job.directory)
         first, given = self._set_up.members[0], self._set_up.types[0][0]
         if job.groups and isinstance(first, GroupStage):
             return Feed(job, group_batches(job, first, given, self.files, prepare), report)
@@ -140,21 +153,26 @@ class ShardRunner:
         with self._feeding:
             held, self._held = self._held, None
             if held is not None and held.job.directory != job.directory:
-                held.cancel()
+                self._cancel(held)
                 held = None
             self._feed = held or self._new_feed(job, report)
 
     def _end(self) -> None:
         with self._feeding:
             if self._feed:
-                self._feed.cancel()
+                self._cancel(self._feed)
             self._feed = None
+
+    def _cancel(self, feed: Feed) -> None:
+        """Nobody takes the rest of it."""
+        feed.cancel()
+        self._inputs.copies.end(feed.job.directory)
 
     def _next(self) -> Optional[Batch]:
         """The next batch, with those after it under way, unless a culprit is sought."""
         with self._feeding:
             assert self._feed is not None
-            if self.preparer and not self._feed.isolate:
+            if (self.preparer or self._inputs.used) and not self._feed.isolate:
                 self._feed.fill(1 + LOOK_AHEAD)
             batch = self._feed.next()
             self._fill()
@@ -166,13 +184,13 @@ class ShardRunner:
             try:
                 self._held.fill(LOOK_AHEAD - len(self._feed or ()))
             except RAISED:
-                self._held.cancel()
+                self._cancel(self._held)
                 self._held = None
 
     def _drop_held(self) -> None:
         with self._feeding:
             if self._held:
-                self._held.cancel()
+                self._cancel(self._held)
             self._held = None
 
     def _ask_in(self, done: int) -> Optional[float]:

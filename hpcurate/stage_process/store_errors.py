@@ -11,6 +11,7 @@ from typing import Optional
 from hpcurate.errors import STORE_ERRNOS, StoreFailed
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.trouble import TEST_BYTES, explain, room_of
+from hpcurate.transient import links
 
 
 @contextmanager
@@ -40,16 +41,6 @@ def blame_store(error: BaseException, directory: str, files: Files = REAL) -> Op
         if isinstance(link, StoreFailed):
             return link
     return (_no_room(error, directory) or _test_write(directory)) if files.are_real else None
-
-
-def links(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from."""
-    link: Optional[BaseException] = error
-    seen: set[int] = set()
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or link.__context__
 
 
 def may_be_the_store(error: OSError) -> bool:

@@ -14,9 +14,9 @@ from hpcurate.stage_process.feed import Report
 from hpcurate.stage_process.gpu_errors import gpu_oom
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.raised import MEMORY, Raised, described, names_of
-from hpcurate.stage_process.transient import worth
 from hpcurate.store.stats import ShardCounts
 from hpcurate.system.clock import growing
+from hpcurate.transient import worth
 
 LONGEST_S = 60.0
 """Of the pauses between two tries."""

@@ -20,6 +20,8 @@ from os.path import abspath, expanduser
 
 import msgspec
 
+from hpcurate.errors import ConfigError
+
 FORMAT = 2
 """Version of this layout; a store of a later version is refused. 2: lists have versions, lists and shards may be named
 by their content, attempts may end as `lost` or `store`, indexes are per fan-out folder."""
@@ -32,6 +34,14 @@ CONTINUED = (1,)
 CONTENT_DIGITS = 20
 """Hexadecimal digits of a name that stands for its content."""
 _CONTENT_NAME = re.compile(rf"[a-z]+\.[0-9a-f]{{{CONTENT_DIGITS}}}")
+
+
+def refuse_remote(store: str) -> None:
+    """Raise ConfigError for an address of object storage: commits are renames, and claims exclusive files."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", store):
+        raise ConfigError(
+            f"store={store}: expected a folder on shared storage; in a bucket may be input=s3://… and output=s3://…"
+        )
 
 
 def shard_id(list_name: str, ordinal: int) -> str:
@@ -193,7 +203,8 @@ class Store(msgspec.Struct, frozen=True):
 
     @classmethod
     def at(cls, path: str) -> Store:
-        """The store at a path as a user typed it."""
+        """The store at a path as a user typed it. Raises ConfigError."""
+        refuse_remote(path)
         return cls(abspath(expanduser(path)))
 
     @property

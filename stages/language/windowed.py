@@ -14,7 +14,7 @@ from stages.language.asking import Asking
 from stages.language.asks import Answer, Ask, Ready
 from stages.language.windows import Window, Windows, check_frames
 from stages.video.media.sampling import WHOLE, TimesSampling
-from stages.vision.tasks import VisualTask
+from stages.vision.tasks import VisualTask, image_files
 
 if TYPE_CHECKING:
     from stages.video.media.sampling import Picture, Samples
@@ -81,6 +81,11 @@ class AsksOfWindows(Windowed):
 
     A clip that has windows already keeps them; else it gets those of the parameter `windows`.
     """
+
+    @property
+    def source_files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """See `Stage`: an image is the file itself, a clip has a file of its own."""
+        return image_files(self.task_types[0])
 
     def _take(
         self,

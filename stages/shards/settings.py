@@ -9,11 +9,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from hpcurate.errors import StageError
+from hpcurate.errors import ConfigError, StageError
+from hpcurate.objects.address import is_remote
 from hpcurate.store.access import is_groups, make_folders
 from hpcurate.store.filesystem import name_once
 
 NAME = "settings.json"
+
+
+def check_folder(output: str) -> str:
+    """The folder. Raises ConfigError for one in a bucket: files are numbered, and begun once, by what is there."""
+    if is_remote(output):
+        raise ConfigError(
+            f"output={output}: expected a folder of a file system, to which shards are added one after the other; copy "
+            "it to the bucket once it is done, e.g. with `aws s3 sync`"
+        )
+    return output
 
 
 def keep_settings(folder: str, settings: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from stages.shards.bins import part_of
 from stages.shards.order import check_parts, limits, shuffled
 from stages.shards.packing import Changed, Packing, check_ids
 from stages.shards.rows import FORMS, columns
+from stages.shards.settings import check_folder
 
 
 class TextShards(Packing[Task, Task]):
@@ -46,7 +47,7 @@ class TextShards(Packing[Task, Task]):
             samples: rows of a file, at most.
             changed: rows that are packed, and whose fields are others now: refuse them, or keep what is packed.
         """
-        self.output, self.format, self.parts, self.seed = output, format, check_parts(parts), seed
+        self.output, self.format, self.parts, self.seed = check_folder(output), format, check_parts(parts), seed
         self.limits, self.changed = limits(size, samples), changed
 
     def accept(self, given: type[Task]) -> None:

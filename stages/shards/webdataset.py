@@ -15,8 +15,9 @@ from stages.shards.numbered import Packed
 from stages.shards.order import check_parts, limits, shuffled
 from stages.shards.packing import Changed, Packing, check_ids
 from stages.shards.samples import ClipSample, vectors_of
+from stages.shards.settings import check_folder
 from stages.shards.tar_file import END, Member, packed_size, read_tar, write_tar
-from stages.vision.tasks import VisualTask
+from stages.vision.tasks import VisualTask, image_files
 
 
 class WebDataset(Packing[VisualTask, VisualTask]):
@@ -53,9 +54,14 @@ class WebDataset(Packing[VisualTask, VisualTask]):
             files: names of further fields whose files are packed, such as preview.
             changed: samples that are packed, and whose fields are others now: refuse them, or keep what is packed.
         """
-        self.output, self.parts, self.seed = output, check_parts(parts), seed
+        self.output, self.parts, self.seed = check_folder(output), check_parts(parts), seed
         self.bins = check_bins(convert(Bins, bins or {}, "bins"))
         self.limits, self.files, self.changed = limits(size, samples), tuple(files), changed
+
+    @property
+    def source_files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """See `Stage`: an image is the file itself, a clip has a file of its own."""
+        return image_files(self.task_types[0])
 
     def accept(self, given: type[VisualTask]) -> None:
         """Refuse a class that cannot be written, or has no such files."""

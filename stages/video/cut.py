@@ -50,6 +50,7 @@ class Cut(Stage[ClipTask, ClipTask]):
     resources = Resources(cpus=1, memory="4GB", time="4h")
     batch_size = 64
     small_batches = True
+    source_files = ("path",)
     version = 1
     waiting_bytes: ClassVar[int] = 256 * 2**20
     """Memory for frames of a clip that a filter may still drop. One that needs more, and is kept, is decoded twice."""

@@ -45,6 +45,7 @@ class Frames(Stage[ClipTask, FrameTask]):
     resources = Resources(cpus=1, memory="4GB", time="4h")
     batch_size = 64
     small_batches = True
+    source_files = ("path",)
     version = 1
 
     def __init__(

@@ -11,6 +11,7 @@ import attrs
 
 from hpcurate import File, Task, stable_id
 from hpcurate.errors import StageError
+from hpcurate.task import SOURCE_FILES
 from stages.output_fields import FOLDER, Computed, Output, internal, output
 from stages.video.media.container import MOST_PIXELS
 from stages.vision.tasks import VisualTask
@@ -25,7 +26,7 @@ class VideoTask(Task):
 
     source: str
     """Path relative to the input root; undecodable bytes are surrogate-escaped."""
-    path: str
+    path: str = attrs.field(metadata=SOURCE_FILES)
     """Absolute path."""
     width: int
     """Pixels, as displayed: after rotation, with square pixels."""

@@ -9,7 +9,7 @@ from hpcurate import CurrentOr, Stage
 from hpcurate.errors import StageError
 from stages.video.media.sampling import Sampling
 from stages.video.samples import UsesSamples, free_samples, has_samples, leave_samples, samples_of, samplings_of
-from stages.vision.tasks import VisualTask
+from stages.vision.tasks import VisualTask, image_files
 
 
 class PictureStage(UsesSamples, Stage[VisualTask, VisualTask]):
@@ -24,6 +24,11 @@ class PictureStage(UsesSamples, Stage[VisualTask, VisualTask]):
 
     sampling: Sampling
     """The pictures that the stage needs; constant for its life."""
+
+    @property
+    def source_files(self) -> tuple[str, ...]:  # type: ignore[override]
+        """See `Stage`: an image is the file itself, a clip has a file of its own."""
+        return image_files(self.task_types[0])
 
     def samplings(self) -> Sequence[Sampling]:
         """The stage's one sampling."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
-from hpcurate import File
+from hpcurate import File, Task
 from stages.dedup.tasks import Cluster
 from stages.language.windows import Window
 from stages.output_fields import Computed, Output, OutputTask, internal, output
@@ -93,3 +93,8 @@ class ImageTask(VisualTask):
         from stages.vision.image_files import sample_image
 
         return sample_image(self.path, self.source, wanted)
+
+
+def image_files(given: type[Task]) -> tuple[str, ...]:
+    """Fields of the source's files that a stage opens which looks at the pictures of such tasks."""
+    return ("path",) if issubclass(given, ImageTask) else ()

@@ -10,7 +10,7 @@ import pytest
 from checkout import ROOT
 from imports import files_of, imports, module_name, modules, package, wall_patterns
 
-GROUND = "errors units other_tools fields failures verdict digest imports inside secrets masks results ids sums named_stage resources"
+GROUND = "errors units other_tools fields failures verdict digest imports inside secrets masks results ids sums named_stage resources transient"
 USERS = f"{GROUND} task savers model server stage members spec"
 CORE = f"{USERS} system store world source planning"
 SITE = "config_files site site_files models environments"
@@ -36,6 +36,8 @@ MAY_IMPORT = {
     "named_stage": "",
     "resources": "errors fields units",
     "start": "",
+    "transient": "",
+    "objects": "errors inside transient",
     "task": GROUND,
     "model": "errors",
     "server": "errors fields",
@@ -54,10 +56,10 @@ MAY_IMPORT = {
     "system": GROUND,
     "store": f"{GROUND} task system",
     "world": f"{GROUND} system store",
-    "source": f"{USERS} system store world",
+    "source": f"{USERS} system store world objects",
     "planning": f"{USERS} group command system store world source",
     # in a job
-    "stage_process": f"{USERS} group system store node",
+    "stage_process": f"{USERS} group system store node objects",
     "node": f"{GROUND} system store",
     "worker": f"{USERS} system store world planning node stage_process start",
     # what a site has, and what runs on it

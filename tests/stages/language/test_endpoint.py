@@ -17,7 +17,7 @@ from PIL import Image
 from hpcurate import WorkerInfo
 from hpcurate.errors import ConfigError, SetupLost
 from hpcurate.stage_process.raised import names_of
-from hpcurate.stage_process.transient import worth
+from hpcurate.transient import worth
 from stages.language import chat, endpoint
 from stages.language.asks import Answer, Ask, Generate
 from stages.language.chat import ContentFiltered, Malformed, NoAnswer, RateLimited, ServerError, TooSlow, read_answer

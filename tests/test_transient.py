@@ -14,7 +14,7 @@ import pytest
 
 from hpcurate.errors import SetupLost, TryAgain
 from hpcurate.stage_process.raised import MEMORY, Raised, names_of, setup_lost
-from hpcurate.stage_process.transient import TRANSIENT, worth
+from hpcurate.transient import TRANSIENT, worth
 
 
 def named(name: str, *bases: type, **fields: Any) -> Exception:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Optional
-
-from hpcurate.stage_process.store_errors import links
 
 TRANSIENT = "transient"
 """Stands for all of these among the names of `retry_on`."""
@@ -56,6 +54,16 @@ ERRNOS = frozenset(
 )  # fmt: skip
 """Of Python's own OSError. A file server that is gone for a moment answers ESTALE or EIO (NFS), ESHUTDOWN or ENOTCONN
 (Lustre, FUSE). FFmpeg's errors have numbers, too, and EIO there is a broken file: they are other classes."""
+
+
+def links(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
+    link: Optional[BaseException] = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def transient(error: BaseException) -> bool:
