@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import attrs
 
 from hpcurate.errors import ConfigError
-from hpcurate.fields import NEEDED, check_values, option
+from hpcurate.fields import NEEDED, check_values, option, suggestion
 from hpcurate.source.base import MISSING, GroupTask, absolute
 from hpcurate.source.walk import Trail, follow, is_file, is_folder, listed
 from hpcurate.task import Task, stable_id
@@ -17,6 +20,8 @@ from hpcurate.units import plural
 
 SHOWN = 3
 """Incomplete items that a message names."""
+Members = Mapping[str, Sequence[str]]
+"""Member → its extensions."""
 
 
 @attrs.define
@@ -35,6 +40,12 @@ class _Found:
         self.files[member] = entry.path
         self.size += entry.stat().st_size
 
+    def join(self, other: _Found) -> None:
+        """Those of another folder."""
+        self.files |= other.files
+        self.size += other.size
+        self.twice += other.twice
+
     def wrong(self, members: Iterable[str]) -> str:
         """What is wrong with the item; empty if nothing is."""
         lacking = [name for name in members if name not in self.files]
@@ -47,7 +58,8 @@ class _Found:
 class Groups:
     """Files of one folder that differ in their extension only are one item, e.g. {video, audio, json}.
 
-    Sorted by path; folders are searched recursively, hidden ones are left out.
+    Sorted by path; folders are searched recursively, hidden ones are left out. Members may lie below folders of their
+    own: then files of one relative path, extension aside, are one item.
     """
 
     path: str = option(NEEDED, "folder")
@@ -55,6 +67,9 @@ class Groups:
         NEEDED, "member → its extensions, e.g. {video: [mp4, mkv], audio: [wav], meta: [json]}"
     )
     missing: str = option("error", "an item that lacks a member: `error`, or `skip`, which is counted", choices=MISSING)
+    folders: dict[str, str] = option(
+        dict, "member → the folder that it lies below, if that is another one than `path`, e.g. {meta: /captions}"
+    )
     _skipped: list[str] = attrs.field(factory=list, init=False, eq=False)
     task_type: ClassVar[type[Task]] = GroupTask
 
@@ -62,18 +77,22 @@ class Groups:
         check_values(self, "source")
         if not self.members or not all(self.members.values()):
             raise ConfigError("source.members: expected member → extensions, e.g. {video: [mp4], meta: [json]}")
+        for name in self.folders:
+            if name not in self.members:
+                raise ConfigError(f"source.folders.{name}: no such member; {suggestion(name, sorted(self.members))}")
 
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
         members = {name: sorted(e.lower().lstrip(".") for e in ends) for name, ends in self.members.items()}
-        return {"groups": absolute(self.path), "members": members}
+        folders = {name: absolute(folder) for name, folder in self.folders.items()}
+        return {"groups": absolute(self.path), "members": members} | ({"folders": folders} if folders else {})
 
     def tasks(self) -> Iterator[GroupTask]:
         """See `Source`."""
         self._skipped.clear()
-        root, found = absolute(self.path), False
-        for stem, item in self._below(root):
-            source, wrong = os.path.relpath(stem, root), item.wrong(self.members)
+        found = False
+        for source, item in self._joined():
+            wrong = item.wrong(self.members)
             if wrong:
                 self._skipped.append(f"{source} {wrong}")
                 continue
@@ -100,30 +119,52 @@ class Groups:
         """What was left out."""
         return [f"{len(self._skipped)} incomplete items left out, e.g. {line!a}" for line in self._skipped[:1]]
 
-    def _below(self, folder: str, trail: Trail = ()) -> Iterator[tuple[str, _Found]]:
-        entries = listed(folder)
-        items = self._items(entry for entry in entries if is_file(entry))
-        folders = {f"{entry.name}/": entry for entry in entries if is_folder(entry)}
-        for key in sorted([*items, *folders]):
-            if key in items:
-                yield os.path.join(folder, key), items[key]
-            elif (below := follow(folders[key], trail)) is not None:
-                yield from self._below(folders[key].path, below)
+    def _joined(self) -> Iterator[tuple[str, _Found]]:
+        """Relative stem → the files of all folders that have it, in order."""
+        roots: dict[str, dict[str, list[str]]] = {}
+        for name, ends in self.members.items():
+            roots.setdefault(absolute(self.folders.get(name, self.path)), {})[name] = ends
+        streams = [_relative(root, members) for root, members in roots.items()]
+        for stem, same in itertools.groupby(heapq.merge(*streams, key=itemgetter(0)), key=itemgetter(0)):
+            joined = _Found()
+            for _, item in same:
+                joined.join(item)
+            yield stem, joined
 
-    def _items(self, entries: Iterable[os.DirEntry[str]]) -> dict[str, _Found]:
-        """Stem → the files of one folder that have it."""
-        items: dict[str, _Found] = {}
-        for entry in entries:
-            stem, member = self._member(entry.name)
-            if member:
-                items.setdefault(stem, _Found()).add(member, entry)
-        return items
 
-    def _member(self, name: str) -> tuple[str, str | None]:
-        """(stem, member) of a file name; the longest extension counts."""
-        lower, best = name.lower(), ("", "")
-        for member, ends in self.members.items():
-            for end in ("." + e.lower().lstrip(".") for e in ends):
-                if lower.endswith(end) and len(end) > len(best[1]):
-                    best = (member, end)
-        return name[: len(name) - len(best[1])], best[0] or None
+def _relative(root: str, members: Members) -> Iterator[tuple[str, _Found]]:
+    """The same as `_below`, by relative path."""
+    for stem, item in _below(root, members):
+        yield os.path.relpath(stem, root), item
+
+
+def _below(folder: str, members: Members, trail: Trail = ()) -> Iterator[tuple[str, _Found]]:
+    """Path without extension → the files that have it, sorted."""
+    entries = listed(folder)
+    items = _items((entry for entry in entries if is_file(entry)), members)
+    folders = {f"{entry.name}/": entry for entry in entries if is_folder(entry)}
+    for key in sorted([*items, *folders]):
+        if key in items:
+            yield os.path.join(folder, key), items[key]
+        elif (below := follow(folders[key], trail)) is not None:
+            yield from _below(folders[key].path, members, below)
+
+
+def _items(entries: Iterable[os.DirEntry[str]], members: Members) -> dict[str, _Found]:
+    """Stem → the files of one folder that have it."""
+    items: dict[str, _Found] = {}
+    for entry in entries:
+        stem, member = _member(entry.name, members)
+        if member:
+            items.setdefault(stem, _Found()).add(member, entry)
+    return items
+
+
+def _member(name: str, members: Members) -> tuple[str, str | None]:
+    """(stem, member) of a file name; the longest extension counts. Pure."""
+    lower, best = name.lower(), ("", "")
+    for member, ends in members.items():
+        for end in ("." + e.lower().lstrip(".") for e in ends):
+            if lower.endswith(end) and len(end) > len(best[1]):
+                best = (member, end)
+    return name[: len(name) - len(best[1])], best[0] or None
