@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from together import together
 
+from hpcurate import FileTask
 from hpcurate.errors import ConfigError
 from hpcurate.source import Exclude, Files, Groups, Jsonl, Part, Several, Source, Undone
 from hpcurate.source.compare import KEEP
 from hpcurate.source.intake import Intake, foresee, take_in, take_in_all
 from hpcurate.source.names import Calls, Pattern, names_of, wanted
 from hpcurate.source.scan import scan, scans
+from hpcurate.source.taken import Taken
 from hpcurate.store.layout import Store
 from hpcurate.world import World
 
@@ -223,3 +226,32 @@ def test_an_item_that_is_done_has_not_vanished_and_one_that_is_excluded_is_not_d
     done = Undone(Exclude(Files(str(data)), ("drafts",)), f"{data}/{{relative}}")
     now = take_in(WORLD, Store(str(data.parent / "store")), FOLDER, scan(done))
     assert (5, (), 2) == (now.tasks, now.vanished, len(now.excluded))
+
+
+def test_a_trial_leaves_out_what_is_excluded(data: Path) -> None:
+    """Of what was taken in, and of what it takes in itself."""
+    store = Store(str(data.parent / "store"))
+    trial = take_in(WORLD, store, FOLDER, scan(Files(str(data)), 3), 3)
+    assert ("0001",) == trial.lists
+    fewer = Exclude(Files(str(data)), ("a.mp4",))
+    now = take_in(WORLD, store, FOLDER, scan(fewer, 3), 3)
+    assert (3, ("a.mp4",)) == (now.tasks, now.excluded)
+    assert ["a.tmp.mp4", "drafts/b.mp4", "new\nline.mp4"] == sorted(taken_in(store, now))
+    less = take_in(WORLD, store, FOLDER, scan(Exclude(Files(str(data)), ("a.*",)), 1), 1)
+    assert ["drafts/b.mp4"] == taken_in(store, less)
+
+
+def taken_in(store: Store, intake: Intake) -> list[str]:
+    """What the items of these lists are called."""
+    taken = Taken(WORLD.stage(store, FOLDER), FileTask)
+    return [entry.name for _, entries in taken.shards(intake.lists) for entry in entries]
+
+
+def _exclude(number: int, data: Path) -> tuple[str, ...]:
+    return take(data, Exclude(Files(str(data)), ("drafts",))).lists
+
+
+def test_excluded_by_many_at_once_it_is_one_version(data: Path) -> None:
+    """As with other edits."""
+    take(data, Files(str(data)))
+    assert [("0001+1",)] * 8 == together(_exclude, data)

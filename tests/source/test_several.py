@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from together import together
 
 from hpcurate.cli.start.inputs import read_source
 from hpcurate.cli.start.overrides import plain_of_path, split_list
@@ -16,6 +18,7 @@ from hpcurate.source import FileList, Files, Groups, Jsonl, Part, Several, Sourc
 from hpcurate.source.intake import Intake, foresee_all, take_in_all
 from hpcurate.source.scan import scans
 from hpcurate.source.several import check_apart, named_inputs
+from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
 from hpcurate.world import World
 
@@ -242,3 +245,45 @@ def test_a_file_that_is_called_like_a_list_is_that_file(tmp_path: Path, monkeypa
     os.mkdir("[a,b]")
     assert ("[a,b]", "[a,c]") == (plain_of_path("input", "[a,b]"), plain_of_path("store", "[a,c]"))
     assert ["a", "b'c"] == split_list("a, b'c,")
+
+
+def _take_some(number: int, data: Path) -> tuple[int, tuple[str, ...]]:
+    names = [("a", "b"), ("b", "c"), ("c", "a"), ("a", "b", "c")][number % 4]
+    found = take(data, several(data, *names))
+    return found.tasks, found.lists
+
+
+def test_many_at_once_over_different_inputs_share_the_lists_of_each(data: Path) -> None:
+    """Whoever writes the list of an input first, it is that of all."""
+    found = together(_take_some, data)
+    lists = {name: several(data, name).lists[name] for name in "abc"}  # type: ignore[attr-defined]
+    assert [(4, (f"{lists['a']}_0001", f"{lists['b']}_0001"))] * 2 == [found[0], found[4]]
+    assert (6, tuple(f"{lists[name]}_0001" for name in "abc")) == found[3]
+    names = WORLD.stage(Store(str(data / "store")), FOLDER).lists.names()
+    assert sorted(f"{one}_0001" for one in lists.values()) == names
+
+
+class Full(PosixFilesystem):
+    """A disk that is full from the n-th list on."""
+
+    def __init__(self, lists: int) -> None:
+        self.lists = lists
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Of a list, only the first so many."""
+        if f"{os.sep}lists{os.sep}" in path:
+            self.lists -= 1
+            if self.lists < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return super().create(path, data)
+
+
+@pytest.mark.parametrize("lists", [0, 1, 2])
+def test_a_disk_that_fills_up_between_two_inputs_leaves_whole_lists(data: Path, lists: int) -> None:
+    """The next call takes in the rest; nothing is there twice."""
+    source, store = several(data, "a", "b", "c"), Store(str(data / "store"))
+    with pytest.raises(OSError, match="No space left"):
+        take_in_all(World(filesystem=Full(lists)), store, FOLDER, scans(source))
+    assert lists == len(WORLD.stage(store, FOLDER).lists.names())
+    now = take(data, source)
+    assert (6, 6 - 2 * lists, 3) == (now.tasks, now.new, len(now.lists))
