@@ -23,6 +23,7 @@ from hpcurate.runs.reconcile import StageView, Submit
 from hpcurate.runs.submitting import plan_round
 from hpcurate.source.intake import Intake, foresee_all
 from hpcurate.source.scan import Scan, scans
+from hpcurate.source.several import taken_alone
 from hpcurate.source.taken import list_names
 from hpcurate.store.layout import Store
 from hpcurate.world import World
@@ -81,10 +82,11 @@ def preview(request: Request) -> Preview:
         _stage_preview(stage, view, tasks if not stage.after else None, shown, prepared.launcher, code, pipeline)
         for stage, view in zip(pipeline.stages, views, strict=True)
     ]
+    alone = taken_alone(request.source, lambda: World().filesystem.names(store.stages))
     intake = foresee_all(World(), store, pipeline.source.folder, scanned, request.limit, request.edits)
     return Preview(
         run=run,
-        input=(*(note for one in scanned for note in one.notes), *intake.lines(request.edits)),
+        input=(*alone, *(note for one in scanned for note in one.notes), *intake.lines(request.edits)),
         stages=stages,
         expected=_expected(store, pipeline, views, len(tasks)),
         explanations=_with_news(explain(store, pipeline, views), intake),

@@ -26,6 +26,7 @@ from hpcurate.runs.prepare import Prepared, Request, prepare
 from hpcurate.runs.retry_log import Retried
 from hpcurate.source.intake import take_in_all, write_stage_json
 from hpcurate.source.scan import Scan, scans
+from hpcurate.source.several import taken_alone
 from hpcurate.source.taken import Taken
 from hpcurate.store.access import private_files
 from hpcurate.store.layout import StageFolder, Store
@@ -52,7 +53,9 @@ def start(
     prepared, world = prepare(request), world or World()
     taken = Taken(world.stage(Store.at(request.store), prepared.draft.source.folder), request.source.task_type)
     scanned = scans(request.source, request.limit, listing, taken)
-    for note in (note for one in scanned for note in one.notes):
+    stages, names = Store.at(request.store).stages, world.filesystem.names
+    alone = taken_alone(request.source, lambda: names(stages))
+    for note in (*alone, *(note for one in scanned for note in one.notes)):
         echo(f"input: {note}")
     if request.metrics and (missing := what_is_missing(request.metrics)):
         echo(f"site.metrics={request.metrics}: no metrics of this run: {missing}")

@@ -11,7 +11,7 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -22,7 +22,7 @@ from hpcurate.source.base import FolderTask, GroupTask, Placed, Source, absolute
 from hpcurate.source.row_task import RowTask
 from hpcurate.task import FileTask, Task, stable_id
 
-__all__ = ["Several", "input_of", "named_inputs", "several", "several_in"]
+__all__ = ["Several", "input_of", "named_inputs", "several", "several_in", "taken_alone"]
 
 KINDS = ((RowTask, "row"), (FileTask, "file"), (FolderTask, "folder"), (GroupTask, "group"))
 """Class of a task → what its source says before its name when it makes the id."""
@@ -128,6 +128,27 @@ def rename(task: Task, name: str) -> None:
     task.source = f"{name}/{source.lstrip('/')}"  # type: ignore[attr-defined]
     if task.id == stable_id(kind, source):
         task.id = stable_id(kind, task.source)  # type: ignore[attr-defined]
+
+
+def taken_alone(source: Source, stages: Callable[[], Collection[str]]) -> list[str]:
+    """A line on inputs that were taken in by themselves before: their items have other names now, and so are new ones.
+
+    Nothing once several were taken in: then it was said. `stages`: names of the folders of the store's stages.
+    """
+    several = several_in(source)
+    if several is None or _folder(several) in (known := set(stages())):
+        return []
+    paths = [str(getattr(one, "path", "")) for one in several.sources.values() if _folder(one) in known]
+    return [
+        f"{path}: was taken in by itself before; as one of several inputs its items have other names, "
+        f"`{name_of(path)}/…`, and are done as new ones"
+        for path in paths[:1]
+    ]
+
+
+def _folder(source: Source) -> str:
+    """Its folder in a store."""
+    return f"source-{digest({'source': source.identity()})[:12]}"
 
 
 # -- names and paths --------------------------------------------------------------------------------

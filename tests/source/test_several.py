@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shell import Shell
 from together import together
 
 from hpcurate.cli.start.inputs import read_source
@@ -287,3 +288,24 @@ def test_a_disk_that_fills_up_between_two_inputs_leaves_whole_lists(data: Path, 
     assert lists == len(WORLD.stage(store, FOLDER).lists.names())
     now = take(data, source)
     assert (6, 6 - 2 * lists, 3) == (now.tasks, now.new, len(now.lists))
+
+
+def test_a_folder_that_was_taken_in_by_itself_is_named(data: Path, shell: Shell) -> None:
+    """Its items are called otherwise as one of several: all of them are done, and that is said before, once."""
+    (shell.cwd / "conf" / "pipeline").mkdir(parents=True)
+    (shell.cwd / "conf" / "pipeline" / "records.yaml").write_text(
+        "# @package _global_\nname: records\nsource: {_target_: hpcurate.source.Files, path: '${input}'}\n"
+        "stages:\n  write: {_target_: stages.files.WriteJson, output: '${output}'}\n"
+    )
+    words = ["+pipeline=records", f"output={shell.folder / 'out'}"]
+    assert "by itself" not in shell.inline(*words, f"input={data}/a").stderr
+    both = [*words, f"input=[{data}/a,{data}/b]"]
+    line = f"input: {data}/a: was taken in by itself before; as one of several inputs its items have other names, `a/…`"
+    assert line in shell.inline(*both, "dry_run=true").stdout
+    assert line in shell.inline(*both).stderr
+    grown = shell.inline(*words, f"input=[{data}/a,{data}/b,{data}/c]").stderr
+    assert "by itself" not in grown
+    assert "input: 6 tasks, 2 of them new" in grown
+    paths = sorted(str(path.relative_to(shell.folder / "out")) for path in (shell.folder / "out").rglob("*.json"))
+    assert ["1.mp4.json", "a/1.mp4.json", "a/s/2.mp4.json", "b/1.mp4.json"] == paths[:4]
+    assert 8 == len(paths)
