@@ -17,7 +17,7 @@ from hpcurate.store.rows import codec
 from stages.output_fields import every_entry
 from stages.output_types import is_file
 from stages.publish import publish_bytes, publish_file
-from stages.results.items import SMALL
+from stages.results.items import SMALL, Layout, record_name
 from stages.results.jsonl import FILES
 from stages.results.names import PATTERN, check_known, check_pattern, checked_path, named
 from stages.results.records import suffix_of
@@ -43,7 +43,7 @@ class WriteJson(Stage[FileTask, FileTask]):
     small_batches = True
     source_files = ()
 
-    def __init__(self, output: str, layout: Literal["beside", "folder"] = "beside") -> None:
+    def __init__(self, output: str, layout: Layout = "beside") -> None:
         """Set where to write.
 
         Args:
@@ -60,11 +60,10 @@ class WriteJson(Stage[FileTask, FileTask]):
         return tasks
 
 
-def record_path(output: str, source: str, layout: str) -> str:
+def record_path(output: str, source: str, layout: Layout) -> str:
     """Where an item's record lies. Pure."""
-    if layout == "folder":
-        return os.path.join(output, os.path.splitext(source)[0], "record.json")
-    return os.path.join(output, f"{source}.json")
+    name = os.path.splitext(source)[0] if layout == "folder" else source
+    return os.path.join(output, record_name(name, layout))
 
 
 class ExportTriplets(Stage[Task, Task]):
@@ -117,6 +116,10 @@ class ExportTriplets(Stage[Task, Task]):
         if not self.members and not {"files", "path"} & fields.keys() and not file_fields(given):
             raise PipelineError(f"{given.__qualname__} has no files; name the fields that hold paths: members={{…}}")
 
+    def would_write(self, item: str) -> Sequence[str]:
+        """The one file."""
+        return [self.output]
+
     def process(self, tasks: list[Task]) -> list[Task]:
         """The same tasks, written; without those that lack a file."""
         items = [(named(task, self.name), task, members_of(task, self.members)) for task in tasks]
@@ -138,7 +141,7 @@ class ExportTriplets(Stage[Task, Task]):
 
     def _line(self, name: str, task: Task, members: Mapping[str, Member | None]) -> bytes:
         """One line; files that stages have made are published."""
-        folder, paths = os.path.dirname(self.output), dict[str, Any]()
+        folder, paths = os.path.dirname(absolute(self.output)), dict[str, Any]()
         for member, found in members.items():
             own, rel_dir = str(found), "." if os.path.isabs(name) else os.path.dirname(name) or "."
             if isinstance(found, File):
@@ -153,6 +156,11 @@ class ExportTriplets(Stage[Task, Task]):
 def triplet(path: str, rel_dir: str) -> dict[str, str]:
     """Kagurazaka's `FileTriplet` of a file in this folder of the input. Pure."""
     return {"path": path, "rel_dir": rel_dir, "file_name": os.path.basename(path)}
+
+
+def absolute(output: str) -> str:
+    """Whoever reads a list does so from another folder. An address (`s3://…`) is absolute."""
+    return output if "://" in output else os.path.abspath(output)
 
 
 def file_fields(kind: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hpcurate import Resources, Stage, Task
 from hpcurate.errors import ConfigError, StageError
@@ -51,12 +51,13 @@ class WriteJsonl(Stage[Task, Task]):
 
     def process(self, tasks: list[Task]) -> list[Task]:
         """The same tasks, written."""
-        items = [line_of(task, self.name) for task in tasks]
-        check_apart(items)
-        for item in items:
+        check_apart(line_of(task, self.name) for task in tasks)
+        lines = []
+        for item in (line_of(task, self.name) for task in tasks):  # twice: memory holds their lines alone
             for file, path in item.files:
                 publish_whole(file, os.path.join(self.output, path))
-        publish_bytes(b"".join(item.line() for item in items), os.path.join(self.output, self.manifest))
+            lines.append(item.line())
+        publish_bytes(b"".join(lines), os.path.join(self.output, self.manifest))
         return tasks
 
 
@@ -65,7 +66,7 @@ def line_of(task: Task, pattern: str) -> Written:
     return written(task, lambda label: f"{FILES}/{item_name(task, pattern)}.{label}", "")
 
 
-def check_apart(items: list[Written]) -> None:
+def check_apart(items: Iterable[Written]) -> None:
     """Raise StageError, naming both tasks, if files of two tasks would have one path. Pure."""
     owners: dict[str, str] = {}
     for item in items:

@@ -68,7 +68,7 @@ def test_files_as_triplets(shell: Shell) -> None:
     shell.inline(*words, "stages.results.members={input: thumb}")
     made = [json.loads(line)["input"] for line in (shell.folder / "out" / "triplets.jsonl").read_bytes().splitlines()]
     assert "thumb of 1 bytes" == Path(made[0]["path"]).read_text()
-    shell.inline(*words, "~stages.caption")
+    shell.inline("+pipeline=files", *words[1:])
     found = [json.loads(line)["input"] for line in (shell.folder / "out" / "triplets.jsonl").read_bytes().splitlines()]
     assert {"path": str(shell.folder / "in/s/a.mp4"), "rel_dir": "s", "file_name": "a.mp4"} == found[-1]
 
@@ -76,7 +76,7 @@ def test_files_as_triplets(shell: Shell) -> None:
 def test_numbered_folders_are_one_input(shell: Shell) -> None:
     """Two files a folder; then all folders as one input, whose items are called by them."""
     out = shell.folder / "out"
-    words = ["+pipeline=captions", "~stages.caption", "+results=numbered", "stages.number.items=2"]
+    words = ["+pipeline=files", "+results=numbered", "stages.number.items=2"]
     shell.inline(*words, "stages.results.input_files=true", f"input={shell.folder / 'in'}", f"output={out}")
     assert ["0000", "0001", "0002", "lists"] == sorted(path.name for path in out.iterdir())
     shell.inline(
@@ -90,7 +90,7 @@ def test_results_that_would_be_inputs_are_refused(shell: Shell) -> None:
     """Before anything starts, with what leaves them out; which does."""
     folder = shell.folder / "in"
     words = ["+pipeline=captions", "~source.extensions", f"input={folder}", f"output={folder}"]
-    for results in ("beside", "jsonl", "folder", "numbered"):
+    for results in ("beside", "jsonl", "folder", "numbered", "triplets"):
         told = shell.type(*words, f"+results={results}", "launcher=inline", f"store={shell.store}", status=2).stderr
         assert "would be inputs of the next call" in told
         assert "exclude='*.json" in told

@@ -135,6 +135,14 @@ def test_files_that_stages_made_are_published(tmp_path: Path) -> None:
     assert "x/thumb.webp" == Path(own).read_text()
 
 
+def test_a_list_names_files_wherever_it_was_written_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output that is relative, as it is typed, gives absolute paths."""
+    monkeypatch.chdir(tmp_path)
+    ExportTriplets("out/t.jsonl", members={"image": "thumb"}).process([caption(tmp_path, "a.mp4", id="7")])
+    (task,) = tasks_of(Triplets("out/t.jsonl", check=True))
+    assert {"image": str(tmp_path / "out/files/7.image.webp")} == task.files
+
+
 def test_two_items_of_one_name_are_refused(tmp_path: Path) -> None:
     """Both are named: they would be one item when they are read."""
     tasks: list[Task] = [caption(tmp_path, "a.mp4", id=name, masks=[]) for name in "12"]
