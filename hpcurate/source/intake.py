@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -95,23 +95,24 @@ def take_in_all(
     world: World, store: Store, folder: str, scans: Sequence[Scan], limit: int | None = None, edits: Edits = KEEP
 ) -> Intake:
     """`take_in` of each of several inputs."""
-    limits = _limits(scans, limit)
-    taken = (take_in(world, store, folder, one, left, edits) for one, left in zip(scans, limits, strict=True))
-    return _together(list(taken))
+    return _of_all(scans, limit, lambda scan, left: take_in(world, store, folder, scan, left, edits))
 
 
 def foresee_all(
     world: World, store: Store, folder: str, scans: Sequence[Scan], limit: int | None, edits: Edits
 ) -> Intake:
     """`foresee` of each of several inputs."""
-    limits = _limits(scans, limit)
-    return _together([foresee(world, store, folder, *both, edits) for both in zip(scans, limits, strict=True)])
+    return _of_all(scans, limit, lambda scan, left: foresee(world, store, folder, scan, left, edits))
 
 
-def _limits(scans: Sequence[Scan], limit: int | None) -> list[int | None]:
-    """What is left of the limit for each. Pure."""
-    before = itertools.accumulate((one.count for one in scans), initial=0)
-    return [None if limit is None else limit - count for _, count in zip(scans, before, strict=False)]
+def _of_all(scans: Sequence[Scan], limit: int | None, take: Callable[[Scan, int | None], Intake]) -> Intake:
+    """Each gets what those before it leave of the limit: items that are no longer there have their places, too."""
+    found: list[Intake] = []
+    for scan in scans:
+        left = None if limit is None else limit - sum(one.tasks for one in found)
+        if left is None or left > 0:
+            found.append(take(scan, left))
+    return _together(found)
 
 
 def _together(several: Sequence[Intake]) -> Intake:
@@ -154,7 +155,7 @@ def foresee(world: World, store: Store, folder: str, scan: Scan, limit: int | No
     look = _Intake(world, world.stage(store, folder), scan, limit, edits).look()
     new, found = look.found.new.count, look.found_edits()
     dropped = len(found["excluded"]) + (len(found["vanished"]) if edits.vanished == "drop" else 0)
-    tasks = scan.count if look.own_list else look.tasks - dropped + new
+    tasks = min(scan.count, limit or 0) if look.own_list else look.tasks - dropped + new
     return Intake(lists=look.lists, tasks=tasks, new=new, **found)
 
 
@@ -292,7 +293,7 @@ class _Intake(msgspec.Struct):
         differing, rows = look.found.differing, Spool(self.scan.task_type)
         shards = self.taken.shards(look.lists) if differing else ()
         before = {hash64(e.task.id): e for _, entries in shards for e in entries if hash64(e.task.id) in differing}
-        for entry in self.scan.entries():
+        for entry in itertools.islice(self.scan.entries(), self.limit):
             entry = before.get(hash64(entry.task.id), entry)
             rows.add(entry.row, entry.seen)
         return rows

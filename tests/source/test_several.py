@@ -128,6 +128,17 @@ def test_a_trial_after_the_full_run_has_just_the_first(data: Path, tmp_path: Pat
     assert (3, full.lists[0], True) == (trial.tasks, trial.lists[0], trial.lists[1].startswith("first1."))
 
 
+def test_what_is_gone_counts_in_a_limit_as_in_one_folder(data: Path, tmp_path: Path) -> None:
+    """It has its place in the lists: the folders after it get what is left, and nothing where nothing is."""
+    source = several(data, "a", "b", "c")
+    take(tmp_path, source)
+    (data / "a" / "1.mp4").unlink()
+    for limit, lists in ((2, 1), (3, 2), (4, 2), (5, 3)):
+        seen = foresee_all(WORLD, Store(str(tmp_path / "store")), FOLDER, scans(source, limit), limit, now_edits())
+        trial = take(tmp_path, source, limit)
+        assert (limit, limit, lists) == (trial.tasks, seen.tasks, len(trial.lists))
+
+
 def test_a_folder_of_which_all_is_done_keeps_what_was_taken_in(data: Path, tmp_path: Path) -> None:
     """Its lists are the run's, although the scan has nothing of it."""
     full = take(tmp_path, several(data, "a", "b"))
