@@ -142,6 +142,10 @@ def scans(
     try:
         tasks = itertools.islice(source.tasks(), limit)
         for name, some in itertools.groupby(tasks, input_of):
+            if name not in several.sources or name <= max(ends, default=""):
+                raise ConfigError(
+                    f"source: {type(source).__name__} changes the order of several inputs, or their tasks"
+                )
             found.take(in_blocks(source.task_type, some), progress)
             ends[name] = (found.spool.count, found.spool.end)
         if found.ids.twice():

@@ -72,6 +72,7 @@ class Several:
 
     def placed(self) -> Iterator[Placed]:
         """See `Placed`."""
+        self._paths.clear()
         folders = all(os.path.isdir(absolute(str(getattr(one, "path", "")))) for one in self.sources.values())
         for name in sorted(self.sources):
             for where, task in _placed(self.sources[name]):
@@ -86,7 +87,7 @@ class Several:
 
     def _check_path(self, name: str, task: Task) -> None:
         """Globs and lists may name a file twice. Raises ConfigError."""
-        if isinstance(task, FileTask) and not isinstance(task, RowTask):
+        if type(task) is FileTask:  # rows of tables may be of one file
             other = self._paths.setdefault(hash64(task.path), name)
             if other != name:
                 raise ConfigError(f"input: {task.path!a} is in {other!a} and in {name!a}; name each file once")
@@ -159,7 +160,7 @@ def named_inputs(given: str | list[str] | dict[str, str]) -> dict[str, str]:
     if isinstance(given, dict):
         pairs = list(given.items())
     else:
-        paths = [given] if isinstance(given, str) else given
+        paths = [_checked_path(path) for path in ([given] if isinstance(given, str) else given)]
         pairs = [pair for path in paths for pair in (_numbered(path) if _is_range(path) else [(name_of(path), path)])]
     named: dict[str, str] = {}
     for name, path in pairs:
@@ -177,17 +178,23 @@ def named_inputs(given: str | list[str] | dict[str, str]) -> dict[str, str]:
 def name_of(path: str) -> str:
     """What an input is called that has no name: its folder, or its file without the extension."""
     plain = path.rstrip("/") if "://" in path else absolute(path)
-    if glob.has_magic(plain) and not os.path.exists(plain):
+    if _is_glob(plain):
         parts = plain.split("/")
         return parts[next(n for n, part in enumerate(parts) if glob.has_magic(part)) - 1]
     last = plain.rpartition("/")[2]
     return os.path.splitext(last)[0] if os.path.isfile(plain) else last
 
 
+def _checked_path(path: Any) -> str:
+    if not isinstance(path, str) or not path:
+        raise ConfigError(f"input: {path!a} is no path; expected a folder, a file or a glob (a number in quotes)")
+    return path
+
+
 def _check_name(name: str, path: Any) -> None:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ConfigError(f"input: {path} has no name of its own ({name!a}); give it one, input={{NAME: {path}}}")
-    if not isinstance(path, str):
+    if not isinstance(path, str) or not path:
         raise ConfigError(f"input.{name}={path!a}: expected a path")
 
 
@@ -211,11 +218,16 @@ def _numbered(path: str) -> list[tuple[str, str]]:
 
 def check_apart(paths: Mapping[str, str]) -> None:
     """Raise ConfigError for an input that is another one, or lies in it."""
-    places = sorted((_place(path), path) for path in paths.values() if not glob.has_magic(path))
+    places = sorted((_place(path), path) for path in paths.values() if not _is_glob(path))
     for (outer, one), (inner, other) in itertools.pairwise(places):
         if inner.startswith(outer):
             what = "are the same" if inner == outer else "overlap"
             raise ConfigError(f"input: {one} and {other} {what}; name each file once")
+
+
+def _is_glob(path: str) -> bool:
+    """Not a folder that is called like one."""
+    return glob.has_magic(path) and not os.path.exists(absolute(path))
 
 
 def _place(path: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from shell import Shell
 from together import together
@@ -21,6 +23,7 @@ from hpcurate.source.scan import scans
 from hpcurate.source.several import check_apart, named_inputs
 from hpcurate.store.filesystem import PosixFilesystem
 from hpcurate.store.layout import Store
+from hpcurate.task import FileTask, Task
 from hpcurate.world import World
 
 WORLD = World()
@@ -241,6 +244,9 @@ def test_a_numbered_folder_that_is_not_there_is_named(data: Path) -> None:
 TYPED = [
     ("/a", "/a"), ("[/a,/b]", ["/a", "/b"]), ("[ /a , '/b,c' ]", ["/a", "/b,c"]), ("[]", []), ("[ab]*", "[ab]*"),
     ("{a: /x/v,b:/y/v}", {"a": "/x/v", "b": "/y/v"}), ("{0..3}", "{0..3}"), ("[/d/{0..3},/x]", ["/d/{0..3}", "/x"]),
+    ("[/a{b,/c}d,/e{]", ["/a{b,/c}d", "/e{"]), ("[/a}b]", ["/a}b"]), ("[/it's,/b's]", ["/it's", "/b's"]),
+    ("{a: '/x,b', \"c,d\": /y:z}", {"a": "/x,b", "c,d": "/y:z"}), ("{a: , b: /x}", "{a: , b: /x}"),
+    ("{${a}: /x/${b}}", {"${a}": r"/x/\${b}"}),
     ("[\udcff/a,b c]", ["\udcff/a", "b c"]), ("[/a/${x}]", [r"/a/\${x}"]), ("[s3://b/x,/y]", ["s3://b/x", "/y"]),
 ]  # fmt: skip
 
@@ -249,6 +255,88 @@ TYPED = [
 def test_several_inputs_on_a_command_line(text: str, value: Any) -> None:
     """Any bytes; quotes for what has a comma."""
     assert value == plain_of_path("input", text)
+
+
+def test_two_inputs_of_one_typed_name_are_refused() -> None:
+    """The first was lost."""
+    with pytest.raises(ConfigError, match="two have one name"):
+        plain_of_path("input", "{a: /x, a: /y}")
+
+
+@pytest.mark.parametrize("given", [[1, "/x"], [None], [["/x"]], [""], {"a": ""}, {"a": 1}])
+def test_what_is_no_path_is_named(given: Any) -> None:
+    """As YAML may have it."""
+    with pytest.raises(ConfigError, match=r"no path|expected a path"):
+        named_inputs(given)
+
+
+def test_folders_that_are_called_like_globs_are_folders(data: Path) -> None:
+    """One within the other would have its files twice."""
+    make(data / "[x]" / "sub", "1.mp4")
+    with pytest.raises(ConfigError, match=r"\[x\] and .*\[x\]/sub overlap"):
+        several(data, "[x]", "[x]/sub")
+
+
+@attrs.define(frozen=True)
+class OfMany:
+    """A user's own source, from before there were several inputs."""
+
+    path: list[str] | str
+    task_type = FileTask
+
+    def identity(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"mine": self.path}
+
+
+def test_own_sources_take_lists_as_they_did() -> None:
+    """Their identity is in fingerprints."""
+    for path in (["/a", "/b"], "/a/{0..3}.tar"):
+        entry = {"_target_": f"{__name__}.OfMany", "path": path}
+        assert {"mine": path} == read_source(entry).identity()
+
+
+@attrs.define(frozen=True)
+class Backwards:
+    """A user's own order."""
+
+    source: Source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def tasks(self) -> Iterator[Task]:
+        """The last first."""
+        return reversed(list(self.source.tasks()))
+
+
+def test_another_order_of_several_inputs_is_refused(data: Path) -> None:
+    """Their lists would have tasks of others."""
+    with pytest.raises(ConfigError, match="Backwards changes the order of several inputs"):
+        scans(Backwards(several(data, "a", "b")))
+
+
+def test_clips_of_one_file_may_be_in_two_tables(tmp_path: Path) -> None:
+    """They have ids of their own; and what two lists had once is no matter when they are read again."""
+    for name in ("one", "two"):
+        row = {"id": name, "source": "x", "path": "/x.mp4", "size": 1, "mtime_ns": 1, "start": 0}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+        (tmp_path / f"{name}.mp4").touch()
+        (tmp_path / f"{name}.txt").write_text(f"{name}.mp4\n")
+    clips = Several({name: Jsonl(str(tmp_path / f"{name}.jsonl"), task=f"{__name__}.Cut") for name in ("one", "two")})
+    assert ["one/x", "two/x"] == called(clips)
+    lists = Several({name: FileList(str(tmp_path / f"{name}.txt")) for name in ("one", "two")})
+    assert ["one/one.mp4", "two/two.mp4"] == called(lists)
+    (tmp_path / "one.txt").write_text("two.mp4\n")
+    (tmp_path / "two.txt").write_text("one.mp4\n")
+    assert ["one/two.mp4", "two/one.mp4"] == called(lists)
+
+
+@attrs.define(kw_only=True)
+class Cut(FileTask):
+    """A stretch of a file."""
+
+    start: float
 
 
 def test_a_file_that_is_called_like_a_list_is_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

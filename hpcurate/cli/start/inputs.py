@@ -41,7 +41,15 @@ def read_source(entry: Any) -> Source:
         source: Source = cast(Any, convert(cls, given, "source")) if attrs.has(cls) else cls(**given)
         return source
 
-    return several(made, parameters.get("path"))
+    path = parameters.get("path")
+    return several(made, path) if _reads_one(cls, path) else made(path)
+
+
+def _reads_one(cls: type, path: Any) -> bool:
+    """Whether several paths are several of this source. One of the user's own may take a list, or read `{0..3}`."""
+    ours = any(base.__module__.startswith("hpcurate.") for base in cls.__mro__)
+    annotation = inspect.signature(cls).parameters["path"].annotation if attrs.has(cls) and path is not None else None
+    return annotation in (str, "str") and (ours or not isinstance(path, str))
 
 
 def part_of(source: Source, settings: Settings, steps: Callable[[], Mapping[str, Step]]) -> Source:

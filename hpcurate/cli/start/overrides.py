@@ -26,8 +26,11 @@ FLAGS = ("-m", "--multirun", "--cfg", "--resolve", "--info", "--help", "-h")
 TAKES = {"--cfg": ("job", "all", "hydra"), "--info": ("all", "config", "defaults", "defaults-tree", "searchpath")}
 """Words that may follow a flag, as Hydra has them: they make no difference here."""
 _KEY = re.compile(r"[+~]*[A-Za-z_][\w.\-/@]*")
-_ITEM = re.compile(r"""\s*('[^']*'|"[^"]*"|(?:[^,{}]|\{[^{}]*\})*?)\s*(?:,|$)""", re.DOTALL)
+_VALUE = r"""'[^']*'|"[^"]*"|(?:\{[^{}]*\}|[^,])*?"""
+_ITEM = re.compile(rf"\s*({_VALUE})\s*(?:,|$)", re.DOTALL)
 """One value of several, in quotes if it has a comma."""
+_PAIR = re.compile(rf"""\s*('[^']*'|"[^"]*"|[^:,]+?)\s*:\s*({_VALUE})\s*(?:,\s*|$)""", re.DOTALL)
+"""The same with a name."""
 
 
 class Typed(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,18 +112,35 @@ def plain_of_path(key: str, text: str) -> Any:
     first, last = text[:1], text[-1:]
     if key not in SEVERAL or (first, last) not in (("[", "]"), ("{", "}")) or os.path.lexists(text):
         return as_it_is(text)
-    items = [as_it_is(os.path.expanduser(item)) for item in split_list(text[1:-1])]
     if first == "[":
-        return items
-    pairs = [item.partition(":") for item in items]
-    named = {name.strip(" '\""): path.strip(" '\"") for name, _, path in pairs}
-    return named if all(path for _, _, path in pairs) else as_it_is(text)
+        return [as_it_is(os.path.expanduser(item)) for item in split_list(text[1:-1])]
+    pairs = _pairs(text[1:-1])
+    named = {name: as_it_is(os.path.expanduser(path)) for name, path in pairs}
+    if len(named) < len(pairs):
+        raise ConfigError(f"{key}={text}: two have one name; give each a name of its own")
+    return named or as_it_is(text)
 
 
 def split_list(text: str) -> list[str]:
     """`/a, '/b,c'` → /a and /b,c. Pure."""
-    found = [match[1].strip() for match in _ITEM.finditer(text)]
-    return [item[1:-1] if item[:1] in ("'", '"') and item[-1:] == item[:1] else item for item in found if item]
+    return [_unquoted(match[1]) for match in _ITEM.finditer(text) if match[1].strip()]
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """`a: /a, b: '/b,c'` → (a, /a), (b, /b,c); none where a name or a path is missing. Pure."""
+    found, place = list[tuple[str, str]](), 0
+    while place < len(text):
+        match = _PAIR.match(text, place)
+        if match is None or not match[2]:
+            return []
+        found.append((_unquoted(match[1]), _unquoted(match[2])))
+        place = match.end()
+    return found
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] in ("'", '"') and text[-1] == text[0] else text
 
 
 def _with_force(key: str) -> str:
