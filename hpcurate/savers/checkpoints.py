@@ -57,7 +57,8 @@ class TorchSaver(Saver):
         import torch
 
         facts, state = _about(value), _state(value)
-        torch.save(state or value, path)
+        with open(path, "wb") as file:  # of a file of Python's, so that a full disk is said to be one
+            torch.save(state or value, file)
         try:
             _read(path)
         except Exception as error:

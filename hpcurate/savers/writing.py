@@ -41,7 +41,7 @@ def write(
             "facts": facts,
         }
         _write_about(about, os.fspath(saved.about))
-    except BaseException:
+    except SavedError:  # of others, a full disk is one: whoever looks for the reason has to find it full
         for path in (saved.file, saved.about):
             with suppress(OSError):
                 os.unlink(path)

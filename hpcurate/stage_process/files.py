@@ -45,6 +45,11 @@ class AttemptFiles:
         self.failed: Optional[StoreFailed] = None
         """Set once no folder could be made: user code may hide the error, and pass tasks on without their files."""
 
+    @property
+    def directory(self) -> str:
+        """The attempt's folder."""
+        return self._job.directory
+
     # -- writing ------------------------------------------------------------------------------------
 
     def place(self, stage: str, task: Task, name: str) -> File:

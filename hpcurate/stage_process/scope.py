@@ -15,6 +15,7 @@ from hpcurate.stage_process.amounts import numbers, plain
 from hpcurate.stage_process.files import AttemptFiles
 from hpcurate.stage_process.lineage import Drop, Omission
 from hpcurate.stage_process.logged import Entry, entry_of
+from hpcurate.stage_process.store_errors import said_of_store, store_failed
 from hpcurate.store.access import make_folder
 from hpcurate.store.files import files_folder
 from hpcurate.task import File, Saved, Task, put_saved, saved_of, stable_id
@@ -98,8 +99,15 @@ class BatchScope:
             raise SavedError(f"{type(task).__qualname__} has a field `saved` of its own; rename that")
         if isinstance(value, Saved):
             return value
-        whose = {"stage": self.stage, "task": task.id}
-        return write(name, value, chosen(value, named), lambda place: self.file(task, place), whose)
+        whose, saver = {"stage": self.stage, "task": task.id}, chosen(value, named)
+        try:
+            return write(name, value, saver, lambda place: self.file(task, place), whose)
+        except Exception as error:
+            answer = said_of_store(error)
+            if answer is None:
+                raise
+            what = f"saving {name!r} of task {task.id!r} below"
+            raise store_failed(what, self._files.directory, answer) from error
 
     def checkpoint(self, task: Task) -> str:
         """See `Stage.checkpoint`. The folder of the shard is never made here: without it another attempt goes on."""

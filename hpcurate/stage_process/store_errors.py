@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Optional
@@ -12,6 +13,8 @@ from hpcurate.errors import STORE_ERRNOS, StoreFailed
 from hpcurate.store.files import REAL, Files
 from hpcurate.store.trouble import TEST_BYTES, explain, room_of
 from hpcurate.transient import links
+
+_OF_RUST = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
@@ -46,6 +49,19 @@ def blame_store(error: BaseException, directory: str, files: Files = REAL) -> Op
 def may_be_the_store(error: OSError) -> bool:
     """Also where a library saw a short write and has no number for it (numpy, Pillow)."""
     return error.errno in STORE_ERRNOS or (type(error) is OSError and error.errno is None)
+
+
+def said_of_store(error: BaseException) -> Optional[OSError]:
+    """Of an error while a file of the store was written: what the store answered, also in the words of Rust's library.
+
+    None where no such answer is behind it.
+    """
+    for link in links(error):
+        found = _OF_RUST.search(str(link))
+        number = link.errno if isinstance(link, OSError) else int(found[1]) if found else None
+        if number in STORE_ERRNOS:
+            return OSError(number, os.strerror(number))
+    return None
 
 
 def _no_room(error: BaseException, directory: str) -> Optional[StoreFailed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import attrs
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from fragile import fragile
 from saver_nets import Net
 from saver_stages import Celsius, Item, LoadSome, Pair, PassOn, SaveAll, SaveSome, Settings, values
 
 import hpcurate
 from hpcurate import Chain, OpenRun, Saved, Stage, Step, Task
-from hpcurate.errors import SavedError
+from hpcurate.errors import SavedError, StoreFailed
 from hpcurate.planning.options import StageOptions
 from hpcurate.savers import load
 from hpcurate.store.rows import Codec
@@ -176,6 +180,37 @@ def test_members_of_a_chain_load_what_those_before_have_saved(tmp_path: Path) ->
     assert ([30], [3]) == ([task.number for task in out.tasks], load(out.tasks[0].saved["n"]))
     again = Chain([Saves("numbers"), Saves("numbers")])
     assert "something of that name" in try_stage(again, [Item(id="a")], tmp_path / "u").failed[0]["message"]
+
+
+class SavesLarge(Stage[Item, Item]):
+    """More than there is room for."""
+
+    version = 1
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def process(self, tasks: list[Item]) -> list[Item]:
+        """40 MB that cannot be made smaller."""
+        numbers = np.random.default_rng(0).integers(0, 1 << 60, 5_000_000)
+        value: Any = {
+            "array": lambda: numbers,
+            "table": lambda: pd.DataFrame({"n": numbers}),
+            "checkpoint": lambda: {"n": torch.from_numpy(numbers)},
+            "torch": lambda: [torch.from_numpy(numbers)],
+            "text": lambda: "x" * 40_000_000,
+        }[self.kind]()
+        self.save(tasks[0], "large", value)
+        return tasks
+
+
+def test_a_full_disk_is_no_fault_of_the_task(tmp_path: Path) -> None:
+    """Whatever the library says that writes: the attempt ends, and the next one may find room."""
+    with fragile(tmp_path) as small:
+        for kind in ("array", "table", "checkpoint", "torch", "text"):
+            with pytest.raises(StoreFailed, match="No space left on device"):
+                try_stage(SavesLarge(kind), [Item(id="a")], small.store / kind)
+            shutil.rmtree(small.store / kind)
 
 
 # -- a run ------------------------------------------------------------------------------------------
