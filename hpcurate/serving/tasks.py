@@ -19,7 +19,7 @@ from hpcurate.serving.served import Field, Given, OutFile
 from hpcurate.serving.service import Unfit
 from hpcurate.serving.values import why_not_plain
 from hpcurate.store.rows import codec
-from hpcurate.task import File, FileTask, Task
+from hpcurate.task import File, FileTask, Task, saved_of
 
 __all__ = ["outcome_of", "plain_values", "rows_of", "task_of"]
 
@@ -171,6 +171,8 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(key), one) for key, one in value.items())
     elif attrs.has(type(value)):
         yield from ((one.name, getattr(value, one.name)) for one in attrs.fields(type(value)))
+        if isinstance(value, Task) and saved_of(value):
+            yield "saved", dict(saved_of(value))
     elif isinstance(value, msgspec.Struct):
         yield from ((name, getattr(value, name)) for name in value.__struct_fields__)
 

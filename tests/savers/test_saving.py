@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,11 @@ from saver_stages import Celsius, Item, LoadSome, Pair, PassOn, SaveAll, SaveSom
 
 import hpcurate
 from hpcurate import Chain, OpenRun, Saved, Stage, Step, Task
+from hpcurate.cli import main
 from hpcurate.errors import SavedError, StoreFailed
 from hpcurate.planning.options import StageOptions
 from hpcurate.savers import load
+from hpcurate.serving.tasks import outcome_of
 from hpcurate.store.rows import Codec
 from hpcurate.task import File, put_saved
 from hpcurate.testing import Outcome, try_stage
@@ -213,6 +213,21 @@ def test_a_full_disk_is_no_fault_of_the_task(tmp_path: Path) -> None:
             shutil.rmtree(small.store / kind)
 
 
+def test_what_is_saved_is_answered_as_files(tmp_path: Path) -> None:
+    """Of a served stage: no path of this machine, and nothing that nobody can fetch."""
+    (tmp_path / "saved").mkdir()
+    place = {path: File(f"{tmp_path.name}/saved/{path}") for path in ("n.txt", "n.txt.json")}
+    for path in place:
+        (tmp_path / "saved" / path).write_text(path)
+    task = Item(id="1")
+    put_saved(task, {"n": Saved(*place.values())})
+    [plain], files = outcome_of(Item, str(tmp_path), Codec(Item).encode(task))
+    assert ({"file": 0, "name": "n.txt", "media": "text/plain"}, 1) == (
+        plain["saved"]["n"]["file"], plain["saved"]["n"]["about"]["file"],
+    )  # fmt: skip
+    assert ["n.txt", "n.txt.json"] == [Path(one.path).read_text() for one in files]
+
+
 # -- a run ------------------------------------------------------------------------------------------
 
 
@@ -243,14 +258,28 @@ def test_what_is_saved_goes_from_stage_to_stage(saved_run: OpenRun) -> None:
             saved_run.load(task, "note")
 
 
-def test_every_kind_comes_back_from_a_folder_of_results(tmp_path: Path) -> None:
-    """From a stage through `hpcurate results --to`, which needs no store, to Python."""
+def typed(*words: str) -> None:
+    """By a person, but in this process."""
+    assert 0 == main.run(list(words))
+
+
+def test_every_kind_comes_back_from_a_folder_and_from_another_store(tmp_path: Path) -> None:
+    """From a stage through `hpcurate results --to`, and through `export` and `import`, to Python."""
     run = hpcurate.run({"save": SaveAll()}, [Item(id="a")], store=tmp_path / "store", launcher="inline")
-    words = ["results", "save", "--store", run.run.store.root, "--to", str(tmp_path / "out")]
-    done = subprocess.run([sys.executable, "-m", "hpcurate", *words], capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stderr
+    typed("results", "save", "--store", run.run.store.root, "--to", str(tmp_path / "out"))
     [line] = (tmp_path / "out" / "manifest.jsonl").read_bytes().splitlines()
-    back = {name: load(tmp_path / "out" / saved["file"]) for name, saved in row(line)["saved"].items()}
+    _check_all({name: load(tmp_path / "out" / saved["file"]) for name, saved in row(line)["saved"].items()})
+
+    typed("export", "latest", str(tmp_path / "run.tar"), "--store", run.run.store.root)
+    typed("import", str(tmp_path / "run.tar"), "--store", str(tmp_path / "other"), "--anyway")
+    shutil.rmtree(tmp_path / "store")
+    other = hpcurate.open(store=tmp_path / "other")
+    [task] = other.tasks("save")
+    _check_all({name: other.load(task, name) for name in task.saved})
+
+
+def _check_all(back: dict[str, Any]) -> None:
+    """Whether it is what was saved."""
     wanted = values()
     assert {*wanted, "record", "own"} == back.keys()
     assert np.array_equal(wanted["array"], back["array"])
