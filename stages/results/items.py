@@ -78,6 +78,10 @@ class WriteItems(Stage[Task, Task]):
             publish_written(item, self.output, record)
         return tasks
 
+    def is_executed(self, task: Task) -> bool:
+        """For `done=stages.results`: whether there is a record under the name that the result of an item has."""
+        return published(os.path.join(self.output, record_path(self.result_name(task), self.layout))) is not None
+
     def result_name(self, task: Task) -> str:
         """The path of a task's result, relative to the output and without a suffix."""
         return item_name(task, self.name)

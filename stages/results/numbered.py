@@ -85,6 +85,7 @@ class WriteNumbered(WriteItems):
         super().__init__(output, layout, name, others, input_files)
         self.digits, self.inside = digits, checked_inside(inside)
         self._numbers: dict[str, int] = {}
+        self._seen: tuple[str, ...] = ()
 
     def would_write(self, item: str) -> Sequence[str]:
         """As if it were in the first folder."""
@@ -93,13 +94,20 @@ class WriteNumbered(WriteItems):
 
     def result_name(self, task: Task) -> str:
         """Below the task's folder. Raises StageError for one that no list has."""
-        key = key_of(task.id)
-        if key not in self._numbers:
-            self._numbers = numbers_in(os.path.join(self.output, LISTS))
-        if key not in self._numbers:
+        number = self._number_of(key_of(task.id))
+        if number is None:
             raise StageError(f"no list in {os.path.join(self.output, LISTS)} has the task {task.id}: put Number before")
-        folder = f"{self._numbers[key]:0{self.digits}d}"
-        return "/".join(filter(None, (folder, self.inside, item_name(task, self.name))))
+        return "/".join(filter(None, (f"{number:0{self.digits}d}", self.inside, item_name(task, self.name))))
+
+    def is_executed(self, task: Task) -> bool:
+        """As there; what has no folder yet is not done."""
+        return self._number_of(key_of(task.id)) is not None and super().is_executed(task)
+
+    def _number_of(self, key: str) -> int | None:
+        """The folder of an item; lists that were added since are read."""
+        if key not in self._numbers and (seen := seen_of(os.path.join(self.output, LISTS))) != self._seen:
+            self._numbers, self._seen = numbers_in(os.path.join(self.output, LISTS)), seen
+        return self._numbers.get(key)
 
 
 class ItemLists:
@@ -132,14 +140,19 @@ class ItemLists:
                 yield Packed(json.loads(line)["key"], _digest(line), {})
 
 
-def numbers_in(folder: str) -> dict[str, int]:
-    """Key of each item → number of its folder. Raises StageError if there are no lists."""
+def seen_of(folder: str) -> tuple[str, ...]:
+    """Names of the lists that are there; none where there is no folder."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(ItemLists.suffix) and name[0] != ".")
+        names = os.listdir(folder)
     except FileNotFoundError:
-        raise StageError(f"{folder} is not there: put stages.results.numbered.Number before") from None
+        return ()
+    return tuple(sorted(name for name in names if name.endswith(ItemLists.suffix) and name[0] != "."))
+
+
+def numbers_in(folder: str) -> dict[str, int]:
+    """Key of each item → number of its folder."""
     found: dict[str, int] = {}
-    for name in names:
+    for name in seen_of(folder):
         for packed in ItemLists().read(os.path.join(folder, name)):
             found.setdefault(packed.key, int(name.partition(".")[0]))
     return found

@@ -109,8 +109,13 @@ def test_as_kagurazaka_has_them(tmp_path: Path) -> None:
 def test_what_has_no_folder_is_refused(tmp_path: Path) -> None:
     """With the stage that gives it one."""
     tasks = files(tmp_path, "a")
-    assert "put stages.results.numbered.Number before" in write(tmp_path, tasks).failed[0]["message"]
+    assert "put Number before" in write(tmp_path, tasks).failed[0]["message"]
+    stage = WriteNumbered(str(tmp_path / "out"))
+    assert not stage.is_executed(tasks[0])
     number(tmp_path, tasks)
+    assert not stage.is_executed(tasks[0])
+    write(tmp_path, tasks)
+    assert stage.is_executed(tasks[0])
     (failed,) = write(tmp_path, files(tmp_path, "b")[1:]).failed
     assert "put Number before" in failed["message"]
 

@@ -40,12 +40,12 @@ def test_what_is_beside_the_input_counts_as_done(shell: Shell) -> None:
     record = json.loads((folder / "s" / "a.mp4.json").read_bytes())
     assert ("s/a.mp4", "0 bytes", "a.mp4.thumb.txt") == (record["source"], record["text"], record["thumb"])
     assert "thumb of 0 bytes" == (folder / "s" / record["thumb"]).read_text()
-    (folder / "c.mp4.json").unlink()
-    done = [f"done={folder}/{{relative}}.json", f"store={shell.folder / 'other'}", "launcher=inline"]
-    told = shell.type(*words, *done).stderr
-    assert "already done: 4 items" in told
-    assert "results: 1/1 shards, 1 in, 1 out" in told
-    assert (folder / "c.mp4.json").exists()
+    for number, done in enumerate([f"done={folder}/{{relative}}.json", "done=stages.results"]):
+        (folder / "c.mp4.json").unlink()
+        told = shell.type(*words, done, f"store={shell.folder / f'other{number}'}", "launcher=inline").stderr
+        assert "already done: 4 items" in told
+        assert "results: 1/1 shards, 1 in, 1 out" in told
+        assert (folder / "c.mp4.json").exists()
 
 
 def test_all_in_one_file(shell: Shell) -> None:
