@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -30,15 +31,16 @@ class _Statement(msgspec.Struct, frozen=True):
     text: str
 
 
-def needed_source(sources: Sequence[str], wanted: Iterable[str], known: Collection[str]) -> str:
+def needed_source(sources: Sequence[str], wanted: Iterable[str], known: Mapping[str, Any]) -> str:
     """A module in which these names are defined as in the sources, which ran one after the other.
 
-    `known` are the names that are defined where they ran. Raises PipelineError for one that is needed, and whose
-    definition is in no source.
+    `known`: what is defined where they ran. Raises PipelineError for a name that is needed, and whose definition is in
+    no source, or was changed in place since.
     """
     statements = [one for number, source in enumerate(sources) for one in _statements(number, source)]
     last = {name: one for one in statements for name in _bound(one.node)}
     first = {name: one.place for one in reversed(statements) for name in _bound(one.node)}
+    stars = [one for one in statements if isinstance(one.node, ast.ImportFrom) and one.node.names[0].name == "*"]
     taken: dict[tuple[int, int], _Statement] = {}
     waiting, seen = list(wanted), set[str]()
     while waiting:
@@ -46,15 +48,52 @@ def needed_source(sources: Sequence[str], wanted: Iterable[str], known: Collecti
         if name in seen or (name not in last and (name not in known or hasattr(builtins, name))):
             continue
         seen.add(name)
-        one = last.get(name)
-        if one is None:
+        if name not in last and not stars:
             raise PipelineError(f"{name!r} is needed there, and no cell or line of the script defines it")
+        if name not in last:
+            taken.update({one.place: one for one in stars})
+            continue
+        one = last[name]
+        _check_unchanged(name, one, statements, known)
         place = min(first[other] for other in _bound(one.node))  # so a cell that ran again is where it was
         if taken.get(place) is not one:
             taken[place] = one
             waiting += sorted(_referred(one, last))
     futures = dict.fromkeys(one.text for one in statements if _is_future(one.node))
     return "\n\n\n".join([*futures, *(taken[place].text for place in sorted(taken))]) + "\n"
+
+
+def _check_unchanged(name: str, defined: _Statement, all_: Iterable[_Statement], known: Mapping[str, Any]) -> None:
+    """Whether it is still what its definition says, as far as that can be seen. Raises PipelineError."""
+    for one in all_:
+        if one.place > defined.place and name in _changed(one.node):
+            line = one.text.splitlines()[0]
+            raise PipelineError(f"`{line}` changes {name!r} after its definition; write all of it there")
+    node = defined.node
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None or len(set(_bound(node))) != 1:
+        return
+    try:
+        said = ast.literal_eval(node.value)
+    except (ValueError, TypeError, SyntaxError):  # no constant
+        return
+    value = known.get(name, said)
+    if type(value) is not type(said) or value != said:
+        raise PipelineError(f"{name!r} is not what its definition says any more: {value!r:.80}; write that there")
+
+
+def _changed(node: ast.stmt) -> set[str]:
+    """Names of what a statement changes in place: `a[0] = 1`, `a.b = 1`, `a += 1`, `del a[0]`."""
+    targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign | ast.Delete) else []
+    if isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    found = set()
+    for target in targets:
+        inner: ast.AST = target
+        while isinstance(inner, ast.Subscript | ast.Attribute):
+            inner = inner.value
+        if isinstance(inner, ast.Name) and (inner is not target or isinstance(node, ast.AugAssign)):
+            found.add(inner.id)
+    return found
 
 
 def _statements(number: int, source: str) -> Iterator[_Statement]:
@@ -81,7 +120,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
     elif isinstance(node, ast.Import | ast.ImportFrom) and not _is_future(node):
         if isinstance(node, ast.ImportFrom) and node.level:
             raise PipelineError(f"`{ast.unparse(node)}` is relative to a package, which the script has none of there")
-        yield from (one.asname or one.name.partition(".")[0] for one in node.names)
+        yield from (one.asname or one.name.partition(".")[0] for one in node.names if one.name != "*")
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         names = (one for target in targets for one in ast.walk(target) if isinstance(one, ast.Name))

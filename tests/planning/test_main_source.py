@@ -9,7 +9,7 @@ import pytest
 from hpcurate.errors import PipelineError
 from hpcurate.planning.main_source import needed_source
 
-KNOWN = ("Stage", "Mine", "helper", "LIMIT", "run", "odd", "made", "np", "print", "hpcurate")
+KNOWN = dict.fromkeys(("Stage", "Mine", "helper", "run", "odd", "made", "np", "print", "hpcurate", "starred"))
 
 
 def taken(*sources: str, wanted: str = "Mine") -> list[str]:
@@ -95,6 +95,16 @@ def test_cells_that_are_no_python_are_left_out() -> None:
         ("class Mine:\n    a = made", "'made' is needed there, and no cell or line"),
         ("for made in (1, 2): pass\nclass Mine:\n    a = made", "'made' is needed there"),
         ("odd = 1", "'Mine' is needed there"),
+        (
+            "made = {}\nmade['a'] = 1\nclass Mine:\n    a = made",
+            r"`made\['a'\] = 1` changes 'made' after its definition",
+        ),
+        ("made = f()\nclass Mine:\n    a = made\nmade.b.c += 1", "changes 'made' after its definition"),
+        ("class Mine: ...\nMine.batch_size = 3", "`Mine.batch_size = 3` changes 'Mine'"),
+        (
+            "made = [1]\nmade.append(2)\nclass Mine:\n    a = made",
+            "'made' is not what its definition says any more: None",
+        ),
         ("from .beside import helper\nclass Mine(helper): ...", "`from .beside import helper` is relative"),
     ],
 )
@@ -107,3 +117,15 @@ def test_what_is_nowhere_defined_is_named(source: str, wrong: str) -> None:
 def test_what_python_has_need_not_be_defined() -> None:
     """Builtins, and names that are nowhere: Python says so where they are used."""
     assert ["class Mine:"] == taken("class Mine:\n    def a(self): return print(nowhere)")
+
+
+def test_a_constant_that_was_set_again_is_unchanged() -> None:
+    """By the last statement that defines it, whatever was done before that."""
+    assert ["made = None", "class Mine:"] == taken(
+        "made = {}", "made['a'] = 1", "class Mine:\n    a = made", "made = None"
+    )
+
+
+def test_names_from_a_star_come_with_it() -> None:
+    """All stars: nobody knows which."""
+    assert ["from numpy import *", "class Mine:"] == taken("from numpy import *\nclass Mine:\n    a = starred")
