@@ -158,7 +158,7 @@ def _given(tasks: Optional[Sequence[Any]]) -> Iterator[Given]:
             path: KeptFile(path, is_input=True) for row in rows for path in inputs_in(row) if os.path.isfile(path)
         }
         reader = Reader("", files.__contains__, {**inputs, **files})
-        yield Given(f"{kind.__module__}:{kind.__qualname__}", reader.rows(rows))
+        yield Given(f"{kind.__module__}:{kind.__qualname__}", [reader.given(row) for row in rows])
 
 
 def _tried(stage: Stage[Any, Any], given: Sequence[Given], folder: str, kept: Mapping[str, Any]) -> Kept:

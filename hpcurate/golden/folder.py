@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import attrs
 
@@ -37,8 +37,8 @@ SAVED = {"file", "about"}
 ENDS = tuple(field.name for field in attrs.fields(Kept))
 LARGEST_MB = 100
 """More than this is no golden folder that anybody keeps beside code."""
-MANY = 50
-"""Characters of a file's name that are kept."""
+MANY = 60
+"""Bytes of a file's name that are kept."""
 
 
 @attrs.define(frozen=True)
@@ -152,8 +152,14 @@ class _Files:
 
 
 def _portable(name: str) -> str:
-    """A name that every filesystem and git takes; its end, which has the suffix, stays."""
-    return quote_from_bytes(os.fsencode(name), safe=" ()[]{}+,=@~^&$'!#")[-MANY:].lstrip(".") or "file"
+    """A name that every filesystem and git takes; of a long one its end, which has the suffix."""
+    quoted = quote_from_bytes(os.fsencode(name)[-MANY:], safe=" ()[]{}+,=@~^&$'!#")
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
+
+
+def _called(name: str) -> str:
+    """The name that it stands for."""
+    return os.fsdecode(unquote_to_bytes(name))
 
 
 def _digest(path: str) -> str:
@@ -175,7 +181,10 @@ def read_golden(folder: str) -> Golden:
     folder = os.path.abspath(folder)
     path = os.path.join(folder, GOLDEN)
     if not os.path.isfile(path):
-        raise ConfigError(f"{folder}: is no golden folder, it has no {GOLDEN}; --save makes one")
+        raise ConfigError(
+            f"{folder}: is no golden folder, it has no {GOLDEN}; "
+            f"hpcurate replay STAGE --of RUN --golden {folder} --save makes one"
+        )
     try:
         plain = json.loads(Path(path).read_bytes())
         if plain["format"] != FORMAT:
@@ -204,7 +213,8 @@ class _Reading:
         if isinstance(value, dict):
             key = next(iter(value)) if len(value) == 1 else None
             if key in (FILE, PATH):
-                return KeptFile(self._path(str(value[key])), is_input=key == PATH)
+                path = self._path(str(value[key]))
+                return KeptFile(path, is_input=key == PATH, called=_called(os.path.basename(path)))
             return {name: self.with_files(inner) for name, inner in value.items()}
         return [self.with_files(inner) for inner in value] if isinstance(value, list) else value
 

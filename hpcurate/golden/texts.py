@@ -19,6 +19,7 @@ __all__ = ["OUTPUT", "Reader", "inputs_in", "line_of", "map_texts"]
 
 _IN_A_STORE = re.compile(r"[^\s'\"]*[^/\s]+-[0-9a-f]{12}/shards/[^/\s]+/[^/\s]+/files/[^/\s]+/")
 """Where a text, such as a message, says that a file of some store is."""
+MOST_FOLDERS = 1000
 OUTPUT = "{output}"
 """Stands for the folder of the result."""
 
@@ -55,18 +56,38 @@ class Reader:
     """How rows name files of the input."""
     output: Optional[str] = None
     """Folder of the result."""
+    _folders: Optional[re.Pattern[str]] = attrs.field(default=None, init=False)
+    """Those of the files of the input."""
 
     def rows(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Rows that can be compared."""
         return [map_texts(row, self) for row in rows]
 
-    def __call__(self, text: str) -> Any:
-        """A text of a row."""
+    def given(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row that a stage is to get: its files, and every other text as it is."""
+        found: dict[str, Any] = map_texts(row, self._file)
+        return found
+
+    def _file(self, text: str) -> Any:
         if text in self.inputs:
             return self.inputs[text]
-        if self.is_reference(text):
-            return KeptFile(os.path.join(self.root, text))
+        return KeptFile(os.path.join(self.root, text)) if self.is_reference(text) else text
+
+    def __call__(self, text: str) -> Any:
+        """A text of a row."""
+        found = self._file(text)
+        if isinstance(found, KeptFile) or "/" not in text:
+            return found
         if self.output and text.startswith(f"{self.output}/") and os.path.isfile(text):
             return KeptFile(text)
         text = _IN_A_STORE.sub("", text.replace(f"{self.root}/", "")) if "/files/" in text else text
-        return text.replace(self.output, OUTPUT) if self.output else text
+        text = text.replace(self.output, OUTPUT) if self.output else text
+        return self._of_inputs().sub("", text)
+
+    def _of_inputs(self) -> re.Pattern[str]:
+        """Folders of the input's files, as a message names them. Where there are very many none is looked for."""
+        if self._folders is None:
+            folders = sorted({os.path.dirname(text) for text in self.inputs}, key=len, reverse=True)[: MOST_FOLDERS + 1]
+            some = folders if len(folders) <= MOST_FOLDERS else []
+            self._folders = re.compile("|".join(rf"{re.escape(one)}/(?=[^/])" for one in some) or r"(?!)")
+        return self._folders

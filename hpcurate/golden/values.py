@@ -25,11 +25,13 @@ class KeptFile:
     path: str
     is_input: bool = False
     """A path of the input, and no file that a stage made."""
+    called: str = ""
+    """Its name where it came from, if that is another one."""
 
     @property
     def name(self) -> str:
         """Final path component."""
-        return os.path.basename(self.path)
+        return self.called or os.path.basename(self.path)
 
 
 @attrs.define(frozen=True)

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import attrs
 from hpcurate.config_files import conf_folders, read_yaml
 from hpcurate.environments.files import env_folders
 from hpcurate.environments.resolve import Environments
-from hpcurate.errors import ConfigError, PipelineError
+from hpcurate.errors import FULL_ERRNOS, ConfigError, PipelineError
 from hpcurate.golden.files import FileComparer
 from hpcurate.golden.folder import Given, Golden, read_golden, write_golden
 from hpcurate.golden.outcomes import Comparison, Kept, compare
@@ -38,6 +38,8 @@ from hpcurate.spec import from_spec
 from hpcurate.stage import members
 from hpcurate.units import plural
 
+REPLAYS = "replays"
+"""Folder of a store for scratch stores that jobs see."""
 __all__ = ["Replay", "Replayed", "replay"]
 
 
@@ -103,6 +105,7 @@ class _Before:
     """From what becomes of the tasks now to what became of them before."""
     copies: bool
     """Whether files of the input are copies, too."""
+    notes: tuple[str, ...] = ()
 
 
 def replay(asked: Replay) -> Replayed:
@@ -137,7 +140,7 @@ def replay(asked: Replay) -> Replayed:
             before=kept,
             now=now,
             comparison=comparison,
-            notes=tuple(_notes(comparer)),
+            notes=(*before.notes, *_notes(comparer)),
         )
 
 
@@ -173,10 +176,19 @@ def _scratch(asked: Replay) -> Iterator[str]:
         yield folder
     except NotDone:
         raise  # whoever asks why it stalled finds its logs
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        _remove(folder)
+        if isinstance(error, OSError) and error.errno in FULL_ERRNOS and error.filename2 is not None:
+            error.filename = error.filename2  # a copy: that is where there was no room
         raise
+    _remove(folder)
+
+
+def _remove(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+    if os.path.basename(os.path.dirname(folder)) == REPLAYS:
+        with suppress(OSError):  # others are at work
+            os.rmdir(os.path.dirname(folder))
 
 
 def _folder_for(asked: Replay) -> str:
@@ -186,7 +198,7 @@ def _folder_for(asked: Replay) -> str:
     store = asked.run.store.root if asked.run else asked.store
     if (here and not container) or not store:
         return tempfile.mkdtemp(prefix="hpcurate-replay-")
-    folder = os.path.join(store, "replays", secrets.token_hex(4))
+    folder = os.path.join(store, REPLAYS, secrets.token_hex(4))
     os.makedirs(folder, mode=0o700)
     return folder
 
@@ -221,7 +233,9 @@ def _of_run(asked: Replay) -> _Before:
     except PipelineError as error:
         raise missing_class(error, asked.stage, folder) from None
     stage = KeptStage.of_plan(planned, view.frozen.output or asked.run.output)
-    return _Before(stage, found.given, found.tasks, found.of, asked.run.name, found.kept, copies=False)
+    missing = f"{plural(found.missing, 'shard')} of {asked.stage}: not committed yet, so their tasks are left out"
+    notes = (missing,) if found.missing else ()
+    return _Before(stage, found.given, found.tasks, found.of, asked.run.name, found.kept, copies=False, notes=notes)
 
 
 def _use_code(asked: Replay, view: RunView) -> str:

@@ -42,6 +42,8 @@ class Saved:
     """All that the shards have into which the chosen ones went."""
     output: str
     """Folder of the run's result."""
+    missing: int
+    """Shards of the stage that are not committed."""
 
     def kept(self, now: Kept) -> Kept:
         """What became of the chosen tasks; `now` has what becomes of them, and which files are written for them."""
@@ -84,7 +86,7 @@ def saved(view: RunView, stage: PlannedStage, made: Stage[Any, Any], which: Whic
     reader = Reader(view.run.store.stages, is_reference, inputs, output)
     found = committed([shards[name] for name in shards if name in into], view.retried(stage), reader)
     ids = frozenset() if whole else frozenset(str(row["id"]) for one in given for row in one.rows)
-    return Saved(tuple(given), len(rows), count, ids, found, output)
+    return Saved(tuple(given), len(rows), count, ids, found, output, len(lines.keys() - shards.keys()))
 
 
 def _texts(row: Plain) -> list[str]:
@@ -102,7 +104,7 @@ def _given(view: RunView, stage: PlannedStage, made: Stage[Any, Any], rows: Sequ
         plain = loaded(row.line)
         there = {text: KeptFile(text, is_input=True) for text in inputs_in(plain) if os.path.isfile(text)}
         reader.inputs = there
-        by_kind.setdefault(stage.kinds.get(row.folder, usual), []).extend(reader.rows([plain]))
+        by_kind.setdefault(stage.kinds.get(row.folder, usual), []).append(reader.given(plain))
     return tuple(Given(kind, found) for kind, found in by_kind.items())
 
 

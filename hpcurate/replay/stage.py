@@ -82,9 +82,11 @@ class KeptStage:
         """
         names, options, parameters = names_of(StageOptions), dict(self.options), dict(self.spec.parameters)
         for key, value in changes.items():
-            top, _, inner = key.partition(".")
+            top, _, inner = key.removeprefix(f"stages.{self.name}.").partition(".")
             place = options if top in names else parameters
-            place[top] = {**(place.get(top) or {}), inner: value} if inner else value
+            if inner and not isinstance(place.get(top, {}), dict):
+                raise ConfigError(f"{key}: expected a setting of {self.name}, or a parameter of its class, by its name")
+            place[top] = {**place.get(top, {}), inner: value} if inner else value
         if self.output:  # one that a run has published to is no place for a trial
             parameters = map_texts(parameters, lambda text: _moved(text, self.output, output))
         if self.publishes and parameters == self.spec.parameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import attrs
@@ -88,3 +89,23 @@ class Shout(Stage[Title, Title]):
             assert task.card is not None
             task.words = len(Path(task.card).read_text().upper())
         return tasks
+
+
+def test_a_task_is_given_as_it_is(tmp_path: Path) -> None:
+    """Odd names are those that it had, and no text but paths of files is touched; messages name no folder."""
+    odd = tmp_path / ".a \udcff\n.txt"
+    odd.write_text("x")
+    task = FileTask(id="a", source=f"{tmp_path}/", path=str(odd), size=1, mtime_ns=1)
+    check_golden(Tells(), tmp_path / "golden", [task], update=True)
+    odd.unlink()
+    check_golden(Tells(), tmp_path / "golden")
+    (kept,) = (tmp_path / "golden" / "failed.jsonl").read_text().splitlines()
+    assert json.loads(kept)["message"] == f"{tmp_path}/ .a \udcff\n.txt"
+
+
+class Tells(Stage[FileTask, FileTask]):
+    """Says what it was given."""
+
+    def process(self, tasks: list[FileTask]) -> list[FileTask]:
+        """As an error."""
+        raise ValueError(f"{tasks[0].source} {tasks[0].path}")

@@ -144,7 +144,7 @@ def test_what_is_kept_is_read_back_wherever_the_folder_is(tmp_path: Path) -> Non
     back = read_golden(str(tmp_path / "elsewhere"))
     row = back.given[0].rows[0]
     assert (b"made", b"given") == (Path(row["clip"].path).read_bytes(), Path(row["path"].path).read_bytes())
-    assert row["path"].is_input
+    assert (row["path"].is_input, row["clip"].name) == (True, "a b\udcff\n.bin")
     assert [{"id": "b"}] == back.kept.dropped
     assert (float("inf"), "\udcff") == (row["x"], row["id"])
     assert str(tmp_path).encode() not in b"".join(tree(tmp_path / "elsewhere").values())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from hpcurate.cli.start.launch import shown
 from hpcurate.cli.start.overrides import key_of, sort_arguments, value_of
 from hpcurate.cli.terminal import say, say_error, show, show_json
-from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
-from hpcurate.errors import ConfigError
+from hpcurate.cli.verbs.common import RUN_HELP, store_parser, store_path, the_run
+from hpcurate.errors import ConfigError, UserError
 from hpcurate.fields import names_of
 from hpcurate.golden.outcomes import lines_of
 from hpcurate.golden.rules import read_rules
@@ -57,8 +58,7 @@ def verb(argv: list[str]) -> int:
     options = parser().parse_intermixed_args(argv[1:])
     options.run, keys = options.of, [word for word in options.tasks if _KEY.match(word)]
     options.words, options.tasks = [*options.words, *keys], [word for word in options.tasks if word not in keys]
-    golden_alone = options.golden is not None and options.of is None and not options.save
-    run = None if golden_alone or _updates(options) else the_run(options)
+    run = None if _golden_alone(options) else the_run(options)
     with shown(bars=False) as (echo, _):
         asked = _asked(options, run, lambda line: echo(line) if line.startswith(f"{options.stage}:") else None)
         try:
@@ -76,9 +76,11 @@ def verb(argv: list[str]) -> int:
     return 0 if options.save or found.comparison.is_same else 1
 
 
-def _updates(options: argparse.Namespace) -> bool:
-    """Whether a golden folder keeps what its own tasks give now."""
-    return bool(options.save and options.golden and options.of is None)
+def _golden_alone(options: argparse.Namespace) -> bool:
+    """Whether no run takes part: a golden folder is compared with, or keeps what its own tasks give now."""
+    if options.golden is None or options.of is not None:
+        return False
+    return not options.save or os.path.isdir(options.golden)
 
 
 def _asked(options: argparse.Namespace, run: Run | None, echo: Any) -> Replay:
@@ -95,9 +97,16 @@ def _asked(options: argparse.Namespace, run: Run | None, echo: Any) -> Replay:
         frozen=options.frozen,
         launcher=_launcher(launcher, run),
         work=options.work,
-        store=options.store or "",
+        store=_built(options),
         echo=echo,
     )
+
+
+def _built(options: argparse.Namespace) -> str:
+    """The store that has weights and environments, if any is named."""
+    with suppress(UserError):
+        return store_path(options)
+    return ""
 
 
 def _words(words: Sequence[str]) -> list[str]:
