@@ -221,7 +221,7 @@ def checked(archive: str) -> Checked:
             _read_index(archive, member, index)
         else:
             check_name(member.name, archive)
-            found[member.name] = _read_through(member)
+            found[member.name] = _read_through(archive, member)
     if not index.tell():
         raise StoreError(f"{archive}: has no {INDEX}: it is no archive of hpcurate export, or half of one")
     said = Index.parse(index.getvalue(), archive)
@@ -233,15 +233,18 @@ def checked(archive: str) -> Checked:
 def _read_index(archive: str, member: _Member, index: IO[bytes]) -> None:
     if member.size > MOST_INDEX:
         raise StoreError(f"{archive}: {INDEX} claims {member.size} bytes; nothing was imported")
-    _read_through(member, index)
+    _read_through(archive, member, index)
 
 
-def _read_through(member: _Member, keep: IO[bytes] | None = None) -> Entry:
-    """All of a member, also written to `keep`."""
+def _read_through(archive: str, member: _Member, keep: IO[bytes] | None = None) -> Entry:
+    """All of a member, also written to `keep`. Raises StoreError where it ends too early."""
     read = _Hashed(member.content)
-    while data := read.read(BLOCK):
-        if keep is not None:
-            keep.write(data)
+    try:
+        while data := read.read(BLOCK):
+            if keep is not None:
+                keep.write(data)
+    except _DAMAGED as error:
+        raise StoreError(f"{archive}: is damaged in {member.name!a} ({error}); nothing was imported") from None
     return Entry(member.name, read.size, read.hexdigest())
 
 
@@ -254,7 +257,7 @@ def unpack(archive: Checked, target: str, place: dict[str, str]) -> None:
         path = os.path.join(target, place[member.name])
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "xb") as file:
-            entry = _read_through(member, file)
+            entry = _read_through(archive.path, member, file)
         if entry != entries[member.name]:
             raise StoreError(f"{archive.path}: {member.name!a} was changed while it was read; nothing was imported")
         left.discard(member.name)
