@@ -18,6 +18,7 @@ from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.report.run_view import CommittedShard, RunView, StoredList
 from hpcurate.runs.commands import verb
 from hpcurate.runs.folder import Run, name_entries
+from hpcurate.source.taken import list_names, newest
 from hpcurate.start import NAME as BYTECODE
 from hpcurate.store.freed import FilesState
 from hpcurate.store.layout import StageFolder, base, version
@@ -44,7 +45,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 def contents_of(view: RunView, files: str, hpcurate: str) -> Contents:
     """All of a run, with those of its files that are asked for. `hpcurate`: our version. Raises StoreError."""
-    stored, notes, wanted = _whole(view), list[str](), _stages_with_files(view, files)
+    stored, notes, wanted = [*_whole(view), *_beside(view)], list[str](), _stages_with_files(view, files)
     found = list(_of_run(view.run, view.frozen.code))
     _refuse_secrets(found)
     found += _stage_files(view)
@@ -78,6 +79,24 @@ def _whole(view: RunView) -> list[StoredList]:
         more = f" and {len(lost) - 1} more" * (len(lost) > 1)
         raise StoreError(f"{stage}: shard {shard}{more} is no longer whole; type `{look}` and the run's command first")
     return stored
+
+
+def _beside(view: RunView) -> list[StoredList]:
+    """Of a trial's source, whose list is its own: the lists that made it one. Without them it would be none there."""
+    store = view.store_of_source
+    found = []
+    for lines in (store.lists.read(name) or [] for name in _lists_beside(view)):
+        shards = [CommittedShard("input", store, store.commits.read(line.id)) for line in lines]
+        found.append(StoredList(stage="input", store=store, is_source=True, shards=shards, missing=(), damaged=()))
+    return found
+
+
+def _lists_beside(view: RunView) -> list[str]:
+    source = view.frozen.pipeline.source
+    every = [name for of in source.inputs or ("",) for name in list_names(view.store_of_source, of)]
+    own, prefixes = set(view.frozen.source_lists), source.inputs or ("",)
+    is_trial = any(name not in newest([name], of) for name in own for of in prefixes if name.startswith(of))
+    return [name for name in every if name not in own] if is_trial else []
 
 
 def _open(view: RunView) -> dict[str, int]:
@@ -140,7 +159,7 @@ def _below(folder: str, name: str) -> Iterator[Named]:
 def _stage_files(view: RunView) -> Iterator[Named]:
     """Of each stage: what it is, and its lists; of the source: those of the run."""
     source = view.run.store.stage(view.frozen.pipeline.source.folder)
-    yield from _lists(source, view.frozen.source_lists)
+    yield from _lists(source, [*view.frozen.source_lists, *_lists_beside(view)])
     for stage in view.frozen.pipeline.stages:
         store = view.store(stage)
         yield f"stages/{stage.folder}/stage.json", store.folder.stage_json

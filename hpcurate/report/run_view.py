@@ -153,6 +153,11 @@ class RunView:
         """Its shards in the order of its lists, retries last: which rows of which shards above each of them has."""
         return self._looker.observer.lines(stage)
 
+    @property
+    def store_of_source(self) -> StageStore:
+        """The source's part of the store."""
+        return self._looker.observer.store(self.frozen.pipeline.source.folder)
+
     def list_names(self, stage: PlannedStage) -> list[str]:
         """Names of these lists."""
         return self._looker.observer.list_names(stage)
@@ -163,9 +168,8 @@ class RunView:
 
     def stored(self) -> Iterator[StoredList]:
         """What is committed of the live set, list by list, that of the source first."""
-        source = self._looker.observer.store(self.frozen.pipeline.source.folder)
         for seen in self._looker.observer.seen_of_source():
-            yield _stored("input", source, seen, is_source=True)
+            yield _stored("input", self.store_of_source, seen, is_source=True)
         for stage in self.planned:
             for seen in self.lists(stage):
                 yield _stored(stage.name, self.store(stage), seen, is_source=False)
