@@ -252,6 +252,8 @@ def unpack(archive: Checked, target: str, place: dict[str, str]) -> None:
     """Write files of an archive below `target`, at their places there. Raises StoreError if it is another by now."""
     entries, left = archive.index.by_path(), set(place)
     for member in _members(archive.path):
+        if not left:
+            return
         if member.name not in left:
             continue
         path = os.path.join(target, place[member.name])

@@ -40,7 +40,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     header: Header
     files: tuple[Named, ...]
     notes: tuple[str, ...]
-    """What stays here, in words."""
+    """What stays where it is, in words."""
 
 
 def contents_of(view: RunView, files: str, hpcurate: str) -> Contents:
@@ -51,7 +51,9 @@ def contents_of(view: RunView, files: str, hpcurate: str) -> Contents:
     found += _stage_files(view)
     for one in stored:
         found += _shards(one, one.store.folder, wanted, notes)
-    found += _output(view, stored) if files != "none" else []
+    if files != "none":
+        found += _output(view, stored)
+        notes += [f"output: {plural(links, 'symbolic link')}" for links in [_links(view.frozen.output)] if links]
     opened = _open(view)
     header = Header(
         store=json.loads(view.run.filesystem.read(view.run.store.format_json))["format"],
@@ -203,11 +205,21 @@ def _shards(stored: StoredList, folder: StageFolder, wanted: set[str], notes: li
     gone = {id for id, (_, state) in freed.items() if state is not FilesState.BACK}
     if gone and name in wanted:
         notes.append(f"{stored.stage}: files of {plural(len(gone), 'shard')} were freed before (keep=results)")
+    links = 0
     for shard in stored.shards:
         take = name in wanted and shard.id not in gone
         for one, size in {**shard.stats().files, "stats.json": None}.items():
             if take or not one.startswith("files/"):
                 yield f"stages/{name}/shards/{shard.id}/{one}", _checked(shard, one, size)
+        links += _links(os.path.join(shard.path, "files")) if take else 0
+    if links:
+        notes.append(f"{stored.stage}: {plural(links, 'symbolic link')} that it left among its files")
+
+
+def _links(folder: str) -> int:
+    """How many symbolic links are below a folder."""
+    below = ((above, one) for above, folders, names in os.walk(folder) for one in (*folders, *names))
+    return sum(os.path.islink(os.path.join(above, one)) for above, one in below)
 
 
 def _checked(shard: CommittedShard, name: str, size: int | None) -> str:

@@ -59,9 +59,13 @@ class Paths(msgspec.Struct, frozen=True):
         return value
 
     def words(self, words: Iterable[str]) -> tuple[str, ...]:
-        """What was typed, `key=value`."""
-        split = [word.partition("=") for word in words]
-        return tuple(f"{key}{equals}{self.of(value)}" for key, equals, value in split)
+        """What was typed, `key=value`, also where a value is a list or has names."""
+        if not self.pairs:
+            return tuple(words)
+        places = dict(self._longest_first())
+        wanted = "|".join(map(re.escape, places))
+        typed = re.compile(rf"(?<=[=\[{{,:'\" ])({wanted})(?=$|[/,\]}}'\" ])")
+        return tuple(typed.sub(lambda found: places[found[1]], word) for word in words)
 
     def rows(self, data: bytes) -> bytes:
         """Rows of JSON, in which texts that are such paths are replaced: every other byte stays.

@@ -25,6 +25,14 @@ def archive(origin: Place) -> Path:
     return to
 
 
+@pytest.fixture(scope="session")
+def exported(origin: Place) -> Path:
+    """The same as a folder."""
+    to = origin.folder / "exported"
+    origin.type("export", "carried", str(to), "--files", "all", "--store", str(origin.store))
+    return to
+
+
 @pytest.fixture
 def other(tmp_path: Path) -> Place:
     """Another user's folder and store."""

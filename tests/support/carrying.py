@@ -59,6 +59,7 @@ class Put(Stage[Copied, Copied]):
         return tasks
 '''
 
+DONE = "nothing to do: every shard was committed before, none was attempted"
 NAMES = ("a.txt", "b/c.txt", "b/it's \udcff.txt", "new\nline.txt", "z.txt")
 """Of the items: also bytes that are no text."""
 
@@ -79,9 +80,9 @@ class Place(Shell):
         done = self.inline("+pipeline=carried", f"input={input}", *words, status=status)
         return done.stdout + done.stderr
 
-    def import_(self, archive: Path, *words: str, status: int = 0) -> str:
+    def import_(self, archive: Path, *words: str, status: int = 0, **env: str) -> str:
         """Type `hpcurate import`; what it printed."""
-        done = self.type("import", str(archive), "--store", str(self.store), *words, status=status)
+        done = self.type("import", str(archive), "--store", str(self.store), *words, status=status, **env)
         return done.stdout + done.stderr
 
     def tree(self, output: Path | None = None) -> dict[bytes, bytes]:

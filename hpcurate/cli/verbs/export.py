@@ -52,7 +52,7 @@ def export_lines(to: str, contents: Contents, index: Index) -> list[str]:
     what = "one file" if is_tar(to) else "a folder"
     return [
         f"{index.header.run}  {to}: {what}, {plural(len(index.entries), 'file')}, {bytes_text(index.size)}",
-        *[f"  {note}" for note in contents.notes],
-        *["  --files none: no file of a stage, and nothing that it published"] * (index.header.files == "none"),
+        *[f"  not in it: {note}" for note in contents.notes],
+        *["  not in it: files of stages, and what it has published (--files none)"] * (index.header.files == "none"),
         f"sha256 {index.digest}",
     ]
