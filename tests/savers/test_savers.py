@@ -175,7 +175,7 @@ def test_plain_data_and_records(save: Callable[..., Saved], value: Any) -> None:
     assert (type(value), value) == (type(back), back)
 
 
-@pytest.mark.parametrize("value", [{"x": float("nan")}, {1: 2}, [(1, 2)], {"a": object()}, {"c": Celsius(1)}], ids=repr)
+@pytest.mark.parametrize("value", [{"x": float("nan")}, {1: 2}, [(1, 2)], {"a": object()}, {"c": Celsius(1)}])
 def test_what_json_would_change_is_refused(save: Callable[..., Saved], value: Any) -> None:
     """Where it is saved, and nothing is left behind."""
     with pytest.raises(SavedError, match=r"JSON|another one"):
