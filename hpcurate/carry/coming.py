@@ -13,10 +13,11 @@ import msgspec
 import yaml
 
 from hpcurate.carry.archive import Checked, unpack
+from hpcurate.carry.index import STAGE
 from hpcurate.carry.paths import Paths
 from hpcurate.carry.same import Carried, SameEpochs
 from hpcurate.errors import ConfigError, StoreError
-from hpcurate.planning.aliases import aliases_of
+from hpcurate.planning.aliases import SOURCE, aliases_of
 from hpcurate.planning.pipeline import Pipeline
 from hpcurate.runs.commands import quoted, verb
 from hpcurate.runs.folder import Frozen, Run, run_of
@@ -31,7 +32,8 @@ from hpcurate.store.layout import Store
 from hpcurate.units import plural
 from hpcurate.world import World
 
-__all__ = ["ANYWAY", "MARK", "Coming", "Same", "check_complete", "check_room_for", "check_source", "opened", "same_run"]
+__all__ = ["ANYWAY", "MARK", "Coming", "Same", "check_complete", "check_output_is_named", "check_room_for"]
+__all__ += ["check_source", "opened", "same_run"]
 
 MARK = "imported.json"
 """In the folder of a run: which archive it came from."""
@@ -88,6 +90,7 @@ def opened(archive: Checked, store: Store, paths: Paths) -> Iterator[Coming]:
         kept = Run(Store(folder), header.run)
         unpack(archive, folder, {path: f"runs/{header.run}/{name}" for path, name in _of_its_folder(archive)})
         frozen = kept.frozen()
+        _check_folders(frozen, archive.path)
         _write_config(kept, {"store": store.root}, paths)
         yield Coming(archive=archive, run=run, kept=kept, frozen=frozen, carried=Carried(frozen.pipeline, paths))
 
@@ -98,6 +101,27 @@ def _of_its_folder(archive: Checked) -> Iterator[tuple[str, str]]:
         name = entry.path.removeprefix("run/")
         if name != entry.path and not name.startswith(("code-", "inputs/")):
             yield entry.path, name
+
+
+def _check_folders(frozen: Frozen, archive: str) -> None:
+    """Names that become paths are those of stages and of a source. Raises StoreError."""
+    names = [(SOURCE, frozen.pipeline.origin, frozen.pipeline.source.folder)]
+    names += [(stage.name, stage.fingerprint, stage.folder) for stage in frozen.pipeline.stages]
+    for name, fingerprint, folder in names:
+        if not STAGE.fullmatch(folder) or folder != f"{name}-{fingerprint[:12]}":
+            raise StoreError(f"{archive}: run/pipeline.json: {folder!a} is no folder of a stage; nothing was imported")
+
+
+def check_output_is_named(coming: Coming) -> None:
+    """Raise StoreError where the archive would write into a folder that the user has not named."""
+    has_some = any(entry.path.startswith("output/") for entry in coming.archive.index.entries)
+    named = Paths(coming.carried.paths.pairs[:-1])  # the last is the run's own folder
+    if has_some and coming.output != coming.run.output and not named.below(coming.output):
+        here = quoted(f"{coming.frozen.output}={coming.frozen.output}")
+        raise StoreError(
+            f"{coming.archive.path}: the run has published to {coming.frozen.output}; say where that is to be here, "
+            f"--path {here} if it is the same place"
+        )
 
 
 def _write_config(kept: Run, values: Mapping[str, str], paths: Paths) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from hpcurate.carry.coming import MARK, Coming, Same, check_complete, check_room_for, check_source
+from hpcurate.carry.coming import (
+    MARK,
+    Coming,
+    Same,
+    check_complete,
+    check_output_is_named,
+    check_room_for,
+    check_source,
+)
 from hpcurate.carry.taking import check_free, check_output, lacks_files, take_output, take_stage
 from hpcurate.carry.unpacked import RUN, files_below, shards_of, unpacked, with_new_paths
 from hpcurate.errors import StoreError
@@ -47,6 +55,7 @@ def take_in(coming: Coming, same: Same | None, echo: Echo) -> Came:
     """Bring it in. Without `same` nobody has looked whether its command is that run here. Raises UserError, OSError."""
     if check_room_for(coming):
         return Came(run=coming.run, shards=0, output=0, lacking=(), before=True)
+    check_output_is_named(coming)
     is_new = not os.path.exists(coming.run.store.format_json)
     with private_files():
         store = open_store(coming.run.store.root, echo=echo)

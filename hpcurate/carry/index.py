@@ -16,17 +16,18 @@ from hpcurate.errors import StoreError
 from hpcurate.store.layout import CONTINUED, WITH_FREED_FILES
 from hpcurate.store.layout import FORMAT as STORE_FORMAT
 
-__all__ = ["FILES", "INDEX", "Entry", "Header", "Index", "check_name", "difference"]
+__all__ = ["FILES", "INDEX", "STAGE", "Entry", "Header", "Index", "check_name", "difference"]
 
 FORMAT = 1
 """Of archives; a later one is refused."""
 INDEX = "index.jsonl"
 FILES = ("none", "outputs", "all")
 """Which files of a run go along: rows alone; its output, and files of the stages that nothing reads; every file."""
-STAGE = re.compile(r"[a-z][a-z0-9_]{0,40}-[0-9a-f]{12}")
+STAGE = re.compile(r"[a-z][a-z0-9_]{0,200}-[0-9a-f]{12}")
 """Name of the folder of a stage, or of a source."""
 SHARD = re.compile(r"[A-Za-z0-9@+._-]+")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
+_NAME = re.compile(r"[0-9a-f]{16}")
 _NEXT = "nothing was imported"
 
 
@@ -97,7 +98,7 @@ class Index(msgspec.Struct, frozen=True):
             raise StoreError(f"{archive}: {INDEX} is damaged ({error}); {_NEXT}") from None
         if digest != hashlib.sha256(b"".join(lines[:-1])).hexdigest():
             raise StoreError(f"{archive}: {INDEX} was changed: its own SHA-256 differs; {_NEXT}")
-        if not _RUN.fullmatch(header.run) or header.files not in FILES:
+        if not _RUN.fullmatch(header.run) or header.files not in FILES or not all(map(_NAME.fullmatch, header.names)):
             raise StoreError(f"{archive}: {INDEX} names no run: {header.run!a}; {_NEXT}")
         _check_names(entries, archive)
         return cls(header, entries)

@@ -32,11 +32,10 @@ AT_ONCE = 500
 def check_free(world: World, small: Store, store: Store, folder: str) -> int:
     """How many shards of a stage are not in the store yet. Raises StoreError for one that is there otherwise."""
     ours, theirs = world.stage(small, folder), world.stage(store, folder)
-    count = 0
-    for shard in shards_of(ours.folder):
-        standing = theirs.commits.nonce(shard)
-        count += standing is None
-        if standing is not None and not _same_shard(ours, theirs, shard):
+    shards = list(shards_of(ours.folder))
+    standing = _standing(theirs, shards)
+    for shard in standing:
+        if not _same_shard(ours, theirs, shard):
             raise StoreError(
                 f"{theirs.folder.shard(shard)}: was made in this store, by another attempt than that of the archive; "
                 "import into another store"
@@ -44,14 +43,21 @@ def check_free(world: World, small: Store, store: Store, folder: str) -> int:
     for name in ours.lists.names():
         if theirs.lists.is_there(name) and ours.lists.read(name) != theirs.lists.read(name):
             raise StoreError(f"{theirs.folder.list_file(name)}: is another list here; import into another store")
-    return count
+    return len(shards) - len(standing)
+
+
+def _standing(theirs: StageStore, shards: Iterable[str]) -> list[str]:
+    """Those of the shards that the store has, in order; one listing a fan-out folder."""
+    found = [(shard, fan_of(shard)) for shard in shards]
+    there = {fan: theirs.commits.listing(fan)[1] for fan in {fan for _, fan in found}}
+    return [shard for shard, fan in found if shard in there[fan]]
 
 
 def _same_shard(ours: StageStore, theirs: StageStore, shard: str) -> bool:
     """The same attempt, with the same rows: those of a source may name other paths."""
     read = ours.filesystem.read
     rows = [os.path.join(one.folder.shard(shard), "tasks.jsonl") for one in (ours, theirs)]
-    return ours.commits.nonce(shard) == theirs.commits.nonce(shard) and read(rows[0]) == read(rows[1])
+    return ours.commits.read(shard).nonce == theirs.commits.read(shard).nonce and read(rows[0]) == read(rows[1])
 
 
 def lacks_files(folder: StageFolder, shard: str, stats: bytes) -> bool:
@@ -67,7 +73,9 @@ def take_stage(world: World, small: Store, store: Store, folder: str, run: str) 
     world.filesystem.create(os.path.join(theirs.folder.wanted, run), b"")
     with suppress(FileNotFoundError):  # a source has none
         world.filesystem.create(theirs.folder.stage_json, world.filesystem.read(ours.folder.stage_json))
-    left = (shard for shard in shards_of(ours.folder) if theirs.commits.nonce(shard) is None)
+    shards = list(shards_of(ours.folder))
+    standing = set(_standing(theirs, shards))
+    left = (shard for shard in shards if shard not in standing)
     while some := list(itertools.islice(left, AT_ONCE)):
         _take_shards(world, ours, theirs, some)
     world.filesystem.make_folders(theirs.folder.lists)
@@ -84,9 +92,10 @@ def _take_shards(world: World, ours: StageStore, theirs: StageStore, shards: Seq
     for fan in sorted({fan_of(shard) for shard in shards}):
         filesystem.make_folders(theirs.folder.shards(fan))
     failpoint("import.shards")
+    last = {fan_of(shard): shard for shard in shards}.values()
     for shard in shards:
         with suppress(FileExistsError):  # another import's, of the same archive
-            filesystem.rename(ours.folder.shard(shard), theirs.folder.shard(shard))
+            filesystem.rename(ours.folder.shard(shard), theirs.folder.shard(shard), flush=shard in last)
 
 
 def _as_it_was(stats: bytes, sizes: dict[str, int]) -> bytes:

@@ -45,6 +45,7 @@ def with_header(**values: object) -> bytes:
         ({"run": "../../x"}, "names no run"),
         ({"files": "some"}, "names no run"),
         ({"open": 3}, "is damaged"),
+        ({"names": ["../../x"]}, "names no run"),
     ],
 )
 def test_what_a_later_or_hostile_hpcurate_wrote_is_refused(values: dict[str, object], words: str) -> None:

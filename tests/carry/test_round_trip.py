@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from carrying import DONE, NAMES, STAGES, Place, fill
+
+from hpcurate.carry.index import INDEX, Entry, Index
 
 
 def stamps(store: Path) -> list[tuple[Path, int]]:
@@ -135,4 +141,62 @@ def test_what_is_gone_is_named_by_export(other: Place, origin: Place, tmp_path: 
     said = other.type(*words, status=2).stderr
     assert f"{path}: is gone" in said
     assert "verify --repair" in said
+    assert not (tmp_path / "archive").exists()
+
+
+def rewritten(archive: Path, to: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
+    """The archive with another `pipeline.json`, and an index that fits: as somebody hostile would write it."""
+    shutil.copytree(archive, to)
+    path = to / "run" / "pipeline.json"
+    plain = json.loads(path.read_bytes())
+    edit(plain)
+    path.write_text(json.dumps(plain))
+    index = Index.parse((to / INDEX).read_bytes(), "")
+    data = path.read_bytes()
+    mine = Entry("run/pipeline.json", len(data), hashlib.sha256(data).hexdigest())
+    entries = tuple(mine if one.path == mine.path else one for one in index.entries)
+    (to / INDEX).write_bytes(Index(index.header, entries).to_bytes())
+    return to
+
+
+def named_outside(plain: dict[str, Any]) -> None:
+    """A stage whose folder lies somewhere else."""
+    plain["pipeline"]["stages"][0].update(name="../../x", folder=f"../../x-{'0' * 12}", fingerprint="0" * 64)
+
+
+def source_outside(plain: dict[str, Any]) -> None:
+    """The same of the source."""
+    plain["pipeline"]["source"]["folder"] = "../../../x"
+
+
+def published_at_home(plain: dict[str, Any]) -> None:
+    """An output that would go where nobody has said."""
+    plain["output"] = "/root/.ssh"
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (named_outside, "is no folder of a stage"),
+        (source_outside, "is no folder of a stage"),
+        (published_at_home, "say where that is to be here, --path /root/.ssh=/root/.ssh"),
+    ],
+)
+def test_a_hostile_run_writes_nowhere(
+    exported: Path, other: Place, tmp_path: Path, edit: Callable[[dict[str, Any]], None], words: str
+) -> None:
+    """Also with --anyway: names that become paths are looked at first."""
+    said = other.import_(rewritten(exported, tmp_path / "hostile", edit), "--anyway", status=2)
+    assert words in said
+    assert not other.store.exists()
+
+
+def test_a_secret_stays_here(origin: Place, other: Place, tmp_path: Path) -> None:
+    """One that somebody has written into a note, or into code: the export names the file and the variable."""
+    shutil.copytree(origin.store, other.store, symlinks=True)
+    other.type("note", "latest", "the token is s3cr3t-of-somebody", "--store", str(other.store))
+    words = ("export", "latest", str(tmp_path / "archive"), "--store", str(other.store))
+    said = other.type(*words, status=2, HF_TOKEN="s3cr3t-of-somebody").stderr
+    assert "note.txt: has the value of $HF_TOKEN" in said
+    assert "s3cr3t" not in said
     assert not (tmp_path / "archive").exists()
