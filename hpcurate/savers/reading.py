@@ -99,8 +99,13 @@ def about_of(path: str, most: Optional[int] = None) -> About:
     try:
         with open(beside, "rb") as file:
             about = msgspec.convert(json.loads(file.read(-1 if most is None else most)), About)
+    except FileNotFoundError as error:
+        raise SavedError(
+            f"{beside}: is not there; keep=results frees the files that no stage needs any more, and what `hpcurate "
+            "results --to` or `export` writes has this file beside the other one"
+        ) from error
     except (OSError, ValueError, msgspec.ValidationError) as error:
-        raise SavedError(f"{beside}: what is known of a saved value is not there: {error}") from None
+        raise SavedError(f"{beside}: what is known of a saved value cannot be read: {error}") from error
     if about.format > FORMAT:
         raise SavedError(f"{beside}: has format {about.format}, and this hpcurate reads {FORMAT}; use a newer one")
     return about

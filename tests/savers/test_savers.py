@@ -240,7 +240,10 @@ def test_what_is_damaged_or_newer_is_named(save: Callable[..., Saved]) -> None:
     with pytest.raises(SavedError, match="has format 2, and this hpcurate reads 1; use a newer one"):
         load(saved)
     Path(saved.about).write_text("[")
-    with pytest.raises(SavedError, match=r"value\.npy\.json: what is known of a saved value is not there"):
+    with pytest.raises(SavedError, match=r"value\.npy\.json: what is known of a saved value cannot be read"):
+        load(saved)
+    Path(saved.about).unlink()
+    with pytest.raises(SavedError, match=r"value\.npy\.json: is not there; keep=results frees"):
         load(saved)
 
 
