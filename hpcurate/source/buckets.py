@@ -11,7 +11,7 @@ from hpcurate.objects.address import Address, Seen, parse
 from hpcurate.objects.client import Listed, objects
 from hpcurate.task import FileTask, stable_id
 
-__all__ = ["glob_pattern", "objects_of"]
+__all__ = ["addresses_below", "glob_pattern", "objects_of"]
 
 
 def objects_of(path: str, odd: Callable[[str], None]) -> Iterator[FileTask]:
@@ -31,6 +31,15 @@ def objects_of(path: str, odd: Callable[[str], None]) -> Iterator[FileTask]:
                 yield _task(relative, str(Address(at.bucket, one.key)), one.seen)
     except (OSError, StoreFailed, SetupLost) as error:
         raise ConfigError(f"input={path}: {error}") from None
+
+
+def addresses_below(path: str) -> frozenset[str]:
+    """Of all objects whose addresses begin so: one listing, page by page. Raises ConfigError."""
+    try:
+        at = parse(path)
+        return frozenset(str(Address(at.bucket, one.key)) for one in objects().listed(at))
+    except (OSError, StoreFailed, SetupLost) as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _found(at: Address) -> tuple[str, Iterator[Listed]]:

@@ -5,6 +5,7 @@ It is asked in the driver, before anything is submitted or loaded.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import os
@@ -17,6 +18,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
+from hpcurate.objects.address import is_remote
 from hpcurate.source.base import Source, hash64
 from hpcurate.source.names import calls, wanted
 from hpcurate.source.parts import output_fields
@@ -114,11 +116,24 @@ def of_pattern(pattern: str) -> Check:
             "e.g. /captions/{relative}.json; @FILE with names; or module:function"
         ) from None
 
-    def exists(task: Task) -> bool:
-        fields = output_fields(str(getattr(task, "source", task.id)), task.id)
-        return os.path.exists(os.path.expanduser(pattern.format(**fields)))
+    exists = _in_bucket(pattern) if is_remote(pattern) else _on_disk
 
-    return Check(lambda tasks: [exists(task) for task in tasks])
+    def is_done(task: Task) -> bool:
+        return exists(pattern.format(**output_fields(str(getattr(task, "source", task.id)), task.id)))
+
+    return Check(lambda tasks: [is_done(task) for task in tasks])
+
+
+def _on_disk(path: str) -> bool:
+    return os.path.exists(os.path.expanduser(path))
+
+
+def _in_bucket(pattern: str) -> Callable[[str], bool]:
+    """What there is, is listed once: a request for each item would take hours."""
+    from hpcurate.source.buckets import addresses_below
+
+    there = functools.cache(addresses_below)
+    return lambda address: address in there(pattern.partition("{")[0])
 
 
 def of_function(name: str, function: Callable[..., Any]) -> Check:

@@ -9,7 +9,7 @@ import pytest
 from object_server import Bucket
 
 from hpcurate.errors import ConfigError
-from hpcurate.source import FileList, Files
+from hpcurate.source import Exclude, FileList, Files, Several, Undone
 from hpcurate.source.buckets import glob_pattern
 from hpcurate.store.layout import Store
 from hpcurate.task import FileTask
@@ -120,3 +120,23 @@ def test_training_shards_grow_in_a_folder() -> None:
 def test_globs_mean_what_they_mean_on_disk(pattern: str, name: str, expected: bool) -> None:
     """Hidden names match no star, and no star a slash."""
     assert expected == bool(glob_pattern(pattern).fullmatch(name))
+
+
+def test_what_is_done_and_what_is_left_out_in_a_bucket(bucket: Bucket) -> None:
+    """`done=s3://…` lists once; `exclude=` with an address; two prefixes as one input."""
+    for name in ("x/a.mp4", "x/b.mp4", "x/c.mp4", "y/a.mp4", "out/x/a.mp4.json", "out/y/a.mp4.json", "out/x/b.mp4"):
+        bucket.put(name, b"1")
+    root = f"s3://{bucket.name}"
+    both = Several({name: Files(path=f"{root}/{name}") for name in "xy"})
+    assert ["x/a.mp4", "x/b.mp4", "x/c.mp4", "y/a.mp4"] == [task.source for task in both.tasks()]  # type: ignore[attr-defined]
+    done = Undone(Exclude(both, (f"{root}/x/c.*",)), f"{root}/out/{{relative}}.json")
+    assert ["x/b.mp4"] == [task.source for task in done.tasks()]  # type: ignore[attr-defined]
+    listings = [one for one in bucket.proxy.asked if "list-type" in one.target and "prefix=out" in one.target]
+    assert 1 == len(listings)
+
+
+def test_a_bucket_that_is_not_there_has_done_nothing(bucket: Bucket) -> None:
+    """It is refused, with its name: an item of which nobody knows would be done again."""
+    bucket.put("x/a.mp4", b"1")
+    with pytest.raises(ConfigError, match="s3://no-such-bucket/"):
+        list(Undone(Files(path=f"s3://{bucket.name}/x"), "s3://no-such-bucket/{relative}").tasks())
