@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,19 +121,14 @@ def check_golden(
     AssertionError with the first differences, or where nothing is kept.
     """
     rules, save = read_rules(tolerance or {}, ignore), os.environ.get(SAVE) == "1" if update is None else update
-    if not (save and tasks is not None) and not os.path.exists(os.path.join(folder, GOLDEN)):
-        raise AssertionError(
-            f"{folder}: nothing is kept there; look at what the stage gives, and keep it with {SAVE}=1"
-        )
-    kept = None if save and tasks is not None else read_golden(os.fspath(folder))
+    kept = None if save and tasks is not None else _kept_in(os.fspath(folder))
     given = tuple(_given(tasks)) if tasks is not None or kept is None else tuple(kept.given)
     with tempfile.TemporaryDirectory(prefix="hpcurate-golden-") as place:
-        now = _tried(stage, given, place, kept.stage if kept else {})
+        known = {"name": _name_of(stage), **(kept.stage if kept else {})}
+        now = _tried(stage, given, place, known)
         if save:
             plain = msgspec.to_builtins(to_spec(stage))
-            name = type(stage).__qualname__
-            made = {"name": kept.stage["name"] if kept else name, **plain}
-            write_golden(os.fspath(folder), Golden({**(kept.stage if kept else {}), **made}, given, now))
+            write_golden(os.fspath(folder), Golden({**known, **plain}, given, now))
             return
         assert kept is not None, "it is read where nothing is saved"
         comparer = FileComparer(rules)
@@ -140,6 +136,17 @@ def check_golden(
     if not found.is_same:
         head = f"{type(stage).__qualname__} differs from {os.fspath(folder)}; if that is meant, keep it with {SAVE}=1"
         raise AssertionError("\n".join([head, *lines_of(found)]))
+
+
+def _kept_in(folder: str) -> Golden:
+    if not os.path.exists(os.path.join(folder, GOLDEN)):
+        raise AssertionError(f"{folder}: nothing is kept there; look at what the stage gives, then set {SAVE}=1")
+    return read_golden(folder)
+
+
+def _name_of(stage: Stage[Any, Any]) -> str:
+    """As a pipeline would call it."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(stage).__name__).lower().strip("_")
 
 
 def _given(tasks: Optional[Sequence[Any]]) -> Iterator[Given]:

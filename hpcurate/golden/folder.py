@@ -34,6 +34,8 @@ FORMAT = 1
 FILE, PATH = "$file", "$path"
 SAVED = {"file", "about"}
 """Fields of what a row says of a saved value: see `store/saved_rows.py`."""
+STAGE = ("name", "target", "parameters")
+"""What is known of each stage."""
 ENDS = tuple(field.name for field in attrs.fields(Kept))
 LARGEST_MB = 100
 """More than this is no golden folder that anybody keeps beside code."""
@@ -191,7 +193,8 @@ def read_golden(folder: str) -> Golden:
             raise StoreError(f"{path}: has format {plain['format']}, this hpcurate reads {FORMAT}; make it again")
         rows = _Reading(folder)
         given = [Given(kind, rows.of(f"input-{number}")) for number, kind in enumerate(plain["given"], 1)]
-        return Golden(rows.with_files(plain["stage"]), given, Kept(*map(rows.of, ENDS)))
+        stage = rows.with_files({key: plain["stage"][key] for key in (*STAGE, *plain["stage"])})
+        return Golden(stage, given, Kept(*map(rows.of, ENDS)))
     except (ValueError, LookupError, TypeError, FileNotFoundError) as error:
         raise StoreError(f"{folder}: cannot be read: {error}; take it from git again, or make it with --save") from None
 
@@ -206,7 +209,13 @@ class _Reading:
     def of(self, name: str) -> list[Plain]:
         """All rows of a file."""
         lines = Path(self._folder, f"{name}.jsonl").read_bytes().splitlines()
-        return [self.with_files(json.loads(line)) for line in lines]
+        return [self._row(json.loads(line), name) for line in lines]
+
+    def _row(self, row: Any, name: str) -> Plain:
+        if not isinstance(row, dict) or "id" not in row:
+            raise ValueError(f"{name}.jsonl has a row without an id")
+        found: Plain = self.with_files(row)
+        return found
 
     def with_files(self, value: Any) -> Any:
         """The value with the files that it names."""
@@ -221,7 +230,8 @@ class _Reading:
     def _path(self, name: str) -> str:
         """Raises StoreError for a file that is not there, leads out of the folder, or has another content."""
         path = os.path.join(self._folder, name)
-        if os.path.isabs(name) or ".." in name.split("/") or not os.path.exists(path):
+        inside = os.path.realpath(path).startswith(os.path.realpath(self._folder) + os.sep)
+        if not inside or not os.path.exists(path):
             raise StoreError(
                 f"{path}: is named by a row, and not there; take it from git again, or make it with --save"
             )

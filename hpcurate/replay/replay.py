@@ -27,7 +27,7 @@ from hpcurate.models.weights import weights_of
 from hpcurate.planning.build import WeightsOf
 from hpcurate.planning.pipeline import WeightsRef
 from hpcurate.replay.chosen import Which
-from hpcurate.replay.saved import Saved, missing_class, plan_of, saved
+from hpcurate.replay.saved import Saved, is_remote, missing_class, plan_of, saved
 from hpcurate.replay.small_run import Ground, KeptEnvironments, NotDone, run_stage
 from hpcurate.replay.stage import KeptStage
 from hpcurate.report.run_view import RunView
@@ -128,7 +128,8 @@ def replay(asked: Replay) -> Replayed:
         now = run_stage(before.stage.name, stage, options, before.given, ground, copies=before.copies)
         comparer = FileComparer(asked.rules)
         kept = before.kept(now)
-        comparison = compare(kept, now, asked.rules, comparer)
+        seen = attrs.evolve(now, written=()) if is_remote(before.stage.output) else now
+        comparison = compare(kept, seen, asked.rules, comparer)
         if asked.save and asked.golden:
             write_golden(asked.golden, Golden(before.stage.plain(), before.given, now))
         return Replayed(
@@ -234,7 +235,15 @@ def _of_run(asked: Replay) -> _Before:
         raise missing_class(error, asked.stage, folder) from None
     stage = KeptStage.of_plan(planned, view.frozen.output or asked.run.output)
     missing = f"{plural(found.missing, 'shard')} of {asked.stage}: not committed yet, so their tasks are left out"
-    notes = (missing,) if found.missing else ()
+    remote = f"files that {asked.stage} writes to {stage.output}: not compared"
+    notes = tuple(
+        note
+        for note, said in (
+            (missing, found.missing),
+            (remote, stage.publishes and is_remote(stage.output)),
+        )
+        if said
+    )
     return _Before(stage, found.given, found.tasks, found.of, asked.run.name, found.kept, copies=False, notes=notes)
 
 

@@ -15,16 +15,20 @@ from hpcurate.golden.folder import Given
 from hpcurate.golden.outcomes import Kept, Plain
 from hpcurate.golden.texts import Reader, inputs_in
 from hpcurate.golden.values import KeptFile
+from hpcurate.group import SortRows
 from hpcurate.members import declared_input
 from hpcurate.planning.pipeline import PlannedStage
 from hpcurate.replay.chosen import GivenRow, Which, given_rows, select
 from hpcurate.report.row_files import is_reference, references
 from hpcurate.report.rows import DROPPED, TASKS, lines_of, loaded
 from hpcurate.report.run_view import CommittedShard, RunView
+from hpcurate.spec import STAGE
 from hpcurate.stage import Stage
 from hpcurate.units import plural
 
-__all__ = ["Saved", "belonging", "committed", "missing_class", "plan_of", "saved"]
+SORTS = f"{SortRows.__module__}:{SortRows.__qualname__}"
+"""Class of sort steps."""
+__all__ = ["Saved", "belonging", "committed", "is_remote", "missing_class", "plan_of", "saved"]
 
 
 @attrs.define(frozen=True)
@@ -48,27 +52,40 @@ class Saved:
     def kept(self, now: Kept) -> Kept:
         """What became of the chosen tasks; `now` has what becomes of them, and which files are written for them."""
         found = belonging(self.shards, self.ids, now) if self.ids else self.shards
+        if is_remote(self.output):
+            return found
         written = [(row["id"], os.path.join(self.output, row["id"])) for row in now.written]
         rows = [{"id": name, "file": KeptFile(path)} for name, path in written if os.path.isfile(path)]
         return attrs.evolve(found, written=rows)
 
 
+def is_remote(folder: str) -> bool:
+    """Whether it is a bucket: what is there is not copied to be compared."""
+    return "://" in folder
+
+
 def plan_of(view: RunView, name: str) -> PlannedStage:
     """The stage of that name. Raises ConfigError, also for what has no input of its own that was kept."""
     assert view.stages, "a look, without which values of results are not known"
-    found = next((one for one in view.planned if one.name == name), None)
-    if found is None:
-        for stage in view.planned:
-            members = [one["$stage"]["target"] for one in stage.spec.parameters.get("stages", ()) if "$stage" in one]
-            if name in {target.rpartition(":")[2] for target in members}:
-                raise ConfigError(
-                    f"{name}: is a member of the chain {stage.name}, and what one hands to the next is not kept; "
-                    f"replay all of {stage.name}"
-                )
-        found = view.frozen.pipeline.stage(name)
+    chain = next((one for one in view.planned if name in _members_of(one)), None)
+    if chain is not None:
+        raise ConfigError(
+            f"{name}: is a member of the chain {chain.name}, and what one hands to the next is not kept; replay all of "
+            f"{chain.name}"
+        )
+    found = next((one for one in view.planned if one.name == name), None) or view.frozen.pipeline.stage(name)
+    if found.spec.target == SORTS:
+        users = ", ".join(one.name for one in view.planned if name in one.after)
+        raise ConfigError(f"{name}: only sorts for {users}; replay that")
     if found.relation.counts:
         raise ConfigError(f"{name}: reads what became of tasks in the stages above, which a replay does not have")
     return found
+
+
+def _members_of(stage: PlannedStage) -> set[str]:
+    """Names of the classes in a chain."""
+    members = [one[STAGE]["target"] for one in stage.spec.parameters.get("stages", ()) if STAGE in one]
+    return {target.rpartition(":")[2] for target in members}
 
 
 def saved(view: RunView, stage: PlannedStage, made: Stage[Any, Any], which: Which) -> Saved:

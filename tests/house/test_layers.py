@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "environments": f"{GROUND} config_files store system planning",
     "runs": f"{CORE} site environments start",
     "report": f"{CORE} config_files runs web",
-    "replay": f"{CORE} {SITE} golden runs report",
+    "replay": f"{CORE} {SITE} golden group runs report",
     "carry": f"{CORE} runs report start",
     # pages and endpoints
     "web": "errors",

@@ -52,7 +52,7 @@ def tasks_in(folder: Path) -> list[FileTask]:
 def test_what_is_kept_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the tasks of the test, and with those that the folder has; the message names task, field and values."""
     golden, tasks = tmp_path / "golden", tasks_in(tmp_path)
-    with pytest.raises(AssertionError, match="keep it with HPCURATE_SAVE_GOLDEN=1"):
+    with pytest.raises(AssertionError, match="set HPCURATE_SAVE_GOLDEN=1"):
         check_golden(Titles(), golden, tasks)
     monkeypatch.setenv("HPCURATE_SAVE_GOLDEN", "1")
     check_golden(Titles(), golden, tasks)

@@ -16,6 +16,8 @@ from hpcurate.golden.outcomes import Kept
 from hpcurate.golden.rules import read_rules
 from hpcurate.golden.values import KeptFile
 
+STAGE = {"name": "s", "target": "m:S", "parameters": {}}
+
 
 def differs(before: Path, after: Path, *tolerances: str) -> str:
     """In what two files of the field `f` differ."""
@@ -123,7 +125,7 @@ def golden_of(folder: Path, name: str = "a b\udcff\n.bin") -> Golden:
     made.write_bytes(b"made")
     given.write_text("given")
     row = {"id": "\udcff", "clip": KeptFile(str(made)), "path": KeptFile(str(given), is_input=True), "x": float("inf")}
-    return Golden({"name": "s"}, (Given("stages.mine:Clip", [row]),), Kept([{**row, "score": 1}], [{"id": "b"}]))
+    return Golden(STAGE, (Given("stages.mine:Clip", [row]),), Kept([{**row, "score": 1}], [{"id": "b"}]))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -173,7 +175,7 @@ def test_a_saved_value_stands_beside_what_is_known_of_it(tmp_path: Path) -> None
         (tmp_path / task / "v.npy.json").write_text(task)
         file, about = (KeptFile(str(tmp_path / task / name)) for name in ("v.npy", "v.npy.json"))
         rows.append({"id": task, "saved": {"v": {"file": file, "about": about}}})
-    write_golden(str(tmp_path / "g"), Golden({"name": "s"}, (Given("m:T", rows),), Kept()))
+    write_golden(str(tmp_path / "g"), Golden(STAGE, (Given("m:T", rows),), Kept()))
     for copies, given in ((True, read_golden(str(tmp_path / "g")).given[0]), (False, Given("m:T", rows))):
         placer = Placer(str(tmp_path / f"root-{copies}"), "in", copies=copies)
         for row in placer.rows(given):
@@ -186,7 +188,7 @@ def test_a_folder_as_a_file_is_kept_whole(tmp_path: Path) -> None:
     (tmp_path / "made" / "in").mkdir(parents=True)
     (tmp_path / "made" / "in" / "x").write_text("x")
     row = {"id": "a", "out": KeptFile(str(tmp_path / "made"))}
-    write_golden(str(tmp_path / "g"), Golden({"name": "s"}, (), Kept([row])))
+    write_golden(str(tmp_path / "g"), Golden(STAGE, (), Kept([row])))
     kept = read_golden(str(tmp_path / "g")).kept.tasks[0]["out"]
     assert "x" == Path(kept.path, "in", "x").read_text()
     Path(kept.path, "in", "x").rename(Path(kept.path, "in", "y"))
@@ -203,8 +205,13 @@ def test_a_file_that_was_changed_or_leads_out_is_refused(tmp_path: Path) -> None
         rows.write_text(json.dumps({**row, "clip": {"$file": name}}) + "\n")
         with pytest.raises(StoreError, match="is named by a row, and not there"):
             read_golden(str(tmp_path / "g"))
-    rows.write_text(before[:-9])
-    with pytest.raises(StoreError, match="cannot be read"):
+    for broken in (before[:-9], '{"n": 1}\n', "[]\n"):
+        rows.write_text(broken)
+        with pytest.raises(StoreError, match="cannot be read"):
+            read_golden(str(tmp_path / "g"))
+    (tmp_path / "g" / "files" / "out").symlink_to(tmp_path)
+    rows.write_text(json.dumps({**row, "clip": {"$file": "files/out/given.txt"}}) + "\n")
+    with pytest.raises(StoreError, match="is named by a row, and not there"):
         read_golden(str(tmp_path / "g"))
     rows.write_text(before)
     (tmp_path / "g" / row["clip"]["$file"]).write_bytes(b"edit")
@@ -222,7 +229,7 @@ def test_nothing_else_is_replaced(tmp_path: Path) -> None:
         read_golden(str(tmp_path / "mine"))
     write_golden(str(tmp_path / "g"), golden_of(tmp_path))
     before = tree(tmp_path / "g")
-    gone = Golden({"name": "s"}, (), Kept([{"id": "a", "clip": KeptFile(str(tmp_path / "gone"))}]))
+    gone = Golden(STAGE, (), Kept([{"id": "a", "clip": KeptFile(str(tmp_path / "gone"))}]))
     with pytest.raises(StoreError, match="is gone"):
         write_golden(str(tmp_path / "g"), gone)
     assert before == tree(tmp_path / "g")

@@ -66,6 +66,8 @@ def test_groups_are_replayed_whole(tmp_path: Path) -> None:
     assert 20 == same(again(done, "first"))
     with pytest.raises(ConfigError, match="gets whole groups, so all of them are replayed"):
         again(done, "add", "first", "7")
+    with pytest.raises(ConfigError, match="only sorts for add, first; replay that"):
+        again(done, next(one.name for one in done.run.frozen().pipeline.stages if one.name.startswith("sort_up")))
     with pytest.raises(ConfigError, match="joins tasks of several classes"):
         again(done, "meet")
 
