@@ -13,6 +13,7 @@ from hpcurate import File, FileTask, Stage, Task
 from hpcurate.errors import ConfigError, PipelineError, StageError
 from hpcurate.fields import suggestion
 from hpcurate.inside import file_of
+from hpcurate.objects.address import is_remote
 from hpcurate.store.rows import codec
 from stages.output_fields import every_entry
 from stages.output_types import is_file
@@ -160,7 +161,7 @@ def triplet(path: str, rel_dir: str) -> dict[str, str]:
 
 def absolute(output: str) -> str:
     """Whoever reads a list does so from another folder. An address (`s3://…`) is absolute."""
-    return output if "://" in output else os.path.abspath(output)
+    return output if is_remote(output) else os.path.abspath(output)
 
 
 def file_fields(kind: Any) -> list[str]:
@@ -200,4 +201,4 @@ def check_names(names: Iterable[tuple[str, str]]) -> None:
 def _is_there(found: Member) -> bool:
     """An address of elsewhere (`s3://…`) is believed."""
     path = os.fspath(found)
-    return "://" in path or os.path.exists(file_of(path))
+    return is_remote(path) or os.path.exists(file_of(path))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hpcurate import Record, Resources, Stage, Task
 from hpcurate.errors import StageError
 from hpcurate.inside import file_of
+from hpcurate.objects.address import is_remote
 from stages.publish import publish_bytes, publish_file, published
 from stages.results.names import PATTERN, check_known, check_pattern, checked_path, item_name, likely_name
 from stages.results.records import ID, Source, Written, check_once, check_written, written
@@ -133,8 +134,8 @@ def came_in(task: Task, name: str, layout: Layout) -> list[tuple[str, str]]:
     group, path = getattr(task, "files", None), getattr(task, "path", None)
     paths: list[Any] = list(group.values()) if isinstance(group, Mapping) and not isinstance(task, Record) else [path]
     for one in paths:
-        if not isinstance(one, str) or file_of(one) != one:
-            raise StageError(f"task {task.id} has no input file of its own ({one!a:.200}): input_files=false")
+        if not isinstance(one, str) or file_of(one) != one or is_remote(one):
+            raise StageError(f"task {task.id} has no file of its own on a filesystem ({one!a:.200}): input_files=false")
     if layout == "folder":
         return [(one, checked_path(f"{name}/{os.path.basename(one)}")) for one in paths]
     suffixes = [os.path.splitext(one)[1] for one in paths]

@@ -17,6 +17,7 @@ from stages.results.items import Layout, Others, WriteItems
 from stages.results.names import PATTERN, checked_path, item_name
 from stages.shards.numbered import Numbered, Packed
 from stages.shards.order import key_of, limits, twice
+from stages.shards.settings import check_folder
 
 LISTS = "lists"
 """Folder in the output of the lists of items."""
@@ -39,8 +40,7 @@ class Number(Stage[Task, Task]):
             items: of a folder, at most.
             size: of the items of a folder, at most, by what they amount to in bytes; empty: any.
         """
-        check_local(output)
-        self.output, self.limits = output, limits(size or NO_LIMIT, items)
+        self.output, self.limits = check_folder(output), limits(size or NO_LIMIT, items)
 
     def process(self, tasks: list[Task]) -> list[Task]:
         """The same tasks."""
@@ -79,10 +79,9 @@ class WriteNumbered(WriteItems):
             digits: of the folders' names, at least.
             inside: folder in each of them, e.g. `input_name` of Kagurazaka's hard shards; empty: none.
         """
-        check_local(output)
         if digits < 1:
             raise ConfigError(f"digits: expected 1 or more, got {digits}")
-        super().__init__(output, layout, name, others, input_files)
+        super().__init__(check_folder(output), layout, name, others, input_files)
         self.digits, self.inside = digits, checked_inside(inside)
         self._numbers: dict[str, int] = {}
         self._seen: tuple[str, ...] = ()
@@ -156,12 +155,6 @@ def numbers_in(folder: str) -> dict[str, int]:
         for packed in ItemLists().read(os.path.join(folder, name)):
             found.setdefault(packed.key, int(name.partition(".")[0]))
     return found
-
-
-def check_local(output: str) -> None:
-    """Raise ConfigError for an output that is no folder: the first of two writers is known by the filesystem alone."""
-    if "://" in output:
-        raise ConfigError(f"output: {output}: numbered folders are made on a filesystem; name a folder")
 
 
 def checked_inside(inside: str) -> str:

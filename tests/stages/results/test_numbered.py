@@ -140,7 +140,7 @@ def test_members_of_a_group_lie_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"output": "s3://bucket/x"}, "numbered folders are made on a filesystem"),
+        ({"output": "s3://bucket/x"}, "expected a folder of a file system"),
         ({"output": "out", "inside": "../x"}, "inside: '../x' is no path below the output"),
         ({"output": "out", "digits": 0}, "digits: expected 1 or more, got 0"),
     ],
