@@ -12,7 +12,10 @@ from shell import Shell
 
 import hpcurate
 from hpcurate import FileTask, Task
+from hpcurate.cli.start.inputs import part_of
+from hpcurate.cli.start.settings import read_settings
 from hpcurate.errors import ConfigError
+from hpcurate.planning.build import Step
 from hpcurate.source import Files, Several, Undone
 from hpcurate.source.scan import scan
 from stages.files import WriteJson
@@ -207,16 +210,18 @@ def test_of_ten_items_of_which_nine_are_done_one_is_loaded_and_inferred(shell: S
     assert ["load", "inference 1"] == (shell.cwd / "log.txt").read_text().splitlines()
 
 
-def test_a_stage_that_does_not_say_what_is_done_is_refused(shell: Shell, data: Path) -> None:
-    """Before anything is written."""
-    words = score_pipeline(shell, data)
-    source = shell.cwd / "stages" / "score.py"
-    source.write_text(source.read_text().replace("is_executed", "was_executed"))
-    refused = shell.typed(*words, "done=stages.score", "launcher=inline", f"store={shell.store}")
-    assert (2, True) == (refused.returncode, "Score has no method is_executed(self, task)" in refused.stderr)
-    refused = shell.typed(*words, "done=stages.scroe", "launcher=inline", f"store={shell.store}")
-    assert "done=stages.scroe: no such stage; did you mean 'score'" in refused.stderr
-    assert not (shell.store / "runs").exists()
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        ("stages.write", r"WriteJson has no method is_executed\(self, task\)"),
+        ("stages.wrte", "no such stage; did you mean 'write'"),
+    ],
+)
+def test_a_stage_that_does_not_say_what_is_done_is_refused(data: Path, done: str, told: str) -> None:
+    """Before anything is read."""
+    settings = read_settings({"done": done})
+    with pytest.raises(ConfigError, match=told):
+        part_of(Files(str(data)), settings, lambda: {"write": Step(WriteJson("out"))})
 
 
 def test_from_python_with_several_inputs(data: Path, tmp_path: Path) -> None:
