@@ -67,7 +67,8 @@ def is_remote(folder: str) -> bool:
 def plan_of(view: RunView, name: str) -> PlannedStage:
     """The stage of that name. Raises ConfigError, also for what has no input of its own that was kept."""
     assert view.stages, "a look, without which values of results are not known"
-    chain = next((one for one in view.planned if name in _members_of(one)), None)
+    names = {one.name for one in view.planned}
+    chain = next((one for one in view.planned if name not in names and _plain(name) in _members_of(one)), None)
     if chain is not None:
         raise ConfigError(
             f"{name}: is a member of the chain {chain.name}, and what one hands to the next is not kept; replay all of "
@@ -83,9 +84,14 @@ def plan_of(view: RunView, name: str) -> PlannedStage:
 
 
 def _members_of(stage: PlannedStage) -> set[str]:
-    """Names of the classes in a chain."""
+    """Names of the classes in a chain, as `_plain` gives them."""
     members = [one[STAGE]["target"] for one in stage.spec.parameters.get("stages", ()) if STAGE in one]
-    return {target.rpartition(":")[2] for target in members}
+    return {_plain(target.rpartition(":")[2]) for target in members}
+
+
+def _plain(name: str) -> str:
+    """The same for a class and for what a pipeline calls it: `MotionFilter`, `motion_filter`."""
+    return name.replace("_", "").lower()
 
 
 def saved(view: RunView, stage: PlannedStage, made: Stage[Any, Any], which: Which) -> Saved:

@@ -105,7 +105,7 @@ def test_a_chain_is_replayed_as_one(tmp_path: Path) -> None:
     done = run(tmp_path, steps, [Task(id=f"t{n}") for n in range(5)])
     assert 8 == same(again(done, "chain", "t1", "t3"))
     with pytest.raises(ConfigError, match="is a member of the chain chain"):
-        again(done, "Cut")
+        again(done, "cut")
 
 
 def test_saved_values_come_in_and_are_compared(tmp_path: Path) -> None:
