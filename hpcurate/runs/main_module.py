@@ -6,6 +6,7 @@ like any other code.
 
 from __future__ import annotations
 
+import ast
 import atexit
 import functools
 import os
@@ -27,7 +28,8 @@ NAME = "main_code"
 """Of the module: in a stage's identity its class is `main_code:Caption`."""
 REMEDY = (
     "write them into a module of their own, mystages.py (in a notebook: a cell that begins with `%%writefile "
-    "mystages.py`), and `from mystages import …`, or use launcher='inline'"
+    "mystages.py`), and `from mystages import …`, or give the stages a `version` and use "
+    "launcher='inline'"
 )
 
 
@@ -51,7 +53,7 @@ def give_module(classes: Iterable[type], *, in_process: bool) -> None:
         text = needed_source(sources, names, vars(main))
     except PipelineError as error:
         raise PipelineError(f"{what}: {error}; {REMEDY}") from None
-    _adopt(main, _written(text))
+    _adopt(main, _written(text), _defined(text))
 
 
 def _needs_source(cls: type) -> bool:
@@ -68,8 +70,8 @@ def _check_current(main: types.ModuleType, cls: type, what: str) -> None:
         raise PipelineError(f"{what}, and {cls.__qualname__} is no class at its top; {REMEDY}")
     if found is not cls:
         raise PipelineError(
-            f"{cls.__qualname__} was defined again since its stages and tasks were made; make them again, and those of "
-            "other classes that name it"
+            f"{cls.__qualname__} was defined again since its stages and tasks were made; run the cells of the classes "
+            "that name it once more, and make stages and tasks again"
         )
 
 
@@ -105,14 +107,21 @@ def _folder() -> str:
     return folder
 
 
-def _adopt(main: types.ModuleType, path: str) -> None:
+def _defined(text: str) -> set[str]:
+    """Names of classes that a module may define."""
+    nodes = list(ast.walk(ast.parse(text)))
+    assigned = {one.id for one in nodes if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+    return {one.name for one in nodes if isinstance(one, ast.ClassDef)} | assigned
+
+
+def _adopt(main: types.ModuleType, path: str, names: set[str]) -> None:
     """The classes themselves stay what they are: the module has the same ones, and they say that they are its."""
     module = types.ModuleType(NAME, main.__doc__)
     vars(module).update({name: value for name, value in vars(main).items() if not name.startswith("__")})
     module.__file__, module.__spec__ = path, spec_from_file_location(NAME, path)
     sys.modules[NAME] = module
-    for value in list(vars(main).values()):
-        _rename(value)
+    for name in names & vars(main).keys():
+        _rename(vars(main)[name])
 
 
 def _rename(value: object) -> None:
