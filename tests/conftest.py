@@ -20,7 +20,7 @@ LONGEST = (
     "docs", "train", "odd_sites", "every_wait_ends", "branches", "kinds_of_environment", "weights_on_nodes", "conda_environments", "day_one",
     "shaping_a_run", "first_day", "edited_code", "from_hub_to_output", "dev_slurm", "command_line", "stage_processes",
     "queue", "look_ahead", "install", "shots", "networks", "vision_language", "engine", "killed_for_memory", "kinds", "watch", "store_in_trouble",
-    "weights_from_other_places", "weights_from_the_hub", "pixi_and_features", "refused_configuration", "any_verb",
+    "weights_from_other_places", "weights_from_the_hub", "round_trip", "pixi_and_features", "refused_configuration", "any_verb",
     "broken_inputs", "retry_command", "retry", "verify", "wheel", "page_in_a_browser",
 )  # fmt: skip
 """Files that take longest: several processes share the tests by file, and none is to begin one of these at the end.

@@ -4,7 +4,7 @@
 <store>/stages/<name>-<fp12>/{stage.json, lists/, shards/<fan>/<shard>/, claims/<fan>/, workers/<fan>/,
                               rounds/<n>/, wanted/<run>, uses/<n>, freed/<fan>/, checkpoints/<fan>/<shard>.<n>/,
                               done/<fan>.json, read.json}
-<store>/runs/<run>/{config.yaml, pipeline.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
+<store>/runs/<run>/{config.yaml, pipeline.json, imported.json, retries/<n>.json, code-<digest>/, inputs/<digest>/,
                     submissions/<stage>-<n>/, summary.json, output/}
 <store>/serving/<server>/{server.json, job.json, process.json, address.json, cancel, ended.json, log, requests/,
                           code-<digest>/}

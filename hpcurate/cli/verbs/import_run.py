@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from hpcurate import __version__
 from hpcurate.carry.archive import Checked, checked
@@ -15,8 +16,8 @@ from hpcurate.cli.start.again import request_here
 from hpcurate.cli.store_choice import find_store
 from hpcurate.cli.terminal import say, show, show_json
 from hpcurate.cli.verbs.common import ending_at_once, store_parser
-from hpcurate.errors import ConfigError, StoreError
-from hpcurate.runs.commands import again
+from hpcurate.errors import ConfigError, PipelineError, StoreError
+from hpcurate.runs.commands import again, quoted
 from hpcurate.runs.folder import check_store_writable
 from hpcurate.store.layout import Store
 from hpcurate.units import plural
@@ -59,7 +60,9 @@ def _import(archive: Checked, store: Store, options: argparse.Namespace) -> int:
     if options.json:
         show_json({"run": came.run.name, "store": store.root, "sha256": archive.index.digest, "shards": came.shards})
     else:
-        show(import_lines(came, archive.index.header, again(came.run.frozen().command, store.root), same is not None))
+        command = again(came.run.frozen().command, store.root)
+        links = [f"ln -s {quoted(new)} {quoted(old)}" for old, new in Paths.typed(options.path).pairs if old != new]
+        show(import_lines(came, archive.index.header, command, same is not None, links))
     return 0
 
 
@@ -69,12 +72,12 @@ def _same(coming: Coming) -> Same | None:
         return None
     try:
         return same_run(coming, request_here(coming.kept, coming.run.store.root))
-    except ConfigError as error:
+    except (ConfigError, PipelineError) as error:
         more = "" if ANYWAY in str(error) else f"; {ANYWAY}"
         raise ConfigError(f"{coming.archive.path}: its command cannot be typed here: {error}{more}") from None
 
 
-def import_lines(came: Came, header: Header, command: str, is_same: bool) -> list[str]:
+def import_lines(came: Came, header: Header, command: str, is_same: bool, elsewhere: Sequence[str]) -> list[str]:
     """What is printed. Pure."""
     run = came.run
     if came.before:
@@ -88,6 +91,8 @@ def import_lines(came: Came, header: Header, command: str, is_same: bool) -> lis
         lines.append(f"  files not in the archive, made again if a stage needs them: {', '.join(came.lacking)}")
     if not is_same:
         lines.append("  nobody has looked whether its command would be this run here")
+    if elsewhere and header.open:
+        lines.append(f"  rows of stages name the old paths: what is left to do may need links, e.g. {elsewhere[0]}")
     return [*lines, f"next: {command}"]
 
 
