@@ -30,6 +30,8 @@ RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 """`{0000..0003}`: folders that are numbered, as webdataset writes them."""
 MOST = 10_000
 """Inputs that a range may stand for: each has a list of its own."""
+DIGITS = 12
+"""Of the digest that lists of an input begin with: two of 10,000 inputs collide once in five million such sets."""
 NAME = "input name"
 """Key of `Task.memory` under which a task has the name of its input."""
 
@@ -64,7 +66,7 @@ class Several:
     def lists(self) -> dict[str, str]:
         """Name of each input, in order → what the names of its lists begin with."""
         identities = {name: {"name": name, "source": self.sources[name].identity()} for name in sorted(self.sources)}
-        return {name: digest(identity)[:8] for name, identity in identities.items()}
+        return {name: digest(identity)[:DIGITS] for name, identity in identities.items()}
 
     def tasks(self) -> Iterator[Task]:
         """See `Source`."""

@@ -38,9 +38,8 @@ def newest(names: Iterable[str], of: str = "") -> tuple[str, ...]:
     other inputs than `of`. Pure.
     """
     found: dict[str, str] = {}
-    for name in sorted(names, key=version):
-        input_, _, number = base(name).rpartition("_")
-        if number.isdigit() and input_ == of:
+    for name in sorted((name for name in names if name.rpartition("_")[0] == of), key=version):
+        if base(name).rpartition("_")[2].isdigit():
             found[base(name)] = name
     return tuple(found.values())
 
