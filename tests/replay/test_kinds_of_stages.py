@@ -18,8 +18,10 @@ import hpcurate
 from hpcurate import Budget, Chain, Retry, Stage, StageOptions, Step, Task
 from hpcurate.errors import ConfigError
 from hpcurate.golden.rules import read_rules
+from hpcurate.named_stage import StageSpec
 from hpcurate.replay.chosen import Which
 from hpcurate.replay.replay import Replay, Replayed, replay
+from hpcurate.replay.stage import KeptStage
 from hpcurate.runs.launcher import LAUNCHERS
 from hpcurate.source import Files
 from stages.files import WriteJson
@@ -150,6 +152,11 @@ def test_what_is_written_is_compared_and_stays(tmp_path: Path) -> None:
     golden = str(tmp_path / "golden")
     again(done, "write", "a", golden=golden, save=True)
     assert 2 == same(again(None, "write", golden=golden, rules=read_rules((), ["file.path"])))
-    elsewhere = run(tmp_path, {"write": Step(WriteJson(str(tmp_path / "mine")), options())}, Files(str(folder)))
+
+
+def test_a_stage_that_writes_elsewhere_is_refused() -> None:
+    """A folder that is not that of the run's result is none that can be replaced by a scratch one."""
+    spec = StageSpec("stages.files:WriteJson", {"output": "/data/mine"})
+    stage = KeptStage(name="write", spec=spec, options={}, output="/data/out", publishes=True)
     with pytest.raises(ConfigError, match="writes outside of the store"):
-        again(elsewhere, "write")
+        stage.made({}, "/scratch/out")

@@ -54,8 +54,9 @@ def tree(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in found}
 
 
-def test_a_planted_change_of_one_field_in_one_of_200_is_found(editable: Shell) -> None:
-    """Exactly this id, and this field; before, nothing differs. In a worker and a stage process of its own."""
+def test_a_planted_change_of_one_field_in_one_of_200_is_found(editable: Shell, tmp_path: Path) -> None:
+    """Exactly this id, and this field; with the code of the run, nothing differs. In a stage process of its own."""
+    scratch = tmp_path / "scratch"
     replay = ("replay", "measure", "--of", "latest", "--store", str(editable.store))
     before = tree(editable.store)
     edit(editable, "length / 3", "length / 3 + (length == 123) / 1e6")
@@ -70,7 +71,9 @@ def test_a_planted_change_of_one_field_in_one_of_200_is_found(editable: Shell) -
     )  # fmt: skip
     assert before == tree(editable.store)
     assert (200, 0, 0, 0) == counts(replayed(editable, "measure", "--of", "latest", "--tolerance", "score=1e-5"))
-    said = editable.type(*replay, HERE, "--frozen").stdout
+    scratch.mkdir()
+    said = editable.type(*replay, HERE, "--frozen", TMPDIR=str(scratch)).stdout
+    assert [] == [name for name in os.listdir(scratch) if name.startswith("hpcurate-replay-")]
     assert "200 same, 0 changed, 0 missing, 0 additional" in said
     assert "before: 197 passed on, 2 dropped, 1 failed\nnow:    197 passed on, 2 dropped, 1 failed" in said
 
@@ -144,12 +147,9 @@ def _of_another_stage(shell: Shell, golden: Path) -> str:
 
 
 def test_a_stage_that_stalls_leaves_its_scratch_store_to_look_into(editable: Shell, tmp_path: Path) -> None:
-    """It is no difference, and no traceback: exit status 1 and the command that says why. Else nothing is left."""
-    work, scratch = tmp_path / "work", tmp_path / "scratch"
-    scratch.mkdir()
+    """It is no difference, and no traceback: exit status 1 and the command that says why."""
+    work = tmp_path / "work"
     replay = ("replay", "measure", "--of", "latest", "--tasks", "first", "2", HERE, "--store", str(editable.store))
-    editable.type(*replay, TMPDIR=str(scratch))
-    assert [] == [name for name in os.listdir(scratch) if name.startswith("hpcurate-replay-")]
     edit(editable, "    def process(self, tasks):\n        return [doc", "    def setup(self, worker):\n        1 / 0\n\n"
          "    def process(self, tasks):\n        return [doc")  # fmt: skip
     said = editable.type(*replay, "--work", str(work), status=1).stderr
