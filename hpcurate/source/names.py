@@ -176,7 +176,7 @@ def regex_of(pattern: str) -> str:
 
 
 def _pieces(pattern: str) -> Iterator[str]:
-    token = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
+    token = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
     special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     for match in token.finditer(pattern):
         text = match[0]
@@ -186,6 +186,7 @@ def _pieces(pattern: str) -> Iterator[str]:
 
 def _set(inner: str) -> str:
     """What stands between brackets; a slash is never matched."""
-    negated, members = inner.startswith("!"), inner.removeprefix("!")
+    negated = inner.startswith(("!", "^"))
+    members = inner[negated:]
     members = re.sub(r"([\\\[\]^&~|])", r"\\\1", members)
     return f"(?!/)[{'^' * negated}{members}]"

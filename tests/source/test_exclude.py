@@ -55,6 +55,7 @@ GLOBS = [
     ("*.bak/", ["x/y.bak/d.mp4"]),
     ("[ad].mp4", ["a.mp4", "x/y.bak/d.mp4"]),
     ("[!a].mp4", ["drafts/b.mp4", "x/drafts/c.mp4", "x/y.bak/d.mp4", "\udcff.mp4"]),
+    ("[^a].mp4", ["drafts/b.mp4", "x/drafts/c.mp4", "x/y.bak/d.mp4", "\udcff.mp4"]),
     ("a.mp4/", []),
     ("A.mp4", []),
     ("new*", ["new\nline.mp4"]),
