@@ -23,7 +23,7 @@ from hpcurate.source.base import hash64
 from hpcurate.source.compare import KEEP, Compared, Edited, Edits, compare, only_new
 from hpcurate.source.scan import Scan
 from hpcurate.source.spool import Entry, Spool, separated, weights_of
-from hpcurate.source.taken import SEEN, Taken, newest, numbered
+from hpcurate.source.taken import SEEN, Taken, newest, numbered, of_input
 from hpcurate.store.filesystem import Filesystem
 from hpcurate.store.layout import StageFolder, Store, base, shard_id, version, version_name
 from hpcurate.store.lists import ShardLine
@@ -95,14 +95,28 @@ def take_in_all(
     world: World, store: Store, folder: str, scans: Sequence[Scan], limit: int | None = None, edits: Edits = KEEP
 ) -> Intake:
     """`take_in` of each of several inputs."""
-    return _of_all(scans, limit, lambda scan, left: take_in(world, store, folder, scan, left, edits))
+    listed = _listed(world.stage(store, folder))
+    return _of_all(
+        scans, limit, lambda scan, left: take_in(world, store, folder, scan, left, edits, listed.get(scan.lists, ()))
+    )
 
 
 def foresee_all(
     world: World, store: Store, folder: str, scans: Sequence[Scan], limit: int | None, edits: Edits
 ) -> Intake:
     """`foresee` of each of several inputs."""
-    return _of_all(scans, limit, lambda scan, left: foresee(world, store, folder, scan, left, edits))
+    listed = _listed(world.stage(store, folder))
+    return _of_all(
+        scans, limit, lambda scan, left: foresee(world, store, folder, scan, left, edits, listed.get(scan.lists, ()))
+    )
+
+
+def _listed(store: StageStore) -> dict[str, list[str]]:
+    """What the names of lists begin with → these lists: one listing, however many inputs there are."""
+    found: dict[str, list[str]] = {}
+    for name in store.lists.names():
+        found.setdefault(of_input(name), []).append(name)
+    return found
 
 
 def _of_all(scans: Sequence[Scan], limit: int | None, take: Callable[[Scan, int | None], Intake]) -> Intake:
@@ -130,14 +144,21 @@ def _together(several: Sequence[Intake]) -> Intake:
 
 
 def take_in(
-    world: World, store: Store, folder: str, scan: Scan, limit: int | None = None, edits: Edits = KEEP
+    world: World,
+    store: Store,
+    folder: str,
+    scan: Scan,
+    limit: int | None = None,
+    edits: Edits = KEEP,
+    listed: Collection[str] | None = None,
 ) -> Intake:
     """Write what is new in the scan as the next list of the source, and what is to be done again as the next version
     of its list. Safe against a second caller.
 
-    With `limit` the scan holds the first so many tasks, and the live set is they.
+    With `limit` the scan holds the first so many tasks, and the live set is they. `listed`: lists that there were a
+    moment ago, by a listing.
     """
-    intake = _Intake(world, world.stage(store, folder), scan, limit, edits)
+    intake = _Intake(world, world.stage(store, folder), scan, limit, edits, listed)
     first = None
     while True:
         look = intake.look()
@@ -150,9 +171,17 @@ def take_in(
             return done
 
 
-def foresee(world: World, store: Store, folder: str, scan: Scan, limit: int | None, edits: Edits) -> Intake:
+def foresee(
+    world: World,
+    store: Store,
+    folder: str,
+    scan: Scan,
+    limit: int | None,
+    edits: Edits,
+    listed: Collection[str] | None = None,
+) -> Intake:
     """What `take_in` would find, with the lists that there are. Writes nothing to the store."""
-    look = _Intake(world, world.stage(store, folder), scan, limit, edits).look()
+    look = _Intake(world, world.stage(store, folder), scan, limit, edits, listed).look()
     new, found = look.found.new.count, look.found_edits()
     dropped = len(found["excluded"]) + (len(found["vanished"]) if edits.vanished == "drop" else 0)
     tasks = min(scan.count, limit or 0) if look.own_list else look.tasks - dropped + new
@@ -188,6 +217,8 @@ class _Intake(msgspec.Struct):
     scan: Scan
     limit: int | None
     edits: Edits
+    listed: Collection[str] | None = None
+    """Lists of the first look, if somebody has listed them just now."""
     written: set[str] = msgspec.field(default_factory=set)
     """Lists that are known to be there: a listing may be older."""
 
@@ -199,7 +230,8 @@ class _Intake(msgspec.Struct):
 
     def look(self) -> _Look:
         """Compare what was taken in with the scan."""
-        lists = newest({*self.store.lists.names(), *self.written}, self.scan.lists)
+        listed, self.listed = self.store.lists.names() if self.listed is None else self.listed, None
+        lists = newest({*listed, *self.written}, self.scan.lists)
         self._check_written(lists)
         if self.scan.base not in ((), lists):  # somebody else took in more meanwhile
             self.scan = self.scan.again()

@@ -25,7 +25,7 @@ from hpcurate.task import Task
 SEEN = "seen.txt"
 """File of a shard, beside its rows: `Entry.seen` of each, in hexadecimal, a line each; only where there are any."""
 
-__all__ = ["SEEN", "Taken", "list_names", "newest", "numbered", "take_in_again"]
+__all__ = ["SEEN", "Taken", "list_names", "newest", "numbered", "of_input", "take_in_again"]
 
 
 def numbered(number: int, of: str = "") -> str:
@@ -33,12 +33,17 @@ def numbered(number: int, of: str = "") -> str:
     return f"{of}_{number:04d}" if of else f"{number:04d}"
 
 
+def of_input(name: str) -> str:
+    """What the name of a numbered list begins with: `1f2e3d4c` of `1f2e3d4c_0001+2`. Pure."""
+    return base(name).rpartition("_")[0]
+
+
 def newest(names: Iterable[str], of: str = "") -> tuple[str, ...]:
     """The numbered lists among these, each in its newest version, in order; those of trials are left out, and those of
     other inputs than `of`. Pure.
     """
     found: dict[str, str] = {}
-    for name in sorted((name for name in names if name.rpartition("_")[0] == of), key=version):
+    for name in sorted((name for name in names if of_input(name) == of), key=version):
         if base(name).rpartition("_")[2].isdigit():
             found[base(name)] = name
     return tuple(found.values())

@@ -97,6 +97,29 @@ def test_another_folder_adds_its_own_items_alone(data: Path, tmp_path: Path) -> 
     assert (2, 0, 1) == (other.tasks, other.new, len(other.lists))
 
 
+def test_the_lists_are_listed_once_however_many_inputs_there_are(data: Path, tmp_path: Path) -> None:
+    """A range may stand for thousands (I12)."""
+    listings = Listings()
+    store, world = Store(str(tmp_path / "store")), World(filesystem=listings)
+    for names, new in ((["a", "b"], 4), (["a", "b", "c"], 2)):
+        found = scans(several(data, *names))
+        listings.of.clear()
+        assert new == take_in_all(world, store, FOLDER, found).new
+        assert 1 == listings.of.count(store.stage(FOLDER).lists)
+
+
+class Listings(PosixFilesystem):
+    """Remembers what was listed."""
+
+    def __init__(self) -> None:
+        self.of: list[str] = []
+
+    def names(self, path: str) -> list[str]:
+        """See `Filesystem`."""
+        self.of.append(path)
+        return super().names(path)
+
+
 def test_new_files_and_those_that_are_gone_are_noticed_in_each(data: Path, tmp_path: Path) -> None:
     """As of one folder."""
     take(tmp_path, several(data, "a", "b"))
