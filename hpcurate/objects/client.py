@@ -6,14 +6,14 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, NamedTuple, Optional
 
-from hpcurate.errors import SetupLost, StoreFailed
+from hpcurate.errors import HpcurateError, SetupLost, StoreFailed
 from hpcurate.inside import HasChanged
 from hpcurate.objects.address import Address, Seen, seen_of
 from hpcurate.objects.trouble import PAUSES_S, code_of, patiently
 
-__all__ = ["BLOCK", "Listed", "Objects", "objects"]
+__all__ = ["BLOCK", "Listed", "Objects", "Unwanted", "objects"]
 
 BLOCK = 1 << 20
 """Bytes that are read at a time."""
@@ -33,6 +33,10 @@ class Listed(NamedTuple):
     seen: Seen
 
 
+class Unwanted(HpcurateError):
+    """Nobody needs the object any more."""
+
+
 class Objects:
     """Object storage as one process asks for it."""
 
@@ -50,29 +54,41 @@ class Objects:
         """One request, tried once."""
         return self._filesystem(what).call_s3(method, **given)
 
-    def listed(self, at: Address) -> Iterator[Listed]:
-        """All objects whose keys begin so, in the order of their keys: that of UTF-8. A page at a time."""
-        more: dict[str, str] = {}
+    def listed(self, at: Address, most: int = 1000) -> Iterator[Listed]:
+        """All objects whose keys begin so, in the order of their keys: that of UTF-8. At most so many at a time."""
+        more: dict[str, Any] = {"MaxKeys": most}
         while True:
             answer = self.call(f"listing {at}", "list_objects_v2", Bucket=at.bucket, Prefix=at.key, **more)
             for one in answer.get("Contents", ()):
                 yield Listed(one["Key"], seen_of(one, one["Size"]))
             if not answer.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": answer["NextContinuationToken"]}
+            more["ContinuationToken"] = answer["NextContinuationToken"]
 
-    def fetch(self, address: Address, path: str, known: Optional[Seen] = None) -> Seen:
+    def fetch(
+        self, address: Address, path: str, known: Optional[Seen] = None, stop: Callable[[], bool] = lambda: False
+    ) -> Seen:
         """Copy an object into a new file; one request where nothing fails, and what was read is not read again.
 
         Raises HasChanged where it is not what is `known` of it, or becomes another meanwhile; FileNotFoundError,
-        PermissionError, StoreFailed, SetupLost.
+        PermissionError, StoreFailed, SetupLost; Unwanted where `stop` says so meanwhile.
         """
-        with open(path, "wb") as file:
-            return self.copy(address, file, known)
+        try:
+            file = open(path, "wb")  # noqa: SIM115 - closed below: only what fails here is the disk's
+        except OSError as error:
+            raise StoreFailed(f"copying {address} to {path}: {error.strerror}") from error
+        with file:
+            return self.copy(address, file, known, stop)
 
-    def copy(self, address: Address, file: BinaryIO, known: Optional[Seen] = None) -> Seen:
+    def copy(
+        self,
+        address: Address,
+        file: BinaryIO,
+        known: Optional[Seen] = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Seen:
         """The same, into a file that is open and empty."""
-        reading = _Reading(self, address, file, known)
+        reading = _Reading(self, address, file, known, stop)
         patiently(f"reading {address}", reading.go_on, self.pauses, file.tell)
         return reading.seen
 
@@ -93,8 +109,10 @@ class Objects:
 class _Reading:
     """An object on its way into a file."""
 
-    def __init__(self, objects: Objects, address: Address, file: BinaryIO, known: Optional[Seen]) -> None:
-        self._objects, self._address, self._file, self._known = objects, address, file, known
+    def __init__(
+        self, objects: Objects, address: Address, file: BinaryIO, known: Optional[Seen], stop: Callable[[], bool]
+    ) -> None:
+        self._objects, self._address, self._file, self._known, self._stop = objects, address, file, known, stop
         self._etag = ""
         self.seen = Seen(0, 0)
 
@@ -131,6 +149,8 @@ class _Reading:
             raise ConnectionError(f"the answer ended after {self._file.tell()} of {self.seen.size} bytes")
 
     def _write(self, data: bytes) -> None:
+        if self._stop():
+            raise Unwanted(str(self._address))
         try:
             self._file.write(data)
             self._file.flush()

@@ -51,7 +51,7 @@ def _found(at: Address) -> tuple[str, Iterator[Listed]]:
         matches = glob_pattern("/".join(parts[plain:])).fullmatch
         prefix = root + re.split(r"[*?[]", parts[plain])[0]
         return root, (one for one in _files(at, prefix) if matches(one.key[len(root) :]))
-    if at.key and (alone := next(iter(objects().listed(at)), None)) and alone.key == at.key:
+    if at.key and (alone := next(objects().listed(at, most=1), None)) and alone.key == at.key:
         return at.key[: at.key.rfind("/") + 1], iter([alone])
     root = f"{at.key.rstrip('/')}/" if at.key else ""
     return root, _files(at, root)

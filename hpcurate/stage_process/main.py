@@ -181,7 +181,7 @@ def leave_to_stay() -> None:
 
 def _jobs(channel: Channel, runner: Runner) -> Iterator[ShardJob]:
     """The shards to run, one after the other. Raises ChannelClosed, NoMessage."""
-    if runner.preparer is None:
+    if not runner.looks_ahead:
         while True:
             message = channel.receive()
             if isinstance(message, ShardJob) and not message.ahead:  # there is nothing to prepare

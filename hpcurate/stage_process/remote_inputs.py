@@ -10,16 +10,18 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Optional
 
 from hpcurate.errors import StageError
+from hpcurate.node.place import own_folder
 from hpcurate.objects.address import Seen, is_remote, parse
-from hpcurate.objects.client import Objects, objects
+from hpcurate.objects.client import Objects, Unwanted, objects
 from hpcurate.stage import Stage, members, task_types
 from hpcurate.stage_process.batches import Prepared
 from hpcurate.stage_process.own_scratch import own_scratch
@@ -69,8 +71,9 @@ class _Copy:
 class Copies:
     """Copies of objects below a folder of this process. For threads: each object is fetched by the first that asks."""
 
-    def __init__(self, above: str, through: Optional[Objects] = None) -> None:
-        self._above, self._through = above, through or objects()
+    def __init__(self, node_folder: str = "", through: Optional[Objects] = None) -> None:
+        """`node_folder`: on the node's own disk; empty: one in the temporary folder."""
+        self._node_folder, self._through = node_folder, through or objects()
         self.folder = ""
         """Of this process; empty before the first object."""
         self._lock = threading.Lock()
@@ -89,7 +92,7 @@ class Copies:
         """Path of the copy of an object, for a shard that needs it. Raises what `Objects.fetch` does."""
         with self._lock:
             if shard not in self._shards:
-                raise CancelledError(f"{address}: nobody needs it any more")
+                raise Unwanted(address)
             copy = self._copies.get(address)
             first = copy is None or copy.error is not None
             if copy is None or first:
@@ -106,7 +109,7 @@ class Copies:
         try:
             with own_io("making a folder for the copy of an object:", copy.path):
                 os.makedirs(os.path.dirname(copy.path), exist_ok=True)
-            self._through.fetch(parse(address), copy.path, known)
+            self._through.fetch(parse(address), copy.path, known, lambda: not copy.shards)
         except BaseException as error:
             copy.error = error
         with self._lock:
@@ -126,6 +129,8 @@ class Copies:
 
     def close(self) -> None:
         """Remove all of it."""
+        for shard in list(self._shards):
+            self.end(shard)
         if self.folder:
             remove_folder(self.folder)
 
@@ -161,8 +166,8 @@ class Copies:
     def _place(self, address: str) -> str:
         """Where the copy goes: named by the address, so that it is the same whatever else is copied."""
         if not self.folder:
-            with own_io("making a folder in", self._above):
-                self.folder = own_scratch(self._above)
+            with own_io("making a folder in", self._node_folder or tempfile.gettempdir()):
+                self.folder = own_scratch(os.path.join(self._node_folder or own_folder(), "inputs"))
         digest = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:20]
         path = os.path.join(self.folder, digest, local_name(parse(address).key))
         self._names[digest.encode()] = (path, address)
@@ -186,16 +191,16 @@ def _remove(path: str) -> None:
 class RemoteInputs:
     """What a stage is given of the source's objects: their copies, ahead of `process` and before its own `prepare`."""
 
-    def __init__(self, stage: Stage[Any, Any], above: str, inner: Optional[Preparer]) -> None:
+    def __init__(self, stage: Stage[Any, Any], node_folder: str, inner: Optional[Preparer]) -> None:
         self.fields, self._inner = source_fields(stage), inner
-        self.copies = Copies(above)
+        self.copies = Copies(node_folder)
         self.used = False
         """Whether there was any."""
         self._pool: Optional[ThreadPoolExecutor] = None
 
     def begin(self, shard: str, tasks: Sequence[Task]) -> list[Future[Prepared]]:
         """Begin to copy and to prepare the tasks of a shard."""
-        if not any(self._named(task) for task in tasks):
+        if not self.fields or not any(map(self._named, tasks)):
             return self._inner.begin(tasks) if self._inner else []
         self.used, self._pool = True, self._pool or ThreadPoolExecutor(AT_ONCE)
         return [self._pool.submit(self._one, shard, task) for task in tasks]
@@ -203,7 +208,7 @@ class RemoteInputs:
     def close(self) -> None:
         """Begin no more, and remove all copies."""
         if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)
         self.copies.close()
 
     def _one(self, shard: str, task: Task) -> Prepared:

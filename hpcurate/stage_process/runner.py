@@ -6,14 +6,12 @@ directory only; the supervisor commits.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from functools import partial
 from typing import Any, Optional, Protocol
 
 from hpcurate.group import GroupStage, SortRows
-from hpcurate.node.place import own_folder
 from hpcurate.stage import Stage
 from hpcurate.stage_process.ahead import LOOK_AHEAD
 from hpcurate.stage_process.attempt import Attempt
@@ -35,7 +33,9 @@ from hpcurate.store.stats import ShardCounts
 class Runner(Protocol):
     """What runs shards, one at a time."""
 
-    preparer: Optional[Preparer]
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether there may be anything to prepare of the shard after the one in work."""
 
     @property
     def stage(self) -> Stage[Any, Any]:
@@ -82,13 +82,18 @@ class ShardRunner:
     ) -> None:
         self.stage, self.files = stage, files
         self._set_up = SetUpStage(stage, name, files)
-        self.preparer = (preparer or InThreads(stage, threads)) if has_prepare(stage) else None
-        self._inputs = RemoteInputs(stage, os.path.join(folder or own_folder(), "inputs"), self.preparer)
+        self._preparer = (preparer or InThreads(stage, threads)) if has_prepare(stage) else None
+        self._inputs = RemoteInputs(stage, folder, self._preparer)
         self._feed: Optional[Feed] = None
         """Of the shard in work."""
         self._held: Optional[Feed] = None
         """Of the shard after it."""
         self._feeding = threading.Lock()
+
+    @property
+    def looks_ahead(self) -> bool:
+        """See `Runner`: a stage that opens files of the source may be given objects."""
+        return self._preparer is not None or bool(self._inputs.fields)
 
     def close(self) -> None:
         """Tear the stage down. What is still being prepared is for nobody, and is not waited for before that."""
@@ -97,8 +102,8 @@ class ShardRunner:
             self.stage.teardown()
         finally:
             self._inputs.close()
-            if self.preparer:
-                self.preparer.close()
+            if self._preparer:
+                self._preparer.close()
 
     def run(self, job: ShardJob, report: Report = lambda message: None) -> ShardCounts:
         """Process every task of the shard and write `tasks.jsonl`, `dropped.jsonl`, `failed.jsonl`.
@@ -132,8 +137,14 @@ class ShardRunner:
     def hold(self, job: ShardJob, report: Report) -> None:
         """Prepare the first batches of the next shard as the last ones of this one make room. From any thread."""
         with self._feeding:
-            self._held = self._new_feed(job, report)
-            self._fill()
+            if self._prepares:
+                self._held = self._new_feed(job, report)
+                self._fill()
+
+    @property
+    def _prepares(self) -> bool:
+        """Whether anything is done for a batch before `process`."""
+        return self._preparer is not None or self._inputs.used
 
     def _ahead(self) -> list[str]:
         """Ids of the shard's tasks whose `prepare` runs ahead: in flight as well, if the process dies."""
@@ -172,7 +183,7 @@ class ShardRunner:
         """The next batch, with those after it under way, unless a culprit is sought."""
         with self._feeding:
             assert self._feed is not None
-            if (self.preparer or self._inputs.used) and not self._feed.isolate:
+            if self._prepares and not self._feed.isolate:
                 self._feed.fill(1 + LOOK_AHEAD)
             batch = self._feed.next()
             self._fill()

@@ -20,7 +20,6 @@ from hpcurate.stage_process.input import AT_ONCE, blocks_of
 from hpcurate.stage_process.keys import Keyed, Keys, keys_by_field, keys_by_method
 from hpcurate.stage_process.messages import InWork, ShardJob
 from hpcurate.stage_process.output import ShardOutput
-from hpcurate.stage_process.prepare import Preparer
 from hpcurate.stage_process.sorter import Row, Sorter
 from hpcurate.stage_process.store_errors import own_io
 from hpcurate.stage_process.tries import Fault
@@ -33,7 +32,7 @@ from hpcurate.store.stats import ShardCounts
 class SortRunner:
     """Runs shards of a sort step; stands where a `ShardRunner` does."""
 
-    preparer: Optional[Preparer] = None
+    looks_ahead = False
 
     def __init__(self, stage: SortRows, *, name: Optional[str] = None, files: Files = REAL) -> None:
         self.stage, self.files, self._name = stage, files, name or "sort"

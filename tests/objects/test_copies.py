@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
+from fragile import Fragile, fragile
 from object_server import Bucket
 from object_stages import Publish, ReadFile, ReadFiles
 
 from hpcurate import FileTask, Stage, Task
 from hpcurate.errors import StoreFailed
+from hpcurate.objects.client import BLOCK, Unwanted
 from hpcurate.source import Files, GroupTask
 from hpcurate.stage_process.remote_inputs import LONGEST_NAME, Copies, local_name, source_fields
 from hpcurate.testing import Outcome, try_stage
@@ -26,6 +30,14 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Fragile]:
+    """A disk of its own, which can be filled."""
+    (tmp_path / "disk").mkdir()
+    with fragile(tmp_path / "disk") as disk:
+        yield disk
 
 
 def left(scratch: Path) -> list[Path]:
@@ -188,7 +200,7 @@ def test_a_copy_is_called_as_its_object(key: str, expected: str) -> None:
 def test_an_object_goes_with_the_last_shard_that_needs_it(bucket: Bucket, scratch: Path) -> None:
     """The next shard's first batches come while this one is in work."""
     bucket.put("a", b"1")
-    copies = Copies(str(scratch / "inputs"), bucket.through)
+    copies = Copies(str(scratch), bucket.through)
     for shard in ("one", "two"):
         copies.begin(shard)
         copies.get(str(bucket.at("a")), shard)
@@ -197,6 +209,41 @@ def test_an_object_goes_with_the_last_shard_that_needs_it(bucket: Bucket, scratc
     copies.end("two")
     assert [] == left(scratch)
     assert 1 == len(bucket.proxy.gets("/a"))
+
+
+def test_an_object_that_nobody_needs_any_more_is_not_read_to_its_end(
+    bucket: Bucket, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that leaves does not wait for it."""
+    bucket.put("a", os.urandom(3 * BLOCK))
+    copies = Copies(str(scratch), bucket.through)
+    copies.begin("s")
+    read, blocks = bucket.through.read, []
+
+    def leaves(body: object) -> bytes:
+        blocks.append(read(body))
+        copies.close()
+        return blocks[-1]
+
+    monkeypatch.setattr(bucket.through, "read", leaves)
+    with pytest.raises(Unwanted):
+        copies.get(str(bucket.at("a")), "s")
+    assert 1 == len(blocks)
+    assert [] == left(scratch)
+    with pytest.raises(Unwanted):
+        copies.get(str(bucket.at("a")), "s")
+
+
+@pytest.mark.parametrize("kind", ["full", "no inodes", "read-only"])
+def test_a_node_without_room_is_no_fault_of_the_item(
+    bucket: Bucket, tmp_path: Path, small_disk: Fragile, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The shard is handed back, with the name of the place."""
+    bucket.put("in/a", os.urandom(200_000))
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk.store))
+    try_stage(ReadFiles(), listed(bucket), tmp_path / "first")
+    with small_disk.trouble(kind), pytest.raises(StoreFailed, match=re.escape(str(small_disk.store))):
+        try_stage(ReadFiles(), listed(bucket), tmp_path / "trial")
 
 
 def test_rows_are_restored_also_where_a_path_is_part_of_a_sentence(bucket: Bucket, scratch: Path) -> None:

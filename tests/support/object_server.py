@@ -69,7 +69,8 @@ class Asked(NamedTuple):
 class Proxy:
     """Passes each connection's one request on; every `busy`-th is answered 503, every `cut`-th answer is cut short.
 
-    With `cut_up`, also every so many-th request with a body never reaches the server whole.
+    With `cut_up`, also every so many-th request with a body never reaches the server whole. What is cut after less than
+    a client's buffer has (some 100 kB) may be lost to it altogether: the next try begins where that one did.
     """
 
     def __init__(self, port: int, *, busy: int = 0, cut: int = 0, cut_up: int = 0, cut_after: int = 40_000) -> None:
@@ -89,6 +90,11 @@ class Proxy:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+    def behave(self) -> None:
+        """From now on nothing goes wrong; what was asked is forgotten."""
+        self.busy = self.cut = self.cut_up = self._gets = self._puts = 0
+        self.asked.clear()
 
     def gets(self, key: str) -> list[Asked]:
         """Requests for the content of an object that were passed on."""
@@ -184,9 +190,8 @@ class Bucket:
         self.name, self.proxy, self.through = name, proxy, through
 
     @classmethod
-    def new(cls, name: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-        """An empty one; from now on this process asks through the proxy, with short pauses."""
-        through = Objects(pauses=(0.01,) * 8)
+    def new(cls, name: str, proxy: Proxy, through: Objects, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+        """An empty one; for now this process asks so."""
         monkeypatch.setattr(client, "_OURS", through)
         through.call("a new bucket", "create_bucket", Bucket=name)
         return cls(name, proxy, through)
@@ -213,7 +218,3 @@ class Bucket:
         """Keys of what was begun in parts and neither completed nor given up."""
         answer = self.through.call("uploads", "list_multipart_uploads", Bucket=self.name)
         return [one["Key"] for one in answer.get("Uploads", ())]
-
-    def behave(self) -> None:
-        """From now on nothing goes wrong."""
-        self.proxy.busy = self.proxy.cut = self.proxy.cut_up = 0
