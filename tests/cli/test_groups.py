@@ -16,7 +16,7 @@ from hpcurate.planning.build import Step
 from hpcurate.planning.placing import in_order
 from stages.vision.tasks import ImageTask, VisualTask
 
-OTHERS = {"dedup", "launcher", "models", "pipeline", "shards", "site", "tars"}
+OTHERS = {"dedup", "launcher", "models", "pipeline", "results", "shards", "site", "tars"}
 """Groups that add no stage, or none between making and publishing."""
 CHOICES = sorted(
     (folder.name, path.stem)
@@ -59,6 +59,21 @@ def test_a_group_adds_one_stage_between_making_and_publishing(
 def test_training_shards_are_packed_at_the_end(pipeline: str, name: str) -> None:
     """Nothing else moves."""
     assert line(pipeline, ("shards", name)) == [*line(pipeline), "shards"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "results").glob("*.yaml")))
+@pytest.mark.parametrize(
+    ("pipeline", "last"),
+    [("video", "index"), ("images", "index"), ("text", "shards"), ("words", "word_count"), ("files", "")],
+)
+def test_results_are_written_at_the_end_of_any_pipeline(pipeline: str, last: str, name: str) -> None:
+    """Nothing else moves; in pipelines with places and in those without."""
+    added = ["number", "results"] if name == "numbered" else ["results"]
+    plain, made = line(pipeline) if last else [], line(pipeline, ("results", name))
+    end = plain.index(last) + 1 if last else 0
+    assert [*plain[:end], *added, *plain[end:]] == made
+    first = (ROOT / "conf" / "results" / f"{name}.yaml").read_text().splitlines()
+    assert (True, True) == (first[0].startswith("# @package stages"), first[1].startswith("# "))
 
 
 def test_several_groups_stand_in_the_order_of_their_places() -> None:
