@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import attrs
 
+from hpcurate.errors import ConfigError
 from hpcurate.objects.address import is_remote
 from hpcurate.task import SOURCE_FILES, FileTask, Task, stable_id
 
@@ -83,7 +84,12 @@ def hash64(text: str) -> int:
 
 
 def absolute(path: str) -> str:
-    """A path as a user typed it; the address of something in a bucket without a slash at its end."""
+    """A path as a user typed it; the address of something in a bucket without a slash at its end.
+
+    Raises ConfigError for what is none, such as a list in Python.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigError(f"input: {path!a} is no path; several are hpcurate.source.Several({{NAME: Files(PATH), …}})")
     if is_remote(path):
         return path.rstrip("/")
     return os.path.abspath(os.path.expanduser(path))

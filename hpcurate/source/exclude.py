@@ -18,8 +18,11 @@ from hpcurate.units import plural
 __all__ = ["Exclude", "exclusion_in"]
 
 
-def _several(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _several(value: Any) -> tuple[str, ...]:
+    several = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    if odd := [one for one in several if not isinstance(one, str)]:
+        raise ConfigError(f"exclude: {odd[0]!a}: expected a glob, drafts/**, or @FILE with a name a line")
+    return tuple(several)
 
 
 @attrs.define(frozen=True)

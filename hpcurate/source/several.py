@@ -48,6 +48,10 @@ class Several:
     """`hash64` of the path of each file → name of the input that has it."""
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.sources, Mapping):
+            raise ConfigError("source: Several takes sources by name, Several({'old': Files(…), 'new': Files(…)})")
+        for name, source in self.sources.items():
+            _check_name(name, str(getattr(source, "path", source)))
         identities = [_without_path(source) for source in self.sources.values()]
         if not identities or any(one != identities[0] for one in identities):
             raise ConfigError("source: several inputs are of one class, and differ in their paths only")
@@ -193,8 +197,8 @@ def _checked_path(path: Any) -> str:
     return path
 
 
-def _check_name(name: str, path: Any) -> None:
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
+def _check_name(name: Any, path: Any) -> None:
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
         raise ConfigError(f"input: {path} has no name of its own ({name!a}); give it one, input={{NAME: {path}}}")
     if not isinstance(path, str) or not path:
         raise ConfigError(f"input.{name}={path!a}: expected a path")

@@ -256,3 +256,10 @@ def test_excluded_by_many_at_once_it_is_one_version(data: Path) -> None:
     """As with other edits."""
     take(data, Files(str(data)))
     assert [("0001+1",)] * 8 == together(_exclude, data)
+
+
+@pytest.mark.parametrize("given", [3, [3], ["a", None], {"a": "b"}])
+def test_what_is_no_text_is_named(given: Any, data: Path) -> None:
+    """As Python may give it."""
+    with pytest.raises(ConfigError, match=r"exclude: .*expected a glob"):
+        Exclude(Files(str(data)), given)

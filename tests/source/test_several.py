@@ -294,6 +294,15 @@ def test_what_is_no_path_is_named(given: Any) -> None:
         named_inputs(given)
 
 
+@pytest.mark.parametrize("given", [[Files("/a")], {"a/b": Files("/a")}, {1: Files("/a")}, {"a": "/a"}, {}])
+def test_what_python_gives_by_mistake_is_named(given: Any) -> None:
+    """Not by a traceback of ours; nor is a list of paths where there is one."""
+    with pytest.raises(ConfigError, match=r"source: |input"):
+        Several(given)
+    with pytest.raises(ConfigError, match=r"no path; several are hpcurate.source.Several"):
+        scans(Files(["/a", "/b"]))  # type: ignore[arg-type]
+
+
 def test_folders_that_are_called_like_globs_are_folders(data: Path) -> None:
     """One within the other would have its files twice."""
     make(data / "[x]" / "sub", "1.mp4")
