@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import subprocess
 
@@ -71,7 +72,8 @@ def test_a_verb_with_a_new_name_is_refused_with_it(shell: Shell) -> None:
 def test_every_verb_is_in_the_help_and_has_a_file_of_its_own(name: str) -> None:
     """One file each, with `verb(argv)`, and a parser that the others' style of errors comes with."""
     module = importlib.import_module(main.VERBS[name])
-    assert module.__name__.rpartition(".")[2] == name.replace("-", "_")
+    own = name.replace("-", "_") + "_run" * keyword.iskeyword(name)
+    assert module.__name__.rpartition(".")[2] == own
     assert callable(module.verb)
     parser = module.parser()
     assert isinstance(parser, VerbParser)
