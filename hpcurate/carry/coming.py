@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
 import msgspec
@@ -52,6 +53,14 @@ class Coming(msgspec.Struct, frozen=True, kw_only=True):
     frozen: Frozen
     """As it was frozen where it comes from."""
     carried: Carried
+    typed: Paths = Paths()
+    """Relative paths of its input, as they were typed there, that are others here."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is to be typed here."""
+        words = self.carried.paths.words(self.frozen.command.words)
+        return tuple(self.typed.words([word])[0] if word.startswith("input=") else word for word in words)
 
     @property
     def name(self) -> str:
@@ -91,8 +100,9 @@ def opened(archive: Checked, store: Store, paths: Paths) -> Iterator[Coming]:
         unpack(archive, folder, {path: f"runs/{header.run}/{name}" for path, name in _of_its_folder(archive)})
         frozen = kept.frozen()
         _check_folders(frozen, archive.path)
-        _write_config(kept, {"store": store.root}, paths)
-        yield Coming(archive=archive, run=run, kept=kept, frozen=frozen, carried=Carried(frozen.pipeline, paths))
+        typed = _write_config(kept, {"store": store.root}, paths, frozen.command.folder)
+        carried = Carried(frozen.pipeline, paths)
+        yield Coming(archive=archive, run=run, kept=kept, frozen=frozen, carried=carried, typed=typed)
 
 
 def _of_its_folder(archive: Checked) -> Iterator[tuple[str, str]]:
@@ -124,14 +134,26 @@ def check_output_is_named(coming: Coming) -> None:
         )
 
 
-def _write_config(kept: Run, values: Mapping[str, str], paths: Paths) -> None:
-    """Its configuration with the paths that are others here. One that Python started has none."""
+def _write_config(kept: Run, values: Mapping[str, str], paths: Paths, folder: str) -> Paths:
+    """Its configuration with the paths that are others here; those of its input that were relative to the folder where
+    its command was typed. One that Python started has none.
+    """
     path = os.path.join(kept.path, "config.yaml")
     text = kept.filesystem.read(path).decode("utf-8", "surrogateescape")
     plain = yaml.safe_load(text)
-    if plain:
-        text = yaml.safe_dump({**paths.within(plain), **values}, sort_keys=False)
-        kept.filesystem.replace(path, text.encode("utf-8", "surrogateescape"))
+    if not plain:
+        return Paths()
+    typed = paths.typed_in(folder, _texts(plain.get("input")))
+    relative = {key: typed.within(plain[key]) for key in ("input", "source") if key in plain}
+    text = yaml.safe_dump({**paths.within({**plain, **relative}), **values}, sort_keys=False)
+    kept.filesystem.replace(path, text.encode("utf-8", "surrogateescape"))
+    return typed
+
+
+def _texts(given: Any) -> list[str]:
+    """Paths of an input: one, several in a list, or by their names. Pure."""
+    values = given.values() if isinstance(given, dict) else given if isinstance(given, list) else [given]
+    return [value for value in values if isinstance(value, str)]
 
 
 # -- whether its command is that run here -------------------------------------------------------------

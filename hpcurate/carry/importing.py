@@ -139,8 +139,8 @@ def _take_run(world: World, coming: Coming, small: Store, echo: Echo) -> None:
         **msgspec.to_builtins(header),
     }
     run.filesystem.replace(os.path.join(run.path, MARK), json.dumps(mark, indent=1).encode() + b"\n")
-    frozen, paths = coming.frozen, coming.carried.paths
-    command = msgspec.structs.replace(frozen.command, folder=os.getcwd(), words=paths.words(frozen.command.words))
+    frozen = coming.frozen
+    command = msgspec.structs.replace(frozen.command, folder=os.getcwd(), words=coming.words)
     frozen = msgspec.structs.replace(
         frozen,
         pipeline=coming.carried.there(),

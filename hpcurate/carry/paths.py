@@ -40,13 +40,19 @@ class Paths(msgspec.Struct, frozen=True):
     def of(self, path: str) -> str:
         """The path there, of one that is, or is below, an old one; else as it is."""
         for old, new in self._longest_first():
-            if path == old or path.startswith(old.rstrip("/") + "/"):
+            if _has(old, path):
                 return new + path[len(old.rstrip("/")) :]
         return path
 
+    def typed_in(self, folder: str, texts: Iterable[str]) -> Paths:
+        """Of relative paths, as somebody typed them in a folder: those that an old one has, each with its new place."""
+        there = {text: os.path.normpath(os.path.join(folder, text)) for text in texts if not os.path.isabs(text)}
+        named = ((old, path) for old, path in there.items() if any(_has(one, path) for one, _ in self.pairs))
+        return Paths(tuple((old, self.of(path)) for old, path in named if folder and "://" not in old))
+
     def below(self, path: str) -> bool:
         """Whether a new path has it."""
-        return any(path == new or path.startswith(new.rstrip("/") + "/") for _, new in self.pairs)
+        return any(_has(new, path) for _, new in self.pairs)
 
     def within(self, value: Any) -> Any:
         """Plain data, in which texts that are such paths are replaced."""
@@ -80,6 +86,10 @@ class Paths(msgspec.Struct, frozen=True):
 
     def _longest_first(self) -> list[tuple[str, str]]:
         return sorted(self.pairs, key=lambda pair: len(pair[0]), reverse=True)
+
+
+def _has(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _as_json(path: str) -> bytes:

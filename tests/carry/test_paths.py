@@ -58,3 +58,12 @@ def test_what_is_no_pair_is_refused(words: list[str]) -> None:
     """With an example of one."""
     with pytest.raises(ConfigError, match="--path"):
         Paths.typed(words)
+
+
+def test_a_relative_path_is_that_of_the_folder_where_it_was_typed() -> None:
+    """Only where an old one has it; addresses are no paths, and of other words nothing changes."""
+    texts = ["ten", "./ten/*.txt", "../v/a", "s3://ten", "elsewhere", "/w/ten"]
+    found = Paths((("/w/ten", "/mnt/ten2"), ("/v", "/v"))).typed_in("/w", texts)
+    assert dict(found.pairs) == {"ten": "/mnt/ten2", "./ten/*.txt": "/mnt/ten2/*.txt", "../v/a": "/v/a"}
+    assert found.words(["input=[ten,../v/a]"]) == ("input=[/mnt/ten2,/v/a]",)
+    assert Paths((("/w", "/x"),)).typed_in("", ["ten"]) == Paths()

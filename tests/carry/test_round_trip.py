@@ -61,6 +61,24 @@ def test_other_paths_are_named(other: Place, tmp_path: Path) -> None:
     assert "was imported with other paths (--path " in other.import_(to, "--anyway", status=2)
 
 
+def test_a_relative_input_can_be_elsewhere(other: Place, tmp_path: Path) -> None:
+    """Then it is looked at there, and the command to type names it; a folder of that name beside the user does not
+    matter.
+    """
+    first, there, to = Place(tmp_path / "first"), tmp_path / "there", tmp_path / "archive"
+    fill(first.cwd / "ten")
+    first.inline("+pipeline=carried", "input=ten")
+    first.type("export", "latest", str(to), "--store", str(first.store))
+    fill(other.cwd / "ten")
+    fill(there)
+    (there / "d.txt").write_text("new")
+    moved = ("--path", f"{first.cwd / 'ten'}={there}")
+    assert "1 are new" in other.import_(to, *moved, status=2)
+    (there / "d.txt").unlink()
+    assert f" input={there} " in other.import_(to, *moved)
+    assert DONE in other.command(there)
+
+
 def test_files_that_stayed_are_made_again_where_they_are_needed(origin: Place, other: Place, tmp_path: Path) -> None:
     """With `--files none` nothing is executed by the same command, and what needs files makes them."""
     to = tmp_path / "rows"
