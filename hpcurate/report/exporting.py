@@ -17,6 +17,9 @@ from hpcurate.report.columns import Column, cell, columns_of, json_text, readabl
 from hpcurate.report.results import Results
 from hpcurate.report.row_files import references
 from hpcurate.runs.commands import verb
+from hpcurate.store.filesystem import POSIX
+from hpcurate.store.freed import FilesState, Freed
+from hpcurate.store.layout import StageFolder
 
 MANIFEST = "manifest.jsonl"
 """Rows of a folder of results, written last: a folder without it is not complete."""
@@ -178,10 +181,23 @@ def _place(results: Results, reference: str, target: str, copy: bool) -> None:
         else:
             (_copy if copy else _link)(source, target)
     except FileNotFoundError:
+        if stage := _freed_of(results, reference):
+            raise StoreError(
+                f"{readable(source)}: was freed (keep=results), or was not in the archive that was imported (export "
+                f"--files all takes it along); the run's command with rerun={stage} makes files of {stage} again"
+            ) from None
         raise StoreError(
             f"{readable(source)}: is not there any more; type {verb('verify', results.run, results.store)} to see what "
             "else is gone, and how to make it again"
         ) from None
+
+
+def _freed_of(results: Results, reference: str) -> str:
+    """The stage of a file that is not there on purpose; empty for any other."""
+    folder, _, _, shard, _ = reference.split("/", 4)
+    freed = Freed(POSIX, StageFolder(os.path.join(results.stages, folder)), trash="").states([shard])
+    gone = any(state is not FilesState.BACK for _, state in freed.values())
+    return folder.rpartition("-")[0] if gone else ""
 
 
 def _link(source: str, target: str) -> None:

@@ -38,6 +38,8 @@ class Verification:
     faults: tuple[Fault, ...]
     unchecked: tuple[str, ...]
     """Stages of which nothing can be checked yet: what they read is not complete."""
+    freed: dict[str, int] = attrs.field(factory=dict)
+    """Stage → shards whose files are not there on purpose."""
 
     def plain(self) -> dict[str, Any]:
         """What `hpcurate verify --json` prints."""
@@ -46,16 +48,20 @@ class Verification:
 
 def verify(view: RunView) -> Verification:
     """Open every `stats.json`, look at every recorded file, and count the rows."""
-    found, shards, files = list[Fault](), 0, 0
+    found, freed, shards, files = list[Fault](), dict[str, int](), 0, 0
     unchecked = [stage.name for stage in view.planned if not view.lists(stage)]
     for stored in view.stored():
+        if gone := sum(map(_are_freed, stored.shards)) if stored.store.freed.any else 0:
+            freed[stored.stage] = gone
         found += [Fault(stored.stage, shard, "is not there any more") for shard in stored.missing]
         found += [Fault(stored.stage, shard, "has no readable stats.json") for shard in stored.damaged]
         with ThreadPoolExecutor(THREADS) as pool:
             for shard, (faults, count) in zip(stored.shards, pool.map(_faults, stored.shards), strict=True):
                 found += [Fault(stored.stage, shard.id, what) for what in faults]
                 shards, files = shards + 1, files + count
-    return Verification(run=view.run.name, shards=shards, files=files, faults=tuple(found), unchecked=tuple(unchecked))
+    return Verification(
+        run=view.run.name, shards=shards, files=files, faults=tuple(found), unchecked=tuple(unchecked), freed=freed
+    )
 
 
 def repair(view: RunView, found: Verification) -> list[str]:
