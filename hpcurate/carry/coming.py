@@ -165,6 +165,12 @@ def same_run(coming: Coming, request: Request) -> Same:
     epochs = SameEpochs(store.root, before)
     request = attrs.evolve(request, kept=coming.carried.kept, epochs=epochs)
     now = request.build(request.steps(request.output or coming.run.output))
+    if now.source.folder == before.source.folder and now.source.inputs != before.source.inputs:
+        raise StoreError(
+            f"{coming.archive.path}: several inputs are known by their absolute paths, and at others they are other "
+            "ones: --path cannot move them. Have them where they were, by a symbolic link each (ln -s NEW OLD), and "
+            f"import with --path OLD=OLD, by which copies count as what they are copies of; {ANYWAY}"
+        )
     for difference in differences("the archive", before, now):
         raise StoreError(
             f"{difference}; the same command would not find its results here. Use the code, the weights and the values "

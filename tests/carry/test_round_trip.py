@@ -79,6 +79,28 @@ def test_a_relative_input_can_be_elsewhere(other: Place, tmp_path: Path) -> None
     assert DONE in other.command(there)
 
 
+def test_several_inputs_keep_their_paths(other: Place, tmp_path: Path) -> None:
+    """Copies elsewhere are other inputs, which is said; links at the old places are not."""
+    first, to, names = Place(tmp_path / "first"), tmp_path / "archive", ("one", "two")
+    for name in names:
+        (first.folder / name).mkdir()
+        (first.folder / name / "a.txt").write_text(name)
+    both = f"input=[{','.join(str(first.folder / name) for name in names)}]"
+    first.inline("+pipeline=carried", both)
+    first.type("export", "latest", str(to), "--store", str(first.store))
+    for name in names:
+        shutil.move(first.folder / name, other.folder / name)
+        os.utime(other.folder / name / "a.txt", (1, 1))
+    said = other.import_(to, "--path", f"{first.folder}={other.folder}", status=2)
+    assert "several inputs are known by their absolute paths" in said
+    for name in names:
+        (first.folder / name).symlink_to(other.folder / name)
+    other.import_(to, "--path", f"{first.folder}={first.folder}")
+    said = other.inline("+pipeline=carried", both).stderr
+    assert DONE in said
+    assert "changed since" not in said
+
+
 def test_files_that_stayed_are_made_again_where_they_are_needed(origin: Place, other: Place, tmp_path: Path) -> None:
     """With `--files none` nothing is executed by the same command, and what needs files makes them."""
     to = tmp_path / "rows"
@@ -88,8 +110,13 @@ def test_files_that_stayed_are_made_again_where_they_are_needed(origin: Place, o
     assert "--files none: what it published stayed where it was" in said
     assert {} == other.tree()
     assert DONE in other.command(origin.input)
+    assert "files of copy (5 shards)" in other.type("verify", "--store", str(other.store)).stdout
+    words = ("results", "copy", "latest", "--store", str(other.store), "--to")
+    assert "command with rerun=copy makes" in other.type(*words, str(tmp_path / "no"), status=2).stderr
     other.command(origin.input, "rerun=put")
     assert other.tree() == origin.tree()
+    other.type(*words, str(tmp_path / "files"))
+    assert "nothing is missing" in other.type("verify", "--store", str(other.store)).stdout
 
 
 def test_how_much_goes_along(origin: Place, archive: Path, tmp_path: Path) -> None:
