@@ -194,8 +194,10 @@ def _scanned(request: Request) -> list[Scan]:
         raise ConfigError(f"{error}; if it is elsewhere here, add --path OLD=NEW; {ANYWAY}") from None
 
 
-def check_source(same: Same, small: Store) -> None:
-    """Raise where the input here has items that the archive's run does not have: the command would work on them."""
+def check_source(same: Same, small: Store) -> list[str]:
+    """What of its items is not here as it was, in words. Raise where the input here has items that the archive's run
+    does not have: the command would work on them.
+    """
     folder, limit = same.pipeline.source.folder, same.request.limit
     found = foresee_all(World(), small, folder, same.scanned, limit, Edits())
     if found.new:
@@ -204,6 +206,7 @@ def check_source(same: Same, small: Store) -> None:
             f"the input here is not that of the archive: {known}{found.new} are new, and the same command would work "
             f"on them; {ANYWAY}"
         )
+    return found.lines(Edits())[1:]
 
 
 def check_complete(coming: Coming, small: Store) -> None:

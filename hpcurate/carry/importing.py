@@ -63,7 +63,7 @@ def take_in(coming: Coming, same: Same | None, echo: Echo) -> Came:
         with unpacked(coming.archive, store) as small:
             source = small.stage(coming.frozen.pipeline.source.folder)
             with_new_paths(source, coming.carried.paths)
-            shards = _check(world, coming, same, small, store)
+            shards = _check(world, coming, same, small, store, echo)
             lacking = tuple(_lacking(small, coming.folders))
             open_store(store.root, echo=_silent if is_new else echo, frees=bool(lacking))
             output = _take(world, coming, same, small, echo)
@@ -74,14 +74,15 @@ def _silent(line: str) -> None:
     """Of a store that was made just now nobody needs to know which format it had a moment ago."""
 
 
-def _check(world: World, coming: Coming, same: Same | None, small: Store, store: Store) -> int:
+def _check(world: World, coming: Coming, same: Same | None, small: Store, store: Store, echo: Echo) -> int:
     """How many shards the store does not have yet. Raises UserError where it cannot take the archive."""
     code = os.path.basename(coming.frozen.code)
     if code_name(sorted(_code_files(coming, small).items())) != code:
         raise StoreError(f"{coming.archive.path}: run/{code} is not the code of that name; nothing was imported")
     check_complete(coming, small)
     if same is not None:
-        check_source(same, small)
+        for line in check_source(same, small):
+            echo(f"input: {line}")
     check_output(small, coming.output)
     return sum(check_free(world, small, store, folder) for folder in coming.folders)
 

@@ -102,8 +102,8 @@ def about_of(path: str, most: Optional[int] = None) -> About:
     except FileNotFoundError as error:
         raise SavedError(
             f"{beside}: is not there; keep=results frees the files that no stage needs any more, an export without "
-            "--files all leaves those behind that a later stage has read (the run's command with rerun=STAGE makes them "
-            "again), and what `hpcurate results --to` writes has this file beside the other one"
+            "--files all leaves those behind that a later stage has read (the run's command with rerun=STAGE makes "
+            "them again), and what `hpcurate results --to` writes has this file beside the other one"
         ) from error
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise SavedError(f"{beside}: what is known of a saved value cannot be read: {error}") from error

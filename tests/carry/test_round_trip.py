@@ -75,7 +75,12 @@ def test_a_relative_input_can_be_elsewhere(other: Place, tmp_path: Path) -> None
     moved = ("--path", f"{first.cwd / 'ten'}={there}")
     assert "1 are new" in other.import_(to, *moved, status=2)
     (there / "d.txt").unlink()
-    assert f" input={there} " in other.import_(to, *moved)
+    (there / "a.txt").unlink()
+    (there / "z.txt").write_text("another size")
+    said = other.import_(to, *moved)
+    assert f" input={there} " in said
+    assert "input: 1 item no longer there" in said
+    assert "input: 1 item changed since" in said
     assert DONE in other.command(there)
 
 

@@ -10,7 +10,7 @@ from hpcurate.carry.archive import is_tar, write_archive
 from hpcurate.carry.contents import Contents, contents_of
 from hpcurate.carry.index import FILES, Index
 from hpcurate.cli.terminal import show, show_json
-from hpcurate.cli.verbs.common import RUN_HELP, store_parser, the_run
+from hpcurate.cli.verbs.common import store_parser, the_run
 from hpcurate.errors import ConfigError
 from hpcurate.report.run_view import RunView
 from hpcurate.units import bytes_text, plural
@@ -19,7 +19,7 @@ from hpcurate.units import bytes_text, plural
 def parser() -> argparse.ArgumentParser:
     """See `hpcurate export --help`."""
     made = store_parser("export", "a run as a folder or one file, which hpcurate import takes into another store")
-    made.add_argument("run", metavar="RUN", help=RUN_HELP)
+    made.add_argument("run", metavar="RUN", help="name, path or part of a name, or `latest`")
     made.add_argument("to", metavar="TO", help="folder that is not there yet, or a file: TO.tar, TO.tar.gz")
     made.add_argument(
         "--files",

@@ -51,7 +51,8 @@ def verify_lines(found: Verification, moved: int | None, store: str, command: st
         stages = ", ".join(f"{stage} ({plural(count, 'shard')})" for stage, count in found.freed.items())
         lines.append(f"freed by keep=results, or not in the archive that was imported: files of {stages}; the run's")
         lines.append("  command with rerun=STAGE makes them again")
-    return lines + ([] if found.faults else [f"nothing {'else ' * bool(found.freed)}is missing"]) + next_lines(found, moved, store, command)
+    nothing = "nothing else is missing" if found.freed else "nothing is missing"
+    return lines + ([] if found.faults else [nothing]) + next_lines(found, moved, store, command)
 
 
 def fault_lines(stage: str, faults: list[Fault]) -> list[str]:
