@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -13,10 +14,10 @@ from typing import Any, Optional, Union
 import attrs
 import msgspec
 
-from hpcurate.errors import PipelineError
+from hpcurate.errors import ConfigError, PipelineError
 from hpcurate.golden.files import FileComparer
 from hpcurate.golden.folder import GOLDEN, Given, Golden, Placer, read_golden, write_golden
-from hpcurate.golden.outcomes import Kept, compare, lines_of
+from hpcurate.golden.outcomes import Kept, compare, lines_of, unknown_fields
 from hpcurate.golden.rules import read_rules
 from hpcurate.golden.texts import Reader, inputs_in, line_of
 from hpcurate.golden.values import KeptFile
@@ -67,10 +68,13 @@ def try_stage(
     """Run `stage` in this process over `tasks`, through real rows, in `folder` (made if missing).
 
     `batch_size` -1 takes the stage's own; `upstream` is for a stage with `counts_upstream`; `name` is what a pipeline
-    calls it, else its class says. A task that fails does not raise: look at `failed`.
+    calls it, else its class says. A task that fails does not raise: look at `failed`. Raises ConfigError where an
+    earlier trial lies in the folder.
     """
     folder = Path(folder).absolute()
     shard = folder / "trial"
+    if shard.exists():
+        raise ConfigError(f"{shard}: an earlier trial is there; name another folder, or remove this one")
     shard.mkdir(parents=True)
     kinds = list(dict.fromkeys(map(type, tasks)))
     given = _class_of(kinds, stage) or declared_input(stage)
@@ -121,7 +125,7 @@ def check_golden(
     AssertionError with the first differences, or where nothing is kept.
     """
     rules, save = read_rules(tolerance or {}, ignore), os.environ.get(SAVE) == "1" if update is None else update
-    kept = None if save and tasks is not None else _kept_in(os.fspath(folder))
+    kept = None if save and tasks is not None else _kept_in(os.fspath(folder), tasks is not None)
     given = tuple(_given(tasks)) if tasks is not None or kept is None else tuple(kept.given)
     with tempfile.TemporaryDirectory(prefix="hpcurate-golden-") as place:
         known = {"name": _name_of(stage), **(kept.stage if kept else {})}
@@ -129,19 +133,28 @@ def check_golden(
         if save:
             plain = msgspec.to_builtins(to_spec(stage))
             write_golden(os.fspath(folder), Golden({**known, **plain}, given, now))
+            if update is None:  # the variable also changes what nobody meant to: pytest lists these at its end
+                warnings.warn(f"{SAVE}=1: kept in {os.fspath(folder)}: {now.counts()}", stacklevel=2)
             return
         assert kept is not None, "it is read where nothing is saved"
         comparer = FileComparer(rules)
         found = compare(kept.kept, now, rules, comparer)
+        for line in unknown_fields(rules, kept.kept, now):
+            warnings.warn(line, stacklevel=2)
     if not found.is_same:
         head = f"{type(stage).__qualname__} differs from {os.fspath(folder)}; if that is meant, keep it with {SAVE}=1"
         raise AssertionError("\n".join([head, *lines_of(found)]))
 
 
-def _kept_in(folder: str) -> Golden:
-    if not os.path.exists(os.path.join(folder, GOLDEN)):
+def _kept_in(folder: str, has_tasks: bool) -> Golden:
+    if os.path.exists(os.path.join(folder, GOLDEN)):
+        return read_golden(folder)
+    if has_tasks:
         raise AssertionError(f"{folder}: nothing is kept there; look at what the stage gives, then set {SAVE}=1")
-    return read_golden(folder)
+    raise AssertionError(
+        f"{folder}: no tasks are kept there to run the stage on; give it some, check_golden(stage, folder, tasks), and "
+        f"set {SAVE}=1 once, or take them from a run: hpcurate replay STAGE --of RUN --golden {folder} --save"
+    )
 
 
 def _name_of(stage: Stage[Any, Any]) -> str:

@@ -131,8 +131,17 @@ def _json(path: str) -> dict[str, Any]:
         return {"": json.load(file)}
 
 
+def _ipynb(path: str) -> dict[str, Any]:
+    """Without the names of its cells, which nbformat draws by chance."""
+    with open(path, "rb") as file:
+        notebook = json.load(file)
+    cells = [{key: one[key] for key in one if key != "id"} for one in notebook["cells"]]
+    return {"": {**notebook, "cells": cells}}
+
+
 READERS: dict[str, _Reader] = {
     ".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet, ".json": _json,
+    ".ipynb": _ipynb,
 }  # fmt: skip
 
 

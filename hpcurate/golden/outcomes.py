@@ -11,7 +11,7 @@ import attrs
 from hpcurate.golden.rules import Rules
 from hpcurate.golden.values import Difference, FileDiffers, KeptFile, differences
 
-__all__ = ["Change", "Comparison", "Kept", "compare", "lines_of"]
+__all__ = ["Change", "Comparison", "Kept", "compare", "lines_of", "unknown_fields"]
 
 Plain = dict[str, Any]
 
@@ -138,6 +138,32 @@ def name_of(row: Plain) -> str:
     task = row.get("task") if isinstance(row.get("task"), dict) else row
     found = task.get("source") or task.get("path") if isinstance(task, dict) else None
     return found.name if isinstance(found, KeptFile) else found if isinstance(found, str) else ""
+
+
+def unknown_fields(rules: Rules, *sides: Kept) -> list[str]:
+    """A line for each name in the rules that is none of a field on any side, nor of one in a file."""
+    if not (rules.tolerances or rules.ignored):
+        return []
+    fields: dict[str, bool] = {}
+    for kept in (side.compared() for side in sides):
+        for row in (*kept.tasks, *kept.dropped, *kept.failed, *kept.written):
+            _note_fields(row, "", fields)
+    unknown = rules.unknown(fields, [name for name, is_file in fields.items() if is_file])
+    there = ", ".join(sorted(name for name in fields if "." not in name))
+    return [f"{name!r}: no task has a field of that name, so it changes nothing; there are {there}" for name in unknown]
+
+
+def _note_fields(value: Any, field: str, fields: dict[str, bool]) -> None:
+    """Adds name → whether it is a file, of a field and of all below it."""
+    if field:
+        fields[field] = fields.get(field, False) or isinstance(value, KeptFile)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _note_fields(inner, f"{field}.{key}" if field else str(key), fields)
+    elif isinstance(value, list):
+        for inner in value:
+            if isinstance(inner, (dict, list, KeptFile)):
+                _note_fields(inner, field, fields)
 
 
 # -- as lines -------------------------------------------------------------------------------------------

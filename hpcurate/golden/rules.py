@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Optional, Union
 
 import attrs
@@ -54,6 +54,18 @@ class Rules:
     def ignores(self, field: str) -> bool:
         """Whether it is not compared."""
         return any(_fits(field, pattern) for pattern in self.ignored)
+
+    def unknown(self, fields: Collection[str], files: Collection[str]) -> list[str]:
+        """Names that no field has, e.g. misspelt ones; what is in a file is not known, so each name below it may be."""
+        named = dict.fromkeys([*(pattern for pattern, _ in self.tolerances), *self.ignored])
+        return [one for one in named if not _is_known(_INDEX.sub("", one).split("."), fields, files)]
+
+
+def _is_known(pattern: list[str], fields: Collection[str], files: Collection[str]) -> bool:
+    if any(_fits(field, ".".join(pattern)) for field in fields):
+        return True
+    above = [".".join(pattern[:count]) for count in range(1, len(pattern))]
+    return any(_fits(file, one) for file in files for one in above)
 
 
 def _fits(field: str, pattern: str) -> bool:

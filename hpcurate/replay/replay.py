@@ -20,7 +20,7 @@ from hpcurate.environments.resolve import Environments
 from hpcurate.errors import FULL_ERRNOS, ConfigError, PipelineError
 from hpcurate.golden.files import FileComparer
 from hpcurate.golden.folder import Given, Golden, read_golden, write_golden
-from hpcurate.golden.outcomes import Comparison, Kept, compare
+from hpcurate.golden.outcomes import Comparison, Kept, compare, unknown_fields
 from hpcurate.golden.rules import Rules
 from hpcurate.models.registry import read_registry
 from hpcurate.models.weights import weights_of
@@ -141,7 +141,7 @@ def replay(asked: Replay) -> Replayed:
             before=kept,
             now=now,
             comparison=comparison,
-            notes=(*before.notes, *_notes(comparer)),
+            notes=(*before.notes, *_notes(comparer), *unknown_fields(asked.rules, kept, seen)),
         )
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from hpcurate.errors import SavedError
 
-__all__ = ["Checkpoint", "Saver", "class_name", "class_of", "module_of"]
+__all__ = ["Checkpoint", "Saver", "class_name", "class_of", "module_of", "other_form"]
 
 Facts = Mapping[str, Any]
 """What a saver writes down of a value, as plain data: its shape, its columns, what reading it needs."""
@@ -84,3 +84,22 @@ def class_of(name: str, purpose: str) -> type:
     if not isinstance(found, type):
         raise SavedError(f"{purpose} {name!r} is no class but {found!r:.80}")
     return found
+
+
+def other_form(value: Any) -> str:
+    """What a value that no saver takes as it is may be saved as, e.g. `{"x": tensor}`; empty: nobody knows."""
+    torch, pandas = module_of("torch"), module_of("pandas")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return 'save {"x": tensor}, or tensor.numpy(force=True)'
+    if pandas is not None and isinstance(value, pandas.Series):
+        return "save series.to_frame(), or series.to_numpy()"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "write them into a file, self.file(task, NAME)"
+    return "save each array by itself, under a name of its own" if _has_arrays(value) else ""
+
+
+def _has_arrays(value: Any) -> bool:
+    numpy = module_of("numpy")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+    kinds = () if numpy is None else (numpy.ndarray, numpy.generic)
+    return any(isinstance(one, kinds) or _has_arrays(one) for one in inner)

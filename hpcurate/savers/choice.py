@@ -9,7 +9,7 @@ from typing import Any, Union
 
 from hpcurate.errors import SavedError
 from hpcurate.savers.arrays import ArraySaver
-from hpcurate.savers.base import Saver, class_name, class_of
+from hpcurate.savers.base import Saver, class_name, class_of, other_form
 from hpcurate.savers.checkpoints import TensorsSaver, TorchSaver
 from hpcurate.savers.documents import JsonSaver, NotebookSaver, TextSaver
 from hpcurate.savers.figures import FigureSaver, SvgSaver
@@ -46,7 +46,8 @@ def chosen(value: Any, named: Named) -> tuple[str, Saver]:
         saver = made(name, make)
         if not saver.by_name_only and saver.takes(value):
             return name, saver
-    raise SavedError(f"no saver takes a {_kind(value)}; {_remedy()}")
+    other = other_form(value)
+    raise SavedError(f"no saver takes a {_kind(value)}; {other + '; ' if other else ''}{_remedy()}")
 
 
 def saver_named(named: Union[str, Saver]) -> tuple[str, Saver]:

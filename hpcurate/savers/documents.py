@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from hpcurate.errors import SavedError
-from hpcurate.savers.base import Facts, Saver, class_name, class_of
+from hpcurate.savers.base import Facts, Saver, class_name, class_of, other_form
 
 PLAIN = (dict, list, int, float, bool, type(None))
 """What is JSON by itself."""
@@ -32,7 +32,9 @@ class JsonSaver(Saver):
             text = _text(msgspec.to_builtins(value, order="deterministic") if facts else value)
             back = self._value(text, kind if facts else None)
         except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
-            raise SavedError(f"a {kind.__name__} that JSON cannot hold: {error!s:.200}") from None
+            other = other_form(value)
+            what = f"a {kind.__name__} that JSON cannot hold: {error!s:.200}{'; ' + other if other else ''}"
+            raise SavedError(what) from None
         if not _same(back, value):
             raise SavedError(
                 f"a {kind.__name__} that would be read back as another one: JSON has neither tuples nor keys that are "

@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from hpcurate import File, FileTask, Stage, Task
-from hpcurate.testing import check_golden
+from hpcurate.errors import ConfigError
+from hpcurate.testing import check_golden, try_stage
 
 
 @attrs.define(kw_only=True)
@@ -55,7 +56,8 @@ def test_what_is_kept_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(AssertionError, match="set HPCURATE_SAVE_GOLDEN=1"):
         check_golden(Titles(), golden, tasks)
     monkeypatch.setenv("HPCURATE_SAVE_GOLDEN", "1")
-    check_golden(Titles(), golden, tasks)
+    with pytest.warns(UserWarning, match="kept in"):
+        check_golden(Titles(), golden, tasks)
     monkeypatch.delenv("HPCURATE_SAVE_GOLDEN")
     check_golden(Titles(), golden, tasks)
     (tmp_path / "a.txt").unlink()
@@ -69,6 +71,32 @@ def test_what_is_kept_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     check_golden(Titles(more=0.5), golden, tolerance={"score": "10%"})
     check_golden(Titles(more=0.5), golden, update=True)
     check_golden(Titles(more=0.5), golden)
+
+
+def test_the_first_golden_folder_needs_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable set, too; then a warning says what was kept, which pytest lists."""
+    golden = tmp_path / "golden"
+    for value in ("", "1"):
+        monkeypatch.setenv("HPCURATE_SAVE_GOLDEN", value)
+        with pytest.raises(AssertionError, match=r"give it some, check_golden\(stage, folder, tasks\), .* --save$"):
+            check_golden(Titles(), golden)
+    with pytest.warns(UserWarning, match=r"kept in .*golden: 1 passed on, 1 dropped, 0 failed"):
+        check_golden(Titles(), golden, tasks_in(tmp_path))
+
+
+def test_a_misspelt_field_is_a_warning(tmp_path: Path) -> None:
+    """Not a failure: a field may be there with some tasks only."""
+    check_golden(Titles(), tmp_path / "golden", tasks_in(tmp_path), update=True)
+    with pytest.warns(UserWarning, match="'skore': no task has a field of that name"):
+        check_golden(Titles(), tmp_path / "golden", tolerance={"skore": 1}, ignore=["card"])
+
+
+def test_a_second_trial_in_one_folder_is_refused(tmp_path: Path) -> None:
+    """With what to do."""
+    tasks = tasks_in(tmp_path)
+    try_stage(Titles(), tasks, tmp_path / "trial")
+    with pytest.raises(ConfigError, match="an earlier trial is there; name another folder, or remove this one"):
+        try_stage(Titles(), tasks, tmp_path / "trial")
 
 
 def test_a_file_of_another_stage_is_kept_with_its_task(tmp_path: Path) -> None:

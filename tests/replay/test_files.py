@@ -234,3 +234,13 @@ def test_nothing_else_is_replaced(tmp_path: Path) -> None:
         write_golden(str(tmp_path / "g"), gone)
     assert before == tree(tmp_path / "g")
     assert ["g", "given.txt", "made", "mine"] == sorted(os.listdir(tmp_path))
+
+
+def test_a_notebook_is_compared_without_the_ids_of_its_cells(tmp_path: Path) -> None:
+    """Which nbformat draws by chance."""
+    one, other = two(tmp_path, ".ipynb")
+    for path, cell in ((one, "a1b2"), (other, "c3d4")):
+        path.write_text(json.dumps({"nbformat": 4, "cells": [{"id": cell, "source": "x"}], "metadata": {}}))
+    assert "" == differs(one, other)
+    other.write_text(other.read_text().replace('"x"', '"y"'))
+    assert 'cells[0].source: "x" → "y"' == differs(one, other)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpcurate.errors import ConfigError
-from hpcurate.golden.outcomes import Comparison, Kept, compare, lines_of
+from hpcurate.golden.outcomes import Comparison, Kept, compare, lines_of, unknown_fields
 from hpcurate.golden.rules import Rules, read_rules
 from hpcurate.golden.values import Difference, KeptFile, differences
 
@@ -162,3 +162,24 @@ def test_lines_are_few_and_no_name_breaks_them() -> None:
     assert "0 same, 30 changed, 0 missing, 0 additional" == lines[0]
     assert "changed: 0\\n  \\x1b[31m\\udcff" == lines[1]
     assert ["    and 4 more fields", "and 20 more tasks"] == lines[-2:]
+
+
+@pytest.mark.parametrize(
+    "name", ["score", "boxes.x", "boxes[3].x", "b*", "*", "found", "found.path", "reason", "saved"]
+)
+def test_names_of_fields_that_there_are(name: str) -> None:
+    """Those of dropped tasks, too, and whatever may be in a file."""
+    assert [] == unknown_fields(read_rules([f"{name}=1"], [name]), ROWS)
+
+
+@pytest.mark.parametrize("name", ["scor", "skore", "boxes.z", "score.x", "traceback"])
+def test_a_name_that_no_field_has_is_named(name: str) -> None:
+    """It would be taken without a word, and change nothing."""
+    (line,) = unknown_fields(read_rules([f"{name}=1"], [name]), Kept(), ROWS)
+    assert f"{name!r}: no task has a field of that name, so it changes nothing; there are boxes, found, id, " in line
+
+
+ROWS = Kept(
+    [{"id": "a", "score": 1, "boxes": [{"x": 1}], "found": KeptFile("f.json"), "saved": {"nb": {}}}],
+    [{"id": "b", "reason": "dull", "task": {"id": "b"}, "traceback": "…"}],
+)

@@ -337,7 +337,7 @@ def test_init_makes_a_project_that_runs_at_once(shell: Shell) -> None:
     assert [json.loads(row)["words"] for row in shell.rows("count")] == [8, 4]
     assert [json.loads(row)["reason"] for row in shell.rows("count", "dropped.jsonl")] == ["too short"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider"],  # -P: as plain `pytest` does
         cwd=shell.cwd,
         capture_output=True,
         text=True,

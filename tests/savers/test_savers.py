@@ -98,6 +98,24 @@ def test_a_path_with_an_equals_sign_is_no_column(tmp_path: Path) -> None:
     assert ["n"] == list(OURS["table"]().read(str(tmp_path / "split=a" / "t.parquet"), {}).columns)
 
 
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (torch.ones(1), 'save {"x": tensor}'),
+        (pd.Series([1]), r"series\.to_frame\(\)"),
+        (b"x", "self.file"),
+        ({"a": np.ones(1)}, "each array by itself"),
+        ([np.ones(1)], "each array by itself"),
+    ],
+)
+def test_what_no_saver_takes_is_refused_with_a_form_that_one_does(
+    save: Callable[..., Saved], value: Any, other: str
+) -> None:
+    """The first that many try."""
+    with pytest.raises(SavedError, match=other):
+        save(value)
+
+
 def test_a_checkpoint_comes_with_its_class(save: Callable[..., Saved]) -> None:
     """Constructed again with what it was constructed with, in the mode that it had."""
     net = Net(3).eval()
