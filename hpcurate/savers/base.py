@@ -53,7 +53,7 @@ class Saver:
 class Checkpoint:
     """A network with what its class is constructed with again: `self.save(task, "net", Checkpoint(net, {"width": 8}))`.
 
-    A network of a class that needs no arguments is saved as it is.
+    A network of a class that needs no arguments is saved as it is. What would come back as another one is refused.
     """
 
     module: Any

@@ -14,6 +14,7 @@ from typing import Any
 
 from hpcurate.errors import SavedError
 from hpcurate.savers.base import Checkpoint, Facts, Saver, class_name, class_of, module_of
+from hpcurate.savers.comes_back import check_comes_back
 
 
 class TensorsSaver(Saver):
@@ -118,7 +119,19 @@ def _about(value: Any) -> Facts:
     config = dict(value.config) if isinstance(value, Checkpoint) else {}
     kind = type(module)
     _check_constructs(kind, config)
-    return {**facts, "type": class_name(kind), "config": config, "training": module.training}
+    check_comes_back(module, config)
+    return {**facts, "type": class_name(kind), "config": config, "training": module.training, **_settings(module)}
+
+
+def _settings(module: Any) -> Facts:
+    """What no tensor of the state says: parts in the other mode, frozen parameters, dtypes of buffers beside it."""
+    state = module.state_dict()
+    found = {
+        "other_mode": [name for name, part in module.named_modules() if part.training != module.training],
+        "frozen": [name for name, one in module.named_parameters() if not one.requires_grad],
+        "buffers": {name: str(one.dtype) for name, one in module.named_buffers() if name not in state},
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _check_constructs(kind: type, config: dict[str, Any]) -> None:
@@ -150,5 +163,22 @@ def _made(facts: Facts, state: Any) -> Any:
     if not issubclass(kind, torch.nn.Module):
         raise SavedError(f"{facts['type']!r} is no torch.nn.Module")
     made = kind(**facts["config"])
+    _set(made, facts, state)
     made.load_state_dict(state)
-    return made.train(facts.get("training", True))
+    made.train(facts.get("training", True))
+    for name in facts.get("other_mode", ()):
+        part = made.get_submodule(name)
+        part.training = not part.training
+    return made
+
+
+def _set(made: Any, facts: Facts, state: Mapping[str, Any]) -> None:
+    """Dtypes and frozen parameters; in place, so that what is shared stays shared."""
+    import torch
+
+    beside = {name: getattr(torch, kind.rpartition(".")[2]) for name, kind in facts.get("buffers", {}).items()}
+    dtypes = {**beside, **{name: one.dtype for name, one in state.items() if _is_tensor(one)}}
+    for name, one in (*made.named_parameters(), *made.named_buffers()):
+        one.data = one.data.to(dtypes.get(name, one.dtype))
+    for name in facts.get("frozen", ()):
+        made.get_parameter(name).requires_grad_(False)

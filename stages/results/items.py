@@ -7,8 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import attrs
+
 from hpcurate import Record, Resources, Stage, Task
-from hpcurate.errors import StageError
+from hpcurate.errors import PipelineError, StageError
 from hpcurate.inside import file_of
 from hpcurate.objects.address import is_remote
 from stages.publish import publish_bytes, publish_file, published
@@ -62,6 +64,8 @@ class WriteItems(Stage[Task, Task]):
         """Refuse a class that cannot be written, or has not what the name is made of."""
         check_written(given)
         check_known(self.name, given)
+        if self.input_files:
+            check_has_files(given)
 
     def would_write(self, item: str) -> Sequence[str]:
         """The record, and the item's own file."""
@@ -127,6 +131,15 @@ def item_files(task: Task, name: str, layout: Layout, *, input_files: bool = Fal
     files = (*item.files, *(came_in(task, name, layout) if input_files else ()))
     check_once((record, *(path for _, path in files)), task.id)
     return Written(item.fields, files)
+
+
+def check_has_files(kind: type[Task]) -> None:
+    """Raise PipelineError for a class whose tasks stand for no file. A `Record` may have any value."""
+    if not issubclass(kind, Record) and not {"path", "files"} & set(attrs.fields_dict(kind)):
+        raise PipelineError(
+            f"input_files=true: a {kind.__qualname__} has no field `path` or `files`, so no input file of its own to "
+            "put there; leave input_files out, or read the tasks of the source"
+        )
 
 
 def came_in(task: Task, name: str, layout: Layout) -> list[tuple[str, str]]:

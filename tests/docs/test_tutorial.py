@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -36,11 +35,12 @@ def test_it_is_kept_without_output() -> None:
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What its cells of code print and show, in order; each ran without an error."""
+    """What its cells of code print and show, in order; each ran without an error. The environment is not activated."""
     folder = tmp_path_factory.mktemp("tutorial")
     notebook: Any = nbformat.read(TUTORIAL, as_version=4)  # type: ignore[no-untyped-call]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        own = os.path.dirname(sys.executable)
+        patch.setenv("PATH", os.pathsep.join(one for one in os.environ["PATH"].split(os.pathsep) if one != own))
         patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()

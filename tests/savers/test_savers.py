@@ -19,7 +19,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from saver_nets import Net, Tied
+from saver_nets import Looks, Net, Tied, Two
 from saver_stages import Celsius, CelsiusSaver, Pair, Settings, values
 
 from hpcurate.errors import SavedError
@@ -146,6 +146,60 @@ def test_a_network_that_cannot_be_constructed_again_is_refused_at_once(save: Cal
 
     with pytest.raises(SavedError, match="defined inside a function"):
         save(Inner())
+
+
+@pytest.mark.parametrize(
+    ("net", "config", "said"),
+    [
+        (lambda: Two("gelu"), {}, r"act is gelu, and would be relu; say what it was made with, Checkpoint\(two, "),
+        (lambda: Two("gelu", 8), {"width": 8}, "act is gelu, and would be relu"),
+        (lambda: Two(width=8), {}, r"layers.weight is \(2, 8\), and would be \(2, 4\)"),
+        (lambda: torch.nn.Sequential(torch.nn.Linear(1, 1)), {}, "it has part '0', and would not"),
+        (lambda: Two(shown=False), {"shown": False}, "whether width had the default cannot be seen, as hidden"),
+        (lambda: Two(), {"act": "tanh"}, "cannot be constructed again: KeyError: 'tanh'"),
+        (lambda: Looks(0.5), {}, r"rates is \[0.0, 0.5\], and would be \[0.0, 0.1"),
+        (lambda: torch.nn.Linear(2, 2, bias=False), {"in_features": 2, "out_features": 2}, "would have tensor 'bias'"),
+    ],
+)
+def test_a_network_that_would_be_another_one_is_refused(
+    save: Callable[..., Saved], net: Callable[[], Any], config: dict[str, Any], said: str
+) -> None:
+    """Defaults that it was not made with; with its config it comes back."""
+    with pytest.raises(SavedError, match=said):
+        save(Checkpoint(net(), config))
+
+
+@pytest.mark.parametrize(
+    ("net", "config"),
+    [
+        (lambda: Two("gelu", 8), {"act": "gelu", "width": 8}),
+        (lambda: Two(shown=False), {"act": "relu", "width": 4, "shown": False}),
+        (lambda: Looks(0.5), {"rate": 0.5}),
+        (lambda: torch.nn.LSTM(2, 3), {"input_size": 2, "hidden_size": 3}),
+        (lambda: torch.nn.TransformerEncoderLayer(4, 2), {"d_model": 4, "nhead": 2}),
+        (lambda: Two().half(), {}),
+        (lambda: Tied().to(torch.bfloat16), {}),
+    ],
+)
+def test_a_network_comes_back_as_it_was(
+    save: Callable[..., Saved], net: Callable[[], Any], config: dict[str, Any]
+) -> None:
+    """With dtypes, also of what is not in the state; with modes of its parts, and what of it is frozen."""
+    one, before = net(), torch.random.get_rng_state()
+    next(one.parameters()).requires_grad_(False)
+    next(one.children(), one).eval()
+    saved = save(Checkpoint(one, config))
+    assert torch.equal(before, torch.random.get_rng_state())
+    back = load(saved)
+    assert state_of(one) == state_of(back)
+    assert all(torch.equal(tensor, back.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
+def state_of(net: Any) -> list[Any]:
+    """All that is compared here beside the numbers."""
+    parameters = [(name, tensor.dtype, tensor.requires_grad) for name, tensor in net.named_parameters()]
+    parts = [(name, type(part), part.training) for name, part in net.named_modules()]
+    return [parameters, parts, [(name, tensor.dtype) for name, tensor in net.named_buffers()]]
 
 
 def test_tensors_by_name_are_one_file_of_safetensors(save: Callable[..., Saved]) -> None:

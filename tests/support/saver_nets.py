@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 
@@ -22,3 +23,24 @@ class Tied(nn.Module):
         self.two = nn.Linear(2, 2, bias=False)
         self.two.weight = self.one.weight
         self.register_buffer("steps", nn.Parameter(self.one.weight[0], requires_grad=False).data)
+
+
+class Two(nn.Module):
+    """A network whose parts hang on an argument that has a default."""
+
+    def __init__(self, act: str = "relu", width: int = 4, shown: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.Linear(width, 2)
+        self.act = {"relu": nn.functional.relu, "gelu": nn.functional.gelu}[act]
+        self.register_buffer("beside", torch.ones(2), persistent=False)
+        if not shown:
+            self.hidden = object()
+
+
+class Looks(nn.Module):
+    """Its constructor looks at numbers, which there are none of without memory."""
+
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__()
+        self.rates = [float(one) for one in torch.linspace(0, rate, 2)]
+        self.layers = nn.Linear(1, 1)

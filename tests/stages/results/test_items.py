@@ -161,6 +161,10 @@ def test_a_class_that_cannot_be_written_is_refused_before_anything_runs(tmp_path
         WriteItems(str(tmp_path)).accept(Deep)
     with pytest.raises(PipelineError, match=r"name=\{relative\}.\{start\}: a Caption has no field 'start'"):
         WriteItems(str(tmp_path), name="{relative}.{start}").accept(Caption)
+    with pytest.raises(PipelineError, match="input_files=true: a Caption has no field `path` or `files`"):
+        WriteItems(str(tmp_path), input_files=True).accept(Caption)
+    for kind in (FileTask, Record):
+        WriteItems(str(tmp_path), input_files=True).accept(kind)
 
 
 @attrs.define(kw_only=True)
