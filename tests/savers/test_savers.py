@@ -19,7 +19,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from saver_nets import Looks, Net, Tied, Two
+from saver_nets import Looks, Net, Normed, Tied, Two
 from saver_stages import Celsius, CelsiusSaver, Pair, Settings, values
 
 from hpcurate.errors import SavedError
@@ -178,6 +178,7 @@ def test_a_network_that_would_be_another_one_is_refused(
         (lambda: torch.nn.LSTM(2, 3), {"input_size": 2, "hidden_size": 3}),
         (lambda: torch.nn.TransformerEncoderLayer(4, 2), {"d_model": 4, "nhead": 2}),
         (lambda: Two().half(), {}),
+        (Normed, {}),
         (lambda: Tied().to(torch.bfloat16), {}),
     ],
 )
@@ -198,7 +199,7 @@ def test_a_network_comes_back_as_it_was(
 def state_of(net: Any) -> list[Any]:
     """All that is compared here beside the numbers."""
     parameters = [(name, tensor.dtype, tensor.requires_grad) for name, tensor in net.named_parameters()]
-    parts = [(name, type(part), part.training) for name, part in net.named_modules()]
+    parts = [(name, type(part).__name__, part.training) for name, part in net.named_modules()]
     return [parameters, parts, [(name, tensor.dtype) for name, tensor in net.named_buffers()]]
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import attrs
+import numpy as np
 import torch
 from torch import nn
 
@@ -35,6 +39,22 @@ class Two(nn.Module):
         self.register_buffer("beside", torch.ones(2), persistent=False)
         if not shown:
             self.hidden = object()
+
+
+class Normed(nn.Module):
+    """A part whose class torch makes for it, and an array in a record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+        self.sizes = Sizes(np.ones(2))
+
+
+@attrs.define
+class Sizes:
+    """A record that cannot be compared."""
+
+    numbers: Any
 
 
 class Looks(nn.Module):
