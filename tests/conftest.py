@@ -66,6 +66,16 @@ def one_that_types() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
     """What a stage that runs in this very process sets for it (no hub, no GPU) is not there for the next test."""
+    yield from _same_environment()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_environment_for_the_next_file() -> Iterator[None]:
+    """Nor is it there for the next file, where a fixture of a whole file has set it."""
+    yield from _same_environment()
+
+
+def _same_environment() -> Iterator[None]:
     before = dict(os.environ)
     yield
     for name in os.environ.keys() - before.keys():
