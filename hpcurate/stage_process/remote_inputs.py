@@ -90,6 +90,16 @@ class Copies:
 
     def get(self, address: str, shard: str, known: Optional[Seen] = None) -> str:
         """Path of the copy of an object, for a shard that needs it. Raises what `Objects.fetch` does."""
+        while True:
+            copy = self._asked(address, shard, known)
+            if not isinstance(copy.error, Unwanted):  # else it was begun for a shard that has ended: once more
+                break
+        if copy.error is not None:
+            raise copy.error
+        return copy.path
+
+    def _asked(self, address: str, shard: str, known: Optional[Seen]) -> _Copy:
+        """Once it has come, or failed."""
         with self._lock:
             if shard not in self._shards:
                 raise Unwanted(address)
@@ -101,21 +111,28 @@ class Copies:
         if first:
             self._fetch(address, copy, known)
         copy.done.wait()
-        if copy.error is not None:
-            raise copy.error
-        return copy.path
+        return copy
 
     def _fetch(self, address: str, copy: _Copy, known: Optional[Seen]) -> None:
+        error: Optional[BaseException] = None
         try:
             with own_io("making a folder for the copy of an object:", copy.path):
                 os.makedirs(os.path.dirname(copy.path), exist_ok=True)
             self._through.fetch(parse(address), copy.path, known, lambda: not copy.shards)
-        except BaseException as error:
+        except BaseException as raised:
+            error = raised
+        with self._lock:  # all at once: whoever asks meanwhile begins no second copy at the same place
             copy.error = error
-        with self._lock:
-            if copy.error is not None or not copy.shards:  # its shards have ended meanwhile
+            copy.done.set()
+            if error is not None:
                 _remove(copy.path)
-        copy.done.set()
+            self._drop_unneeded(address, copy)
+
+    def _drop_unneeded(self, address: str, copy: _Copy) -> None:
+        """Unless it is on its way: then it goes once it has come, if nobody else has asked for it by then."""
+        if not copy.shards and copy.done.is_set():
+            del self._copies[address], self._names[_folder_name(copy.path)]
+            _remove(copy.path)
 
     def end(self, shard: str) -> None:
         """The shard needs nothing any more."""
@@ -123,9 +140,7 @@ class Copies:
             self._shards.discard(shard)
             for address, copy in list(self._copies.items()):
                 copy.shards.discard(shard)
-                if not copy.shards:
-                    del self._copies[address], self._names[_folder_name(copy.path)]
-                    _remove(copy.path)
+                self._drop_unneeded(address, copy)
 
     def close(self) -> None:
         """Remove all of it."""

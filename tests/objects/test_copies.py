@@ -6,8 +6,11 @@ import json
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -17,7 +20,8 @@ from object_stages import Publish, ReadFile, ReadFiles
 
 from hpcurate import FileTask, Stage, Task
 from hpcurate.errors import StoreFailed
-from hpcurate.objects.client import BLOCK, Unwanted
+from hpcurate.objects.address import Seen
+from hpcurate.objects.client import BLOCK, Objects, Unwanted
 from hpcurate.source import Files, GroupTask
 from hpcurate.stage_process.remote_inputs import LONGEST_NAME, Copies, local_name, source_fields
 from hpcurate.testing import Outcome, try_stage
@@ -111,6 +115,48 @@ def pieces(bucket: Bucket, count: int) -> list[Piece]:
     [file] = listed(bucket)
     given = {name: value for name, value in attrs.asdict(file).items() if name != "id"}
     return [Piece(id=f"p{n}", number=n, **given) for n in range(count)]
+
+
+class Held(Objects):
+    """Waits before it reads the first object."""
+
+    def __init__(self) -> None:
+        super().__init__(pauses=(0.01,) * 8)
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def copy(self, *given: Any, **more: Any) -> Seen:
+        """As long as it is told to."""
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.go_on.wait(60)
+        return super().copy(*given, **more)
+
+
+@pytest.mark.parametrize("shard", ["again", ""])
+def test_a_copy_for_a_shard_that_has_ended_takes_away_no_other(bucket: Bucket, scratch: Path, shard: str) -> None:
+    """A shard is handed back while an object is on its way, and the same process tries it again."""
+    bucket.put("in/a.bin", b"1" * 3 * BLOCK)
+    held, address = Held(), str(bucket.at("in/a.bin"))
+    copies = Copies(str(scratch), held)
+    with ThreadPoolExecutor(2) as pool:
+        copies.begin("first")
+        first = pool.submit(copies.get, address, "first")
+        assert held.asked.wait(60)
+        copies.end("first")
+        if shard:
+            copies.begin(shard)
+        again = pool.submit(copies.get, address, shard or "first")
+        held.go_on.set()
+        if shard:
+            path = Path(again.result(60))
+            wait([first], 60)
+            assert 3 * BLOCK == path.stat().st_size
+            copies.end(shard)
+        else:
+            with pytest.raises(Unwanted):
+                first.result(60)
+    assert [] == left(scratch)
+    copies.close()
 
 
 def test_an_object_that_several_items_need_is_read_once(bucket: Bucket, tmp_path: Path) -> None:
