@@ -99,7 +99,7 @@ def opened(archive: Checked, store: Store, paths: Paths) -> Iterator[Coming]:
         kept = Run(Store(folder), header.run)
         unpack(archive, folder, {path: f"runs/{header.run}/{name}" for path, name in _of_its_folder(archive)})
         frozen = kept.frozen()
-        _check_folders(frozen, archive.path)
+        _check_folders(frozen, archive)
         typed = _write_config(kept, {"store": store.root}, paths, frozen.command.folder)
         carried = Carried(frozen.pipeline, paths)
         yield Coming(archive=archive, run=run, kept=kept, frozen=frozen, carried=carried, typed=typed)
@@ -113,13 +113,22 @@ def _of_its_folder(archive: Checked) -> Iterator[tuple[str, str]]:
             yield entry.path, name
 
 
-def _check_folders(frozen: Frozen, archive: str) -> None:
-    """Names that become paths are those of stages and of a source. Raises StoreError."""
+def _check_folders(frozen: Frozen, archive: Checked) -> None:
+    """Names that become paths are those of stages, and of a source and its lists. Raises StoreError."""
+    if not frozen.pipeline.stages:
+        raise StoreError(f"{archive.path}: run/pipeline.json: has no stage; nothing was imported")
     names = [(SOURCE, frozen.pipeline.origin, frozen.pipeline.source.folder)]
     names += [(stage.name, stage.fingerprint, stage.folder) for stage in frozen.pipeline.stages]
     for name, fingerprint, folder in names:
         if not STAGE.fullmatch(folder) or folder != f"{name}-{fingerprint[:12]}":
-            raise StoreError(f"{archive}: run/pipeline.json: {folder!a} is no folder of a stage; nothing was imported")
+            raise StoreError(
+                f"{archive.path}: run/pipeline.json: {folder!a} is no folder of a stage; nothing was imported"
+            )
+    lists, there = [f"stages/{names[0][2]}/lists/{name}.jsonl" for name in frozen.source_lists], archive.index.by_path()
+    if lacking := next((name for name in lists if name not in there), None):
+        raise StoreError(
+            f"{archive.path}: run/pipeline.json: names {lacking[:200]!a}, which is not in it; nothing was imported"
+        )
 
 
 def check_output_is_named(coming: Coming) -> None:

@@ -156,7 +156,7 @@ class Run:
         try:
             typed = {} if "command" in plain else {"command": {"words": self._words()}}
             return with_retried(log, msgspec.convert(_in_todays_form({**typed, **plain}), Frozen))
-        except (msgspec.ValidationError, LookupError, TypeError) as error:
+        except (msgspec.ValidationError, LookupError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: another hpcurate wrote it ({error}); {self._typed_again()}") from None
 
     def _typed_again(self) -> str:

@@ -35,11 +35,17 @@ def test_what_is_to_be_known_is_said() -> None:
         "  split: 3 shards still to do",
         "  write: not begun",
         "  --files none: what it published stayed where it was",
-        "  files not in the archive, made again if a stage needs them: cut",
+        "  files not in the archive, with other paths they cannot be made again, --files all has them: cut",
         "  nobody has looked whether its command would be this run here",
         "  rows of stages name the old paths: what is left to do may need links, e.g. ln -s /mnt /data",
         "next: hpcurate …",
     ]
+
+
+def test_where_no_path_is_another_files_can_be_made_again() -> None:
+    """From the input; their rows name it as it is."""
+    lines = import_lines(msgspec.structs.replace(CAME, lacking=("cut",)), HEADER, "hpcurate …", True, [])
+    assert lines[1] == "  files not in the archive, made again if a stage needs them: cut"
 
 
 def test_what_was_there_before() -> None:

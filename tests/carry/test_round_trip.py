@@ -224,9 +224,27 @@ def published_at_home(plain: dict[str, Any]) -> None:
     plain["output"] = "/root/.ssh"
 
 
+def without_stages(plain: dict[str, Any]) -> None:
+    """Nothing that anybody did."""
+    plain["pipeline"]["stages"] = []
+
+
+def listed_nowhere(plain: dict[str, Any]) -> None:
+    """A list of the source whose name leads elsewhere."""
+    plain["source_lists"] = ["../../../../x"]
+
+
+def half_a_character(plain: dict[str, Any]) -> None:
+    """A text that is no UTF-8 where a number is expected."""
+    plain["pipeline"]["stages"][0]["workers"] = "\ud800"
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
+        (without_stages, "has no stage"),
+        (listed_nowhere, "x.jsonl', which is not in it"),
+        (half_a_character, "another hpcurate wrote it"),
         (named_outside, "is no folder of a stage"),
         (source_outside, "is no folder of a stage"),
         (published_at_home, "say where that is to be here, --path /root/.ssh=/root/.ssh"),

@@ -77,6 +77,9 @@ def _same(coming: Coming) -> Same | None:
         raise ConfigError(f"{coming.archive.path}: its command cannot be typed here: {error}{more}") from None
 
 
+AGAIN = "made again if a stage needs them"
+
+
 def import_lines(came: Came, header: Header, command: str, is_same: bool, elsewhere: Sequence[str]) -> list[str]:
     """What is printed. Pure."""
     run = came.run
@@ -88,7 +91,8 @@ def import_lines(came: Came, header: Header, command: str, is_same: bool, elsewh
     if header.files == "none":
         lines.append("  --files none: what it published stayed where it was")
     if came.lacking:
-        lines.append(f"  files not in the archive, made again if a stage needs them: {', '.join(came.lacking)}")
+        fate = "with other paths they cannot be made again, --files all has them" if elsewhere else AGAIN
+        lines.append(f"  files not in the archive, {fate}: {', '.join(came.lacking)}")
     if not is_same:
         lines.append("  nobody has looked whether its command would be this run here")
     if elsewhere and header.open:
