@@ -100,6 +100,7 @@ def opened(archive: Checked, store: Store, paths: Paths) -> Iterator[Coming]:
         unpack(archive, folder, {path: f"runs/{header.run}/{name}" for path, name in _of_its_folder(archive)})
         frozen = kept.frozen()
         _check_folders(frozen, archive)
+        _check_words(kept, archive)
         typed = _write_config(kept, {"store": store.root}, paths, frozen.command.folder)
         carried = Carried(frozen.pipeline, paths)
         yield Coming(archive=archive, run=run, kept=kept, frozen=frozen, carried=carried, typed=typed)
@@ -111,6 +112,14 @@ def _of_its_folder(archive: Checked) -> Iterator[tuple[str, str]]:
         name = entry.path.removeprefix("run/")
         if name != entry.path and not name.startswith(("code-", "inputs/")):
             yield entry.path, name
+
+
+def _check_words(kept: Run, archive: Checked) -> None:
+    """What was typed is texts. Raises StoreError."""
+    try:
+        msgspec.json.decode(kept.filesystem.read(os.path.join(kept.path, "overrides.json")), type=list[str])
+    except (FileNotFoundError, msgspec.DecodeError) as error:
+        raise StoreError(f"{archive.path}: run/overrides.json: {error}; nothing was imported") from None
 
 
 def _check_folders(frozen: Frozen, archive: Checked) -> None:
@@ -132,10 +141,14 @@ def _check_folders(frozen: Frozen, archive: Checked) -> None:
 
 
 def check_output_is_named(coming: Coming) -> None:
-    """Raise StoreError where the archive would write into a folder that the user has not named."""
+    """Raise StoreError where the archive would write into a folder that the user has not named.
+
+    A relative one is in the folder where the user types; nothing hidden is.
+    """
     has_some = any(entry.path.startswith("output/") for entry in coming.archive.index.entries)
     named = Paths(coming.carried.paths.pairs[:-1])  # the last is the run's own folder
-    if has_some and coming.output != coming.run.output and not named.below(coming.output):
+    elsewhere = os.path.isabs(coming.output) or any(part.startswith(".") for part in coming.output.split("/"))
+    if has_some and elsewhere and coming.output != coming.run.output and not named.below(coming.output):
         here = quoted(f"{coming.frozen.output}={coming.frozen.output}")
         raise StoreError(
             f"{coming.archive.path}: the run has published to {coming.frozen.output}; say where that is to be here, "

@@ -53,7 +53,7 @@ def contents_of(view: RunView, files: str, hpcurate: str) -> Contents:
         found += _shards(one, one.store.folder, wanted, notes)
     if files != "none":
         found += _output(view, stored)
-        notes += [f"output: {plural(links, 'symbolic link')}" for links in [_links(view.frozen.output)] if links]
+        notes += [f"output: {plural(links, 'symbolic link')}" for links in [_links(_output_of(view))] if links]
     opened = _open(view)
     header = Header(
         store=json.loads(view.run.filesystem.read(view.run.store.format_json))["format"],
@@ -237,9 +237,14 @@ def _checked(shard: CommittedShard, name: str, size: int | None) -> str:
 # -- what it published --------------------------------------------------------------------------------
 
 
+def _output_of(view: RunView) -> str:
+    """Where it is: a relative one is in the folder where the command was typed."""
+    return os.path.normpath(os.path.join(view.frozen.command.folder, view.frozen.output))
+
+
 def _output(view: RunView, stored: Sequence[StoredList]) -> Iterator[Named]:
     """The files of its output; where that is the folder of the input, none of those."""
-    root = view.frozen.output
+    root = _output_of(view)
     if os.path.isfile(root):
         yield f"output/{os.path.basename(root)}", root
         return

@@ -63,12 +63,12 @@ def test_other_paths_are_named(other: Place, tmp_path: Path) -> None:
 
 def test_a_relative_input_can_be_elsewhere(other: Place, tmp_path: Path) -> None:
     """Then it is looked at there, and the command to type names it; a folder of that name beside the user does not
-    matter.
+    matter. A relative output comes from where the run was typed, and goes where the import is.
     """
     first, there, to = Place(tmp_path / "first"), tmp_path / "there", tmp_path / "archive"
     fill(first.cwd / "ten")
-    first.inline("+pipeline=carried", "input=ten")
-    first.type("export", "latest", str(to), "--store", str(first.store))
+    first.inline("+pipeline=carried", "input=ten", "output=out")
+    other.type("export", "latest", str(to), "--store", str(first.store))
     fill(other.cwd / "ten")
     fill(there)
     (there / "d.txt").write_text("new")
@@ -81,7 +81,8 @@ def test_a_relative_input_can_be_elsewhere(other: Place, tmp_path: Path) -> None
     assert f" input={there} " in said
     assert "input: 1 item no longer there" in said
     assert "input: 1 item changed since" in said
-    assert DONE in other.command(there)
+    assert other.tree(other.cwd / "out") == first.tree(first.cwd / "out") != {}
+    assert DONE in other.command(there, "output=out")
 
 
 def test_several_inputs_keep_their_paths(other: Place, tmp_path: Path) -> None:
@@ -224,6 +225,11 @@ def published_at_home(plain: dict[str, Any]) -> None:
     plain["output"] = "/root/.ssh"
 
 
+def published_hidden(plain: dict[str, Any]) -> None:
+    """One beside whoever types, where nobody looks."""
+    plain["output"] = ".ssh"
+
+
 def without_stages(plain: dict[str, Any]) -> None:
     """Nothing that anybody did."""
     plain["pipeline"]["stages"] = []
@@ -247,6 +253,7 @@ def half_a_character(plain: dict[str, Any]) -> None:
         (half_a_character, "another hpcurate wrote it"),
         (named_outside, "is no folder of a stage"),
         (source_outside, "is no folder of a stage"),
+        (published_hidden, "say where that is to be here"),
         (published_at_home, "say where that is to be here, --path /root/.ssh=/root/.ssh"),
     ],
 )
