@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import attrs
 
 from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, check_values, option
-from hpcurate.objects.address import is_remote
+from hpcurate.objects.address import SCHEME, is_remote
 from hpcurate.source.base import MISSING, FolderTask, Placed, absolute, file_task, suffixes
 from hpcurate.source.walk import walk_files, walk_folders
 from hpcurate.task import FileTask, Task, stable_id
@@ -71,7 +72,15 @@ class Files:
         if glob.has_magic(path):
             root = _root_of_glob(path)
             return root, _matched(path, root)
-        raise ConfigError(f"input={self.path}: no such folder or file; give a folder or a glob like '/data/*.mp4'")
+        raise ConfigError(f"input={self.path}: {_not_there(str(self.path))}")
+
+
+def _not_there(path: str) -> str:
+    """What to give instead of a path that leads nowhere. Pure."""
+    if address := re.match(r"(\w+)://", path):
+        return f"of addresses only {SCHEME}BUCKET/PREFIX is read, not {address[0]}; copy it to a folder first"
+    several = f"; several are one list, 'input=[{path}]'" if "," in path else ""
+    return f"no such folder or file; give a folder or a glob like '/data/*.mp4'{several}"
 
 
 def _walked(root: str) -> Iterator[tuple[str, os.stat_result]]:

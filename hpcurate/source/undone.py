@@ -12,6 +12,7 @@ import os
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from string import Formatter
 from typing import Any, NamedTuple
 
 import attrs
@@ -20,8 +21,9 @@ from hpcurate.errors import ConfigError
 from hpcurate.fields import NEEDED, option
 from hpcurate.objects.address import is_remote
 from hpcurate.source.base import Source, hash64
+from hpcurate.source.exclude import Exclude
 from hpcurate.source.names import calls, wanted
-from hpcurate.source.parts import output_fields
+from hpcurate.source.parts import Part, output_fields
 from hpcurate.source.several import notes_of, several_in
 from hpcurate.system.classes import load_class
 from hpcurate.task import Task
@@ -40,6 +42,8 @@ class Check(NamedTuple):
     of: Callable[[Sequence[Task]], list[bool]]
     at_once: int = 1
     """Tasks that it is asked about at a time, at most."""
+    unused: Callable[[], str] = str
+    """What no item is called, once all were asked about; empty if there is nothing to say."""
 
 
 @attrs.define(frozen=True)
@@ -57,6 +61,8 @@ class Undone:
     left_out: set[int] = attrs.field(factory=set, init=False, eq=False)
     """`hash64` of the ids that the last enumeration left out."""
     _check: Check = attrs.field(init=False, eq=False)
+    _ended: list[bool] = attrs.field(factory=list, init=False, eq=False)
+    """Not empty once an enumeration came to its end."""
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_check", self._checked())
@@ -73,6 +79,7 @@ class Undone:
     def tasks(self) -> Iterator[Task]:
         """See `Source`. Raises ConfigError where a function of yours fails, naming the task."""
         self.left_out.clear()
+        self._ended.clear()
         tasks = self.source.tasks()
         while some := list(itertools.islice(tasks, self._check.at_once)):
             for task, is_done in zip(some, self._check.of(some), strict=True):
@@ -80,11 +87,14 @@ class Undone:
                     self.left_out.add(hash64(task.id))
                 else:
                     yield task
+        self._ended.append(True)
 
     def notes(self) -> list[str]:
-        """How many were done."""
-        done = [f"already done: {plural(len(self.left_out), 'item')} ({self._called})"] * bool(self.left_out)
-        return [*notes_of(self.source), *done]
+        """How many were done, also if none was: a word that is misspelt finds nothing. And names that are no item's."""
+        done = f"already done: {plural(len(self.left_out), 'item')} ({self._called})"
+        all_asked = self._ended and not isinstance(self.source, (Part, Exclude))  # which leave out items themselves
+        unused = self._check.unused() if all_asked else ""
+        return [*notes_of(self.source), done, *([f"done: {unused}"] if unused else [])]
 
     @property
     def _called(self) -> str:
@@ -96,7 +106,7 @@ class Undone:
         text = str(self.done)
         if text.startswith("@"):
             names, several = wanted(text, "done"), several_in(self.source) is not None
-            return Check(lambda tasks: [names.has(calls(task, several)) for task in tasks])
+            return Check(lambda tasks: [names.has(calls(task, several)) for task in tasks], unused=names.unused)
         if _FUNCTION.fullmatch(text):
             return of_function(text, _loaded(text))
         return of_pattern(text)
@@ -110,11 +120,14 @@ def of_pattern(pattern: str) -> Check:
     known = output_fields("a/b.mp4", "id")
     try:
         pattern.format(**known)
+        usable = any(name for _, name, _, _ in Formatter().parse(pattern)) and not _is_list(pattern)
     except (KeyError, IndexError, ValueError):
+        usable = False
+    if not usable:
         raise ConfigError(
-            f"done={pattern}: expected a path with {', '.join('{' + name + '}' for name in known)}, "
+            f"done={pattern}: expected one path with {', '.join('{' + name + '}' for name in known)}, "
             "e.g. /captions/{relative}.json; @FILE with names; or module:function"
-        ) from None
+        )
 
     exists = _in_bucket(pattern) if is_remote(pattern) else _on_disk
 
@@ -122,6 +135,11 @@ def of_pattern(pattern: str) -> Check:
         return exists(pattern.format(**output_fields(str(getattr(task, "source", task.id)), task.id)))
 
     return Check(lambda tasks: [is_done(task) for task in tasks])
+
+
+def _is_list(text: str) -> bool:
+    """Several, as `exclude` may have them. Pure."""
+    return text.startswith("[") and text.endswith("]")
 
 
 def _on_disk(path: str) -> bool:

@@ -64,6 +64,22 @@ def test_keys_need_no_plus(typed: str, for_hydra: str) -> None:
     assert sort_arguments([typed]).overrides == (for_hydra,)
 
 
+@pytest.mark.parametrize("key", ["input", "exclude"])
+def test_a_path_that_is_given_twice_is_refused_with_how_to_give_several(key: str) -> None:
+    """A shell makes several words of `input=/d/{a,b}` without quotes: the last alone was used."""
+    with pytest.raises(ConfigError) as told:
+        sort_arguments([f"{key}=/d/a b", f"+{key}=/d/c"])
+    assert f"for several type '{key}=[/d/a b,/d/c]'; braces stand in quotes" in str(told.value)
+
+
+@pytest.mark.parametrize("key", ["store", "output", "done", "part"])
+def test_of_a_path_there_is_one(key: str) -> None:
+    """The same twice is one."""
+    with pytest.raises(ConfigError, match=f"{key}=a and {key}=b: a key has one value; leave one out"):
+        sort_arguments([f"{key}=a", f"{key}=b"])
+    assert {key: "a"} == sort_arguments([f"{key}=a", f"{key}=a"]).paths
+
+
 def test_a_sweep_is_every_combination() -> None:
     """As Hydra's basic sweeper makes them."""
     made = combinations(("+pipeline=words", "++a.b=1,2", "++c=x,y"), {}.__getitem__)

@@ -203,3 +203,11 @@ def test_a_pipeline_without_input_has_one_task() -> None:
     """Of which its name is all that is known, and identifies it."""
     assert ["run"] == [task.id for task in Once().tasks()]
     assert Once("a").identity() != Once("b").identity()
+
+
+def test_what_leads_nowhere_is_answered_with_what_was_meant() -> None:
+    """Several, or an address of another kind."""
+    with pytest.raises(ConfigError, match=r"several are one list, 'input=\[/no/a,/no/b\]'"):
+        found("/no/a,/no/b")
+    with pytest.raises(ConfigError, match=r"input=gs://b/x: of addresses only s3://BUCKET/PREFIX is read, not gs://"):
+        found("gs://b/x")

@@ -16,7 +16,7 @@ from hpcurate.cli.start.inputs import part_of
 from hpcurate.cli.start.settings import read_settings
 from hpcurate.errors import ConfigError
 from hpcurate.planning.build import Step
-from hpcurate.source import Files, Several, Undone
+from hpcurate.source import Exclude, Files, Part, Several, Undone
 from hpcurate.source.scan import scan
 from stages.files import WriteJson
 
@@ -129,7 +129,7 @@ WRONG: list[tuple[Any, str]] = [
     (f"{__name__}:nobody", r"done=.*: AttributeError: .*nobody"),
     (f"{__name__}:Tool.other", r"done=.* has no function Tool.other"),
     ("no.such.module:f", r"done=no.such.module:f: ModuleNotFoundError"),
-    ("/x/{nothing}.json", r"expected a path with {relative}.*module:function"),
+    ("/x/{nothing}.json", r"expected one path with {relative}.*module:function"),
 ]  # fmt: skip
 
 
@@ -144,9 +144,32 @@ def test_a_file_of_names_says_what_is_done(data: Path) -> None:
     """As another tool wrote it; names that are no item's are nothing to say of."""
     (data.parent / "done.txt").write_text("".join(f"{n}.bin\n" for n in range(9)) + "old.bin\n")
     assert ["9.bin"] == left(data, f"@{data.parent}/done.txt")
-    assert [f"already done: 9 items (@{data.parent}/done.txt)"] == list(
-        scan(Undone(Files(str(data)), f"@{data.parent}/done.txt")).notes
-    )
+    assert [
+        f"already done: 9 items (@{data.parent}/done.txt)",
+        f"done: @{data.parent}/done.txt: 1 of 10 names are no item's, e.g. 'old.bin'",
+    ] == list(scan(Undone(Files(str(data)), f"@{data.parent}/done.txt")).notes)
+
+
+@pytest.mark.parametrize("done", ["captions", "mychecks", "[c/{relative}.json,@bad.txt]", ["c/{relative}.json"]])
+def test_what_cannot_say_whether_an_item_is_done_is_refused(data: Path, done: Any) -> None:
+    """A folder alone counted as every item's output, a list as a path."""
+    with pytest.raises(ConfigError, match=r"expected one path with \{relative\}.*@FILE with names; or module:function"):
+        Undone(Files(str(data)), done)
+
+
+def test_that_nothing_is_done_is_said(data: Path) -> None:
+    """A misspelt pattern finds nothing."""
+    pattern = str(data / "{relative}.jsno")
+    assert (f"already done: 0 items ({pattern})",) == scan(Undone(Files(str(data)), pattern)).notes
+
+
+def test_names_of_items_that_others_left_out_are_not_called_unknown(data: Path) -> None:
+    """A part has not all items; a trial neither."""
+    names = data.parent / "done.txt"
+    names.write_text("0.bin\n9.bin\n")
+    of_all = Files(str(data))
+    for source, limit in ((Part(of_all, ((0, 10),)), None), (of_all, 2), (Exclude(of_all, ("9.bin",)), None)):
+        assert not [note for note in scan(Undone(source, f"@{names}"), limit).notes if "no item" in note]
 
 
 STAGE = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +99,22 @@ def _sort_override(word: str, paths: dict[str, str], overrides: list[str]) -> No
         raise ConfigError(f"{word!r}: expected key=value, or a flag of {', '.join((*FLAGS, '--config-dir DIR'))}")
     plain = key.lstrip("+")
     if plain in PATHS:
-        paths[plain] = os.path.expanduser(value)
+        path = os.path.expanduser(value)
+        if paths.setdefault(plain, path) != path:
+            raise ConfigError(_twice(plain, paths[plain], path))
     elif not equals:
         overrides.append(word)
     else:
         overrides.append(f"{_with_force(key)}={quoted_if_needed(key, value)}")
+
+
+def _twice(key: str, first: str, other: str) -> str:
+    """What to type for a path that is given twice: a shell makes several words of `input=/data/{a,b}`. Pure."""
+    said = f"{key}={first} and {key}={other}: a key has one value; "
+    if key not in SEVERAL:
+        return f"{said}leave one out"
+    several = shlex.quote(f"{key}=[{first},{other}]")
+    return f"{said}for several type {several}; braces stand in quotes, '{key}=/data/{{0000..0003}}'"
 
 
 def plain_of_path(key: str, text: str) -> Any:
