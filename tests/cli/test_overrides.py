@@ -73,11 +73,10 @@ def test_a_path_that_is_given_twice_is_refused_with_how_to_give_several(key: str
 
 
 @pytest.mark.parametrize("key", ["store", "output", "done", "part"])
-def test_of_a_path_there_is_one(key: str) -> None:
-    """The same twice is one."""
-    with pytest.raises(ConfigError, match=f"{key}=a and {key}=b: a key has one value; leave one out"):
-        sort_arguments([f"{key}=a", f"{key}=b"])
-    assert {key: "a"} == sort_arguments([f"{key}=a", f"{key}=a"]).paths
+def test_of_other_paths_the_last_counts(key: str) -> None:
+    """As an alias of a shell has one, and its user another."""
+    assert {key: "b"} == sort_arguments([f"{key}=a", f"{key}=b"]).paths
+    assert {"input": "a"} == sort_arguments(["input=a", "input=a"]).paths
 
 
 def test_a_sweep_is_every_combination() -> None:

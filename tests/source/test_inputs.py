@@ -331,7 +331,7 @@ def test_what_another_tool_has_done_is_left_out(tmp_path: Path) -> None:
     rest = scan(Undone(Files(str(folder)), f"{tmp_path}/captions/{{relative}}.json"))
     assert ["s/b.mp4"] == [task.source for _, task, *_ in rest.entries()]  # type: ignore[attr-defined]
     assert "already done: 1 item (" in rest.notes[0]
-    with pytest.raises(ConfigError, match=r"done=.*expected a path with {relative}"):
+    with pytest.raises(ConfigError, match=r"done=.*expected one path with {relative}"):
         Undone(Files(str(folder)), "/x/{nothing}.json")
 
 
@@ -469,4 +469,5 @@ def test_inputs_are_shaped_on_the_command_line(shell: Shell) -> None:
     told = shell.inline(*words, f"done={out}/{{relative}}.json", f"store={shell.folder / 'other'}").stderr
     assert "input: already done: 5 items" in told
     assert "input: 4 tasks" in told
-    shell.inline(*words, "source._target_=hpcurate.source.Folders", f"input={folder.parent}", status=2)
+    words[1] = f"input={folder.parent}"
+    shell.inline(*words, "source._target_=hpcurate.source.Folders", status=2)

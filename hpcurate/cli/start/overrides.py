@@ -100,8 +100,9 @@ def _sort_override(word: str, paths: dict[str, str], overrides: list[str]) -> No
     plain = key.lstrip("+")
     if plain in PATHS:
         path = os.path.expanduser(value)
-        if paths.setdefault(plain, path) != path:
+        if plain in SEVERAL and paths.get(plain, path) != path:
             raise ConfigError(_twice(plain, paths[plain], path))
+        paths[plain] = path
     elif not equals:
         overrides.append(word)
     else:
@@ -109,12 +110,12 @@ def _sort_override(word: str, paths: dict[str, str], overrides: list[str]) -> No
 
 
 def _twice(key: str, first: str, other: str) -> str:
-    """What to type for a path that is given twice: a shell makes several words of `input=/data/{a,b}`. Pure."""
-    said = f"{key}={first} and {key}={other}: a key has one value; "
-    if key not in SEVERAL:
-        return f"{said}leave one out"
+    """What to type for an input that is given twice: a shell makes several words of `input=/data/{a,b}`. Pure."""
     several = shlex.quote(f"{key}=[{first},{other}]")
-    return f"{said}for several type {several}; braces stand in quotes, '{key}=/data/{{0000..0003}}'"
+    return (
+        f"{key}={first} and {key}={other}: a key has one value; for several type {several}; "
+        f"braces stand in quotes, '{key}=/data/{{0000..0003}}'"
+    )
 
 
 def plain_of_path(key: str, text: str) -> Any:
