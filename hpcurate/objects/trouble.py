@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, TypeVar
@@ -14,6 +15,8 @@ __all__ = ["PAUSES_S", "code_of", "explained", "is_momentary", "patiently"]
 
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Between tries without progress: a minute in all. After that the shard is handed back, and tried after longer ones."""
+TOLD = 3
+"""So many failed tries in a row are told to whoever waits, or reads the worker's log: silence looks like a hang."""
 MOMENTARY = frozenset(
     {
         "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "RequestTimeTooSkewed", "Throttling",
@@ -87,7 +90,9 @@ def patiently(
             now = progress and progress()
             if now != before:
                 left, before = list(pauses), now
+            said = f"{what}: {code_of(error) or type(error).__name__}: {_words(error)}"
             if not left:
-                said = f"{what}: {code_of(error) or type(error).__name__}: {_words(error)}"
                 raise StoreFailed(f"{said}: still so after {len(pauses) + 1} tries") from error
+            if len(pauses) - len(left) == TOLD - 1:
+                print(f"hpcurate: {said}; tried again, up to {len(left)} times", file=sys.stderr, flush=True)
             time.sleep(left.pop(0) * random.SystemRandom().uniform(0.5, 1))  # not all workers at once

@@ -100,11 +100,14 @@ def test_a_missing_object_is_named(bucket: Bucket, tmp_path: Path, key: str) -> 
         bucket.through.fetch(bucket.at(key), str(tmp_path / "a"))
 
 
-def test_a_server_that_stays_busy_is_nobodys_fault(bucket: Bucket, tmp_path: Path) -> None:
-    """The shard is handed back."""
+def test_a_server_that_stays_busy_is_nobodys_fault(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shard is handed back. Whoever waits is told once, before."""
     bucket.proxy.busy = 1
     with pytest.raises(StoreFailed, match=r"SlowDown.*still so after 9 tries"):
         bucket.through.fetch(bucket.at("a.bin"), str(tmp_path / "a"))
+    assert 1 == capsys.readouterr().err.count("tried again, up to 6 times")
 
 
 def test_without_credentials_it_says_where_they_are_looked_for(
