@@ -14,11 +14,23 @@ import pytest
 import torch
 from fragile import fragile
 from saver_nets import Net
-from saver_stages import Celsius, Item, LoadSome, Pair, PassOn, SaveAll, SaveSome, Settings, values
+from saver_stages import (
+    Celsius,
+    Item,
+    LoadSome,
+    Pair,
+    PassOn,
+    SaveAll,
+    SaveNamed,
+    SaveOfGroup,
+    SaveSome,
+    Settings,
+    values,
+)
+from shell import Shell
 
 import hpcurate
 from hpcurate import Chain, OpenRun, Saved, Stage, Step, Task
-from hpcurate.cli import main
 from hpcurate.errors import SavedError, StoreFailed
 from hpcurate.planning.options import StageOptions
 from hpcurate.savers import load
@@ -26,6 +38,7 @@ from hpcurate.serving.tasks import outcome_of
 from hpcurate.store.rows import Codec
 from hpcurate.task import File, put_saved
 from hpcurate.testing import Outcome, try_stage
+from stages.merge import Merge
 
 
 @attrs.define(kw_only=True)
@@ -258,20 +271,31 @@ def test_what_is_saved_goes_from_stage_to_stage(saved_run: OpenRun) -> None:
             saved_run.load(task, "note")
 
 
-def typed(*words: str) -> None:
-    """By a person, but in this process."""
-    assert 0 == main.run(list(words))
+def test_what_branches_save_comes_together(tmp_path: Path) -> None:
+    """Through a sort step, which copies rows by their bytes, a merge and groups."""
+    stages = {
+        "x": Step(SaveNamed("x"), StageOptions(after=[])),
+        "y": Step(SaveNamed("y"), StageOptions(after=[])),
+        "merge": Step(Merge(), StageOptions(after=["x", "y"])),
+        "group": SaveOfGroup(),
+    }
+    items = [Item(id=f"i{number}", number=number) for number in range(5)]
+    run = hpcurate.run(stages, items, store=tmp_path / "store", launcher="inline")
+    assert [] == [letter.message for letter in run.dead_letters()]
+    found = {task.id: (sorted(task.saved), run.load(task, "group")) for task in run.tasks("group")}
+    assert {item.id: (["group", "x", "y"], 3 - item.number % 2) for item in items} == found
 
 
 def test_every_kind_comes_back_from_a_folder_and_from_another_store(tmp_path: Path) -> None:
     """From a stage through `hpcurate results --to`, and through `export` and `import`, to Python."""
     run = hpcurate.run({"save": SaveAll()}, [Item(id="a")], store=tmp_path / "store", launcher="inline")
-    typed("results", "save", "--store", run.run.store.root, "--to", str(tmp_path / "out"))
+    shell = Shell(tmp_path)
+    shell.type("results", "save", "--store", run.run.store.root, "--to", str(tmp_path / "out"))
     [line] = (tmp_path / "out" / "manifest.jsonl").read_bytes().splitlines()
     _check_all({name: load(tmp_path / "out" / saved["file"]) for name, saved in row(line)["saved"].items()})
 
-    typed("export", "latest", str(tmp_path / "run.tar"), "--store", run.run.store.root)
-    typed("import", str(tmp_path / "run.tar"), "--store", str(tmp_path / "other"), "--anyway")
+    shell.type("export", "latest", str(tmp_path / "run.tar"), "--store", run.run.store.root)
+    shell.type("import", str(tmp_path / "run.tar"), "--store", str(tmp_path / "other"), "--anyway")
     shutil.rmtree(tmp_path / "store")
     other = hpcurate.open(store=tmp_path / "other")
     [task] = other.tasks("save")

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from hpcurate import Stage, Task
+from hpcurate import GroupStage, Stage, Task
 from hpcurate.savers import Checkpoint, Saver
 
 
@@ -111,6 +111,39 @@ class SaveSome(Stage[Item, Item]):
         for task in tasks:
             self.save(task, "array", np.arange(task.number))
             self.save(task, "note", f"{task.number} numbers")
+        return tasks
+
+
+class SaveNamed(Stage[Item, Item]):
+    """Its number with every task, by one name."""
+
+    version = 1
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def process(self, tasks: list[Item]) -> list[Item]:
+        """As plain data."""
+        for task in tasks:
+            self.save(task, self.name, [self.name, task.number])
+        return tasks
+
+
+class SaveOfGroup(GroupStage[Item, Item]):
+    """How many tasks are even, or odd, with each of them."""
+
+    version = 1
+
+    @staticmethod
+    def key(task: Item) -> str:
+        """Even or odd."""
+        return str(task.number % 2)
+
+    def process_group(self, key: str, tasks: list[Item]) -> list[Item]:
+        """What its branches saved is there."""
+        for task in tasks:
+            assert [["x", task.number], ["y", task.number]] == [self.load(task, name) for name in "xy"]
+            self.save(task, "group", len(tasks))
         return tasks
 
 
