@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from object_server import Bucket
 
 import hpcurate
@@ -27,6 +28,7 @@ class Look(Stage[FileTask, FileTask]):
         return tasks
 
 
+@pytest.mark.long
 def test_nothing_is_written_into_the_bucket(bucket: Bucket, tmp_path: Path) -> None:
     """Objects are read where they are; what is published goes to a scratch folder."""
     bucket.put("in/a.bin", b"aaa")

@@ -9,6 +9,7 @@ from measured import edit, measured_run
 from slurm_fixture import SlurmSite
 
 
+@pytest.mark.long
 @pytest.mark.slurm
 def test_a_stage_is_replayed_in_jobs(tmp_path: Path, slurm: SlurmSite) -> None:
     """With what it needs from the store; afterwards nothing of it is left there."""
