@@ -131,8 +131,8 @@ def test_a_variable_that_is_not_set_is_refused_before_anything_starts(
     said = f"stages.caption.key: the environment variable {name} is not set; export it where you type hpcurate"
     with pytest.raises(ConfigError, match=re.escape(said)):
         again.with_output("x")
-    monkeypatch.setenv(name, "something")
-    assert again.with_output("x")["stages"]["caption"]["key"] in (f"${{oc.env:{name}}}", "something")
+    monkeypatch.setenv(name, "its-own-value")
+    assert again.with_output("x")["stages"]["caption"]["key"] in (f"${{oc.env:{name}}}", "its-own-value")
 
 
 def test_a_refused_secret_leaves_nothing(shell: Shell) -> None:
