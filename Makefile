@@ -31,7 +31,7 @@ hello: $(READY) ## A pipeline with small models (191 MB, by pip) that answers in
 	@echo "answers, tables, vectors:    ls -R demo/store/runs/latest/output"
 	@echo "prompts of your own:         $(PY) -m hpcurate +pipeline=prompts store=demo/store launcher=local input=prompts.jsonl"
 
-test: ## All checks and tests (about 13 minutes on 2 cores); as root on Debian installs Slurm and a browser first
+test: ## All checks and tests (about 15 minutes on 2 cores); as root on Debian installs Slurm and a browser first
 	$(MAKE) --no-print-directory -j2 packages lint asserts
 	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
